@@ -1,0 +1,59 @@
+"""The captioner contract: what `annotate` asks of any model that writes captions.
+
+A captioner is a small picklable description; `setup` on the worker makes it heavy. It never
+raises for one clip and never drops one: an input it cannot serve comes back as a `Failure`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from curation.schema import Failure, Tag
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One caption written for a clip.
+
+    `log_prob` is the mean log-probability a token (nats, end token included) of the caption
+    under the untempered model, so that captions of any length and method compare.
+    """
+
+    caption: str
+    method: str  # "beam" or "sample"
+    log_prob: float
+
+
+class Captioner(Protocol):
+    """Writes candidate captions for clips, guided by tags."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate at which `caption` wants its waveforms; known before `setup`."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Model name, revision and content hash, as kept in run.json; known before `setup`."""
+        ...
+
+    def setup(self) -> None:
+        """Load weights. Called once in the worker, before the first `caption`."""
+        ...
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        guidance: Sequence[Sequence[Tag]],
+        seeds: Sequence[int],
+    ) -> list[list[Candidate] | Failure]:
+        """Write the candidates of a batch of clips, in order, one entry a clip.
+
+        Args:
+            waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.
+            guidance: the tags handed over for each clip; empty means untagged.
+            seeds: one seed a clip; what is sampled for a clip depends on its seed alone.
+        """
+        ...

@@ -1,0 +1,107 @@
+"""Arrow schemas of clip, evidence and pair, and the words in which outcomes are told."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+TAG_TYPE = pa.struct(
+    [
+        ("mid", pa.string()),
+        ("name", pa.string()),
+        ("confidence", pa.float32()),
+        ("origin", pa.string()),
+    ]
+)
+
+CANDIDATE_TYPE = pa.struct(
+    [
+        ("caption", pa.string()),
+        ("method", pa.string()),
+        ("log_prob", pa.float32()),
+        ("clap_score", pa.float32()),
+    ]
+)
+
+ERROR_TYPE = pa.struct([("stage", pa.string()), ("type", pa.string()), ("message", pa.string())])
+
+# A clip as a catalog lists it. `uri` is null when the clip is listed but its audio is missing;
+# `start_s` and `end_s` are the stretch to cut from `uri`, null for its beginning and its end.
+CLIP_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string()),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
+    ]
+)
+
+PLAN_SCHEMA = CLIP_SCHEMA.insert(0, pa.field("shard", pa.int32(), nullable=False))
+
+# One row a clip. `start_s` and `end_s` are the stretch that was heard; levels are measured on it.
+EVIDENCE_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string()),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("duration_s", pa.float64()),
+        pa.field("sample_rate_hz", pa.int32()),
+        pa.field("peak_dbfs", pa.float32()),
+        pa.field("rms_dbfs", pa.float32()),
+        pa.field("audio_sha256", pa.string()),
+        pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
+        pa.field("guidance", pa.list_(pa.string()), nullable=False),
+        pa.field("candidates", pa.list_(CANDIDATE_TYPE), nullable=False),
+        pa.field("audio_embedding", pa.list_(pa.float16())),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("error", ERROR_TYPE),
+    ]
+)
+
+AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+# One row an accepted (clip, caption) pair.
+PAIR_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("caption", pa.string(), nullable=False),
+        pa.field("clap_score", pa.float32(), nullable=False),
+        pa.field("log_prob", pa.float32(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),
+        pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
+        pa.field("guidance", pa.list_(pa.string()), nullable=False),
+        pa.field("captioner", pa.string(), nullable=False),
+        pa.field("scorer", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+    ]
+)
+
+PAIR_SCHEMA_WITH_AUDIO = PAIR_SCHEMA.append(pa.field("audio", AUDIO_TYPE, nullable=False))
+
+OK = "ok"
+ERROR = "error"
+
+Stage = Literal["catalog", "read", "decode", "caption", "score"]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """An AudioSet class put on a clip. `origin` is "human" (listed) or "predicted" (tagger)."""
+
+    mid: str
+    name: str
+    confidence: float = 1.0
+    origin: str = "human"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip has no captions: the stage that stopped it, the kind of error, and its text."""
+
+    stage: Stage
+    type: str
+    message: str

@@ -1,0 +1,1 @@
+"""tagscribe's trainers: the tag-guided captioner and the contrastive dual encoder."""
