@@ -36,7 +36,7 @@ def absolute(uri: str) -> str:
 
 
 def join(uri: str, *parts: str) -> str:
-    return "/".join([uri.rstrip("/") or "/", *parts]).replace("//", "/", 1 if uri == "/" else 0)
+    return "/".join([uri.rstrip("/"), *parts])
 
 
 def exists(uri: str) -> bool:
