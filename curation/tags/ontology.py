@@ -1,0 +1,138 @@
+"""AudioSet's class list and hierarchy as pure functions over the facts in `audioset.json`."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from curation.errors import InputError
+from curation.schema import Tag
+
+
+@dataclass(frozen=True)
+class _Class:
+    mid: str
+    name: str
+    parents: tuple[str, ...]
+    index: int | None
+    restrictions: frozenset[str]
+
+
+def tag_of(label: str) -> Tag:
+    """The tag of a class id ("/m/05tny_") or display name ("bark", in any case).
+
+    Raises InputError naming the label, with the nearest names, when no class has it.
+    """
+    wanted = label.strip()
+    found = _classes().get(wanted) or _by_name().get(wanted.lower())
+    if found is None:
+        raise InputError(f"{label!r} is no AudioSet class: {_suggestion(wanted)}")
+    return Tag(found.mid, found.name)
+
+
+def name(mid: str) -> str:
+    """The display name of a class. Raises InputError for an unknown id, as all functions here."""
+    return _class(mid).name
+
+
+def index(mid: str) -> int | None:
+    """The place of a class among the 527 labelled ones; None for the other 105."""
+    return _class(mid).index
+
+
+def parents(mid: str) -> tuple[str, ...]:
+    """The classes directly above; some have several, the seven roots none."""
+    return _class(mid).parents
+
+
+def children(mid: str) -> tuple[str, ...]:
+    """The classes directly below."""
+    return _children()[_class(mid).mid]
+
+
+@cache
+def ancestors(mid: str) -> frozenset[str]:
+    """All classes above, by every path, without the class itself."""
+    above = parents(mid)
+    return frozenset(above).union(*(ancestors(parent) for parent in above))
+
+
+def is_abstract(mid: str) -> bool:
+    """Whether the class only groups others ("Human sounds") and names no sound."""
+    return "abstract" in _class(mid).restrictions
+
+
+def is_blacklisted(mid: str) -> bool:
+    """Whether AudioSet's authors advise against the class as a label (obscure or hard to hear)."""
+    return "blacklist" in _class(mid).restrictions
+
+
+@cache
+def labelled_mids() -> tuple[str, ...]:
+    """The 527 classes of AudioSet's labels, in the order of their index."""
+    labelled = [entry for entry in _classes().values() if entry.index is not None]
+    return tuple(entry.mid for entry in sorted(labelled, key=lambda entry: entry.index or 0))
+
+
+def targets(mids: Iterable[str]) -> set[str]:
+    """Evaluation targets: the given classes and those that they imply, among the 527.
+
+    A class implies its parent where it has only one: a bark is a dog's, but a growl is a dog's or a
+    cat's, so the way up ends there. Classes outside the 527 are passed through and not returned.
+    """
+    implied = set[str]()
+    for mid in mids:
+        implied |= _chain(mid)
+    return implied
+
+
+@cache
+def _chain(mid: str) -> frozenset[str]:
+    above = parents(mid)
+    higher = _chain(above[0]) if len(above) == 1 else frozenset()
+    return higher | {mid} if index(mid) is not None else higher
+
+
+def _class(mid: str) -> _Class:
+    try:
+        return _classes()[mid]
+    except KeyError:
+        raise InputError(f"{mid!r} is no AudioSet class id: expected one like '/m/09x0r'") from None
+
+
+@cache
+def _classes() -> dict[str, _Class]:
+    text = resources.files(__package__).joinpath("audioset.json").read_text(encoding="utf-8")
+    return {
+        row["mid"]: _Class(
+            row["mid"],
+            row["name"],
+            tuple(row["parents"]),
+            row["index"],
+            frozenset(row["restrictions"]),
+        )
+        for row in json.loads(text)
+    }
+
+
+@cache
+def _by_name() -> dict[str, _Class]:
+    return {entry.name.lower(): entry for entry in _classes().values()}
+
+
+@cache
+def _children() -> dict[str, tuple[str, ...]]:
+    below: dict[str, list[str]] = {mid: [] for mid in _classes()}
+    for entry in _classes().values():
+        for parent in entry.parents:
+            below[parent].append(entry.mid)
+    return {mid: tuple(mids) for mid, mids in below.items()}
+
+
+def _suggestion(label: str) -> str:
+    near = difflib.get_close_matches(label.lower(), _by_name(), n=3)
+    if not near:
+        return "expected a class id like '/m/09x0r' or a display name like 'Speech'"
+    return "did you mean " + " or ".join(repr(_by_name()[match].name) for match in near) + "?"
