@@ -1,0 +1,242 @@
+"""The one YAML file of a run, as typed data: every key is known, every unknown key an error."""
+
+import difflib
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from curation import storage
+from curation.catalog.config import CatalogConfig
+from curation.errors import InputError
+from curation.select.policy import Policy
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AudioConfig(Section):
+    """How a clip's bytes become a waveform."""
+
+    max_duration_s: float = Field(
+        10.0, gt=0, description="A longer clip is heard in its central window of this length."
+    )
+    silence_dbfs: float = Field(
+        -70.0, description="A clip whose RMS lies below this is an error row, type silent."
+    )
+
+
+class TagGuidedConfig(Section):
+    """The captioner, and the tags handed to it."""
+
+    kind: Literal["tag_guided"] = "tag_guided"
+    model: str = Field(
+        "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
+    )
+    revision: str | None = Field(None, description="The pinned revision of a hub id.")
+    guidance: Literal["tags", "none"] = Field(
+        "tags", description="Hand the clip's leaf tags to the captioner, or caption untagged."
+    )
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="Tags below this confidence are not handed over."
+    )
+    candidates: int = Field(
+        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
+    )
+    beams: int = Field(3, ge=1, description="Width of the beam search.")
+    temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
+
+
+class DualEncoderConfig(Section):
+    """The CLAP model that scores each candidate."""
+
+    kind: Literal["dual_encoder"] = "dual_encoder"
+    model: str = Field(
+        "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
+    )
+    revision: str | None = Field(None, description="The pinned revision of a hub id.")
+
+
+class PoolsConfig(Section):
+    """Sizes of the pools of placement 'separate'."""
+
+    decoders: int = Field(1, ge=1, description="Actors that read and decode.")
+    captioners: int = Field(1, ge=1, description="Actors that caption.")
+    scorers: int = Field(1, ge=1, description="Actors that score and write evidence.")
+
+
+class AnnotateConfig(Section):
+    """How the work is cut and placed. Only shard_clips and batch_seconds touch the evidence."""
+
+    shard_clips: int = Field(
+        512, ge=1, description="Clips a shard: the unit of work, of commit and of resume."
+    )
+    batch_seconds: float = Field(
+        160.0, gt=0, description="Budget of a model batch: clips times the longest one's seconds."
+    )
+    placement: Literal["fused", "separate"] = Field(
+        "fused",
+        description="fused: each actor reads, decodes, captions and scores its shard; separate: "
+        "pools of decoders, captioners and scorers, sized apart.",
+    )
+    actors: int | Literal["auto"] = Field(
+        "auto", description="Actors of placement fused; auto: one a GPU, else one a CPU."
+    )
+    pools: PoolsConfig = Field(PoolsConfig(), description="Placement separate only.")
+    gpus_per_actor: float = Field(
+        0.0, ge=0, description="GPU share of each actor that holds a model; 0 runs on CPUs."
+    )
+    decode_threads: int = Field(2, ge=1, description="Threads that read and decode, per actor.")
+    model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")
+
+
+class TableConfig(Section):
+    """What the curated table holds beside captions and scores."""
+
+    audio: Literal["reference", "embed"] = Field(
+        "reference", description="reference: uri, start and end only; embed: 16-bit FLAC as well."
+    )
+    sample_rate_hz: int = Field(
+        32000, ge=4000, description="Rate of the embedded audio: that of the training."
+    )
+
+
+class RunConfig(Section):
+    """One run, from clips to a curated table."""
+
+    run: str = Field(description="Folder of the run, local or s3://; made when it is not there.")
+    seed: int = Field(0, ge=0, description="Seed of the sampled candidates.")
+    cluster: str = Field(
+        "local",
+        description="'local' starts Ray on this machine, on loopback; 'auto' joins the cluster "
+        "this process runs in; or the address of one.",
+    )
+    catalog: CatalogConfig = Field(description="Where clips and their tags come from.")
+    audio: AudioConfig = Field(AudioConfig(), description="From bytes to waveform.")
+    captioner: TagGuidedConfig = Field(TagGuidedConfig(), description="Who writes the captions.")
+    scorer: DualEncoderConfig = Field(DualEncoderConfig(), description="Who scores them.")
+    annotate: AnnotateConfig = Field(AnnotateConfig(), description="How the work is placed.")
+    select: Policy = Field(Policy(), description="Which captions are accepted.")
+    table: TableConfig = Field(TableConfig(), description="What the curated table holds.")
+
+    def evidence_settings(self) -> dict[str, Any]:
+        """The part of the configuration that decides what the evidence says.
+
+        Where the work runs and how captions are selected may change between commands on one run
+        folder; these settings may not.
+        """
+        settings = self.model_dump(
+            mode="json", include={"seed", "catalog", "audio", "captioner", "scorer"}
+        )
+        settings["annotate"] = self.annotate.model_dump(include={"shard_clips", "batch_seconds"})
+        return settings
+
+
+def load(uri: str) -> RunConfig:
+    """Read a run's YAML. Raises InputError naming file, key, what was expected and what to do."""
+    try:
+        text = storage.read_bytes(uri).decode()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{uri}: no such file; expected the YAML of a run") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{uri}: not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(
+            f"{uri}: expected keys such as run: and catalog:; see tagscribe config --show"
+        )
+    return parse(data, uri)
+
+
+def parse(data: dict[str, Any], origin: str) -> RunConfig:
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(data, problem) for problem in error.errors()]
+        raise InputError(f"{origin}: " + "; ".join(lines)) from error
+
+
+def _explain(data: dict[str, Any], problem: Any) -> str:
+    """One sentence for one validation problem, with the nearest key for a misspelt one."""
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] != "extra_forbidden":
+        return f"{key or 'the file'}: {problem['msg']}"
+    siblings = list(_known_keys(path[:-1]))
+    near = difflib.get_close_matches(path[-1], siblings, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}"
+    return f"unknown key '{key}'; {hint}"
+
+
+def _known_keys(path: list[str]) -> Iterator[str]:
+    models: list[type[BaseModel]] = [RunConfig]
+    for part in path:
+        below = [
+            model
+            for parent in models
+            if part in parent.model_fields
+            for model in _models_of(parent.model_fields[part])
+        ]
+        # Pydantic names the chosen kind of a union as one more step, which is no key.
+        chosen = [m for m in models if _kind_of(m) == part]
+        models = below or chosen or models
+    seen: dict[str, None] = {}
+    for model in models:
+        seen.update(dict.fromkeys(model.model_fields))
+    return iter(seen)
+
+
+def _kind_of(model: type[BaseModel]) -> str | None:
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation)[0] if kind else None
+
+
+def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
+    def walk(annotation: Any) -> Iterator[type[BaseModel]]:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        for argument in get_args(annotation):
+            yield from walk(argument)
+
+    return list(walk(field.annotation))
+
+
+def document() -> str:
+    """The whole YAML with its defaults, every key explained by a comment."""
+    return "\n".join(_document_model(RunConfig, 0)) + "\n"
+
+
+def _document_model(model: type[BaseModel], depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for name, field in model.model_fields.items():
+        for line in textwrap.wrap(field.description or "", 96 - len(indent)):
+            yield f"{indent}# {line}"
+        models = _models_of(field)
+        if not models:
+            yield f"{indent}{name}: {_example(field)}"
+            continue
+        yield f"{indent}{name}:"
+        for index, child in enumerate(models):
+            lines = list(_document_model(child, depth + 1))
+            if len(models) > 1:
+                summary = (child.__doc__ or "").strip().splitlines()[0]
+                yield f"{indent}  # {'or, ' if index else ''}{_kind_of(child)}: {summary}"
+            # Only one kind of a union can stand in the file; the others stay comments.
+            yield from lines if index == 0 else [_commented(line) for line in lines]
+
+
+def _commented(line: str) -> str:
+    stripped = line.lstrip()
+    return line if stripped.startswith("#") else line.replace(stripped, f"# {stripped}", 1)
+
+
+def _example(field: FieldInfo) -> str:
+    if field.is_required():
+        literal = get_args(field.annotation)
+        return str(literal[0]) if literal else "<required>"
+    return yaml.safe_dump(field.default, default_flow_style=True).removesuffix("...\n").strip()

@@ -1,0 +1,124 @@
+"""The plan: the catalog, listed once, cut into fixed shards and hashed.
+
+A plan's files hold whole shards, one row group a shard, so that a worker reads its shard alone.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import run, storage
+from curation.errors import InputError
+from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
+
+SHARDS_A_FILE = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a planned run has to do."""
+
+    clips: int
+    missing: int
+    shards: int
+    shard_clips: int
+    hash: str
+
+    def shard_size(self, shard: int) -> int:
+        return min(self.shard_clips, self.clips - shard * self.shard_clips)
+
+
+def make(clips: pa.Table, shard_clips: int) -> Plan:
+    """The plan of a sorted listing (CLIP_SCHEMA)."""
+    if clips.num_rows == 0:
+        raise InputError("the catalog lists no clips; check its paths and file names")
+    return Plan(
+        clips=clips.num_rows,
+        missing=clips["uri"].null_count,
+        shards=-(-clips.num_rows // shard_clips),
+        shard_clips=shard_clips,
+        hash=digest(clips, shard_clips),
+    )
+
+
+def digest(clips: pa.Table, shard_clips: int) -> str:
+    """SHA-256 over the clips in order and the shard size; the same on any machine."""
+    sha = hashlib.sha256(f"shard_clips={shard_clips}\n".encode())
+    for batch in clips.to_batches(max_chunksize=65536):
+        for row in _as_text(batch).to_pylist():
+            sha.update(row.encode() + b"\n")
+    return sha.hexdigest()
+
+
+def write(run_uri: str, clips: pa.Table, plan: Plan) -> None:
+    """Write plan/ of a run that has no run.json yet; what an earlier attempt left is replaced."""
+    storage.delete_tree(run.plan_uri(run_uri))
+    clips = clips.select(CLIP_SCHEMA.names).cast(CLIP_SCHEMA)
+    shard = np.arange(plan.clips, dtype=np.int32) // plan.shard_clips
+    rows = clips.add_column(0, PLAN_SCHEMA.field("shard"), pa.array(shard))
+    rows_a_file = SHARDS_A_FILE * plan.shard_clips
+    for index in range(-(-plan.clips // rows_a_file)):
+        buffer = io.BytesIO()
+        pq.write_table(
+            rows.slice(index * rows_a_file, rows_a_file),
+            buffer,
+            row_group_size=plan.shard_clips,
+            compression="zstd",
+        )
+        storage.put(_file_uri(run_uri, index), buffer.getvalue())
+
+
+def read_shard(run_uri: str, shard: int) -> pa.Table:
+    """The clips of one shard (CLIP_SCHEMA), as planned."""
+    file, group = divmod(shard, SHARDS_A_FILE)
+    with storage.open_input(_file_uri(run_uri, file)) as source:
+        return pq.ParquetFile(source).read_row_group(group, columns=CLIP_SCHEMA.names)
+
+
+def read_clips(run_uri: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Chosen columns of the whole plan, a file of the plan at a time, in order."""
+    for file in storage.list_files(run.plan_uri(run_uri)):
+        with storage.open_input(file.uri) as source:
+            yield pq.read_table(source, columns=columns)
+
+
+def recorded(record: run.RunRecord) -> Plan:
+    """The plan that a run's record speaks of."""
+    return Plan(
+        clips=record.clips,
+        missing=record.missing,
+        shards=record.shards,
+        shard_clips=record.config["annotate"]["shard_clips"],
+        hash=record.plan_hash,
+    )
+
+
+def _file_uri(run_uri: str, index: int) -> str:
+    return storage.join(run.plan_uri(run_uri), f"part-{index:05d}.parquet")
+
+
+def _as_text(batch: pa.RecordBatch) -> pa.Array:
+    """One line of text a clip, from which the hash is taken."""
+    tags = batch.column("tags")
+    flat = tags.flatten()
+    fields = [pc.struct_field(flat, name).cast(pa.string()) for name in ("mid", "confidence")]
+    told = pc.binary_join_element_wise(*fields, ":")
+    lengths = pc.fill_null(pc.list_value_length(tags), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    joined = pc.binary_join(pa.ListArray.from_arrays(offsets, told), ";")
+    return pc.binary_join_element_wise(
+        batch.column("clip_id"),
+        batch.column("uri"),
+        batch.column("start_s").cast(pa.string()),
+        batch.column("end_s").cast(pa.string()),
+        joined,
+        "\t",
+        null_handling="replace",
+        null_replacement="-",
+    )

@@ -1,0 +1,135 @@
+"""A run's folder: where its files lie, and the one plan and configuration it belongs to."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from curation import storage
+from curation.config import RunConfig
+from curation.errors import InputError
+
+FORMAT = 1
+RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json: what the run is, so that its evidence can be read and trusted alone."""
+
+    format: int
+    config: dict[str, Any]
+    config_hash: str
+    plan_hash: str
+    clips: int
+    missing: int
+    shards: int
+    captioner: dict[str, str]
+    scorer: dict[str, str]
+    versions: dict[str, str]
+
+
+def plan_uri(run: str) -> str:
+    return storage.join(run, "plan")
+
+
+def evidence_uri(run: str) -> str:
+    return storage.join(run, "evidence")
+
+
+def shard_uri(run: str, shard: int) -> str:
+    return storage.join(evidence_uri(run), f"shard-{shard:05d}.parquet")
+
+
+def table_uri(run: str) -> str:
+    return storage.join(run, "table")
+
+
+def decisions_uri(run: str, selection: str) -> str:
+    return storage.join(run, "decisions", f"{selection}.parquet")
+
+
+def config_hash(config: RunConfig, captioner: Mapping[str, str], scorer: Mapping[str, str]) -> str:
+    """Hash of all that decides what the evidence says: settings, and the models' content."""
+    settings = {
+        "settings": config.evidence_settings(),
+        "captioner": dict(captioner),
+        "scorer": dict(scorer),
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{p: version(p) for p in RECORDED_PACKAGES}}
+
+
+def read_record(run: str) -> RunRecord | None:
+    """The record of a run folder; None where no run was planned yet."""
+    try:
+        data = storage.read_bytes(storage.join(run, "run.json"))
+    except FileNotFoundError:
+        return None
+    fields = json.loads(data)
+    if fields.get("format") != FORMAT:
+        raise InputError(
+            f"{run}/run.json: format {fields.get('format')!r}, this version reads {FORMAT}; "
+            "use the version of tagscribe that wrote it, or another run folder"
+        )
+    return RunRecord(**fields)
+
+
+def need_record(run: str) -> RunRecord:
+    record = read_record(run)
+    if record is None:
+        raise InputError(f"{run}: no run here (no run.json); start with tagscribe plan or run")
+    return record
+
+
+def write_record(run: str, record: RunRecord) -> bool:
+    """Create run.json; False when another process created it first."""
+    data = json.dumps(asdict(record), indent=2, ensure_ascii=False).encode() + b"\n"
+    return storage.put_new(storage.join(run, "run.json"), data)
+
+
+def check_same(
+    run: str,
+    record: RunRecord,
+    config: RunConfig,
+    captioner: Mapping[str, str],
+    scorer: Mapping[str, str],
+) -> None:
+    """Stop unless `config` and its models are those the run folder belongs to.
+
+    Raises InputError that lists each setting that differs, found and expected.
+    """
+    if record.config_hash == config_hash(config, captioner, scorer):
+        return
+    theirs = RunConfig.model_validate(record.config).evidence_settings()
+    found = {**theirs, "captioner.model": record.captioner, "scorer.model": record.scorer}
+    wanted = {
+        **config.evidence_settings(),
+        "captioner.model": dict(captioner),
+        "scorer.model": dict(scorer),
+    }
+    before, after = dict(_flatten(found)), dict(_flatten(wanted))
+    differing = [
+        f"{key}: {before.get(key)!r} there, {after.get(key)!r} here"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    raise InputError(
+        f"{run} belongs to another run: "
+        + "; ".join(differing)
+        + ". Name another folder under run:, or use the configuration in its run.json"
+    )
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
