@@ -1,1 +1,1 @@
-
+"""Selection: evidence and a policy become one version of the curated table."""

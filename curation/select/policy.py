@@ -21,7 +21,10 @@ class Policy(BaseModel):
         None, description="Absolute threshold on the score; its scale is that of the model used."
     )
     keep_top: float | None = Field(
-        None, gt=0, le=1, description="Keep this fraction, best first, of what per_clip let through."
+        None,
+        gt=0,
+        le=1,
+        description="Keep this fraction, best first, of what per_clip let through.",
     )
     within: Literal["all", "tag"] = Field(
         "all",

@@ -1,0 +1,316 @@
+"""The Ray Data graph: descriptors of the shards without evidence go in, evidence files come out.
+
+What travels between driver and workers is a shard's number and, back, how it ended. A shard is
+written whole or not at all; whatever is missing when the graph ends is named, and a second run
+does it.
+"""
+
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+
+from curation import captioners, plan, run, scorers, sink, stages
+from curation.cluster import cluster
+from curation.config import AnnotateConfig, RunConfig
+from curation.errors import InputError
+
+# A worker that dies is started again, and its shard tried again, this often.
+WORKER_RESTARTS = 3
+SHARD_RETRIES = 2
+LEDGER_INTERVAL_S = 1.0
+# A large model may take longer to load than Ray waits for progress by default.
+NO_PROGRESS_TIMEOUT_S = 6 * 3600.0
+
+Row = dict[str, Any]
+Clips = list[stages.Clip]
+
+
+class AnnotateError(RuntimeError):
+    """Shards stayed without evidence; the message names them and the first error."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the ledger says: clips whose evidence is written, of clips planned."""
+
+    clips_done: int
+    clips: int
+
+
+def annotate(config: RunConfig, on_progress: Callable[[Progress], None]) -> sink.ShardCounts:
+    """Write the evidence of every planned shard that has none, and count the outcomes of all.
+
+    Raises:
+        InputError: the folder belongs to another run, or the cluster is too small.
+        AnnotateError: a shard could not be written; the others are.
+    """
+    record = run.need_record(config.run)
+    run.check_same(
+        config.run,
+        record,
+        config,
+        captioners.build(config.captioner).identity,
+        scorers.build(config.scorer).identity,
+    )
+    planned = plan.recorded(record)
+    done = sink.done_shards(config.run)
+    todo = sorted(set(range(planned.shards)) - set(done))
+    if todo:
+        errors: dict[int, str] = {}
+        with (
+            cluster(config.cluster, cpus_needed(config.annotate)),
+            _watching_ledger(config.run, planned, on_progress),
+        ):
+            for shard, error in _results(_graph(config, todo)):
+                if error:
+                    errors[shard] = error
+        done = sink.done_shards(config.run)
+        _need_all(planned, done, errors)
+    on_progress(_progress(planned, done))
+    return sink.total(sink.read_counts(config.run, done))
+
+
+def cpus_needed(config: AnnotateConfig) -> int:
+    """Logical CPUs that the pools hold, and one to spare for Ray's own tasks."""
+    if config.placement == "fused":
+        held = config.actors * config.model_threads if config.actors != "auto" else 0
+    else:
+        pools = config.pools
+        held = pools.decoders + (pools.captioners + pools.scorers) * config.model_threads
+    return held + 1
+
+
+def _graph(config: RunConfig, todo: list[int]) -> Dataset:
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
+    # A shard whose worker keeps dying must not take the others with it; the ledger tells.
+    context.max_errored_blocks = -1
+    shards = ray.data.from_items(
+        [{"shard": shard} for shard in todo], override_num_blocks=len(todo)
+    )
+    settings = config.annotate
+    model = {"num_cpus": settings.model_threads, "num_gpus": settings.gpus_per_actor}
+    if settings.placement == "fused":
+        actors = _fused_actors(settings, len(todo))
+        return _pool(shards, FusedWorker, config, actors, model)
+    pools = settings.pools
+    decoded = _pool(shards, DecodeWorker, config, pools.decoders, {"num_cpus": 1})
+    captioned = _pool(decoded, CaptionWorker, config, pools.captioners, model)
+    return _pool(captioned, ScoreWorker, config, pools.scorers, model)
+
+
+def _pool(
+    shards: Dataset, worker: type, config: RunConfig, size: int, resources: dict[str, float]
+) -> Dataset:
+    return shards.map(
+        worker,
+        fn_constructor_args=(config,),
+        # Two shards at once in an actor: one decodes while the other has the model.
+        compute=ActorPoolStrategy(
+            size=size, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
+        ),
+        max_restarts=WORKER_RESTARTS,
+        max_task_retries=SHARD_RETRIES,
+        **{name: amount for name, amount in resources.items() if amount},
+    )
+
+
+def _fused_actors(config: AnnotateConfig, shards: int) -> int:
+    total = ray.cluster_resources()
+    cpus, gpus = int(total.get("CPU", 0)), total.get("GPU", 0)
+    by_cpu = cpus // config.model_threads
+    room = min(by_cpu, int(gpus / config.gpus_per_actor)) if config.gpus_per_actor else by_cpu
+    if config.actors == "auto":
+        # One CPU stays free for Ray's own tasks where there is more than one.
+        wanted = room if config.gpus_per_actor else max(1, room - 1)
+    else:
+        wanted = config.actors
+    if room < wanted or room == 0:
+        raise InputError(
+            f"annotate.actors: {wanted} actors of {config.model_threads} CPUs and "
+            f"{config.gpus_per_actor} GPUs each; the cluster has {cpus} CPUs and {gpus:g} GPUs; "
+            "ask for fewer actors or a smaller share of a GPU"
+        )
+    return min(wanted, shards)
+
+
+def _results(graph: Dataset) -> Iterator[tuple[int, str]]:
+    for row in graph.iter_rows():
+        yield int(row["shard"]), str(row["error"])
+
+
+def _need_all(planned: plan.Plan, done: list[int], errors: dict[int, str]) -> None:
+    missing = sorted(set(range(planned.shards)) - set(done))
+    if not missing:
+        return
+    few = ", ".join(str(shard) for shard in missing[:10]) + (", ..." if len(missing) > 10 else "")
+    first = next((errors[shard] for shard in missing if shard in errors), None)
+    why = f"shard error: {first}" if first else "their worker died again and again"
+    raise AnnotateError(
+        f"{len(missing)} of {planned.shards} shards have no evidence ({few}): {why}. "
+        "What is written stays; the same command goes on from there"
+    )
+
+
+def _progress(planned: plan.Plan, done: list[int]) -> Progress:
+    return Progress(sum(planned.shard_size(shard) for shard in done), planned.clips)
+
+
+@contextmanager
+def _watching_ledger(
+    run_uri: str, planned: plan.Plan, on_progress: Callable[[Progress], None]
+) -> Iterator[None]:
+    """Report progress by listing evidence/ while the graph runs."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while True:
+            on_progress(_progress(planned, sink.done_shards(run_uri)))
+            if stop.wait(LEDGER_INTERVAL_S):
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+
+
+class _Models:
+    """What a worker holds of a run's models; one thread at a time has them."""
+
+    def __init__(self, config: RunConfig, caption: bool, score: bool) -> None:
+        self.config = config
+        self.captioner = captioners.build(config.captioner)
+        self.scorer = scorers.build(config.scorer)
+        self.lock = threading.Lock()
+        torch.set_num_threads(config.annotate.model_threads)
+        if caption:
+            self.captioner.setup()
+        if score:
+            self.scorer.setup()
+
+    @property
+    def listening(self) -> stages.Listening:
+        rates = {self.captioner.sample_rate_hz, self.scorer.sample_rate_hz}
+        return stages.Listening(self.config.audio, tuple(sorted(rates)))
+
+    def batches(self, chunk: Clips) -> list[Clips]:
+        budget_s = self.config.annotate.batch_seconds
+        return list(stages.batches(chunk, self.captioner.sample_rate_hz, budget_s))
+
+    def caption(self, batch: Clips) -> None:
+        if self.config.captioner.guidance == "tags":
+            for clip in batch:
+                stages.guide(clip, self.config.captioner.min_confidence)
+        with self._model_threads():
+            stages.write_captions(self.captioner, batch, self.config.seed)
+
+    def score(self, batch: Clips) -> None:
+        with self._model_threads():
+            stages.score(self.scorer, batch)
+
+    @contextmanager
+    def _model_threads(self) -> Iterator[None]:
+        with self.lock:
+            # OpenMP keeps its thread count per calling thread, and Ray calls from several.
+            torch.set_num_threads(self.config.annotate.model_threads)
+            yield
+
+
+class FusedWorker:
+    """Reads, decodes, captions and scores whole shards; sound never leaves the process."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.models = _Models(config, caption=True, score=True)
+        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+
+    def __call__(self, row: Row) -> Row:
+        return _step(row, self._annotate)
+
+    def _annotate(self, shard: int, _: Clips) -> Clips:
+        run_uri = self.models.config.run
+        clips = stages.clips_of(plan.read_shard(run_uri, shard))
+        for chunk in stages.decode_ahead(clips, self.models.listening, self.threads):
+            for batch in self.models.batches(chunk):
+                self.models.caption(batch)
+                self.models.score(batch)
+            for clip in chunk:
+                clip.waveforms.clear()
+        sink.write_shard(run_uri, shard, stages.evidence(clips))
+        return []
+
+
+class DecodeWorker:
+    """Placement separate, first pool: a shard's number becomes its clips, decoded."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.models = _Models(config, caption=False, score=False)
+        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+
+    def __call__(self, row: Row) -> Row:
+        return _step(row, self._decode)
+
+    def _decode(self, shard: int, _: Clips) -> Clips:
+        clips = stages.clips_of(plan.read_shard(self.models.config.run, shard))
+        return list(self.threads.map(lambda c: stages.decode(c, self.models.listening), clips))
+
+
+class CaptionWorker:
+    """Placement separate, second pool: decoded clips become captioned clips."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.models = _Models(config, caption=True, score=False)
+
+    def __call__(self, row: Row) -> Row:
+        return _step(row, self._caption)
+
+    def _caption(self, _: int, clips: Clips) -> Clips:
+        for chunk in stages.chunks(clips):
+            for batch in self.models.batches(chunk):
+                self.models.caption(batch)
+        return clips
+
+
+class ScoreWorker:
+    """Placement separate, last pool: captioned clips are scored and sunk as evidence."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.models = _Models(config, caption=False, score=True)
+
+    def __call__(self, row: Row) -> Row:
+        return _step(row, self._score)
+
+    def _score(self, shard: int, clips: Clips) -> Clips:
+        for chunk in stages.chunks(clips):
+            for batch in self.models.batches(chunk):
+                self.models.score(batch)
+        sink.write_shard(self.models.config.run, shard, stages.evidence(clips))
+        return []
+
+
+def _step(row: Row, work: Callable[[int, Clips], Clips]) -> Row:
+    """Run one pool's work on one shard; a shard that raises is told to the driver, not lost.
+
+    Between pools its clips travel as one opaque value, which Ray never splits, packed by us and
+    unpacked by us inside the cluster, as Ray's own objects are.
+    """
+    shard, error = int(row["shard"]), row.get("error", "")
+    clips: Clips = []
+    if not error:
+        try:
+            clips = work(shard, pickle.loads(row["clips"]) if "clips" in row else [])
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}"
+    return {"shard": shard, "error": error, "clips": pickle.dumps(clips, protocol=5)}

@@ -1,0 +1,230 @@
+"""The `tagscribe` command: parses, calls, prints; the work is done elsewhere."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curation import annotate as annotating
+from curation import console, plan, planning, run, sink, storage, table
+from curation import config as configuration
+from curation import status as reporting
+from curation import verify as verifying
+from curation.errors import InputError
+from curation.select import apply
+
+app = typer.Typer(
+    help="Curate audio-text data: captions written from audio, guided by AudioSet tags, filtered "
+    "by CLAP score. Start with `tagscribe demo`, or write a run.yaml (`tagscribe config --show`) "
+    "and `tagscribe run run.yaml`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Yaml = Annotated[str, typer.Argument(metavar="RUN.YAML", help="The run's configuration.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Select from evidence that does not cover the plan yet.")
+]
+
+
+def main() -> None:
+    """Run the command line; user mistakes end in one line on stderr and exit code 1."""
+    try:
+        app()
+    except (InputError, annotating.AnnotateError) as error:
+        print(f"tagscribe: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the demo; made anew.")] = Path("runs/demo"),
+    clips: Annotated[int, typer.Option(min=20, help="Clips of the procedural corpus.")] = 480,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the corpus.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Watch the method work: make a corpus, caption it with and without tags, filter, and judge.
+
+    Sounds are made procedurally, so that what each caption should say is known. The run with noisy
+    tags is left in OUT, the other two in OUT/compare.
+    """
+    from curation import demo as demonstrating
+
+    demonstrating.demo(str(out), clips, seed, quiet)
+
+
+@app.command("plan")
+def plan_command(yaml: Yaml) -> None:
+    """List the catalog, cut it into shards, and write plan/ and run.json.
+
+    On a folder that is planned already, lists again and says whether the plan still holds.
+    """
+    config = configuration.load(yaml)
+    make_plan(config)
+
+
+@app.command("annotate")
+def annotate_command(yaml: Yaml, quiet: Quiet = False) -> None:
+    """Caption and score every planned clip that has no evidence yet; goes on where it stopped."""
+    config = configuration.load(yaml)
+    annotate(config, quiet)
+
+
+@app.command("select")
+def select_command(yaml: Yaml, partial: Partial = False, quiet: Quiet = False) -> None:
+    """Apply the policy under select: to the evidence, and commit a version of the table."""
+    config = configuration.load(yaml)
+    select(config, partial, quiet)
+
+
+@app.command("run")
+def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
+    """Plan, annotate and select in one go; run again, it goes on where it stopped."""
+    config = configuration.load(yaml)
+    if run.read_record(config.run) is None:
+        make_plan(config)
+    annotate(config, quiet)
+    select(config, partial=False, quiet=quiet)
+
+
+@app.command("status")
+def status_command(yaml: Yaml) -> None:
+    """Say where a run stands, from its folder alone."""
+    state = reporting.status(configuration.load(yaml).run)
+    fields: dict[str, object] = {
+        "shards": f"{state.shards_done} of {state.plan.shards}",
+        "clips": f"{state.clips_done} of {state.plan.clips}",
+        "ok": state.counts.ok,
+    }
+    fields |= {f"error {kind}": clips for kind, clips in state.counts.errors.items()}
+    fields["table"] = (
+        f"version {state.version.version}, {state.version.rows} pairs" if state.version else "none"
+    )
+    console.print_fields(fields)
+
+
+@app.command("verify")
+def verify_command(yaml: Yaml, quiet: Quiet = False) -> None:
+    """Check plan, evidence and table against each other; exits with 1 when a promise is broken."""
+    with console.progress("verify", "shards", quiet) as on_shard:
+        findings = verifying.verify(configuration.load(yaml).run, on_shard)
+    for finding in findings:
+        console.out.print(finding, markup=False)
+    if findings:
+        raise typer.Exit(1)
+    console.out.print("plan, evidence and table agree")
+
+
+@app.command("show")
+def show_command(
+    yaml: Yaml,
+    clip_id: Annotated[str | None, typer.Argument(help="A clip; all the evidence of it.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version of the table.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Pairs to show.")] = 10,
+) -> None:
+    """Show a clip's evidence, or, without a clip, the table's versions and its first pairs."""
+    uri = configuration.load(yaml).run
+    if clip_id:
+        show_clip(uri, clip_id)
+    else:
+        show_table(uri, version, rows)
+
+
+@app.command("config")
+def config_command(
+    show: Annotated[bool, typer.Option("--show", help="Print every key, explained.")] = False,
+    check: Annotated[str | None, typer.Option(metavar="RUN.YAML", help="Check a file.")] = None,
+) -> None:
+    """Explain the keys of run.yaml, or check one."""
+    if check:
+        configuration.load(check)
+        console.out.print(f"{check}: valid")
+    if show or not check:
+        print(configuration.document(), end="")
+
+
+def make_plan(config: configuration.RunConfig) -> None:
+    planned, coverage = planning.make_plan(config)
+    console.out.print(coverage, markup=False)
+    console.out.print(
+        f"{planned.shards} shards of up to {planned.shard_clips} clips in {config.run}"
+    )
+
+
+def annotate(config: configuration.RunConfig, quiet: bool) -> sink.ShardCounts:
+    with console.progress("annotate", "clips", quiet) as update:
+        counts = annotating.annotate(config, lambda p: update(p.clips_done, p.clips))
+    told = ", ".join(f"{clips} {kind}" for kind, clips in counts.errors.items())
+    console.out.print(f"{counts.clips} clips: {counts.ok} ok" + (f", {told}" if told else ""))
+    return counts
+
+
+def select(config: configuration.RunConfig, partial: bool, quiet: bool) -> apply.Selection:
+    with console.progress("select", "pairs", quiet) as on_pairs:
+        chosen = apply.select(config, partial, on_pairs)
+    if chosen.shards_done < chosen.shards:
+        console.out.print(f"from {chosen.shards_done} of {chosen.shards} shards only")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.reasons.items()))
+    console.out.print(
+        f"{chosen.candidates} candidates of {chosen.clips} clips: {reasons or 'none'}; "
+        f"table version {chosen.version.version} holds {chosen.version.rows} pairs"
+    )
+    return chosen
+
+
+def show_clip(uri: str, clip_id: str) -> None:
+    """Print all evidence of one clip. Raises InputError when the plan does not know it."""
+    for clips in plan.read_clips(uri, ["shard", "clip_id"]):
+        where = clips["clip_id"].index(clip_id).as_py()
+        if where >= 0:
+            shard = clips["shard"][where].as_py()
+            break
+    else:
+        raise InputError(f"{clip_id}: no such clip in the plan of {uri}")
+    if not storage.exists(run.shard_uri(uri, shard)):
+        raise InputError(f"{clip_id}: shard {shard} of {uri} has no evidence yet")
+    evidence = sink.read_shard(uri, shard)
+    row = evidence.slice(evidence["clip_id"].index(clip_id).as_py(), 1).to_pylist()[0]
+    embedding = row.pop("audio_embedding")
+    candidates = row.pop("candidates")
+    row["tags"] = ", ".join(f"{tag['name']} ({tag['confidence']:.2f})" for tag in row["tags"])
+    row["guidance"] = ", ".join(row["guidance"])
+    row["audio_embedding"] = f"{len(embedding)} numbers" if embedding else None
+    console.print_fields(row)
+    if candidates:
+        console.print_table(
+            "candidates",
+            ["caption", "method", "log_prob", "clap_score"],
+            [
+                [c["caption"], c["method"], f"{c['log_prob']:.3f}", f"{c['clap_score']:.3f}"]
+                for c in candidates
+            ],
+        )
+
+
+def show_table(uri: str, version: int | None, rows: int) -> None:
+    """Print the versions of the curated table, and the first pairs of one."""
+    table_uri = run.table_uri(uri)
+    console.print_table(
+        "versions",
+        ["version", "pairs", "policy"],
+        [[v.version, v.rows, _policy(v)] for v in table.history(table_uri)],
+    )
+    columns = ["clip_id", "caption", "clap_score", "log_prob"]
+    pairs = table.read(table_uri, version, columns).sort_by("clip_id").slice(0, rows).to_pylist()
+    console.print_table(
+        "pairs",
+        columns,
+        [
+            [p["clip_id"], p["caption"], f"{p['clap_score']:.3f}", f"{p['log_prob']:.3f}"]
+            for p in pairs
+        ],
+    )
+
+
+def _policy(version: table.Version) -> str:
+    policy = version.lineage.get("policy", {})
+    return ", ".join(f"{key} {value}" for key, value in policy.items() if value is not None)

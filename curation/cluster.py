@@ -1,0 +1,56 @@
+"""Ray, started on this machine or joined, with its own output kept out of the way."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from curation.errors import InputError
+
+LOCAL_OBJECT_STORE_BYTES = 1 << 30
+
+
+@contextmanager
+def cluster(address: str, cpus: int) -> Iterator[None]:
+    """Ray at `address` for the time of a command.
+
+    "local" starts a Ray of our own on loopback with at least `cpus` logical CPUs, and stops it
+    afterwards; any other address is joined and left running. A Ray that this process already uses
+    is used as it is.
+
+    Raises:
+        InputError: no cluster answers at `address`.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    # A plain ray.init turns token authentication on and leaves a token file in the home folder,
+    # which later clusters then demand; so the mode is said, unless the user has said it.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == "local":
+        ray.init(
+            address="local",
+            num_cpus=max(cpus, os.cpu_count() or 1),
+            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+    else:
+        try:
+            ray.init(address=address, **quiet)
+        except ConnectionError as error:
+            raise InputError(
+                f"cluster: {address}: no Ray cluster answers there ({error}); start one with "
+                "ray start --head, or set cluster: local"
+            ) from error
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()

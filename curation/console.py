@@ -1,0 +1,94 @@
+"""What commands print: a progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+# Results go to stdout, progress to stderr, so that a pipe holds results alone.
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+PLAIN_INTERVAL_S = 10.0
+
+Update = Callable[[int, int], None]
+
+
+@contextmanager
+def progress(label: str, unit: str, quiet: bool = False) -> Iterator[Update]:
+    """A callback `(done, total)` that shows units done of all, units a second, and the time left."""
+    if quiet:
+        yield lambda done, total: None
+    elif err.is_terminal:
+        yield from _bar(label, unit)
+    else:
+        yield _plain(label, unit)
+
+
+def _bar(label: str, unit: str) -> Iterator[Update]:
+    rate = TextColumn("{task.fields[rate]}")
+    with Progress(
+        TextColumn(label), BarColumn(), MofNCompleteColumn(), TextColumn(unit), rate,
+        TimeRemainingColumn(elapsed_when_finished=True), console=err,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(label, total=None, rate="")
+        meter = _Meter()
+        yield lambda done, total: bar.update(
+            task, completed=done, total=total, rate=f"{meter.rate(done):.1f} {unit}/s"
+        )
+
+
+def _plain(label: str, unit: str) -> Update:
+    """Lines for logs: at the start, every few seconds, and at the end."""
+    meter = _Meter()
+    last = [-PLAIN_INTERVAL_S, -1.0]
+
+    def update(done: int, total: int) -> None:
+        now = time.monotonic()
+        due = now - last[0] >= PLAIN_INTERVAL_S or done == total
+        if not due or done == last[1]:
+            return
+        last[:] = [now, done]
+        rate = meter.rate(done)
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        print(
+            f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return update
+
+
+class _Meter:
+    """Units a second since the first update, so that a resumed run shows its own speed."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def rate(self, done: int) -> float:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, done)
+        elapsed = now - self._first[0]
+        return (done - self._first[1]) / elapsed if elapsed > 0 else 0.0
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; the first column left, the others right."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    out.print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Names and values, one a line."""
+    width = max(map(len, fields), default=0)
+    for name, value in fields.items():
+        out.print(f"{name:<{width}}  {value}", markup=False)

@@ -1,0 +1,49 @@
+"""From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
+
+from curation import captioners, catalog, plan, run, scorers
+from curation.config import RunConfig
+from curation.errors import InputError
+
+
+def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
+    """Plan a run, or check that the plan it has is still what the catalog lists.
+
+    run.json is created last and in one step, so a folder without it holds no plan.
+
+    Returns:
+        The plan, and what the catalog says of its coverage.
+
+    Raises:
+        InputError: the catalog is faulty, or the folder belongs to another configuration or to
+            another plan.
+    """
+    captioner = dict(captioners.build(config.captioner).identity)
+    scorer = dict(scorers.build(config.scorer).identity)
+    record = run.read_record(config.run)
+    if record:
+        run.check_same(config.run, record, config, captioner, scorer)
+    listing = catalog.list_clips(config.catalog)
+    planned = plan.make(listing.clips, config.annotate.shard_clips)
+    if record is None:
+        plan.write(config.run, listing.clips, planned)
+        record = run.RunRecord(
+            format=run.FORMAT,
+            config=config.model_dump(mode="json"),
+            config_hash=run.config_hash(config, captioner, scorer),
+            plan_hash=planned.hash,
+            clips=planned.clips,
+            missing=planned.missing,
+            shards=planned.shards,
+            captioner=captioner,
+            scorer=scorer,
+            versions=run.versions(),
+        )
+        if not run.write_record(config.run, record):
+            record = run.need_record(config.run)
+    if record.plan_hash != planned.hash:
+        raise InputError(
+            f"{config.run} holds the plan of another listing: {record.clips} clips, "
+            f"{record.missing} missing there; {planned.clips} clips, {planned.missing} missing "
+            "now. Name another folder under run:, or go on with the old plan by tagscribe run"
+        )
+    return planned, listing.summary()

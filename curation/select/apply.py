@@ -1,0 +1,246 @@
+"""Reads evidence, applies the policy, keeps every decision, and commits the accepted pairs."""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import audio, plan, run, sink, storage, table
+from curation.catalog.fetch import read_clip_bytes
+from curation.config import RunConfig, TableConfig
+from curation.errors import InputError
+from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
+from curation.select import rules
+
+PAIRS_A_BATCH = 64
+AUDIO_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a policy made of a run's evidence."""
+
+    version: table.Version
+    shards_done: int
+    shards: int
+    candidates: int
+    reasons: dict[str, int]
+    clips: int
+    clips_accepted: int
+    lowest_accepted: float | None
+
+
+@dataclass
+class _Read:
+    """The columns of evidence that decisions need, gathered shard by shard."""
+
+    clip_ids: list[pa.Array] = field(default_factory=list)
+    clip_tags: list[list[str]] = field(default_factory=list)
+    clip: list[np.ndarray] = field(default_factory=list)
+    clap_score: list[np.ndarray] = field(default_factory=list)
+    log_prob: list[np.ndarray] = field(default_factory=list)
+    candidates_a_shard: list[int] = field(default_factory=list)
+
+
+def select(
+    config: RunConfig, partial: bool = False, on_pairs: Callable[[int, int], None] | None = None
+) -> Selection:
+    """Apply the policy of a configuration to a run's evidence, and commit the accepted pairs.
+
+    Args:
+        config: its `run`, `select` and `table` sections are read.
+        partial: allow evidence that does not yet cover the plan.
+        on_pairs: called with pairs written and pairs accepted, while the table is written.
+
+    Raises:
+        InputError: the run is not planned, or not annotated to its end and `partial` is not set;
+            or audio is to be embedded and has changed or gone since it was annotated.
+    """
+    record = run.need_record(config.run)
+    planned = plan.recorded(record)
+    shards = sink.done_shards(config.run)
+    if not shards or (len(shards) < planned.shards and not partial):
+        raise InputError(
+            f"{config.run}: {len(shards)} of {planned.shards} shards have evidence; run tagscribe "
+            "annotate to its end" + (", or select with --partial" if shards else "")
+        )
+    read = _read(config.run, shards)
+    candidates = rules.Candidates(
+        clip=np.concatenate(read.clip),
+        clap_score=np.concatenate(read.clap_score),
+        log_prob=np.concatenate(read.log_prob),
+        clip_tag=rules.rarest_tag(read.clip_tags),
+    )
+    rules.need_scores(candidates)
+    decisions = rules.decide(candidates, config.select)
+    lineage = _lineage(config, record, shards)
+    _write_decisions(config.run, lineage["selection"], read, candidates, decisions)
+    version = table.commit(
+        run.table_uri(config.run),
+        PAIR_SCHEMA if config.table.audio == "reference" else PAIR_SCHEMA_WITH_AUDIO,
+        _pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
+        lineage,
+    )
+    accepted = decisions.accepted
+    return Selection(
+        version=version,
+        shards_done=len(shards),
+        shards=planned.shards,
+        candidates=len(accepted),
+        reasons=dict(Counter(decisions.reason.tolist())),
+        clips=len(read.clip_tags),
+        clips_accepted=len(np.unique(candidates.clip[accepted])),
+        lowest_accepted=float(decisions.score[accepted].min()) if accepted.any() else None,
+    )
+
+
+def _read(run_uri: str, shards: list[int]) -> _Read:
+    read = _Read()
+    columns = ["clip_id", "tags", "candidates"]
+    for evidence in sink.read_shards(run_uri, shards, columns):
+        candidates = evidence["candidates"].combine_chunks()
+        flat = candidates.flatten()
+        before = len(read.clip_tags)
+        read.clip_ids.append(evidence["clip_id"].combine_chunks())
+        read.clip_tags.extend([tag["mid"] for tag in row] for row in evidence["tags"].to_pylist())
+        read.clip.append(before + pc.list_parent_indices(candidates).to_numpy())
+        for name, column in (("clap_score", read.clap_score), ("log_prob", read.log_prob)):
+            values = pc.struct_field(flat, name).to_numpy(zero_copy_only=False)
+            column.append(values.astype(np.float64))
+        read.candidates_a_shard.append(len(flat))
+    return read
+
+
+def _lineage(config: RunConfig, record: run.RunRecord, shards: list[int]) -> dict[str, Any]:
+    """What the version was made from; `selection` is its hash, and names the decisions' file."""
+    lineage = {
+        "policy": config.select.model_dump(mode="json"),
+        "table": config.table.model_dump(mode="json"),
+        "config_hash": record.config_hash,
+        "plan_hash": record.plan_hash,
+        "shards": len(shards),
+        "shards_planned": record.shards,
+        "captioner": record.captioner,
+        "scorer": record.scorer,
+        "tagscribe": run.versions()["tagscribe"],
+    }
+    listing = json.dumps([lineage, shards], sort_keys=True).encode()
+    return {**lineage, "selection": hashlib.sha256(listing).hexdigest()[:16]}
+
+
+def _write_decisions(
+    run_uri: str,
+    selection: str,
+    read: _Read,
+    candidates: rules.Candidates,
+    decisions: rules.Decisions,
+) -> None:
+    """One row a candidate: its place in the evidence, its score, and why it was taken or not."""
+    clip_ids = pa.chunked_array(read.clip_ids)
+    first = np.r_[0, np.flatnonzero(np.diff(candidates.clip)) + 1] if len(candidates.clip) else []
+    position = np.arange(len(candidates.clip)) - np.repeat(
+        first, np.diff(np.r_[first, len(candidates.clip)]).astype(int)
+    )
+    rows = pa.table(
+        {
+            "clip_id": clip_ids.take(pa.array(candidates.clip)),
+            "candidate": pa.array(position.astype(np.int32)),
+            "score": pa.array(decisions.score),
+            "rank": pa.array(decisions.rank),
+            "accepted": pa.array(decisions.accepted),
+            "reason": pa.array(decisions.reason.tolist(), pa.string()).dictionary_encode(),
+        }
+    )
+    buffer = io.BytesIO()
+    pq.write_table(rows, buffer, compression="zstd")
+    storage.put(run.decisions_uri(run_uri, selection), buffer.getvalue())
+
+
+def _pairs(
+    config: RunConfig,
+    record: run.RunRecord,
+    shards: list[int],
+    candidates_a_shard: list[int],
+    decisions: rules.Decisions,
+    on_pairs: Callable[[int, int], None] | None,
+) -> Iterator[pa.RecordBatch]:
+    """The accepted pairs as record batches, shard by shard, each clip's pairs best first."""
+    total, written, start = int(decisions.accepted.sum()), 0, 0
+    embedder = _Embedder(config.table) if config.table.audio == "embed" else None
+    for evidence, count in zip(
+        sink.read_shards(config.run, shards), candidates_a_shard, strict=True
+    ):
+        part = slice(start, start + count)
+        start += count
+        pairs = _accepted_pairs(evidence, decisions.accepted[part], decisions.rank[part], record)
+        for offset in range(0, pairs.num_rows, PAIRS_A_BATCH):
+            few = pairs.slice(offset, PAIRS_A_BATCH)
+            if embedder:
+                few = embedder.embed(few)
+            names = PAIR_SCHEMA_WITH_AUDIO.names if embedder else PAIR_SCHEMA.names
+            schema = PAIR_SCHEMA_WITH_AUDIO if embedder else PAIR_SCHEMA
+            yield from few.select(names).cast(schema).to_batches()
+            written += few.num_rows
+            if on_pairs:
+                on_pairs(written, total)
+
+
+def _accepted_pairs(
+    evidence: pa.Table, accepted: np.ndarray, rank: np.ndarray, record: run.RunRecord
+) -> pa.Table:
+    candidates = evidence["candidates"].combine_chunks()
+    clip = pc.list_parent_indices(candidates).to_numpy()
+    chosen = np.flatnonzero(accepted)
+    chosen = chosen[np.lexsort((rank[chosen], clip[chosen]))]
+    rows = evidence.take(pa.array(clip[chosen]))
+    flat = candidates.flatten().take(pa.array(chosen))
+    count = len(chosen)
+    for name in ("caption", "clap_score", "log_prob"):
+        rows = rows.append_column(name, pc.struct_field(flat, name))
+    return (
+        rows.append_column("rank", pa.array(rank[chosen], pa.int32()))
+        .append_column("captioner", pa.array([_model_name(record.captioner)] * count, pa.string()))
+        .append_column("scorer", pa.array([_model_name(record.scorer)] * count, pa.string()))
+    )
+
+
+def _model_name(identity: dict[str, str]) -> str:
+    """A model as rows name it: name, and revision or the start of its weights' hash."""
+    mark = identity.get("revision") or identity.get("weights_sha256", "")[:12]
+    return f"{identity['model']}@{mark}"
+
+
+class _Embedder:
+    """Reads accepted clips again and adds their audio as 16-bit FLAC."""
+
+    def __init__(self, config: TableConfig) -> None:
+        self.rate_hz = config.sample_rate_hz
+        self.threads = ThreadPoolExecutor(AUDIO_THREADS)
+
+    def embed(self, pairs: pa.Table) -> pa.Table:
+        columns = ("clip_id", "uri", "start_s", "end_s", "audio_sha256")
+        rows = pairs.select(columns).to_pylist()
+        audio_column = pa.array(self.threads.map(self._flac, rows), AUDIO_TYPE)
+        return pairs.append_column("audio", audio_column)
+
+    def _flac(self, row: dict[str, Any]) -> dict[str, Any]:
+        data, name = read_clip_bytes(row["uri"])
+        if audio.sha256(data) != row["audio_sha256"]:
+            raise InputError(
+                f"clip {row['clip_id']}: {row['uri']} has changed since it was annotated; put the "
+                "file back, or annotate in another run folder"
+            )
+        length_s = row["end_s"] - row["start_s"]
+        heard = audio.decode(data, name, row["start_s"], row["end_s"], length_s)
+        waveform = audio.resample(heard.waveform, heard.sample_rate_hz, self.rate_hz)
+        flac = audio.encode_flac(audio.to_int16(waveform), self.rate_hz)
+        return {"bytes": flac, "path": f"{row['clip_id']}.flac"}

@@ -1,0 +1,121 @@
+"""The rules of selection, as arithmetic over all candidates of a run at once.
+
+Candidates are flat arrays, one entry a candidate, in the order of the evidence; `clip` says which
+clip each belongs to. Every rejected candidate keeps its reason.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.errors import InputError
+from curation.select.policy import Policy
+
+ACCEPTED = "accepted"
+NOT_BEST = "not_best"
+BELOW_THRESHOLD = "below_threshold"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All candidates of a run, flat: `[candidates]` each, but `clip_tag`, which is `[clips]`."""
+
+    clip: np.ndarray  # int, ascending
+    clap_score: np.ndarray  # float
+    log_prob: np.ndarray  # float
+    clip_tag: np.ndarray  # int: the group a clip counts with under `within: tag`
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What became of each candidate, `[candidates]` each; `rank` counts from 1 within a clip."""
+
+    score: np.ndarray
+    rank: np.ndarray
+    reason: np.ndarray
+
+    @property
+    def accepted(self) -> np.ndarray:
+        return self.reason == ACCEPTED
+
+
+def decide(candidates: Candidates, policy: Policy) -> Decisions:
+    """Apply a policy: best of k within each clip, then the threshold on what remains."""
+    score = scores(candidates, policy)
+    rank = ranks(candidates.clip, score)
+    reason = np.full(len(score), ACCEPTED, dtype=object)
+    reason[rank > policy.per_clip] = NOT_BEST
+    remaining = np.flatnonzero(reason == ACCEPTED)
+    if policy.min_score is not None:
+        below = remaining[score[remaining] < policy.min_score]
+    elif policy.keep_top is not None:
+        groups = candidates.clip_tag[candidates.clip[remaining]]
+        if policy.within == "all":
+            groups = np.zeros_like(groups)
+        below = remaining[~top_fraction(score[remaining], groups, policy.keep_top)]
+    else:
+        below = remaining[:0]
+    reason[below] = BELOW_THRESHOLD
+    return Decisions(score, rank, reason)
+
+
+def scores(candidates: Candidates, policy: Policy) -> np.ndarray:
+    """The score by which a policy ranks, `[candidates]`."""
+    if policy.score == "clap":
+        return candidates.clap_score
+    if policy.score == "log_prob":
+        return candidates.log_prob
+    return standardised(candidates.clap_score) + standardised(candidates.log_prob)
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """Mean 0 and standard deviation 1 over the run; all zero where values do not differ."""
+    deviation = values.std() if len(values) else 0.0
+    return (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)
+
+
+def ranks(clip: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Rank of each candidate within its clip, 1 the best; ties go to the earlier candidate."""
+    order = np.lexsort((np.arange(len(score)), -score, clip))
+    sorted_clip = clip[order]
+    first = np.r_[True, sorted_clip[1:] != sorted_clip[:-1]] if len(order) else np.array([], bool)
+    start = np.flatnonzero(first)
+    position = np.arange(len(order)) - np.repeat(start, np.diff(np.r_[start, len(order)]))
+    result = np.empty(len(order), dtype=np.int32)
+    result[order] = position + 1
+    return result
+
+
+def top_fraction(score: np.ndarray, group: np.ndarray, fraction: float) -> np.ndarray:
+    """True for the best `fraction` of each group, rounded up; ties go to the earlier entry."""
+    place = ranks(group, score)
+    size = np.bincount(group, minlength=1)[group] if len(group) else np.array([], int)
+    return place <= np.ceil(size * fraction - 1e-9)
+
+
+def rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
+    """The group of each clip: its rarest tag in the run, ties by mid; untagged clips are one group.
+
+    Returns int `[clips]`.
+    """
+    mids, flat = np.unique([mid for tags in clip_tags for mid in tags], return_inverse=True)
+    frequency = np.bincount(flat, minlength=len(mids))
+    untagged = len(mids)
+    groups = np.full(len(clip_tags), untagged, dtype=np.int64)
+    offset = 0
+    for index, tags in enumerate(clip_tags):
+        own = flat[offset : offset + len(tags)]
+        offset += len(tags)
+        if len(own):
+            groups[index] = min(own, key=lambda tag: (frequency[tag], tag))
+    return groups
+
+
+def need_scores(candidates: Candidates) -> None:
+    """Raises InputError when evidence holds a score that cannot be ranked."""
+    bad = ~(np.isfinite(candidates.clap_score) & np.isfinite(candidates.log_prob))
+    if bad.any():
+        raise InputError(
+            f"{int(bad.sum())} of {len(bad)} candidates have a score that is no finite number; "
+            "the evidence was not written by a working model: annotate again in another folder"
+        )

@@ -1,0 +1,264 @@
+"""The stages a clip goes through, as plain code: decode, caption, score, and its evidence row.
+
+Nothing here knows of Ray; `annotate` places these stages on a cluster. A clip that a stage cannot
+serve carries a `Failure` from there on and is passed over, so that every clip that goes in comes
+out as one evidence row.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from curation import audio
+from curation.captioners.base import Candidate, Captioner
+from curation.catalog.fetch import read_clip_bytes
+from curation.config import AudioConfig
+from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Stage, Tag
+from curation.scorers.base import Scorer
+from curation.tags.guidance import guidance_tags, phrase
+
+T = TypeVar("T")
+
+# Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches.
+CHUNK_CLIPS = 128
+
+
+@dataclass
+class Clip:
+    """A planned clip and what has been learned of it so far."""
+
+    clip_id: str
+    uri: str | None
+    start_s: float | None
+    end_s: float | None
+    tags: list[Tag]
+    duration_s: float | None = None
+    sample_rate_hz: int | None = None
+    levels: audio.Levels | None = None
+    audio_sha256: str | None = None
+    waveforms: dict[int, np.ndarray] = field(default_factory=dict)  # int16, by rate in Hz
+    guidance: list[Tag] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    clap_scores: list[float] = field(default_factory=list)
+    embedding: np.ndarray | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What the decode stage needs to know: where silence lies, and who listens at which rate."""
+
+    audio: AudioConfig
+    sample_rates_hz: tuple[int, ...]
+
+
+def clips_of(planned: pa.Table) -> list[Clip]:
+    """The clips of a shard as planned (CLIP_SCHEMA); those without audio have already failed."""
+    clips = []
+    for row in planned.to_pylist():
+        clip = Clip(
+            clip_id=row["clip_id"],
+            uri=row["uri"],
+            start_s=row["start_s"],
+            end_s=row["end_s"],
+            tags=[Tag(**tag) for tag in row["tags"]],
+        )
+        if clip.uri is None:
+            clip.failure = Failure(
+                "catalog", "missing", "listed in the catalog, but its audio was not found"
+            )
+        clips.append(clip)
+    return clips
+
+
+def chunks(clips: Sequence[Clip]) -> list[list[Clip]]:
+    """A shard's clips in the runs that are decoded, sorted by length and batched together."""
+    return [list(clips[i : i + CHUNK_CLIPS]) for i in range(0, len(clips), CHUNK_CLIPS)]
+
+
+def decode(clip: Clip, listening: Listening) -> Clip:
+    """Read and decode one clip, measure it, and keep it as int16 at each listener's rate.
+
+    Int16 in every placement: half the memory of float32, and the same samples reach the models
+    whether the clip crossed the object store or not.
+    """
+    if clip.failure:
+        return clip
+    stage: Stage = "read"
+    try:
+        assert clip.uri is not None
+        data, name = read_clip_bytes(clip.uri)
+        clip.audio_sha256 = audio.sha256(data)
+        stage = "decode"
+        heard = audio.decode(data, name, clip.start_s, clip.end_s, listening.audio.max_duration_s)
+        clip.start_s, clip.end_s, clip.duration_s = heard.start_s, heard.end_s, heard.duration_s
+        clip.sample_rate_hz = heard.sample_rate_hz
+        clip.levels = audio.levels(heard.waveform)
+        audio.check_sound(heard, listening.audio.silence_dbfs)
+        for rate in listening.sample_rates_hz:
+            clip.waveforms[rate] = audio.to_int16(
+                audio.resample(heard.waveform, heard.sample_rate_hz, rate)
+            )
+    except audio.AudioError as error:
+        clip.failure = Failure(stage, error.type, str(error))
+    except Exception as error:  # One clip's fault, whatever it is, is that clip's row.
+        clip.failure = Failure(stage, type(error).__name__, str(error))
+    return clip
+
+
+def decode_ahead(
+    clips: Sequence[Clip], listening: Listening, threads: Executor
+) -> Iterator[list[Clip]]:
+    """Decoded chunks in order, the next one decoding while the caller works on this one."""
+
+    def submit(chunk: list[Clip]) -> list[Future[Clip]]:
+        return [threads.submit(decode, clip, listening) for clip in chunk]
+
+    waiting = iter(chunks(clips))
+    ahead = [submit(chunk) for chunk in islice(waiting, 2)]
+    while ahead:
+        yield [future.result() for future in ahead.pop(0)]
+        ahead.extend(submit(chunk) for chunk in islice(waiting, 1))
+
+
+def batches(clips: Iterable[Clip], rate_hz: int, budget_s: float) -> Iterator[list[Clip]]:
+    """Cut a chunk's sound clips into batches of like length.
+
+    A batch holds as many clips as, padded to its longest, fit into `budget_s` seconds (at least
+    one). The cut follows from the clips alone, so it is the same in every run of the shard.
+    """
+    sound = [clip for clip in clips if clip.failure is None]
+    sound.sort(key=lambda clip: (len(clip.waveforms[rate_hz]), clip.clip_id))
+    batch: list[Clip] = []
+    for clip in sound:
+        padded_s = (len(batch) + 1) * len(clip.waveforms[rate_hz]) / rate_hz
+        if batch and padded_s > budget_s:
+            yield batch
+            batch = []
+        batch.append(clip)
+    if batch:
+        yield batch
+
+
+def guide(clip: Clip, min_confidence: float) -> None:
+    """Give the captioner this clip's tags: leaves only, abstract classes out."""
+    clip.guidance = guidance_tags(clip.tags, min_confidence)
+
+
+def write_captions(captioner: Captioner, batch: list[Clip], seed: int) -> None:
+    """Caption a batch of clips; those the captioner cannot serve fail one by one."""
+    rate = captioner.sample_rate_hz
+    written = halving(
+        batch,
+        lambda part: captioner.caption(
+            [audio.from_int16(clip.waveforms[rate]) for clip in part],
+            [clip.guidance for clip in part],
+            [clip_seed(seed, clip.clip_id) for clip in part],
+        ),
+        "caption",
+    )
+    for clip, result in zip(batch, written, strict=True):
+        if isinstance(result, Failure):
+            clip.failure = result
+        elif not result:
+            clip.failure = Failure("caption", "no_caption", "the captioner wrote nothing")
+        else:
+            clip.candidates = result
+
+
+def score(scorer: Scorer, batch: list[Clip]) -> None:
+    """Embed each captioned clip once, and score each of its candidates by cosine."""
+    batch = [clip for clip in batch if clip.failure is None]
+    rate = scorer.sample_rate_hz
+    embedded = halving(
+        batch,
+        lambda part: scorer.embed_audio([audio.from_int16(clip.waveforms[rate]) for clip in part]),
+        "score",
+    )
+    heard: list[Clip] = []
+    for clip, embedding in zip(batch, embedded, strict=True):
+        if isinstance(embedding, Failure):
+            clip.failure = embedding
+        else:
+            clip.embedding = embedding
+            heard.append(clip)
+    captions = sorted({c.caption for clip in heard for c in clip.candidates})
+    if not captions:
+        return
+    try:
+        texts = dict(zip(captions, scorer.embed_text(captions), strict=True))
+    except Exception as error:
+        for clip in heard:
+            clip.failure = Failure("score", type(error).__name__, str(error))
+        return
+    for clip in heard:
+        assert clip.embedding is not None
+        clip.clap_scores = [float(clip.embedding @ texts[c.caption]) for c in clip.candidates]
+
+
+def halving(
+    batch: list[Clip], work: Callable[[list[Clip]], list[T | Failure]], stage: Stage
+) -> list[T | Failure]:
+    """Run a model over a batch; on out-of-memory, over its halves.
+
+    An adapter that raises for a whole batch breaks its contract: its clips then fail with that
+    error, and the shard goes on.
+    """
+    if not batch:
+        return []
+    try:
+        results = work(batch)
+    except torch.OutOfMemoryError as error:
+        if len(batch) == 1:
+            return [Failure(stage, "out_of_memory", str(error))]
+        middle = len(batch) // 2
+        return halving(batch[:middle], work, stage) + halving(batch[middle:], work, stage)
+    except Exception as error:
+        return [Failure(stage, type(error).__name__, str(error)) for _ in batch]
+    if len(results) != len(batch):
+        message = f"the model answered {len(results)} of {len(batch)} clips"
+        return [Failure(stage, "wrong_count", message) for _ in batch]
+    return results
+
+
+def clip_seed(seed: int, clip_id: str) -> int:
+    """The seed of what is sampled for one clip: of the run and the clip alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{clip_id}".encode()).digest()[:8]) >> 1
+
+
+def evidence(clips: Sequence[Clip]) -> pa.Table:
+    """The evidence rows (EVIDENCE_SCHEMA) of clips that went through all stages, in order."""
+    return pa.Table.from_pylist([_row(clip) for clip in clips], schema=EVIDENCE_SCHEMA)
+
+
+def _row(clip: Clip) -> dict[str, Any]:
+    failure = clip.failure
+    return {
+        "clip_id": clip.clip_id,
+        "uri": clip.uri,
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
+        "duration_s": clip.duration_s,
+        "sample_rate_hz": clip.sample_rate_hz,
+        "peak_dbfs": clip.levels.peak_dbfs if clip.levels else None,
+        "rms_dbfs": clip.levels.rms_dbfs if clip.levels else None,
+        "audio_sha256": clip.audio_sha256,
+        "tags": [vars(tag) for tag in clip.tags],
+        "guidance": [phrase(tag.mid) for tag in clip.guidance],
+        "candidates": [
+            {**vars(candidate), "clap_score": clap_score}
+            for candidate, clap_score in zip(clip.candidates, clip.clap_scores, strict=False)
+        ]
+        if failure is None
+        else [],
+        "audio_embedding": None if clip.embedding is None else clip.embedding.astype(np.float16),
+        "outcome": ERROR if failure else OK,
+        "error": vars(failure) if failure else None,
+    }

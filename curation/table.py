@@ -1,0 +1,103 @@
+"""The curated table: a Delta Lake table of accepted pairs, one commit a version.
+
+Readers see the whole of a version or the version before it; each version names the policy, the
+plan and the models behind it.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+from curation import storage
+from curation.errors import InputError
+
+LINEAGE_KEY = "tagscribe"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of the table, and what it was made from."""
+
+    version: int
+    rows: int
+    lineage: dict[str, Any]
+
+
+def commit(
+    uri: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], lineage: dict[str, Any]
+) -> Version:
+    """Write one version of the table in one transaction; the pairs stream, they need not fit.
+
+    When the newest version was made from the same lineage it is the answer, and nothing is written.
+    """
+    latest = newest(uri)
+    if latest and latest.lineage == lineage:
+        return latest
+    write_deltalake(
+        uri,
+        pa.RecordBatchReader.from_batches(schema, batches),
+        mode="overwrite",
+        schema_mode="overwrite",
+        storage_options=_options(uri),
+        commit_properties=CommitProperties(
+            custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
+        ),
+    )
+    written = newest(uri)
+    assert written is not None
+    return written
+
+
+def newest(uri: str) -> Version | None:
+    """The newest version; None where there is no table yet."""
+    if not DeltaTable.is_deltatable(uri, storage_options=_options(uri)):
+        return None
+    return _version(open_table(uri))
+
+
+def open_table(uri: str, version: int | None = None) -> DeltaTable:
+    """The table at a version, the newest by default.
+
+    Raises:
+        InputError: there is no table, or no such version of it.
+    """
+    if not DeltaTable.is_deltatable(uri, storage_options=_options(uri)):
+        raise InputError(f"{uri}: no curated table here; tagscribe select makes one")
+    try:
+        return DeltaTable(uri, version=version, storage_options=_options(uri))
+    except Exception as error:
+        raise InputError(f"{uri}: cannot open version {version}: {error}") from error
+
+
+def read(uri: str, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
+    """All pairs of a version, whole or some columns."""
+    return open_table(uri, version).to_pyarrow_table(columns=columns)
+
+
+def history(uri: str) -> list[Version]:
+    """Every version that can still be opened, oldest first."""
+    latest = open_table(uri).version()
+    return [_version(open_table(uri, version)) for version in range(latest + 1)]
+
+
+def _version(table: DeltaTable) -> Version:
+    entry = next(e for e in table.history() if e["version"] == table.version())
+    rows = sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
+    return Version(table.version(), rows, json.loads(entry.get(LINEAGE_KEY, "{}")))
+
+
+def _options(uri: str) -> dict[str, str] | None:
+    """Options of the Delta writer for object storage; credentials come from the environment."""
+    if storage.is_local(uri):
+        return None
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    options = {"conditional_put": "etag"}
+    if endpoint:
+        options["AWS_ENDPOINT_URL"] = endpoint
+        options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
+    return options

@@ -1,0 +1,85 @@
+"""Checks a run's folder against its own promises: every clip once, every pair backed by evidence.
+
+Each finding is one sentence that names the shard or the pair; an empty list is a sound run.
+"""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import plan, run, sink, table
+from curation.schema import EVIDENCE_SCHEMA, OK
+
+FEW = 5
+Pair = tuple[str, str]
+
+
+def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
+    """Findings about plan, evidence and table of a run; empty when all promises hold."""
+    record = run.need_record(run_uri)
+    planned = plan.recorded(record)
+    done = set(sink.done_shards(run_uri))
+    findings = [
+        f"shard {shard}: evidence beyond the plan" for shard in sorted(done)[planned.shards :]
+    ]
+    findings += _check_plan(run_uri, planned)
+    told: set[Pair] = set()
+    for shard in range(planned.shards):
+        if shard in done:
+            evidence = sink.read_shard(run_uri, shard)
+            findings += _check_shard(plan.read_shard(run_uri, shard), evidence, shard)
+            told |= _captions(evidence)
+        else:
+            findings.append(f"shard {shard}: no evidence; tagscribe annotate writes it")
+        if on_shard:
+            on_shard(shard + 1, planned.shards)
+    return findings + _check_table(run_uri, told)
+
+
+def _check_plan(run_uri: str, planned: plan.Plan) -> list[str]:
+    columns = ["clip_id", "uri", "start_s", "end_s", "tags"]
+    clips = pa.concat_tables(plan.read_clips(run_uri, columns))
+    if plan.digest(clips, planned.shard_clips) != planned.hash:
+        return ["plan/: its clips do not have the hash that run.json names; it was changed"]
+    return []
+
+
+def _check_shard(clips: pa.Table, evidence: pa.Table, shard: int) -> list[str]:
+    if not evidence.schema.equals(EVIDENCE_SCHEMA):
+        return [f"shard {shard}: its columns are not those of evidence"]
+    if evidence["clip_id"].to_pylist() != clips["clip_id"].to_pylist():
+        return [f"shard {shard}: its clips are not those of the plan, in its order"]
+    findings = []
+    for row in evidence.select(["clip_id", "outcome", "candidates", "error"]).to_pylist():
+        whole = row["candidates"] and not row["error"]
+        failed = row["error"] and not row["candidates"]
+        if not (whole if row["outcome"] == OK else failed):
+            findings.append(
+                f"shard {shard}, clip {row['clip_id']}: outcome {row['outcome']} with "
+                f"{len(row['candidates'])} candidates and error {row['error']}"
+            )
+    return findings[:FEW]
+
+
+def _captions(evidence: pa.Table) -> set[Pair]:
+    candidates = evidence["candidates"].combine_chunks()
+    clip = evidence["clip_id"].take(pc.list_parent_indices(candidates)).to_pylist()
+    captions = pc.struct_field(candidates.flatten(), "caption").to_pylist()
+    return set(zip(clip, captions, strict=True))
+
+
+def _check_table(run_uri: str, told: set[Pair]) -> list[str]:
+    uri = run.table_uri(run_uri)
+    if table.newest(uri) is None:
+        return []
+    rows = table.read(uri, columns=["clip_id", "caption"])
+    pairs = list(zip(rows["clip_id"].to_pylist(), rows["caption"].to_pylist(), strict=True))
+    unbacked = [pair for pair in pairs if pair not in told]
+    findings = [
+        f"table: clip {clip_id}, caption {caption!r}: in no evidence"
+        for clip_id, caption in unbacked[:FEW]
+    ]
+    if len(set(pairs)) != len(pairs):
+        findings.append(f"table: {len(pairs) - len(set(pairs))} pairs stand in it twice")
+    return findings
