@@ -1,0 +1,60 @@
+"""Captions of scenes, true ones and ones that are wrong in one respect.
+
+A template has {A} and {B} where a sentence stands ("a dog barks") and {a} and {b} where a thing
+heard stands ("a dog barking"). Every template of two events fixes their order and their relation.
+"""
+
+import numpy as np
+
+from curation.synth.classes import BY_KEY
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "single": ("{A}", "{a}", "the sound of {a}", "{A} nearby"),
+    "then": (
+        "{A} and then {B}",
+        "{A} then {B}",
+        "{B} after {A}",
+        "{A} before {B}",
+        "{a} followed by {b}",
+        "{a} and then {b}",
+        "first {A} and then {B}",
+        "after {a} {B}",
+    ),
+    "background": (
+        "{A} while {B} in the background",
+        "{A} with {b} in the background",
+        "{A} over {b}",
+        "{b} behind {a}",
+        "{a} in front of {b}",
+        "{B} in the background while {A}",
+        "{b} in the background with {a} in front",
+    ),
+}
+FEWEST_WORDS = 3
+
+
+def fill(template: str, keys: tuple[str, ...], rng: np.random.Generator) -> str:
+    """The template with a clause drawn for each class."""
+    words: dict[str, str] = {}
+    for letter, key in zip("ab", keys, strict=False):
+        sound = BY_KEY[key]
+        clause = sound.clauses[int(rng.integers(len(sound.clauses)))]
+        words[letter] = clause.nominal()
+        words[letter.upper()] = clause.finite()[int(rng.integers(2))]
+    return template.format(**words)
+
+
+def captions_for(
+    keys: tuple[str, ...], relation: str, rng: np.random.Generator, count: int
+) -> tuple[str, ...]:
+    """`count` captions, each by another template or, for a single sound, other words."""
+    templates = TEMPLATES[relation]
+    order = rng.permutation(len(templates))
+    captions: list[str] = []
+    for turn in range(100):
+        caption = fill(templates[order[turn % len(templates)]], keys, rng)
+        if caption not in captions and len(caption.split()) >= FEWEST_WORDS:
+            captions.append(caption)
+        if len(captions) == count:
+            break
+    return tuple(captions)

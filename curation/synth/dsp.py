@@ -1,0 +1,261 @@
+"""Grains, voices and noise: what the procedural sounds are made of.
+
+Everything is float32 `[sample]`, mono. Functions take the generator they draw from, so that a sound
+is fixed by its seed, and frequencies in Hz, so that it is the same sound at any rate.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Audio = NDArray[np.float32]
+Rng = np.random.Generator
+Points = Sequence[tuple[float, float]]
+"""A curve over frequency: (hz, db) in rising order, linear in between over octaves."""
+
+_BANK = 1 << 19
+_TABLE = 2048
+_GRID_LOW_HZ = 10.0
+_GRID_PER_OCTAVE = 48
+_GRID = 12 * _GRID_PER_OCTAVE
+
+
+@lru_cache(1)
+def _noise_bank() -> Audio:
+    """White noise that every clip cuts from at a place of its own: drawing anew costs more."""
+    return np.random.default_rng(20230811).standard_normal(_BANK, dtype=np.float32)
+
+
+@lru_cache(1)
+def _spectrum_bank() -> NDArray[np.complex64]:
+    rng = np.random.default_rng(20230812)
+    return rng.standard_normal(2 * _BANK, dtype=np.float32).view(np.complex64)
+
+
+@lru_cache(1)
+def _grid_octaves() -> NDArray[np.float64]:
+    return np.arange(_GRID) / _GRID_PER_OCTAVE
+
+
+@lru_cache(256)
+def _grid_index(nfft: int, sample_rate_hz: int) -> NDArray[np.int16]:
+    """For each bin of an `nfft` transform, the place of its frequency on the curves' grid."""
+    hz = np.arange(nfft // 2 + 1) * (sample_rate_hz / nfft)
+    octaves = np.log2(np.maximum(hz, _GRID_LOW_HZ) / _GRID_LOW_HZ)
+    return np.minimum(octaves * _GRID_PER_OCTAVE, _GRID - 1).astype(np.int16)
+
+
+def fft_length(samples: int) -> int:
+    """A fast transform length of at least `samples`; few values, so that tables are reused."""
+    step = 4096 if samples > 16384 else 1024
+    return int(fft.next_fast_len(-(-samples // step) * step, real=True))
+
+
+def gain_curve(points: Points, nfft: int, sample_rate_hz: int) -> Audio:
+    """Amplitude of each bin `[nfft // 2 + 1]` for a curve given by points in dB."""
+    octaves = [np.log2(hz / _GRID_LOW_HZ) for hz, _ in points]
+    decibels = np.interp(_grid_octaves(), octaves, [db for _, db in points])
+    return (10 ** (decibels / 20)).astype(np.float32)[_grid_index(nfft, sample_rate_hz)]
+
+
+def white(rng: Rng, samples: int) -> Audio:
+    """White noise of unit RMS."""
+    start = int(rng.integers(_BANK - samples)) if samples < _BANK else 0
+    return np.resize(_noise_bank()[start:], samples)
+
+
+def noise(rng: Rng, samples: int, sample_rate_hz: int, points: Points) -> Audio:
+    """Noise with the given spectrum, of unit RMS."""
+    nfft = fft_length(samples)
+    bins = nfft // 2 + 1
+    start = int(rng.integers(_BANK - bins)) if bins < _BANK else 0
+    spectrum = np.resize(_spectrum_bank()[start:], bins) * gain_curve(points, nfft, sample_rate_hz)
+    spectrum[0] = 0
+    return unit(fft.irfft(spectrum, nfft)[:samples])
+
+
+def filtered(audio: Audio, sample_rate_hz: int, points: Points) -> Audio:
+    """The sound through a zero-phase filter with the given curve."""
+    nfft = fft_length(len(audio))
+    spectrum = fft.rfft(audio, nfft) * gain_curve(points, nfft, sample_rate_hz)
+    return fft.irfft(spectrum, nfft)[: len(audio)]
+
+
+def unit(audio: Audio) -> Audio:
+    """The sound scaled to an RMS of one; silence stays silence."""
+    rms = float(np.sqrt(np.dot(audio, audio) / max(len(audio), 1)))
+    return audio / np.float32(rms) if rms > 1e-12 else audio
+
+
+def uniform(rng: Rng, low: float, high: float) -> float:
+    return float(rng.uniform(low, high))
+
+
+def log_uniform(rng: Rng, low: float, high: float) -> float:
+    """For pitches, rates and times: as many draws in each octave."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def ramp(values: Sequence[float] | NDArray[np.float64], samples: int) -> Audio:
+    """Straight lines through evenly spaced values."""
+    knots = np.linspace(0, samples - 1, len(values))
+    return np.interp(np.arange(samples), knots, values).astype(np.float32)
+
+
+def wander(rng: Rng, samples: int, sample_rate_hz: int, rate_hz: float) -> Audio:
+    """A smooth random walk between 0 and 1 that turns about `rate_hz` times a second."""
+    knots = max(3, int(samples / sample_rate_hz * rate_hz) + 2)
+    steps = smoothed(rng.random(knots))
+    return ramp(steps, samples)
+
+
+def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Knots with halfway points put in by cubic averaging: a ramp over them has soft corners."""
+    padded = np.concatenate([values[:1], values, values[-1:]])
+    middle = (9 * (padded[1:-2] + padded[2:-1]) - padded[:-3] - padded[3:]) / 16
+    out = np.empty(2 * len(values) - 1)
+    out[0::2] = values
+    out[1::2] = middle
+    return np.clip(out, 0, 1)
+
+
+def hump(samples: int, attack: float, release: float) -> Audio:
+    """An envelope that rises over the share `attack` and falls over the share `release`."""
+    place = np.linspace(0, 1, samples, dtype=np.float32)
+    rise = np.minimum(place / max(attack, 1e-4), 1)
+    fall = np.minimum((1 - place) / max(release, 1e-4), 1)
+    return np.sin(np.minimum(rise, fall) * np.float32(np.pi / 2))
+
+
+def decay(samples: int, sample_rate_hz: int, time_s: float) -> Audio:
+    """exp(-t / time_s)."""
+    return np.exp(np.arange(samples, dtype=np.float32) * np.float32(-1 / (time_s * sample_rate_hz)))
+
+
+def ring(
+    sample_rate_hz: int, hz: Sequence[float], gains: Sequence[float], times_s: Sequence[float]
+) -> Audio:
+    """Damped sines struck together: a bell, a plate, a piece of wood. Peak near one."""
+    samples = int(min(max(times_s) * 5, 6.0) * sample_rate_hz) + 8
+    time = np.arange(samples, dtype=np.float32) / np.float32(sample_rate_hz)
+    out = np.zeros(samples, np.float32)
+    for pitch, gain, time_s in zip(hz, gains, times_s, strict=True):
+        if pitch < 0.48 * sample_rate_hz:
+            part = min(samples, int(time_s * 6 * sample_rate_hz) + 8)
+            wave = np.sin(np.float32(2 * np.pi * pitch) * time[:part])
+            out[:part] += gain * wave * np.exp(time[:part] * np.float32(-1 / time_s))
+    return out / max(float(np.abs(out).max()), 1e-6)
+
+
+def burst(rng: Rng, sample_rate_hz: int, time_s: float, points: Points) -> Audio:
+    """A noise that starts at once and dies away with the given time constant. Peak near one."""
+    samples = int(time_s * 6 * sample_rate_hz) + 16
+    out = noise(rng, samples, sample_rate_hz, points) * decay(samples, sample_rate_hz, time_s)
+    return out / max(float(np.abs(out).max()), 1e-6)
+
+
+def wavetable(amplitudes: NDArray[np.float64], spread: float, rng: Rng) -> Audio:
+    """One period `[2048]` of these harmonics; `spread` 0: pulses, 1: random phases. Unit RMS."""
+    spectrum = np.zeros(_TABLE // 2 + 1, np.complex64)
+    count = min(len(amplitudes), _TABLE // 2 - 1)
+    angles = rng.uniform(-np.pi, np.pi, count) * spread
+    spectrum[1 : count + 1] = amplitudes[:count] * np.exp(1j * angles)
+    return unit(fft.irfft(spectrum, _TABLE).astype(np.float32))
+
+
+def harmonics(
+    f0_hz: float,
+    sample_rate_hz: int,
+    tilt: float,
+    formants: Sequence[tuple[float, float, float]] = (),
+) -> NDArray[np.float64]:
+    """Amplitudes of harmonics below half the rate: k ** -tilt, and (hz, width_hz, gain) peaks."""
+    count = max(1, min(int(0.46 * sample_rate_hz / f0_hz), 160))
+    number = np.arange(1.0, count + 1)
+    amplitudes: NDArray[np.float64] = number**-tilt
+    if formants:
+        shape = np.full(count, 0.03)
+        for hz, width_hz, gain in formants:
+            shape += gain / (1 + ((number * f0_hz - hz) / width_hz) ** 2)
+        amplitudes = amplitudes * shape
+    return amplitudes
+
+
+def sweep(f0_hz: NDArray[np.floating[Any]], table: Audio, sample_rate_hz: int) -> Audio:
+    """The table read at a pitch that changes: `f0_hz` `[sample]`."""
+    phase = np.cumsum(f0_hz, dtype=np.float64) * (_TABLE / sample_rate_hz)
+    return table[phase.astype(np.int64) & (_TABLE - 1)]
+
+
+def scatter(
+    out: Audio,
+    grains: Sequence[Audio],
+    starts: NDArray[np.int64],
+    gains: NDArray[np.float64],
+    picks: NDArray[np.int64],
+) -> None:
+    """Adds grain `picks[i]`, `gains[i]` loud, at sample `starts[i]`, into `out`; cut at its end."""
+    samples = len(out)
+    for start, gain, pick in zip(starts.tolist(), gains.tolist(), picks.tolist(), strict=True):
+        if 0 <= start < samples:
+            grain = grains[pick]
+            stop = min(samples, start + len(grain))
+            out[start:stop] += np.float32(gain) * grain[: stop - start]
+
+
+def sprinkle(
+    rng: Rng, out: Audio, grains: Sequence[Audio], count: int, spread: float = 1.0
+) -> None:
+    """Adds `count` grains at random places, their gains log-normal with `spread`."""
+    starts = rng.integers(0, len(out), count)
+    gains = np.exp(spread * rng.standard_normal(count))
+    scatter(out, grains, starts, gains, rng.integers(len(grains), size=count))
+
+
+def dust(
+    rng: Rng, samples: int, sample_rate_hz: int, count: int, points: Points, spread: float
+) -> Audio:
+    """Many tiny clicks at random places, filtered, of unit RMS: for more than scatter can place."""
+    train = np.zeros(samples, np.float32)
+    gains = np.exp(spread * rng.standard_normal(count)) * rng.choice([-1.0, 1.0], count)
+    train[rng.integers(0, samples, count)] = gains
+    return unit(filtered(train, sample_rate_hz, points))
+
+
+def repeat(
+    rng: Rng,
+    samples: int,
+    sample_rate_hz: int,
+    event: Callable[[], Audio],
+    gap_s: tuple[float, float],
+    most: int = 1000,
+    uneven_db: float = 3.0,
+    lead_s: float = 0.3,
+) -> Audio:
+    """Events in a row, the gaps drawn anew each time, until the time or the number is up."""
+    out = np.zeros(samples, np.float32)
+    start = int(rng.uniform(0, min(lead_s, 0.2 * samples / sample_rate_hz)) * sample_rate_hz)
+    for number in range(most):
+        grain = event()
+        if number and start + len(grain) > samples:
+            break
+        stop = min(samples, start + len(grain))
+        gain = 10 ** (rng.normal(0, uneven_db / 2) / 20)
+        out[start:stop] += np.float32(gain) * grain[: stop - start]
+        start = stop + int(rng.uniform(*gap_s) * sample_rate_hz)
+        if start >= samples:
+            break
+    return out
+
+
+def regular(
+    samples: int, sample_rate_hz: int, period_s: float, start_s: float
+) -> NDArray[np.int64]:
+    """Starts, in samples, of a steady beat."""
+    return (np.arange(start_s, samples / sample_rate_hz, period_s) * sample_rate_hz).astype(
+        np.int64
+    )

@@ -1,0 +1,92 @@
+"""Reads a caption by keywords and says what is right in it, against the scene's truth."""
+
+import re
+from dataclasses import dataclass
+
+from curation.synth.classes import CLASSES
+from curation.synth.scenes import Scene
+
+_LONGEST_ENDING = 4
+_THEN = {"then", "after", "before", "followed"}
+_BACKGROUND = {"background", "behind", "over", "front"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a caption gets right. The counts are of classes, for an F1 over many captions."""
+
+    classes_right: bool
+    relation_right: bool
+    order_right: bool
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+
+    @property
+    def all_right(self) -> bool:
+        return self.classes_right and self.relation_right and self.order_right
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a caption says: class keys in order (first and second, or foreground and background)."""
+
+    classes: tuple[str, ...]
+    relation: str | None
+
+
+def read_caption(caption: str) -> Reading:
+    """Classes by their keywords, order and relation by the small words between them.
+
+    The relation is None where the caption names two sounds without saying how they relate, or
+    contradicts itself.
+    """
+    words = re.findall(r"[a-z]+", caption.lower())
+    mentions: dict[str, int] = {}
+    for place, word in enumerate(words):
+        for key in _classes_of(word):
+            mentions.setdefault(key, place)
+    named = tuple(mentions)
+    small = set(words)
+    sequential, layered = bool(small & _THEN), bool(small & _BACKGROUND)
+    if len(named) < 2:
+        return Reading(named, "single" if named and not sequential and not layered else None)
+    if sequential == layered:
+        return Reading(named, None)
+    if sequential:
+        reverse = "after" in words and words[0] != "after"
+        return Reading(named[::-1] if reverse else named, "then")
+    if "behind" in words:
+        return Reading(named[::-1], "background")
+    if "background" in words:
+        marker = words.index("background")
+        reverse = not any(
+            mentions[key] > mentions[named[0]] and mentions[key] < marker for key in named
+        )
+        return Reading(named[::-1] if reverse else named, "background")
+    return Reading(named, "background")
+
+
+def judge(caption: str, scene: Scene) -> Judgement:
+    """Whether the caption names the scene's classes and no other, their relation and order."""
+    reading = read_caption(caption)
+    found, true = set(reading.classes), set(scene.classes)
+    return Judgement(
+        classes_right=found == true,
+        relation_right=reading.relation == scene.relation,
+        order_right=reading.classes == scene.classes,
+        true_positives=len(found & true),
+        false_positives=len(found - true),
+        false_negatives=len(true - found),
+    )
+
+
+def _classes_of(word: str) -> list[str]:
+    return [
+        sound.key
+        for sound in CLASSES
+        if any(
+            word.startswith(stem) and len(word) - len(stem) <= _LONGEST_ENDING
+            for stem in sound.keywords
+        )
+    ]

@@ -1,0 +1,60 @@
+"""Captions that are wrong in one respect, for contrastive training and for measuring a score."""
+
+import numpy as np
+
+from curation.synth.captions import captions_for
+from curation.synth.classes import CLASSES
+from curation.synth.scenes import Scene
+
+KINDS: tuple[str, ...] = ("replaced", "dropped", "added", "swapped", "relation")
+
+
+def hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | None:
+    """A caption wrong in the way of `kind`, or None where the scene cannot be wrong in that way.
+
+    replaced: one class is another; dropped: one of two events is missing; added: a second event is
+    made up for a single; swapped: the order, or foreground and background, is turned round;
+    relation: "then" for "background" or the reverse.
+    """
+    if kind not in KINDS:
+        raise ValueError(
+            f"unknown kind of hard negative {kind!r}; expected one of {', '.join(KINDS)}"
+        )
+    keys, relation = scene.classes, str(scene.relation)
+    single = relation == "single"
+    if single != (kind == "added") and not (kind == "replaced"):
+        return None
+    if kind == "replaced":
+        place = int(rng.integers(len(keys)))
+        keys = (*keys[:place], _other(keys, rng), *keys[place + 1 :])
+    elif kind == "dropped":
+        keys, relation = (keys[int(rng.integers(2))],), "single"
+    elif kind == "added":
+        pair = (keys[0], _other(keys, rng))
+        keys = pair if rng.random() < 0.5 else pair[::-1]
+        relation = "then" if rng.random() < 0.5 else "background"
+    elif kind == "swapped":
+        keys = keys[::-1]
+    else:
+        relation = "background" if relation == "then" else "then"
+    return captions_for(keys, relation, rng, count=1)[0]
+
+
+def hard_negatives(scene: Scene, rng: np.random.Generator, count: int = 1) -> list[str]:
+    """`count` hard negatives, of kinds drawn evenly among those the scene allows."""
+    kinds = (
+        ("replaced", "added")
+        if scene.relation == "single"
+        else ("replaced", "dropped", "swapped", "relation")
+    )
+    captions: list[str] = []
+    while len(captions) < count:
+        caption = hard_negative(scene, rng, kinds[int(rng.integers(len(kinds)))])
+        assert caption is not None
+        captions.append(caption)
+    return captions
+
+
+def _other(keys: tuple[str, ...], rng: np.random.Generator) -> str:
+    """A class that is not in the scene."""
+    return str(rng.choice([sound.key for sound in CLASSES if sound.key not in keys]))

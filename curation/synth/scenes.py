@@ -1,0 +1,44 @@
+"""What happens in a clip: one sound, one and then another, or one over a background."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from curation.synth.captions import captions_for
+from curation.synth.classes import CLASSES
+
+Relation = Literal["single", "then", "background"]
+RELATIONS: tuple[Relation, ...] = ("single", "then", "background")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The truth of one clip.
+
+    `classes` are keys, in order: first sound and second, or foreground and background.
+    `captions` are three to five true sentences, lower case, without final punctuation.
+    """
+
+    classes: tuple[str, ...]
+    relation: Relation
+    duration_s: float
+    captions: tuple[str, ...]
+
+
+def make_scene(seed: int, index: int) -> Scene:
+    """Scene `index` of the corpus `seed`, the same in any process and order. Makes no audio."""
+    rng = np.random.default_rng((seed, index, 0))
+    relation = RELATIONS[int(rng.integers(3))]
+    first = CLASSES[int(rng.integers(len(CLASSES)))]
+    keys: tuple[str, ...] = (first.key,)
+    if relation != "single":
+        others = [
+            sound.key
+            for sound in CLASSES
+            if sound.family != first.family and (sound.continuous or relation == "then")
+        ]
+        keys = (first.key, str(rng.choice(others)))
+    duration_s = round(float(rng.uniform(5.0 if relation == "then" else 4.0, 10.0)), 3)
+    captions = captions_for(keys, relation, rng, count=int(rng.integers(3, 6)))
+    return Scene(keys, relation, duration_s, captions)
