@@ -7,6 +7,7 @@ does it.
 
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,6 +39,16 @@ class AnnotateError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class ShardResult:
+    """How a shard ended: its error, empty when it is written, and when its work was done."""
+
+    shard: int
+    error: str
+    started_s: float  # Unix time at which its first stage began
+    ended_s: float
+
+
+@dataclass(frozen=True)
 class Progress:
     """What the ledger says: clips whose evidence is written, of clips planned."""
 
@@ -64,16 +75,13 @@ def annotate(config: RunConfig, on_progress: Callable[[Progress], None]) -> sink
     done = sink.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))
     if todo:
-        errors: dict[int, str] = {}
         with (
             cluster(config.cluster, cpus_needed(config.annotate)),
             _watching_ledger(config.run, planned, on_progress),
         ):
-            for shard, error in _results(_graph(config, todo)):
-                if error:
-                    errors[shard] = error
+            results = list(run_shards(config, todo))
         done = sink.done_shards(config.run)
-        _need_all(planned, done, errors)
+        _need_all(planned, done, results)
     on_progress(_progress(planned, done))
     return sink.total(sink.read_counts(config.run, done))
 
@@ -86,6 +94,15 @@ def cpus_needed(config: AnnotateConfig) -> int:
         pools = config.pools
         held = pools.decoders + (pools.captioners + pools.scorers) * config.model_threads
     return held + 1
+
+
+def run_shards(config: RunConfig, todo: list[int]) -> Iterator[ShardResult]:
+    """Send shards through the graph on the Ray that is running; results as they come.
+
+    A shard whose worker died more often than it may has no result.
+    """
+    for row in _graph(config, todo).iter_rows():
+        yield ShardResult(row["shard"], row["error"], row["started_s"], row["ended_s"])
 
 
 def _graph(config: RunConfig, todo: list[int]) -> Dataset:
@@ -143,17 +160,12 @@ def _fused_actors(config: AnnotateConfig, shards: int) -> int:
     return min(wanted, shards)
 
 
-def _results(graph: Dataset) -> Iterator[tuple[int, str]]:
-    for row in graph.iter_rows():
-        yield int(row["shard"]), str(row["error"])
-
-
-def _need_all(planned: plan.Plan, done: list[int], errors: dict[int, str]) -> None:
+def _need_all(planned: plan.Plan, done: list[int], results: list[ShardResult]) -> None:
     missing = sorted(set(range(planned.shards)) - set(done))
     if not missing:
         return
     few = ", ".join(str(shard) for shard in missing[:10]) + (", ..." if len(missing) > 10 else "")
-    first = next((errors[shard] for shard in missing if shard in errors), None)
+    first = next((result.error for result in results if result.error), None)
     why = f"shard error: {first}" if first else "their worker died again and again"
     raise AnnotateError(
         f"{len(missing)} of {planned.shards} shards have no evidence ({few}): {why}. "
@@ -306,6 +318,7 @@ def _step(row: Row, work: Callable[[int, Clips], Clips]) -> Row:
     Between pools its clips travel as one opaque value, which Ray never splits, packed by us and
     unpacked by us inside the cluster, as Ray's own objects are.
     """
+    started_s = row.get("started_s", time.time())
     shard, error = int(row["shard"]), row.get("error", "")
     clips: Clips = []
     if not error:
@@ -313,4 +326,10 @@ def _step(row: Row, work: Callable[[int, Clips], Clips]) -> Row:
             clips = work(shard, pickle.loads(row["clips"]) if "clips" in row else [])
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
-    return {"shard": shard, "error": error, "clips": pickle.dumps(clips, protocol=5)}
+    return {
+        "shard": shard,
+        "error": error,
+        "started_s": started_s,
+        "ended_s": time.time(),
+        "clips": pickle.dumps(clips, protocol=5),
+    }

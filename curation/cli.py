@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from curation import annotate as annotating
-from curation import console, plan, planning, run, sink, storage, table
 from curation import config as configuration
+from curation import console, plan, planning, run, sink, storage, table
 from curation import status as reporting
 from curation import verify as verifying
 from curation.errors import InputError

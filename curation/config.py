@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from curation import storage
@@ -26,7 +26,7 @@ class AudioConfig(Section):
         10.0, gt=0, description="A longer clip is heard in its central window of this length."
     )
     silence_dbfs: float = Field(
-        -70.0, description="A clip whose RMS lies below this is an error row, type silent."
+        -70.0, description="A clip whose peak lies below this is an error row, type silent."
     )
 
 
@@ -122,6 +122,12 @@ class RunConfig(Section):
     annotate: AnnotateConfig = Field(AnnotateConfig(), description="How the work is placed.")
     select: Policy = Field(Policy(), description="Which captions are accepted.")
     table: TableConfig = Field(TableConfig(), description="What the curated table holds.")
+
+    @field_validator("run")
+    @classmethod
+    def _absolute(cls, run: str) -> str:
+        # Workers have another working directory.
+        return storage.absolute(run)
 
     def evidence_settings(self) -> dict[str, Any]:
         """The part of the configuration that decides what the evidence says.

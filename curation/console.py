@@ -19,7 +19,7 @@ Update = Callable[[int, int], None]
 
 @contextmanager
 def progress(label: str, unit: str, quiet: bool = False) -> Iterator[Update]:
-    """A callback `(done, total)` that shows units done of all, units a second, and the time left."""
+    """A callback `(done, total)`: shows units done of all, their rate, and time left."""
     if quiet:
         yield lambda done, total: None
     elif err.is_terminal:

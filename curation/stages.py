@@ -6,6 +6,7 @@ out as one evidence row.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
@@ -100,8 +101,9 @@ def decode(clip: Clip, listening: Listening) -> Clip:
         heard = audio.decode(data, name, clip.start_s, clip.end_s, listening.audio.max_duration_s)
         clip.start_s, clip.end_s, clip.duration_s = heard.start_s, heard.end_s, heard.duration_s
         clip.sample_rate_hz = heard.sample_rate_hz
-        clip.levels = audio.levels(heard.waveform)
-        audio.check_sound(heard, listening.audio.silence_dbfs)
+        found = audio.levels(heard.waveform)
+        clip.levels = found if math.isfinite(found.rms_dbfs) else None
+        audio.check_sound(heard, name, listening.audio.silence_dbfs)
         for rate in listening.sample_rates_hz:
             clip.waveforms[rate] = audio.to_int16(
                 audio.resample(heard.waveform, heard.sample_rate_hz, rate)

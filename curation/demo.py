@@ -1,0 +1,99 @@
+"""The method, watched on one machine: a procedural corpus captioned, filtered, and judged.
+
+Three runs over the same clips differ in the tags handed to the captioner: none, noisy ones as
+people give them, and true ones.
+"""
+
+import os
+from collections.abc import Iterator
+
+from curation import annotate, console, judging, planning, run, storage, table
+from curation.cluster import cluster
+from curation.config import RunConfig, parse
+from curation.select import apply
+from curation.synth import Scene, read_truth, write_corpus
+
+GUIDANCE = ("none", "noisy", "true")
+KEPT = "noisy"
+
+
+def demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
+    """Make a corpus, run the engine over it three times, and print what the captions are worth."""
+    storage.delete_tree(out)
+    corpus = storage.join(out, "corpus")
+    console.out.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
+    write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1, progress=not quiet)
+    truth = read_truth(corpus)
+    judged = dict(judge_guidance(out, corpus, truth, quiet))
+    print_shares(judged)
+    print_relations(judged)
+    print_selected(out)
+
+
+def judge_guidance(
+    out: str, corpus: str, truth: dict[str, Scene], quiet: bool
+) -> Iterator[tuple[str, judging.Judged]]:
+    """Run the engine over a corpus under each guidance, and judge every caption it wrote."""
+    with cluster("local", 1):
+        for guidance in GUIDANCE:
+            config = run_config(out, corpus, guidance)
+            planning.make_plan(config)
+            with console.progress(f"{guidance} tags", "clips", quiet) as update:
+                annotate.annotate(config, lambda p, update=update: update(p.clips_done, p.clips))
+            apply.select(config)
+            yield guidance, judging.judge_run(config.run, truth)
+
+
+def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
+    """The run of one guidance; that of noisy tags, the likeliest in life, is `out` itself."""
+    segments = "segments.csv" if guidance == "true" else "segments_noisy.csv"
+    return parse(
+        {
+            "run": out if guidance == KEPT else storage.join(out, "compare", guidance),
+            "catalog": {
+                "kind": "audioset",
+                "segments": storage.join(corpus, segments),
+                "audio": storage.join(corpus, "audio"),
+            },
+            "captioner": {"guidance": "none" if guidance == "none" else "tags"},
+            "annotate": {"shard_clips": 64},
+            "select": {"score": "clap", "keep_top": judging.KEEP},
+        },
+        f"demo, {guidance} tags",
+    )
+
+
+def print_shares(judged: dict[str, judging.Judged]) -> None:
+    """Right captions before and after each filter, a row a guidance."""
+    rows = {name: judging.shares(each) for name, each in judged.items()}
+    columns = list(next(iter(rows.values())))
+    console.print_table(
+        "Captions all right (classes, order, relation), of all clips",
+        ["tags", *columns],
+        [[name, *(f"{share:.3f}" for share in row.values())] for name, row in rows.items()],
+    )
+
+
+def print_relations(judged: dict[str, judging.Judged]) -> None:
+    """Right captions by relation, before and after the CLAP filter."""
+    before, after = "beam", "kept half by CLAP"
+    rows = []
+    for name, each in judged.items():
+        told = judging.by_relation(each)
+        rows.append([name, *(f"{row[before]:.3f} -> {row[after]:.3f}" for row in told.values())])
+    console.print_table(
+        "By relation: beam -> kept half by CLAP", ["tags", "single", "then", "background"], rows
+    )
+
+
+def print_selected(out: str) -> None:
+    """A few accepted pairs of the run that is kept, and where it lies."""
+    columns = ["clip_id", "caption", "clap_score"]
+    pairs = table.read(run.table_uri(out), columns=columns)
+    best = pairs.sort_by([("clap_score", "descending")]).slice(0, 5).to_pylist()
+    console.print_table(
+        f"Selected: {pairs.num_rows} pairs, the best by score first",
+        columns,
+        [[pair["clip_id"], pair["caption"], f"{pair['clap_score']:.3f}"] for pair in best],
+    )
+    console.out.print(f"The run with noisy tags: {out}; the others: {out}/compare")

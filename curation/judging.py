@@ -1,0 +1,92 @@
+"""How often captions of a procedural corpus are right, before and after filters.
+
+The corpus knows what each clip holds, so each caption can be judged; selection itself never sees
+these judgements.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from curation import sink
+from curation.schema import OK
+from curation.select import rules
+from curation.select.policy import Policy
+from curation.synth import Scene, judge
+
+BEAM = "beam"
+KEEP = 0.5
+# The captions that stand before any filter, and what each filter makes of the same evidence.
+FILTERS = {
+    "best of k by CLAP": Policy(),
+    "kept half by CLAP": Policy(keep_top=KEEP),
+    "kept half by log-probability": Policy(score="log_prob", keep_top=KEEP),
+    "kept half by both": Policy(score="combined", keep_top=KEEP),
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All candidates of a run, flat, and whether each is right; `[candidates]` each."""
+
+    candidates: rules.Candidates
+    right: np.ndarray
+    beam: np.ndarray
+    relation: np.ndarray
+
+
+def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
+    """Judge every candidate of a run over a procedural corpus.
+
+    Args:
+        truth: the scene of each clip by its eleven-character id (`synth.read_truth`).
+    """
+    shards = sink.done_shards(run_uri)
+    columns = ["clip_id", "candidates", "outcome"]
+    evidence = pa.concat_tables(sink.read_shards(run_uri, shards, columns))
+    rows = [row for row in evidence.to_pylist() if row["outcome"] == OK]
+    flat = [(index, candidate) for index, row in enumerate(rows) for candidate in row["candidates"]]
+    scenes = [truth[row["clip_id"][:11]] for row in rows]
+    return Judged(
+        candidates=rules.Candidates(
+            clip=np.array([index for index, _ in flat]),
+            clap_score=np.array([c["clap_score"] for _, c in flat]),
+            log_prob=np.array([c["log_prob"] for _, c in flat]),
+            clip_tag=np.zeros(len(rows), dtype=np.int64),
+        ),
+        right=np.array([judge(c["caption"], scenes[index]).all_right for index, c in flat]),
+        beam=np.array([c["method"] == BEAM for _, c in flat]),
+        relation=np.array([scenes[index].relation for index, _ in flat]),
+    )
+
+
+def shares(judged: Judged, among: np.ndarray | None = None) -> dict[str, float]:
+    """Share of right captions before and after each filter; NaN where none is left.
+
+    Filters act on the whole run; `among` (bool `[candidates]`) only says whose captions count.
+    """
+    counted = np.ones(len(judged.right), bool) if among is None else among
+    kept = {"beam": judged.beam} | {
+        name: rules.decide(judged.candidates, policy).accepted for name, policy in FILTERS.items()
+    }
+    return {name: _share(judged.right[mask & counted]) for name, mask in kept.items()}
+
+
+def by_relation(judged: Judged) -> dict[str, dict[str, float]]:
+    """`shares` of the captions of each relation."""
+    relations = ("single", "then", "background")
+    return {name: shares(judged, judged.relation == name) for name in relations}
+
+
+def filter_auc(judged: Judged, score: np.ndarray) -> float:
+    """Probability that a right beam caption outscores a wrong one (ties count half)."""
+    right = score[judged.beam & judged.right]
+    wrong = score[judged.beam & ~judged.right]
+    if not len(right) or not len(wrong):
+        return float("nan")
+    return float(((right[:, None] > wrong).mean() + (right[:, None] >= wrong).mean()) / 2)
+
+
+def _share(right: np.ndarray) -> float:
+    return float(right.mean()) if len(right) else float("nan")

@@ -1,0 +1,105 @@
+"""The rules of selection: each rejected candidate keeps the reason that the policy gives it."""
+
+import numpy as np
+import pytest
+
+from curation.errors import InputError
+from curation.select import rules
+from curation.select.policy import Policy
+
+
+def some_candidates() -> rules.Candidates:
+    """Three clips: two candidates, three, one; clip 2 alone carries tag 1."""
+    return rules.Candidates(
+        clip=np.array([0, 0, 1, 1, 1, 2]),
+        clap_score=np.array([0.5, 0.7, 0.1, 0.1, 0.3, 0.2]),
+        log_prob=np.array([-0.1, -0.9, -0.2, -0.2, -0.5, -0.3]),
+        clip_tag=np.array([0, 0, 1]),
+    )
+
+
+def reasons(policy: Policy) -> list[str]:
+    return list(rules.decide(some_candidates(), policy).reason)
+
+
+A, N, B = rules.ACCEPTED, rules.NOT_BEST, rules.BELOW_THRESHOLD
+
+
+def test_without_a_threshold_each_clips_best_is_accepted() -> None:
+    assert reasons(Policy()) == [N, A, N, N, A, A]
+
+
+def test_an_absolute_threshold_judges_what_best_of_k_left() -> None:
+    assert reasons(Policy(min_score=0.25)) == [N, A, N, N, A, B]
+
+
+def test_the_top_fraction_is_taken_over_the_whole_run() -> None:
+    assert reasons(Policy(keep_top=0.5)) == [N, A, N, N, A, B]
+
+
+def test_the_top_fraction_within_tags_keeps_a_rare_tags_best() -> None:
+    assert reasons(Policy(keep_top=0.5, within="tag")) == [N, A, N, N, B, A]
+
+
+def test_more_than_one_caption_a_clip_may_pass() -> None:
+    assert reasons(Policy(per_clip=2)) == [A, A, A, N, A, A]
+
+
+def test_log_probability_is_a_score_of_its_own() -> None:
+    assert reasons(Policy(score="log_prob")) == [A, N, A, N, N, A]
+
+
+def test_the_combined_score_is_the_sum_of_both_standardised() -> None:
+    candidates = some_candidates()
+    combined = rules.scores(candidates, Policy(score="combined"))
+    clap = (candidates.clap_score - candidates.clap_score.mean()) / candidates.clap_score.std()
+    prob = (candidates.log_prob - candidates.log_prob.mean()) / candidates.log_prob.std()
+    np.testing.assert_allclose(combined, clap + prob)
+
+
+def test_ranks_count_from_one_and_ties_go_to_the_earlier() -> None:
+    decisions = rules.decide(some_candidates(), Policy())
+    assert decisions.rank.tolist() == [2, 1, 2, 3, 1, 1]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 1.0])
+def test_the_top_fraction_matches_a_plain_sort(fraction: float) -> None:
+    random = np.random.default_rng(3)
+    score, group = random.normal(size=200), random.integers(0, 5, 200)
+    kept = rules.top_fraction(score, group, fraction)
+    for each in range(5):
+        own = np.sort(score[group == each])[::-1]
+        expected = own[: int(np.ceil(len(own) * fraction - 1e-9))]
+        np.testing.assert_array_equal(np.sort(score[kept & (group == each)])[::-1], expected)
+
+
+def test_a_clip_counts_with_its_rarest_tag() -> None:
+    groups = rules.rarest_tag([["speech", "dog"], ["speech"], [], ["speech", "dog", "bell"]])
+    dog, speech, untagged, bell = groups
+    assert len({dog, speech, untagged, bell}) == 4
+
+
+def test_an_empty_run_decides_nothing() -> None:
+    nothing = np.array([], dtype=np.int64)
+    empty = rules.Candidates(nothing, nothing.astype(float), nothing.astype(float), nothing)
+    for policy in (Policy(), Policy(keep_top=0.5, within="tag"), Policy(score="combined")):
+        assert rules.decide(empty, policy).accepted.tolist() == []
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    bad = rules.Candidates(np.array([0]), np.array([np.nan]), np.array([0.0]), np.array([0]))
+    with pytest.raises(InputError, match="1 of 1 candidates have a score that is no finite"):
+        rules.need_scores(bad)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"min_score": 0.1, "keep_top": 0.5}, "not both"),
+        ({"within": "tag"}, "needs keep_top"),
+        ({"keep_top": 0.0}, "greater than 0"),
+    ],
+)
+def test_a_policy_that_contradicts_itself_is_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Policy(**fields)

@@ -1,0 +1,87 @@
+"""The one YAML: strict, explained, and clear about what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from curation import config
+from curation.errors import InputError
+
+MINIMAL = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
+    loaded = config.load(written(tmp_path, yaml.safe_dump(MINIMAL)))
+    assert loaded.annotate.shard_clips == 512
+    assert loaded.captioner.candidates == 4
+
+
+def test_the_run_folder_is_made_absolute() -> None:
+    assert Path(config.parse(MINIMAL, "test").run) == Path.cwd() / "runs/x"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"anotate": {}}, "unknown key 'anotate'; did you mean 'annotate'"),
+        ({"annotate": {"shard_clip": 3}}, "'annotate.shard_clip'; did you mean 'shard_clips'"),
+        ({"annotate": {"pools": {"scorer": 1}}}, "did you mean 'scorers'"),
+        ({"catalog": {"kind": "folder", "audoi": "x"}}, "did you mean 'audio'"),
+        ({"catalog": {"kind": "tape"}}, "catalog"),
+        ({"annotate": {"shard_clips": 0}}, "annotate.shard_clips: .*greater than or equal to 1"),
+        ({"select": {"keep_top": 0.5, "min_score": 0.1}}, "min_score or keep_top, not both"),
+        ({"run": None}, "run: "),
+    ],
+)
+def test_a_mistake_is_named_with_what_was_expected(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        config.parse({**MINIMAL, **change}, "run.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere.yaml: no such file"):
+        config.load(str(tmp_path / "nowhere.yaml"))
+
+
+@pytest.mark.parametrize("text", ["run: [", "- a\n- b\n", ""])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match="run.yaml: "):
+        config.load(written(tmp_path, text))
+
+
+def test_the_documentation_is_itself_a_valid_file() -> None:
+    text = config.document().replace("<required>", "somewhere")
+    documented = yaml.safe_load(text)
+    loaded = config.parse(documented, "document")
+    assert loaded.annotate == config.AnnotateConfig()
+    assert loaded.select == config.Policy()
+
+
+def test_the_documentation_explains_every_key() -> None:
+    lines = config.document().splitlines()
+    for key, before in zip(lines[1:], lines, strict=False):
+        if not key.lstrip().startswith("#"):
+            assert before.lstrip().startswith("#"), f"{key!r} is not explained"
+
+
+def test_where_the_work_runs_does_not_change_what_it_says() -> None:
+    base = config.parse(MINIMAL, "a")
+    placed = config.parse(
+        {
+            **MINIMAL,
+            "run": "elsewhere",
+            "annotate": {"placement": "separate", "actors": 3, "decode_threads": 5},
+            "select": {"keep_top": 0.1},
+        },
+        "b",
+    )
+    assert placed.evidence_settings() == base.evidence_settings()
+    seeded = config.parse({**MINIMAL, "seed": 7}, "c")
+    assert seeded.evidence_settings() != base.evidence_settings()

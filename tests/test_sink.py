@@ -1,0 +1,65 @@
+"""The sink: one immutable file a shard, whose existence is the done-marker."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation import run, sink
+from curation.schema import EVIDENCE_SCHEMA
+
+
+def evidence(outcomes: list[str], caption: str = "a dog barks") -> pa.Table:
+    rows = [
+        {
+            "clip_id": f"clip{index}",
+            "tags": [],
+            "guidance": [],
+            "candidates": [{"caption": caption, "method": "beam", "log_prob": -0.5}],
+            "outcome": outcome,
+            "error": None
+            if outcome == "ok"
+            else {"stage": "decode", "type": "truncated", "message": "ends early"},
+        }
+        for index, outcome in enumerate(outcomes)
+    ]
+    return pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA)
+
+
+def test_a_shard_is_read_back_as_written(tmp_path: Path) -> None:
+    rows = evidence(["ok", "error"])
+    sink.write_shard(str(tmp_path), 3, rows)
+    assert sink.read_shard(str(tmp_path), 3).equals(rows)
+    assert sink.done_shards(str(tmp_path)) == [3]
+
+
+def test_a_second_write_of_a_shard_changes_nothing(tmp_path: Path) -> None:
+    first = evidence(["ok"])
+    sink.write_shard(str(tmp_path), 0, first)
+    sink.write_shard(str(tmp_path), 0, evidence(["ok"], caption="a bell rings"))
+    assert sink.read_shard(str(tmp_path), 0).equals(first)
+
+
+def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        sink.write_shard(str(tmp_path / folder), 0, evidence(["ok", "error"]))
+    a, b = (Path(run.shard_uri(str(tmp_path / f), 0)).read_bytes() for f in ("a", "b"))
+    assert a == b
+
+
+def test_counts_come_from_the_footers(tmp_path: Path) -> None:
+    sink.write_shard(str(tmp_path), 0, evidence(["ok", "error", "error"]))
+    sink.write_shard(str(tmp_path), 1, evidence(["ok"]))
+    counts = sink.total(sink.read_counts(str(tmp_path), [0, 1]))
+    assert counts == sink.ShardCounts(ok=2, errors={"decode/truncated": 2})
+    assert counts.clips == 4
+
+
+def test_a_file_in_the_making_is_no_shard(tmp_path: Path) -> None:
+    folder = Path(run.evidence_uri(str(tmp_path)))
+    folder.mkdir()
+    (folder / ".shard-00001.parquet.x7f").write_bytes(b"half")
+    assert sink.done_shards(str(tmp_path)) == []
+
+
+def test_a_run_without_evidence_has_no_shards(tmp_path: Path) -> None:
+    assert sink.done_shards(str(tmp_path / "nowhere")) == []
