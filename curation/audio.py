@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Literal, cast
 import av
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 import soundfile
 import torch
 import torchaudio
@@ -32,7 +31,8 @@ FLOOR_DBFS = -120.0
 
 # A header may claim this much more than can be decoded: codecs pad and trim by a few frames.
 _SLACK_S = 0.1
-# Decoding starts this much before the wanted stretch, for codecs that need a run-up (Opus: 80 ms).
+# Decoding starts this much before the wanted stretch, for codecs that need a run-up: MP3 as
+# libsndfile seeks in it gives some 90 ms of wrong samples, Opus wants 80 ms.
 _RUN_UP_S = 0.2
 # What `data` sizes mean "not known when the header was written" (ffmpeg, sox, arecord, GStreamer).
 _STREAMED_WAV_SIZES = {0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}
@@ -153,6 +153,8 @@ def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
     divisor = math.gcd(from_hz, to_hz)
     up, down = to_hz // divisor, from_hz // divisor
     if up * down > _MAX_KERNEL_TAPS:
+        import scipy.signal  # slow to import, and few pairs need it
+
         resampled = scipy.signal.resample_poly(waveform, up, down)
         return np.ascontiguousarray(resampled, dtype=np.float32)
     with torch.inference_mode():
@@ -217,8 +219,9 @@ def _decode_by_libsndfile(
         if length_is_certain:
             sound.seek(max(0, sound.frames - 1 - int(_SLACK_S * rate)))
             whole = len(sound.read(1)) == 1
-        sound.seek(first)
-        samples = sound.read(last - first, dtype="float32", always_2d=True)
+        run_up = min(first, int(_RUN_UP_S * rate))
+        sound.seek(first - run_up)
+        samples = sound.read(run_up + last - first, dtype="float32", always_2d=True)[run_up:]
     except soundfile.LibsndfileError as error:
         reason = f"it cannot be read to the end ({error.error_string})"
         raise _truncated(wanted.name, sound.frames / rate, reason) from error
@@ -231,31 +234,36 @@ def _decode_by_libsndfile(
 
 
 def _decode_by_ffmpeg(file: BinaryIO, wanted: _Wanted, refusal: str) -> Decoded:
-    file.seek(0)
-    options = {"format_whitelist": _FFMPEG_FORMATS}
     try:
-        container = av.open(file, options=options, metadata_errors="ignore")
+        container = _open_container(file)
     except av.error.FFmpegError as error:
         raise _unreadable(file, wanted.name, refusal, error) from error
     with container:
         if not container.streams.audio:
             raise AudioError("unknown_format", f"{wanted.name} holds no sound (no audio stream)")
-        try:
-            return _decode_container(container, wanted)
-        except av.error.FFmpegError as error:
-            reason = f"it cannot be decoded to the end ({error.strerror})"
-            raise _truncated(wanted.name, None, reason) from error
+    try:
+        # Opened for each, as not every format can be wound back after it was scanned.
+        with _open_container(file) as container:
+            duration_s = _container_duration_s(container)
+        with _open_container(file) as container:
+            return _decode_container(container, duration_s, wanted)
+    except av.error.FFmpegError as error:
+        reason = f"it cannot be decoded to the end ({error.strerror})"
+        raise _truncated(wanted.name, None, reason) from error
 
 
-def _decode_container(container: Any, wanted: _Wanted) -> Decoded:
+def _open_container(file: BinaryIO) -> Any:
+    file.seek(0)
+    return av.open(file, options={"format_whitelist": _FFMPEG_FORMATS}, metadata_errors="ignore")
+
+
+def _decode_container(container: Any, duration_s: float, wanted: _Wanted) -> Decoded:
     stream = container.streams.audio[0]
-    claimed_s = _claimed_duration_s(container, stream)
-    duration_s = _scanned_duration_s(container, stream) if claimed_s is None else claimed_s
     start_s, end_s = wanted.within(duration_s)
     origin_s = float((stream.start_time or 0) * stream.time_base)
-    run_up_s = start_s - _RUN_UP_S
-    if run_up_s > 0 or claimed_s is None:
-        container.seek(int((origin_s + run_up_s) / stream.time_base), stream=stream)
+    if start_s > _RUN_UP_S:
+        target_s = origin_s + start_s - _RUN_UP_S
+        container.seek(int(target_s / stream.time_base), stream=stream)
     rate, blocks, heard, begun_s = 0, [], 0, None
     for frame in _float_frames(container, stream):
         if begun_s is None:
@@ -281,8 +289,9 @@ def _float_frames(container: Any, stream: Any) -> Iterator[Any]:
         yield from converter.resample(frame)
 
 
-def _claimed_duration_s(container: Any, stream: Any) -> float | None:
-    """The duration in the header, of the formats whose headers can be believed."""
+def _container_duration_s(container: Any) -> float:
+    """The duration in the header where it can be believed, else the end of the last packet."""
+    stream = container.streams.audio[0]
     if "mov" in container.format.name and stream.duration:
         return float(stream.duration * stream.time_base)
     if "matroska" in container.format.name:
@@ -291,13 +300,8 @@ def _claimed_duration_s(container: Any, stream: Any) -> float | None:
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         if container.duration and len(container.streams) == 1:
             return float(container.duration / av.time_base)
-    return None
-
-
-def _scanned_duration_s(container: Any, stream: Any) -> float:
-    """The end of the last packet; packets are read, nothing is decoded."""
     end = 0
-    for packet in container.demux(stream):
+    for packet in container.demux(stream):  # reads, and decodes nothing
         if packet.pts is not None:
             end = max(end, packet.pts - (stream.start_time or 0) + (packet.duration or 0))
     return float(end * stream.time_base)
