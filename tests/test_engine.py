@@ -1,0 +1,315 @@
+"""The engine whole, on a real Ray: every clip is accounted for, however and how often it runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+import yaml
+
+from curation import annotate, planning, sink, table, verify
+from curation.config import RunConfig
+from curation.errors import InputError
+from curation.run import need_record, shard_uri, table_uri
+from curation.select import apply
+from curation.synth import render
+from tests.conftest import corpus_run
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def silent(_: annotate.Progress) -> None:
+    pass
+
+
+def annotated(config: RunConfig) -> pa.Table:
+    """Plan and annotate a run; all its evidence, in the order of the plan."""
+    planning.make_plan(config)
+    annotate.annotate(config, silent)
+    return evidence_of(config)
+
+
+def evidence_of(config: RunConfig) -> pa.Table:
+    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    corpus: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None
+) -> RunConfig:
+    """A run that nothing disturbed, to compare others with."""
+    config = corpus_run(corpus, tmp_path_factory.mktemp("run"), select={"keep_top": 0.5})
+    annotated(config)
+    apply.select(config)
+    return config
+
+
+def test_every_clip_has_captions_scores_and_measurements(undisturbed: RunConfig) -> None:
+    rows = evidence_of(undisturbed).to_pylist()
+    assert len(rows) == 40
+    for row in rows:
+        assert row["outcome"] == "ok" and row["error"] is None
+        assert 1 <= len(row["candidates"]) <= 4
+        assert sum(c["method"] == "beam" for c in row["candidates"]) == 1
+        assert len({c["caption"] for c in row["candidates"]}) == len(row["candidates"])
+        assert all(-1.001 <= c["clap_score"] <= 1.001 for c in row["candidates"])
+        assert all(c["log_prob"] < 0 for c in row["candidates"])
+        assert row["rms_dbfs"] <= row["peak_dbfs"] <= 0.1
+        assert np.linalg.norm(row["audio_embedding"]) == pytest.approx(1.0, abs=1e-2)
+        assert len(row["audio_sha256"]) == 64
+
+
+def test_a_run_keeps_its_promises(undisturbed: RunConfig) -> None:
+    assert verify.verify(undisturbed.run) == []
+
+
+def test_the_record_names_models_and_versions(undisturbed: RunConfig) -> None:
+    record = need_record(undisturbed.run)
+    assert record.captioner["model"] == record.scorer["model"] == "reference"
+    assert len(record.captioner["weights_sha256"]) == 64
+    assert record.versions["ray"].startswith("2.60")
+
+
+@pytest.mark.parametrize(
+    "annotate_section",
+    [
+        {"actors": 1, "decode_threads": 1},
+        {"actors": 3},
+        {"placement": "separate", "pools": {"decoders": 2, "captioners": 1, "scorers": 1}},
+    ],
+    ids=["one actor", "three actors", "separate pools"],
+)
+def test_where_the_work_runs_changes_no_row(
+    annotate_section: dict, undisturbed: RunConfig, corpus: Path, tmp_path: Path
+) -> None:
+    section = {"shard_clips": 10, **annotate_section}
+    config = corpus_run(corpus, tmp_path / "run", annotate=section)
+    assert annotated(config).equals(evidence_of(undisturbed))
+
+
+def test_a_resumed_run_does_only_what_is_missing(
+    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+) -> None:
+    config = corpus_run(corpus, tmp_path / "run")
+    annotated(config)
+    kept = Path(shard_uri(config.run, 2))
+    written = kept.stat().st_mtime_ns
+    for shard in (0, 3):
+        Path(shard_uri(config.run, shard)).unlink()
+    annotate.annotate(config, silent)
+    assert evidence_of(config).equals(evidence_of(undisturbed))
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_progress_ends_at_the_plan(undisturbed: RunConfig, corpus: Path, tmp_path: Path) -> None:
+    config = corpus_run(corpus, tmp_path / "run")
+    planning.make_plan(config)
+    told: list[annotate.Progress] = []
+    annotate.annotate(config, told.append)
+    done = [progress.clips_done for progress in told]
+    assert done == sorted(done) and done[-1] == 40
+    assert {progress.clips for progress in told} == {40}
+
+
+def test_guidance_reaches_the_captioner(
+    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+) -> None:
+    config = corpus_run(corpus, tmp_path / "run", captioner={"guidance": "none"})
+    untagged = annotated(config)
+    guided = evidence_of(undisturbed)
+    assert all(row == [] for row in untagged["guidance"].to_pylist())
+    assert untagged["tags"].equals(guided["tags"])
+    assert not untagged["candidates"].equals(guided["candidates"])
+
+
+# --- selection and the table
+
+
+def test_selection_accepts_half_the_clips_best_captions(undisturbed: RunConfig) -> None:
+    pairs = table.read(table_uri(undisturbed.run))
+    assert pairs.num_rows == 20
+    best = {
+        row["clip_id"]: max(c["clap_score"] for c in row["candidates"])
+        for row in evidence_of(undisturbed).to_pylist()
+    }
+    for row in pairs.to_pylist():
+        assert row["clap_score"] == best[row["clip_id"]]
+        assert row["rank"] == 1
+    dropped = set(best) - set(pairs["clip_id"].to_pylist())
+    assert max(best[clip] for clip in dropped) <= min(pairs["clap_score"].to_pylist())
+
+
+def test_a_new_policy_is_a_new_version_and_the_same_is_none(
+    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+) -> None:
+    config = corpus_run(corpus, tmp_path / "run")
+    annotated(config)
+    first = apply.select(config)
+    again = apply.select(config)
+    other = config.model_copy(update={"select": config.select.model_copy(update={"per_clip": 2})})
+    second = apply.select(other)
+    assert (first.version.version, again.version.version, second.version.version) == (0, 0, 1)
+    assert table.read(table_uri(config.run), version=0).num_rows == 40
+    assert [v.rows for v in table.history(table_uri(config.run))] == [40, second.version.rows]
+    assert verify.verify(config.run) == []
+
+
+def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> None:
+    latest = table.newest(table_uri(undisturbed.run))
+    assert latest is not None
+    decisions = pa.parquet.read_table(
+        f"{undisturbed.run}/decisions/{latest.lineage['selection']}.parquet"
+    )
+    candidates = sum(len(row) for row in evidence_of(undisturbed)["candidates"].to_pylist())
+    assert decisions.num_rows == candidates
+    counts = decisions["reason"].value_counts().to_pylist()
+    told = {entry["values"]: entry["counts"] for entry in counts}
+    assert told == {"accepted": 20, "below_threshold": 20, "not_best": candidates - 40}
+
+
+def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Path) -> None:
+    embedding = undisturbed.model_copy(
+        update={"table": undisturbed.table.model_copy(
+            update={"audio": "embed", "sample_rate_hz": 16000}
+        )}
+    )  # fmt: skip
+    version = apply.select(embedding).version
+    row = table.read(table_uri(undisturbed.run), version.version).to_pylist()[0]
+    path = tmp_path / row["audio"]["path"]
+    path.write_bytes(row["audio"]["bytes"])
+    heard, rate = soundfile.read(path, dtype="float32")
+    assert soundfile.info(path).subtype == "PCM_16" and rate == 16000
+    assert len(heard) / rate == pytest.approx(row["end_s"] - row["start_s"], abs=1e-3)
+    source, source_rate = soundfile.read(row["uri"], dtype="float32")
+    assert source_rate == rate
+    np.testing.assert_allclose(heard, source[: len(heard)], atol=2 / 32767)
+
+
+def test_selecting_before_the_run_is_done_needs_a_word(corpus: Path, tmp_path: Path) -> None:
+    config = corpus_run(corpus, tmp_path / "run")
+    annotated(config)
+    Path(shard_uri(config.run, 1)).unlink()
+    with pytest.raises(InputError, match="3 of 4 shards have evidence"):
+        apply.select(config)
+    assert apply.select(config, partial=True).clips == 30
+
+
+# --- bad input
+
+
+def write_wav(path: Path, samples: np.ndarray, subtype: str = "FLOAT") -> None:
+    soundfile.write(path, samples, 16000, subtype=subtype)
+
+
+def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    waveform, _ = render(1, 1)
+    write_wav(sounds / "good.wav", waveform)
+    write_wav(sounds / "silent.wav", np.zeros(32000))
+    write_wav(sounds / "nan.wav", np.full(32000, np.nan))
+    (sounds / "empty.wav").write_bytes(b"")
+    (sounds / "text.wav").write_text("this is no sound\n" * 100)
+    soundfile.write(tmp_path / "whole.ogg", waveform, 16000, format="OGG")
+    data = (tmp_path / "whole.ogg").read_bytes()
+    (sounds / "cut.ogg").write_bytes(data[: len(data) // 2])
+    claims_ten_hours = bytearray((sounds / "good.wav").read_bytes())
+    place = claims_ten_hours.index(b"data") + 4
+    claims_ten_hours[place : place + 4] = (36000 * 16000 * 4).to_bytes(4, "little")
+    (sounds / "hours.wav").write_bytes(claims_ten_hours)
+    config = RunConfig.model_validate(
+        {
+            "run": str(tmp_path / "run"),
+            "catalog": {"kind": "folder", "audio": str(sounds)},
+            "annotate": {"actors": 1},
+        }
+    )
+    ended = {}
+    for row in annotated(config).to_pylist():
+        error = row["error"] or {"type": "ok", "message": "", "stage": ""}
+        ended[row["clip_id"]] = error["type"]
+        assert row["outcome"] == ("ok" if error["type"] == "ok" else "error")
+        assert error["type"] == "ok" or row["clip_id"] in error["message"], error
+    assert ended == {
+        "good": "ok",
+        "silent": "silent",
+        "nan": "not_finite",
+        "empty": "empty_file",
+        "text": "unknown_format",
+        "cut": "truncated",
+        "hours": "truncated",
+    }
+    assert verify.verify(config.run) == []
+
+
+def test_a_folder_of_another_run_is_refused(undisturbed: RunConfig) -> None:
+    other = undisturbed.model_copy(update={"seed": 5})
+    with pytest.raises(InputError, match="belongs to another run: seed: 0 there, 5 here"):
+        annotate.annotate(other, silent)
+    with pytest.raises(InputError, match="belongs to another run"):
+        planning.make_plan(other)
+
+
+def test_a_folder_of_another_plan_is_refused(corpus: Path, tmp_path: Path) -> None:
+    segments = tmp_path / "segments.csv"
+    lines = (corpus / "segments.csv").read_text().splitlines(keepends=True)
+    segments.write_text("".join(lines))
+    catalog = {"kind": "audioset", "segments": str(segments), "audio": str(corpus / "audio")}
+    config = corpus_run(corpus, tmp_path / "run", catalog=catalog)
+    planning.make_plan(config)
+    planning.make_plan(config)
+    segments.write_text("".join(lines[:-1]))
+    with pytest.raises(InputError, match="plan of another listing: 40 clips.*; 39 clips"):
+        planning.make_plan(config)
+
+
+# --- kills
+
+
+def start_command(yaml_file: Path) -> subprocess.Popen[bytes]:
+    """`tagscribe run` as a user starts it, in a process group of its own."""
+    command = [Path(sys.executable).parent / "tagscribe", "run", str(yaml_file), "--quiet"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("RAY_ADDRESS", None)
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for_shards(run: str, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while len(sink.done_shards(run)) < count and process.poll() is None:
+        assert time.monotonic() < deadline, "the run wrote no evidence in two minutes"
+        time.sleep(0.02)
+
+
+def test_a_killed_run_goes_on_to_the_same_rows(
+    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+) -> None:
+    """SIGKILL while it starts, after the first shard and after the third; then to the end."""
+    config = corpus_run(corpus, tmp_path / "run", select={"keep_top": 0.5})
+    yaml_file = tmp_path / "run.yaml"
+    yaml_file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    for shards in (0, 1, 3):
+        process = start_command(yaml_file)
+        if shards == 0:
+            time.sleep(2.5)
+        else:
+            wait_for_shards(config.run, shards, process)
+        kill_all(process)
+        assert len(sink.done_shards(config.run)) >= shards
+    assert start_command(yaml_file).wait(timeout=180) == 0
+    assert evidence_of(config).equals(evidence_of(undisturbed))
+    pairs, expected = (table.read(table_uri(c.run)) for c in (config, undisturbed))
+    columns = ["clip_id", "caption", "clap_score", "rank"]
+    assert pairs.select(columns).equals(expected.select(columns))
+    assert verify.verify(config.run) == []
