@@ -1,0 +1,91 @@
+"""What the captioner is told of a clip: its most specific tags, and their names as prose."""
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from curation.schema import Tag
+from curation.tags import ontology
+
+# Names that keep their capital inside a phrase.
+PROPER_NAMES = frozenset(
+    """
+    African Afrobeat American Asian Bollywood Carnatic Christian Christmas Eastern French Hammond
+    Latin Middle
+    """.split()
+)
+
+# Last words of names that take no article: they cannot be counted, or are plural without an s.
+_UNCOUNTED = frozenset(
+    """
+    applause cattle chatter conditioning cutlery distortion feedback fire fowl glass gunfire hum
+    laughter liquid livestock machinery music narration noise percussion rain reverberation
+    sidetone silence sonar speech static steam thunder timpani vibration water wind wood
+    """.split()
+)
+
+
+def guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> list[Tag]:
+    """The tags to guide a caption by: the most specific ones, surest first, each class once.
+
+    Left out are tags below `min_confidence`, classes that AudioSet marks abstract or blacklisted,
+    and every class of which a more specific one remains. Of a class given twice the surer tag is
+    kept; ties in confidence come in the order of the label index. Raises InputError for a tag
+    that is no AudioSet class.
+    """
+    best: dict[str, Tag] = {}
+    for tag in tags:
+        usable = not (ontology.is_abstract(tag.mid) or ontology.is_blacklisted(tag.mid))
+        surer = tag.mid not in best or tag.confidence > best[tag.mid].confidence
+        if usable and surer and tag.confidence >= min_confidence:
+            best[tag.mid] = tag
+    implied = frozenset[str]().union(*(ontology.ancestors(mid) for mid in best))
+    return sorted((tag for mid, tag in best.items() if mid not in implied), key=_order)
+
+
+@cache
+def phrase(mid: str) -> str:
+    """The name of a class as it stands in a sentence: "Bark" becomes "a dog barking".
+
+    `phrases.json` says it where the rules would not: there the first synonym is taken, what is in
+    parentheses dropped, and an article set where English wants one.
+    """
+    name = ontology.name(mid)
+    return _exceptions().get(name) or _phrase_by_rule(mid, name)
+
+
+def _phrase_by_rule(mid: str, name: str) -> str:
+    first_synonym = re.sub(r"\s*\(.*?\)", "", name).split(",")[0].strip()
+    words = [word if word in PROPER_NAMES else word.lower() for word in first_synonym.split()]
+    plain = " ".join(words)
+    if _is_genre(mid):
+        return plain if words[-1] == "music" else f"{plain} music"
+    return plain if _takes_no_article(words[-1]) else f"{_article(plain)} {plain}"
+
+
+def _takes_no_article(noun: str) -> bool:
+    gerund = re.search(r"[aeiouy].*ing$", noun)  # "singing", and not "ping"
+    plural = re.search(r"[^su]s$", noun)  # "bagpipes", and not "bus" or "glass"
+    return bool(gerund or plural) or noun in _UNCOUNTED
+
+
+def _article(words: str) -> str:
+    return "an" if words[0].lower() in "aeiou" else "a"
+
+
+def _is_genre(mid: str) -> bool:
+    return any(ontology.name(above) == "Music genre" for above in ontology.ancestors(mid))
+
+
+def _order(tag: Tag) -> tuple[float, float, str]:
+    index = ontology.index(tag.mid)
+    return -tag.confidence, float("inf") if index is None else index, tag.mid
+
+
+@cache
+def _exceptions() -> dict[str, str]:
+    text = resources.files(__package__).joinpath("phrases.json").read_text(encoding="utf-8")
+    phrases: dict[str, str] = json.loads(text)
+    return phrases
