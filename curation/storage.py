@@ -6,22 +6,22 @@ Everything that reads or writes files goes through here, so `s3://` works wherev
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 
-@dataclass(frozen=True)
-class FileInfo:
+class FileInfo(NamedTuple):
     uri: str
     size_bytes: int
 
 
 def resolve(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The filesystem of a URI, and the path by which that filesystem knows it."""
+    if "://" not in uri:  # a local name may hold what fsspec reads as a chain of filesystems, "::"
+        return LocalFileSystem(), os.path.abspath(os.path.expanduser(uri))
     return cast(tuple[fsspec.AbstractFileSystem, str], fsspec.core.url_to_fs(uri))
 
 
@@ -51,12 +51,13 @@ def list_files(uri: str) -> Iterator[FileInfo]:
     A folder that does not exist has no files; ask `exists` first where that is a mistake.
     """
     filesystem, path = resolve(uri)
+    if isinstance(filesystem, LocalFileSystem):
+        yield from _list_local(path)
+        return
     filesystem.invalidate_cache()
-    local = isinstance(filesystem, LocalFileSystem)
     found = filesystem.find(path, detail=True)
     for name in sorted(found):
-        full = name if local else filesystem.unstrip_protocol(name)
-        yield FileInfo(full, int(found[name]["size"] or 0))
+        yield FileInfo(filesystem.unstrip_protocol(name), int(found[name]["size"] or 0))
 
 
 def read_bytes(uri: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -115,6 +116,20 @@ def delete_tree(uri: str) -> None:
     filesystem, path = resolve(uri)
     if filesystem.exists(path):
         filesystem.rm(path, recursive=True)
+
+
+def _list_local(folder: str) -> Iterator[FileInfo]:
+    """As fsspec's `find`, at a fraction of its memory; links are followed, broken ones left out."""
+    try:
+        # With its slash a folder sorts among its siblings as the paths below it do.
+        entries = sorted((e.name + "/" * e.is_dir(), e) for e in os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for _, entry in entries:
+        if entry.is_dir():
+            yield from _list_local(entry.path)
+        elif entry.is_file():
+            yield FileInfo(entry.path, entry.stat().st_size)
 
 
 def _write_aside(path: str, data: bytes) -> str:

@@ -1,0 +1,177 @@
+"""AudioSet's own layout: a CSV of segments, and audio files that users name by YouTube id."""
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from curation import storage
+from curation.catalog.config import AudiosetConfig
+from curation.catalog.listing import (
+    Coverage,
+    Listing,
+    TagColumn,
+    check_unique,
+    is_audio,
+    make_table,
+    need_folder,
+)
+from curation.errors import InputError
+
+_EXPECTED = 'YouTube id, start and end in seconds, class ids: abcdefghijk, 30.000, 40.000, "/m/..."'
+
+_LINE = re.compile(
+    r"""\s*([\w-]{11})\s*,\s*(\d+(?:\.\d*)?)\s*,\s*(\d+(?:\.\d*)?)\s*,\s*(?:"([^"]*)"|([^",]*))\s*""",
+    re.ASCII,
+)
+# An id may itself begin with Y, hold underscores and end in digits, so a name can be read in two
+# ways; the list decides between them.
+_NAME = re.compile(r"([\w-]{11})(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?", re.ASCII)
+
+
+def list_clips(config: AudiosetConfig) -> Listing:
+    """The listed segments; ids are `<YouTube id>_<start in ms>`, `uri` null where none is found.
+
+    Raises InputError for a line that cannot be read, a class that AudioSet does not have, a
+    segment listed twice, or a file that could be either of two clips.
+    """
+    folder = need_folder(config.audio, "audio")
+    segments = _read_segments(config.segments)
+    files = _match_files(folder, segments, config)
+    found = np.array([uri is not None for uri in files.uris], dtype=bool)
+    # The listed times are those of the whole recording: of no use in a clip that is cut already.
+    cut_here = np.frombuffer(files.begins_at_start, np.bool_) | (config.files == "cut") | ~found
+    clips = make_table(
+        segments.clip_ids(),
+        files.uris,
+        pa.array(np.frombuffer(segments.start_ms, np.int64) / 1000, mask=cut_here),
+        pa.array(np.frombuffer(segments.end_ms, np.int64) / 1000, mask=cut_here),
+        segments.tags.finish(),
+    )
+    check_unique(clips["clip_id"], lambda row: f"{config.segments} line {segments.lines[row]}")
+    coverage = Coverage(len(found), int(found.sum()), files.unlisted, files.notes())
+    return Listing(clips, coverage)
+
+
+class _Segments:
+    """The rows of a segment list, column by column, as 2 million of them must fit in memory."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.start_ms = array("q")
+        self.end_ms = array("q")
+        self.lines = array("q")
+        self.tags = TagColumn()
+
+    def clip_ids(self) -> list[str]:
+        return [f"{ytid}_{start}" for ytid, start in zip(self.ids, self.start_ms, strict=True)]
+
+
+def _read_segments(uri: str) -> _Segments:
+    segments = _Segments()
+    if not storage.exists(uri):
+        raise InputError(f"{uri}: no such file, given as segments: of the catalog")
+    with storage.open_input(uri) as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.decode("utf-8", "replace").strip().removeprefix("\ufeff")
+            if not line or line.startswith("#"):
+                continue
+            row = _LINE.fullmatch(line)
+            start_ms = round(float(row[2]) * 1000) if row else 0
+            end_ms = round(float(row[3]) * 1000) if row else 0
+            if row is None or end_ms <= start_ms:
+                raise InputError(f"{uri} line {number}: found {line!r}; expected {_EXPECTED}")
+            labels = (row[4] or row[5] or "").split(",")
+            try:
+                segments.tags.append(label for label in map(str.strip, labels) if label)
+            except InputError as error:
+                raise InputError(f"{uri} line {number}: {error}") from error
+            segments.ids.append(row[1])
+            segments.start_ms.append(start_ms)
+            segments.end_ms.append(end_ms)
+            segments.lines.append(number)
+    return segments
+
+
+@dataclass
+class _Files:
+    """The file of each segment, and what was found besides."""
+
+    uris: list[str | None]
+    begins_at_start: bytearray
+    unlisted: int = 0
+    other_start: int = 0
+    spare: int = 0
+
+    def take(self, row: int, uri: str, begins_at_start: bool) -> None:
+        """A name with the start in it goes before one without; else the first path is kept."""
+        if self.uris[row] is not None:
+            self.spare += 1
+            if self.begins_at_start[row] or not begins_at_start:
+                return
+        self.uris[row] = uri
+        self.begins_at_start[row] = begins_at_start
+
+    def notes(self) -> tuple[str, ...]:
+        told = []
+        if self.other_start:
+            told.append(f"{self.other_start:,} of them have a listed id and another start")
+        if self.spare:
+            told.append(f"{self.spare:,} files were left aside, as another has the same clip")
+        return tuple(told)
+
+
+def _match_files(folder: str, segments: _Segments, config: AudiosetConfig) -> _Files:
+    rows: dict[str, tuple[int, ...]] = {}
+    for row, ytid in enumerate(segments.ids):
+        rows[ytid] = (*rows.get(ytid, ()), row)
+    files = _Files([None] * len(segments.ids), bytearray(len(segments.ids)))
+    for file in storage.list_files(folder):
+        if not is_audio(file.uri):
+            continue
+        name = file.uri.rpartition("/")[2]
+        read = next((each for each in _readings(name) if each[0] in rows), None)
+        if read is None:
+            files.unlisted += 1
+            continue
+        ytid, start = read
+        if start is None:
+            if len(rows[ytid]) > 1 and config.files == "cut":
+                raise InputError(
+                    _ambiguous(file.uri, ytid, [segments.start_ms[r] for r in rows[ytid]])
+                )
+            for row in rows[ytid]:
+                files.take(row, file.uri, begins_at_start=False)
+            continue
+        named = [row for row in rows[ytid] if _is_start(start, segments.start_ms[row])]
+        for row in named:
+            files.take(row, file.uri, begins_at_start=True)
+        if not named:
+            files.unlisted += 1
+            files.other_start += 1
+    return files
+
+
+def _readings(name: str) -> Iterator[tuple[str, str | None]]:
+    """The YouTube id and, where there is one, the start, as each way to read the name has them."""
+    stem = name.rpartition(".")[0]
+    for text in (stem, stem[1:] if stem.startswith("Y") else ""):
+        found = _NAME.fullmatch(text)
+        if found:
+            yield found[1], found[2]
+
+
+def _is_start(text: str, start_ms: int) -> bool:
+    """Whether the number in a name is this start, in seconds or in milliseconds."""
+    return round(float(text) * 1000) == start_ms or float(text) == start_ms
+
+
+def _ambiguous(uri: str, ytid: str, starts_ms: list[int]) -> str:
+    starts = ", ".join(f"{start / 1000:g} s" for start in starts_ms)
+    return (
+        f"{uri}: {ytid} is listed with several starts ({starts}), and the name does not say which "
+        f"this is: name it {ytid}_<start>, or set files: whole if it is the whole recording"
+    )

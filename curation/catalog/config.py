@@ -1,0 +1,91 @@
+"""Where clips come from, as the `catalog:` section of a run's YAML."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class CatalogSection(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class AudiosetConfig(CatalogSection):
+    """A segment list in AudioSet's format, and a folder of audio named by YouTube id."""
+
+    kind: Literal["audioset"] = Field("audioset", description="The kind of catalog.")
+    segments: str = Field(description="The CSV: YouTube id, start and end in seconds, class ids.")
+    audio: str = Field(
+        description="Folder of audio, nested or not: <id>.wav, Y<id>.wav, <id>_<start>.flac, "
+        "<id>_<start>_<end>.wav; start and end in seconds or milliseconds."
+    )
+    files: Literal["cut", "whole"] = Field(
+        "cut",
+        description="What a file named by its id alone is: a clip already cut, or the whole "
+        "recording, from which the listed stretch is taken. A name with a start is a cut clip.",
+    )
+
+
+class FolderConfig(CatalogSection):
+    """A folder of audio, with a CSV or JSONL of metadata or with none."""
+
+    kind: Literal["folder"] = Field("folder", description="The kind of catalog.")
+    audio: str = Field(description="Folder of audio, nested or not.")
+    metadata: str | None = Field(
+        None,
+        description="A .csv with a header, or a .jsonl; one row a clip. Without it every audio "
+        "file of the folder is an untagged clip.",
+    )
+    file: str = Field("file", description="Column of the file's path within the folder.")
+    id: str | None = Field(
+        None,
+        description="Column of the clip's id; null: the file's path without its extension, with "
+        "_<start in ms> where there is a start.",
+    )
+    tags: str | None = Field(
+        "tags", description="Column of the AudioSet classes, ids or names; null: untagged."
+    )
+    tag_separator: str = Field(
+        ";", min_length=1, description="What stands between two classes in a column of text."
+    )
+    start_s: str | None = Field(
+        None, description="Column of the start in the file, in seconds; null: its beginning."
+    )
+    end_s: str | None = Field(
+        None, description="Column of the end in the file, in seconds; null: its end."
+    )
+
+
+class ParquetConfig(CatalogSection):
+    """Parquet files with the audio inside, as Hugging Face lays out AudioSet."""
+
+    kind: Literal["parquet"] = Field("parquet", description="The kind of catalog.")
+    data: str = Field(description="A Parquet file, or a folder of them.")
+    id: str = Field("video_id", description="Column of the clip's id.")
+    audio: str = Field(
+        "audio",
+        description="Column of the audio: struct of bytes and path. Where there are no bytes, "
+        "the path names a file below the folder of the Parquet file.",
+    )
+    tags: str | None = Field(
+        "labels", description="Column of lists of AudioSet classes, ids or names; null: untagged."
+    )
+
+
+class WebDatasetConfig(CatalogSection):
+    """WebDataset tars: <key>.<audio extension> beside <key>.json."""
+
+    kind: Literal["webdataset"] = Field("webdataset", description="The kind of catalog.")
+    data: str = Field(description="An uncompressed tar file, or a folder of them.")
+    id: str | None = Field(
+        None, description="Key of the clip's id in the JSON; null: the name within the tar."
+    )
+    tags: str | None = Field(
+        "tags",
+        description="Key in the JSON of the list of AudioSet classes, ids or names; a clip "
+        "without it is untagged. null: all are untagged.",
+    )
+
+
+CatalogConfig = Annotated[
+    AudiosetConfig | FolderConfig | ParquetConfig | WebDatasetConfig, Field(discriminator="kind")
+]

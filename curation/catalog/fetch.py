@@ -1,0 +1,115 @@
+"""The bytes of one clip, wherever it lies: a file, a row of a Parquet file, a member of a tar."""
+
+import re
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import storage
+
+# What the row groups last read may take; the one in use is kept whatever its size.
+_CACHE_BYTES = 256 * 2**20
+
+_ROW = re.compile(r"(?P<file>.+\.parquet)#row=(?P<row>\d{9})&column=(?P<column>.+)", re.DOTALL)
+_MEMBER = re.compile(
+    r"(?P<file>.+\.tar)#offset=(?P<offset>\d{12})&size=(?P<size>\d+)&name=(?P<name>.*)", re.DOTALL
+)
+
+
+def row_uri(file: str, row: int, column: str) -> str:
+    """The URI of the audio in a row of a Parquet file; URIs sort as the rows do."""
+    return f"{file}#row={row:09d}&column={quote(column)}"
+
+
+def member_uri(file: str, offset: int, size: int, name: str) -> str:
+    """The URI of a member of a tar; URIs sort as the members lie in the file."""
+    return f"{file}#offset={offset:012d}&size={size}&name={quote(name)}"
+
+
+def read_clip_bytes(uri: str) -> tuple[bytes, str]:
+    """The encoded audio of a clip, and a name for it in messages. Safe in threads.
+
+    Raises OSError (FileNotFoundError where nothing is there) when it cannot be read.
+    """
+    if row := _ROW.fullmatch(uri):
+        column = unquote(row["column"])
+        return _read_row(
+            row["file"], int(row["row"]), column
+        ), f"{row['file']} row {int(row['row'])}"
+    if member := _MEMBER.fullmatch(uri):
+        start, size = int(member["offset"]), int(member["size"])
+        data = storage.read_bytes(member["file"], start, start + size) if size else b""
+        return data, f"{unquote(member['name'])} in {member['file']}"
+    return storage.read_bytes(uri), uri
+
+
+def _read_row(file: str, row: int, column: str) -> bytes:
+    starts = _group_starts(file)
+    group = int(np.searchsorted(starts, row, side="right")) - 1
+    if row >= starts[-1]:
+        raise OSError(f"{file} has {starts[-1]} rows, and no row {row}: it is not what was listed")
+    data = _groups.get(file, group, column)[row - starts[group]].as_py()
+    if data is None:
+        raise OSError(f"{file} row {row} has no bytes in {column!r}: it is not what was listed")
+    return bytes(data)
+
+
+@lru_cache(maxsize=256)
+def _group_starts(file: str) -> list[int]:
+    """The first row of each row group, and the number of rows."""
+    with storage.open_input(file) as source:
+        metadata = pq.ParquetFile(source).metadata
+    counts = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    return [0, *np.cumsum(counts).tolist()]
+
+
+class _RowGroups:
+    """The row groups last read; several threads that want the same one read it once."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._groups: OrderedDict[tuple[str, int, str], Future[pa.ChunkedArray]] = OrderedDict()
+
+    def get(self, file: str, group: int, column: str) -> pa.ChunkedArray:
+        key = (file, group, column)
+        with self._lock:
+            future = self._groups.get(key)
+            mine = future is None
+            if future is None:
+                future = self._groups[key] = Future()
+            self._groups.move_to_end(key)
+        if mine:
+            try:
+                future.set_result(_read_group(*key))
+            except BaseException as error:
+                with self._lock:
+                    del self._groups[key]
+                future.set_exception(error)
+            self._shrink()
+        return future.result()
+
+    def _shrink(self) -> None:
+        with self._lock:
+            done = [key for key, future in self._groups.items() if future.done()]
+            taken = sum(self._groups[key].result().nbytes for key in done)
+            for key in done[:-1]:
+                if taken <= self._limit_bytes:
+                    return
+                taken -= self._groups.pop(key).result().nbytes
+
+
+def _read_group(file: str, group: int, column: str) -> pa.ChunkedArray:
+    with storage.open_input(file) as source:
+        table = pq.ParquetFile(source).read_row_group(group, columns=[f"{column}.bytes"])
+    return pc.struct_field(table[column], "bytes")
+
+
+_groups = _RowGroups(_CACHE_BYTES)
