@@ -12,7 +12,7 @@ class CatalogSection(BaseModel):
 class AudiosetConfig(CatalogSection):
     """A segment list in AudioSet's format, and a folder of audio named by YouTube id."""
 
-    kind: Literal["audioset"] = Field("audioset", description="The kind of catalog.")
+    kind: Literal["audioset"] = "audioset"
     segments: str = Field(description="The CSV: YouTube id, start and end in seconds, class ids.")
     audio: str = Field(
         description="Folder of audio, nested or not: <id>.wav, Y<id>.wav, <id>_<start>.flac, "
@@ -28,7 +28,7 @@ class AudiosetConfig(CatalogSection):
 class FolderConfig(CatalogSection):
     """A folder of audio, with a CSV or JSONL of metadata or with none."""
 
-    kind: Literal["folder"] = Field("folder", description="The kind of catalog.")
+    kind: Literal["folder"] = "folder"
     audio: str = Field(description="Folder of audio, nested or not.")
     metadata: str | None = Field(
         None,
@@ -58,7 +58,7 @@ class FolderConfig(CatalogSection):
 class ParquetConfig(CatalogSection):
     """Parquet files with the audio inside, as Hugging Face lays out AudioSet."""
 
-    kind: Literal["parquet"] = Field("parquet", description="The kind of catalog.")
+    kind: Literal["parquet"] = "parquet"
     data: str = Field(description="A Parquet file, or a folder of them.")
     id: str = Field("video_id", description="Column of the clip's id.")
     audio: str = Field(
@@ -74,7 +74,7 @@ class ParquetConfig(CatalogSection):
 class WebDatasetConfig(CatalogSection):
     """WebDataset tars: <key>.<audio extension> beside <key>.json."""
 
-    kind: Literal["webdataset"] = Field("webdataset", description="The kind of catalog.")
+    kind: Literal["webdataset"] = "webdataset"
     data: str = Field(description="An uncompressed tar file, or a folder of them.")
     id: str | None = Field(
         None, description="Key of the clip's id in the JSON; null: the name within the tar."

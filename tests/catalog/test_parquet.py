@@ -1,0 +1,185 @@
+"""Parquet with the audio inside: listed without reading it, fetched a row group at a time."""
+
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curation import storage
+from curation.catalog import Listing, fetch, list_clips, parquet
+from curation.catalog.config import ParquetConfig
+from curation.errors import InputError
+
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def write(path: Path, rows: list[tuple], group: int = 2) -> None:
+    """Rows are (id, bytes or None, path, classes)."""
+    ids, data, paths, labels = zip(*rows, strict=True)
+    table = pa.table(
+        {
+            "video_id": list(ids),
+            "audio": pa.array(
+                [{"bytes": d, "path": p} for d, p in zip(data, paths, strict=True)], AUDIO
+            ),
+            "labels": pa.array(list(labels), pa.list_(pa.string())),
+            "human_labels": pa.array([["Speech"]] * len(ids)),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=group)
+
+
+def some_rows(prefix: str, count: int) -> list[tuple]:
+    return [
+        (f"{prefix}{index}", f"sound {prefix}{index}".encode(), "x.flac", ["/m/09x0r"])
+        for index in reversed(range(count))
+    ]
+
+
+def sounds(listing: Listing) -> list[bytes]:
+    return [fetch.read_clip_bytes(uri)[0] for uri in listing.clips["uri"].to_pylist()]
+
+
+def test_the_hugging_face_layout(tmp_path):
+    write(tmp_path / "data" / "b.parquet", some_rows("b", 5))
+    write(tmp_path / "data" / "a.parquet", some_rows("a", 3))
+    listing = list_clips(ParquetConfig(data=str(tmp_path / "data")))
+    ids = listing.clips["clip_id"].to_pylist()
+    assert ids == ["a2", "a1", "a0", "b4", "b3", "b2", "b1", "b0"], "in the order of the files"
+    assert sounds(listing) == [f"sound {each}".encode() for each in ids]
+    assert listing.clips["uri"][0].as_py() == (
+        f"{tmp_path}/data/a.parquet#row=000000000&column=audio"
+    )
+    assert listing.clips["tags"][0].as_py()[0]["name"] == "Speech"
+    assert listing.summary() == "8 clips listed: 8 found, 0 missing (0.0 %)"
+
+
+def test_columns_of_other_names_and_display_names(tmp_path):
+    write(tmp_path / "a.parquet", some_rows("a", 1))
+    renamed = pq.read_table(tmp_path / "a.parquet").rename_columns(
+        ["my id", "my & sound", "mids", "names"]
+    )
+    pq.write_table(renamed, tmp_path / "a.parquet")
+    config = ParquetConfig(
+        data=str(tmp_path / "a.parquet"), id="my id", audio="my & sound", tags="names"
+    )
+    assert sounds(list_clips(config)) == [b"sound a0"]
+
+
+def test_where_there_are_no_bytes_the_path_is_followed_within_the_folder(tmp_path, sound):
+    (tmp_path / "data" / "clips").mkdir(parents=True)
+    (tmp_path / "data" / "clips" / "one.flac").write_bytes(sound)
+    (tmp_path / "secret.flac").write_bytes(sound)
+    rows = [
+        ("one", None, "clips/one.flac", None),
+        ("two", None, "clips/two.flac", []),
+        ("three", b"sound three", "x.flac", []),
+        ("four", None, "../secret.flac", []),
+        ("five", None, None, []),
+    ]
+    write(tmp_path / "data" / "a.parquet", rows)
+    listing = list_clips(ParquetConfig(data=str(tmp_path / "data")))
+    uris = dict(
+        zip(listing.clips["clip_id"].to_pylist(), listing.clips["uri"].to_pylist(), strict=True)
+    )
+    assert uris["one"] == str(tmp_path / "data" / "clips" / "one.flac")
+    assert [uris[name] for name in ("two", "four", "five")] == [None] * 3
+    assert fetch.read_clip_bytes(uris["three"])[0] == b"sound three"
+    assert listing.coverage.missing == 3
+
+
+def test_listing_does_not_read_the_audio(tmp_path):
+    write(tmp_path / "a.parquet", [("a", bytes(2_000_000), "a.wav", [])])
+    with pq.ParquetFile(tmp_path / "a.parquet") as file:
+        column = file.metadata.row_group(0).column(1)
+        assert column.path_in_schema == "audio.bytes" and column.statistics.null_count == 0
+        assert parquet._has_bytes(file, 0, "audio") is True
+
+
+def test_threads_that_want_one_row_group_read_it_once(tmp_path, monkeypatch):
+    write(tmp_path / "a.parquet", some_rows("a", 8), group=8)
+    uris = list_clips(ParquetConfig(data=str(tmp_path))).clips["uri"].to_pylist()
+    reads = []
+    read_group = fetch._read_group
+    monkeypatch.setattr(fetch, "_read_group", lambda *key: reads.append(key) or read_group(*key))
+    found: list[bytes | None] = [None] * len(uris)
+
+    def work(slot: int) -> None:
+        found[slot] = fetch.read_clip_bytes(uris[slot])[0]
+
+    threads = [threading.Thread(target=work, args=(slot,)) for slot in range(len(uris))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [f"sound a{index}".encode() for index in reversed(range(8))]
+    assert len(reads) == 1
+
+
+def test_the_row_groups_kept_are_bounded_in_bytes(tmp_path):
+    rows = [(f"{index}", bytes([index]) * 1000, "", []) for index in range(10)]
+    write(tmp_path / "a.parquet", rows, group=1)
+    groups = fetch._RowGroups(limit_bytes=3500)
+    for index in range(10):
+        data = groups.get(str(tmp_path / "a.parquet"), index, "audio")[0].as_py()
+        assert data == bytes([index]) * 1000
+    assert [key[1] for key in groups._groups] == [7, 8, 9]
+    small = fetch._RowGroups(limit_bytes=10)
+    assert len(small.get(str(tmp_path / "a.parquet"), 4, "audio")) == 1
+    assert len(small._groups) == 1
+
+
+def test_a_read_that_failed_is_tried_again(tmp_path):
+    uri = fetch.row_uri(str(tmp_path / "a.parquet"), 0, "audio")
+    with pytest.raises(FileNotFoundError):
+        fetch.read_clip_bytes(uri)
+    write(tmp_path / "a.parquet", some_rows("a", 1))
+    assert fetch.read_clip_bytes(uri) == (b"sound a0", f"{tmp_path}/a.parquet row 0")
+
+
+def test_a_row_that_is_not_there(tmp_path):
+    write(tmp_path / "a.parquet", some_rows("a", 1))
+    with pytest.raises(OSError, match="a.parquet has 1 rows, and no row 7"):
+        fetch.read_clip_bytes(fetch.row_uri(str(tmp_path / "a.parquet"), 7, "audio"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"id": "name"}, "no column 'name' among video_id, audio, labels, human_labels"),
+        ({"audio": "labels"}, "column 'labels' is list.*; expected a struct of bytes and path"),
+        ({"tags": "video_id"}, "column 'video_id' is string; expected lists of class ids"),
+    ],
+)
+def test_columns_that_do_not_fit(tmp_path, options, message):
+    write(tmp_path / "a.parquet", some_rows("a", 1))
+    with pytest.raises(InputError, match=f"a.parquet: {message}"):
+        list_clips(ParquetConfig(data=str(tmp_path), **options))
+
+
+def test_rows_that_are_wrong_are_named(tmp_path):
+    write(tmp_path / "a.parquet", [*some_rows("a", 3), ("b", b"", "", ["/m/nothing"])])
+    with pytest.raises(InputError, match="a.parquet row 3: '/m/nothing' is no AudioSet class"):
+        list_clips(ParquetConfig(data=str(tmp_path)))
+    write(tmp_path / "a.parquet", [*some_rows("a", 3), *some_rows("a", 1)])
+    with pytest.raises(InputError, match=r"'a0' \(.*a.parquet row 2, .*a.parquet row 3\)"):
+        list_clips(ParquetConfig(data=str(tmp_path)))
+    (tmp_path / "a.parquet").write_bytes(b"not Parquet")
+    with pytest.raises(InputError, match="a.parquet: not a Parquet file"):
+        list_clips(ParquetConfig(data=str(tmp_path)))
+    with pytest.raises(InputError, match="no .parquet files there"):
+        (tmp_path / "empty").mkdir()
+        list_clips(ParquetConfig(data=str(tmp_path / "empty")))
+
+
+def test_a_bucket_serves_as_well_as_a_folder(tmp_path, s3_folder, sound):
+    rows = [*some_rows("a", 3), ("beside", None, "beside.flac", ["Dog"])]
+    write(tmp_path / "a.parquet", rows)
+    storage.put(f"{s3_folder}/data/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    storage.put(f"{s3_folder}/data/beside.flac", sound)
+    listing = list_clips(ParquetConfig(data=f"{s3_folder}/data"))
+    by_id = dict(zip(listing.clips["clip_id"].to_pylist(), sounds(listing), strict=True))
+    assert by_id == {"a0": b"sound a0", "a1": b"sound a1", "a2": b"sound a2", "beside": sound}
