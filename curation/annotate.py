@@ -8,6 +8,7 @@ does it.
 import pickle
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 import ray
 import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.util.annotations import RayDeprecationWarning
 
 from curation import captioners, plan, run, scorers, sink, stages
 from curation.cluster import cluster
@@ -128,17 +130,20 @@ def _graph(config: RunConfig, todo: list[int]) -> Dataset:
 def _pool(
     shards: Dataset, worker: type, config: RunConfig, size: int, resources: dict[str, float]
 ) -> Dataset:
-    return shards.map(
-        worker,
-        fn_constructor_args=(config,),
-        # Two shards at once in an actor: one decodes while the other has the model.
-        compute=ActorPoolStrategy(
-            size=size, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
-        ),
-        max_restarts=WORKER_RESTARTS,
-        max_task_retries=SHARD_RETRIES,
-        **{name: amount for name, amount in resources.items() if amount},
-    )
+    with warnings.catch_warnings():
+        # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        return shards.map(
+            worker,
+            fn_constructor_args=(config,),
+            # Two shards at once in an actor: one decodes while the other has the model.
+            compute=ActorPoolStrategy(
+                size=size, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
+            ),
+            max_restarts=WORKER_RESTARTS,
+            max_task_retries=SHARD_RETRIES,
+            **{name: amount for name, amount in resources.items() if amount},
+        )
 
 
 def _fused_actors(config: AnnotateConfig, shards: int) -> int:

@@ -30,6 +30,8 @@ def cluster(address: str, cpus: int) -> Iterator[None]:
     # which later clusters then demand; so the mode is said, unless the user has said it.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # Its C++ core warns on stderr of what every actor pool of Ray Data does (ray#53727).
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         ray.init(

@@ -33,7 +33,7 @@ class AudioConfig(Section):
 class TagGuidedConfig(Section):
     """The captioner, and the tags handed to it."""
 
-    kind: Literal["tag_guided"] = "tag_guided"
+    kind: Literal["tag_guided"] = Field("tag_guided", description="The kind of captioner.")
     model: str = Field(
         "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
     )
@@ -54,7 +54,7 @@ class TagGuidedConfig(Section):
 class DualEncoderConfig(Section):
     """The CLAP model that scores each candidate."""
 
-    kind: Literal["dual_encoder"] = "dual_encoder"
+    kind: Literal["dual_encoder"] = Field("dual_encoder", description="The kind of scorer.")
     model: str = Field(
         "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
     )

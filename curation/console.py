@@ -53,12 +53,9 @@ def _plain(label: str, unit: str) -> Update:
             return
         last[:] = [now, done]
         rate = meter.rate(done)
+        speed = f", {rate:.1f} {unit}/s" if rate else ""
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        print(
-            f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"{label}: {done} of {total} {unit}{speed}{left}", file=sys.stderr, flush=True)
 
     return update
 

@@ -1,0 +1,159 @@
+"""The stages of a clip: one row for every clip, whatever a model or a file does."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+import torch
+
+from curation import stages
+from curation.captioners.base import Candidate
+from curation.config import AudioConfig
+from curation.schema import CLIP_SCHEMA, Failure, Tag
+
+RATE = 16000
+
+
+def sound_clip(clip_id: str, seconds: float) -> stages.Clip:
+    clip = stages.Clip(clip_id, f"/{clip_id}.wav", None, None, [])
+    clip.waveforms[RATE] = np.zeros(int(seconds * RATE), dtype=np.int16)
+    return clip
+
+
+class Writer:
+    """A captioner that fails as it is told to: a fault that no real model makes on demand."""
+
+    sample_rate_hz = RATE
+    identity = {"model": "writer"}
+
+    def __init__(self, largest_batch: int = 100, fault: Exception | None = None) -> None:
+        self.largest_batch = largest_batch
+        self.fault = fault
+        self.batches: list[int] = []
+
+    def setup(self) -> None: ...
+
+    def caption(
+        self, waveforms: list, guidance: list, seeds: list[int]
+    ) -> list[list[Candidate] | Failure]:
+        self.batches.append(len(waveforms))
+        if len(waveforms) > self.largest_batch:
+            raise torch.OutOfMemoryError("no memory left")
+        if self.fault:
+            raise self.fault
+        return [[Candidate(f"seed {seed}", "beam", -1.0)] for seed in seeds]
+
+
+class Ear:
+    """A scorer with the embeddings it is given."""
+
+    sample_rate_hz = RATE
+    identity = {"model": "ear"}
+
+    def setup(self) -> None: ...
+
+    def embed_audio(self, waveforms: list) -> list[np.ndarray | Failure]:
+        heard: list[np.ndarray | Failure] = [np.array([0.6, 0.8], np.float32) for _ in waveforms]
+        heard[0] = Failure("score", "odd", "cannot embed this one")
+        return heard
+
+    def embed_text(self, captions: list[str]) -> np.ndarray:
+        return np.tile(np.array([[0.0, 1.0]], np.float32), (len(captions), 1))
+
+
+def test_batches_hold_clips_of_like_length_within_the_budget() -> None:
+    lengths = [10.0, 1.0, 5.0, 10.0, 1.0, 2.0]
+    clips = [sound_clip(f"c{index}", seconds) for index, seconds in enumerate(lengths)]
+    cut = list(stages.batches(clips, RATE, budget_s=10.0))
+    assert [[c.clip_id for c in batch] for batch in cut] == [
+        ["c1", "c4", "c5"],
+        ["c2"],
+        ["c0"],
+        ["c3"],
+    ]
+
+
+def test_batches_do_not_depend_on_the_order_of_clips() -> None:
+    clips = [sound_clip(f"c{index}", 1 + index % 4) for index in range(20)]
+    one = [[c.clip_id for c in b] for b in stages.batches(clips, RATE, 12.0)]
+    other = [[c.clip_id for c in b] for b in stages.batches(clips[::-1], RATE, 12.0)]
+    assert one == other
+
+
+def test_clips_that_failed_are_in_no_batch() -> None:
+    clips = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
+    clips[0].failure = Failure("decode", "silent", "silent")
+    assert [[c.clip_id for c in b] for b in stages.batches(clips, RATE, 10)] == [["b"]]
+
+
+def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
+    batch = [sound_clip(f"c{index}", 1.0) for index in range(8)]
+    writer = Writer(largest_batch=2)
+    stages.write_captions(writer, batch, seed=0)
+    assert [clip.failure for clip in batch] == [None] * 8
+    assert writer.batches == [8, 4, 2, 2, 4, 2, 2]
+    seeds = [stages.clip_seed(0, clip.clip_id) for clip in batch]
+    assert [c.candidates[0].caption for c in batch] == [f"seed {seed}" for seed in seeds]
+
+
+def test_a_clip_that_never_fits_is_an_error_row() -> None:
+    batch = [sound_clip("a", 1.0)]
+    stages.write_captions(Writer(largest_batch=0), batch, seed=0)
+    assert batch[0].failure == Failure("caption", "out_of_memory", "no memory left")
+
+
+def test_a_captioner_that_raises_fails_its_batch_and_no_more() -> None:
+    batch = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
+    stages.write_captions(Writer(fault=RuntimeError("broken")), batch, seed=0)
+    assert [c.failure for c in batch] == [Failure("caption", "RuntimeError", "broken")] * 2
+
+
+def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> None:
+    batch = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
+    stages.write_captions(Writer(), batch, seed=0)
+    stages.score(Ear(), batch)
+    assert batch[0].failure == Failure("score", "odd", "cannot embed this one")
+    assert batch[1].clap_scores == [pytest.approx(0.8)]
+    rows = stages.evidence(batch).to_pylist()
+    assert [row["outcome"] for row in rows] == ["error", "ok"]
+    assert rows[0]["candidates"] == []
+    assert rows[1]["candidates"][0]["clap_score"] == pytest.approx(0.8)
+
+
+def test_a_seed_is_the_clips_own() -> None:
+    seeds = {stages.clip_seed(seed, clip) for seed in (0, 1) for clip in ("a", "b")}
+    assert len(seeds) == 4
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_missing_clips_fail_before_any_work() -> None:
+    planned = pa.Table.from_pylist([{"clip_id": "gone", "tags": []}], schema=CLIP_SCHEMA)
+    (clip,) = stages.clips_of(planned)
+    assert clip.failure is not None
+    assert (clip.failure.stage, clip.failure.type) == ("catalog", "missing")
+
+
+def test_chunks_decode_ahead_and_come_in_order(tmp_path: Path) -> None:
+    waveform = np.sin(np.arange(RATE // 4) / 10).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", waveform, RATE)
+    clips = [
+        stages.Clip(f"c{index}", str(tmp_path / "a.wav"), None, None, [Tag("/m/0bt9lr", "Dog")])
+        for index in range(2 * stages.CHUNK_CLIPS + 3)
+    ]
+    listening = stages.Listening(AudioConfig(), (8000, RATE))
+    with ThreadPoolExecutor(2) as threads:
+        decoded = list(stages.decode_ahead(clips, listening, threads))
+    assert [c for chunk in decoded for c in chunk] == clips
+    assert {len(c.waveforms[8000]) for c in clips} == {RATE // 8}
+    assert {c.failure for c in clips} == {None}
+    np.testing.assert_allclose(clips[0].waveforms[RATE] / 32767, waveform, atol=1.5 / 32767)
+
+
+def test_a_file_that_has_gone_is_an_error_row_of_its_reading(tmp_path: Path) -> None:
+    clip = stages.Clip("a", str(tmp_path / "gone.wav"), None, None, [])
+    stages.decode(clip, stages.Listening(AudioConfig(), (RATE,)))
+    assert clip.failure is not None
+    assert (clip.failure.stage, clip.failure.type) == ("read", "FileNotFoundError")
