@@ -6,6 +6,7 @@ Everything that reads or writes files goes through here, so `s3://` works wherev
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -76,8 +77,8 @@ def put(uri: str, data: bytes) -> None:
     """Write a whole file in one atomic step; readers see the old one or the new one."""
     filesystem, path = resolve(uri)
     if isinstance(filesystem, LocalFileSystem):
-        temporary = _write_aside(path, data)
-        os.replace(temporary, path)
+        with _written_aside(path, data) as temporary:
+            os.replace(temporary, path)
     else:
         filesystem.pipe_file(path, data)
 
@@ -89,13 +90,11 @@ def put_new(uri: str, data: bytes) -> bool:
     """
     filesystem, path = resolve(uri)
     if isinstance(filesystem, LocalFileSystem):
-        temporary = _write_aside(path, data)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(temporary)
+        with _written_aside(path, data) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
         return True
     options: dict[str, Any] = {}
     if "s3" in filesystem.protocol or "s3a" in filesystem.protocol:
@@ -132,14 +131,19 @@ def _list_local(folder: str) -> Iterator[FileInfo]:
             yield FileInfo(entry.path, entry.stat().st_size)
 
 
-def _write_aside(path: str, data: bytes) -> str:
-    """Write and sync `data` under a temporary dot-name beside `path`."""
+@contextmanager
+def _written_aside(path: str, data: bytes) -> Iterator[str]:
+    """A synced temporary file of a dot-name beside `path`; gone afterwards unless it was moved."""
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
-    return temporary
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)

@@ -1,0 +1,118 @@
+"""One filesystem layer: what holds for a folder holds for a bucket."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from curation import storage
+from tests.catalog.conftest import s3_folder, s3_server  # noqa: F401
+
+PLACES = ["local", "s3"]
+
+
+@pytest.fixture(params=PLACES)
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "local" else request.getfixturevalue("s3_folder")
+
+
+def names(root: str, folder: str = "") -> list[str]:
+    below = f"{root}/{folder}".rstrip("/")
+    return [file.uri.removeprefix(f"{root}/") for file in storage.list_files(below)]
+
+
+def test_what_is_put_can_be_read_whole_and_in_part(root):
+    uri = storage.join(root, "a", "b.bin")
+    assert not storage.exists(uri)
+    storage.put(uri, b"0123456789")
+    storage.put(uri, b"abcdefghij")
+    assert storage.exists(uri)
+    assert storage.read_bytes(uri) == b"abcdefghij"
+    assert storage.read_bytes(uri, 2, 5) == b"cde"
+    with storage.open_input(uri) as file:
+        file.seek(7)
+        assert file.read() == b"hij"
+    assert [file.size_bytes for file in storage.list_files(root)] == [10]
+
+
+def test_a_new_file_is_put_once(root):
+    uri = f"{root}/a/one.bin"
+    assert storage.put_new(uri, b"first") is True
+    assert storage.put_new(uri, b"second") is False
+    assert storage.read_bytes(uri) == b"first"
+
+
+def test_of_many_that_put_a_new_file_one_succeeds(root):
+    outcomes: list[bool] = []
+
+    def work(data: bytes) -> None:
+        outcomes.append(storage.put_new(f"{root}/one.bin", data))
+
+    threads = [threading.Thread(target=work, args=(b"%d" % index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [False] * 7 + [True]
+    assert names(root) == ["one.bin"], "no temporary files are left"
+
+
+def test_a_listing_is_sorted_by_path_and_ends_with_the_folder(root):
+    paths = ["a.b/x", "a/b/c", "a/b.c", "a/z", "ab/x", "a/B", "b"]
+    for path in paths:
+        storage.put(f"{root}/{path}", b"x")
+    assert names(root) == sorted(paths)
+    assert names(root, "a") == sorted(path for path in paths if path.startswith("a/"))
+    assert names(root, "nothing") == []
+
+
+def test_a_tree_is_removed_with_all_below(root):
+    for path in ["a/b/c", "a/d", "ab"]:
+        storage.put(f"{root}/{path}", b"x")
+    storage.delete_tree(f"{root}/a")
+    storage.delete_tree(f"{root}/a")
+    assert names(root) == ["ab"]
+
+
+def test_a_file_that_is_not_there(root):
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(f"{root}/nothing")
+    with pytest.raises(FileNotFoundError):
+        storage.open_input(f"{root}/nothing").close()
+
+
+@pytest.mark.parametrize("name", ["#1.wav", "a::b.wav", "100%20.wav", "é ☃.wav", "[a]*?.wav"])
+def test_a_local_file_may_have_any_name(tmp_path, name):
+    uri = f"{tmp_path}/{name}"
+    storage.put(uri, b"x")
+    assert storage.read_bytes(uri) == b"x"
+    assert [file.uri for file in storage.list_files(str(tmp_path))] == [uri]
+
+
+def test_a_put_that_fails_leaves_nothing(tmp_path):
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    with pytest.raises(OSError):
+        storage.put(str(tmp_path / "folder"), b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_links_are_followed_and_broken_ones_left_out(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a").write_bytes(b"x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "data" / "broken").symlink_to(tmp_path / "nothing")
+    assert names(str(tmp_path / "data")) == ["linked/a"]
+
+
+def test_the_same_file_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert storage.absolute("../x/./y") == str(tmp_path.parent / "x" / "y")
+    assert storage.absolute(f"file://{tmp_path}/a") == f"{tmp_path}/a"
+    assert storage.is_local("a/b") and not storage.is_local("s3://bucket/a")
+    assert storage.join("s3://bucket/", "a", "b") == "s3://bucket/a/b"
+    assert storage.join("/", "a") == "/a"
+
+
+def test_an_s3_uri_stays_as_it_is(s3_folder):  # noqa: F811
+    assert storage.absolute(f"{s3_folder}/a") == f"{s3_folder}/a"
