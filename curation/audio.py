@@ -29,8 +29,9 @@ AudioErrorType = Literal[
 MIN_DURATION_S = 0.1
 FLOOR_DBFS = -120.0
 
-# A header may claim this much more than can be decoded: codecs pad and trim by a few frames.
-_SLACK_S = 0.1
+# The header of a lossy file may claim this much more than can be decoded: encoders pad, decoders
+# trim the padding (HE-AAC: 0.1 s), and not all headers know of it.
+_SLACK_S = 0.25
 # Decoding starts this much before the wanted stretch, for codecs that need a run-up: MP3 as
 # libsndfile seeks in it gives some 90 ms of wrong samples, Opus wants 80 ms.
 _RUN_UP_S = 0.2
@@ -114,7 +115,7 @@ def decode(
     with sound:
         if sound.frames >= 2**62:  # a FLAC stream that does not say its length
             return _decode_by_ffmpeg(file, wanted, "no length in the header")
-        return _decode_by_libsndfile(sound, wanted, _length_is_certain(file, sound))
+        return _decode_by_libsndfile(sound, wanted, _certain_frames(file, sound))
 
 
 def levels(waveform: Waveform) -> Levels:
@@ -198,7 +199,7 @@ class _Wanted:
         """The stretch to hear in a file of this duration: start and end in seconds."""
         start_s = self.start_s
         end_s = duration_s if self.end_s is None else min(self.end_s, duration_s)
-        if end_s - start_s < MIN_DURATION_S:
+        if end_s - start_s < MIN_DURATION_S - 1e-6:
             asked = "its end" if self.end_s is None else f"{self.end_s:.2f} s"
             raise AudioError(
                 "too_short",
@@ -210,14 +211,14 @@ class _Wanted:
 
 
 def _decode_by_libsndfile(
-    sound: soundfile.SoundFile, wanted: _Wanted, length_is_certain: bool
+    sound: soundfile.SoundFile, wanted: _Wanted, certain_frames: int
 ) -> Decoded:
     rate = sound.samplerate
     start_s, end_s = wanted.within(sound.frames / rate)
     first, last = round(start_s * rate), round(end_s * rate)
     try:
-        if length_is_certain:
-            sound.seek(max(0, sound.frames - 1 - int(_SLACK_S * rate)))
+        if certain_frames:
+            sound.seek(certain_frames - 1)
             whole = len(sound.read(1)) == 1
         run_up = min(first, int(_RUN_UP_S * rate))
         sound.seek(first - run_up)
@@ -225,7 +226,7 @@ def _decode_by_libsndfile(
     except soundfile.LibsndfileError as error:
         reason = f"it cannot be read to the end ({error.error_string})"
         raise _truncated(wanted.name, sound.frames / rate, reason) from error
-    if length_is_certain and not whole:
+    if certain_frames and not whole:
         raise _truncated(wanted.name, sound.frames / rate, "the rest of the file is missing")
     if len(samples) < int(MIN_DURATION_S * rate):
         raise _truncated(wanted.name, sound.frames / rate, f"nothing follows {start_s:.2f} s")
@@ -355,16 +356,16 @@ def _check_ogg_is_whole(file: BinaryIO, name: str) -> None:
         raise _truncated(name, None, f"its {size} bytes stop before the page that ends the stream")
 
 
-def _length_is_certain(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
-    """Whether `sound.frames` is a count that the file states, and not an estimate.
+def _certain_frames(file: BinaryIO, sound: soundfile.SoundFile) -> int:
+    """How many frames the file states that it has; 0 where nothing needs to be, or can be, checked.
 
-    Only FLAC and MP3 need to ask: wav and Ogg are checked before. An MP3 states it in a Xing or
-    Info header in its first frame; without one libsndfile guesses from the bit rate.
+    Wav and Ogg are checked before. An MP3 states its frames in a Xing or Info header in its first
+    frame; without one libsndfile guesses from the bit rate.
     """
     if sound.format == "FLAC":
-        return True
+        return sound.frames
     if sound.format not in ("MP3", "MPEG"):
-        return False
+        return 0
     position = file.tell()
     head = _read_at(file, 0, 10)
     size = head[6:10]
@@ -373,7 +374,8 @@ def _length_is_certain(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
         tag_bytes = 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])
     frame = _read_at(file, tag_bytes, 512)
     file.seek(position)
-    return b"Xing" in frame or b"Info" in frame
+    stated = b"Xing" in frame or b"Info" in frame
+    return max(0, sound.frames - int(_SLACK_S * sound.samplerate)) if stated else 0
 
 
 @lru_cache(maxsize=32)

@@ -130,6 +130,14 @@ def test_an_end_beyond_the_file_is_the_end_of_the_file(encoded):
     assert (decoded.start_s, decoded.end_s) == pytest.approx((4.0, 5.0), abs=1e-3)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_was_heard_can_be_heard_again_by_its_times(encoded, name):
+    heard = audio.decode(encoded[name], name, 1.0, 4.33333, 2.0)
+    again = audio.decode(encoded[name], name, heard.start_s, heard.end_s, heard.duration_s)
+    assert np.array_equal(heard.waveform, again.waveform)
+    assert (heard.start_s, heard.end_s) == (again.start_s, again.end_s)
+
+
 def test_channels_are_averaged():
     left = chirp()
     data = libsndfile_bytes("WAV", "FLOAT", np.stack([left, np.zeros_like(left)], axis=1))
