@@ -310,13 +310,14 @@ def _container_duration_s(container: Any) -> float:
 
 def _unreadable(file: BinaryIO, name: str, refusal: str, error: Any) -> AudioError:
     """What to say of a file that neither library opens."""
-    if _read_at(file, 4, 4) == b"ftyp":
-        return _truncated(name, None, "the index of this MP4 file is missing or cut off")
     head = _read_at(file, 0, 16)
+    told = f"libsndfile: {refusal} FFmpeg: {error.strerror}."
+    if head[4:8] == b"ftyp" or head[:4] in (b"OggS", b"fLaC", b"\x1aE\xdf\xa3"):
+        return _truncated(name, None, f"it begins as it should, and cannot be opened ({told})")
     return AudioError(
         "unknown_format",
         f"{name} is no sound file that can be read: it begins with {head!r}; expected wav, flac, "
-        f"ogg, mp3, opus, m4a, mp4 or webm (libsndfile: {refusal} FFmpeg: {error.strerror})",
+        f"ogg, mp3, opus, m4a, mp4 or webm ({told})",
     )
 
 

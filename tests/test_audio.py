@@ -221,6 +221,14 @@ def test_a_truncated_ogg_says_what_is_missing(encoded):
     assert "its 3000 bytes stop before the page that ends the stream" in message
 
 
+@pytest.mark.parametrize("name", ["ogg", "flac", "m4a", "webm"])
+def test_a_damaged_header_is_not_taken_for_another_format(encoded, name):
+    data = bytearray(encoded[name])
+    data[24:200] = bytes(176)
+    kind, message = error_of(bytes(data))
+    assert kind == "truncated" and "is truncated or damaged" in message
+
+
 def ten_hours(data):
     """The same file with a header that claims ten hours."""
     samples = 36000 * RATE
