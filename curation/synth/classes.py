@@ -8,6 +8,7 @@ from curation.synth import sounds_machines as machines
 from curation.synth import sounds_nature as nature
 from curation.synth import sounds_people as people
 from curation.synth import sounds_signals as signals
+from curation.synth import sounds_struck as struck
 from curation.synth.dsp import Audio, Rng
 
 
@@ -160,16 +161,16 @@ CLASSES: tuple[SoundClass, ...] = (
     _sound(machines.vacuum_cleaner, "/m/0d31p", "Vacuum cleaner",
            "a vacuum cleaner|runs|running; a vacuum cleaner|hums|humming",
            "vacuum", "hiss", True),
-    _sound(machines.clock_tick, "/m/07qjznl", "Tick-tock",
+    _sound(struck.clock_tick, "/m/07qjznl", "Tick-tock",
            "a clock|ticks|ticking; a watch|ticks|ticking",
            "tick", "tick", True),
-    _sound(machines.typing, "/m/0316dw", "Typing",
+    _sound(struck.typing, "/m/0316dw", "Typing",
            "a person|types|typing; someone|types|typing",
            "type typing", "tick"),
-    _sound(machines.vehicle_horn, "/m/0912c9", "Vehicle horn, car horn, honking",
+    _sound(signals.vehicle_horn, "/m/0912c9", "Vehicle horn, car horn, honking",
            "a car|honks|honking; a car horn|honks|honking",
            "car honk", "horn"),
-    _sound(machines.train_horn, "/m/0284vy3", "Train horn",
+    _sound(signals.train_horn, "/m/0284vy3", "Train horn",
            "a train horn|blows|blowing; a train horn|sounds|sounding",
            "train", "horn"),
     _sound(signals.siren, "/m/03kmc9", "Siren",
@@ -190,16 +191,16 @@ CLASSES: tuple[SoundClass, ...] = (
     _sound(signals.telephone_ring, "/m/07pp8cl", "Telephone bell ringing",
            "a telephone|rings|ringing; a phone|rings|ringing",
            "telephone phone", "bell"),
-    _sound(signals.knock, "/m/07r4wb8", "Knock",
+    _sound(struck.knock, "/m/07r4wb8", "Knock",
            "someone|knocks|knocking; a person|knocks|knocking",
            "knock", "thump"),
-    _sound(signals.glass_shatter, "/m/07rn7sz", "Shatter",
+    _sound(struck.glass_shatter, "/m/07rn7sz", "Shatter",
            "glass|shatters|shattering; glass|breaks|breaking",
            "glass shatter", "glass"),
-    _sound(signals.gunshot, "/m/032s66", "Gunshot, gunfire",
+    _sound(struck.gunshot, "/m/032s66", "Gunshot, gunfire",
            "a gun|shoots|shooting; a gun|bangs|banging",
            "gun shoot", "bang"),
-    _sound(signals.fireworks, "/m/0g6b5", "Fireworks",
+    _sound(struck.fireworks, "/m/0g6b5", "Fireworks",
            "fireworks|explode|exploding; fireworks|bang|banging",
            "firework", "bang"),
 )  # fmt: skip

@@ -86,12 +86,12 @@ def mix_background(front: Audio, behind: Audio, below_db: float) -> Audio:
 def _recorded(rng: Rng, audio: Audio, rate: int) -> Audio:
     """Room, noise floor, microphone and band limits, in one pass through the spectrum."""
     samples = len(audio)
-    floor_db = uniform(rng, 14, 60)
+    floor_db = uniform(rng, 14, 50) if rng.random() < 0.7 else uniform(rng, 50, 85)
     tint = [
-        (40.0, uniform(rng, -10, 14)),
+        (40.0, uniform(rng, -8, 20)),
         (400.0, 0.0),
-        (4000.0, uniform(rng, -24, 2)),
-        (16000.0, uniform(rng, -40, 0)),
+        (4000.0, uniform(rng, -32, 1)),
+        (16000.0, uniform(rng, -48, -1)),
     ]
     audio = audio + np.float32(10 ** (-floor_db / 20)) * noise(rng, samples, rate, tint)
     nfft = fft_length(samples)
@@ -121,14 +121,14 @@ def _room(rng: Rng, rate: int, samples: int) -> Audio:
 def _microphone(rng: Rng) -> list[tuple[float, float]]:
     """A smooth random response; the low end or the top may be missing."""
     low_cut = log_uniform(rng, 40, 280) if rng.random() < 0.4 else 15.0
-    high_cut = log_uniform(rng, 3500, 15000) if rng.random() < 0.4 else 20000.0
+    high_cut = log_uniform(rng, 4000, 15000) if rng.random() < 0.25 else 20000.0
     points = [(low_cut / 4, -30.0), (low_cut, 0.0)]
     points += [
-        (hz, uniform(rng, -7, 7))
+        (hz, uniform(rng, -6, 6))
         for hz in (100.0, 350.0, 1200.0, 3500.0)
         if low_cut < hz < high_cut
     ]
-    points += [(high_cut * 0.9, uniform(rng, -8, 6)), (high_cut * 1.25, -60.0)]
+    points += [(high_cut * 0.9, uniform(rng, -8, 6)), (high_cut * 1.25, -uniform(rng, 20, 60))]
     return sorted(points)
 
 
@@ -144,12 +144,19 @@ def _trimmed(rng: Rng, audio: Audio, rate: int) -> Audio:
         cut_to = min(len(audio), last + int(log_uniform(rng, 0.02, 1.0) * rate))
     if rng.random() < 0.25:
         cut_from = max(0, first - int(log_uniform(rng, 0.01, 0.5) * rate))
-    if rng.random() < 0.1:
+    if rng.random() < 0.06:
         cut_to = min(cut_to, len(audio) - int(rng.uniform(0.1, 0.8) * rate))
-    out = audio.copy()
+    out = _gated(audio, power, frame) if rng.random() < 0.2 else audio.copy()
     out[:cut_from] = 0
     out[max(cut_to, cut_from + rate // 2) :] = 0
     return out
+
+
+def _gated(audio: Audio, power: Audio, frame: int) -> Audio:
+    """As a noise gate or a coder leaves it: what lies 35 dB below the loudest frame sinks away."""
+    openness = np.clip(power / max(float(power.max()) * 3e-4, 1e-12), 0.03, 1)
+    knots = (np.arange(len(power)) + 0.5) * frame
+    return audio * np.interp(np.arange(len(audio)), knots, openness).astype(np.float32)
 
 
 def _levelled(rng: Rng, audio: Audio) -> Audio:

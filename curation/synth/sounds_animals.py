@@ -31,7 +31,7 @@ def dog_bark(rng: Rng, samples: int, rate: int) -> Audio:
     length_s, harsh, tilt = (
         log_uniform(rng, 0.09, 0.3),
         uniform(rng, 0.1, 0.9),
-        uniform(rng, 0.2, 0.9),
+        uniform(rng, 0.4, 1.2),
     )
 
     def bark() -> Audio:
@@ -40,8 +40,8 @@ def dog_bark(rng: Rng, samples: int, rate: int) -> Audio:
         f0 = ramp([0.65 * peak, peak, 0.95 * peak, uniform(rng, 0.5, 0.75) * peak], length)
         formants = [
             (first, first * 0.3, 1.0),
-            (second, second * 0.25, uniform(rng, 0.2, 0.7)),
-            (3400.0, 700.0, 0.12),
+            (second, second * 0.25, uniform(rng, 0.1, 0.6)),
+            (3400.0, 700.0, 0.08),
         ]
         out = call(rng, f0, rate, tilt, formants, jitter=0.02 + 0.05 * harsh)
         out += harsh * breath(rng, length, rate, formants)

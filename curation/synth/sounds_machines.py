@@ -1,4 +1,4 @@
-"""Engines, machines and clockwork."""
+"""Engines and other machines that run on."""
 
 from typing import Any
 
@@ -8,19 +8,13 @@ from numpy.typing import NDArray
 from curation.synth.dsp import (
     Audio,
     Rng,
-    burst,
     harmonics,
     log_uniform,
     noise,
     ramp,
-    regular,
-    repeat,
-    ring,
-    scatter,
     smoothed,
     sweep,
     uniform,
-    unit,
     wander,
     wavetable,
     white,
@@ -95,10 +89,10 @@ def helicopter(rng: Rng, samples: int, rate: int) -> Audio:
 
 def chainsaw(rng: Rng, samples: int, rate: int) -> Audio:
     """A two-stroke's harsh buzz, revved up and down, biting into wood or idling."""
-    low = log_uniform(rng, 45, 110)
-    high = low * uniform(rng, 1.15, 3.0)
-    f0 = _throttle(rng, samples, rate, low, high, uniform(rng, 0.3, 1.6))
-    f0 = f0 * (1 + uniform(rng, 0.005, 0.04) * white(rng, samples))
+    low = log_uniform(rng, 30, 110)
+    high = low * uniform(rng, 1.15, 3.5)
+    f0 = _throttle(rng, samples, rate, low, high, log_uniform(rng, 0.3, 4.0))
+    f0 = f0 * (1 + log_uniform(rng, 0.002, 0.03) * white(rng, samples))
     body = [
         (log_uniform(rng, 180, 500), 150.0, 1.0),
         (log_uniform(rng, 500, 1300), 350.0, uniform(rng, 0.5, 1.4)),
@@ -117,8 +111,9 @@ def chainsaw(rng: Rng, samples: int, rate: int) -> Audio:
             (16000.0, -20.0),
         ],
     )
-    push = (f0 / high) ** uniform(rng, 0.2, 1.8)
-    out = (out + uniform(rng, 0.15, 1.0) * teeth * rough) * push
+    push = (f0 / high) ** log_uniform(rng, 0.2, 3.5)
+    push = push * (0.3 + wander(rng, samples, rate, log_uniform(rng, 0.5, 8.0)))
+    out = (out + log_uniform(rng, 0.05, 0.45) * teeth * rough) * push
     return np.tanh(uniform(rng, 0.4, 2.0) * out)
 
 
@@ -193,137 +188,3 @@ def vacuum_cleaner(rng: Rng, samples: int, rate: int) -> Audio:
     return (
         air * strokes + uniform(rng, 0.15, 1.0) * sweep(pitch * drift, whine, rate)
     ) * np.minimum(drift, 1)
-
-
-def _tick(rng: Rng, rate: int) -> Audio:
-    """Clockwork: two or three small clicks within a few milliseconds, ringing in the case."""
-    count = int(rng.integers(2, 5))
-    hz = [log_uniform(rng, 350, 7500) for _ in range(count)]
-    case = ring(
-        rate, hz, list(rng.uniform(0.2, 1, count)), [log_uniform(rng, 0.001, 0.015) for _ in hz]
-    )
-    click = burst(
-        rng,
-        rate,
-        log_uniform(rng, 0.0005, 0.003),
-        [(300.0, -16.0), (log_uniform(rng, 1500, 6000), 0.0), (15000.0, -4.0)],
-    )
-    out = np.zeros(int(0.03 * rate) + len(case) + len(click), np.float32)
-    for part in range(int(rng.integers(1, 4))):
-        late = int(part * uniform(rng, 0.002, 0.012) * rate)
-        gain = uniform(rng, 0.3, 1.0)
-        out[late : late + len(case)] += gain * case
-        out[late : late + len(click)] += gain * uniform(rng, 0.3, 1.2) * click
-    return out
-
-
-def clock_tick(rng: Rng, samples: int, rate: int) -> Audio:
-    """Ticks, or ticks and tocks, as even as clockwork."""
-    period_s = float(
-        rng.choice([0.2, 0.25, 0.3, 0.4, 0.5, 0.5, 0.6, 0.75, 1.0, 1.0, 1.0])
-    ) * uniform(rng, 0.96, 1.04)
-    tick = _tick(rng, rate)
-    tock = _tick(rng, rate) if rng.random() < 0.5 else tick
-    out = np.zeros(samples, np.float32)
-    starts = regular(samples, rate, period_s, rng.uniform(0, period_s))
-    shift = np.where(
-        np.arange(len(starts)) % 2, int(uniform(rng, -0.12, 0.12) * period_s * rate), 0
-    )
-    gains = np.where(np.arange(len(starts)) % 2, uniform(rng, 0.4, 1.0), 1.0) * rng.uniform(
-        0.9, 1.1, len(starts)
-    )
-    scatter(out, [tick, tock], starts + shift, gains, np.arange(len(starts)) % 2)
-    if rng.random() < 0.3:
-        hum = noise(
-            rng,
-            samples,
-            rate,
-            [(30.0, -6.0), (log_uniform(rng, 100, 600), 0.0), (3000.0, -25.0), (9000.0, -40.0)],
-        )
-        out += 10 ** (uniform(rng, -34, -20) / 20) * hum
-    return out
-
-
-def typing(rng: Rng, samples: int, rate: int) -> Audio:
-    """Keys pressed in uneven runs, each with its softer release."""
-    grains = []
-    for _ in range(5):
-        low = ring(
-            rate,
-            [log_uniform(rng, 150, 600), log_uniform(rng, 900, 2500)],
-            [0.5, 0.6],
-            [0.008, 0.004],
-        )
-        click = burst(
-            rng,
-            rate,
-            log_uniform(rng, 0.001, 0.004),
-            [(300.0, -14.0), (log_uniform(rng, 1800, 5000), 0.0), (15000.0, -8.0)],
-        )
-        length = max(len(low), len(click))
-        key = np.zeros(length + int(0.15 * rate), np.float32)
-        key[: len(low)] += uniform(rng, 0.2, 0.9) * low
-        key[: len(click)] += click
-        late = int(uniform(rng, 0.06, 0.12) * rate)
-        key[late : late + len(click)] += uniform(rng, 0.1, 0.5) * click
-        grains.append(key)
-    speed = log_uniform(rng, 4, 11)
-    gaps = rng.gamma(3.0, 1 / (3 * speed), int(samples / rate * speed * 1.3) + 4)
-    gaps += (rng.random(len(gaps)) < 0.07) * rng.uniform(0.2, 0.9, len(gaps))
-    starts = ((rng.uniform(0, 0.3) + np.cumsum(gaps)) * rate).astype(np.int64)
-    out = np.zeros(samples, np.float32)
-    scatter(
-        out,
-        grains,
-        starts,
-        rng.uniform(0.4, 1.2, len(starts)),
-        rng.integers(len(grains), size=len(starts)),
-    )
-    return out
-
-
-def _horn(
-    rng: Rng, rate: int, length: int, pitches: list[float], tilt: float, bend: float
-) -> Audio:
-    out = np.zeros(length, np.float32)
-    edge = min(int(0.04 * rate), length // 4)
-    curve = ramp([1 - bend] + [1.0] * 18 + [1 - bend], length)
-    for pitch in pitches:
-        peak = (log_uniform(rng, 700, 2500), 700.0, 1.0)
-        table = wavetable(harmonics(pitch, rate, tilt, [peak, (pitch, pitch, 1.0)]), 0.5, rng)
-        out += uniform(rng, 0.6, 1.0) * sweep(curve * np.float32(pitch), table, rate)
-    envelope = np.ones(length, np.float32)
-    envelope[:edge] = np.linspace(0, 1, edge)
-    envelope[length - edge :] = np.linspace(1, 0, edge)
-    return unit(out) * envelope
-
-
-def vehicle_horn(rng: Rng, samples: int, rate: int) -> Audio:
-    """Short honks of two close notes."""
-    low = log_uniform(rng, 280, 460)
-    pitches = [low, low * float(rng.choice([1.19, 1.25, 1.26, 1.33]))][: int(rng.integers(1, 3))]
-    tilt, length_s = uniform(rng, 0.2, 0.9), log_uniform(rng, 0.12, 1.0)
-
-    def honk() -> Audio:
-        return _horn(rng, rate, int(length_s * uniform(rng, 0.6, 1.5) * rate), pitches, tilt, 0.0)
-
-    return repeat(
-        rng, samples, rate, honk, (0.08, 0.8), most=int(rng.integers(1, 7)), uneven_db=1.0
-    )
-
-
-def train_horn(rng: Rng, samples: int, rate: int) -> Audio:
-    """A chord of three to five horns, held long."""
-    root = log_uniform(rng, 180, 340)
-    chord = [1.0, 1.19, 1.33, 1.5, 1.68] if rng.random() < 0.6 else [1.0, 1.25, 1.5, 2.0, 2.5]
-    pitches = [root * ratio for ratio in chord[: int(rng.integers(3, 6))]]
-    tilt, bend = uniform(rng, 0.3, 1.0), uniform(rng, 0.0, 0.06)
-
-    def blast() -> Audio:
-        out = _horn(rng, rate, int(uniform(rng, 0.7, 3.0) * rate), pitches, tilt, bend)
-        air = noise(rng, len(out), rate, [(100.0, -20.0), (1500.0, 0.0), (12000.0, -16.0)])
-        return out + uniform(rng, 0.02, 0.12) * air * np.abs(out)
-
-    return repeat(
-        rng, samples, rate, blast, (0.2, 1.0), most=int(rng.integers(1, 5)), uneven_db=1.0
-    )

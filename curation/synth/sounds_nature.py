@@ -24,26 +24,29 @@ from curation.synth.dsp import (
 
 def rain(rng: Rng, samples: int, rate: int) -> Audio:
     """A steady hiss, bright more often than not, made of drops that may be heard singly."""
-    centre = log_uniform(rng, 1500, 7000)
     points = [
-        (60.0, uniform(rng, -30, -8)),
-        (400.0, uniform(rng, -20, -6)),
-        (centre, 0.0),
-        (16000.0, uniform(rng, -18, -1)),
+        (150.0, uniform(rng, -18, 0)),
+        (500.0, uniform(rng, -12, 0)),
+        (log_uniform(rng, 1200, 7000), 0.0),
+        (16000.0, uniform(rng, -18, 0)),
     ]
-    if rng.random() < 0.25:
-        points.insert(0, (30.0, uniform(rng, -6, 4)))
+    if rng.random() < 0.4:
+        points.insert(0, (45.0, uniform(rng, -8, 8)))
     out = noise(rng, samples, rate, points)
     drops = int(log_uniform(rng, 60, 3000) * samples / rate)
-    patter = [(200.0, -25.0), (log_uniform(rng, 900, 5000), 0.0), (15000.0, uniform(rng, -14, -2))]
-    out += uniform(rng, 0.1, 0.9) * dust(rng, samples, rate, drops, patter, uniform(rng, 0.4, 1.2))
-    if rng.random() < 0.5:
-        grains = [
-            ring(rate, [log_uniform(rng, 500, 4500)], [1.0], [uniform(rng, 0.002, 0.012)])
-            for _ in range(4)
-        ]
-        sprinkle(rng, out, grains, int(uniform(rng, 2, 30) * samples / rate), 0.7)
-    return out * (1 - uniform(rng, 0, 0.35) * wander(rng, samples, rate, 0.7))
+    patter = [
+        (200.0, uniform(rng, -22, -6)),
+        (log_uniform(rng, 900, 5000), 0.0),
+        (15000.0, uniform(rng, -14, -2)),
+    ]
+    out += uniform(rng, 0.1, 1.2) * dust(rng, samples, rate, drops, patter, uniform(rng, 0.4, 1.4))
+    if rng.random() < 0.4:
+        grains = []
+        for _ in range(6):
+            hz = log_uniform(rng, 300, 4500)
+            grains.append(ring(rate, [hz], [1.0], [uniform(rng, 1.0, 4.0) / hz]))
+        sprinkle(rng, out, grains, int(uniform(rng, 3, 60) * samples / rate), 0.7)
+    return out * (1 - uniform(rng, 0, 0.25) * wander(rng, samples, rate, 0.7))
 
 
 def _surge(rng: Rng, samples: int, rate: int) -> Audio:
@@ -66,7 +69,7 @@ def _surge(rng: Rng, samples: int, rate: int) -> Audio:
 
 def sea_waves(rng: Rng, samples: int, rate: int) -> Audio:
     """A deep roar that is always there, and surges of surf, brighter as they grow louder."""
-    floor = 10 ** (uniform(rng, -16, -2) / 20)
+    floor = 10 ** (uniform(rng, -18, -6) / 20)
     surge = _surge(rng, samples, rate)
     centre = log_uniform(rng, 250, 900)
     roar = noise(
@@ -87,15 +90,23 @@ def sea_waves(rng: Rng, samples: int, rate: int) -> Audio:
         [
             (80.0, uniform(rng, -24, -8)),
             (log_uniform(rng, 500, 1500), 0.0),
-            (4500.0, uniform(rng, -14, -5)),
-            (16000.0, uniform(rng, -32, -16)),
+            (4500.0, uniform(rng, -18, -8)),
+            (16000.0, uniform(rng, -34, -18)),
         ],
     )
     out = roar * (floor + surge) + uniform(rng, 0.4, 1.5) * surf * (floor * 0.5 + surge**2)
     if rng.random() < 0.3:
         fizz = noise(rng, samples, rate, [(500.0, -30.0), (5000.0, 0.0), (16000.0, -6.0)])
         out += uniform(rng, 0.03, 0.2) * fizz * np.roll(surge, int(0.5 * rate))
-    return out * (0.8 + 0.4 * wander(rng, samples, rate, 6.0))
+    if rng.random() < 0.6:
+        splash = [
+            (150.0, -14.0),
+            (log_uniform(rng, 400, 1800), 0.0),
+            (12000.0, uniform(rng, -26, -12)),
+        ]
+        count = int(log_uniform(rng, 20, 600) * samples / rate)
+        out += uniform(rng, 0.1, 0.6) * dust(rng, samples, rate, count, splash, 1.3) * surge
+    return out * (0.4 + 1.2 * wander(rng, samples, rate, log_uniform(rng, 4.0, 30.0)))
 
 
 def wind(rng: Rng, samples: int, rate: int) -> Audio:
@@ -259,7 +270,7 @@ def fire(rng: Rng, samples: int, rate: int) -> Audio:
         [(300.0, -12.0), (5000.0, 0.0), (16000.0, 0.0)],
         1.0,
     )
-    roar = log_uniform(rng, 0.05, 6.0)
+    roar = log_uniform(rng, 0.15, 12.0)
     out = unit(snaps) + uniform(rng, 0.1, 0.8) * ticks + log_uniform(rng, 0.03, 0.5) * fizz
     return out + roar * flutter * ramp(
         rng.uniform(0.5, 1.2, max(4, int(duration_s * uniform(rng, 2, 10)))), samples

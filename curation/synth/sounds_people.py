@@ -93,7 +93,7 @@ def sneeze(rng: Rng, samples: int, rate: int) -> Audio:
                 draw = (
                     breath(rng, length, rate, throat)
                     * hump(length, uniform(rng, 0.3, 0.8), 0.15)
-                    * uniform(rng, 0.05, 0.35)
+                    * log_uniform(rng, 0.01, 0.2)
                 )
                 if voiced and rng.random() < 0.5:
                     draw = draw + 0.2 * call(
@@ -158,6 +158,7 @@ def laughter(rng: Rng, samples: int, rate: int) -> Audio:
         (2700.0 * scale, 400.0, 0.3),
     ]
     beat_s = 1 / uniform(rng, 3.8, 7.0)
+    air = breath(rng, int(beat_s * 8 * rate), rate, vowel)
 
     def bout() -> Audio:
         count = int(rng.integers(3, 11))
@@ -166,14 +167,13 @@ def laughter(rng: Rng, samples: int, rate: int) -> Audio:
         for number in range(count):
             on = int(beat_s * uniform(rng, 0.45, 0.65) * rate)
             f0 = top * (1 - 0.35 * number / count) * ramp([1.0, 1.08, 0.92], on)
-            ha = call(rng, f0, rate, 0.8, vowel, 0.02) + uniform(rng, 0.1, 0.4) * breath(
-                rng, on, rate, vowel
+            cut = int(rng.integers(len(air) // 2))
+            ha = (
+                call(rng, f0, rate, 0.8, vowel, 0.02) + uniform(rng, 0.1, 0.4) * air[cut : cut + on]
             )
             parts.append(ha * hump(on, 0.25, 0.5) * (1 - 0.5 * number / count))
             off = max(int(beat_s * rate) - on, 8)
-            parts.append(
-                uniform(rng, 0.03, 0.2) * breath(rng, off, rate, vowel) * hump(off, 0.4, 0.4)
-            )
+            parts.append(uniform(rng, 0.03, 0.2) * air[-off:] * hump(off, 0.4, 0.4))
         return np.concatenate(parts)
 
     return repeat(rng, samples, rate, bout, (0.1, 0.7))

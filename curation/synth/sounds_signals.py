@@ -1,4 +1,4 @@
-"""Bells, alarms and impacts: sounds made to be noticed, and things struck."""
+"""Bells, horns and alarms: sounds made to be noticed."""
 
 import numpy as np
 
@@ -6,7 +6,6 @@ from curation.synth.dsp import (
     Audio,
     Rng,
     burst,
-    decay,
     harmonics,
     hump,
     log_uniform,
@@ -16,12 +15,12 @@ from curation.synth.dsp import (
     repeat,
     ring,
     scatter,
-    sprinkle,
     sweep,
     uniform,
-    wander,
+    unit,
     wavetable,
 )
+from curation.synth.sounds_struck import small_bell
 
 
 def siren(rng: Rng, samples: int, rate: int) -> Audio:
@@ -95,24 +94,9 @@ def church_bell(rng: Rng, samples: int, rate: int) -> Audio:
     return out
 
 
-def _small_bell(rng: Rng, rate: int, low_hz: float, high_hz: float, time_s: float) -> Audio:
-    pitch = log_uniform(rng, low_hz, high_hz)
-    ratios = [
-        1.0,
-        uniform(rng, 1.4, 1.6),
-        uniform(rng, 2.0, 2.3),
-        uniform(rng, 2.7, 3.2),
-        uniform(rng, 3.8, 4.5),
-    ]
-    gains = [1.0, *rng.uniform(0.2, 0.9, 4)]
-    return ring(
-        rate, [pitch * ratio for ratio in ratios], gains, [time_s / ratio**0.5 for ratio in ratios]
-    )
-
-
 def bicycle_bell(rng: Rng, samples: int, rate: int) -> Audio:
     """A thumbed bell: a quick run of strokes on a small cup, then its ringing on."""
-    bell = _small_bell(rng, rate, 1700, 4200, uniform(rng, 0.08, 0.4))
+    bell = small_bell(rng, rate, 1700, 4200, uniform(rng, 0.08, 0.4))
     stroke_hz, strokes = uniform(rng, 9, 26), int(rng.integers(2, 10))
 
     def trill() -> Audio:
@@ -156,7 +140,7 @@ def telephone_ring(rng: Rng, samples: int, rate: int) -> Audio:
     on_s, off_s = uniform(rng, 0.7, 2.0), uniform(rng, 0.4, 2.0)
     length = int(on_s * rate)
     if rng.random() < 0.6:
-        bells = [_small_bell(rng, rate, 900, 2200, uniform(rng, 0.06, 0.25)) for _ in range(2)]
+        bells = [small_bell(rng, rate, 900, 2200, uniform(rng, 0.06, 0.25)) for _ in range(2)]
         strikes = regular(length, rate, 1 / uniform(rng, 17, 28), 0.0)
         call = np.zeros(length + int(0.4 * rate), np.float32)
         scatter(
@@ -172,115 +156,48 @@ def telephone_ring(rng: Rng, samples: int, rate: int) -> Audio:
     return repeat(rng, samples, rate, lambda: call, (off_s, off_s * 1.02), uneven_db=0.5)
 
 
-def knock(rng: Rng, samples: int, rate: int) -> Audio:
-    """Knuckles on a door, two to six in a group."""
-    hz = [log_uniform(rng, 90, 260), log_uniform(rng, 280, 600), log_uniform(rng, 700, 1600)]
-    times = [uniform(rng, 0.012, 0.05), uniform(rng, 0.008, 0.03), uniform(rng, 0.004, 0.015)]
-    wood = ring(rate, hz, [1.0, uniform(rng, 0.3, 1.0), uniform(rng, 0.1, 0.6)], times)
-    tap = burst(rng, rate, 0.002, [(200.0, -10.0), (1500.0, 0.0), (10000.0, -14.0)])
-    wood[: len(tap)] += uniform(rng, 0.2, 0.8) * tap[: len(wood)]
-    period_s, count = uniform(rng, 0.12, 0.32), int(rng.integers(2, 7))
+def _horn(
+    rng: Rng, rate: int, length: int, pitches: list[float], tilt: float, bend: float
+) -> Audio:
+    out = np.zeros(length, np.float32)
+    edge = min(int(0.04 * rate), length // 4)
+    curve = ramp([1 - bend] + [1.0] * 18 + [1 - bend], length)
+    for pitch in pitches:
+        peak = (log_uniform(rng, 700, 2500), 700.0, 1.0)
+        table = wavetable(harmonics(pitch, rate, tilt, [peak, (pitch, pitch, 1.0)]), 0.5, rng)
+        out += uniform(rng, 0.6, 1.0) * sweep(curve * np.float32(pitch), table, rate)
+    envelope = np.ones(length, np.float32)
+    envelope[:edge] = np.linspace(0, 1, edge)
+    envelope[length - edge :] = np.linspace(1, 0, edge)
+    return unit(out) * envelope
 
-    def group() -> Audio:
-        starts = regular(int(count * period_s * rate), rate, period_s, 0.0) + rng.integers(
-            0, max(1, int(0.02 * rate))
-        )
-        out = np.zeros(int((count * period_s + 0.1) * rate), np.float32)
-        scatter(
-            out, [wood], starts, rng.uniform(0.6, 1.0, len(starts)), np.zeros(len(starts), np.int64)
-        )
-        return out
+
+def vehicle_horn(rng: Rng, samples: int, rate: int) -> Audio:
+    """Short honks of two close notes."""
+    low = log_uniform(rng, 280, 460)
+    pitches = [low, low * float(rng.choice([1.19, 1.25, 1.26, 1.33]))][: int(rng.integers(1, 3))]
+    tilt, length_s = uniform(rng, 0.2, 0.9), log_uniform(rng, 0.12, 1.0)
+
+    def honk() -> Audio:
+        return _horn(rng, rate, int(length_s * uniform(rng, 0.6, 1.5) * rate), pitches, tilt, 0.0)
 
     return repeat(
-        rng, samples, rate, group, (0.5, 1.8), most=int(rng.integers(1, 5)), uneven_db=2.0
+        rng, samples, rate, honk, (0.08, 0.8), most=int(rng.integers(1, 7)), uneven_db=1.0
     )
 
 
-def glass_shatter(rng: Rng, samples: int, rate: int) -> Audio:
-    """A crash and the tinkling of the pieces."""
+def train_horn(rng: Rng, samples: int, rate: int) -> Audio:
+    """A chord of three to five horns, held long."""
+    root = log_uniform(rng, 180, 340)
+    chord = [1.0, 1.19, 1.33, 1.5, 1.68] if rng.random() < 0.6 else [1.0, 1.25, 1.5, 2.0, 2.5]
+    pitches = [root * ratio for ratio in chord[: int(rng.integers(3, 6))]]
+    tilt, bend = uniform(rng, 0.3, 1.0), uniform(rng, 0.0, 0.06)
 
-    def smash() -> Audio:
-        length = int(uniform(rng, 0.6, 2.0) * rate)
-        out = np.zeros(length, np.float32)
-        crash = burst(
-            rng,
-            rate,
-            uniform(rng, 0.03, 0.12),
-            [(200.0, -16.0), (log_uniform(rng, 2500, 6000), 0.0), (16000.0, -3.0)],
-        )
-        out[: min(length, len(crash))] += crash[:length]
-        shards = [
-            _small_bell(rng, rate, 1800, 6000, log_uniform(rng, 0.008, 0.06)) for _ in range(14)
-        ]
-        count = int(rng.integers(20, 120))
-        starts = (rng.exponential(uniform(rng, 0.1, 0.35), count) * rate).astype(np.int64)
-        gains = 0.5 * np.exp(-starts / rate * 1.5) * rng.uniform(0.2, 1.0, count)
-        scatter(out, shards, starts, gains, rng.integers(len(shards), size=count))
-        return out
+    def blast() -> Audio:
+        out = _horn(rng, rate, int(uniform(rng, 0.7, 3.0) * rate), pitches, tilt, bend)
+        air = noise(rng, len(out), rate, [(100.0, -20.0), (1500.0, 0.0), (12000.0, -16.0)])
+        return out + uniform(rng, 0.02, 0.12) * air * np.abs(out)
 
     return repeat(
-        rng, samples, rate, smash, (0.4, 2.0), most=int(rng.choice([1, 1, 2, 3])), lead_s=0.6
+        rng, samples, rate, blast, (0.2, 1.0), most=int(rng.integers(1, 5)), uneven_db=1.0
     )
-
-
-def gunshot(rng: Rng, samples: int, rate: int) -> Audio:
-    """Sharp cracks with a boom behind, singly or in bursts."""
-    crack = [(50.0, -6.0), (log_uniform(rng, 300, 1800), 0.0), (6000.0, -8.0), (16000.0, -18.0)]
-    time_s, echo_s = log_uniform(rng, 0.02, 0.09), uniform(rng, 0.1, 0.6)
-
-    def shot() -> Audio:
-        tail = burst(
-            rng, rate, echo_s / 2, [(40.0, -3.0), (300.0, 0.0), (2500.0, -14.0), (9000.0, -34.0)]
-        )
-        head = burst(rng, rate, time_s, crack)
-        out = uniform(rng, 0.08, 0.35) * tail
-        out[: min(len(head), len(out))] += head[: len(out)]
-        return out[: int((time_s * 4 + echo_s) * rate)]
-
-    gap = (0.2, 1.6) if rng.random() < 0.6 else (0.0, 0.06)
-    return repeat(
-        rng, samples, rate, shot, gap, most=int(rng.integers(1, 9)), uneven_db=3.0, lead_s=0.6
-    )
-
-
-def fireworks(rng: Rng, samples: int, rate: int) -> Audio:
-    """A whistle going up, a boom, and a shower of crackles."""
-
-    def rocket() -> Audio:
-        parts: list[Audio] = []
-        if rng.random() < 0.6:
-            length = int(uniform(rng, 0.4, 1.2) * rate)
-            start = log_uniform(rng, 1200, 3500)
-            f0 = ramp([start, start * uniform(rng, 0.5, 1.5)], length) * (
-                0.98 + 0.04 * wander(rng, length, rate, 30.0)
-            )
-            table = wavetable(np.array([1.0, 0.2]), 1.0, rng)
-            air = noise(rng, length, rate, [(400.0, -20.0), (start, 0.0), (12000.0, -12.0)])
-            parts.append(
-                (uniform(rng, 0.05, 0.3) * sweep(f0, table, rate) + 0.1 * air)
-                * ramp([0.1, 1.0, 0.5], length)
-            )
-        length = int(uniform(rng, 0.8, 2.0) * rate)
-        boom = (
-            0.3
-            * noise(
-                rng, length, rate, [(30.0, 0.0), (120.0, 0.0), (1500.0, -22.0), (9000.0, -45.0)]
-            )
-            * decay(length, rate, uniform(rng, 0.08, 0.3))
-        )
-        if rng.random() < 0.8:
-            snaps = [
-                burst(
-                    rng,
-                    rate,
-                    log_uniform(rng, 0.001, 0.006),
-                    [(300.0, -12.0), (3500.0, 0.0), (16000.0, -4.0)],
-                )
-                for _ in range(5)
-            ]
-            crackle = np.zeros(length, np.float32)
-            sprinkle(rng, crackle, snaps, int(uniform(rng, 15, 90) * length / rate), 0.6)
-            boom = boom + uniform(rng, 0.05, 0.25) * crackle * hump(length, 0.25, 0.5)
-        return np.concatenate([*parts, boom])
-
-    return repeat(rng, samples, rate, rocket, (0.0, 0.8))
