@@ -1,14 +1,18 @@
 """What all tests share: the real recordings beside the repository, and small planned runs."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
 from curation.synth import write_corpus
 
+S3_SECRET = "must-not-be-written-anywhere"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -50,3 +54,31 @@ def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
         },
         "test",
     )
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 of the tests' own on loopback; its URL."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_folder(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": S3_SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    # s3fs keeps its connections for the endpoint that it saw first.
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = uuid.uuid4().hex
+    s3fs.S3FileSystem().mkdir(bucket)
+    yield f"s3://{bucket}"
+    s3fs.S3FileSystem.clear_instance_cache()

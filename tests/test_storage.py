@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from curation import storage
-from tests.catalog.conftest import s3_folder, s3_server  # noqa: F401
 
 PLACES = ["local", "s3"]
 
