@@ -1,0 +1,134 @@
+"""CNN14, the audio encoder of PANNs and BLAT, of any size."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Cnn14Config:
+    """The size of a CNN14; the defaults are BLAT's (79.7 M parameters).
+
+    `embed_dim` None leaves out the last linear layer: frames only.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
+    convs_per_block: int = 2
+    embed_dim: int | None = 2048
+    mels: int = 64
+    block_dropout: float = 0.2
+    dropout: float = 0.5
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Cnn14Config":
+        """From the entry of a JSON file, which has no tuples."""
+        config = cls(**values)
+        return replace(config, channels=tuple(config.channels))
+
+    @property
+    def frame_stride(self) -> int:
+        """How many front-end frames become one frame of the output."""
+        return 2 ** (len(self.channels) - 1)
+
+
+class Cnn14Output(NamedTuple):
+    """`frames [batch, frame, channel]`, of which `lengths [batch]` are valid; the rest are zero.
+
+    `embedding [batch, embed_dim]` is None where the configuration has no `embed_dim`.
+    """
+
+    frames: Tensor
+    lengths: Tensor
+    embedding: Tensor | None
+
+
+class Cnn14(nn.Module):
+    """Kong et al. 2020 (PANNs) with BLAT's length-masked pooling, after wsntxxn/BLAT.
+
+    Batch norm over mel bands, blocks of 3x3 convolutions, mean over frequency, max plus mean over
+    the valid time, one linear layer. Whatever lies beyond a clip's frames is set to the zeros that
+    the convolutions would see at its end, so in evaluation padding does not change a clip beyond
+    float tolerance. In training, batch norm counts padded frames too: batch clips of like length.
+    """
+
+    def __init__(self, config: Cnn14Config) -> None:
+        super().__init__()
+        self.config = config
+        self.bn0 = nn.BatchNorm2d(config.mels)
+        widths = (1, *config.channels)
+        last = len(config.channels) - 1
+        self.blocks = nn.ModuleList(
+            _Block(inputs, outputs, config.convs_per_block, pool=1 if index == last else 2)
+            for index, (inputs, outputs) in enumerate(pairwise(widths))
+        )
+        self.block_dropout = nn.Dropout(config.block_dropout)
+        self.dropout = nn.Dropout(config.dropout)
+        self.fc1 = nn.Linear(config.channels[-1], config.embed_dim) if config.embed_dim else None
+        # Channels last, inputs and weights, is two to three times as fast on CPUs.
+        for weight in self.blocks.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Cnn14Output:
+        """Encode log-mel features `[batch, frame, mel]` of which `lengths [batch]` are valid.
+
+        Raises ValueError when a clip has fewer frames than become one (`config.frame_stride`).
+        """
+        if int(lengths.min()) < self.config.frame_stride:
+            raise ValueError(
+                f"a clip of {int(lengths.min())} frames is too short: "
+                f"{self.config.frame_stride} become one"
+            )
+        x = self.bn0(features.transpose(1, 2)[:, :, :, None]).permute(0, 3, 2, 1)
+        x = _masked(x.contiguous(memory_format=torch.channels_last), lengths)
+        for block in self.blocks:
+            x, lengths = block(x, lengths)
+            x = self.block_dropout(x)
+        frames = x.mean(dim=3).transpose(1, 2)
+        if self.fc1 is None:
+            return Cnn14Output(frames, lengths, None)
+        embedding = self.dropout(max_and_mean(frames, lengths))
+        return Cnn14Output(frames, lengths, torch.relu(self.fc1(embedding)))
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int, convs: int, pool: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(inputs if index == 0 else outputs, outputs, 3, padding=1, bias=False)
+            for index in range(convs)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _ in range(convs))
+        self.pool = pool
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            if index:
+                x = _masked(x, lengths)
+            x = torch.relu_(norm(conv(x)))
+        if self.pool > 1:
+            x = nn.functional.avg_pool2d(x, self.pool)
+            lengths = lengths // self.pool
+        return _masked(x, lengths), lengths
+
+
+def valid_frames(lengths: Tensor, frames: int) -> Tensor:
+    """True where a frame belongs to the clip: `[batch, frames]`."""
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
+def max_and_mean(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Max plus mean over the valid frames of `[batch, frame, channel]`: `[batch, channel]`."""
+    valid = valid_frames(lengths, frames.shape[1])[:, :, None]
+    mean = (frames * valid).sum(dim=1) / lengths[:, None]
+    return frames.masked_fill(~valid, -torch.inf).amax(dim=1) + mean
+
+
+def _masked(x: Tensor, lengths: Tensor) -> Tensor:
+    """Zero `[batch, channel, frame, mel]` beyond each clip's frames."""
+    if int(lengths.min()) >= x.shape[2]:
+        return x
+    return x * valid_frames(lengths, x.shape[2])[:, None, :, None].to(x.dtype)

@@ -1,0 +1,105 @@
+"""The log-mel front end shared by the audio towers: waveforms in, decibels a mel band out."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torchaudio.functional as audio_functional
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class LogMelConfig:
+    """The numbers of a log-mel front end; the defaults are BLAT's at 32 kHz.
+
+    Source: wsntxxn/BLAT, models/audio_encoder.py (32 ms windows every 10 ms).
+    """
+
+    sample_rate_hz: int = 32_000
+    n_fft: int = 1024
+    window: int = 1024
+    hop: int = 320
+    mels: int = 64
+    low_hz: float = 50.0
+    high_hz: float = 14_000.0
+
+    @property
+    def shortest(self) -> int:
+        """The fewest samples that can be reflected at both ends: a clip needs as many."""
+        return self.n_fft // 2 + 1
+
+
+class LogMel(nn.Module):
+    """Slaney mel bands of the power spectrogram, in dB (reference 1, floor -100 dB, no top).
+
+    Equal to torchaudio's `MelSpectrogram(norm="slaney", mel_scale="slaney")` and `AmplitudeToDB()`
+    on a clip alone. In a padded batch each clip is still reflected at its own end, so that what it
+    is padded with changes none of its frames. There is no state to save or to move.
+    """
+
+    def __init__(self, config: LogMelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def frames(self, lengths: Tensor) -> Tensor:
+        """How many frames clips of so many samples have."""
+        return lengths // self.config.hop + 1
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Compute `[batch, frame, mel]` in dB from `[batch, sample]`.
+
+        Frames beyond `frames(lengths)` are undefined. Raises ValueError when a clip is shorter
+        than `config.shortest`.
+        """
+        config = self.config
+        if int(lengths.min()) < config.shortest:
+            raise ValueError(
+                f"a clip of {int(lengths.min())} samples is too short for a window of "
+                f"{config.n_fft}: pad it to {config.shortest} samples"
+            )
+        spectrogram = audio_functional.spectrogram(
+            self._reflected(waveforms, lengths),
+            pad=0,
+            window=_window(config, waveforms.device),
+            n_fft=config.n_fft,
+            hop_length=config.hop,
+            win_length=config.window,
+            power=2.0,
+            normalized=False,
+            center=False,
+        )
+        mel = spectrogram.transpose(1, 2) @ _filters(config, waveforms.device)
+        return 10.0 * mel.clamp(min=1e-10).log10()
+
+    def _reflected(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        pad = self.config.n_fft // 2
+        padded = F.pad(waveforms, (pad, pad))
+        padded[:, :pad] = waveforms[:, 1 : pad + 1].flip(-1)
+        for row, length in enumerate(lengths.tolist()):
+            padded[row, pad + length : length + 2 * pad] = waveforms[
+                row, length - 1 - pad : length - 1
+            ].flip(-1)
+        return padded
+
+
+# Kept outside the module: loaders that build models on the meta device lose buffers that are not
+# in the checkpoint, and half-precision checkpoints would round them.
+@cache
+def _window(config: LogMelConfig, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.hann_window(config.window, device=device)
+
+
+@cache
+def _filters(config: LogMelConfig, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return audio_functional.melscale_fbanks(
+            config.n_fft // 2 + 1,
+            config.low_hz,
+            config.high_hz,
+            config.mels,
+            config.sample_rate_hz,
+            norm="slaney",
+            mel_scale="slaney",
+        ).to(device)

@@ -1,0 +1,12 @@
+"""The reference models, trained on the procedural corpus and shipped with the package.
+
+`make reference-models` trains them anew; metrics.json beside each tells how good it is.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+
+def reference_dir(kind: Literal["captioner", "clap"]) -> str:
+    """The directory of a reference model's configuration, weights and tokenizer."""
+    return str(Path(__file__).parent / kind)

@@ -1,0 +1,98 @@
+"""Where a model's files are, what they hash to, and on which device they run."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import torch
+from huggingface_hub import snapshot_download
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.configuration_utils import PreTrainedConfig
+
+from curation.errors import InputError
+from curation.models.reference import reference_dir
+
+ModelKind = Literal["captioner", "clap"]
+
+_NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
+    """The local directory of "reference", of a directory, or of a hub id (fetched once).
+
+    Raises InputError naming what was looked for, and which files a model's directory holds.
+    """
+    folder = Path(reference_dir(kind) if model == "reference" else model)
+    if not folder.is_dir():
+        if model.startswith((".", "/", "~")) or model.count("/") != 1:
+            raise InputError(
+                f"{model}: no such directory; expected 'reference', a directory with "
+                f"{', '.join(_NEEDED)}, or a hub id like 'owner/name'"
+            )
+        folder = _fetched(model, revision)
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder}: {', '.join(missing)} missing; expected the directory of a {kind} as "
+            "tagscribe-train writes it"
+        )
+    return folder
+
+
+def load(
+    folder: Path, model_class: type[PreTrainedModel], device: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model, in float32 and evaluation mode, and its tokenizer.
+
+    Raises InputError where the directory holds another kind of model or weights that do not fit.
+    """
+    load_config(folder, model_class.config_class)
+    try:
+        model, report = model_class.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
+    wrong = sorted({*report["missing_keys"], *report["unexpected_keys"]})
+    if wrong:
+        raise InputError(
+            f"{folder}: the weights are not those of a {model_class.__name__}: "
+            f"{len(wrong)} names missing or unknown, among them {wrong[0]}"
+        )
+    return model.eval().to(pick_device(device)), tokenizer
+
+
+def load_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
+    """A model's configuration. Raises InputError where it is that of another kind of model."""
+    values, _ = config_class.get_config_dict(folder)
+    if values.get("model_type") != config_class.model_type:
+        raise InputError(
+            f"{folder}/config.json: model_type is {values.get('model_type')!r}, "
+            f"expected {config_class.model_type!r}"
+        )
+    return config_class.from_dict(values)
+
+
+def weights_sha256(folder: Path) -> str:
+    """The SHA-256 of a directory's weights."""
+    with (folder / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of a name; "auto" is the GPU where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _fetched(model: str, revision: str | None) -> Path:
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(_WANTED)))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{model} (revision {revision or 'main'}): neither a directory nor a model that can "
+            f"be fetched from the hub: {error}"
+        ) from error

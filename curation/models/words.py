@@ -1,0 +1,39 @@
+"""Word-level tokenizers, as transformers loads them from a directory."""
+
+import re
+from collections.abc import Iterable
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+PAD, BOS, EOS, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
+
+_WORD = r"[a-z0-9']+"
+
+
+def word_tokenizer(captions: Iterable[str], max_tokens: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of the words in `captions`: lower case, no punctuation, start and end token.
+
+    A caption longer than `max_tokens` is truncated where truncation is asked for.
+    """
+    words = {word for caption in captions for word in re.findall(_WORD, caption.lower())}
+    vocabulary = {
+        word: index for index, word in enumerate([PAD, BOS, EOS, UNKNOWN, *sorted(words)])
+    }
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A {EOS}",
+        special_tokens=[(BOS, vocabulary[BOS]), (EOS, vocabulary[EOS])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        unk_token=UNKNOWN,
+        model_max_length=max_tokens,
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,201 @@
+"""The adapters keep their contracts: repeatable clip by clip, in order, never raising for one."""
+
+import pickle
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from curation.captioners.base import Candidate
+from curation.captioners.tag_guided import TagGuided, known_tag
+from curation.errors import InputError
+from curation.models.captioner import TagGuidedCaptioner
+from curation.models.dual_encoder import DualEncoder
+from curation.models.words import word_tokenizer
+from curation.schema import Failure, Tag
+from curation.scorers.clap import DualEncoderScorer
+
+from .conftest import CAPTIONS
+
+SEEDS = [100, 101, 102, 103, 104, 105, 106, 107]
+GUIDANCE: list[list[Tag]] = [[], [Tag("/m/0bt9lr", "Dog")], [Tag("/m/06mb1", "Rain", 0.4)]] * 3
+
+
+@pytest.fixture(scope="session")
+def captioner_folder(
+    captioner: TagGuidedCaptioner, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("captioner")
+    captioner.save_pretrained(folder)
+    word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clap_folder(dual_encoder: DualEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clap")
+    dual_encoder.save_pretrained(folder)
+    word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def adapter(captioner_folder: Path) -> TagGuided:
+    made = TagGuided(str(captioner_folder), max_tokens=10)
+    made.setup()
+    return made
+
+
+@pytest.fixture(scope="session")
+def scorer(clap_folder: Path) -> DualEncoderScorer:
+    made = DualEncoderScorer(str(clap_folder))
+    made.setup()
+    return made
+
+
+def told(result: list[Candidate] | Failure) -> list[tuple[str, str]]:
+    assert not isinstance(result, Failure), result
+    return [(candidate.method, candidate.caption) for candidate in result]
+
+
+def test_a_clip_alone_in_a_batch_and_in_another_order_is_the_same(
+    adapter: TagGuided, waveforms: list[np.ndarray]
+) -> None:
+    torch.manual_seed(0)
+    together = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
+    torch.manual_seed(1)
+    reverse = adapter.caption(waveforms[::-1], GUIDANCE[7::-1], SEEDS[::-1])[::-1]
+    for row, result in enumerate(together):
+        [alone] = adapter.caption(waveforms[row : row + 1], [GUIDANCE[row]], [SEEDS[row]])
+        assert told(result) == told(alone) == told(reverse[row])
+        assert not isinstance(result, Failure)
+        assert not isinstance(alone, Failure)
+        assert [candidate.log_prob for candidate in result] == pytest.approx(
+            [candidate.log_prob for candidate in alone], abs=1e-5
+        )
+
+
+def test_samples_follow_the_seed(adapter: TagGuided, waveforms: list[np.ndarray]) -> None:
+    clip = [waveforms[0]] * 2
+    same = adapter.caption(clip, [[], []], [1, 1])
+    assert told(same[0]) == told(same[1])
+    first, second = adapter.caption(clip, [[], []], [1, 2])
+    assert told(first)[0] == told(second)[0]  # the beam does not
+    assert told(first) != told(second)
+
+
+def test_beam_first_and_no_caption_twice(adapter: TagGuided, waveforms: list[np.ndarray]) -> None:
+    for result in adapter.caption(waveforms, GUIDANCE[:8], SEEDS):
+        methods, captions = zip(*told(result), strict=True)
+        assert methods[0] == "beam"
+        assert set(methods[1:]) <= {"sample"}
+        assert len(set(captions)) == len(captions) <= 4
+
+
+def test_one_candidate_is_the_beam_alone(
+    captioner_folder: Path, adapter: TagGuided, waveforms: list[np.ndarray]
+) -> None:
+    single = TagGuided(str(captioner_folder), candidates=1, max_tokens=10)
+    [result] = single.caption(waveforms[:1], [[]], [0])
+    assert told(result) == told(adapter.caption(waveforms[:1], [[]], [0])[0])[:1]
+
+
+def test_bad_clips_are_failures_in_their_place(
+    adapter: TagGuided, scorer: DualEncoderScorer, waveforms: list[np.ndarray]
+) -> None:
+    broken = np.full(9000, np.nan, dtype="f4")
+    clips = [np.zeros(0, "f4"), waveforms[0], broken, np.zeros((2, 9000), "f4"), np.ones(3, "f4")]
+    captions = adapter.caption(clips, [[]] * 5, [7] * 5)
+    embeddings = scorer.embed_audio(clips)
+    for results, stage in ((captions, "caption"), (embeddings, "score")):
+        assert [r.type if isinstance(r, Failure) else "ok" for r in results] == [
+            "empty",
+            "ok",
+            "not_finite",
+            "not_mono",
+            "ok",
+        ]
+        assert isinstance(results[0], Failure)
+        assert results[0].stage == stage
+    assert told(captions[1]) == told(adapter.caption([waveforms[0]], [[]], [7])[0])
+
+
+def test_nothing_in_nothing_out(adapter: TagGuided, scorer: DualEncoderScorer) -> None:
+    assert adapter.caption([], [], []) == []
+    assert scorer.embed_audio([]) == []
+    assert scorer.embed_text([]).shape == (0, 8)
+
+
+def test_known_before_setup_and_picklable(captioner_folder: Path, clap_folder: Path) -> None:
+    for adapter in (TagGuided(str(captioner_folder)), DualEncoderScorer(str(clap_folder))):
+        assert adapter.sample_rate_hz == 8000
+        assert set(adapter.identity) == {"model", "revision", "weights_sha256"}
+        digest = subprocess.check_output(["sha256sum", Path(adapter.model) / "model.safetensors"])
+        assert adapter.identity["weights_sha256"] == digest.decode().split()[0]
+        adapter.setup()
+        assert len(pickle.dumps(adapter)) < 1000
+        assert pickle.loads(pickle.dumps(adapter)) == adapter
+
+
+def test_audio_embeddings_do_not_depend_on_the_batch(
+    scorer: DualEncoderScorer, waveforms: list[np.ndarray]
+) -> None:
+    together = scorer.embed_audio(waveforms)
+    for waveform, embedding in zip(waveforms, together, strict=True):
+        [alone] = scorer.embed_audio([waveform])
+        assert isinstance(embedding, np.ndarray)
+        assert isinstance(alone, np.ndarray)
+        np.testing.assert_allclose(embedding, alone, atol=1e-5)
+        assert embedding.dtype == np.float32
+        assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
+
+
+def test_text_embeddings_are_in_order_and_cut_at_the_towers_length(
+    scorer: DualEncoderScorer,
+) -> None:
+    captions = ["rain falls and then a cat meows", "a dog barks", "rain falls"]
+    together = scorer.embed_text(captions)
+    for caption, embedding in zip(captions, together, strict=True):
+        np.testing.assert_allclose(embedding, scorer.embed_text([caption])[0], atol=1e-5)
+    long = "a dog barks while rain falls and a cat meows in the background"
+    same = "a dog barks while rain falls and a cat meows then then then"
+    np.testing.assert_allclose(*scorer.embed_text([long, same]), atol=1e-6)
+
+
+def test_bad_directories_are_told(tmp_path: Path, clap_folder: Path) -> None:
+    with pytest.raises(InputError, match="no such directory; expected 'reference', a directory"):
+        TagGuided(str(tmp_path / "none")).setup()
+    with pytest.raises(InputError, match="config.json, model.safetensors, tokenizer.json missing"):
+        TagGuided(str(tmp_path)).setup()
+    with pytest.raises(
+        InputError, match="'tagscribe-dual-encoder', expected 'tagscribe-captioner'"
+    ):
+        TagGuided(str(clap_folder)).setup()
+
+
+def test_weights_of_another_size_are_told(clap_folder: Path, tmp_path: Path) -> None:
+    for file in clap_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace('"embed_dim": 8', '"embed_dim": 9'))
+    with pytest.raises(InputError, match=f"{tmp_path.name}: not a loadable DualEncoder"):
+        DualEncoderScorer(str(tmp_path)).setup()
+
+
+@pytest.mark.parametrize(
+    ("mid", "vocabulary", "expected"),
+    [
+        ("/m/05tny_", ["/m/05tny_", "/m/0bt9lr"], "/m/05tny_"),  # Bark itself
+        ("/m/05tny_", ["/m/0bt9lr", "/m/0jbk"], "/m/0bt9lr"),  # Bark: Dog is nearer than Animal
+        ("/m/0bt9lr", ["/m/05tny_", "/m/06mb1"], "/m/05tny_"),  # Dog: Bark alone lies below
+        ("/m/0bt9lr", ["/m/05tny_", "/m/07qf0zm"], None),  # Dog: Bark and Howl lie below
+        ("/m/06mb1", ["/m/05tny_"], None),  # Rain
+        ("/m/none", ["/m/05tny_"], None),  # no class at all
+    ],
+)
+def test_unknown_tags_stand_for_known_ones(
+    mid: str, vocabulary: list[str], expected: str | None
+) -> None:
+    assert known_tag(mid, {known: index for index, known in enumerate(vocabulary)}) == expected

@@ -1,0 +1,97 @@
+"""The log-mel front end equals a naive STFT in numpy and torchaudio's, whatever the padding."""
+
+import numpy as np
+import pytest
+import torch
+import torchaudio
+
+from curation.models.frontend import LogMel, LogMelConfig
+
+BLAT = LogMelConfig()
+SMALL = LogMelConfig(sample_rate_hz=16_000, hop=512, high_hz=8000.0)
+
+
+def sound(samples: int) -> torch.Tensor:
+    return torch.randn(samples, generator=torch.Generator().manual_seed(samples)) * 0.1
+
+
+def naive_log_mel(waveform: np.ndarray, config: LogMelConfig) -> np.ndarray:
+    """Frame by frame, in double precision, with the filters of the slaney scale written out."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.window) / config.window)
+    padded = np.pad(waveform.astype(np.float64), config.n_fft // 2, mode="reflect")
+    starts = range(0, len(padded) - config.n_fft + 1, config.hop)
+    frames = np.stack([padded[start : start + config.n_fft] * window for start in starts])
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    return 10 * np.log10(np.maximum(power @ slaney_filters(config), 1e-10))
+
+
+def slaney_filters(config: LogMelConfig) -> np.ndarray:
+    """Auditory Toolbox: linear to 1 kHz, then logarithmic; triangles of unit area."""
+
+    def mel(hz: float) -> float:
+        return 3 * hz / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
+
+    def hertz(mels: float) -> float:
+        return 200 * mels / 3 if mels < 15 else 1000 * np.exp(np.log(6.4) * (mels - 15) / 27)
+
+    edges = [
+        hertz(m) for m in np.linspace(mel(config.low_hz), mel(config.high_hz), config.mels + 2)
+    ]
+    bins = np.arange(config.n_fft // 2 + 1) * config.sample_rate_hz / config.n_fft
+    filters = np.zeros((len(bins), config.mels))
+    for band, (low, centre, high) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
+        rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
+        filters[:, band] = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+    return filters
+
+
+@pytest.mark.parametrize("config", [BLAT, SMALL])
+def test_equals_naive_stft(config: LogMelConfig) -> None:
+    waveform = sound(16_001)
+    got = LogMel(config)(waveform[None], torch.tensor([16_001]))[0].numpy()
+    expected = naive_log_mel(waveform.numpy(), config)
+    assert got.shape == expected.shape == (16_001 // config.hop + 1, 64)
+    # Float against double: hundredths of a dB where a band is almost empty.
+    assert np.abs(got - expected).max() < 0.02
+    assert np.abs(got - expected).mean() < 1e-4
+
+
+def test_equals_torchaudio() -> None:
+    transform = torch.nn.Sequential(
+        torchaudio.transforms.MelSpectrogram(
+            32_000, 1024, 1024, 320, 50.0, 14_000.0, n_mels=64, norm="slaney", mel_scale="slaney"
+        ),
+        torchaudio.transforms.AmplitudeToDB("power", top_db=None),
+    )
+    waveform = sound(20_000)[None]
+    torch.testing.assert_close(
+        LogMel(BLAT)(waveform, torch.tensor([20_000])),
+        transform(waveform).transpose(1, 2),
+        atol=1e-3,
+        rtol=0,
+    )
+
+
+def test_ten_seconds_at_32_khz_are_1001_frames() -> None:
+    assert int(LogMel(BLAT).frames(torch.tensor(320_000))) == 1001
+
+
+def test_padding_changes_no_frame_of_a_clip() -> None:
+    frontend = LogMel(SMALL)
+    clips = [sound(5000), sound(9000)]
+    batch = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=7.0)
+    lengths = torch.tensor([5000, 9000])
+    together = frontend(batch, lengths)
+    for row, clip in enumerate(clips):
+        alone = frontend(clip[None], lengths[row : row + 1])[0]
+        torch.testing.assert_close(together[row, : len(alone)], alone)
+
+
+def test_silence_is_the_floor() -> None:
+    features = LogMel(SMALL)(torch.zeros(1, 4000), torch.tensor([4000]))
+    assert features.unique().tolist() == [-100.0]
+
+
+def test_too_short_is_told() -> None:
+    with pytest.raises(ValueError, match="400 samples is too short.*pad it to 513"):
+        LogMel(SMALL)(torch.zeros(1, 400), torch.tensor([400]))

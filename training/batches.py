@@ -1,0 +1,48 @@
+"""Batches of clips of like length, in an order that follows from the seed and the epoch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_POOLED = 16
+
+
+def by_length(lengths: Sequence[int], batch: int, rng: np.random.Generator) -> list[list[int]]:
+    """Cut one epoch's permutation into full batches of clips of like length, in random order.
+
+    Clips are sorted within pools of 16 batches, so that batches differ from epoch to epoch. What
+    does not fill a batch is left out of the epoch.
+    """
+    order = rng.permutation(len(lengths))
+    pools = (
+        sorted(order[start : start + _POOLED * batch].tolist(), key=lambda index: lengths[index])
+        for start in range(0, len(order), _POOLED * batch)
+    )
+    batches = [
+        pool[start : start + batch]
+        for pool in pools
+        for start in range(0, len(pool) - batch + 1, batch)
+    ]
+    return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def cropped(features: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Cut half-precision `[frame, mel]`, of like length, to the shortest, each at a random place.
+
+    Batch norm then sees no padding while training. Returns `[batch, frame, mel]` and the lengths.
+    """
+    shortest = min(len(feature) for feature in features)
+    starts = [int(rng.integers(len(feature) - shortest + 1)) for feature in features]
+    cut = [
+        feature[start : start + shortest] for feature, start in zip(features, starts, strict=True)
+    ]
+    return torch.stack(cut).float(), torch.full((len(cut),), shortest)
+
+
+def padded(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack half-precision `[frame, mel]` to float `[batch, frame, mel]`, with their lengths."""
+    lengths = torch.tensor([len(feature) for feature in features])
+    batch = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)
+    return batch.float(), lengths

@@ -1,0 +1,187 @@
+"""Trains the tag-guided captioner on the procedural corpus, and says how good it became."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from curation import synth
+from curation.models.captioner import IGNORED_LABEL, TagGuidedCaptioner, TagGuidedCaptionerConfig
+from curation.models.decoding import decode
+from curation.models.words import word_tokenizer
+from curation.synth import Scene
+from curation.synth.scenes import RELATIONS
+from training.augment import augment
+from training.batches import by_length, cropped, padded
+from training.config import CaptionerTraining
+from training.loop import optimise
+from training.procedural import Corpus, render_corpus
+
+GUIDANCE = ("none", "noisy", "true")
+
+_MAX_TOKENS = 30
+_EVALUATION_BATCH = 32
+
+
+def train(
+    config: CaptionerTraining, seed: int, progress: bool = True
+) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, dict[str, Any]]:
+    """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
+    frontend = config.frontend.log_mel()
+    corpus = render_corpus(
+        config.corpus.seed + seed, config.corpus.clips, frontend, config.corpus.workers, progress
+    )
+    held_out = render_corpus(
+        config.corpus.held_out_seed,
+        config.corpus.held_out_clips,
+        frontend,
+        config.corpus.workers,
+        progress,
+    )
+    model, tokenizer, losses = fit(config, corpus, seed, progress)
+    return model, tokenizer, {"losses": losses, **evaluate(model, tokenizer, held_out)}
+
+
+def fit(
+    config: CaptionerTraining, corpus: Corpus, seed: int, progress: bool = True
+) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, list[float]]:
+    """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
+    torch.manual_seed(seed)
+    tokenizer = word_tokenizer(
+        (caption for scene in corpus.scenes for caption in scene.captions), _MAX_TOKENS
+    )
+    model = TagGuidedCaptioner(_model_config(config, len(tokenizer)))
+    random = torch.Generator().manual_seed(seed)
+    lengths = [len(feature) for feature in corpus.features]
+
+    def batches(epoch: int) -> list[tuple[list[int], np.random.Generator]]:
+        rng = np.random.default_rng((seed, epoch))
+        return [(rows, rng) for rows in by_length(lengths, config.schedule.batch, rng)]
+
+    def loss_of(batch: tuple[list[int], np.random.Generator]) -> Tensor:
+        rows, rng = batch
+        scenes = [corpus.scenes[row] for row in rows]
+        features, frames = cropped([corpus.features[row] for row in rows], rng)
+        features, frames = augment(features, frames, config.augment, random)
+        given = [
+            synth.noisy_tags(scene, rng)
+            if rng.random() < config.noisy_tags
+            else synth.true_tags(scene)
+            for scene in scenes
+        ]
+        captions = [str(rng.choice(scene.captions)) for scene in scenes]
+        return model(
+            input_features=features,
+            feature_lengths=frames,
+            tags=tag_vectors(given, model),
+            labels=labels_of(captions, tokenizer),
+            tag_targets=tag_vectors([synth.true_tags(scene) for scene in scenes], model),
+        ).loss
+
+    epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
+    losses = optimise(model, epochs, loss_of, config.schedule, progress)
+    return model, tokenizer, losses
+
+
+def evaluate(
+    model: TagGuidedCaptioner, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+) -> dict[str, Any]:
+    """Correctness of the greedy captions, untagged and with noisy and with true tags.
+
+    `tag_f1` is that of the classes named; `all_right` counts captions with the right classes, in
+    the right order and relation, and `by_relation` the same within each relation.
+    """
+    report: dict[str, Any] = {}
+    for guidance in GUIDANCE:
+        tags = given_tags(corpus, guidance)
+        captions = caption(model, tokenizer, corpus.features, tags)
+        report[guidance] = _correctness(captions, corpus.scenes)
+    return report
+
+
+def caption(
+    model: TagGuidedCaptioner,
+    tokenizer: PreTrainedTokenizerBase,
+    features: Sequence[Tensor],
+    tags: Sequence[Sequence[str]],
+    beams: int = 1,
+) -> list[str]:
+    """The best beam's caption of each clip."""
+    model.eval()
+    captions = []
+    for start in range(0, len(features), _EVALUATION_BATCH):
+        rows = slice(start, start + _EVALUATION_BATCH)
+        batch, lengths = padded(features[rows])
+        with torch.inference_mode():
+            encoded = model.encoder(batch, lengths, tag_vectors(tags[rows], model))
+        best, _ = decode(model, encoded, beams, None, 1.0, _MAX_TOKENS)
+        captions += [tokenizer.decode(one.ids, skip_special_tokens=True) for one in best]
+    return captions
+
+
+def given_tags(corpus: Corpus, guidance: str) -> list[list[str]]:
+    """The tags (AudioSet ids) handed over for each clip in one of the ways of `GUIDANCE`."""
+    if guidance == "none":
+        return [[] for _ in corpus.scenes]
+    if guidance == "true":
+        return [synth.true_tags(scene) for scene in corpus.scenes]
+    return [
+        synth.noisy_tags(scene, np.random.default_rng((corpus.seed, index, 2)))
+        for index, scene in enumerate(corpus.scenes)
+    ]
+
+
+def tag_vectors(tags: Sequence[Sequence[str]], model: TagGuidedCaptioner) -> Tensor:
+    """Multi-hot tag vectors `[clip, tag]` over the model's tags."""
+    places = {mid: index for index, mid in enumerate(model.config.tag_list)}
+    vectors = torch.zeros(len(tags), len(places))
+    for row, given in enumerate(tags):
+        vectors[row, [places[mid] for mid in given]] = 1.0
+    return vectors
+
+
+def labels_of(captions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Tensor:
+    """Word ids with the end token, without the start token, `[caption, position]`."""
+    tokens = tokenizer(list(captions), padding=True, return_tensors="pt")
+    ids = tokens["input_ids"].masked_fill(tokens["attention_mask"] == 0, IGNORED_LABEL)
+    return ids[:, 1:]
+
+
+def _model_config(config: CaptionerTraining, words: int) -> TagGuidedCaptionerConfig:
+    return TagGuidedCaptionerConfig(
+        frontend=config.frontend.model_dump(),
+        cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},
+        tags=[sound.mid for sound in synth.CLASSES],
+        guidance_mode=config.guidance_mode,
+        guidance_dropout=config.guidance_dropout,
+        tag_loss_weight=config.tag_loss_weight,
+        label_smoothing=config.label_smoothing,
+        dim=config.dim,
+        heads=config.heads,
+        feed_forward=config.feed_forward,
+        encoder_layers=config.encoder_layers,
+        decoder_layers=config.decoder_layers,
+        dropout=config.dropout,
+        vocab_size=words,
+    )
+
+
+def _correctness(captions: Sequence[str], scenes: Sequence[Scene]) -> dict[str, Any]:
+    judgements = [synth.judge(text, scene) for text, scene in zip(captions, scenes, strict=True)]
+    right = sum(judgement.true_positives for judgement in judgements)
+    wrong = sum(judgement.false_positives + judgement.false_negatives for judgement in judgements)
+    all_right = np.array([judgement.all_right for judgement in judgements])
+    relations = np.array([scene.relation for scene in scenes])
+    return {
+        "tag_f1": 2 * right / max(1, 2 * right + wrong),
+        "all_right": float(all_right.mean()),
+        "by_relation": {
+            relation: float(all_right[relations == relation].mean())
+            for relation in RELATIONS
+            if (relations == relation).any()
+        },
+    }

@@ -1,0 +1,43 @@
+"""Figures of merit as pure functions, and the table and file they are told in."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from curation import storage
+
+
+def auc(right: np.ndarray, wrong: np.ndarray) -> float:
+    """The chance that a right one scores above a wrong one (ties count half); NaN without both."""
+    if not len(right) or not len(wrong):
+        return float("nan")
+    ordered = np.sort(wrong)
+    below = np.searchsorted(ordered, right, side="left")
+    not_above = np.searchsorted(ordered, right, side="right")
+    return float((below + not_above).mean() / 2 / len(wrong))
+
+
+def recall_at(similarities: np.ndarray, k: int, alike: np.ndarray | None = None) -> float:
+    """Share of rows `[query, item]` whose own item, or one alike, is among the best k."""
+    best = np.argsort(-similarities, axis=1)[:, :k]
+    fits = np.eye(len(similarities), dtype=bool) if alike is None else alike
+    return float(np.take_along_axis(fits, best, axis=1).any(axis=1).mean())
+
+
+def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:
+    """Print figures, one named row each."""
+    grid = Table(title=title, title_justify="left")
+    for index, column in enumerate(("", *columns)):
+        grid.add_column(column, justify="right" if index else "left")
+    for name, figures in rows.items():
+        grid.add_row(name, *(f"{figure:.3f}" for figure in figures))
+    Console().print(grid)
+
+
+def write(uri: str, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json in one step."""
+    storage.put(uri, (json.dumps(metrics, indent=2) + "\n").encode())

@@ -1,0 +1,63 @@
+"""Procedural clips as log-mel features in memory, rendered by a pool of processes."""
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from curation import synth
+from curation.models.frontend import LogMel, LogMelConfig
+from curation.synth import Scene
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips of one seed: half-precision log-mel features `[frame, mel]`, and what is heard."""
+
+    seed: int
+    features: list[Tensor]
+    scenes: list[Scene]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+def render_corpus(
+    seed: int, clips: int, frontend: LogMelConfig, workers: int = 1, progress: bool = False
+) -> Corpus:
+    """Clips 0 to `clips` - 1 of the corpus `seed`; the same whatever the number of workers."""
+    render = partial(_render, seed, frontend)
+    pool = (
+        multiprocessing.get_context("spawn").Pool(
+            workers, initializer=torch.set_num_threads, initargs=(1,)
+        )
+        if workers > 1
+        else nullcontext()
+    )
+    with pool as started:
+        rendered: Iterator[tuple[Tensor, Scene]] = (
+            map(render, range(clips))
+            if started is None
+            else started.imap(render, range(clips), chunksize=16)
+        )
+        label = f"rendering corpus {seed}"
+        bar = tqdm(rendered, label, clips, unit="clip", disable=not progress)
+        features, scenes = zip(*bar, strict=True)
+    return Corpus(
+        seed,
+        [torch.from_numpy(feature) for feature in features],
+        list(scenes),
+    )
+
+
+def _render(seed: int, frontend: LogMelConfig, index: int) -> tuple[Tensor, Scene]:
+    waveform, scene = synth.render(seed, index, frontend.sample_rate_hz)
+    samples = torch.from_numpy(waveform)[None]
+    features = LogMel(frontend)(samples, torch.tensor([samples.shape[1]]))[0]
+    # As an array: tensors would travel by shared memory, one file descriptor each.
+    return features.half().numpy(), scene
