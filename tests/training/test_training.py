@@ -1,0 +1,107 @@
+"""Tiny trainings on the command line: the loss falls, and what is written opens in the adapters."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from curation.captioners.tag_guided import TagGuided
+from curation.errors import InputError
+from curation.models.frontend import LogMelConfig
+from curation.schema import Failure
+from curation.scorers.clap import DualEncoderScorer
+from training import cli
+from training.config import CaptionerTraining, PretrainTraining, load
+from training.procedural import render_corpus
+
+TINY = {
+    "corpus": {"clips": 24, "held_out_clips": 6, "workers": 1},
+    "frontend": {"sample_rate_hz": 8000, "n_fft": 512, "window": 512, "high_hz": 4000.0},
+    "cnn": {"channels": [4, 8, 8]},
+    "augment": {"gain_db": 1.0, "noise": 0.1},
+    "schedule": {"epochs": 4, "batch": 8, "learning_rate": 0.01},
+}
+SMALL = {
+    "captioner": {"dim": 16, "heads": 2, "feed_forward": 16},
+    "pretrain": {
+        "audio_dim": 16,
+        "audio_heads": 2,
+        "text_dim": 16,
+        "text_heads": 2,
+        "text_layers": 1,
+        "text_feed_forward": 16,
+        "embed_dim": 8,
+        "hard_negatives": 2,
+    },
+}
+
+
+def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Train by the command line; what metrics.json says."""
+    settings = folder / "tiny.yaml"
+    settings.write_text(yaml.safe_dump({**TINY, **SMALL[command]}))
+    arguments = ["tagscribe-train", command, str(settings), "--out", str(folder / "out")]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    return json.loads((folder / "out" / "metrics.json").read_text())
+
+
+def test_captioner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = run("captioner", tmp_path, monkeypatch)
+    losses = metrics["losses"]
+    assert isinstance(losses, list)
+    assert losses[-1] < losses[0] - 0.3, losses
+    assert {"none", "noisy", "true"} <= set(metrics)
+    adapter = TagGuided(str(tmp_path / "out"))
+    adapter.setup()
+    assert adapter.sample_rate_hz == 8000
+    [result] = adapter.caption([np.random.default_rng(0).normal(size=9000)], [[]], [1])
+    assert not isinstance(result, Failure)
+
+
+def test_pretrain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = run("pretrain", tmp_path, monkeypatch)
+    losses = metrics["losses"]
+    assert isinstance(losses, list)
+    assert losses[-1] < losses[0], losses
+    scorer = DualEncoderScorer(str(tmp_path / "out"))
+    scorer.setup()
+    assert scorer.embed_text(["a dog barks"]).shape == (1, 8)
+
+
+def test_misspelt_key_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "bad.yaml"
+    settings.write_text("schedule: {epoch: 3}")
+    monkeypatch.setattr("sys.argv", ["tagscribe-train", "captioner", str(settings)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert "bad.yaml: schedule.epoch:" in message
+    assert "Traceback" not in message
+
+
+def test_no_file_trains_the_reference() -> None:
+    assert load(None, CaptionerTraining) == CaptionerTraining()
+    with pytest.raises(InputError, match="nowhere.yaml: no such file"):
+        load("nowhere.yaml", PretrainTraining)
+
+
+def test_training_never_hears_the_held_out_seeds() -> None:
+    for kind in (CaptionerTraining, PretrainTraining):
+        assert kind().corpus.seed >= 1000 > kind().corpus.held_out_seed
+
+
+def test_corpus_does_not_depend_on_the_number_of_workers() -> None:
+    frontend = LogMelConfig(sample_rate_hz=8000, n_fft=512, window=512, high_hz=4000.0)
+    one = render_corpus(3, 4, frontend, workers=1)
+    two = render_corpus(3, 4, frontend, workers=2)
+    assert one.scenes == two.scenes
+    for alone, pooled in zip(one.features, two.features, strict=True):
+        assert alone.equal(pooled)
