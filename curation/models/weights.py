@@ -1,13 +1,16 @@
 """Where a model's files are, what they hash to, and on which device they run."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import torch
 from huggingface_hub import snapshot_download
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.utils import logging
 
 from curation.errors import InputError
 from curation.models.reference import reference_dir
@@ -49,10 +52,11 @@ def load(
     """
     load_config(folder, model_class.config_class)
     try:
-        model, report = model_class.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        with _no_progress_bar():
+            model, report = model_class.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
     wrong = sorted({*report["missing_keys"], *report["unexpected_keys"]})
@@ -86,6 +90,18 @@ def pick_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Every worker loads its models; their bars would be drawn over the run's own."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _fetched(model: str, revision: str | None) -> Path:

@@ -63,7 +63,7 @@ def test_saved_and_reloaded_it_is_the_same(dual_encoder: DualEncoder, tmp_path: 
         torch.testing.assert_close(
             again.encode_audio(waveforms, lengths), dual_encoder.encode_audio(waveforms, lengths)
         )
-    assert float(again.logit_scale) == float(dual_encoder.logit_scale)
+    assert again.logit_scale.item() == dual_encoder.logit_scale.item()
 
 
 def test_any_text_encoder_will_do() -> None:

@@ -1,0 +1,59 @@
+"""Guidance by memory tokens against BLAT's additive tag embedding, all else equal.
+
+Trains the reference captioner once a mode on the same clips, in the same order, by the same
+schedule, and prints the share of held-out captions that are wholly right. Run it alone:
+
+    python -m benchmarks.guidance --epochs 4
+"""
+
+import argparse
+import json
+import time
+
+import torch
+
+from training import captioner, metrics
+from training.config import CaptionerTraining
+from training.procedural import render_corpus
+
+MODES = ("memory", "additive")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    default = CaptionerTraining()
+    parser.add_argument("--epochs", type=int, default=default.schedule.epochs)
+    parser.add_argument("--clips", type=int, default=default.corpus.clips)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+
+    frontend, corpora = default.frontend.log_mel(), default.corpus
+    heard = render_corpus(
+        corpora.seed + options.seed, options.clips, frontend, corpora.workers, progress=True
+    )
+    held_out = render_corpus(
+        corpora.held_out_seed, corpora.held_out_clips, frontend, corpora.workers, progress=True
+    )
+    schedule = default.schedule.model_copy(update={"epochs": options.epochs})
+    print(
+        f"{options.clips} clips, {options.epochs} epochs, batch {schedule.batch}, seed "
+        f"{options.seed}; {len(held_out)} held-out clips, greedy captions"
+    )
+    rows, right = {}, {}
+    for mode in MODES:
+        settings = default.model_copy(update={"guidance_mode": mode, "schedule": schedule})
+        began = time.process_time()
+        model, tokenizer, _ = captioner.fit(settings, heard, options.seed)
+        cpu_s = time.process_time() - began
+        report = captioner.evaluate(model, tokenizer, held_out)
+        right[mode] = {guidance: report[guidance]["all_right"] for guidance in captioner.GUIDANCE}
+        rows[mode] = [*right[mode].values(), model.num_parameters() / 1e6, cpu_s]
+    columns = [*captioner.GUIDANCE, "M parameters", "CPU seconds"]
+    metrics.table("captions wholly right, by the tags given", columns, rows)
+    print(json.dumps(right))
+
+
+if __name__ == "__main__":
+    main()

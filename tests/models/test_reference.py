@@ -1,0 +1,58 @@
+"""The shipped reference models open, are small, and hear something."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation import synth
+from curation.captioners.tag_guided import TagGuided
+from curation.models.reference import reference_dir
+from curation.schema import Failure, Tag
+from curation.scorers.clap import DualEncoderScorer
+
+CLIPS = 12
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[tuple[np.ndarray, synth.Scene]]:
+    return [synth.render(5, index) for index in range(CLIPS)]
+
+
+def test_small_and_complete() -> None:
+    sizes = []
+    for kind in ("captioner", "clap"):
+        folder = Path(reference_dir(kind))  # type: ignore[arg-type]
+        sizes += [file.stat().st_size for file in folder.iterdir()]
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert metrics["settings"]["corpus"]["held_out_seed"] == 7
+    assert sum(sizes) < 4e6
+
+
+def test_captioner_names_what_it_is_told_and_hears(
+    heard: list[tuple[np.ndarray, synth.Scene]],
+) -> None:
+    captioner = TagGuided()
+    captioner.setup()
+    tags = [[Tag(mid, "") for mid in synth.true_tags(scene)] for _, scene in heard]
+    results = captioner.caption([sound for sound, _ in heard], tags, list(range(CLIPS)))
+    right: Counter[bool] = Counter()
+    for result, (_, scene) in zip(results, heard, strict=True):
+        assert not isinstance(result, Failure)
+        assert len(result) <= 4
+        right[synth.judge(result[0].caption, scene).classes_right] += 1
+    assert right[True] >= CLIPS / 2, right
+
+
+def test_scorer_tells_true_from_false(heard: list[tuple[np.ndarray, synth.Scene]]) -> None:
+    scorer = DualEncoderScorer()
+    scorer.setup()
+    audio = np.stack(
+        [e for e in scorer.embed_audio([s for s, _ in heard]) if not isinstance(e, Failure)]
+    )
+    text = scorer.embed_text([scene.captions[0] for _, scene in heard])
+    scores = audio @ text.T
+    true, false = np.diag(scores), scores[~np.eye(CLIPS, dtype=bool)]
+    assert np.median(true) > np.quantile(false, 0.9)
