@@ -82,7 +82,7 @@ def evidence(config: RunConfig) -> list[dict]:
     planned, coverage = planning.make_plan(config)
     console.out.print(coverage)
     with console.progress(f"guidance {config.captioner.guidance}", "clips") as update:
-        annotate.annotate(config, lambda p: update(p.clips_done, p.clips))
+        annotate.annotate(config, update)
     rows = pa.concat_tables(sink.read_shards(config.run, list(range(planned.shards)))).to_pylist()
     ended = Counter(row["outcome"] for row in rows)
     console.out.print(f"{len(rows)} clips accounted for: {dict(ended)}")

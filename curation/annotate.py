@@ -23,7 +23,7 @@ from ray.util.annotations import RayDeprecationWarning
 from curation import captioners, plan, run, scorers, sink, stages
 from curation.cluster import cluster
 from curation.config import AnnotateConfig, RunConfig
-from curation.errors import InputError
+from curation.errors import InputError, RunError
 
 # A worker that dies is started again, and its shard tried again, this often.
 WORKER_RESTARTS = 3
@@ -36,10 +36,6 @@ Row = dict[str, Any]
 Clips = list[stages.Clip]
 
 
-class AnnotateError(RuntimeError):
-    """Shards stayed without evidence; the message names them and the first error."""
-
-
 @dataclass(frozen=True)
 class ShardResult:
     """How a shard ended: its error, empty when it is written, and when its work was done."""
@@ -50,20 +46,16 @@ class ShardResult:
     ended_s: float
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What the ledger says: clips whose evidence is written, of clips planned."""
-
-    clips_done: int
-    clips: int
-
-
-def annotate(config: RunConfig, on_progress: Callable[[Progress], None]) -> sink.ShardCounts:
+def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all.
+
+    Args:
+        config: the run's configuration.
+        on_clips: called with clips whose evidence the ledger holds, and clips planned.
 
     Raises:
         InputError: the folder belongs to another run, or the cluster is too small.
-        AnnotateError: a shard could not be written; the others are.
+        RunError: a shard could not be written; the others are.
     """
     record = run.need_record(config.run)
     run.check_same(
@@ -79,12 +71,12 @@ def annotate(config: RunConfig, on_progress: Callable[[Progress], None]) -> sink
     if todo:
         with (
             cluster(config.cluster, cpus_needed(config.annotate)),
-            _watching_ledger(config.run, planned, on_progress),
+            _watching_ledger(config.run, planned, on_clips),
         ):
             results = list(run_shards(config, todo))
         done = sink.done_shards(config.run)
         _need_all(planned, done, results)
-    on_progress(_progress(planned, done))
+    on_clips(_clips(planned, done), planned.clips)
     return sink.total(sink.read_counts(config.run, done))
 
 
@@ -172,26 +164,26 @@ def _need_all(planned: plan.Plan, done: list[int], results: list[ShardResult]) -
     few = ", ".join(str(shard) for shard in missing[:10]) + (", ..." if len(missing) > 10 else "")
     first = next((result.error for result in results if result.error), None)
     why = f"shard error: {first}" if first else "their worker died again and again"
-    raise AnnotateError(
+    raise RunError(
         f"{len(missing)} of {planned.shards} shards have no evidence ({few}): {why}. "
         "What is written stays; the same command goes on from there"
     )
 
 
-def _progress(planned: plan.Plan, done: list[int]) -> Progress:
-    return Progress(sum(planned.shard_size(shard) for shard in done), planned.clips)
+def _clips(planned: plan.Plan, shards: list[int]) -> int:
+    return sum(planned.shard_size(shard) for shard in shards)
 
 
 @contextmanager
 def _watching_ledger(
-    run_uri: str, planned: plan.Plan, on_progress: Callable[[Progress], None]
+    run_uri: str, planned: plan.Plan, on_clips: Callable[[int, int], None]
 ) -> Iterator[None]:
     """Report progress by listing evidence/ while the graph runs."""
     stop = threading.Event()
 
     def watch() -> None:
         while True:
-            on_progress(_progress(planned, sink.done_shards(run_uri)))
+            on_clips(_clips(planned, sink.done_shards(run_uri)), planned.clips)
             if stop.wait(LEDGER_INTERVAL_S):
                 return
 

@@ -1,18 +1,20 @@
-"""The `tagscribe` command: parses, calls, prints; the work is done elsewhere."""
+"""The `tagscribe` command: parses, calls, prints; the work is done elsewhere.
+
+Each command imports what it needs, so that help and status do not wait for torch and Ray.
+"""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation import annotate as annotating
-from curation import config as configuration
-from curation import console, plan, planning, run, sink, storage, table
-from curation import status as reporting
-from curation import verify as verifying
-from curation.errors import InputError
-from curation.select import apply
+from curation import console
+from curation.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from curation.config import RunConfig
+    from curation.table import Version
 
 app = typer.Typer(
     help="Curate audio-text data: captions written from audio, guided by AudioSet tags, filtered "
@@ -34,13 +36,13 @@ def main() -> None:
     """Run the command line; user mistakes end in one line on stderr and exit code 1."""
     try:
         app()
-    except (InputError, annotating.AnnotateError) as error:
+    except (InputError, RunError) as error:
         print(f"tagscribe: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def demo_command(
     out: Annotated[Path, typer.Option(help="Folder of the demo; made anew.")] = Path("runs/demo"),
     clips: Annotated[int, typer.Option(min=20, help="Clips of the procedural corpus.")] = 480,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the corpus.")] = 1,
@@ -51,9 +53,9 @@ def demo(
     Sounds are made procedurally, so that what each caption should say is known. The run with noisy
     tags is left in OUT, the other two in OUT/compare.
     """
-    from curation import demo as demonstrating
+    from curation.demo import demo
 
-    demonstrating.demo(str(out), clips, seed, quiet)
+    demo(str(out), clips, seed, quiet)
 
 
 @app.command("plan")
@@ -62,28 +64,27 @@ def plan_command(yaml: Yaml) -> None:
 
     On a folder that is planned already, lists again and says whether the plan still holds.
     """
-    config = configuration.load(yaml)
-    make_plan(config)
+    make_plan(load(yaml))
 
 
 @app.command("annotate")
 def annotate_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Caption and score every planned clip that has no evidence yet; goes on where it stopped."""
-    config = configuration.load(yaml)
-    annotate(config, quiet)
+    annotate(load(yaml), quiet)
 
 
 @app.command("select")
 def select_command(yaml: Yaml, partial: Partial = False, quiet: Quiet = False) -> None:
     """Apply the policy under select: to the evidence, and commit a version of the table."""
-    config = configuration.load(yaml)
-    select(config, partial, quiet)
+    select(load(yaml), partial, quiet)
 
 
 @app.command("run")
 def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Plan, annotate and select in one go; run again, it goes on where it stopped."""
-    config = configuration.load(yaml)
+    from curation import run
+
+    config = load(yaml)
     if run.read_record(config.run) is None:
         make_plan(config)
     annotate(config, quiet)
@@ -93,7 +94,9 @@ def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
 @app.command("status")
 def status_command(yaml: Yaml) -> None:
     """Say where a run stands, from its folder alone."""
-    state = reporting.status(configuration.load(yaml).run)
+    from curation.status import status
+
+    state = status(load(yaml).run)
     fields: dict[str, object] = {
         "shards": f"{state.shards_done} of {state.plan.shards}",
         "clips": f"{state.clips_done} of {state.plan.clips}",
@@ -109,8 +112,10 @@ def status_command(yaml: Yaml) -> None:
 @app.command("verify")
 def verify_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Check plan, evidence and table against each other; exits with 1 when a promise is broken."""
+    from curation.verify import verify
+
     with console.progress("verify", "shards", quiet) as on_shard:
-        findings = verifying.verify(configuration.load(yaml).run, on_shard)
+        findings = verify(load(yaml).run, on_shard)
     for finding in findings:
         console.out.print(finding, markup=False)
     if findings:
@@ -126,7 +131,7 @@ def show_command(
     rows: Annotated[int, typer.Option(min=1, help="Pairs to show.")] = 10,
 ) -> None:
     """Show a clip's evidence, or, without a clip, the table's versions and its first pairs."""
-    uri = configuration.load(yaml).run
+    uri = load(yaml).run
     if clip_id:
         show_clip(uri, clip_id)
     else:
@@ -139,6 +144,8 @@ def config_command(
     check: Annotated[str | None, typer.Option(metavar="RUN.YAML", help="Check a file.")] = None,
 ) -> None:
     """Explain the keys of run.yaml, or check one."""
+    from curation import config as configuration
+
     if check:
         configuration.load(check)
         console.out.print(f"{check}: valid")
@@ -146,7 +153,15 @@ def config_command(
         print(configuration.document(), end="")
 
 
-def make_plan(config: configuration.RunConfig) -> None:
+def load(yaml: str) -> "RunConfig":
+    from curation import config
+
+    return config.load(yaml)
+
+
+def make_plan(config: "RunConfig") -> None:
+    from curation import planning
+
     planned, coverage = planning.make_plan(config)
     console.out.print(coverage, markup=False)
     console.out.print(
@@ -154,15 +169,18 @@ def make_plan(config: configuration.RunConfig) -> None:
     )
 
 
-def annotate(config: configuration.RunConfig, quiet: bool) -> sink.ShardCounts:
+def annotate(config: "RunConfig", quiet: bool) -> None:
+    from curation import annotate as annotating
+
     with console.progress("annotate", "clips", quiet) as update:
-        counts = annotating.annotate(config, lambda p: update(p.clips_done, p.clips))
+        counts = annotating.annotate(config, update)
     told = ", ".join(f"{clips} {kind}" for kind, clips in counts.errors.items())
     console.out.print(f"{counts.clips} clips: {counts.ok} ok" + (f", {told}" if told else ""))
-    return counts
 
 
-def select(config: configuration.RunConfig, partial: bool, quiet: bool) -> apply.Selection:
+def select(config: "RunConfig", partial: bool, quiet: bool) -> None:
+    from curation.select import apply
+
     with console.progress("select", "pairs", quiet) as on_pairs:
         chosen = apply.select(config, partial, on_pairs)
     if chosen.shards_done < chosen.shards:
@@ -172,11 +190,12 @@ def select(config: configuration.RunConfig, partial: bool, quiet: bool) -> apply
         f"{chosen.candidates} candidates of {chosen.clips} clips: {reasons or 'none'}; "
         f"table version {chosen.version.version} holds {chosen.version.rows} pairs"
     )
-    return chosen
 
 
 def show_clip(uri: str, clip_id: str) -> None:
     """Print all evidence of one clip. Raises InputError when the plan does not know it."""
+    from curation import plan, run, sink, storage
+
     for clips in plan.read_clips(uri, ["shard", "clip_id"]):
         where = clips["clip_id"].index(clip_id).as_py()
         if where >= 0:
@@ -207,6 +226,8 @@ def show_clip(uri: str, clip_id: str) -> None:
 
 def show_table(uri: str, version: int | None, rows: int) -> None:
     """Print the versions of the curated table, and the first pairs of one."""
+    from curation import run, table
+
     table_uri = run.table_uri(uri)
     console.print_table(
         "versions",
@@ -225,6 +246,6 @@ def show_table(uri: str, version: int | None, rows: int) -> None:
     )
 
 
-def _policy(version: table.Version) -> str:
+def _policy(version: "Version") -> str:
     policy = version.lineage.get("policy", {})
     return ", ".join(f"{key} {value}" for key, value in policy.items() if value is not None)

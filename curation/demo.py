@@ -39,7 +39,7 @@ def judge_guidance(
             config = run_config(out, corpus, guidance)
             planning.make_plan(config)
             with console.progress(f"{guidance} tags", "clips", quiet) as update:
-                annotate.annotate(config, lambda p, update=update: update(p.clips_done, p.clips))
+                annotate.annotate(config, update)
             apply.select(config)
             yield guidance, judging.judge_run(config.run, truth)
 

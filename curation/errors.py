@@ -3,3 +3,7 @@
 
 class InputError(ValueError):
     """Bad input: the message names what was found, what was expected and what to do."""
+
+
+class RunError(RuntimeError):
+    """A run that could not end as asked, through no fault of its input; the message says why."""

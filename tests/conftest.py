@@ -1,12 +1,15 @@
 """What all tests share: the real recordings beside the repository, and small planned runs."""
 
+import socket
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import s3fs
-from moto.server import ThreadedMotoServer
 
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
@@ -58,12 +61,22 @@ def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """An S3 of the tests' own on loopback; its URL."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    """An S3 on loopback in a process of its own; its URL.
+
+    Not a thread: the Delta writer holds the interpreter while it waits for an answer.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        assert server.poll() is None and time.monotonic() < deadline, "moto did not start"
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}"
+    server.kill()
+    server.wait()
 
 
 @pytest.fixture

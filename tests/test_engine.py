@@ -24,7 +24,7 @@ from tests.conftest import corpus_run
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 
-def silent(_: annotate.Progress) -> None:
+def silent(_done: int, _total: int) -> None:
     pass
 
 
@@ -110,11 +110,10 @@ def test_a_resumed_run_does_only_what_is_missing(
 def test_progress_ends_at_the_plan(undisturbed: RunConfig, corpus: Path, tmp_path: Path) -> None:
     config = corpus_run(corpus, tmp_path / "run")
     planning.make_plan(config)
-    told: list[annotate.Progress] = []
-    annotate.annotate(config, told.append)
-    done = [progress.clips_done for progress in told]
-    assert done == sorted(done) and done[-1] == 40
-    assert {progress.clips for progress in told} == {40}
+    told: list[tuple[int, int]] = []
+    annotate.annotate(config, lambda done, total: told.append((done, total)))
+    assert told == sorted(told) and told[-1] == (40, 40)
+    assert {total for _, total in told} == {40}
 
 
 def test_guidance_reaches_the_captioner(
