@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +183,9 @@ def _watching_ledger(
 
     def watch() -> None:
         while True:
-            on_clips(_clips(planned, sink.done_shards(run_uri)), planned.clips)
+            # A listing that fails costs one look, not the run.
+            with suppress(OSError):
+                on_clips(_clips(planned, sink.done_shards(run_uri)), planned.clips)
             if stop.wait(LEDGER_INTERVAL_S):
                 return
 

@@ -6,7 +6,7 @@ plan and the models behind it.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,23 +34,39 @@ def commit(
     """Write one version of the table in one transaction; the pairs stream, they need not fit.
 
     When the newest version was made from the same lineage it is the answer, and nothing is written.
+    What `batches` raises is raised, and no version is made.
     """
     latest = newest(uri)
     if latest and latest.lineage == lineage:
         return latest
-    write_deltalake(
-        uri,
-        pa.RecordBatchReader.from_batches(schema, batches),
-        mode="overwrite",
-        schema_mode="overwrite",
-        storage_options=_options(uri),
-        commit_properties=CommitProperties(
-            custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
-        ),
-    )
+    raised: list[Exception] = []
+    try:
+        write_deltalake(
+            uri,
+            pa.RecordBatchReader.from_batches(schema, _remembering(batches, raised)),
+            mode="overwrite",
+            schema_mode="overwrite",
+            storage_options=_options(uri),
+            commit_properties=CommitProperties(
+                custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
+            ),
+        )
+    except Exception as error:
+        # Delta tells an error of the pairs' source only as text; the error itself says more.
+        raise (raised[0] if raised else error) from error
     written = newest(uri)
     assert written is not None
     return written
+
+
+def _remembering(
+    batches: Iterable[pa.RecordBatch], raised: list[Exception]
+) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except Exception as error:
+        raised.append(error)
+        raise
 
 
 def newest(uri: str) -> Version | None:

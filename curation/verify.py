@@ -20,9 +20,8 @@ def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> 
     record = run.need_record(run_uri)
     planned = plan.recorded(record)
     done = set(sink.done_shards(run_uri))
-    findings = [
-        f"shard {shard}: evidence beyond the plan" for shard in sorted(done)[planned.shards :]
-    ]
+    beyond = sorted(shard for shard in done if shard >= planned.shards)
+    findings = [f"shard {shard}: evidence beyond the plan" for shard in beyond]
     findings += _check_plan(run_uri, planned)
     told: set[Pair] = set()
     for shard in range(planned.shards):

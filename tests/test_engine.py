@@ -1,6 +1,7 @@
 """The engine whole, on a real Ray: every clip is accounted for, however and how often it runs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,17 @@ def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Pa
     source, source_rate = soundfile.read(row["uri"], dtype="float32")
     assert source_rate == rate
     np.testing.assert_allclose(heard, source[: len(heard)], atol=2 / 32767)
+
+
+def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path) -> None:
+    sounds = tmp_path / "corpus"
+    shutil.copytree(corpus, sounds)
+    config = corpus_run(sounds, tmp_path / "run", table={"audio": "embed"})
+    clip = annotated(config).to_pylist()[5]
+    Path(clip["uri"]).write_bytes(Path(clip["uri"]).read_bytes() + b"more")
+    with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* has changed since"):
+        apply.select(config)
+    assert table.newest(table_uri(config.run)) is None
 
 
 def test_selecting_before_the_run_is_done_needs_a_word(corpus: Path, tmp_path: Path) -> None:
