@@ -199,6 +199,9 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
     Path(clip["uri"]).write_bytes(Path(clip["uri"]).read_bytes() + b"more")
     with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* has changed since"):
         apply.select(config)
+    Path(clip["uri"]).unlink()
+    with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* cannot be read any more"):
+        apply.select(config)
     assert table.newest(table_uri(config.run)) is None
 
 

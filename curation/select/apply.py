@@ -233,7 +233,13 @@ class _Embedder:
         return pairs.append_column("audio", audio_column)
 
     def _flac(self, row: dict[str, Any]) -> dict[str, Any]:
-        data, name = read_clip_bytes(row["uri"])
+        try:
+            data, name = read_clip_bytes(row["uri"])
+        except OSError as error:
+            raise InputError(
+                f"clip {row['clip_id']}: {row['uri']} cannot be read any more ({error}); put the "
+                "file back, or set table.audio: reference"
+            ) from error
         if audio.sha256(data) != row["audio_sha256"]:
             raise InputError(
                 f"clip {row['clip_id']}: {row['uri']} has changed since it was annotated; put the "
