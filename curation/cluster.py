@@ -36,7 +36,8 @@ def cluster(address: str, cpus: int) -> Iterator[None]:
     if address == "local":
         ray.init(
             address="local",
-            num_cpus=max(cpus, os.cpu_count() or 1),
+            # One more than there are: actors may hold every core, Ray's own tasks need one too.
+            num_cpus=max(cpus, (os.cpu_count() or 1) + 1),
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             include_dashboard=False,
             _node_ip_address="127.0.0.1",

@@ -34,9 +34,9 @@ class FrontendConfig(Section):
     """The log-mel front end."""
 
     sample_rate_hz: int = Field(default=16_000, gt=0)
-    n_fft: int = Field(default=1024, gt=0)
-    window: int = Field(default=1024, gt=0)
-    hop: int = Field(default=512, gt=0)
+    n_fft: int = Field(default=2048, gt=0)
+    window: int = Field(default=2048, gt=0)
+    hop: int = Field(default=1024, gt=0)
     mels: int = Field(default=64, gt=0)
     low_hz: float = Field(default=50.0, ge=0)
     high_hz: float = Field(default=8000.0, gt=0)
@@ -48,7 +48,7 @@ class FrontendConfig(Section):
 class CnnConfig(Section):
     """The size of CNN14."""
 
-    channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
+    channels: tuple[int, ...] = Field(default=(16, 32, 64, 96, 128), min_length=1)
     convs_per_block: int = Field(default=1, ge=1)
     embed_dim: int | None = Field(
         default=None, description="None: frames only, no last linear layer."
@@ -60,35 +60,28 @@ class CnnConfig(Section):
 class AugmentConfig(Section):
     """Random changes of log-mel features, so that a model hears past the recording; 0 is off."""
 
-    gain_db: float = Field(default=10.0, ge=0, description="Half the range of a level change.")
+    gain_db: float = Field(default=6.0, ge=0, description="Half the range of a level change.")
     equalizer_db: float = Field(
-        default=3.0, ge=0, description="Deviation of a smooth spectral change."
+        default=1.0, ge=0, description="Deviation of a smooth spectral change."
     )
-    noise: float = Field(
-        default=0.3, ge=0, le=1, description="Share of clips that get a noise floor."
-    )
+    noise: float = Field(default=0.0, ge=0, le=1, description="Share of clips with added noise.")
     silence: float = Field(
         default=0.0, ge=0, le=1, description="Share of batches padded with silence."
     )
-    mel_shift: int = Field(
-        default=1, ge=0, description="Most mel bands that the spectrum moves by."
-    )
-    mel_mask: int = Field(
-        default=6, ge=0, description="Most mel bands hidden at a time (SpecAugment)."
-    )
-    frame_mask: int = Field(
-        default=6, ge=0, description="Most frames hidden at a time (SpecAugment)."
-    )
+    mel_shift: int = Field(default=0, ge=0, description="Most bands that the spectrum moves by.")
+    mel_mask: int = Field(default=0, ge=0, description="Most bands hidden at a time (SpecAugment).")
+    frame_mask: int = Field(default=0, ge=0, description="Most frames hidden at a time.")
 
 
 class ScheduleConfig(Section):
-    """AdamW under one cycle of the learning rate."""
+    """Muon and AdamW under one cycle of their learning rates."""
 
     epochs: int = Field(default=10, ge=1)
-    batch: int = Field(default=32, ge=2)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    batch: int = Field(default=16, ge=2)
+    learning_rate: float = Field(default=3e-3, gt=0, description="Of AdamW.")
+    muon_learning_rate: float = Field(default=0.02, gt=0, description="Of convolutions.")
     weight_decay: float = Field(default=0.01, ge=0)
-    warmup: float = Field(default=0.15, ge=0, lt=1, description="Share of the steps that it rises.")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps that it rises.")
     clip_norm: float = Field(default=1.0, gt=0)
 
 
@@ -105,14 +98,14 @@ class CaptionerTraining(Section):
     noisy_tags: float = Field(
         default=0.6, ge=0, le=1, description="Of the tags given, how many noisy."
     )
-    tag_loss_weight: float = Field(default=3.0, ge=0)
+    tag_loss_weight: float = Field(default=10.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dim: int = Field(default=128, ge=8)
     heads: int = Field(default=4, ge=1)
     feed_forward: int = Field(default=256, ge=8)
     encoder_layers: int = Field(default=1, ge=0)
     decoder_layers: int = Field(default=2, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
     augment: AugmentConfig = AugmentConfig()
     schedule: ScheduleConfig = ScheduleConfig()
 
@@ -123,7 +116,7 @@ class PretrainTraining(Section):
     corpus: CorpusConfig = CorpusConfig(seed=2000)
     frontend: FrontendConfig = FrontendConfig()
     cnn: CnnConfig = CnnConfig()
-    audio_layers: int = Field(default=1, ge=0)
+    audio_layers: int = Field(default=2, ge=0)
     audio_dim: int = Field(default=128, ge=8)
     audio_heads: int = Field(default=4, ge=1)
     embed_dim: int = Field(default=128, ge=2)
@@ -133,12 +126,14 @@ class PretrainTraining(Section):
     text_feed_forward: int = Field(default=256, ge=8)
     text_dropout: float = Field(default=0.0, ge=0, lt=1)
     max_text_tokens: int = Field(default=32, ge=4)
-    hard_negatives: int = Field(default=4, ge=0, description="Wrong captions a clip, of all kinds.")
+    hard_negatives: int = Field(default=3, ge=0, description="Wrong captions a clip, of all kinds.")
     tag_loss_weight: float = Field(
-        default=3.0, ge=0, description="Of naming the tags; training only."
+        default=10.0, ge=0, description="Of naming the tags; training only."
     )
-    augment: AugmentConfig = AugmentConfig()
-    schedule: ScheduleConfig = ScheduleConfig(batch=64)
+    augment: AugmentConfig = AugmentConfig(
+        gain_db=8, equalizer_db=2, noise=0.15, silence=0.1, mel_shift=1, mel_mask=4, frame_mask=3
+    )
+    schedule: ScheduleConfig = ScheduleConfig(epochs=11, batch=32, learning_rate=2e-3)
 
 
 Training = TypeVar("Training", bound=Section)

@@ -1,13 +1,16 @@
 """The optimisation loop that both trainers share."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from training.config import ScheduleConfig
+from training.muon import Muon
 
 Item = TypeVar("Item")
 
@@ -19,7 +22,7 @@ def optimise(
     schedule: ScheduleConfig,
     progress: bool,
 ) -> list[float]:
-    """AdamW under one cycle; the mean loss of each epoch.
+    """Warm up, anneal to nothing; the mean loss of each epoch.
 
     Args:
         epochs: for each epoch, what makes its batches; all epochs have as many.
@@ -31,31 +34,25 @@ def optimise(
     torch.set_flush_denormal(True)
     batches = epochs[0]()
     steps = len(batches) * len(epochs)
-    optimiser = torch.optim.AdamW(
-        _parameter_groups(model, schedule.weight_decay),
-        lr=schedule.learning_rate,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.learning_rate, total_steps=steps + 1, pct_start=schedule.warmup
-    )
+    optimisers = _optimisers(model, schedule)
+    rates = [LambdaLR(optimiser, _cycle(steps, schedule.warmup)) for optimiser in optimisers]
     bar = tqdm(total=steps, desc="training", unit="step", disable=not progress)
-    means = []
+    means: list[float] = []
+    model.train()
     for epoch, make in enumerate(epochs):
         losses = []
-        model.train()
         for batch in batches if epoch == 0 else make():
             loss = loss_of(batch)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"loss is {loss.item()} in epoch {epoch + 1}: lower the learning rate"
                 )
-            optimiser.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_norm)
-            optimiser.step()
-            cycle.step()
+            for optimiser, rate in zip(optimisers, rates, strict=True):
+                optimiser.step()
+                rate.step()
             losses.append(loss.item())
             bar.update()
         means.append(sum(losses) / len(losses))
@@ -67,8 +64,33 @@ def optimise(
     return means
 
 
-def _parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Weight decay on matrices and kernels alone."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    free = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}]
+def _optimisers(model: nn.Module, schedule: ScheduleConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the kernels of convolutions between channels, AdamW for all else.
+
+    On the layers of small transformers Muon costs more time than it saves.
+    """
+    kernels: list[Tensor] = []
+    others: list[Tensor] = []
+    for parameter in model.parameters():
+        kernel = parameter.ndim == 4 and parameter.shape[1] > 1
+        (kernels if kernel else others).append(parameter)
+    adamw = torch.optim.AdamW(
+        others,
+        lr=schedule.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+    return [adamw, Muon(kernels, lr=schedule.muon_learning_rate)]
+
+
+def _cycle(steps: int, warmup: float) -> Callable[[int], float]:
+    """A linear rise, then half a cosine down to zero."""
+    rise = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise)))) / 2
+
+    return factor
