@@ -117,7 +117,7 @@ def verify_command(yaml: Yaml, quiet: Quiet = False) -> None:
     with console.progress("verify", "shards", quiet) as on_shard:
         findings = verify(load(yaml).run, on_shard)
     for finding in findings:
-        console.out.print(finding, markup=False)
+        console.out.print(finding)
     if findings:
         raise typer.Exit(1)
     console.out.print("plan, evidence and table agree")
@@ -163,7 +163,7 @@ def make_plan(config: "RunConfig") -> None:
     from curation import planning
 
     planned, coverage = planning.make_plan(config)
-    console.out.print(coverage, markup=False)
+    console.out.print(coverage)
     console.out.print(
         f"{planned.shards} shards of up to {planned.shard_clips} clips in {config.run}"
     )

@@ -1,0 +1,47 @@
+"""Progress: plain lines without a terminal, a bar with one, nothing when quiet."""
+
+import pytest
+
+from curation import console
+
+
+def test_plain_progress_tells_beginning_and_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("annotate", "clips") as update:
+        for done in range(0, 11):
+            update(done, 10)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "annotate: 0 of 10 clips"
+    assert lines[-1].startswith("annotate: 10 of 10 clips, ")
+    assert len(lines) == 2
+
+
+def test_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("select", "pairs") as update:
+        update(3, 3)
+        update(3, 3)
+    assert capsys.readouterr().err.splitlines() == ["select: 3 of 3 pairs"]
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("annotate", "clips", quiet=True) as update:
+        update(1, 2)
+    told = capsys.readouterr()
+    assert told.err == told.out == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = console.Console(force_terminal=True, width=100, record=True, stderr=True)
+    monkeypatch.setattr(console, "err", terminal)
+    with console.progress("annotate", "clips") as update:
+        update(40, 80)
+        update(80, 80)
+    told = terminal.export_text()
+    assert "annotate" in told and "80/80 clips" in told and "clips/s" in told
+
+
+def test_results_go_to_stdout_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_fields({"clip_id": "a_[b]", "ok": 3})
+    console.print_table("pairs", ["caption", "score"], [["a [dog] barks", "0.5"]])
+    told = capsys.readouterr().out
+    assert "clip_id  a_[b]\nok       3\n" in told
+    assert "a [dog] barks" in told
