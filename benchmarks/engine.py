@@ -20,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-import ray
 import torch
 
 from curation import annotate, captioners, console, plan, planning, run, scorers, sink, stages
@@ -161,12 +160,12 @@ def engine_run(config: RunConfig) -> Timing:
 
 
 def object_store_mb() -> float:
-    """What the object store ever held at once, in MB, by Ray's own count."""
-    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
-
-    state = get_state_from_address(ray.get_runtime_context().gcs_address)
-    stats = get_memory_info_reply(state).store_stats
-    return float(stats.cumulative_created_bytes) / 2**20
+    """Object store pages touched so far, in MB: the shared memory of this run's raylet."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        if fields["Name"].strip() == "raylet" and int(fields["PPid"]) == os.getpid():
+            return int(fields["RssShmem"].split()[0]) / 1024
+    raise RuntimeError("no raylet among the children of this process")
 
 
 def same_evidence(folder: str, turn: int) -> None:
