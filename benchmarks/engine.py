@@ -91,6 +91,8 @@ def bare_loop(config: RunConfig) -> Timing:
     """Plain processes over the same shards, without Ray."""
     planned = plan.recorded(run.need_record(config.run))
     workers = min(int(config.annotate.actors), planned.shards)
+    # As Ray does for its actors; else the decoding threads start OpenMP threads of their own.
+    os.environ["OMP_NUM_THREADS"] = str(config.annotate.model_threads)
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(workers)
     shards: multiprocessing.Queue[int] = context.Queue()

@@ -76,13 +76,13 @@ def print_shares(judged: dict[str, judging.Judged]) -> None:
 
 def print_relations(judged: dict[str, judging.Judged]) -> None:
     """Right captions by relation, before and after the CLAP filter."""
-    before, after = "beam", "kept half by CLAP"
+    before, after = "beam", "half by CLAP"
     rows = []
     for name, each in judged.items():
         told = judging.by_relation(each)
         rows.append([name, *(f"{row[before]:.3f} -> {row[after]:.3f}" for row in told.values())])
     console.print_table(
-        "By relation: beam -> kept half by CLAP", ["tags", "single", "then", "background"], rows
+        "By relation: beam -> half by CLAP", ["tags", "single", "then", "background"], rows
     )
 
 

@@ -19,10 +19,10 @@ BEAM = "beam"
 KEEP = 0.5
 # The captions that stand before any filter, and what each filter makes of the same evidence.
 FILTERS = {
-    "best of k by CLAP": Policy(),
-    "kept half by CLAP": Policy(keep_top=KEEP),
-    "kept half by log-probability": Policy(score="log_prob", keep_top=KEEP),
-    "kept half by both": Policy(score="combined", keep_top=KEEP),
+    "best by CLAP": Policy(),
+    "half by CLAP": Policy(keep_top=KEEP),
+    "half by log-prob": Policy(score="log_prob", keep_top=KEEP),
+    "half by both": Policy(score="combined", keep_top=KEEP),
 }
 
 

@@ -50,10 +50,10 @@ def judged(tmp_path: Path) -> judging.Judged:
 def test_shares_before_and_after_each_filter(judged: judging.Judged) -> None:
     assert judging.shares(judged) == {
         "beam": 0.5,
-        "best of k by CLAP": 0.5,
-        "kept half by CLAP": 1.0,
-        "kept half by log-probability": 0.0,
-        "kept half by both": pytest.approx(0.5, abs=0.5),
+        "best by CLAP": 0.5,
+        "half by CLAP": 1.0,
+        "half by log-prob": 0.0,
+        "half by both": pytest.approx(0.5, abs=0.5),
     }
 
 

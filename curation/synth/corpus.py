@@ -75,9 +75,9 @@ def write_corpus(
     root = Path(folder)
     (root / "audio").mkdir(parents=True, exist_ok=True)
     write = partial(_write_clip, str(root / "audio"), seed, tuple(formats), sample_rate_hz)
-    for _ in tqdm(
-        _mapped(write, range(clips), workers), total=clips, unit="clip", disable=not progress
-    ):
+    # None: shown on a terminal alone.
+    hidden = None if progress else True
+    for _ in tqdm(_mapped(write, range(clips), workers), total=clips, unit="clip", disable=hidden):
         pass
     scenes = {clip_name(seed, index): make_scene(seed, index) for index in range(clips)}
     noisy = [
