@@ -115,15 +115,19 @@ def _graph(config: RunConfig, todo: list[int]) -> Dataset:
 def _pool(
     shards: Dataset, worker: type, config: RunConfig, size: int, resources: dict[str, float]
 ) -> Dataset:
+    # An actor with a GPU decodes a second shard while the first one has the model; on CPUs that
+    # only adds threads to cores that are busy already.
+    shards_at_once = 2 if resources.get("num_gpus") else 1
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         return shards.map(
             worker,
             fn_constructor_args=(config,),
-            # Two shards at once in an actor: one decodes while the other has the model.
             compute=ActorPoolStrategy(
-                size=size, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
+                size=size,
+                max_concurrent_calls_per_actor=shards_at_once,
+                enable_true_multi_threading=True,
             ),
             max_restarts=WORKER_RESTARTS,
             max_task_retries=SHARD_RETRIES,

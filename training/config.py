@@ -91,7 +91,7 @@ class CaptionerTraining(Section):
     corpus: CorpusConfig = CorpusConfig()
     frontend: FrontendConfig = FrontendConfig()
     cnn: CnnConfig = CnnConfig()
-    guidance_mode: Literal["memory", "additive"] = "memory"
+    guidance_mode: Literal["memory", "additive"] = "additive"
     guidance_dropout: float = Field(
         default=0.45, ge=0, le=1, description="Clips whose tags are withheld."
     )
