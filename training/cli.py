@@ -103,7 +103,7 @@ def main() -> None:
         app()
     except InputError as error:
         typer.echo(f"tagscribe-train: {error}", err=True)
-        raise SystemExit(2) from error
+        raise SystemExit(1) from error
 
 
 def _save(

@@ -81,7 +81,7 @@ def test_misspelt_key_is_told_in_one_line(
     monkeypatch.setattr("sys.argv", ["tagscribe-train", "captioner", str(settings)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == 2
+    assert ended.value.code == 1
     message = capsys.readouterr().err
     assert "bad.yaml: schedule.epoch:" in message
     assert "Traceback" not in message
