@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from curation import storage
@@ -73,7 +74,8 @@ def newest(uri: str) -> Version | None:
     """The newest version; None where there is no table yet."""
     if not DeltaTable.is_deltatable(uri, storage_options=_options(uri)):
         return None
-    return _version(open_table(uri))
+    table = open_table(uri)
+    return Version(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -92,19 +94,40 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
 
 def read(uri: str, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
     """All pairs of a version, whole or some columns."""
-    return open_table(uri, version).to_pyarrow_table(columns=columns)
+    table = open_table(uri, version)
+    # Through our own files, not the dataset that deltalake makes: its threads call back into
+    # Python, and can abort a process that is about to exit.
+    files = [_read_file(file, columns) for file in sorted(table.file_uris())]
+    if files:
+        return pa.concat_tables(files)
+    empty = pa.schema(table.schema().to_arrow()).empty_table()
+    return empty.select(columns) if columns else empty
+
+
+def _read_file(uri: str, columns: list[str] | None) -> pa.Table:
+    with storage.open_input(uri) as source:
+        return pq.read_table(source, columns=columns)
 
 
 def history(uri: str) -> list[Version]:
     """Every version that can still be opened, oldest first."""
-    latest = open_table(uri).version()
-    return [_version(open_table(uri, version)) for version in range(latest + 1)]
+    latest = open_table(uri)
+    lineages = _lineages(latest)
+    return [
+        Version(version, _rows(open_table(uri, version)), lineages.get(version, {}))
+        for version in range(latest.version() + 1)
+    ]
 
 
-def _version(table: DeltaTable) -> Version:
-    entry = next(e for e in table.history() if e["version"] == table.version())
-    rows = sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
-    return Version(table.version(), rows, json.loads(entry.get(LINEAGE_KEY, "{}")))
+def _lineages(latest: DeltaTable) -> dict[int, dict[str, Any]]:
+    """The lineage of each version; only the newest table numbers its commits rightly."""
+    return {
+        entry["version"]: json.loads(entry.get(LINEAGE_KEY, "{}")) for entry in latest.history()
+    }
+
+
+def _rows(table: DeltaTable) -> int:
+    return sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
 
 
 def _options(uri: str) -> dict[str, str] | None:

@@ -156,7 +156,9 @@ def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     second = apply.select(other)
     assert (first.version.version, again.version.version, second.version.version) == (0, 0, 1)
     assert table.read(table_uri(config.run), version=0).num_rows == 40
-    assert [v.rows for v in table.history(table_uri(config.run))] == [40, second.version.rows]
+    versions = table.history(table_uri(config.run))
+    assert [v.rows for v in versions] == [40, second.version.rows]
+    assert [v.lineage["policy"]["per_clip"] for v in versions] == [1, 2]
     assert verify.verify(config.run) == []
 
 
