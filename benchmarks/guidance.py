@@ -14,7 +14,7 @@ import torch
 
 from training import captioner, metrics
 from training.config import CaptionerTraining
-from training.procedural import render_corpus
+from training.procedural import render_corpora
 
 MODES = ("memory", "additive")
 
@@ -29,12 +29,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    frontend, corpora = default.frontend.log_mel(), default.corpus
-    heard = render_corpus(
-        corpora.seed + options.seed, options.clips, frontend, corpora.workers, progress=True
-    )
-    held_out = render_corpus(
-        corpora.held_out_seed, corpora.held_out_clips, frontend, corpora.workers, progress=True
+    corpora = default.corpus.model_copy(update={"clips": options.clips})
+    heard, held_out = render_corpora(
+        corpora, default.frontend.log_mel(), options.seed, progress=True
     )
     schedule = default.schedule.model_copy(update={"epochs": options.epochs})
     print(

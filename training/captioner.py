@@ -19,7 +19,7 @@ from training.augment import augment
 from training.batches import by_length, cropped, padded
 from training.config import CaptionerTraining
 from training.loop import optimise
-from training.procedural import Corpus, render_corpus
+from training.procedural import Corpus, render_corpora
 
 GUIDANCE = ("none", "noisy", "true")
 
@@ -31,17 +31,7 @@ def train(
     config: CaptionerTraining, seed: int, progress: bool = True
 ) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, dict[str, Any]]:
     """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
-    frontend = config.frontend.log_mel()
-    corpus = render_corpus(
-        config.corpus.seed + seed, config.corpus.clips, frontend, config.corpus.workers, progress
-    )
-    held_out = render_corpus(
-        config.corpus.held_out_seed,
-        config.corpus.held_out_clips,
-        frontend,
-        config.corpus.workers,
-        progress,
-    )
+    corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
     model, tokenizer, losses = fit(config, corpus, seed, progress)
     return model, tokenizer, {"losses": losses, **evaluate(model, tokenizer, held_out)}
 

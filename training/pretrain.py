@@ -21,7 +21,7 @@ from training.config import PretrainTraining
 from training.loop import optimise
 from training.losses import info_nce, right_or_wrong
 from training.metrics import auc, recall_at
-from training.procedural import Corpus, render_corpus
+from training.procedural import Corpus, render_corpora
 from training.zero_shot import esc10_accuracy
 
 _EVALUATION_BATCH = 32
@@ -71,17 +71,7 @@ def train(
     config: PretrainTraining, seed: int, esc10: Path | None = None, progress: bool = True
 ) -> tuple[DualEncoder, PreTrainedTokenizerBase, dict[str, Any]]:
     """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
-    frontend = config.frontend.log_mel()
-    corpus = render_corpus(
-        config.corpus.seed + seed, config.corpus.clips, frontend, config.corpus.workers, progress
-    )
-    held_out = render_corpus(
-        config.corpus.held_out_seed,
-        config.corpus.held_out_clips,
-        frontend,
-        config.corpus.workers,
-        progress,
-    )
+    corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
     model, tokenizer, losses = fit(config, corpus, seed, progress)
     metrics = {"losses": losses, **evaluate(model, tokenizer, held_out)}
     if esc10 is not None:

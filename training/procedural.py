@@ -13,6 +13,7 @@ from tqdm import tqdm
 from curation import synth
 from curation.models.frontend import LogMel, LogMelConfig
 from curation.synth import Scene
+from training.config import CorpusConfig
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,20 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.scenes)
+
+
+def render_corpora(
+    config: CorpusConfig, frontend: LogMelConfig, seed: int, progress: bool
+) -> tuple[Corpus, Corpus]:
+    """The clips to train on under a training's seed, and the held-out ones, whatever it is."""
+    trained_on, held_out = (
+        render_corpus(corpus_seed, clips, frontend, config.workers, progress)
+        for corpus_seed, clips in (
+            (config.seed + seed, config.clips),
+            (config.held_out_seed, config.held_out_clips),
+        )
+    )
+    return trained_on, held_out
 
 
 def render_corpus(
