@@ -235,7 +235,7 @@ def show_table(uri: str, version: int | None, rows: int) -> None:
         [[v.version, v.rows, _policy(v)] for v in table.history(table_uri)],
     )
     columns = ["clip_id", "caption", "clap_score", "log_prob"]
-    pairs = table.read(table_uri, version, columns).sort_by("clip_id").slice(0, rows).to_pylist()
+    pairs = table.read(table_uri, version, columns).slice(0, rows).to_pylist()
     console.print_table(
         "pairs",
         columns,

@@ -19,6 +19,9 @@ from curation.errors import InputError
 
 LINEAGE_KEY = "tagscribe"
 
+# What tells pairs apart, and puts them in order.
+_ORDER = ("clip_id", "rank")
+
 
 @dataclass(frozen=True)
 class Version:
@@ -93,15 +96,17 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
 
 
 def read(uri: str, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
-    """All pairs of a version, whole or some columns."""
+    """All pairs of a version, whole or some columns, by clip id and each clip's best first."""
     table = open_table(uri, version)
+    names = columns or table.schema().to_arrow().names
+    needed = list(dict.fromkeys([*names, *_ORDER]))
     # Through our own files, not the dataset that deltalake makes: its threads call back into
     # Python, and can abort a process that is about to exit.
-    files = [_read_file(file, columns) for file in sorted(table.file_uris())]
-    if files:
-        return pa.concat_tables(files)
-    empty = pa.schema(table.schema().to_arrow()).empty_table()
-    return empty.select(columns) if columns else empty
+    files = [_read_file(file, needed) for file in table.file_uris()]
+    if not files:
+        return pa.schema(table.schema().to_arrow()).empty_table().select(names)
+    # Delta names its files at random and may write several at once: only the rows have an order.
+    return pa.concat_tables(files).sort_by([(name, "ascending") for name in _ORDER]).select(names)
 
 
 def _read_file(uri: str, columns: list[str] | None) -> pa.Table:
