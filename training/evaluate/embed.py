@@ -1,0 +1,135 @@
+"""Clips become embeddings: decoded, cropped by one rule, in batches shared among the ranks."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch.distributed as dist
+from tqdm import tqdm
+
+from curation import audio
+from curation.catalog.fetch import read_clip_bytes
+from curation.schema import Failure
+from curation.scorers import Scorer
+from training.evaluate.evalset import EvalClip
+
+Embedding = np.ndarray | Failure
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """The embeddings `[heard, dim]` of the clips that could be heard, in their order.
+
+    `rows` says which clips those are; `failures` says of every other one why not.
+    """
+
+    embeddings: np.ndarray
+    rows: list[int]
+    failures: dict[int, Failure]
+
+
+def crop_rule(max_duration_s: float) -> str:
+    """What is heard of a long clip, in words."""
+    return f"the centre {max_duration_s:g} s of longer clips; shorter ones whole"
+
+
+def embed_clips(
+    scorer: Scorer,
+    clips: Sequence[EvalClip],
+    batch: int = 8,
+    max_duration_s: float = 10.0,
+    quiet: bool = False,
+) -> Embedded:
+    """Embed clips, of long ones the centre.
+
+    Under torch.distributed every rank calls this with the same clips and takes every n-th batch;
+    all get the whole. The batches, and so the embeddings, are the same whatever the number of
+    ranks.
+
+    Args:
+        scorer: set up.
+        batch: clips embedded at once.
+        quiet: no progress bar, which else is on stderr where that is a terminal.
+    """
+    starts = range(0, len(clips), batch)[rank() :: world_size()]
+    batches = [range(start, min(start + batch, len(clips))) for start in starts]
+    mine: dict[int, Embedding] = {}
+    hidden = True if quiet or rank() else None
+    with tqdm(desc="embedding", total=len(clips), unit="clip", disable=hidden) as bar:
+        for rows, sounds in _loaded(clips, batches, scorer.sample_rate_hz, max_duration_s):
+            mine |= _embed_batch(scorer, rows, sounds)
+            bar.update(len(rows) * world_size())
+    vectors: dict[int, np.ndarray] = {}
+    failures: dict[int, Failure] = {}
+    for row, embedding in sorted(_gathered(mine).items()):
+        if isinstance(embedding, Failure):
+            failures[row] = embedding
+        else:
+            vectors[row] = embedding
+    embeddings = np.stack(list(vectors.values())) if vectors else np.empty((0, 0))
+    return Embedded(embeddings, list(vectors), failures)
+
+
+def load(clip: EvalClip, sample_rate_hz: int, max_duration_s: float) -> audio.Waveform | Failure:
+    """A clip's waveform `[samples]` at the rate, or why it cannot be had."""
+    try:
+        data, name = read_clip_bytes(clip.uri)
+        decoded = audio.decode(data, name, clip.start_s, clip.end_s, max_duration_s)
+    except OSError as error:
+        return Failure("read", type(error).__name__, str(error))
+    except audio.AudioError as error:
+        return Failure("decode", error.type, str(error))
+    return audio.resample(decoded.waveform, decoded.sample_rate_hz, sample_rate_hz)
+
+
+def rank() -> int:
+    """This process's place among those that evaluate together; 0 where it is alone."""
+    return dist.get_rank() if _distributed() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if _distributed() else 1
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _loaded(
+    clips: Sequence[EvalClip],
+    batches: Sequence[range],
+    sample_rate_hz: int,
+    max_duration_s: float,
+) -> Iterator[tuple[range, list[audio.Waveform | Failure]]]:
+    """The sounds of each batch; while one is embedded, threads load the next."""
+    with ThreadPoolExecutor(thread_name_prefix="load") as pool:
+
+        def begin(rows: range) -> Iterator[audio.Waveform | Failure]:
+            return pool.map(lambda row: load(clips[row], sample_rate_hz, max_duration_s), rows)
+
+        ahead = begin(batches[0]) if batches else iter(())
+        for index, rows in enumerate(batches):
+            sounds = list(ahead)
+            if index + 1 < len(batches):
+                ahead = begin(batches[index + 1])
+            yield rows, sounds
+
+
+def _embed_batch(
+    scorer: Scorer, rows: range, sounds: Sequence[audio.Waveform | Failure]
+) -> dict[int, Embedding]:
+    results: dict[int, Embedding] = {
+        row: sound for row, sound in zip(rows, sounds, strict=True) if isinstance(sound, Failure)
+    }
+    waveforms = [sound for sound in sounds if not isinstance(sound, Failure)]
+    heard = [row for row in rows if row not in results]
+    return results | dict(zip(heard, scorer.embed_audio(waveforms), strict=True))
+
+
+def _gathered(mine: dict[int, Embedding]) -> dict[int, Embedding]:
+    if not _distributed():
+        return mine
+    parts: list[dict[int, Embedding]] = [{} for _ in range(world_size())]
+    dist.all_gather_object(parts, mine)
+    return {row: embedding for part in parts for row, embedding in part.items()}

@@ -1,0 +1,77 @@
+"""The prompts of zero-shot classification: a fixed list of templates, and class names as spoken."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from curation.errors import InputError
+from curation.scorers import Scorer
+
+TEMPLATES: Mapping[str, str] = {
+    "name": "{c}",
+    "a_sound_of": "this is a sound of {c}",
+    "the_sound_of": "this is the sound of {c}",
+    "heard": "{c} can be heard",
+    "sound_heard": "the sound of {c} can be heard",
+}
+ENSEMBLE = "ensemble"
+CUSTOM = "custom"
+
+Captions = Mapping[str, Sequence[str]]
+
+
+def spoken(name: str) -> str:
+    """A class's name in a prompt: "Fill_(with_liquid)" becomes "fill".
+
+    Lower case, spaces for underscores, and nothing in parentheses.
+    """
+    return " ".join(re.sub(r"\(.*?\)", "", name.replace("_", " ")).lower().split())
+
+
+def class_captions(classes: Sequence[str], custom: Captions | None) -> dict[str, list[list[str]]]:
+    """By prompt, the captions of each class: one a template, all of them, and the caller's.
+
+    Args:
+        custom: captions by class; None where there are none.
+
+    Raises InputError where `custom` lacks a class, names an unknown one, or has none for a class.
+    """
+    captions = {
+        key: [[template.format(c=spoken(name))] for name in classes]
+        for key, template in TEMPLATES.items()
+    }
+    captions[ENSEMBLE] = [
+        [template.format(c=spoken(name)) for template in TEMPLATES.values()] for name in classes
+    ]
+    if custom is not None:
+        _check(custom, classes)
+        captions[CUSTOM] = [list(custom[name]) for name in classes]
+    return captions
+
+
+def embed_classes(scorer: Scorer, captions: Sequence[Sequence[str]]) -> np.ndarray:
+    """Unit vectors `[class, dim]`: of each class the mean of its captions' unit vectors."""
+    flat = [caption for of_class in captions for caption in of_class]
+    embedded = normalised(scorer.embed_text(flat))
+    ends = np.cumsum([len(of_class) for of_class in captions])[:-1]
+    return normalised(np.stack([part.mean(axis=0) for part in np.split(embedded, ends)]))
+
+
+def normalised(vectors: np.ndarray) -> np.ndarray:
+    """`[row, dim]` at length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+
+def _check(custom: Captions, classes: Sequence[str]) -> None:
+    empty = [name for name in classes if not custom.get(name)]
+    if empty:
+        raise InputError(
+            f"prompts: no caption for class {empty[0]!r}; expected one or more a class"
+        )
+    unknown = sorted(custom.keys() - set(classes))
+    if unknown:
+        raise InputError(
+            f"prompts: {unknown[0]!r} is no class of this data set; expected {', '.join(classes)}"
+        )

@@ -1,0 +1,1 @@
+"""One reader a published data set: its folder and a split become an `EvalSet`."""

@@ -1,0 +1,107 @@
+"""What the readers share: lists in CSV, the audio files of a folder, and the choice of a split."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from curation import storage
+from curation.catalog.listing import is_audio
+from curation.errors import InputError
+from curation.storage import FileInfo
+from training.evaluate.evalset import EvalClip, EvalSet
+
+Row = dict[str, str]
+
+
+def choose_split(given: str | None, known: Sequence[str], default: str) -> str:
+    """The split to read. Raises InputError for one that the data set does not have."""
+    if given is None:
+        return default
+    if given not in known:
+        raise InputError(f"split {given!r}: expected one of {', '.join(known)}")
+    return given
+
+
+def read_rows(
+    folder: str, path: str, columns: Sequence[str], layout: str, header: bool = True
+) -> list[Row]:
+    """The rows of a CSV by column; without a `header` the columns come in the order given.
+
+    Raises InputError where the file is not there, naming it and the `layout` that was expected,
+    lacks a column, or cannot be read.
+    """
+    uri = storage.join(folder, path)
+    if not storage.exists(uri):
+        raise InputError(f"{folder}: no {path}; expected {layout}")
+    try:
+        with io.TextIOWrapper(storage.open_input(uri), "utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text, None if header else columns, strict=True)
+            rows = list(reader)
+            found = list(reader.fieldnames or [])
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{uri}: not CSV in UTF-8: {error}") from error
+    absent = [column for column in columns if column not in found]
+    if absent:
+        raise InputError(f"{uri}: no column {absent[0]!r} among {', '.join(found)}")
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise InputError(
+                f"{uri} row {number}: expected {len(found)} fields: {', '.join(found)}"
+            )
+    return rows
+
+
+def audio_files(folder: str, within: str = "") -> dict[str, FileInfo]:
+    """The audio below `folder`/`within`, by path within `folder`."""
+    root = storage.absolute(folder).rstrip("/")
+    below = storage.join(root, within) if within else root
+    files = storage.list_files(below)
+    return {file.uri[len(root) + 1 :]: file for file in files if is_audio(file.uri)}
+
+
+def by_stem(files: dict[str, FileInfo]) -> dict[str, str]:
+    """Paths by file name without extension; the first path of a name is taken."""
+    stems: dict[str, str] = {}
+    for path in files:
+        stems.setdefault(path.rpartition("/")[2].rpartition(".")[0], path)
+    return stems
+
+
+def make_set(
+    name: str,
+    split: str,
+    listed: Iterable[tuple[str | None, EvalClip]],
+    files: dict[str, FileInfo],
+    folder: str,
+    expected: str,
+    classes: Iterable[str] = (),
+    multi_label: bool = False,
+) -> EvalSet:
+    """The set of the clips whose path is among `files`; those without are counted as missing.
+
+    Args:
+        listed: for each clip the path where it should be, None where none is known, and what is
+            to be said of it; name, URI and size are filled in here.
+
+    Raises InputError where nothing is listed, or no listed clip is there.
+    """
+    clips: list[EvalClip] = []
+    missing = 0
+    for path, clip in listed:
+        if path in files:
+            file = files[path]
+            clips.append(replace(clip, name=path, uri=file.uri, size_bytes=file.size_bytes))
+        else:
+            missing += 1
+    if not clips:
+        raise InputError(
+            f"{folder}: of {missing:,} clips listed in split {split} none is there; expected "
+            f"{expected}"
+        )
+    return EvalSet(name, split, tuple(clips), tuple(sorted(set(classes))), multi_label, missing)
+
+
+def described(labels: Iterable[str] = (), captions: Iterable[str] = ()) -> EvalClip:
+    """A clip of which only the labels or captions are known yet."""
+    return EvalClip("", "", 0, labels=tuple(labels), captions=tuple(captions))

@@ -1,0 +1,66 @@
+"""Data sets with several classes a clip: FSD50K and AudioSet."""
+
+from collections.abc import Iterator
+
+from curation import storage
+from curation.catalog import list_clips
+from curation.catalog.config import AudiosetConfig
+from curation.errors import InputError
+from curation.tags import ontology
+from training.evaluate.evalset import EvalClip, EvalSet
+from training.evaluate.readers.layout import (
+    audio_files,
+    choose_split,
+    described,
+    make_set,
+    read_rows,
+)
+
+_AUDIOSET_SPLITS = ("eval", "balanced_train", "unbalanced_train")
+
+
+def fsd50k(folder: str, split: str | None) -> EvalSet:
+    """FSD50K (Fonseca 2022): 200 classes; splits `eval` (default) and `dev`.
+
+    Its labels are published with the classes that they imply. Raises InputError, as all readers
+    here, for a folder or split that is not the data set's.
+    """
+    split = choose_split(split, ("eval", "dev"), "eval")
+    path, audio = f"FSD50K.ground_truth/{split}.csv", f"FSD50K.{split}_audio"
+    rows = read_rows(folder, path, ("fname", "labels"), f"FSD50K as published: {path} and {audio}/")
+    labels = [row["labels"].split(",") for row in rows]
+    listed = (
+        (f"{audio}/{row['fname']}.wav", described(names))
+        for row, names in zip(rows, labels, strict=True)
+    )
+    classes = (label for names in labels for label in names)
+    files = audio_files(folder, audio)
+    return make_set("fsd50k", split, listed, files, folder, f"{audio}/<fname>.wav", classes, True)
+
+
+def audioset(folder: str, split: str | None) -> EvalSet:
+    """AudioSet (Gemmeke 2017): 527 classes; splits `eval` (default) and the two `_train` lists.
+
+    The list is `<split>_segments.csv`; cut clips may lie anywhere below the folder, under the
+    names of the `audioset` catalog. A class implies its parent where it has only one.
+    """
+    split = choose_split(split, _AUDIOSET_SPLITS, "eval")
+    segments = storage.join(folder, f"{split}_segments.csv")
+    if not storage.exists(segments):
+        raise InputError(
+            f"{folder}: no {split}_segments.csv; expected AudioSet's list, and clips named by "
+            "YouTube id below the folder"
+        )
+    listing = list_clips(AudiosetConfig(segments=segments, audio=folder))
+    files = audio_files(folder)
+    root = storage.absolute(folder).rstrip("/")
+
+    def listed() -> Iterator[tuple[str | None, EvalClip]]:
+        for row in listing.clips.select(["uri", "tags"]).to_pylist():
+            targets = ontology.targets(tag["mid"] for tag in row["tags"])
+            path = row["uri"] and row["uri"][len(root) + 1 :]
+            yield path, described(sorted(map(ontology.name, targets)))
+
+    classes = map(ontology.name, ontology.labelled_mids())
+    expected = "files named <YouTube id>_<start>, with any extension of audio"
+    return make_set("audioset", split, listed(), files, folder, expected, classes, True)

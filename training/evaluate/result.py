@@ -1,0 +1,49 @@
+"""The result of an evaluation as one JSON file, and as a table on the screen."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from curation import console, storage
+from training.evaluate.evalset import EvalClip
+
+
+def data_version(clips: Iterable[EvalClip]) -> str:
+    """SHA-256 over the clips' names and sizes, sorted by name: who has others has other data."""
+    digest = hashlib.sha256()
+    for name, size in sorted((clip.name, clip.size_bytes) for clip in clips):
+        digest.update(f"{name}\t{size}\n".encode())
+    return digest.hexdigest()
+
+
+def write(uri: str, result: Mapping[str, Any]) -> None:
+    """Write a result in one step, as JSON that any reader takes."""
+    text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+    storage.put(uri, (text + "\n").encode())
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Print the figures, a row for each prompt or way, and what they were measured on."""
+    rows = [
+        (name.replace("_", " "), {key: value for key, value in row.items() if _is_figure(value)})
+        for name, row in result["figures"].items()
+    ]
+    console.print_table(
+        f"{result['dataset']}, {result['split']}",
+        ["", *rows[0][1]],
+        [[name, *(f"{value:.3f}" for value in row.values())] for name, row in rows],
+    )
+    console.print_fields(
+        {
+            "clips": result["clips"],
+            "missing": result["missing"],
+            "unreadable": len(result["errors"]),
+            "heard": result["crop"],
+            "model": result["model"]["model"],
+        }
+    )
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, float)

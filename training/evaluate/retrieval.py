@@ -1,0 +1,55 @@
+"""Retrieval among the clips of a set, from text to audio and back."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from curation.scorers import Scorer
+from training.evaluate import scores
+from training.evaluate.evalset import EvalClip
+from training.evaluate.prompts import normalised
+
+_RECALLS = (1, 5, 10)
+_PRECISION_DEPTH = 10
+
+
+def retrieval(
+    scorer: Scorer, audio: np.ndarray, clips: Sequence[EvalClip]
+) -> dict[str, dict[str, float]]:
+    """The figures both ways; see `figures`.
+
+    Args:
+        scorer: set up; embeds the captions.
+        audio: embeddings `[clip, dim]`.
+    """
+    captions = [caption for clip in clips for caption in clip.captions]
+    clip_of = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
+    text = normalised(scorer.embed_text(captions))
+    return figures(text @ normalised(audio).T, clip_of)
+
+
+def figures(similarities: np.ndarray, clip_of: np.ndarray) -> dict[str, dict[str, float]]:
+    """R@1, R@5, R@10 and mAP@10 each way.
+
+    Text to audio looks for each caption's clip among the clips. Audio to text looks for any of a
+    clip's captions among all captions (R@k), or for all of them (mAP@10).
+
+    Args:
+        similarities: of captions to clips `[caption, clip]`.
+        clip_of: the clip of each caption `[caption]`; every clip has a caption.
+    """
+    to_audio = scores.text_to_audio_ranks(similarities, clip_of)
+    to_text = scores.audio_to_text_ranks(similarities, clip_of)
+    return {
+        "text_to_audio": _figures([to_audio[row : row + 1] for row in range(len(to_audio))]),
+        "audio_to_text": _figures(to_text),
+    }
+
+
+def _figures(ranks: list[np.ndarray]) -> dict[str, float]:
+    best = np.array([query[0] for query in ranks])
+    precision = scores.mean_average_precision_at(ranks, _PRECISION_DEPTH)
+    return {
+        **{f"R@{k}": scores.recall_at(best, k) for k in _RECALLS},
+        f"mAP@{_PRECISION_DEPTH}": precision,
+    }

@@ -1,0 +1,104 @@
+"""One evaluation from end to end: read the data set, embed it, measure, write the result."""
+
+from typing import Any
+
+from curation.errors import InputError
+from curation.scorers import Scorer
+from training.evaluate import result as results
+from training.evaluate.datasets import read
+from training.evaluate.embed import Embedded, crop_rule, embed_clips, rank
+from training.evaluate.evalset import EvalSet
+from training.evaluate.prompts import TEMPLATES, Captions, class_captions
+from training.evaluate.retrieval import retrieval
+from training.evaluate.zero_shot import zero_shot
+
+
+def evaluate(
+    scorer: Scorer,
+    dataset: str,
+    folder: str,
+    split: str | None = None,
+    out: str | None = None,
+    prompts: Captions | None = None,
+    batch: int = 8,
+    max_duration_s: float = 10.0,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Evaluate a model on a data set: zero-shot where clips have labels, retrieval where captions.
+
+    Under torch.distributed every rank calls this and gets the result; rank 0 writes and prints.
+
+    Args:
+        scorer: the model; it is set up here.
+        dataset: one of `datasets.DATASETS`.
+        folder: the data set as published, local or `s3://`.
+        split: None is the split on which figures are published.
+        out: where the result is written as JSON; None for nowhere.
+        prompts: captions by class, measured beside the fixed templates.
+        batch: clips embedded at once.
+        max_duration_s: of longer clips the centre of this length is heard.
+        quiet: neither progress bar nor table.
+
+    Returns the result; docs/evaluation.md has its keys.
+
+    Raises InputError for a folder that is not the data set's, prompts that do not fit, a model
+    that cannot be opened, or a data set of which no clip can be heard.
+    """
+    if batch < 1 or max_duration_s <= 0:
+        raise InputError(f"batch {batch}, max_duration_s {max_duration_s}: both must be above 0")
+    data = read(dataset, folder, split)
+    if prompts is not None:
+        # What does not fit is told before an hour of embedding.
+        if not data.classes:
+            raise InputError(f"prompts: {dataset} has captions, no classes to write prompts for")
+        class_captions(data.classes, prompts)
+    scorer.setup()
+    embedded = embed_clips(scorer, data.clips, batch, max_duration_s, quiet)
+    if not embedded.rows:
+        failure = embedded.failures[0]
+        raise InputError(
+            f"{folder}: none of {len(data.clips):,} clips can be heard; the first: "
+            f"{failure.message}"
+        )
+    result = {
+        "dataset": data.name,
+        "split": data.split,
+        "data_version": results.data_version(data.clips),
+        "clips": len(embedded.rows),
+        "missing": data.missing,
+        "errors": [
+            {
+                "clip": data.clips[row].name,
+                "stage": failure.stage,
+                "type": failure.type,
+                "message": failure.message,
+            }
+            for row, failure in embedded.failures.items()
+        ],
+        "crop": crop_rule(max_duration_s),
+        "model": scorer.identity,
+        **_measure(scorer, data, embedded, prompts),
+    }
+    if rank() == 0:
+        if out is not None:
+            results.write(out, result)
+        if not quiet:
+            results.show(result)
+    return result
+
+
+def _measure(
+    scorer: Scorer, data: EvalSet, embedded: Embedded, prompts: Captions | None
+) -> dict[str, Any]:
+    clips = [data.clips[row] for row in embedded.rows]
+    if not data.classes:
+        return {
+            "task": "retrieval",
+            "captions": sum(len(clip.captions) for clip in clips),
+            "figures": retrieval(scorer, embedded.embeddings, clips),
+        }
+    told: dict[str, Any] = dict(TEMPLATES)
+    if prompts is not None:
+        told["custom"] = {name: list(prompts[name]) for name in data.classes}
+    figures = zero_shot(scorer, embedded.embeddings, clips, data.classes, data.multi_label, prompts)
+    return {"task": "zero_shot", "prompts": told, "figures": figures}

@@ -1,0 +1,106 @@
+"""Figures of merit as pure functions of similarities and targets.
+
+Ties are told against the model: an item as similar as the right one is ranked before it, and so is
+one whose similarity is NaN. A model that answers everything alike is therefore right nowhere.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
+Ranks = npt.NDArray[np.integer]
+
+
+def classify(similarities: Array, targets: Ranks) -> Mask:
+    """Whether each clip's class is the most similar one `[clip]`; a tie is not right.
+
+    Args:
+        similarities: of clips to classes `[clip, class]`.
+        targets: the true class of each clip `[clip]`.
+    """
+    own = np.take_along_axis(similarities, targets[:, None], axis=1)
+    return _not_below(similarities, own) == 1
+
+
+def average_precision(scores: Array, relevant: Mask) -> float:
+    """The mean of the precision at each relevant item; NaN where none is relevant.
+
+    Items of one score share its threshold, and the precision there; scikit-learn's
+    `average_precision_score` is defined so.
+
+    Args:
+        scores: `[item]`, finite.
+        relevant: `[item]`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last_of_score = np.append(np.diff(scores[order]) != 0, True)
+    found = np.cumsum(relevant[order])[last_of_score]
+    precision = found / (np.flatnonzero(last_of_score) + 1)
+    total = int(relevant.sum())
+    return float((np.diff(found, prepend=0) * precision).sum() / total) if total else float("nan")
+
+
+def class_average_precisions(similarities: Array, relevant: Mask) -> Array:
+    """The average precision of each class `[class]`; NaN for classes without a clip.
+
+    Args:
+        similarities: of clips to classes `[clip, class]`.
+        relevant: which classes each clip has `[clip, class]`.
+    """
+    return np.array(
+        [
+            average_precision(*column)
+            for column in zip(similarities.T, relevant.T, strict=True)
+        ]
+    )  # fmt: skip
+
+
+def text_to_audio_ranks(similarities: Array, clip_of: Ranks) -> Ranks:
+    """The rank, from 1, of each caption's clip among the clips `[caption]`.
+
+    Args:
+        similarities: of captions to clips `[caption, clip]`.
+        clip_of: the clip of each caption `[caption]`.
+    """
+    own = np.take_along_axis(similarities, clip_of[:, None], axis=1)
+    return _not_below(similarities, own)
+
+
+def audio_to_text_ranks(similarities: Array, clip_of: Ranks) -> list[Ranks]:
+    """For each clip the ranks, from 1 and ascending, of its captions among all captions.
+
+    Args: as `text_to_audio_ranks`.
+    """
+    ranks: list[Ranks] = []
+    for clip, column in enumerate(similarities.T):
+        own = np.sort(column[clip_of == clip])[::-1]
+        others = column[clip_of != clip]
+        before = np.array([_not_below(others, score) for score in own])
+        ranks.append(before + np.arange(1, len(own) + 1))
+    return ranks
+
+
+def recall_at(best_ranks: Ranks, k: int) -> float:
+    """Share of queries with a right item among the first `k`."""
+    return float((best_ranks <= k).mean())
+
+
+def mean_average_precision_at(ranks: list[Ranks], k: int) -> float:
+    """mAP@k: over queries, the mean of the precision at each right item among the first `k`.
+
+    A query's sum is divided by `k` or the number of its right items, whichever is less.
+
+    Args:
+        ranks: for each query the ranks of its right items, from 1 and ascending.
+    """
+    values = []
+    for query in ranks:
+        precision = np.arange(1, len(query) + 1) / query
+        values.append(precision[query <= k].sum() / min(k, len(query)))
+    return float(np.mean(values))
+
+
+def _not_below(similarities: Array, own: Array) -> Ranks:
+    """How many are at least as high as `own` in the last dimension, NaN counted among them."""
+    return np.count_nonzero(~(similarities < own), axis=-1)

@@ -1,0 +1,76 @@
+"""Zero-shot classification and tagging: clips are told by the similarity of class prompts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from curation.scorers import Scorer
+from training.evaluate import scores
+from training.evaluate.evalset import EvalClip
+from training.evaluate.prompts import Captions, class_captions, embed_classes, normalised
+
+
+def zero_shot(
+    scorer: Scorer,
+    audio: np.ndarray,
+    clips: Sequence[EvalClip],
+    classes: Sequence[str],
+    multi_label: bool,
+    custom: Captions | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Every prompt's figures: accuracy, or mAP where clips have several labels, and by class.
+
+    mAP is the mean over classes that have a clip; the others are counted as
+    `classes_without_clips`, and null in `by_class`.
+
+    Args:
+        scorer: set up; embeds the prompts.
+        audio: embeddings `[clip, dim]`.
+        custom: the caller's captions by class, reported as "custom".
+
+    Raises InputError where `custom` does not fit the classes.
+    """
+    figures = multi_label_figures if multi_label else single_label_figures
+    index = {name: column for column, name in enumerate(classes)}
+    truth = np.zeros((len(clips), len(classes)), dtype=np.bool_)
+    for row, clip in enumerate(clips):
+        truth[row, [index[label] for label in clip.labels]] = True
+    unit = normalised(audio)
+    return {
+        prompt: figures(unit @ embed_classes(scorer, captions).T, truth, classes)
+        for prompt, captions in class_captions(classes, custom).items()
+    }
+
+
+def single_label_figures(
+    similarities: np.ndarray, truth: np.ndarray, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Accuracy over all clips and by class, from `[clip, class]` and the one true class a clip."""
+    targets = truth.argmax(axis=1)
+    right = scores.classify(similarities, targets)
+    by_class = {
+        name: float(right[targets == column].mean()) if (targets == column).any() else None
+        for column, name in enumerate(classes)
+    }
+    return {
+        "accuracy": float(right.mean()),
+        "classes_without_clips": list(by_class.values()).count(None),
+        "by_class": by_class,
+    }
+
+
+def multi_label_figures(
+    similarities: np.ndarray, truth: np.ndarray, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Macro mAP and the average precision by class, from `[clip, class]` both."""
+    values = scores.class_average_precisions(similarities, truth)
+    measured = ~np.isnan(values)
+    return {
+        "mAP": float(values[measured].mean()),
+        "classes_without_clips": int((~measured).sum()),
+        "by_class": {
+            name: float(value) if known else None
+            for name, value, known in zip(classes, values, measured, strict=True)
+        },
+    }
