@@ -1,0 +1,127 @@
+"""Embedding: the same alone, in batches and over ranks; what cannot be heard is listed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from curation.schema import Failure
+from curation.scorers import DualEncoderScorer
+from training.evaluate.embed import embed_clips, load
+from training.evaluate.evalset import EvalClip
+
+from .conftest import Write
+
+# An embedding's components between two batch sizes: float32 sums in another order.
+TOLERANCE = 1e-5
+
+
+def clip_of(path: Path, start_s: float | None = None, end_s: float | None = None) -> EvalClip:
+    return EvalClip(path.name, str(path), path.stat().st_size, start_s, end_s)
+
+
+@pytest.fixture
+def clips(tmp_path: Path, sound_file: Write) -> list[EvalClip]:
+    """Nine sounds of several lengths and rates."""
+    rng = np.random.default_rng(8)
+    for index in range(9):
+        samples = rng.normal(0, 0.1, 4000 + 3000 * index).astype(np.float32)
+        soundfile.write(tmp_path / f"{index}.wav", samples, (16000, 22050, 44100)[index % 3])
+    return [clip_of(tmp_path / f"{index}.wav") for index in range(9)]
+
+
+def test_a_clip_alone_is_embedded_as_in_a_batch(
+    clips: list[EvalClip], reference: DualEncoderScorer
+) -> None:
+    alone = embed_clips(reference, clips, batch=1, quiet=True)
+    together = embed_clips(reference, clips, batch=8, quiet=True)
+    again = embed_clips(reference, clips, batch=8, quiet=True)
+    assert alone.rows == together.rows == list(range(9))
+    np.testing.assert_allclose(alone.embeddings, together.embeddings, atol=TOLERANCE)
+    assert np.array_equal(together.embeddings, again.embeddings)
+
+
+def test_the_centre_of_a_long_clip_is_heard(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 0.5, 48000, dtype=np.float32)
+    soundfile.write(tmp_path / "ramp.wav", ramp, 16000, subtype="FLOAT")
+    heard = load(clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
+    assert isinstance(heard, np.ndarray)
+    np.testing.assert_array_equal(heard, ramp[16000:32000])
+    stretch = load(clip_of(tmp_path / "ramp.wav", 0.5, 1.0), 16000, max_duration_s=1.0)
+    assert isinstance(stretch, np.ndarray)
+    np.testing.assert_array_equal(stretch, ramp[8000:16000])
+
+
+def test_what_cannot_be_heard_is_listed_in_its_place(
+    tmp_path: Path, sound_file: Write, reference: DualEncoderScorer
+) -> None:
+    good = [clip_of(sound_file(name)) for name in ("a.wav", "b.wav")]
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_text("no sound at all")
+    bad_samples = np.full(8000, np.nan, dtype=np.float32)
+    soundfile.write(tmp_path / "nan.wav", bad_samples, 16000, subtype="FLOAT")
+    bad = [clip_of(tmp_path / name) for name in ("empty.wav", "text.wav", "nan.wav")]
+    gone = EvalClip("gone.wav", str(tmp_path / "gone.wav"), 1)
+    embedded = embed_clips(reference, [bad[0], good[0], *bad[1:], good[1], gone], 2, quiet=True)
+    assert embedded.rows == [1, 4]
+    found = {row: (failure.stage, failure.type) for row, failure in embedded.failures.items()}
+    assert found == {
+        0: ("decode", "empty_file"),
+        2: ("decode", "unknown_format"),
+        3: ("score", "not_finite"),
+        5: ("read", "FileNotFoundError"),
+    }
+    expected = embed_clips(reference, good, 2, quiet=True).embeddings
+    np.testing.assert_allclose(embedded.embeddings, expected, atol=TOLERANCE)
+
+
+def test_nothing_that_can_be_heard_gives_no_embedding(reference: DualEncoderScorer) -> None:
+    gone = EvalClip("gone.wav", "/nowhere/gone.wav", 1)
+    embedded = embed_clips(reference, [gone], quiet=True)
+    assert embedded.rows == [] and len(embedded.embeddings) == 0
+    assert isinstance(embedded.failures[0], Failure)
+
+
+def test_two_ranks_embed_what_one_does(
+    clips: list[EvalClip], tmp_path: Path, reference: DualEncoderScorer
+) -> None:
+    (tmp_path / "5.wav").write_bytes(b"")
+    script = tmp_path / "rank.py"
+    script.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "import torch.distributed as dist\n"
+        "from curation.scorers import DualEncoderScorer\n"
+        "from training.evaluate.embed import embed_clips\n"
+        "from training.evaluate.evalset import EvalClip\n"
+        "folder, rank = sys.argv[1], int(sys.argv[2])\n"
+        "dist.init_process_group('gloo', f'file://{folder}/meet', rank=rank, world_size=2)\n"
+        "clips = [EvalClip(f'{i}.wav', f'{folder}/{i}.wav', 1) for i in range(9)]\n"
+        "scorer = DualEncoderScorer(device='cpu')\n"
+        "scorer.setup()\n"
+        "embedded = embed_clips(scorer, clips, batch=2, quiet=True)\n"
+        "assert list(embedded.failures) == [5], embedded.failures\n"
+        "np.savez(f'{folder}/{rank}.npz', rows=embedded.rows, vectors=embedded.embeddings)\n"
+    )
+    ranks = [
+        subprocess.Popen([sys.executable, str(script), str(tmp_path), str(rank)])
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    expected = embed_clips(reference, clips, batch=2, quiet=True)
+    for rank in range(2):
+        found = np.load(tmp_path / f"{rank}.npz")
+        assert found["rows"].tolist() == expected.rows == [0, 1, 2, 3, 4, 6, 7, 8]
+        np.testing.assert_allclose(found["vectors"], expected.embeddings, atol=TOLERANCE)
+
+
+def test_a_clip_of_another_rate_is_resampled(tmp_path: Path) -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100).astype(np.float32) / 2
+    soundfile.write(tmp_path / "tone.wav", tone, 44100)
+    heard = load(clip_of(tmp_path / "tone.wav"), 16000, max_duration_s=10.0)
+    assert isinstance(heard, np.ndarray)
+    expected = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) / 2
+    np.testing.assert_allclose(heard[500:-500], expected[500:-500], atol=1e-2)
