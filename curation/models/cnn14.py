@@ -1,11 +1,15 @@
 """CNN14, the audio encoder of PANNs and BLAT, of any size."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,15 @@ class Cnn14(nn.Module):
     the valid time, one linear layer. Whatever lies beyond a clip's frames is set to the zeros that
     the convolutions would see at its end, so in evaluation padding does not change a clip beyond
     float tolerance. In training, batch norm counts padded frames too: batch clips of like length.
+
+    Attributes:
+        checkpointing: in training, compute the blocks' activations again instead of keeping them.
     """
 
     def __init__(self, config: Cnn14Config) -> None:
         super().__init__()
         self.config = config
+        self.checkpointing = False
         self.bn0 = nn.BatchNorm2d(config.mels)
         widths = (1, *config.channels)
         last = len(config.channels) - 1
@@ -85,7 +93,12 @@ class Cnn14(nn.Module):
         x = self.bn0(features.transpose(1, 2)[:, :, :, None]).permute(0, 3, 2, 1)
         x = _masked(x.contiguous(memory_format=torch.channels_last), lengths)
         for block in self.blocks:
-            x, lengths = block(x, lengths)
+            if self.checkpointing and self.training:
+                x, lengths = checkpoint(
+                    block, x, lengths, use_reentrant=False, context_fn=partial(_contexts, block)
+                )
+            else:
+                x, lengths = block(x, lengths)
             x = self.block_dropout(x)
         frames = x.mean(dim=3).transpose(1, 2)
         if self.fc1 is None:
@@ -113,6 +126,27 @@ class _Block(nn.Module):
             x = nn.functional.avg_pool2d(x, self.pool)
             lengths = lengths // self.pool
         return _masked(x, lengths), lengths
+
+
+def _contexts(
+    block: nn.Module,
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """The contexts of a checkpointed block's first and second pass."""
+    return nullcontext(), _not_counted(block)
+
+
+@contextmanager
+def _not_counted(block: nn.Module) -> Iterator[None]:
+    """Batch norm sees the same batch twice, and must enter it into its statistics once."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, batches in kept:
+            norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
 def valid_frames(lengths: Tensor, frames: int) -> Tensor:

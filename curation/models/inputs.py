@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curation.models.base import Pair
 from curation.models.captioner import TagGuidedCaptioner
-from curation.models.dual_encoder import DualEncoder
 from curation.schema import Failure, Stage
 
 # Clips encoded at once on a CPU: few enough that their activations stay in its cache.
@@ -30,7 +30,7 @@ def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
 
 def in_chunks(
     waveforms: Sequence[np.ndarray],
-    model: TagGuidedCaptioner | DualEncoder,
+    model: TagGuidedCaptioner | Pair,
     encode: Callable[[Tensor, Tensor, list[int]], Encoded],
 ) -> list[tuple[list[int], Encoded]]:
     """Encode clips of like length together; each result comes with the rows it belongs to.
@@ -47,21 +47,17 @@ def in_chunks(
 
 
 def _features(
-    waveforms: list[np.ndarray], model: TagGuidedCaptioner | DualEncoder
+    waveforms: list[np.ndarray], model: TagGuidedCaptioner | Pair
 ) -> tuple[Tensor, Tensor]:
     """Log-mel features `[batch, frame, mel]` and their lengths, front end clip by clip on a CPU."""
     shortest = model.shortest_clip
     clips = [torch.from_numpy(np.ascontiguousarray(clip, dtype=np.float32)) for clip in waveforms]
     clips = [torch.nn.functional.pad(clip, (0, max(0, shortest - len(clip)))) for clip in clips]
-    lengths = torch.tensor([len(clip) for clip in clips])
     if model.device.type == "cpu":
-        features = [
-            model.frontend(clip[None], length[None])[0]
-            for clip, length in zip(clips, lengths, strict=True)
-        ]
-        return pad(features), model.frontend.frames(lengths)
-    lengths = lengths.to(model.device)
-    return model.frontend(pad(clips).to(model.device), lengths), model.frontend.frames(lengths)
+        alone = [model.features(clip[None], torch.tensor([len(clip)])) for clip in clips]
+        return pad([features[0] for features, _ in alone]), torch.cat([n for _, n in alone])
+    lengths = torch.tensor([len(clip) for clip in clips], device=model.device)
+    return model.features(pad(clips).to(model.device), lengths)
 
 
 def pad(rows: Sequence[Tensor]) -> Tensor:

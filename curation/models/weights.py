@@ -18,6 +18,12 @@ from curation.models.reference import reference_dir
 ModelKind = Literal["captioner", "clap"]
 
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
+# Constants that some versions of transformers keep in the file and others make anew.
+_COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")
+_EXPECTED = {
+    "captioner": "a captioner as tagscribe-train writes it",
+    "clap": "a dual encoder as tagscribe-train writes it, or of a CLAP as transformers does",
+}
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
@@ -35,10 +41,14 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
             )
         folder = _fetched(model, revision)
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if "model.safetensors" in missing and (folder / "model.safetensors.index.json").is_file():
+        raise InputError(
+            f"{folder}: the weights are in several files; expected one, model.safetensors: load "
+            "the model with transformers and save it with max_shard_size='100GB'"
+        )
     if missing:
         raise InputError(
-            f"{folder}: {', '.join(missing)} missing; expected the directory of a {kind} as "
-            "tagscribe-train writes it"
+            f"{folder}: {', '.join(missing)} missing; expected the directory of {_EXPECTED[kind]}"
         )
     return folder
 
@@ -59,7 +69,11 @@ def load(
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
-    wrong = sorted({*report["missing_keys"], *report["unexpected_keys"]})
+    wrong = sorted(
+        name
+        for name in {*report["missing_keys"], *report["unexpected_keys"]}
+        if not name.endswith(_COMPUTED)
+    )
     if wrong:
         raise InputError(
             f"{folder}: the weights are not those of a {model_class.__name__}: "

@@ -78,3 +78,52 @@ def test_any_text_encoder_will_do() -> None:
     cnn = {"channels": [4, 4], "convs_per_block": 1, "embed_dim": 6}
     model = DualEncoder(DualEncoderConfig(cnn=cnn, text=text, embed_dim=8)).eval()
     assert model.encode_text(torch.tensor([[1, 2]]), torch.ones(1, 2)).shape == (1, 8)
+
+
+def test_text_is_pooled_over_what_the_mask_shows(dual_encoder: DualEncoder) -> None:
+    config = DualEncoderConfig.from_dict({**dual_encoder.config.to_dict(), "text_pooling": "mean"})
+    model = DualEncoder(config).eval()
+    ids = torch.tensor([[1, 5, 7, 2, 0, 0]])
+    mask = (ids > 0).long()
+    with torch.no_grad():
+        hidden = model.text(input_ids=ids, attention_mask=mask).last_hidden_state
+        torch.testing.assert_close(model.pool_text(ids, mask), hidden[:, :4].mean(dim=1))
+        torch.testing.assert_close(
+            model.project_text(model.pool_text(ids, mask)), model.encode_text(ids, mask)
+        )
+        first = dual_encoder.text(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+        torch.testing.assert_close(dual_encoder.pool_text(ids, mask), first)
+
+
+def test_checkpointing_changes_neither_gradients_nor_statistics(dual_encoder: DualEncoder) -> None:
+    ids = torch.tensor([[1, 5, 7, 2], [1, 6, 4, 2]])
+    clips, lengths = torch.randn(2, 9000), torch.tensor([9000, 7000])
+    results = []
+    for enabled in (False, True):
+        model = DualEncoder(dual_encoder.config)
+        model.load_state_dict(dual_encoder.state_dict())
+        model.train().gradient_checkpointing(enabled)
+        torch.manual_seed(0)
+        logits = model(clips, lengths, ids, torch.ones_like(ids))
+        torch.nn.functional.cross_entropy(logits, torch.arange(2)).backward()
+        gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        results.append({**dict(model.named_buffers()), **gradients})
+    plain, checkpointed = results
+    assert plain.keys() == checkpointed.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(checkpointed[name], value, msg=name)
+
+
+def test_checkpointing_keeps_fewer_activations(dual_encoder: DualEncoder) -> None:
+    features, lengths = dual_encoder.features(torch.randn(2, 9000), torch.tensor([9000, 9000]))
+    kept = []
+    for enabled in (False, True):
+        model = DualEncoder(dual_encoder.config).train()
+        model.gradient_checkpointing(enabled)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, sizes=sizes: sizes.append(x.numel()) or x, lambda x: x
+        ):
+            model.encode_features(features, lengths)
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 2

@@ -1,0 +1,95 @@
+"""The contract of a model that embeds sounds and captions into one space."""
+
+from abc import abstractmethod
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+
+class Pair(nn.Module):
+    """A sound tower and a text tower whose unit vectors are compared by their cosine.
+
+    What a trainer and a scorer need, in the two halves that can be cached apart: log-mel features
+    before the sound tower, and what a frozen text tower pooled before the text projection.
+
+    Attributes:
+        logit_scale: the log of the inverse temperature, a scalar that is trained with the rest.
+    """
+
+    logit_scale: nn.Parameter
+
+    @property
+    def device(self) -> torch.device:
+        return self.logit_scale.device
+
+    @property
+    @abstractmethod
+    def sample_rate_hz(self) -> int:
+        """The rate of the waveforms."""
+
+    @property
+    @abstractmethod
+    def shortest_clip(self) -> int:
+        """The fewest samples that can be heard; pad a shorter clip with silence."""
+
+    @property
+    @abstractmethod
+    def embed_dim(self) -> int:
+        """The dimension of the unit vectors."""
+
+    @property
+    @abstractmethod
+    def max_text_tokens(self) -> int:
+        """The most tokens of a caption that are read, special tokens included."""
+
+    @abstractmethod
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-mel features in dB `[batch, frame, mel]` and their lengths `[batch]`, no gradient.
+
+        Args:
+            waveforms: `[batch, sample]`, padded as one likes, on the device of `lengths`.
+            lengths: how many samples of each are valid `[batch]`.
+        """
+
+    @abstractmethod
+    def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of what `features` gave."""
+
+    @abstractmethod
+    def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """What the text tower says of token ids `[batch, token]`: `[batch, hidden]`."""
+
+    @abstractmethod
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of what `pool_text` gave."""
+
+    def encode_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of sounds `[batch, sample]` of so many samples."""
+        return self.encode_features(*self.features(waveforms, lengths))
+
+    def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
+        return self.project_text(self.pool_text(input_ids, mask))
+
+    @abstractmethod
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        """In training, compute activations again on the way back instead of keeping them."""
+
+    @abstractmethod
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write configuration, weights (safetensors) and front end; the tokenizer goes beside."""
+
+
+def checkpoint_layers(model: nn.Module, enabled: bool) -> None:
+    """Switch checkpointing of every layer of a transformers model.
+
+    Not by transformers' own switch, which CLAP does not offer and whose name is changing.
+    """
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.gradient_checkpointing = enabled
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)

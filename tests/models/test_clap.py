@@ -1,0 +1,262 @@
+"""CLAP hears what transformers' extractor and model hear, and what is saved transformers opens."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    ClapFeatureExtractor,
+    ClapModel,
+    ClapProcessor,
+    PreTrainedTokenizerBase,
+    RobertaTokenizerFast,
+    pipeline,
+)
+
+from curation.errors import InputError
+from curation.models.clap import ClapPair, clap_from_config, fitted
+from curation.models.pair import load_pair
+
+from .conftest import CAPTIONS, sharpened
+
+# One second at 8 kHz becomes 101 frames of 32 bands; the tower folds up to 128.
+FRONT_END = {
+    "sampling_rate": 8000,
+    "fft_window_size": 256,
+    "hop_length": 80,
+    "feature_size": 32,
+    "frequency_max": 4000,
+    "max_length_s": 1,
+}
+AUDIO = {
+    "spec_size": 64,
+    "num_mel_bins": 32,
+    "window_size": 4,
+    "patch_embeds_hidden_size": 8,
+    "hidden_size": 16,
+    "depths": [1, 1],
+    "num_attention_heads": [2, 2],
+    "num_hidden_layers": 2,
+}
+TEXT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 40,
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    """RoBERTa's special tokens and bytes, without merges."""
+    vocabulary = {
+        token: index
+        for index, token in enumerate(
+            [
+                "<s>",
+                "<pad>",
+                "</s>",
+                "<unk>",
+                "<mask>",
+                *sorted(pre_tokenizers.ByteLevel.alphabet()),
+            ]
+        )
+    }
+    inner = Tokenizer(models.BPE(vocabulary, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return RobertaTokenizerFast(tokenizer_object=inner, model_max_length=38)
+
+
+@pytest.fixture(scope="module")
+def pair(tokenizer: PreTrainedTokenizerBase) -> ClapPair:
+    made = sharpened(clap_from_config(AUDIO, TEXT, tokenizer, FRONT_END, embed_dim=8))
+    assert isinstance(made, ClapPair)
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(
+    pair: ClapPair, tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    made = tmp_path_factory.mktemp("clap")
+    pair.save_pretrained(made)
+    tokenizer.save_pretrained(made)
+    return made
+
+
+def noise(samples: int) -> torch.Tensor:
+    return torch.randn(samples, generator=torch.Generator().manual_seed(samples)) * 0.1
+
+
+@pytest.mark.parametrize("padding", ["repeatpad", "repeat", "pad"])
+def test_features_are_the_extractors(padding: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    audio = {**AUDIO, "spec_size": 256, "num_mel_bins": 64}
+    pair = clap_from_config(audio, TEXT, tokenizer, {"padding": padding})
+    clips = [noise(samples) for samples in (1000, 150_000, 480_000)]
+    expected = pair.extractor(
+        [clip.numpy() for clip in clips], sampling_rate=48_000, return_tensors="pt"
+    )["input_features"][:, 0]
+    lengths = torch.tensor([len(clip) for clip in clips])
+    padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=9.0)
+    got, frames = pair.features(padded, lengths)
+    assert frames.tolist() == [1001] * 3
+    assert got.shape == expected.shape == (3, 1001, 64)
+    # Float against double, in dB.
+    assert (got - expected).abs().max() < 0.05
+    assert (got - expected).abs().mean() < 1e-4
+
+
+def test_of_a_long_clip_the_central_window_is_heard(pair: ClapPair) -> None:
+    long = noise(20_001)
+    window = long[6000:14_000]
+    got, _ = pair.features(long[None], torch.tensor([20_001]))
+    expected, _ = pair.features(window[None], torch.tensor([8000]))
+    torch.testing.assert_close(got, expected)
+
+
+def test_a_clip_is_repeated_as_often_as_it_fits() -> None:
+    clip = torch.tensor([1.0, 2.0, 3.0])
+    assert fitted(clip, 8, "repeatpad").tolist() == [1, 2, 3, 1, 2, 3, 0, 0]
+    assert fitted(clip, 8, "repeat").tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert fitted(clip, 8, "pad").tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
+    assert fitted(clip, 1, "repeatpad").tolist() == [2]
+
+
+def test_transformers_opens_what_is_saved_and_embeds_the_same(pair: ClapPair, folder: Path) -> None:
+    model = ClapModel.from_pretrained(folder).eval()
+    processor = ClapProcessor.from_pretrained(folder)
+    clips = [noise(3000), noise(8000)]
+    tokens = processor.tokenizer(CAPTIONS, padding=True, truncation=True, return_tensors="pt")
+    heard = processor.feature_extractor(
+        [clip.numpy() for clip in clips], sampling_rate=8000, return_tensors="pt"
+    )
+    with torch.no_grad():
+        theirs = model(**tokens, **heard)
+        sounds = pair.encode_audio(
+            torch.nn.utils.rnn.pad_sequence(clips, batch_first=True), torch.tensor([3000, 8000])
+        )
+        captions = pair.encode_text(tokens["input_ids"], tokens["attention_mask"])
+    torch.testing.assert_close(sounds, theirs.audio_embeds, atol=1e-4, rtol=0)
+    torch.testing.assert_close(captions, theirs.text_embeds, atol=1e-5, rtol=0)
+    assert not torch.allclose(sounds[0], sounds[1], atol=1e-2)
+
+
+def test_the_pipeline_of_transformers_names_sounds(folder: Path, pair: ClapPair) -> None:
+    classify = pipeline("zero-shot-audio-classification", folder, device="cpu")
+    named = classify(noise(8000).numpy(), candidate_labels=["dog", "rain"])
+    assert sum(label["score"] for label in named) == pytest.approx(1, abs=1e-5)
+
+
+def test_saved_and_reloaded_it_is_the_same(pair: ClapPair, folder: Path) -> None:
+    again, tokenizer = load_pair(folder, "cpu")
+    tokens = tokenizer(CAPTIONS, padding=True, truncation=True, max_length=30, return_tensors="pt")
+    sound = noise(5000)[None], torch.tensor([5000])
+    with torch.no_grad():
+        torch.testing.assert_close(again.encode_audio(*sound), pair.encode_audio(*sound))
+        torch.testing.assert_close(
+            again.encode_text(tokens["input_ids"], tokens["attention_mask"]),
+            pair.encode_text(tokens["input_ids"], tokens["attention_mask"]),
+        )
+    assert (again.embed_dim, again.sample_rate_hz, again.max_text_tokens) == (8, 8000, 38)
+    assert not again.training
+
+
+def test_the_scale_of_sounds_becomes_that_of_captions(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    pair = clap_from_config(AUDIO, TEXT, tokenizer, FRONT_END)
+    assert "clap.logit_scale_t" not in dict(trained(pair))
+    with torch.no_grad():
+        pair.logit_scale.fill_(3.5)
+    pair.save_pretrained(tmp_path)
+    saved = ClapModel.from_pretrained(tmp_path)
+    assert saved.logit_scale_a.item() == saved.logit_scale_t.item() == 3.5
+
+
+def trained(pair: ClapPair) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, each) for name, each in pair.named_parameters() if each.requires_grad]
+
+
+def test_checkpointing_changes_no_gradient(tokenizer: PreTrainedTokenizerBase) -> None:
+    pair = clap_from_config(AUDIO, TEXT, tokenizer, FRONT_END).train()
+    features, frames = pair.features(
+        torch.stack([noise(8000), noise(8001)[:8000]]), torch.tensor([8000] * 2)
+    )
+    ids = torch.tensor([[0, 7, 8, 2], [0, 9, 6, 2]])
+    gradients = []
+    for enabled in (False, True):
+        pair.gradient_checkpointing(enabled)
+        pair.zero_grad()
+        torch.manual_seed(0)
+        similar = pair.encode_features(features, frames) @ pair.encode_text(ids, ids * 0 + 1).T
+        similar.trace().backward()
+        gradients.append({n: p.grad.clone() for n, p in trained(pair) if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 40
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_models_with_fusion_are_refused(
+    tokenizer: PreTrainedTokenizerBase, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="fusion.*expected an unfused one"):
+        clap_from_config({**AUDIO, "enable_fusion": True}, TEXT, tokenizer, FRONT_END)
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    ClapFeatureExtractor(**{**FRONT_END, "truncation": "fusion"}).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="truncation: fusion"):
+        load_pair(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feature_size": 16}, "16 mel bands .feature_size., the audio tower takes 32"),
+        ({"max_length_s": 2}, "201 frames .*, the audio tower takes 128"),
+    ],
+)
+def test_a_front_end_that_does_not_fit_is_told(
+    change: dict[str, int], message: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    with pytest.raises(InputError, match=message):
+        clap_from_config(AUDIO, TEXT, tokenizer, {**FRONT_END, **change})
+
+
+def test_directories_that_cannot_be_opened_are_told(folder: Path, tmp_path: Path) -> None:
+    def copy(name: str, *without: str) -> Path:
+        made = tmp_path / name
+        made.mkdir()
+        for file in folder.iterdir():
+            if file.name not in without:
+                (made / file.name).write_bytes(file.read_bytes())
+        return made
+
+    blind = copy("blind", "preprocessor_config.json")
+    with pytest.raises(InputError, match="blind: no front end of a CLAP"):
+        load_pair(blind, "cpu")
+    sharded = copy("sharded", "model.safetensors")
+    (sharded / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(InputError, match="several files; expected one, model.safetensors"):
+        load_pair(sharded, "cpu")
+    other = copy("other")
+    (other / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="'bert', expected 'tagscribe-dual-encoder' or 'clap'"):
+        load_pair(other, "cpu")
+
+
+def test_checkpoints_of_older_transformers_open(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    state = load_file(folder / "model.safetensors")
+    computed = [name for name in state if name.endswith(("_ids", "position_index"))]
+    assert computed
+    kept = {name: each for name, each in state.items() if name not in computed}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    again, _ = load_pair(tmp_path, "cpu")
+    whole, _ = load_pair(folder, "cpu")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
