@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 
 from curation import storage
 from curation.errors import InputError
@@ -21,6 +21,12 @@ LINEAGE_KEY = "tagscribe"
 
 # What tells pairs apart, and puts them in order.
 _ORDER = ("clip_id", "rank")
+
+# A row group is the least that can be read: with audio, some clips. The footer repeats the start of
+# the least and greatest value of each column, which would be whole clips.
+_WITH_AUDIO = WriterProperties(
+    max_row_group_size=8, compression="ZSTD", statistics_truncate_length=64
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ def commit(
             mode="overwrite",
             schema_mode="overwrite",
             storage_options=_options(uri),
+            writer_properties=_WITH_AUDIO if "audio" in schema.names else None,
             commit_properties=CommitProperties(
                 custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
             ),

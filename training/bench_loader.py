@@ -1,0 +1,60 @@
+"""How fast the loader hands out clips, by the number of processes that decode."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from training.loader import Loader, LoaderConfig
+from training.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement; MB are millions of bytes of int16 sound, padding not counted."""
+
+    workers: int
+    clips_per_s: float
+    mb_per_s: float
+    first_batch_s: float
+
+
+def bench(
+    pairs: Pairs,
+    config: LoaderConfig,
+    batch: int,
+    sample_rate_hz: int,
+    batches: int,
+    worker_counts: Sequence[int],
+) -> list[Row]:
+    """Time `batches` batches for each number of worker processes, on the same clips.
+
+    The first batch is timed apart: it waits for the processes to start. What they decode ahead
+    meanwhile is counted, so take several times as many batches as are prefetched.
+    """
+    return [
+        _measure(
+            Loader(pairs, config.model_copy(update={"workers": workers}), batch, 0, sample_rate_hz),
+            batches,
+        )
+        for workers in worker_counts
+    ]
+
+
+def _measure(loader: Loader, batches: int) -> Row:
+    begun = time.perf_counter()
+    handed_out = iter(loader)
+    next(handed_out)
+    started = time.perf_counter()
+    clips, samples = 0, 0
+    for _ in range(batches):
+        batch = next(handed_out)
+        clips += len(batch.clips)
+        samples += int(batch.lengths.sum())
+    seconds = time.perf_counter() - started
+    loader.close()
+    return Row(
+        workers=loader.config.workers,
+        clips_per_s=clips / seconds,
+        mb_per_s=2 * samples / seconds / 1e6,
+        first_batch_s=started - begun,
+    )

@@ -1,0 +1,436 @@
+"""Batches of sound and captions from a curated table, endless, and resumed to the very sample.
+
+Clips are decoded by spawned processes; which clip, caption and crop come next follows from the seed
+alone, whatever the number of processes or of ranks.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from curation import audio
+from curation.catalog.fetch import read_clip_bytes
+from curation.errors import InputError, RunError
+from training.config import Section
+from training.order import epoch_order
+from training.pairs import Ints, Pairs, Place
+
+STATE_FORMAT = 1
+SCORE_TEMPERATURE = 0.05
+
+# A whole number of samples at every usual rate: embedded and referenced audio are cut alike.
+_CROP_STEP_S = 0.04
+
+Samples = npt.NDArray[np.int16]
+CaptionChoice = Literal["uniform", "rank", "score"]
+
+
+class LoaderConfig(Section):
+    """How clips are heard."""
+
+    crop_s: float = Field(
+        default=10.0,
+        ge=audio.MIN_DURATION_S,
+        description="Longest stretch heard, in seconds; of a longer clip, one at random.",
+    )
+    workers: int = Field(
+        default=2, ge=0, description="Processes that decode; 0 decodes in this one."
+    )
+    prefetch: int = Field(default=2, ge=1, description="Batches that each process decodes ahead.")
+    captions: CaptionChoice = Field(
+        default="uniform",
+        description="How one of a clip's captions is drawn each epoch: all alike (uniform), by "
+        f"1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
+    )
+    bucket: bool = Field(default=True, description="Clips of like duration share a batch.")
+    max_missing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of all clips that may be unreadable; another clip takes the place of "
+        "each. More stop the training.",
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This rank's rows of one global batch.
+
+    Attributes:
+        waveforms: int16 `[row, sample]`, zero after a clip's end.
+        lengths: samples of each clip, int64 `[row]`.
+        captions: one a row.
+        clips: which clip of the pairs each row is, int64 `[row]`.
+        epoch: from 0.
+        index: of the batch within its epoch, from 0.
+        start: the first row's place within the global batch.
+        global_rows: rows of all ranks together.
+        replaced: for each clip that could not be read, why, and which took its place.
+    """
+
+    waveforms: Tensor
+    lengths: Tensor
+    captions: list[str]
+    clips: Tensor
+    epoch: int
+    index: int
+    start: int
+    global_rows: int
+    replaced: list[str]
+
+
+@dataclass(frozen=True)
+class LoaderState:
+    """Where a training stands in its data; the same for every rank."""
+
+    epoch: int
+    samples_seen: int  # in this epoch, by all ranks together
+    seed: int
+    table: list[list[Any]]  # [uri, version] of each
+    batch: int
+    format: int = STATE_FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> "LoaderState":
+        """Raises InputError where the state is of another format."""
+        if state.get("format") != STATE_FORMAT:
+            raise InputError(
+                f"the loader's state has format {state.get('format')}, expected {STATE_FORMAT}: "
+                "resume with the tagscribe that wrote it, or start anew"
+            )
+        return cls(**state)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is heard of a clip in one epoch, and the caption that goes with it."""
+
+    clip: int
+    place: Place
+    caption: str
+
+
+class Loader:
+    """Hands out batches without end, and says at any time where it stands.
+
+    Each rank has a loader of its own, which decodes only its rows: contiguous rows of the global
+    batch, so that the ranks' rows, put together, are the same at every world size. Waveforms are
+    padded to the longest of the rank's rows.
+
+    A clip is unreadable when its file cannot be read or decoded. Within `max_missing` its row is
+    taken by the clip of the same row in the next batch of the epoch that has a readable one, so no
+    clip stands twice in a batch. Each rank counts the unreadable clips that it has met itself.
+
+    Args:
+        batch: rows of the global batch.
+        seed: of order, captions and crops.
+        sample_rate_hz: at which clips are heard.
+        rank: of `world` processes that train together.
+
+    Raises:
+        InputError: the batch is larger than the table, or smaller than the world.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        config: LoaderConfig,
+        batch: int,
+        seed: int,
+        sample_rate_hz: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch > len(pairs):
+            raise InputError(
+                f"a batch of {batch} clips, and only {len(pairs)} clips in "
+                f"{_names(pairs)}: lower the batch, or curate more clips"
+            )
+        if world > batch:
+            raise InputError(
+                f"{world} processes share a batch of {batch} clips, expected a clip for each at "
+                "least: raise the batch, or train with fewer processes"
+            )
+        self.pairs, self.config, self.batch, self.seed = pairs, config, batch, seed
+        self.sample_rate_hz = sample_rate_hz
+        self.batches_per_epoch = len(pairs) // batch
+        self._rows = slice(rank * batch // world, (rank + 1) * batch // world)
+        self._epoch, self._next = 0, 0
+        self._missing: set[int] = set()
+        self._order = lru_cache(maxsize=2)(
+            self._order_of
+        )  # the epoch heard, and the one prefetched
+        self._running: list[Iterator[_Decoded]] = []
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches from the current state on, across epochs, until the loader is closed.
+
+        A second iterator, or `load_state_dict`, ends the one before.
+
+        Raises:
+            InputError: more clips than `max_missing` allows cannot be read.
+            RunError: a decoding process died.
+        """
+        self.close()
+        planned: deque[_Planned] = deque()
+        running = self._running = [self._start(planned)]
+        while running:
+            decoded = _next(running[0])
+            batch = self._assemble(planned.popleft(), decoded)
+            self._advance()
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state after the last batch handed out, whatever was decoded ahead."""
+        return LoaderState(
+            epoch=self._epoch,
+            samples_seen=self._next * self.batch,
+            seed=self.seed,
+            table=self._tables(),
+            batch=self.batch,
+        ).to_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another loader stood, at any world size.
+
+        Raises InputError naming what does not fit: format, table, version, seed or batch.
+        """
+        found = LoaderState.from_dict(state)
+        for name, there, here in (
+            ("table and version", [list(each) for each in found.table], self._tables()),
+            ("seed", found.seed, self.seed),
+            ("batch", found.batch, self.batch),
+        ):
+            if there != here:
+                raise InputError(
+                    f"the loader's state was saved with {name} {there}, and this training has "
+                    f"{here}: resume with the same {name}, or start anew"
+                )
+        self.close()
+        self._epoch, self._next = found.epoch, found.samples_seen // self.batch
+
+    def close(self) -> None:
+        """End the iterator and its decoding processes; the state stays."""
+        self._running.clear()
+
+    def _start(self, planned: "deque[_Planned]") -> "Iterator[_Decoded]":
+        workers = self.config.workers
+        return iter(
+            DataLoader(
+                _Decoder(self.sample_rate_hz),
+                batch_size=None,
+                sampler=self._plan(planned),
+                num_workers=workers,
+                prefetch_factor=self.config.prefetch if workers else None,
+                multiprocessing_context="spawn" if workers else None,
+                collate_fn=_as_it_is,
+                # Its own, else starting to iterate would move torch's global random numbers.
+                generator=torch.Generator(),
+            )
+        )
+
+    def _plan(self, planned: "deque[_Planned]") -> Iterator[list[Sample]]:
+        """What each coming batch holds; remembered in `planned` until it is decoded."""
+        epoch, index = self._epoch, self._next
+        while True:
+            start = index * self.batch
+            clips = self._order(epoch)[start : start + self.batch][self._rows]
+            samples = [self._draw(epoch, int(clip)) for clip in clips]
+            planned.append(_Planned(epoch, index, samples))
+            yield samples
+            epoch, index = _after(epoch, index, self.batches_per_epoch)
+
+    def _order_of(self, epoch: int) -> Ints:
+        heard_s = np.minimum(self.pairs.duration_s, self.config.crop_s)
+        return epoch_order(
+            heard_s, self.pairs.row_groups, self.batch, self.seed, epoch, self.config.bucket
+        )
+
+    def _draw(self, epoch: int, clip: int) -> Sample:
+        """A clip's caption and crop in an epoch; they depend on nothing but these and the seed."""
+        rng = np.random.default_rng((self.seed, epoch, clip))
+        captions = self.pairs.captions_of(clip)
+        weights = caption_weights(
+            self.config.captions, self.pairs.ranks_of(clip), self.pairs.clap_scores_of(clip)
+        )
+        caption = captions[int(rng.choice(len(captions), p=weights))]
+        place = self.pairs.place(clip)
+        surplus_s = float(self.pairs.duration_s[clip]) - self.config.crop_s
+        return Sample(clip, crop(place, self.config.crop_s, surplus_s, rng), caption)
+
+    def _assemble(self, planned: "_Planned", decoded: "_Decoded") -> Batch:
+        waveforms, lengths, failures = decoded
+        samples, replaced = planned.samples, []
+        if failures:
+            samples = list(samples)
+            heard = [
+                row[:length].numpy()
+                for row, length in zip(waveforms, lengths.tolist(), strict=True)
+            ]
+            for row, reason in failures.items():
+                failed = samples[row]
+                samples[row], heard[row] = self._replace(planned, row, reason)
+                replaced.append(
+                    f"clip {self.pairs.clip_id(failed.clip)} cannot be read ({reason}); clip "
+                    f"{self.pairs.clip_id(samples[row].clip)} takes its place"
+                )
+            waveforms, lengths = _padded(heard)
+        return Batch(
+            waveforms=waveforms,
+            lengths=lengths,
+            captions=[sample.caption for sample in samples],
+            clips=torch.tensor([sample.clip for sample in samples]),
+            epoch=planned.epoch,
+            index=planned.index,
+            start=self._rows.start,
+            global_rows=self.batch,
+            replaced=replaced,
+        )
+
+    def _replace(self, planned: "_Planned", row: int, reason: str) -> tuple[Sample, Samples]:
+        """The clip that takes an unreadable one's row, and its sound."""
+        self._count_missing(planned.samples[row], reason)
+        order = self._order(planned.epoch)
+        # The same row of every batch, the clips that fill none as if they were one batch more.
+        column = order[self._rows.start + row :: self.batch]
+        for clip in np.roll(column, -planned.index)[1:]:
+            sample = self._draw(planned.epoch, int(clip))
+            try:
+                return sample, decode(sample.place, self.sample_rate_hz)
+            except (audio.AudioError, OSError) as error:
+                self._count_missing(sample, str(error))
+        raise InputError(
+            f"clip {self.pairs.clip_id(planned.samples[row].clip)} cannot be read ({reason}), and "
+            f"no other batch of the epoch has a clip for its place: put the files back, or lower "
+            f"the batch of {self.batch}"
+        )
+
+    def _count_missing(self, sample: Sample, reason: str) -> None:
+        """Raises InputError where more are missing than may be."""
+        self._missing.add(sample.clip)
+        if len(self._missing) > self.config.max_missing * len(self.pairs):
+            raise InputError(
+                f"clip {self.pairs.clip_id(sample.clip)}: {sample.place.uri} cannot be read "
+                f"({reason}); {len(self._missing)} of {len(self.pairs)} clips could not be read so "
+                f"far, and max_missing allows a share of {self.config.max_missing}: put the files "
+                "back, or curate with `table: {audio: embed}`, or raise max_missing"
+            )
+
+    def _advance(self) -> None:
+        self._epoch, self._next = _after(self._epoch, self._next, self.batches_per_epoch)
+
+    def _tables(self) -> list[list[Any]]:
+        return [[source.uri, source.version] for source in self.pairs.sources]
+
+
+def caption_weights(
+    choice: CaptionChoice,
+    ranks: npt.NDArray[np.int32],
+    clap_scores: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float64]:
+    """The probability of each of a clip's captions, `[caption]`; see `LoaderConfig.captions`."""
+    if choice == "uniform":
+        weights = np.ones(len(ranks))
+    elif choice == "rank":
+        weights = 1.0 / ranks
+    else:
+        above = (clap_scores - clap_scores.max()).astype(np.float64)
+        weights = np.exp(above / SCORE_TEMPERATURE)
+    return weights / weights.sum()
+
+
+def crop(place: Place, crop_s: float, surplus_s: float, rng: np.random.Generator) -> Place:
+    """A stretch of `crop_s` at a random place, where a clip is longer by `surplus_s`."""
+    if surplus_s <= 0:
+        return place
+    offset_s = _CROP_STEP_S * int(rng.integers(int(surplus_s / _CROP_STEP_S) + 1))
+    start_s = place.start_s + offset_s
+    return Place(place.uri, start_s, start_s + crop_s, place.embedded)
+
+
+def decode(place: Place, sample_rate_hz: int) -> Samples:
+    """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
+    data, name = read_clip_bytes(place.uri)
+    heard = audio.decode(data, name, place.start_s, place.end_s, float("inf"))
+    waveform = heard.waveform
+    if place.embedded:
+        # The very samples written: to_int16 takes 32767 for full scale, libsndfile 32768.
+        waveform = audio.from_int16(np.rint(waveform * np.float32(32768)).astype(np.int16))
+    return audio.to_int16(audio.resample(waveform, heard.sample_rate_hz, sample_rate_hz))
+
+
+# Padded int16 [row, sample], lengths [row], and why each row that could not be read could not.
+_Decoded = tuple[Tensor, Tensor, dict[int, str]]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A batch to come: this rank's rows of it."""
+
+    epoch: int
+    index: int
+    samples: list[Sample]
+
+
+class _Decoder(Dataset[_Decoded]):
+    """Samples become sound, in whichever process; it knows nothing else, so it is sent at once."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.sample_rate_hz = sample_rate_hz
+
+    def __getitem__(self, samples: list[Sample]) -> _Decoded:
+        heard: list[Samples] = []
+        failures: dict[int, str] = {}
+        for row, sample in enumerate(samples):
+            try:
+                heard.append(decode(sample.place, self.sample_rate_hz))
+            except (audio.AudioError, OSError) as error:
+                failures[row] = str(error)
+                heard.append(np.zeros(0, np.int16))
+        return *_padded(heard), failures
+
+
+def _padded(heard: Sequence[Samples]) -> tuple[Tensor, Tensor]:
+    """Zero-padded int16 `[row, sample]`, and the lengths."""
+    lengths = torch.tensor([len(samples) for samples in heard])
+    waveforms = torch.zeros(len(heard), int(lengths.max()), dtype=torch.int16)
+    for row, samples in enumerate(heard):
+        waveforms[row, : len(samples)] = torch.from_numpy(samples)
+    return waveforms, lengths
+
+
+def _next(decoded: Iterator[_Decoded]) -> _Decoded:
+    try:
+        return next(decoded)
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise RunError(
+            f"a process that decodes clips has died ({error}); where memory ran out, lower the "
+            "loader's workers, its prefetch or the batch, then resume"
+        ) from error
+
+
+def _after(epoch: int, index: int, batches_per_epoch: int) -> tuple[int, int]:
+    """The epoch and the place in it of the next batch."""
+    return (epoch, index + 1) if index + 1 < batches_per_epoch else (epoch + 1, 0)
+
+
+def _as_it_is(decoded: Any) -> Any:
+    return decoded
+
+
+def _names(pairs: Pairs) -> str:
+    return ", ".join(f"{each.uri} version {each.version}" for each in pairs.sources)

@@ -1,0 +1,225 @@
+"""The index of a curated table's pairs: which clips there are, where they lie, their captions.
+
+No sound is read here; that is the loader's.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import storage, table
+from curation.catalog.fetch import row_uri
+from curation.errors import InputError
+
+_AUDIO = "audio"
+
+# Strings of millions of clips are more than the 2 GiB that Arrow's usual ones can hold.
+_READ = {
+    "clip_id": pa.large_string(),
+    "caption": pa.large_string(),
+    "uri": pa.large_string(),
+    "clap_score": pa.float32(),
+    "rank": pa.int32(),
+    "start_s": pa.float64(),
+    "end_s": pa.float64(),
+}
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One version of one curated table, and what that version was made from."""
+
+    uri: str
+    version: int
+    lineage: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a clip's sound lies. None ends at the file's end.
+
+    `embedded` sound was written by the table, as 16-bit FLAC of `curation.audio.to_int16`.
+    """
+
+    uri: str
+    start_s: float
+    end_s: float | None
+    embedded: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The clips of some table versions, each with its captions, best first. A clip is an index.
+
+    Columns are Arrow and NumPy, so that millions of clips are small, and pickle fast.
+
+    Attributes:
+        sources: the table versions, in the order in which their clips stand.
+        clip_ids: one a clip.
+        duration_s: how long each clip lasts, `[clip]`.
+        row_groups: which clips are read together, `[clip]`, numbered from 0: those of one row group
+            of a table with embedded audio; other clips have a number of their own.
+    """
+
+    sources: tuple[Source, ...]
+    clip_ids: pa.Array
+    duration_s: Floats
+    row_groups: Ints
+    _uris: pa.Array
+    _start_s: Floats
+    _files: tuple[str, ...]  # those with embedded audio
+    _file: Ints  # [clip], -1 where the audio is not embedded
+    _row: Ints  # [clip]
+    _first: Ints  # [clip + 1]: a clip's first pair, and the end
+    _captions: pa.Array  # [pair]
+    _ranks: npt.NDArray[np.int32]
+    _clap_scores: npt.NDArray[np.float32]
+
+    @classmethod
+    def open(cls, table_uri: str, version: int | None = None) -> "Pairs":
+        """The pairs of a version, the newest by default, sorted by clip id.
+
+        Raises:
+            InputError: there is no table, no such version of it, or no pair in it.
+        """
+        opened = table.open_table(table_uri, version)
+        files = tuple(opened.file_uris())
+        read = [_read_file(file, index) for index, file in enumerate(files)]
+        if not sum(len(part) for part in read):
+            raise InputError(
+                f"{table_uri}: version {opened.version()} holds no pairs; expected one at least: "
+                "loosen the policy (select:) and run tagscribe select again, or name another one"
+            )
+        rows = pa.concat_tables(read).sort_by([("clip_id", "ascending"), ("rank", "ascending")])
+        rows = rows.combine_chunks()
+        source = Source(
+            storage.absolute(table_uri),
+            opened.version(),
+            _lineage(table_uri, opened.version()),
+        )
+        return _index(source, files, rows)
+
+    @classmethod
+    def concat(cls, parts: Sequence["Pairs"]) -> "Pairs":
+        """The clips of several tables, those of the first part first."""
+        pairs_before = np.cumsum([0, *(len(part._captions) for part in parts)])
+        files_before = np.cumsum([0, *(len(part._files) for part in parts)])
+        groups_before = np.cumsum([0, *(part.row_groups.max() + 1 for part in parts)])
+        shifts = list(zip(parts, pairs_before, files_before, groups_before, strict=False))
+        return cls(
+            sources=tuple(source for part in parts for source in part.sources),
+            clip_ids=pa.concat_arrays([part.clip_ids for part in parts]),
+            duration_s=np.concatenate([part.duration_s for part in parts]),
+            row_groups=np.concatenate([part.row_groups + groups for part, _, _, groups in shifts]),
+            _uris=pa.concat_arrays([part._uris for part in parts]),
+            _start_s=np.concatenate([part._start_s for part in parts]),
+            _files=tuple(file for part in parts for file in part._files),
+            _file=np.concatenate(
+                [np.where(part._file < 0, -1, part._file + files) for part, _, files, _ in shifts]
+            ),
+            _row=np.concatenate([part._row for part in parts]),
+            _first=np.concatenate(
+                [*(part._first[:-1] + pairs for part, pairs, _, _ in shifts), pairs_before[-1:]]
+            ),
+            _captions=pa.concat_arrays([part._captions for part in parts]),
+            _ranks=np.concatenate([part._ranks for part in parts]),
+            _clap_scores=np.concatenate([part._clap_scores for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        """How many clips; they have as many pairs as captions."""
+        return len(self.clip_ids)
+
+    @property
+    def tables(self) -> list[dict[str, Any]]:
+        """The sources as JSON holds them: uri, version and lineage of each."""
+        return [asdict(source) for source in self.sources]
+
+    def clip_id(self, clip: int) -> str:
+        return cast(str, self.clip_ids[clip].as_py())
+
+    def captions_of(self, clip: int) -> list[str]:
+        """A clip's captions by rank, the best first."""
+        return cast(list[str], self._captions[self._pairs_of(clip)].to_pylist())
+
+    def ranks_of(self, clip: int) -> npt.NDArray[np.int32]:
+        """The ranks of a clip's captions, 1 the best of those that were written, `[caption]`."""
+        return self._ranks[self._pairs_of(clip)]
+
+    def clap_scores_of(self, clip: int) -> npt.NDArray[np.float32]:
+        """The scores of a clip's captions, `[caption]`."""
+        return self._clap_scores[self._pairs_of(clip)]
+
+    def all_captions(self) -> Iterator[str]:
+        """Every caption of every clip, in order."""
+        return (caption.as_py() for caption in self._captions)
+
+    def place(self, clip: int) -> Place:
+        """Where the sound of a clip is read."""
+        file, duration_s = int(self._file[clip]), float(self.duration_s[clip])
+        if file >= 0:
+            return Place(row_uri(self._files[file], int(self._row[clip]), _AUDIO), 0.0, None, True)
+        start_s = float(self._start_s[clip])
+        return Place(self._uris[clip].as_py(), start_s, start_s + duration_s, False)
+
+    def _pairs_of(self, clip: int) -> slice:
+        return slice(int(self._first[clip]), int(self._first[clip + 1]))
+
+
+def _read_file(uri: str, index: int) -> pa.Table:
+    """The pairs of one Parquet file: `_READ`, file (-1 without embedded audio), row and group."""
+    with storage.open_input(uri) as source:
+        file = pq.ParquetFile(source)
+        rows = file.read(columns=list(_READ)).select(list(_READ)).cast(pa.schema(_READ))
+        embedded = _AUDIO in file.schema_arrow.names
+        counts = [file.metadata.row_group(each).num_rows for each in range(file.num_row_groups)]
+    group = np.repeat(np.arange(len(counts)), counts)
+    return (
+        rows.append_column("file", pa.array(np.full(len(rows), index if embedded else -1)))
+        .append_column("row", pa.array(np.arange(len(rows))))
+        .append_column("group", pa.array(group, pa.int64()))
+    )
+
+
+def _index(source: Source, files: tuple[str, ...], rows: pa.Table) -> Pairs:
+    """The pairs of sorted rows."""
+    ids = rows["clip_id"].combine_chunks()
+    new = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    first = np.r_[0, np.flatnonzero(new) + 1]
+    clips = rows.take(pa.array(first))
+    file, row, group, start_s, end_s = (
+        clips[name].to_numpy() for name in ("file", "row", "group", "start_s", "end_s")
+    )
+    # One number a row group; clips that are not embedded have negative ones, each its own.
+    together = np.where(file < 0, -1 - np.arange(len(file)), file * (group.max() + 1) + group)
+    return Pairs(
+        sources=(source,),
+        clip_ids=clips["clip_id"].combine_chunks(),
+        duration_s=end_s - start_s,
+        row_groups=np.unique(together, return_inverse=True)[1],
+        _uris=clips["uri"].combine_chunks(),
+        _start_s=start_s,
+        _files=files,
+        _file=file,
+        _row=row,
+        _first=np.r_[first, len(rows)],
+        _captions=rows["caption"].combine_chunks(),
+        _ranks=rows["rank"].to_numpy(),
+        _clap_scores=rows["clap_score"].to_numpy(),
+    )
+
+
+def _lineage(table_uri: str, version: int) -> dict[str, Any]:
+    latest = table.newest(table_uri)
+    if latest and latest.version == version:
+        return latest.lineage
+    return next(each.lineage for each in table.history(table_uri) if each.version == version)
