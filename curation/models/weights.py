@@ -32,14 +32,10 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
 
     Raises InputError naming what was looked for, and which files a model's directory holds.
     """
-    folder = Path(reference_dir(kind) if model == "reference" else model)
-    if not folder.is_dir():
-        if model.startswith((".", "/", "~")) or model.count("/") != 1:
-            raise InputError(
-                f"{model}: no such directory; expected 'reference', a directory with "
-                f"{', '.join(_NEEDED)}, or a hub id like 'owner/name'"
-            )
-        folder = _fetched(model, revision)
+    expected = f"'reference', a directory with {', '.join(_NEEDED)}"
+    folder = (
+        Path(reference_dir(kind)) if model == "reference" else folder_of(model, revision, expected)
+    )
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if "model.safetensors" in missing and (folder / "model.safetensors.index.json").is_file():
         raise InputError(
@@ -53,6 +49,21 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
     return folder
 
 
+def folder_of(model: str, revision: str | None, expected: str) -> Path:
+    """The local directory of a directory or of a hub id (fetched once).
+
+    Raises InputError where there is neither, saying what was `expected` beside a hub id.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise InputError(
+            f"{model}: no such directory; expected {expected}, or a hub id like 'owner/name'"
+        )
+    return _fetched(model, revision)
+
+
 def load(
     folder: Path, model_class: type[PreTrainedModel], device: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -62,7 +73,7 @@ def load(
     """
     load_config(folder, model_class.config_class)
     try:
-        with _no_progress_bar():
+        with no_progress_bar():
             model, report = model_class.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
             )
@@ -107,7 +118,7 @@ def pick_device(device: str) -> torch.device:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """Every worker loads its models; their bars would be drawn over the run's own."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
