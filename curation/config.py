@@ -54,9 +54,14 @@ class TagGuidedConfig(Section):
 class DualEncoderConfig(Section):
     """The CLAP model that scores each candidate."""
 
-    kind: Literal["dual_encoder"] = Field("dual_encoder", description="The kind of scorer.")
+    kind: Literal["dual_encoder", "clap"] = Field(
+        "dual_encoder",
+        description="dual_encoder or clap: one adapter; the model's own config.json says which.",
+    )
     model: str = Field(
-        "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
+        "reference",
+        description="'reference' (built in), a directory as tagscribe-train or transformers' CLAP "
+        "(unfused) writes it, or a hub id (with revision).",
     )
     revision: str | None = Field(None, description="The pinned revision of a hub id.")
 

@@ -1,10 +1,8 @@
 """The adapter of the tag-guided captioner: one caption by beam search, the rest sampled."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from curation.captioners.base import Candidate
 from curation.errors import InputError
 from curation.models import inputs, weights
+from curation.models.adapter import Adapter
 from curation.models.captioner import (
     EncoderOutput,
     TagGuidedCaptioner,
@@ -25,42 +24,26 @@ from curation.tags import ontology
 
 
 @dataclass(frozen=True)
-class TagGuided:
+class TagGuided(Adapter):
     """Fulfils `Captioner` with a `TagGuidedCaptioner`.
 
     Attributes:
-        model: "reference", a directory, or a hub id with a pinned `revision`.
         candidates: captions asked for; equal ones are kept once, so a clip may have fewer.
         beams: width of the beam search that writes the first candidate.
         temperature: of the samples that are the others.
         max_tokens: the longest caption, end token included; a longer one is cut there.
-        device: "auto" (a GPU where there is one), "cpu", "cuda:1", ...
     """
 
-    model: str = "reference"
-    revision: str | None = None
+    kind = "captioner"
+
     candidates: int = 4
     beams: int = 3
     temperature: float = 0.7
     max_tokens: int = 30
-    device: str = "auto"
 
     @property
     def sample_rate_hz(self) -> int:
         return self._config.log_mel().sample_rate_hz
-
-    @cached_property
-    def identity(self) -> dict[str, str]:
-        """Model name, revision and SHA-256 of the weights. Raises InputError, as `setup` does."""
-        return {
-            "model": self.model,
-            "revision": self.revision or "",
-            "weights_sha256": weights.weights_sha256(self._folder),
-        }
-
-    def setup(self) -> None:
-        """Load the weights. Raises InputError where the directory holds no captioner."""
-        _ = self._loaded
 
     @torch.inference_mode()
     def caption(
@@ -125,10 +108,6 @@ class TagGuided:
         return vector
 
     @cached_property
-    def _folder(self) -> Path:
-        return weights.locate(self.model, self.revision, "captioner")
-
-    @cached_property
     def _config(self) -> TagGuidedCaptionerConfig:
         return weights.load_config(self._folder, TagGuidedCaptionerConfig)
 
@@ -139,10 +118,6 @@ class TagGuided:
     @cached_property
     def _loaded(self) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase]:
         return weights.load(self._folder, TagGuidedCaptioner, self.device)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What was loaded stays behind: the worker loads its own.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def _joined(chunks: Sequence[tuple[list[int], EncoderOutput]], clips: int) -> EncoderOutput:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,9 +16,11 @@ from transformers import (
     pipeline,
 )
 
+from curation import config, scorers
 from curation.errors import InputError
 from curation.models.clap import ClapPair, clap_from_config, fitted
 from curation.models.pair import load_pair
+from curation.schema import Failure
 
 from .conftest import CAPTIONS, sharpened
 
@@ -198,6 +201,31 @@ def test_checkpointing_changes_no_gradient(tokenizer: PreTrainedTokenizerBase) -
     assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 40
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_one_line_of_a_run_makes_it_the_scorer(pair: ClapPair, folder: Path) -> None:
+    run = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
+    section = {"kind": "clap", "model": str(folder)}
+    scorer = scorers.build(config.parse({**run, "scorer": section}, "test").scorer)
+    assert scorer.sample_rate_hz == 8000
+    scorer.setup()
+    clips = [noise(5), noise(3000), np.zeros(0, dtype="f4"), noise(20_000)]
+    results = scorer.embed_audio([np.asarray(clip) for clip in clips])
+    assert isinstance(results[2], Failure)
+    for row in (0, 1, 3):
+        clip = torch.as_tensor(clips[row])[None]
+        with torch.no_grad():
+            [alone] = pair.encode_audio(clip, torch.tensor([clip.shape[1]]))
+        np.testing.assert_allclose(results[row], alone, atol=1e-5)
+    tokens = folder_tokens(folder)
+    with torch.no_grad():
+        expected = pair.encode_text(tokens["input_ids"], tokens["attention_mask"])
+    np.testing.assert_allclose(scorer.embed_text(CAPTIONS), expected, atol=1e-5)
+
+
+def folder_tokens(folder: Path) -> dict[str, torch.Tensor]:
+    tokenizer = RobertaTokenizerFast.from_pretrained(folder)
+    return tokenizer(CAPTIONS, padding=True, truncation=True, max_length=38, return_tensors="pt")
 
 
 def test_models_with_fusion_are_refused(

@@ -1,0 +1,52 @@
+"""What the adapters of our own models share: a description that is light until its `setup`."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformers import PreTrainedTokenizerBase
+
+from curation.models import weights
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A model and where it runs, picklable; the weights are read once, by `setup`.
+
+    Attributes:
+        model: "reference", a directory, or a hub id with a pinned `revision`.
+        device: "auto" (a GPU where there is one), "cpu", "cuda:1", ...
+    """
+
+    kind: ClassVar[weights.ModelKind]
+
+    model: str = "reference"
+    revision: str | None = None
+    device: str = "auto"
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Model name, revision and SHA-256 of the weights. Raises InputError, as `setup` does."""
+        return {
+            "model": self.model,
+            "revision": self.revision or "",
+            "weights_sha256": weights.weights_sha256(self._folder),
+        }
+
+    def setup(self) -> None:
+        """Load the weights. Raises InputError where the directory holds another kind of model."""
+        _ = self._loaded
+
+    @cached_property
+    def _folder(self) -> Path:
+        return weights.locate(self.model, self.revision, self.kind)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, PreTrainedTokenizerBase]:
+        """The model, in evaluation mode on its device, and its tokenizer."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was loaded stays behind: the worker loads its own.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
