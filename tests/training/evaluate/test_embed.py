@@ -1,5 +1,6 @@
 """Embedding: the same alone, in batches and over ranks; what cannot be heard is listed."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import soundfile
 
 from curation.schema import Failure
 from curation.scorers import DualEncoderScorer
+from training.evaluate import evaluate
 from training.evaluate.embed import embed_clips, load
 from training.evaluate.evalset import EvalClip
 
@@ -24,13 +26,14 @@ def clip_of(path: Path, start_s: float | None = None, end_s: float | None = None
 
 
 @pytest.fixture
-def clips(tmp_path: Path, sound_file: Write) -> list[EvalClip]:
+def clips(tmp_path: Path) -> list[EvalClip]:
     """Nine sounds of several lengths and rates."""
     rng = np.random.default_rng(8)
+    (tmp_path / "audio").mkdir()
     for index in range(9):
         samples = rng.normal(0, 0.1, 4000 + 3000 * index).astype(np.float32)
-        soundfile.write(tmp_path / f"{index}.wav", samples, (16000, 22050, 44100)[index % 3])
-    return [clip_of(tmp_path / f"{index}.wav") for index in range(9)]
+        soundfile.write(tmp_path / f"audio/{index}.wav", samples, (16000, 22050, 44100)[index % 3])
+    return [clip_of(tmp_path / f"audio/{index}.wav") for index in range(9)]
 
 
 def test_a_clip_alone_is_embedded_as_in_a_batch(
@@ -85,37 +88,50 @@ def test_nothing_that_can_be_heard_gives_no_embedding(reference: DualEncoderScor
     assert isinstance(embedded.failures[0], Failure)
 
 
-def test_two_ranks_embed_what_one_does(
+RANK = """
+import json, sys
+import numpy as np
+import torch.distributed as dist
+from curation.scorers import DualEncoderScorer
+from training.evaluate import evaluate
+from training.evaluate.embed import embed_clips
+from training.evaluate.evalset import EvalClip
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+scorer = DualEncoderScorer(device="cpu")
+scorer.setup()
+clips = [EvalClip(f"{i}.wav", f"{folder}/audio/{i}.wav", 1) for i in range(9)]
+embedded = embed_clips(scorer, clips, batch=2, quiet=True)
+assert list(embedded.failures) == [5], embedded.failures
+np.savez(f"{folder}/{rank}.npz", rows=embedded.rows, vectors=embedded.embeddings)
+result = evaluate(scorer, "esc10", folder, out=f"{folder}/written-by-{rank}.json", quiet=True)
+print(json.dumps(result))
+"""
+
+
+def test_two_ranks_find_what_one_does_and_the_first_writes_it(
     clips: list[EvalClip], tmp_path: Path, reference: DualEncoderScorer
 ) -> None:
-    (tmp_path / "5.wav").write_bytes(b"")
-    script = tmp_path / "rank.py"
-    script.write_text(
-        "import sys\n"
-        "import numpy as np\n"
-        "import torch.distributed as dist\n"
-        "from curation.scorers import DualEncoderScorer\n"
-        "from training.evaluate.embed import embed_clips\n"
-        "from training.evaluate.evalset import EvalClip\n"
-        "folder, rank = sys.argv[1], int(sys.argv[2])\n"
-        "dist.init_process_group('gloo', f'file://{folder}/meet', rank=rank, world_size=2)\n"
-        "clips = [EvalClip(f'{i}.wav', f'{folder}/{i}.wav', 1) for i in range(9)]\n"
-        "scorer = DualEncoderScorer(device='cpu')\n"
-        "scorer.setup()\n"
-        "embedded = embed_clips(scorer, clips, batch=2, quiet=True)\n"
-        "assert list(embedded.failures) == [5], embedded.failures\n"
-        "np.savez(f'{folder}/{rank}.npz', rows=embedded.rows, vectors=embedded.embeddings)\n"
-    )
+    (tmp_path / "audio/5.wav").write_bytes(b"")
+    rows = [f"{index}.wav,{'Dog' if index % 2 else 'Rain'},1" for index in range(9)]
+    (tmp_path / "clips.csv").write_text("\n".join(["file,esc10_class,fold", *rows, ""]))
     ranks = [
-        subprocess.Popen([sys.executable, str(script), str(tmp_path), str(rank)])
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(tmp_path), str(rank)], stdout=subprocess.PIPE
+        )
         for rank in range(2)
     ]
-    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    told = [json.loads(process.communicate(timeout=120)[0]) for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0]
     expected = embed_clips(reference, clips, batch=2, quiet=True)
     for rank in range(2):
         found = np.load(tmp_path / f"{rank}.npz")
         assert found["rows"].tolist() == expected.rows == [0, 1, 2, 3, 4, 6, 7, 8]
         np.testing.assert_allclose(found["vectors"], expected.embeddings, atol=TOLERANCE)
+    assert told[0] == told[1] == evaluate(reference, "esc10", str(tmp_path), quiet=True)
+    assert json.loads((tmp_path / "written-by-0.json").read_text()) == told[0]
+    assert not (tmp_path / "written-by-1.json").exists()
 
 
 def test_a_clip_of_another_rate_is_resampled(tmp_path: Path) -> None:
