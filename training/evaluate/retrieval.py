@@ -24,8 +24,10 @@ def retrieval(
     """
     captions = [caption for clip in clips for caption in clip.captions]
     clip_of = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
-    text = normalised(scorer.embed_text(captions))
-    return figures(text @ normalised(audio).T, clip_of)
+    # A caption that several clips share is embedded once, so that its similarities tie exactly.
+    distinct, row_of = np.unique(captions, return_inverse=True)
+    similarities = normalised(scorer.embed_text(distinct.tolist())) @ normalised(audio).T
+    return figures(similarities[row_of], clip_of)
 
 
 def figures(similarities: np.ndarray, clip_of: np.ndarray) -> dict[str, dict[str, float]]:

@@ -128,6 +128,21 @@ def test_captions_are_retrieved_as_by_slow_code(
     assert "clotho, evaluation" in shown and "text to audio" in shown and "mAP@10" in shown
 
 
+def test_a_caption_that_clips_share_stands_behind_the_others(
+    tmp_path: Path, sound_file: Write, reference: DualEncoderScorer
+) -> None:
+    lines = ["file_name,caption_1,caption_2,caption_3,caption_4,caption_5"]
+    for index in range(3):
+        sound_file(f"evaluation/{index}.wav")
+        lines.append(f"{index}.wav" + ",a dog barks" * 5)
+    (tmp_path / "clotho_captions_evaluation.csv").write_text("\n".join(lines) + "\n")
+    figures = evaluate(reference, "clotho", str(tmp_path), quiet=True)["figures"]
+    # Ten captions of the others come first.
+    assert figures["audio_to_text"] == {"R@1": 0.0, "R@5": 0.0, "R@10": 0.0, "mAP@10": 0.0}
+    # All queries are alike, and so one of the three clips is first for its own.
+    assert figures["text_to_audio"]["R@1"] == pytest.approx(1 / 3)
+
+
 def test_several_labels_a_clip_give_map(
     tmp_path: Path, sound_file: Write, reference: DualEncoderScorer
 ) -> None:
