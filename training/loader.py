@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from curation import audio
 from curation.catalog.fetch import read_clip_bytes
@@ -272,15 +272,12 @@ class Loader:
         return Sample(clip, place, self.pairs.captions_of(clip)[drawn])
 
     def _assemble(self, planned: "_Planned", decoded: "_Decoded") -> Batch:
-        waveforms, lengths, failures = decoded
+        waveforms, lengths = decoded.waveforms, decoded.lengths
         samples, replaced = planned.samples, []
-        if failures:
+        if decoded.failures:
             samples = list(samples)
-            heard = [
-                row[:length].numpy()
-                for row, length in zip(waveforms, lengths.tolist(), strict=True)
-            ]
-            for row, reason in failures.items():
+            heard = [row[:length].numpy() for row, length in zip(waveforms, lengths, strict=True)]
+            for row, reason in decoded.failures.items():
                 failed = samples[row]
                 samples[row], heard[row] = self._replace(planned, row, reason)
                 replaced.append(
@@ -290,7 +287,7 @@ class Loader:
             waveforms, lengths = _padded(heard)
         return Batch(
             waveforms=waveforms,
-            lengths=lengths,
+            lengths=torch.tensor(lengths),
             captions=[sample.caption for sample in samples],
             clips=torch.tensor([sample.clip for sample in samples]),
             epoch=planned.epoch,
@@ -372,8 +369,13 @@ def decode(place: Place, sample_rate_hz: int) -> Samples:
     return audio.to_int16(audio.resample(waveform, heard.sample_rate_hz, sample_rate_hz))
 
 
-# Padded int16 [row, sample], lengths [row], and why each row that could not be read could not.
-_Decoded = tuple[Tensor, Tensor, dict[int, str]]
+@dataclass(frozen=True)
+class _Decoded:
+    """A batch's sound: int16 `[row, sample]`, samples of each row, why rows could not be read."""
+
+    waveforms: Tensor
+    lengths: list[int]
+    failures: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -400,13 +402,17 @@ class _Decoder(Dataset[_Decoded]):
             except (audio.AudioError, OSError) as error:
                 failures[row] = str(error)
                 heard.append(np.zeros(0, np.int16))
-        return *_padded(heard), failures
+        waveforms, lengths = _padded(heard)
+        if get_worker_info() is not None:
+            # Else the queue's own thread does it, and aborts the process when it ends meanwhile.
+            waveforms.share_memory_()
+        return _Decoded(waveforms, lengths, failures)
 
 
-def _padded(heard: Sequence[Samples]) -> tuple[Tensor, Tensor]:
-    """Zero-padded int16 `[row, sample]`, and the lengths."""
-    lengths = torch.tensor([len(samples) for samples in heard])
-    waveforms = torch.zeros(len(heard), int(lengths.max()), dtype=torch.int16)
+def _padded(heard: Sequence[Samples]) -> tuple[Tensor, list[int]]:
+    """Zero-padded int16 `[row, sample]`, and the samples of each row."""
+    lengths = [len(samples) for samples in heard]
+    waveforms = torch.zeros(len(heard), max(lengths), dtype=torch.int16)
     for row, samples in enumerate(heard):
         waveforms[row, : len(samples)] = torch.from_numpy(samples)
     return waveforms, lengths
