@@ -110,6 +110,12 @@ def put_new(uri: str, data: bytes) -> bool:
     return True
 
 
+def delete(uri: str) -> None:
+    """Remove one file. Raises FileNotFoundError, OSError."""
+    filesystem, path = resolve(uri)
+    filesystem.rm_file(path)
+
+
 def delete_tree(uri: str) -> None:
     """Remove a folder and all below it; silent where there is none."""
     filesystem, path = resolve(uri)

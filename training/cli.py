@@ -1,25 +1,40 @@
 """`tagscribe-train`: parses, calls the trainers, prints and writes what they made."""
 
+import json
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
+import yaml
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, logging
 
-from curation.errors import InputError
+from curation import console, storage
+from curation.errors import InputError, RunError
+from curation.scorers.clap import DualEncoderScorer
+from training import (
+    bench_loader,
+    evaluate,
+    export,
+    launch,
+    metrics,
+    models,
+    record,
+    reference_clap,
+)
 from training import captioner as captioner_training
 from training import config as configuration
-from training import metrics
-from training import pretrain as pretraining
+from training.pairs import Pairs
+from training.pretrain_config import PretrainConfig
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train tagscribe's models. What is trained opens as `model:` of a run's captioner or "
-    "scorer.",
+    help="Train and evaluate tagscribe's models. What is trained opens as `model:` of a run's "
+    "captioner or scorer.",
 )
 
 Config = Annotated[
@@ -31,6 +46,8 @@ Config = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder of weights, tokenizer and metrics.json.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and corpus.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Dataset = StrEnum("Dataset", {name: name for name in evaluate.DATASETS})  # type: ignore[misc]
 
 
 @app.command()
@@ -68,15 +85,26 @@ def pretrain(
         Path | None,
         typer.Option(help="Folder of ESC-10: also name the recordings of its fold 1."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Pre-train the dual encoder (CLAP) on procedural sounds.
+    """Pre-train audio and text encoders contrastively, on curated tables.
 
-    Renders the sounds, trains with hard negatives, and prints how well held-out true captions are
-    told from wrong ones of each kind, and retrieval. The reference takes under ten minutes on two
-    cores.
+    CONFIG names the tables (data.tables) and the run's folder (run); `tagscribe-train config`
+    prints a whole one. Run it again after any interruption: it goes on from its newest checkpoint.
+    Under torchrun every process calls it; with launch.cluster it runs under Ray Train. The model
+    lies in RUN/model in the end, and opens as `scorer: {kind: clap, model: RUN/model}` of a run.
+
+    Without data.tables it trains the reference CLAP on procedural sounds, with hard negatives;
+    --out, --seed and --esc10 are read for that alone. It takes under ten minutes on two cores.
     """
-    settings = configuration.load(config, configuration.PretrainTraining)
-    model, tokenizer, report = pretraining.train(settings, seed, esc10)
+    values = {} if config is None else configuration.document(config)
+    if config is not None and "data" in values:
+        launch.launch(configuration.validated(config, values, PretrainConfig), quiet)
+        folder = record.model_uri(str(values["run"]))
+        typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
+        return
+    settings = configuration.load(config, configuration.ReferenceClap)
+    model, tokenizer, report = reference_clap.train(settings, seed, esc10)
     _save(out, model, tokenizer, {"seed": seed, "settings": settings.model_dump(), **report})
     metrics.table(
         "held-out true captions against wrong ones: AUC",
@@ -96,12 +124,98 @@ def pretrain(
         metrics.table("ESC-10, fold 1, zero-shot", ["accuracy"], {"10 classes": [accuracy]})
 
 
+@app.command("config")
+def show_config() -> None:
+    """Print a whole configuration of `pretrain`: every key with its default."""
+    example = PretrainConfig.model_validate(
+        {"run": "runs/pretrain", "data": {"tables": ["runs/mine/table"]}}
+    )
+    typer.echo(yaml.safe_dump(example.model_dump(mode="json"), sort_keys=False), nl=False)
+
+
+@app.command("evaluate")
+def evaluate_model(
+    model: Annotated[str, typer.Argument(help="'reference', a directory, or a hub id.")],
+    dataset: Annotated[Dataset, typer.Option(help="Which data set.")],
+    data: Annotated[str, typer.Option(help="Its folder, as published; local or s3://.")],
+    split: Annotated[str | None, typer.Option(help="Default: the one figures are for.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a hub id; pin it.")] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="JSON of captions by class, measured beside the fixed ones.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Write the result there, as JSON.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Clips embedded at once.")] = 8,
+    max_duration_s: Annotated[
+        float, typer.Option(help="Of longer clips the centre of this length is heard.")
+    ] = 10.0,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model: zero-shot classification where clips have labels, retrieval where captions.
+
+    The result names data version, clip count, split, prompts and crop rule; docs/evaluation.md
+    has the data sets' layouts and the result's keys.
+    """
+    given = json.loads(storage.read_bytes(prompts)) if prompts else None
+    scorer = DualEncoderScorer(model=model, revision=revision)
+    evaluate.evaluate(scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet)
+
+
+@app.command()
+def show(model: Annotated[str, typer.Argument(help="A model's directory.")]) -> None:
+    """Print where a model comes from: tables, versions, policy, captioner, scorer, code."""
+    lineage = record.read_lineage(model)
+    fields: dict[str, object] = {"step": lineage["step"]}
+    for index, table in enumerate(lineage["tables"]):
+        made = table["lineage"]
+        name = "table" if len(lineage["tables"]) == 1 else f"table {index + 1}"
+        fields[name] = f"{table['uri']} version {table['version']}"
+        for key in ("policy", "captioner", "scorer", "plan_hash", "tagscribe"):
+            if key in made:
+                told = made[key]
+                fields[f"  {key}"] = json.dumps(told) if isinstance(told, dict) else told
+    fields["trained with"] = json.dumps(lineage["versions"])
+    fields["last figures"] = json.dumps(lineage["figures"])
+    console.print_fields(fields)
+
+
+@app.command("export")
+def export_model(
+    run: Annotated[str, typer.Argument(help="The folder of a pre-training.")],
+    out: Annotated[str, typer.Argument(help="Where the model goes.")],
+    checkpoint: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
+) -> None:
+    """Write the model of a checkpoint, for instance of a training that still runs."""
+    about = export.export(run, out, checkpoint)
+    typer.echo(f"wrote the model of step {about['step']} to {out}")
+
+
+@app.command("bench-loader")
+def bench_loader_of(
+    config: Annotated[str, typer.Argument(help="The YAML of a pre-training.")],
+    workers: Annotated[str, typer.Option(help="Numbers of decoders to try.")] = "0,1,2",
+    batches: Annotated[int, typer.Option(min=1, help="Batches timed for each.")] = 20,
+) -> None:
+    """Say how many clips a second the loader alone gives, by its number of decoders."""
+    settings = configuration.validated(config, configuration.document(config), PretrainConfig)
+    pairs = Pairs.concat([Pairs.open(each.uri, each.version) for each in settings.data.tables])
+    pair, _ = models.build(settings, pairs.all_captions)
+    rows = bench_loader.bench(
+        pairs,
+        settings.data,
+        settings.schedule.batch,
+        pair.sample_rate_hz,
+        batches,
+        [int(count) for count in workers.split(",")],
+    )
+    bench_loader.show(rows)
+
+
 def main() -> None:
     """The console script: mistakes of the user end in one line, not in a traceback."""
     logging.disable_progress_bar()
     try:
         app()
-    except InputError as error:
+    except (InputError, RunError) as error:
         typer.echo(f"tagscribe-train: {error}", err=True)
         raise SystemExit(1) from error
 

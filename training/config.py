@@ -110,8 +110,8 @@ class CaptionerTraining(Section):
     schedule: ScheduleConfig = ScheduleConfig()
 
 
-class PretrainTraining(Section):
-    """`tagscribe-train pretrain`."""
+class ReferenceClap(Section):
+    """`tagscribe-train pretrain` without a table: the reference CLAP, on procedural sounds."""
 
     corpus: CorpusConfig = CorpusConfig(seed=2000)
     frontend: FrontendConfig = FrontendConfig()
@@ -144,16 +144,26 @@ def load(uri: str | None, kind: type[Training]) -> Training:
 
     Raises InputError naming the file and each key that is unknown or out of range.
     """
-    if uri is None:
-        return kind()
+    return kind() if uri is None else validated(uri, document(uri), kind)
+
+
+def document(uri: str) -> dict[str, Any]:
+    """A YAML file as it stands. Raises InputError where there is none, or it holds no keys."""
     try:
         values: Any = yaml.safe_load(storage.read_bytes(uri))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{uri}: no such file; expected the YAML of a training") from error
     except yaml.YAMLError as error:
         raise InputError(f"{uri}: not YAML: {error}") from error
+    if not isinstance(values or {}, dict):
+        raise InputError(f"{uri}: expected keys and values, found {type(values).__name__}")
+    return values or {}
+
+
+def validated(uri: str, values: dict[str, Any], kind: type[Training]) -> Training:
+    """Raises InputError naming the file and each key that is unknown or out of range."""
     try:
-        return kind.model_validate(values or {})
+        return kind.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()

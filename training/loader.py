@@ -5,33 +5,36 @@ alone, whatever the number of processes or of ranks.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader
 
 from curation import audio
-from curation.catalog.fetch import read_clip_bytes
 from curation.errors import InputError, RunError
 from training.config import Section
 from training.order import epoch_order
-from training.pairs import Ints, Pairs, Place
+from training.pairs import Ints, Pairs
+from training.samples import (
+    SCORE_TEMPERATURE,
+    CaptionChoice,
+    Decoded,
+    Decoder,
+    Sample,
+    Samples,
+    caption_weights,
+    crop,
+    decode,
+    padded,
+)
 
 STATE_FORMAT = 1
-SCORE_TEMPERATURE = 0.05
-
-# A whole number of samples at every usual rate: embedded and referenced audio are cut alike.
-_CROP_STEP_S = 0.04
-
-Samples = npt.NDArray[np.int16]
-CaptionChoice = Literal["uniform", "rank", "score"]
 
 
 class LoaderConfig(Section):
@@ -113,15 +116,6 @@ class LoaderState:
         return cls(**state)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What is heard of a clip in one epoch, and the caption that goes with it."""
-
-    clip: int
-    place: Place
-    caption: str
-
-
 class Loader:
     """Hands out batches without end, and says at any time where it stands.
 
@@ -172,7 +166,7 @@ class Loader:
         self._order = lru_cache(maxsize=2)(
             self._order_of
         )  # the epoch heard, and the one prefetched
-        self._running: list[Iterator[_Decoded]] = []
+        self._running: list[Iterator[Decoded]] = []
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from the current state on, across epochs, until the loader is closed.
@@ -225,11 +219,11 @@ class Loader:
         """End the iterator and its decoding processes; the state stays."""
         self._running.clear()
 
-    def _start(self, planned: "deque[_Planned]") -> "Iterator[_Decoded]":
+    def _start(self, planned: "deque[_Planned]") -> Iterator[Decoded]:
         workers = self.config.workers
         return iter(
             DataLoader(
-                _Decoder(self.sample_rate_hz),
+                Decoder(self.sample_rate_hz),
                 batch_size=None,
                 sampler=self._plan(planned),
                 num_workers=workers,
@@ -271,7 +265,7 @@ class Loader:
         place = crop(self.pairs.place(clip), self.config.crop_s, surplus_s, float(crop_draw))
         return Sample(clip, place, self.pairs.captions_of(clip)[drawn])
 
-    def _assemble(self, planned: "_Planned", decoded: "_Decoded") -> Batch:
+    def _assemble(self, planned: "_Planned", decoded: Decoded) -> Batch:
         waveforms, lengths = decoded.waveforms, decoded.lengths
         samples, replaced = planned.samples, []
         if decoded.failures:
@@ -284,7 +278,7 @@ class Loader:
                     f"clip {self.pairs.clip_id(failed.clip)} cannot be read ({reason}); clip "
                     f"{self.pairs.clip_id(samples[row].clip)} takes its place"
                 )
-            waveforms, lengths = _padded(heard)
+            waveforms, lengths = padded(heard)
         return Batch(
             waveforms=waveforms,
             lengths=torch.tensor(lengths),
@@ -333,51 +327,6 @@ class Loader:
         return [[source.uri, source.version] for source in self.pairs.sources]
 
 
-def caption_weights(
-    choice: CaptionChoice,
-    ranks: npt.NDArray[np.int32],
-    clap_scores: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float64]:
-    """The probability of each of a clip's captions, `[caption]`; see `LoaderConfig.captions`."""
-    if choice == "uniform":
-        weights = np.ones(len(ranks))
-    elif choice == "rank":
-        weights = 1.0 / ranks
-    else:
-        above = (clap_scores - clap_scores.max()).astype(np.float64)
-        weights = np.exp(above / SCORE_TEMPERATURE)
-    return weights / weights.sum()
-
-
-def crop(place: Place, crop_s: float, surplus_s: float, draw: float) -> Place:
-    """The stretch of `crop_s` at the place drawn in 0..1, where a clip is longer by `surplus_s`."""
-    if surplus_s <= 0:
-        return place
-    offset_s = _CROP_STEP_S * int(draw * (int(surplus_s / _CROP_STEP_S) + 1))
-    start_s = place.start_s + offset_s
-    return Place(place.uri, start_s, start_s + crop_s, place.embedded)
-
-
-def decode(place: Place, sample_rate_hz: int) -> Samples:
-    """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
-    data, name = read_clip_bytes(place.uri)
-    heard = audio.decode(data, name, place.start_s, place.end_s, float("inf"))
-    waveform = heard.waveform
-    if place.embedded:
-        # The very samples written: to_int16 takes 32767 for full scale, libsndfile 32768.
-        waveform = audio.from_int16(np.rint(waveform * np.float32(32768)).astype(np.int16))
-    return audio.to_int16(audio.resample(waveform, heard.sample_rate_hz, sample_rate_hz))
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """A batch's sound: int16 `[row, sample]`, samples of each row, why rows could not be read."""
-
-    waveforms: Tensor
-    lengths: list[int]
-    failures: dict[int, str]
-
-
 @dataclass(frozen=True)
 class _Planned:
     """A batch to come: this rank's rows of it."""
@@ -387,38 +336,7 @@ class _Planned:
     samples: list[Sample]
 
 
-class _Decoder(Dataset[_Decoded]):
-    """Samples become sound, in whichever process; it knows nothing else, so it is sent at once."""
-
-    def __init__(self, sample_rate_hz: int) -> None:
-        self.sample_rate_hz = sample_rate_hz
-
-    def __getitem__(self, samples: list[Sample]) -> _Decoded:
-        heard: list[Samples] = []
-        failures: dict[int, str] = {}
-        for row, sample in enumerate(samples):
-            try:
-                heard.append(decode(sample.place, self.sample_rate_hz))
-            except (audio.AudioError, OSError) as error:
-                failures[row] = str(error)
-                heard.append(np.zeros(0, np.int16))
-        waveforms, lengths = _padded(heard)
-        if get_worker_info() is not None:
-            # Else the queue's own thread does it, and aborts the process when it ends meanwhile.
-            waveforms.share_memory_()
-        return _Decoded(waveforms, lengths, failures)
-
-
-def _padded(heard: Sequence[Samples]) -> tuple[Tensor, list[int]]:
-    """Zero-padded int16 `[row, sample]`, and the samples of each row."""
-    lengths = [len(samples) for samples in heard]
-    waveforms = torch.zeros(len(heard), max(lengths), dtype=torch.int16)
-    for row, samples in enumerate(heard):
-        waveforms[row, : len(samples)] = torch.from_numpy(samples)
-    return waveforms, lengths
-
-
-def _next(decoded: Iterator[_Decoded]) -> _Decoded:
+def _next(decoded: Iterator[Decoded]) -> Decoded:
     try:
         return next(decoded)
     except RuntimeError as error:

@@ -11,8 +11,11 @@ from tqdm import tqdm
 
 from training.config import ScheduleConfig
 from training.muon import Muon
+from training.pretrain_config import PretrainSchedule
 
 Item = TypeVar("Item")
+
+_BETAS = (0.9, 0.98)
 
 
 def optimise(
@@ -35,7 +38,7 @@ def optimise(
     batches = epochs[0]()
     steps = len(batches) * len(epochs)
     optimisers = _optimisers(model, schedule)
-    rates = [LambdaLR(optimiser, _cycle(steps, schedule.warmup)) for optimiser in optimisers]
+    rates = [LambdaLR(optimiser, one_cycle(steps, schedule.warmup)) for optimiser in optimisers]
     bar = tqdm(total=steps, desc="training", unit="step", disable=not progress)
     means: list[float] = []
     model.train()
@@ -72,19 +75,48 @@ def _optimisers(model: nn.Module, schedule: ScheduleConfig) -> list[torch.optim.
     kernels: list[Tensor] = []
     others: list[Tensor] = []
     for parameter in model.parameters():
-        kernel = parameter.ndim == 4 and parameter.shape[1] > 1
-        (kernels if kernel else others).append(parameter)
+        (kernels if _is_kernel(parameter) else others).append(parameter)
     adamw = torch.optim.AdamW(
         others,
         lr=schedule.learning_rate,
-        betas=(0.9, 0.98),
+        betas=_BETAS,
         weight_decay=schedule.weight_decay,
         fused=True,
     )
     return [adamw, Muon(kernels, lr=schedule.muon_learning_rate)]
 
 
-def _cycle(steps: int, warmup: float) -> Callable[[int], float]:
+def adamw(model: nn.Module, schedule: PretrainSchedule) -> list[torch.optim.Optimizer]:
+    """AdamW, its decay for matrices alone; Muon beside it where the schedule gives it a rate."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kernels = [p for p in trained if schedule.muon_learning_rate and _is_kernel(p)]
+    taken = {id(parameter) for parameter in kernels}
+    others = [parameter for parameter in trained if id(parameter) not in taken]
+    optimisers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(
+            [
+                {
+                    "params": [p for p in others if p.ndim > 1],
+                    "weight_decay": schedule.weight_decay,
+                },
+                {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=schedule.learning_rate,
+            betas=_BETAS,
+            fused=True,
+        )
+    ]
+    if schedule.muon_learning_rate and kernels:
+        optimisers.append(Muon(kernels, lr=schedule.muon_learning_rate))
+    return optimisers
+
+
+def _is_kernel(parameter: Tensor) -> bool:
+    """Of a convolution between channels."""
+    return parameter.ndim == 4 and parameter.shape[1] > 1
+
+
+def one_cycle(steps: int, warmup: float) -> Callable[[int], float]:
     """A linear rise, then half a cosine down to zero."""
     rise = max(1, round(warmup * steps))
 

@@ -1,8 +1,17 @@
-"""Contrastive losses of a batch of clips and captions."""
+"""Contrastive losses of a global batch of clips and captions, of which each process has its rows.
+
+Each function returns this process's share of the loss, scaled such that averaging over the
+processes, of the value as of the gradients, gives exactly the loss of the whole batch in one
+process: rows of the process against gathered columns, with gradient through the gathering.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from training import group
 
 
 def info_nce(
@@ -18,29 +27,59 @@ def info_nce(
     negatives, and of each caption among the clips.
 
     Args:
-        audio: unit vectors `[batch, dim]`; clip i belongs to caption i.
-        text: unit vectors `[batch, dim]`.
+        audio: unit vectors `[row, dim]`; clip i belongs to caption i.
+        text: unit vectors `[row, dim]`.
         logit_scale: a number, the inverse temperature (already exponentiated).
-        hard_negatives: unit vectors `[batch, count, dim]`, wrong for their own clip; they are
+        hard_negatives: unit vectors `[row, count, dim]`, wrong for their own clip; they are
             not held against other clips, for which they may be true.
-        alike: true where caption j also fits clip i, `[batch, batch]`: such pairs are not
-            negatives. The diagonal does not matter.
+        alike: true where the batch's caption j also fits this process's clip i, `[row, batch]`:
+            such pairs are not negatives. Each clip's own caption does not matter.
 
     Example:
         >>> audio = text = torch.eye(4)
         >>> float(info_nce(audio, text, torch.tensor(100.0)))
         0.0
     """
-    logits = logit_scale * audio @ text.T
-    if alike is not None:
-        others = alike & ~torch.eye(len(alike), dtype=torch.bool, device=alike.device)
-        logits = logits.masked_fill(others, -torch.inf)
-    target = torch.arange(len(audio), device=audio.device)
-    by_clip = logits
+    all_audio, all_text = group.gather(audio), group.gather(text)
+    target = group.first_row(audio) + torch.arange(len(audio), device=audio.device)
+    by_clip = _without(logit_scale * audio @ all_text.T, alike, target)
+    by_caption = _without(logit_scale * text @ all_audio.T, alike, target)
     if hard_negatives is not None:
         own = logit_scale * torch.einsum("bd,bnd->bn", audio, hard_negatives)
-        by_clip = torch.cat([logits, own], dim=1)
-    return (F.cross_entropy(by_clip, target) + F.cross_entropy(logits.T, target)) / 2
+        by_clip = torch.cat([by_clip, own], dim=1)
+    of_clips = F.cross_entropy(by_clip, target, reduction="sum")
+    of_captions = F.cross_entropy(by_caption, target, reduction="sum")
+    return (of_clips + of_captions) * group.world() / (2 * len(all_audio))
+
+
+def sigmoid(
+    audio: Tensor,
+    text: Tensor,
+    logit_scale: Tensor,
+    bias: Tensor,
+    alike: Tensor | None = None,
+) -> Tensor:
+    """The pairwise sigmoid loss of SigLIP (Zhai et al. 2023): every pair right or wrong.
+
+    The sum over all pairs of clip and caption, over the number of clips.
+
+    Args:
+        audio, text, logit_scale, alike: as for `info_nce`; alike pairs are neither right nor wrong.
+        bias: a number, learnt beside the scale; SigLIP starts it at -10.
+
+    Example:
+        >>> audio = text = torch.eye(4)
+        >>> round(float(sigmoid(audio, text, torch.tensor(100.0), torch.tensor(-50.0))), 6)
+        0.0
+    """
+    all_text = group.gather(text)
+    target = group.first_row(audio) + torch.arange(len(audio), device=audio.device)
+    own = F.one_hot(target, len(all_text)).bool()
+    logits = logit_scale * audio @ all_text.T + bias
+    losses = -F.logsigmoid(torch.where(own, logits, -logits))
+    if alike is not None:
+        losses = losses.masked_fill(alike & ~own, 0.0)
+    return losses.sum() * group.world() / len(all_text)
 
 
 def right_or_wrong(
@@ -59,3 +98,18 @@ def right_or_wrong(
     right = logit_scale * (audio * text).sum(dim=1) + bias
     wrong = logit_scale * torch.einsum("bd,bnd->bn", audio, hard_negatives) + bias
     return -(F.logsigmoid(right).mean() + F.logsigmoid(-wrong).mean()) / 2
+
+
+def chance(loss: str, batch: int) -> float:
+    """What a model that knows nothing pays: of "info_nce" or "sigmoid", at its best constant."""
+    if loss == "info_nce":
+        return math.log(batch)
+    return math.log(batch) + (batch - 1) * math.log(batch / (batch - 1))
+
+
+def _without(logits: Tensor, alike: Tensor | None, target: Tensor) -> Tensor:
+    """Pairs that are alike leave the sum; each row's own pair stays."""
+    if alike is None:
+        return logits
+    own = F.one_hot(target, logits.shape[1]).bool()
+    return logits.masked_fill(alike & ~own, -torch.inf)

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from curation import storage
 
@@ -26,6 +28,16 @@ def recall_at(similarities: np.ndarray, k: int, alike: np.ndarray | None = None)
     best = np.argsort(-similarities, axis=1)[:, :k]
     fits = np.eye(len(similarities), dtype=bool) if alike is None else alike
     return float(np.take_along_axis(fits, best, axis=1).any(axis=1).mean())
+
+
+def alignment(audio: Tensor, text: Tensor) -> float:
+    """Mean squared distance of pairs of unit vectors `[pair, dim]` (Wang and Isola 2020)."""
+    return float((audio - text).square().sum(dim=1).mean())
+
+
+def uniformity(embeddings: Tensor) -> float:
+    """Log of the mean of exp(-2 d^2) over all pairs of rows (Wang and Isola 2020); -4 at best."""
+    return float(torch.pdist(embeddings.float()).square().mul(-2).exp().mean().log())
 
 
 def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:

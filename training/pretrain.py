@@ -1,198 +1,307 @@
-"""Trains the dual encoder on the procedural corpus, and says how good it became."""
+"""Contrastive pre-training on curated tables: the loop, in plain torch.
 
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
+It runs alone, as one process of a torchrun, or as one worker of Ray Train; `training.launch`
+starts it. All that changes what is learnt follows from the seed and the step, and the state of a
+run is its newest checkpoint: whoever calls `pretrain` again goes on from there.
+"""
 
-import numpy as np
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import PreTrainedTokenizerBase
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from curation import synth
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.words import word_tokenizer
-from curation.synth.negatives import KINDS
-from training.augment import augment
-from training.batches import by_length, cropped, padded
-from training.config import PretrainTraining
-from training.loop import optimise
-from training.losses import info_nce, right_or_wrong
-from training.metrics import auc, recall_at
-from training.procedural import Corpus, render_corpora
-from training.zero_shot import esc10_accuracy
+from curation import console, storage
+from curation.errors import RunError
+from curation.models.weights import pick_device
+from training import checkpoints, chunks, group, losses, models, record, tracking
+from training.export import export
+from training.hearing import Heard, alike, hear
+from training.loader import Batch, Loader
+from training.loop import adamw, one_cycle
+from training.metrics import alignment, uniformity
+from training.objective import Objective
+from training.pretrain_config import PretrainConfig
 
-_EVALUATION_BATCH = 32
-_VOCABULARY_SCENES = 5000
-
-
-class Objective(nn.Module):
-    """The dual encoder and what only its training needs: a threshold, and a head for the tags."""
-
-    def __init__(self, model: DualEncoder, tags: int, tag_loss_weight: float) -> None:
-        super().__init__()
-        self.model = model
-        self.bias = nn.Parameter(torch.tensor(-5.0))
-        self.tag_head = nn.Linear(model.audio.width, tags)
-        self.tag_loss_weight = tag_loss_weight
-
-    def forward(
-        self,
-        features: Tensor,
-        lengths: Tensor,
-        tokens: dict[str, Tensor],
-        alike: Tensor,
-        tag_targets: Tensor,
-    ) -> Tensor:
-        """The loss of a batch.
-
-        Args:
-            features: log-mel `[batch, frame, mel]`, of which `lengths` are valid.
-            tokens: the true captions, then each clip's wrong ones: `[batch * (1 + wrong), token]`.
-            alike: true where clips hold the same scene `[batch, batch]`.
-            tag_targets: the tags of each clip `[batch, tag]`.
-        """
-        pooled = self.model.audio(features, lengths)
-        audio = self.model.project_audio(pooled)
-        captions = self.model.encode_text(tokens["input_ids"], tokens["attention_mask"])
-        text, wrong = captions[: len(audio)], captions[len(audio) :].unflatten(0, (len(audio), -1))
-        scale = self.model.logit_scale.exp()
-        return (
-            info_nce(audio, text, scale, wrong, alike)
-            + right_or_wrong(audio, text, wrong, scale, self.bias)
-            + self.tag_loss_weight
-            * F.binary_cross_entropy_with_logits(self.tag_head(pooled), tag_targets)
-        )
+MOST_LOGIT_SCALE = 100.0
+MOST_DATA_WAIT = 0.1
 
 
-def train(
-    config: PretrainTraining, seed: int, esc10: Path | None = None, progress: bool = True
-) -> tuple[DualEncoder, PreTrainedTokenizerBase, dict[str, Any]]:
-    """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
-    corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
-    model, tokenizer, losses = fit(config, corpus, seed, progress)
-    metrics = {"losses": losses, **evaluate(model, tokenizer, held_out)}
-    if esc10 is not None:
-        metrics["esc10_fold1"] = esc10_accuracy(model, tokenizer, esc10, fold=1)
-    return model, tokenizer, metrics
+class Host(Protocol):
+    """What started the training, and what it is asked beside the loop."""
+
+    def validate(self, checkpoint: str) -> None:
+        """Begin to evaluate a checkpoint elsewhere; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Wait for the evaluations."""
+        ...
 
 
-def fit(
-    config: PretrainTraining, corpus: Corpus, seed: int, progress: bool = True
-) -> tuple[DualEncoder, PreTrainedTokenizerBase, list[float]]:
-    """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
-    torch.manual_seed(seed)
-    tokenizer = word_tokenizer(_sentences(corpus.seed), config.max_text_tokens)
-    model = DualEncoder(_model_config(config, len(tokenizer)))
-    mids = [sound.mid for sound in synth.CLASSES]
-    objective = Objective(model, len(mids), config.tag_loss_weight)
-    random = torch.Generator().manual_seed(seed)
-    lengths = [len(feature) for feature in corpus.features]
+@dataclass
+class Step:
+    """What one step came to."""
 
-    def batches(epoch: int) -> list[tuple[list[int], np.random.Generator]]:
-        rng = np.random.default_rng((seed, epoch))
-        return [(rows, rng) for rows in by_length(lengths, config.schedule.batch, rng)]
-
-    def loss_of(batch: tuple[list[int], np.random.Generator]) -> Tensor:
-        rows, rng = batch
-        scenes = [corpus.scenes[row] for row in rows]
-        features, frames = cropped([corpus.features[row] for row in rows], rng)
-        features, frames = augment(features, frames, config.augment, random)
-        captions = [str(rng.choice(scene.captions)) for scene in scenes]
-        for scene in scenes:
-            captions += synth.hard_negatives(scene, rng, config.hard_negatives)
-        tokens = tokenizer(captions, padding=True, return_tensors="pt")
-        keys = [(scene.classes, scene.relation) for scene in scenes]
-        alike = torch.tensor([[one == other for other in keys] for one in keys])
-        targets = torch.tensor(
-            [[mid in synth.true_tags(scene) for mid in mids] for scene in scenes]
-        )
-        return objective(features, frames, tokens, alike, targets.float())
-
-    epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
-    losses = optimise(objective, epochs, loss_of, config.schedule, progress)
-    return model, tokenizer, losses
+    loss: Tensor
+    gradient_norm: Tensor
+    audio: Tensor
+    text: Tensor
+    same: Tensor
 
 
-def evaluate(
-    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
-) -> dict[str, Any]:
-    """AUC of true against wrong captions by kind of wrong, and retrieval among the clips.
+def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> dict[str, float]:
+    """Train, or go on training, to the end of the schedule; the last figures.
 
-    Each clip's first caption is the true one. In retrieval, a clip of the same scene counts as
-    found.
+    Writes checkpoints, metrics.jsonl and in the end the model to the run's folder; the files'
+    meaning is in `training.record`. Called in every process of the group alike.
+
+    Raises:
+        InputError: the configuration does not fit the tables, the folder or the machine.
+        RunError: the loss is no longer finite, or a checkpoint could not be written.
     """
-    audio = embed_features(model, corpus.features)
-    text = embed_captions(model, tokenizer, [scene.captions[0] for scene in corpus.scenes])
-    similarities = text @ audio.T
-    keys = [(scene.classes, scene.relation) for scene in corpus.scenes]
-    alike = np.array([[one == other for other in keys] for one in keys])
-    report: dict[str, Any] = {
-        "auc": {"random": auc(similarities[alike], similarities[~alike])},
-        "text_to_audio": {f"r@{k}": recall_at(similarities, k, alike) for k in (1, 10)},
-        "audio_to_text": {f"r@{k}": recall_at(similarities.T, k, alike) for k in (1, 10)},
+    tracking.need_installed(config.saving.trackers)
+    # Denormal moments of rarely used words slow AdamW down several times.
+    torch.set_flush_denormal(True)
+    lead = group.rank() == 0
+    device = _device(config.runtime.device)
+
+    # The folder: one training, its tables at fixed versions, its first weights made once.
+    pairs = record.open_pairs(config)
+    if lead:
+        record.write(config, pairs)
+        if not storage.exists(storage.join(record.start_uri(config.run), "config.json")):
+            built, its_tokenizer = models.build(config, pairs.all_captions)
+            models.save(built, its_tokenizer, record.start_uri(config.run))
+    group.agreed(None)
+    pair, tokenizer = models.opened(record.start_uri(config.run))
+    objective = Objective(pair, tokenizer, config, device)
+    loader = Loader(
+        pairs,
+        config.data,
+        config.schedule.batch,
+        config.seed,
+        pair.sample_rate_hz,
+        group.rank(),
+        group.world(),
+    )
+
+    # All that changes from step to step, and where it stood.
+    steps = loader.batches_per_epoch * config.schedule.epochs
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    optimisers = adamw(objective, config.schedule)
+    rates = [LambdaLR(each, one_cycle(steps, config.schedule.warmup)) for each in optimisers]
+    parts: dict[str, Any] = {"objective": objective}
+    parts |= {f"optimiser{index}": each for index, each in enumerate(optimisers)}
+    averaged = _averaged(objective, config.schedule.ema)
+    if averaged is not None:
+        parts["averaged"] = averaged
+    step = _resume(config, parts, rates, loader)
+
+    writer = checkpoints.Writer(record.checkpoints_uri(config.run), config.saving.keep)
+    trackers: list[tracking.Sink] = []
+    if lead:
+        lines = tracking.JsonLines(record.metrics_uri(config.run), step)
+        settings = config.model_dump(mode="json")
+        trackers = [
+            lines,
+            *tracking.open_trackers(config.saving.trackers, config.run, settings),
+        ]
+    figures: dict[str, float] = {}
+    validated: str | None = None
+    objective.train()
+    clock = _Clock()
+    on_steps(step, steps)
+    try:
+        for batch in _until(loader, steps - step, clock):
+            # One step: hear, embed, compare, step.
+            seed = _seed(config.seed, step, batch.start)
+            torch.manual_seed(seed)
+            done = _step(objective, hear(batch, pair, config.augment, seed), config, trained)
+            for optimiser, rate in zip(optimisers, rates, strict=True):
+                optimiser.step()
+                rate.step()
+            with torch.no_grad():
+                pair.logit_scale.clamp_(max=math.log(MOST_LOGIT_SCALE))
+            if averaged is not None:
+                averaged.update_parameters(objective)
+            step += 1
+            clock.stepped(batch)
+
+            if step % config.saving.log_every == 0 or step == steps:
+                figures = _figures(done, objective, config, rates[0], clock, batch.epoch)
+                _need_finite(figures["loss"], step)
+                for tracker in trackers:
+                    tracker.log(step, figures)
+                on_steps(step, steps)
+            if lead and (step % config.saving.checkpoint_every == 0 or step == steps):
+                # A run that dies now and goes on from here has the lines up to here.
+                lines.flush()
+                about = {"step": step, "loader": loader.state_dict(), "figures": figures}
+                writer.write(step, checkpoints.snapshot(parts, about))
+            if lead and writer.done not in (None, validated):
+                validated = writer.done
+                host.validate(validated)
+
+        if lead and (last := writer.wait()) not in (None, validated):
+            host.validate(last)
+    finally:
+        loader.close()
+        for tracker in trackers:
+            tracker.close()
+        host.close()
+    if lead:
+        export(config.run, record.model_uri(config.run))
+    group.agreed(None)
+    return figures
+
+
+def _step(
+    objective: Objective, heard: Heard, config: PretrainConfig, trained: list[nn.Parameter]
+) -> Step:
+    objective.zero_grad(set_to_none=True)
+    same = alike(heard.clips, heard.texts, group.gather(heard.clips), group.gather(heard.texts))
+    rows = len(heard.captions)
+    size = config.schedule.chunk or rows
+    loss, audio, text = chunks.backward(
+        objective,
+        [heard.part(slice(start, start + size)) for start in range(0, rows, size)],
+        objective.embed,
+        lambda audio, text: objective.loss_of(audio, text, same),
+    )
+    group.average_gradients(trained)
+    norm = nn.utils.clip_grad_norm_(trained, config.schedule.clip_norm)
+    return Step(loss, norm, audio, text, same)
+
+
+def _figures(
+    step: Step,
+    objective: Objective,
+    config: PretrainConfig,
+    rate: LambdaLR,
+    clock: "_Clock",
+    epoch: int,
+) -> dict[str, float]:
+    """What is reported of a step, over all processes; speed and data wait since the last report."""
+    all_audio, all_text = group.gather(step.audio), group.gather(step.text)
+    own = group.first_row(step.audio) + torch.arange(len(step.audio), device=step.audio.device)
+    similar = step.audio @ all_text.T
+    best = similar.argmax(dim=1)
+    found = (best == own) | step.same.gather(1, best[:, None])[:, 0]
+    figures: dict[str, float] = {
+        "loss": group.total(float(step.loss)) / group.world(),
+        "loss_of_chance": losses.chance(config.loss, len(all_audio)),
+        "logit_scale": float(objective.pair.logit_scale.detach().exp()),
+        "gradient_norm": float(step.gradient_norm),
+        "recall_at_1": group.total(float(found.sum())) / len(all_audio),
+        "alignment": alignment(all_audio, all_text),
+        "uniformity": uniformity(all_audio),
+        "learning_rate": float(rate.get_last_lr()[0]),
+        "epoch": epoch,
     }
-    for kind in KINDS:
-        rng = np.random.default_rng((corpus.seed, KINDS.index(kind)))
-        wrong = [synth.hard_negative(scene, rng, kind) for scene in corpus.scenes]
-        rows = [row for row, caption in enumerate(wrong) if caption is not None]
-        embedded = embed_captions(model, tokenizer, [wrong[row] or "" for row in rows])
-        scores = (embedded * audio[rows]).sum(axis=1)
-        report["auc"][kind] = auc(similarities[rows, rows], scores)
-    return report
+    return figures | clock.report(config.schedule.batch)
 
 
-def embed_features(model: DualEncoder, features: Sequence[Tensor]) -> np.ndarray:
-    """Unit vectors `[clip, dim]` of log-mel features."""
-    embeddings = []
-    for start in range(0, len(features), _EVALUATION_BATCH):
-        with torch.inference_mode():
-            batch = padded(features[start : start + _EVALUATION_BATCH])
-            embeddings.append(model.encode_features(*batch).numpy())
-    return np.concatenate(embeddings)
+class _Clock:
+    """How fast steps go, and how much of their time they wait for data."""
+
+    def __init__(self) -> None:
+        self._begin()
+        self.replaced = 0
+        self._warned = False
+
+    def waited(self, seconds: float) -> None:
+        self._waited += seconds
+
+    def stepped(self, batch: Batch) -> None:
+        self._steps += 1
+        self.replaced += len(batch.replaced)
+
+    def report(self, batch: int) -> dict[str, float]:
+        """`batch`: clips a step, of all processes."""
+        elapsed = time.perf_counter() - self._begun
+        figures = {
+            "samples_per_s": self._steps * batch / elapsed,
+            "data_wait": self._waited / elapsed,
+            "clips_replaced": group.total(self.replaced),
+        }
+        if figures["data_wait"] > MOST_DATA_WAIT and not self._first and not self._warned:
+            self._warned = True
+            console.err.print(
+                f"training waits for data {figures['data_wait']:.0%} of its time: raise "
+                "data.workers; tagscribe-train bench-loader says what they can give"
+            )
+        self._begin()
+        self._first = False
+        return figures
+
+    _first = True  # the first report counts the start of the decoders, and does not warn
+
+    def _begin(self) -> None:
+        self._begun = time.perf_counter()
+        self._waited = 0.0
+        self._steps = 0
 
 
-def embed_captions(
-    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]
-) -> np.ndarray:
-    """Unit vectors `[caption, dim]`."""
-    tokens = tokenizer(
-        list(captions),
-        padding=True,
-        truncation=True,
-        max_length=model.config.max_text_tokens,
-        return_tensors="pt",
-    )
-    with torch.inference_mode():
-        return model.encode_text(tokens["input_ids"], tokens["attention_mask"]).numpy()
+def _until(loader: Loader, batches: int, clock: _Clock) -> Iterator[Batch]:
+    """So many batches, the time that each was waited for told to the clock."""
+    source = iter(loader)
+    for _ in range(batches):
+        asked = time.perf_counter()
+        batch = next(source)
+        clock.waited(time.perf_counter() - asked)
+        yield batch
 
 
-def _sentences(seed: int) -> list[str]:
-    """Captions enough to hold every word of the procedural language; no sound is made."""
-    scenes = (synth.make_scene(seed, index) for index in range(_VOCABULARY_SCENES))
-    return [caption for scene in scenes for caption in scene.captions]
+def _resume(
+    config: PretrainConfig, parts: Mapping[str, Any], rates: list[LambdaLR], loader: Loader
+) -> int:
+    """Set everything to the newest checkpoint; the steps done, 0 without one."""
+    found = checkpoints.listed(record.checkpoints_uri(config.run)) if group.rank() == 0 else {}
+    newest: str | None = group.agreed(max(found.items())[1] if found else None)
+    if newest is None:
+        return 0
+    state = checkpoints.read(newest)
+    checkpoints.restore(state, parts, newest)
+    loader.load_state_dict(state.about["loader"])
+    step: int = state.about["step"]
+    for rate in rates:
+        rate.last_epoch = step
+    return step
 
 
-def _model_config(config: PretrainTraining, words: int) -> DualEncoderConfig:
-    return DualEncoderConfig(
-        frontend=config.frontend.model_dump(),
-        cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},
-        audio_layers=config.audio_layers,
-        audio_dim=config.audio_dim,
-        audio_heads=config.audio_heads,
-        text={
-            "model_type": "bert",
-            "vocab_size": words,
-            "hidden_size": config.text_dim,
-            "num_hidden_layers": config.text_layers,
-            "num_attention_heads": config.text_heads,
-            "intermediate_size": config.text_feed_forward,
-            "max_position_embeddings": config.max_text_tokens,
-            "hidden_dropout_prob": config.text_dropout,
-            "attention_probs_dropout_prob": config.text_dropout,
-        },
-        max_text_tokens=config.max_text_tokens,
-        embed_dim=config.embed_dim,
-    )
+def _averaged(objective: nn.Module, decay: float | None) -> AveragedModel | None:
+    """The exponential moving average of weights and of batch norm's statistics."""
+    if decay is None:
+        return None
+    return AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _seed(*numbers: int) -> int:
+    """One seed of several numbers; neighbours are unrelated."""
+    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=7).digest(), "big")
+
+
+def _device(name: str) -> torch.device:
+    """This process's device; of several GPUs on a machine, the one of its local rank."""
+    device = pick_device(name)
+    if device.type == "cuda" and device.index is None:
+        local = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    return device
+
+
+def _need_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise RunError(
+            f"the loss is {loss} at step {step}: lower schedule.learning_rate, or train in fp32; "
+            "the checkpoints before are as they were"
+        )

@@ -16,8 +16,9 @@ from curation import audio, storage
 from curation.errors import InputError
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training.bench_loader import bench
-from training.loader import Batch, Loader, LoaderConfig, caption_weights
+from training.loader import Batch, Loader, LoaderConfig
 from training.pairs import Pairs
+from training.samples import caption_weights
 
 CLIPS, BATCH, SEED = 20, 6, 11
 HERE = LoaderConfig(workers=0, crop_s=0.7)

@@ -13,7 +13,7 @@ from curation.models.frontend import LogMelConfig
 from curation.schema import Failure
 from curation.scorers.clap import DualEncoderScorer
 from training import cli
-from training.config import CaptionerTraining, PretrainTraining, load
+from training.config import CaptionerTraining, ReferenceClap, load
 from training.procedural import render_corpus
 
 TINY = {
@@ -90,11 +90,11 @@ def test_misspelt_key_is_told_in_one_line(
 def test_no_file_trains_the_reference() -> None:
     assert load(None, CaptionerTraining) == CaptionerTraining()
     with pytest.raises(InputError, match="nowhere.yaml: no such file"):
-        load("nowhere.yaml", PretrainTraining)
+        load("nowhere.yaml", ReferenceClap)
 
 
 def test_training_never_hears_the_held_out_seeds() -> None:
-    for kind in (CaptionerTraining, PretrainTraining):
+    for kind in (CaptionerTraining, ReferenceClap):
         assert kind().corpus.seed >= 1000 > kind().corpus.held_out_seed
 
 

@@ -1,0 +1,91 @@
+"""The same training under torchrun and under Ray Train: same curve, killed workers, other sizes.
+
+Two processes sum their gradients in another order than one does, and batch norm sees half a batch
+in each; so curves of two are compared with curves of two, to a relative 1e-5.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table
+from training import checkpoints, record
+from training.pretrain_config import PretrainConfig
+
+__all__ = ["table"]
+
+TOLERANCE = 1e-5
+BIN = Path(sys.executable).parent
+
+
+def write(config: PretrainConfig, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "pretrain.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path
+
+
+def under_ray(table: str, run: Path, workers: int, **saving: Any) -> list[str | Path]:
+    """The command of a training on so many workers."""
+    launch = {"cluster": "local", "workers": workers, "cpus_per_worker": 0.5}
+    config = config_of(table, run, launch=launch, saving={"keep": 9, **saving})
+    return [BIN / "tagscribe-train", "pretrain", write(config, run.parent), "--quiet"]
+
+
+def workers_of(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes in which a training's function runs."""
+    children = psutil.Process(command.pid).children(recursive=True)
+    return [child for child in children if "RayTrainWorker" in " ".join(child.cmdline())]
+
+
+@pytest.fixture(scope="module")
+def of_two(table: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """The curve of two processes of a torchrun."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    path = write(config_of(table, folder / "run"), folder)
+    command = [BIN / "torchrun", "--standalone", "--nproc-per-node=2", BIN / "tagscribe-train"]
+    subprocess.run([*command, "pretrain", path, "--quiet"], check=True, timeout=300)
+    return curve(folder / "run")
+
+
+def test_a_worker_killed_in_mid_epoch_costs_nothing_but_time(
+    table: str, of_two: dict[int, float], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = subprocess.Popen(under_ray(table, run, 2, checkpoint_every=1))
+    deadline = time.monotonic() + 240
+    while len(checkpoints.listed(record.checkpoints_uri(str(run)))) < 2:
+        assert command.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    killed = workers_of(command)[-1]
+    os.kill(killed.pid, signal.SIGKILL)
+    assert command.wait(timeout=300) == 0
+    assert (run / "model" / "lineage.json").exists()
+    assert curve(run) == pytest.approx(of_two, rel=TOLERANCE)
+
+
+def test_begun_on_two_it_goes_on_on_one_and_on_three(
+    table: str, of_two: dict[int, float], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    subprocess.run(under_ray(table, run, 2), check=True, timeout=300)
+    assert curve(run) == pytest.approx(of_two, rel=TOLERANCE)
+    cut_back(run, 9)
+    subprocess.run(under_ray(table, run, 1), check=True, timeout=300)
+    assert [curve(run)[step] for step in range(1, 10)] == pytest.approx(
+        [of_two[step] for step in range(1, 10)], rel=TOLERANCE
+    )
+    cut_back(run, 12)
+    subprocess.run(under_ray(table, run, 3), check=True, timeout=300)
+    ended = curve(run)
+    assert sorted(ended) == list(range(1, STEPS + 1))
+    # Other batch norm statistics, the same clips and captions: near, not equal.
+    assert ended[STEPS] == pytest.approx(of_two[STEPS], rel=0.5)

@@ -1,0 +1,283 @@
+"""Pre-training on a small table: it learns, resumes bit for bit, and fails clearly."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from curation import storage
+from curation.errors import InputError, RunError
+from curation.scorers.clap import DualEncoderScorer
+from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
+from training import checkpoints, record
+from training.launch import LocalHost
+from training.pretrain import pretrain
+from training.pretrain_config import PretrainConfig
+
+CLIPS = 24
+NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+TINY: dict[str, Any] = {
+    "model": {
+        "frontend": {
+            "sample_rate_hz": RATE_HZ,
+            "n_fft": 256,
+            "window": 256,
+            "hop": 128,
+            "mels": 16,
+            "high_hz": RATE_HZ / 2,
+        },
+        "cnn": {"channels": [4, 8]},
+        "audio_layers": 1,
+        "audio_dim": 16,
+        "audio_heads": 2,
+        "embed_dim": 8,
+        "text": {"kind": "words", "dim": 16, "layers": 1, "heads": 2, "feed_forward": 16},
+    },
+    "schedule": {"epochs": 4, "batch": 6, "learning_rate": 0.01},
+    "saving": {"log_every": 1, "checkpoint_every": 3, "trackers": []},
+}
+STEPS = 16
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("table")
+    rows = pair_rows(write_tones(folder / "wavs"))
+    for row in rows:
+        row["caption"] = f"a tone called {NAMES[int(row['clip_id'][4:]) % len(NAMES)]}"
+    return commit(str(folder / "table"), rows)
+
+
+def write_tones(folder: Path) -> list[str]:
+    """Tones of eight pitches, 0.5 to 1 s, with noise."""
+    folder.mkdir()
+    for clip in range(CLIPS):
+        rng = np.random.default_rng(clip)
+        time_s = np.arange(int(RATE_HZ * rng.uniform(0.5, 1.0))) / RATE_HZ
+        tone = np.sin(2 * np.pi * 300 * 1.3 ** (clip % len(NAMES)) * time_s)
+        sound = 0.3 * tone + rng.normal(0, 0.01, len(tone))
+        soundfile.write(folder / f"{clip:03d}.wav", sound, RATE_HZ)
+    return sorted(str(path) for path in folder.iterdir())
+
+
+def config_of(table: str, run: Path | str, **sections: Any) -> PretrainConfig:
+    values = {
+        **TINY,
+        "run": str(run),
+        "data": {"tables": [table], "workers": 0},
+        **{key: {**TINY.get(key, {}), **value} for key, value in sections.items()},
+    }
+    return PretrainConfig.model_validate(values)
+
+
+def train(config: PretrainConfig) -> None:
+    pretrain(config, LocalHost(config), lambda done, total: None)
+
+
+def curve(run: Path | str) -> dict[int, float]:
+    """The loss at each step."""
+    lines = storage.read_bytes(record.metrics_uri(str(run))).splitlines()
+    return {line["step"]: line["loss"] for line in map(json.loads, lines)}
+
+
+def cut_back(run: Path, step: int) -> None:
+    """Leave a run as one that died after the checkpoint of `step`."""
+    for later, uri in checkpoints.listed(record.checkpoints_uri(str(run))).items():
+        if later > step:
+            storage.delete(uri)
+    storage.delete_tree(record.model_uri(str(run)))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(table: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    train(config_of(table, run, saving={"keep": 9}))
+    return run
+
+
+def test_the_loss_falls_below_chance_and_every_figure_is_told(undisturbed: Path) -> None:
+    lines = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    assert lines[-1]["loss"] < lines[-1]["loss_of_chance"] == pytest.approx(np.log(6))
+    assert set(lines[0]) == {
+        "step", "loss", "loss_of_chance", "logit_scale", "gradient_norm", "recall_at_1",
+        "alignment", "uniformity", "learning_rate", "epoch", "samples_per_s", "data_wait",
+        "clips_replaced",
+    }  # fmt: skip
+
+
+def test_the_model_opens_as_a_scorer_and_tells_its_lineage(undisturbed: Path, table: str) -> None:
+    scorer = DualEncoderScorer(str(undisturbed / "model"))
+    scorer.setup()
+    assert scorer.sample_rate_hz == RATE_HZ
+    assert scorer.embed_text(["a tone"]).shape == (1, 8)
+    lineage = record.read_lineage(str(undisturbed / "model"))
+    assert lineage["step"] == STEPS
+    assert lineage["tables"][0]["uri"] == table
+    assert lineage["tables"][0]["version"] == 0
+    assert lineage["versions"]["tagscribe"]
+
+
+@pytest.mark.parametrize("step", [3, 6, 12])
+def test_resumed_bit_for_bit_in_mid_epoch_and_in_a_later_one(
+    undisturbed: Path, table: str, tmp_path: Path, step: int
+) -> None:
+    run = tmp_path / "run"
+    config = config_of(table, run, saving={"keep": 9})
+    train(config)
+    cut_back(run, step)
+    train(config)
+    assert curve(run) == curve(undisturbed)
+    ended = (run / "model" / "model.safetensors").read_bytes()
+    assert ended == (undisturbed / "model" / "model.safetensors").read_bytes()
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_end(
+    undisturbed: Path, table: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    settings = tmp_path / "pretrain.yaml"
+    config = config_of(table, run, saving={"keep": 9})
+    settings.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [Path(sys.executable).parent / "tagscribe-train", "pretrain", settings, "--quiet"]
+    killed = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while not checkpoints.listed(record.checkpoints_uri(str(run))):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (run / "model").exists()
+    subprocess.run(command, check=True, timeout=120)
+    assert curve(run) == curve(undisturbed)
+
+
+def test_chunks_change_rounding_alone(table: str, tmp_path: Path) -> None:
+    """Of a model without batch norm's batch statistics: none of the audio tower's is trained."""
+    frozen = {"channels": [4, 8]}
+    whole, chunked = tmp_path / "whole", tmp_path / "chunked"
+    train(config_of(table, whole, schedule={"epochs": 1}, model={"cnn": frozen}))
+    train(config_of(table, chunked, schedule={"epochs": 1, "chunk": 6}, model={"cnn": frozen}))
+    assert curve(whole) == curve(chunked)
+    halves = tmp_path / "halves"
+    train(config_of(table, halves, schedule={"epochs": 1, "chunk": 3}, model={"cnn": frozen}))
+    # Batch norm sees three clips at a time: another loss, but one that is a number and near.
+    assert curve(halves)[1] == pytest.approx(curve(whole)[1], rel=0.2)
+
+
+def test_averaged_weights_are_the_result_where_asked_for(table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(config_of(table, run, schedule={"epochs": 1, "ema": 0.5}))
+    state = checkpoints.read(
+        list(checkpoints.listed(record.checkpoints_uri(str(run))).values())[-1]
+    )
+    averaged = checkpoints.module_state(state, "averaged")["module.pair.logit_scale"]
+    last = checkpoints.module_state(state, "objective")["pair.logit_scale"]
+    assert averaged != last
+    scorer = DualEncoderScorer(str(run / "model"))
+    scorer.setup()
+    assert scorer._loaded[0].logit_scale.detach() == averaged
+
+
+def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    values = config_of(table, run).model_dump() | {"loss": "sigmoid"}
+    train(PretrainConfig.model_validate(values))
+    state = checkpoints.read(
+        list(checkpoints.listed(record.checkpoints_uri(str(run))).values())[-1]
+    )
+    assert checkpoints.module_state(state, "objective")["bias"] != -10.0
+    losses = curve(run)
+    assert losses[STEPS] < losses[1]
+
+
+def test_another_training_in_the_folder_is_told(undisturbed: Path, table: str) -> None:
+    with pytest.raises(InputError, match=r"schedule.batch: 6 there, 8 here.*Name another folder"):
+        train(config_of(table, undisturbed, schedule={"batch": 8}))
+
+
+def test_a_batch_larger_than_the_table_is_told(table: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{CLIPS}"):
+        train(config_of(table, tmp_path / "run", schedule={"batch": 100}))
+
+
+def test_a_checkpoint_of_another_architecture_is_told(
+    undisturbed: Path, table: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    train(config_of(table, other, model={"embed_dim": 4}, schedule={"epochs": 1}))
+    run = tmp_path / "run"
+    train(config_of(table, run))
+    [*_, newest] = checkpoints.listed(record.checkpoints_uri(str(run))).values()
+    [*_, foreign] = checkpoints.listed(record.checkpoints_uri(str(other))).values()
+    storage.put(newest, storage.read_bytes(foreign))
+    with pytest.raises(InputError, match=r"another architecture: pair.*shape.*configure the model"):
+        train(config_of(table, run))
+
+
+def test_a_broken_checkpoint_is_told(table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(config_of(table, run, schedule={"epochs": 1}))
+    [*_, newest] = checkpoints.listed(record.checkpoints_uri(str(run))).values()
+    storage.put(newest, storage.read_bytes(newest)[:1000])
+    with pytest.raises(InputError, match="not a checkpoint.*delete it"):
+        train(config_of(table, run, schedule={"epochs": 1}))
+
+
+def test_long_captions_are_cut_to_the_models_tokens(tmp_path: Path) -> None:
+    rows = pair_rows(write_wavs(tmp_path / "wavs", 8))
+    rows[0]["caption"] = "beep " * 10_000
+    table = commit(str(tmp_path / "table"), rows)
+    train(config_of(table, tmp_path / "run", schedule={"epochs": 1, "batch": 8}))
+    assert np.isfinite(list(curve(tmp_path / "run").values())).all()
+
+
+def test_mixed_clips_train(table: str, tmp_path: Path) -> None:
+    train(config_of(table, tmp_path / "run", augment={"mixup": 1.0}, schedule={"epochs": 1}))
+    assert np.isfinite(list(curve(tmp_path / "run").values())).all()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small filesystem can be mounted by root alone")
+def test_a_full_disk_leaves_the_checkpoints_before_whole(table: str, tmp_path: Path) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", mount], check=False)
+    if made.returncode:
+        pytest.skip("no small filesystem can be mounted here")
+    try:
+        run = mount / "run"
+        config = config_of(table, run, saving={"keep": 9})
+        with pytest.raises(RunError, match="could not be written.*so far are whole"):
+            train(config)
+        kept = checkpoints.listed(record.checkpoints_uri(str(run)))
+        assert kept
+        for uri in kept.values():
+            checkpoints.read(uri)
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(table: str, tmp_path: Path) -> None:
+    schedule = {"learning_rate": 1e30, "clip_norm": 1e30, "warmup": 0.0}
+    with pytest.raises(RunError, match="lower schedule.learning_rate"):
+        train(config_of(table, tmp_path / "run", schedule=schedule))
+
+
+def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
+    run = f"{s3_folder}/pretrain"
+    train(config_of(table, run, schedule={"epochs": 1}))
+    assert storage.exists(f"{run}/model/config.json")
+    assert list(checkpoints.listed(record.checkpoints_uri(run))) == [3, 4]
+    scores = curve(run)
+    assert sorted(scores) == [1, 2, 3, 4]
+    assert torch.isfinite(torch.tensor(list(scores.values()))).all()

@@ -1,0 +1,171 @@
+"""A training's state as one safetensors file a checkpoint, put in one step, local or on S3.
+
+A process that dies while it writes leaves the checkpoints before as they were; what can be listed
+is whole. Nothing is pickled.
+"""
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from curation import storage
+from curation.errors import InputError, RunError
+
+FORMAT = 1
+
+_NAME = re.compile(r"step-(\d{9})\.safetensors")
+
+
+@dataclass(frozen=True)
+class State:
+    """What a training needs to go on, and where it stood.
+
+    `about` is small and plain: step, loader state, seconds trained.
+    """
+
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+
+def snapshot(parts: Mapping[str, Any], about: Mapping[str, Any]) -> State:
+    """A copy in main memory, untouched by later steps.
+
+    Args:
+        parts: modules and optimisers by a name; other names are told by their state's own.
+    """
+    tensors = {}
+    plain: dict[str, Any] = {}
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            found: Mapping[str, Any] = part.state_dict()
+        else:
+            found = {}
+            state = part.state_dict()
+            plain[name] = state["param_groups"]
+            for index, values in state["state"].items():
+                found = {**found, **{f"{index}/{key}": value for key, value in values.items()}}
+        for key, tensor in found.items():
+            tensors[f"{name}:{key}"] = tensor.detach().to("cpu", copy=True).contiguous()
+    return State(tensors, {"format": FORMAT, **about, "groups": plain})
+
+
+def restore(state: State, parts: Mapping[str, Any], uri: str) -> None:
+    """Set modules and optimisers to a snapshot.
+
+    Raises InputError naming a tensor that is missing, unknown or of another shape.
+    """
+    for name, part in parts.items():
+        prefix = f"{name}:"
+        mine = {k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)}
+        if isinstance(part, nn.Module):
+            _need_alike(mine, part.state_dict(), uri)
+            part.load_state_dict(mine)
+        else:
+            values: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in mine.items():
+                index, _, field = key.partition("/")
+                values.setdefault(int(index), {})[field] = tensor
+            part.load_state_dict({"state": values, "param_groups": state.about["groups"][name]})
+
+
+def module_state(state: State, name: str) -> dict[str, Tensor]:
+    """The tensors of one module of a checkpoint, empty where it holds no such module."""
+    prefix = f"{name}:"
+    return {k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)}
+
+
+def listed(folder: str) -> dict[int, str]:
+    """The whole checkpoints of a folder: URI by step, oldest first."""
+    found = {}
+    for file in storage.list_files(folder):
+        if name := _NAME.fullmatch(file.uri.rsplit("/", 1)[-1]):
+            found[int(name[1])] = file.uri
+    return dict(sorted(found.items()))
+
+
+def read(uri: str) -> State:
+    """Raises InputError where the file is not a checkpoint of this version."""
+    data = storage.read_bytes(uri)
+    try:
+        tensors = safetensors.torch.load(data)
+        about = json.loads(_metadata(data)["state"])
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{uri}: not a checkpoint ({error}); delete it, and the one before is taken"
+        ) from error
+    if about.get("format") != FORMAT:
+        raise InputError(
+            f"{uri}: a checkpoint of format {about.get('format')}, this version reads {FORMAT}"
+        )
+    return State(tensors, about)
+
+
+class Writer:
+    """Writes checkpoints behind the training, one at a time, and keeps the newest few."""
+
+    def __init__(self, folder: str, keep: int) -> None:
+        self.folder = folder
+        self.keep = keep
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[str] | None = None
+
+    def write(self, step: int, state: State) -> None:
+        """Begin to write; first waits for the one before. Raises RunError where that failed."""
+        self.wait()
+        self._pending = self._thread.submit(self._write, step, state)
+
+    def wait(self) -> str | None:
+        """The URI of the checkpoint last begun, once it is there."""
+        if self._pending is None:
+            return None
+        try:
+            return self._pending.result()
+        except OSError as error:
+            raise RunError(
+                f"{self.folder}: a checkpoint could not be written ({error}); those so far are "
+                "whole: make room and run the same command again to go on from there"
+            ) from error
+
+    @property
+    def done(self) -> str | None:
+        """The URI of the checkpoint last written, None while one is on its way or has failed."""
+        pending = self._pending
+        if pending is None or not pending.done() or pending.exception():
+            return None
+        return pending.result()
+
+    def _write(self, step: int, state: State) -> str:
+        uri = storage.join(self.folder, f"step-{step:09d}.safetensors")
+        metadata = {"format": "pt", "state": json.dumps(state.about)}
+        storage.put(uri, safetensors.torch.save(state.tensors, metadata))
+        for old in list(listed(self.folder).values())[: -self.keep]:
+            # One that is still being read elsewhere goes the next time.
+            with suppress(OSError):
+                storage.delete(old)
+        return uri
+
+
+def _need_alike(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], uri: str) -> None:
+    for name in sorted(set(found) | set(wanted)):
+        have = tuple(found[name].shape) if name in found else "none"
+        want = tuple(wanted[name].shape) if name in wanted else "none"
+        if have != want:
+            raise InputError(
+                f"{uri}: of another architecture: {name} has shape {have}, the configured model "
+                f"{want}; configure the model that it was trained as, or train in another folder"
+            )
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The header of safetensors: eight bytes of its length, then JSON."""
+    (length,) = struct.unpack("<Q", data[:8])
+    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+    return metadata

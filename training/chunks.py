@@ -1,0 +1,83 @@
+"""Large batches in little memory: embed in chunks, and the exact gradient of the whole batch.
+
+GradCache (Gao et al. 2021): embed all chunks without a graph, take the loss's gradient at the
+embeddings, then embed each chunk again with its graph and hand it its part of that gradient.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Chunk = TypeVar("Chunk")
+Embed = Callable[[Chunk], tuple[Tensor, Tensor]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def backward(
+    model: nn.Module, chunks: Sequence[Chunk], embed: Embed[Chunk], loss_of: Loss
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Add the gradient of a batch's loss to the parameters; one chunk is a plain backward pass.
+
+    Dropout draws the same in both passes, and batch norm counts each chunk once; it still takes
+    its statistics within a chunk.
+
+    Args:
+        model: whose random and running state `embed` changes.
+        embed: a chunk's embeddings `[row, dim]` of audio and of text.
+        loss_of: the loss of all rows. What it uses besides the embeddings (the logit scale) gets
+            its gradient once.
+
+    Returns the loss and the embeddings of all rows, detached.
+    """
+    if len(chunks) == 1:
+        audio, text = embed(chunks[0])
+        loss = loss_of(audio, text)
+        loss.backward()
+        return loss.detach(), audio.detach(), text.detach()
+    states, embedded = [], []
+    with torch.no_grad(), _statistics_held(model):
+        for chunk in chunks:
+            states.append(_random_state())
+            embedded.append(embed(chunk))
+    audio, text = (torch.cat(parts).requires_grad_() for parts in zip(*embedded, strict=True))
+    loss = loss_of(audio, text)
+    loss.backward()
+    assert audio.grad is not None and text.grad is not None
+    sizes = [len(part) for part, _ in embedded]
+    gradients = zip(audio.grad.split(sizes), text.grad.split(sizes), strict=True)
+    after = _random_state()
+    for chunk, state, asked in zip(chunks, states, gradients, strict=True):
+        _set_random_state(state)
+        # A frozen tower's embeddings have no graph.
+        pairs = [(e, g) for e, g in zip(embed(chunk), asked, strict=True) if e.requires_grad]
+        torch.autograd.backward([e for e, _ in pairs], [g for _, g in pairs])
+    _set_random_state(after)
+    return loss.detach(), audio.detach(), text.detach()
+
+
+@contextmanager
+def _statistics_held(model: nn.Module) -> Iterator[None]:
+    """Batch norm normalises as in training, and leaves its running statistics as they are."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def _random_state() -> tuple[Tensor, Tensor | None]:
+    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+
+
+def _set_random_state(state: tuple[Tensor, Tensor | None]) -> None:
+    cpu, cuda = state
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state(cuda)

@@ -1,0 +1,46 @@
+"""The model of a checkpoint, opened or written for anyone to load."""
+
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from curation.errors import InputError
+from curation.models.base import Pair
+from training import checkpoints, models, record
+
+
+def export(run: str, out: str, checkpoint: str | None = None) -> dict[str, Any]:
+    """Write the model of a checkpoint, the newest by default, for anyone to load.
+
+    The averaged weights where the training keeps them, else the weights themselves. Returns what
+    the checkpoint says of itself.
+
+    Raises InputError where the run has no checkpoint yet.
+    """
+    pair, tokenizer, about = checkpoint_model(run, checkpoint)
+    models.save(pair, tokenizer, out)
+    told = record.read(run)
+    assert told is not None
+    record.write_lineage(out, told, {"step": about["step"], "figures": about["figures"]})
+    return about
+
+
+def checkpoint_model(
+    run: str, checkpoint: str | None = None
+) -> tuple[Pair, PreTrainedTokenizerBase, dict[str, Any]]:
+    """The model of a checkpoint, its tokenizer, and what the checkpoint says of itself.
+
+    Raises InputError where the run has no checkpoint yet.
+    """
+    found = list(checkpoints.listed(record.checkpoints_uri(run)).values())
+    if not found and checkpoint is None:
+        raise InputError(f"{run}: no checkpoint yet; run tagscribe-train pretrain to its end")
+    state = checkpoints.read(checkpoint or found[-1])
+    pair, tokenizer = models.opened(record.start_uri(run))
+    weights = checkpoints.module_state(state, "averaged")
+    prefix = "module.pair." if weights else "pair."
+    weights = weights or checkpoints.module_state(state, "objective")
+    pair.load_state_dict(
+        {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
+    )
+    return pair, tokenizer, state.about

@@ -1,0 +1,113 @@
+"""What a model hears of a batch: gain, mixup, log-mel and SpecAugment, batched on the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from curation.models.base import Pair
+from training.augment import augment
+from training.loader import Batch
+from training.pretrain_config import PretrainAugment
+
+_ALONE = -1
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Features `[row, frame, mel]` in dB, of which `frames [row]` are valid, and the captions.
+
+    `clips` and `texts` `[row, 2]` say what is in them, by number: a row's own, and that of the row
+    mixed in or -1.
+    """
+
+    features: Tensor
+    frames: Tensor
+    captions: list[str]
+    clips: Tensor
+    texts: Tensor
+
+    def part(self, rows: slice) -> "Heard":
+        return Heard(
+            self.features[rows],
+            self.frames[rows],
+            self.captions[rows],
+            self.clips[rows],
+            self.texts[rows],
+        )
+
+
+@torch.no_grad()
+def hear(batch: Batch, pair: Pair, config: PretrainAugment, seed: int) -> Heard:
+    """Move a batch to the pair's device and change it at random, the same for the same seed."""
+    device = pair.device
+    random = torch.Generator(device).manual_seed(seed)
+    waveforms = batch.waveforms.to(device, non_blocking=True).float() / 2**15
+    # Shorter ones end in silence.
+    waveforms = F.pad(waveforms, (0, max(0, pair.shortest_clip - waveforms.shape[1])))
+    lengths = batch.lengths.to(device, non_blocking=True).clamp(min=pair.shortest_clip)
+    texts = torch.tensor([_number(caption) for caption in batch.captions], device=device)
+    waveforms, lengths, partner = mixed(waveforms, lengths, config.mixup, random)
+    features, frames = pair.features(waveforms, lengths)
+    features, frames = augment(features, frames, config, random)
+    return Heard(
+        features=features,
+        frames=frames,
+        captions=_joined(batch.captions, partner.tolist()),
+        clips=_with_partner(batch.clips.to(device), partner),
+        texts=_with_partner(texts, partner),
+    )
+
+
+def mixed(
+    waveforms: Tensor, lengths: Tensor, share: float, random: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Add to a share of the clips another of the batch, at a level within 6 dB of their own.
+
+    Both halves then fit one clip, as their captions fit one caption. Args and returns: waveforms
+    `[row, sample]`, lengths `[row]`, and the row mixed in, -1 where there is none.
+    """
+    rows = len(waveforms)
+    chosen = torch.rand(rows, generator=random, device=waveforms.device) < share
+    shift = torch.randint(1, max(rows, 2), (), generator=random, device=waveforms.device)
+    other = (torch.arange(rows, device=waveforms.device) + shift) % rows
+    level = torch.rand(rows, generator=random, device=waveforms.device)
+    weight = (0.33 + 0.34 * level)[:, None]
+    both = weight * waveforms + (1 - weight) * waveforms[other]
+    partner = torch.where(chosen, other, torch.full_like(other, _ALONE))
+    return (
+        torch.where(chosen[:, None], both, waveforms),
+        torch.where(chosen, torch.maximum(lengths, lengths[other]), lengths),
+        partner,
+    )
+
+
+def alike(clips: Tensor, texts: Tensor, all_clips: Tensor, all_texts: Tensor) -> Tensor:
+    """True where two rows hold the same clip or say the same: `[row, batch]` of `[.., 2]` each."""
+    return _shared(clips, all_clips) | _shared(texts, all_texts)
+
+
+def _shared(numbers: Tensor, others: Tensor) -> Tensor:
+    same = numbers[:, None, :, None] == others[None, :, None, :]
+    return (same & (numbers != _ALONE)[:, None, :, None]).flatten(2).any(dim=2)
+
+
+def _joined(captions: Sequence[str], partner: Sequence[int]) -> list[str]:
+    return [
+        caption if other == _ALONE else f"{caption} and {captions[other]}"
+        for caption, other in zip(captions, partner, strict=True)
+    ]
+
+
+def _with_partner(numbers: Tensor, partner: Tensor) -> Tensor:
+    others = torch.where(partner == _ALONE, partner, numbers[partner.clamp(min=0)])
+    return torch.stack([numbers, others], dim=1)
+
+
+def _number(caption: str) -> int:
+    """The same for captions that differ in case and spaces alone, in every process."""
+    told = " ".join(caption.lower().split())
+    return int.from_bytes(blake2b(told.encode(), digest_size=7).digest(), "big")

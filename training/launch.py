@@ -1,0 +1,135 @@
+"""Starts a pre-training: in this process, as one process of a torchrun, or under Ray Train.
+
+All three call `training.pretrain.pretrain`. This module alone knows Ray.
+"""
+
+import os
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+import ray
+import torch
+import torch.distributed as dist
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from curation import console, storage
+from curation.cluster import cluster
+from curation.console import Update
+from training.pretrain import pretrain
+from training.pretrain_config import PretrainConfig
+
+
+def launch(config: PretrainConfig, quiet: bool = False) -> None:
+    """Train to the end of the schedule, or go on from the newest checkpoint of the run's folder.
+
+    Raises InputError and RunError as `pretrain` does, and RunError where workers kept failing.
+    """
+    with console.progress("training", "steps", quiet or os.environ.get("RANK", "0") != "0") as bar:
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            _in_torchrun(config, bar)
+        elif config.launch.cluster is None:
+            pretrain(config, LocalHost(config), bar)
+        else:
+            _under_ray(config, bar)
+
+
+class LocalHost:
+    """Evaluates checkpoints one after another, each in a process beside the training."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        self._config = config
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def validate(self, checkpoint: str) -> None:
+        """A checkpoint that comes while another is still evaluated is left out."""
+        if not self._config.validation or (self._running and self._running.poll() is None):
+            return
+        self._end()
+        command = [sys.executable, "-m", "training.validation", self._config.run, checkpoint]
+        # Not the training's process group, nor its devices.
+        unset = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "MASTER_ADDR"}
+        environment = {k: v for k, v in os.environ.items() if k not in unset}
+        self._running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._running and self._running.wait():
+            console.err.print("an evaluation failed (see above); the training goes on")
+        self._running = None
+
+
+class RayHost:
+    """Evaluates checkpoints in tasks of their own, wherever the cluster has room."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        self._config = config
+        self._running: list[Any] = []
+
+    def validate(self, checkpoint: str) -> None:
+        if self._config.validation:
+            task = ray.remote(num_cpus=1)(_validate)
+            self._running.append(task.remote(self._config.run, checkpoint))
+
+    def close(self) -> None:
+        for task in self._running:
+            try:
+                ray.get(task)
+            except ray.exceptions.RayError as error:
+                console.err.print(f"an evaluation failed: {error}")
+        self._running = []
+
+
+def _validate(run: str, checkpoint: str) -> None:
+    # Imported where it runs: the training itself needs none of it.
+    from training.validation import validate
+
+    validate(run, checkpoint)
+
+
+def _in_torchrun(config: PretrainConfig, bar: Update) -> None:
+    cuda = torch.cuda.is_available() and config.runtime.device != "cpu"
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        pretrain(config, LocalHost(config), bar)
+    finally:
+        dist.destroy_process_group()
+
+
+def _under_ray(config: PretrainConfig, bar: Update) -> None:
+    settings = config.launch
+    assert settings.cluster is not None
+    if not storage.is_local(config.run) or settings.cluster != "local":
+        config = config.model_copy(update={"run": storage.absolute(config.run)})
+    least = settings.workers if isinstance(settings.workers, int) else settings.workers[0]
+    most = settings.workers if isinstance(settings.workers, int) else settings.workers[1]
+    with cluster(settings.cluster, cpus=int(most * settings.cpus_per_worker) + 1):
+        trainer = TorchTrainer(
+            _ray_worker,
+            train_loop_config={"config": config.model_dump(mode="json")},
+            torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=most if least == most else (least, most),
+                use_gpu=settings.gpus_per_worker > 0,
+                resources_per_worker={
+                    "CPU": settings.cpus_per_worker,
+                    **({"GPU": settings.gpus_per_worker} if settings.gpus_per_worker else {}),
+                },
+            ),
+            run_config=RunConfig(
+                # Ray takes a name that it has seen for a training that has ended.
+                name=f"pretrain-{uuid.uuid4().hex[:8]}",
+                storage_path=None,
+                failure_config=FailureConfig(max_failures=settings.max_failures),
+            ),
+        )
+        trainer.fit()
+
+
+def _ray_worker(settings: dict[str, Any]) -> None:
+    config = PretrainConfig.model_validate(settings["config"])
+    pretrain(config, RayHost(config), lambda done, total: None)

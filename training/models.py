@@ -1,0 +1,121 @@
+"""Builds the pair of towers that a pre-training's configuration names, and opens it again.
+
+What a run begins with (sizes, tokenizer, first weights) lies in its `start/`, so
+that every process, restart and validation opens the very same.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from curation.models.text_towers import dual_encoder_with, open_text_tower
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from curation import storage
+from curation.errors import InputError
+from curation.models.base import Pair
+from curation.models.clap import clap_from_config
+from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.pair import load_pair
+from curation.models.words import word_tokenizer
+from training.pretrain_config import (
+    ClapModel,
+    DualEncoderModel,
+    PretrainConfig,
+    PretrainedText,
+    StartedModel,
+    WordsText,
+)
+
+Built = tuple[Pair, PreTrainedTokenizerBase]
+
+
+def build(config: PretrainConfig, captions: Callable[[], Iterable[str]]) -> Built:
+    """The model to train, its weights fresh by the seed or those that the configuration names.
+
+    Args:
+        captions: all captions trained on, where a vocabulary has to be made of them.
+    """
+    torch.manual_seed(config.seed)
+    model = config.model
+    if isinstance(model, StartedModel):
+        return load_pair(model.model, "cpu", model.revision)
+    if isinstance(model, ClapModel):
+        tokenizer = _tokenizer(model)
+        return clap_from_config(model.audio, model.text, tokenizer), tokenizer
+    if isinstance(model.text, PretrainedText):
+        tower = open_text_tower(model.text.model, model.text.revision)
+        return dual_encoder_with(tower, _dual_encoder_config(model)), tower.tokenizer
+    tokenizer = word_tokenizer(captions(), model.text.max_tokens)
+    config_of_words = _dual_encoder_config(model, _words_bert(model.text, len(tokenizer)))
+    config_of_words.max_text_tokens = model.text.max_tokens
+    return DualEncoder(config_of_words), tokenizer
+
+
+def frozen_text(config: PretrainConfig) -> bool:
+    model = config.model
+    return (
+        isinstance(model, DualEncoderModel)
+        and isinstance(model.text, PretrainedText)
+        and model.text.frozen
+    )
+
+
+def save(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
+    """Write a model's directory, local or on S3; config.json, that makes it one, comes last."""
+    with tempfile.TemporaryDirectory() as local:
+        pair.save_pretrained(local)
+        tokenizer.save_pretrained(local)
+        files = sorted(Path(local).iterdir(), key=lambda path: path.name == "config.json")
+        for path in files:
+            storage.put(storage.join(folder, path.name), path.read_bytes())
+
+
+def opened(folder: str, device: str = "cpu") -> Built:
+    """A model's directory, local or on S3. Raises InputError where there is none."""
+    if storage.is_local(folder):
+        return load_pair(folder, device)
+    with tempfile.TemporaryDirectory() as local:
+        for file in storage.list_files(folder):
+            name = file.uri.rsplit("/", 1)[-1]
+            (Path(local) / name).write_bytes(storage.read_bytes(file.uri))
+        return load_pair(local, device)
+
+
+def _tokenizer(model: ClapModel) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"model.tokenizer: {model.tokenizer}: no tokenizer opens there ({error}); expected a "
+            "directory with tokenizer.json, or a hub id"
+        ) from error
+
+
+def _dual_encoder_config(
+    model: DualEncoderModel, text: dict[str, object] | None = None
+) -> DualEncoderConfig:
+    return DualEncoderConfig(
+        frontend=model.frontend.model_dump(),
+        cnn={**model.cnn.model_dump(), "mels": model.frontend.mels},
+        audio_layers=model.audio_layers,
+        audio_dim=model.audio_dim,
+        audio_heads=model.audio_heads,
+        embed_dim=model.embed_dim,
+        text=text,
+    )
+
+
+def _words_bert(text: WordsText, words: int) -> dict[str, object]:
+    return {
+        "model_type": "bert",
+        "vocab_size": words,
+        "hidden_size": text.dim,
+        "num_hidden_layers": text.layers,
+        "num_attention_heads": text.heads,
+        "intermediate_size": text.feed_forward,
+        "max_position_embeddings": text.max_tokens,
+        "hidden_dropout_prob": text.dropout,
+        "attention_probs_dropout_prob": text.dropout,
+    }

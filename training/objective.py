@@ -1,0 +1,88 @@
+"""What a pre-training optimises: two towers, one loss, and a frozen text tower's captions."""
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from curation.models.base import Pair
+from curation.models.dual_encoder import DualEncoder
+from training import losses, models
+from training.hearing import Heard
+from training.pretrain_config import PretrainConfig
+
+# Where SigLIP starts it: nearly all pairs of a batch are wrong.
+_SIGMOID_BIAS = -10.0
+
+
+class Objective(nn.Module):
+    """The pair that is trained, the sigmoid loss's bias, and the captions embedded once."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PretrainConfig,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        self.pair = pair
+        self.bias = nn.Parameter(torch.tensor(_SIGMOID_BIAS))
+        self.bias.requires_grad_(config.loss == "sigmoid")
+        self.loss = config.loss
+        self._tokenizer = tokenizer
+        self._frozen_text = models.frozen_text(config)
+        self._pooled: dict[str, Tensor] = {}
+        bf16 = config.runtime.precision == "bf16" or (
+            config.runtime.precision == "auto" and device.type == "cuda"
+        )
+        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+        if self._frozen_text:
+            _text_tower(pair).requires_grad_(False)
+        pair.gradient_checkpointing(config.runtime.gradient_checkpointing)
+        compiled = torch.compile if config.runtime.compile else lambda function: function
+        self._encode_features = compiled(pair.encode_features)
+        self._encode_text = compiled(pair.encode_text)
+        self.to(device)
+
+    def embed(self, heard: Heard) -> tuple[Tensor, Tensor]:
+        """Unit vectors `[row, dim]` of the sounds and of the captions."""
+        with self._autocast:
+            audio = self._encode_features(heard.features, heard.frames)
+            text = self._text(heard.captions)
+        return audio.float(), text.float()
+
+    def loss_of(self, audio: Tensor, text: Tensor, same: Tensor) -> Tensor:
+        """This process's share of the batch's loss; `same` `[row, batch]` are no negatives."""
+        scale = self.pair.logit_scale.exp()
+        if self.loss == "sigmoid":
+            return losses.sigmoid(audio, text, scale, self.bias, same)
+        return losses.info_nce(audio, text, scale, alike=same)
+
+    def _text(self, captions: list[str]) -> Tensor:
+        if not self._frozen_text:
+            return self._encode_text(*self._tokens(captions))
+        new = sorted({caption for caption in captions if caption not in self._pooled})
+        if new:
+            # Embedded once and for all, so without dropout.
+            _text_tower(self.pair).eval()
+            with torch.no_grad():
+                pooled = self.pair.pool_text(*self._tokens(new)).float()
+            self._pooled |= dict(zip(new, pooled, strict=True))
+        stacked = torch.stack([self._pooled[caption] for caption in captions])
+        return self.pair.project_text(stacked)
+
+    def _tokens(self, captions: list[str]) -> tuple[Tensor, Tensor]:
+        tokens = self._tokenizer(
+            captions,
+            padding=True,
+            truncation=True,
+            max_length=self.pair.max_text_tokens,
+            return_tensors="pt",
+        ).to(self.bias.device)
+        return tokens["input_ids"], tokens["attention_mask"]
+
+
+def _text_tower(pair: Pair) -> nn.Module:
+    assert isinstance(pair, DualEncoder)
+    tower: nn.Module = pair.text
+    return tower

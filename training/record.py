@@ -1,0 +1,125 @@
+"""A training's folder: pretrain.json says what it is, and every model tells where it comes from.
+
+pretrain.json             configuration, tables and versions, what they were made from
+architecture/             the model's sizes and tokenizer
+checkpoints/              step-*.safetensors, the newest few
+metrics.jsonl             a line a logged step
+validation.jsonl          a line an evaluation of a checkpoint
+model/                    the result: weights, tokenizer, lineage.json
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from curation import run, storage
+from curation.errors import InputError
+from training.pairs import Pairs
+from training.pretrain_config import PretrainConfig
+
+FORMAT = 1
+LINEAGE = "lineage.json"
+
+
+def start_uri(folder: str) -> str:
+    return storage.join(folder, "start")
+
+
+def checkpoints_uri(folder: str) -> str:
+    return storage.join(folder, "checkpoints")
+
+
+def metrics_uri(folder: str) -> str:
+    return storage.join(folder, "metrics.jsonl")
+
+
+def validation_uri(folder: str) -> str:
+    return storage.join(folder, "validation.jsonl")
+
+
+def model_uri(folder: str) -> str:
+    return storage.join(folder, "model")
+
+
+def open_pairs(config: PretrainConfig) -> Pairs:
+    """The tables that are trained on; those of a run that goes on at the versions it began with.
+
+    Raises InputError where the folder belongs to a training with other settings, naming them.
+    """
+    record = read(config.run)
+    if record is None:
+        return Pairs.concat([Pairs.open(table.uri, table.version) for table in config.data.tables])
+    _need_same(config, record)
+    return Pairs.concat([Pairs.open(each["uri"], each["version"]) for each in record["tables"]])
+
+
+def read(folder: str) -> dict[str, Any] | None:
+    """pretrain.json; None where the folder holds no training yet."""
+    uri = storage.join(folder, "pretrain.json")
+    try:
+        record: dict[str, Any] = json.loads(storage.read_bytes(uri))
+    except FileNotFoundError:
+        return None
+    if record.get("format") != FORMAT:
+        raise InputError(f"{uri}: format {record.get('format')!r}, this version reads {FORMAT}")
+    return record
+
+
+def write(config: PretrainConfig, pairs: Pairs) -> None:
+    """Create pretrain.json; one that is there stays."""
+    record = {
+        "format": FORMAT,
+        "config": config.model_dump(mode="json"),
+        "tables": [
+            {"uri": each.uri, "version": each.version, "lineage": each.lineage}
+            for each in pairs.sources
+        ],
+        "versions": run.versions(),
+    }
+    storage.put_new(storage.join(config.run, "pretrain.json"), _json(record))
+
+
+def write_lineage(folder: str, record: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Tell beside a model's weights what it was made from, and how far it was trained."""
+    lineage = {key: record[key] for key in ("tables", "config", "versions")}
+    storage.put(storage.join(folder, LINEAGE), _json({**lineage, **about}))
+
+
+def read_lineage(model: str) -> dict[str, Any]:
+    """Raises InputError where the model does not tell its lineage."""
+    uri = storage.join(model, LINEAGE)
+    try:
+        lineage: dict[str, Any] = json.loads(storage.read_bytes(uri))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{model}: no {LINEAGE}; expected the model/ of a run of tagscribe-train pretrain"
+        ) from error
+    return lineage
+
+
+def _need_same(config: PretrainConfig, record: Mapping[str, Any]) -> None:
+    before = _flat(PretrainConfig.model_validate(record["config"]).learnt())
+    now = _flat(config.learnt())
+    differing = [
+        f"{key}: {before.get(key)!r} there, {now.get(key)!r} here"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if differing:
+        raise InputError(
+            f"{config.run} belongs to another training: {'; '.join(differing)}. Name another "
+            "folder under run:, or use the configuration in its pretrain.json"
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,198 @@
+"""Trains the dual encoder on the procedural corpus, and says how good it became."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
+
+from curation import synth
+from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.words import word_tokenizer
+from curation.synth.negatives import KINDS
+from training.augment import augment
+from training.batches import by_length, cropped, padded
+from training.config import ReferenceClap
+from training.loop import optimise
+from training.losses import info_nce, right_or_wrong
+from training.metrics import auc, recall_at
+from training.procedural import Corpus, render_corpora
+from training.zero_shot import esc10_accuracy
+
+_EVALUATION_BATCH = 32
+_VOCABULARY_SCENES = 5000
+
+
+class Objective(nn.Module):
+    """The dual encoder and what only its training needs: a threshold, and a head for the tags."""
+
+    def __init__(self, model: DualEncoder, tags: int, tag_loss_weight: float) -> None:
+        super().__init__()
+        self.model = model
+        self.bias = nn.Parameter(torch.tensor(-5.0))
+        self.tag_head = nn.Linear(model.audio.width, tags)
+        self.tag_loss_weight = tag_loss_weight
+
+    def forward(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        tokens: dict[str, Tensor],
+        alike: Tensor,
+        tag_targets: Tensor,
+    ) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            features: log-mel `[batch, frame, mel]`, of which `lengths` are valid.
+            tokens: the true captions, then each clip's wrong ones: `[batch * (1 + wrong), token]`.
+            alike: true where clips hold the same scene `[batch, batch]`.
+            tag_targets: the tags of each clip `[batch, tag]`.
+        """
+        pooled = self.model.audio(features, lengths)
+        audio = self.model.project_audio(pooled)
+        captions = self.model.encode_text(tokens["input_ids"], tokens["attention_mask"])
+        text, wrong = captions[: len(audio)], captions[len(audio) :].unflatten(0, (len(audio), -1))
+        scale = self.model.logit_scale.exp()
+        return (
+            info_nce(audio, text, scale, wrong, alike)
+            + right_or_wrong(audio, text, wrong, scale, self.bias)
+            + self.tag_loss_weight
+            * F.binary_cross_entropy_with_logits(self.tag_head(pooled), tag_targets)
+        )
+
+
+def train(
+    config: ReferenceClap, seed: int, esc10: Path | None = None, progress: bool = True
+) -> tuple[DualEncoder, PreTrainedTokenizerBase, dict[str, Any]]:
+    """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
+    corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
+    model, tokenizer, losses = fit(config, corpus, seed, progress)
+    metrics = {"losses": losses, **evaluate(model, tokenizer, held_out)}
+    if esc10 is not None:
+        metrics["esc10_fold1"] = esc10_accuracy(model, tokenizer, esc10, fold=1)
+    return model, tokenizer, metrics
+
+
+def fit(
+    config: ReferenceClap, corpus: Corpus, seed: int, progress: bool = True
+) -> tuple[DualEncoder, PreTrainedTokenizerBase, list[float]]:
+    """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
+    torch.manual_seed(seed)
+    tokenizer = word_tokenizer(_sentences(corpus.seed), config.max_text_tokens)
+    model = DualEncoder(_model_config(config, len(tokenizer)))
+    mids = [sound.mid for sound in synth.CLASSES]
+    objective = Objective(model, len(mids), config.tag_loss_weight)
+    random = torch.Generator().manual_seed(seed)
+    lengths = [len(feature) for feature in corpus.features]
+
+    def batches(epoch: int) -> list[tuple[list[int], np.random.Generator]]:
+        rng = np.random.default_rng((seed, epoch))
+        return [(rows, rng) for rows in by_length(lengths, config.schedule.batch, rng)]
+
+    def loss_of(batch: tuple[list[int], np.random.Generator]) -> Tensor:
+        rows, rng = batch
+        scenes = [corpus.scenes[row] for row in rows]
+        features, frames = cropped([corpus.features[row] for row in rows], rng)
+        features, frames = augment(features, frames, config.augment, random)
+        captions = [str(rng.choice(scene.captions)) for scene in scenes]
+        for scene in scenes:
+            captions += synth.hard_negatives(scene, rng, config.hard_negatives)
+        tokens = tokenizer(captions, padding=True, return_tensors="pt")
+        keys = [(scene.classes, scene.relation) for scene in scenes]
+        alike = torch.tensor([[one == other for other in keys] for one in keys])
+        targets = torch.tensor(
+            [[mid in synth.true_tags(scene) for mid in mids] for scene in scenes]
+        )
+        return objective(features, frames, tokens, alike, targets.float())
+
+    epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
+    losses = optimise(objective, epochs, loss_of, config.schedule, progress)
+    return model, tokenizer, losses
+
+
+def evaluate(
+    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+) -> dict[str, Any]:
+    """AUC of true against wrong captions by kind of wrong, and retrieval among the clips.
+
+    Each clip's first caption is the true one. In retrieval, a clip of the same scene counts as
+    found.
+    """
+    audio = embed_features(model, corpus.features)
+    text = embed_captions(model, tokenizer, [scene.captions[0] for scene in corpus.scenes])
+    similarities = text @ audio.T
+    keys = [(scene.classes, scene.relation) for scene in corpus.scenes]
+    alike = np.array([[one == other for other in keys] for one in keys])
+    report: dict[str, Any] = {
+        "auc": {"random": auc(similarities[alike], similarities[~alike])},
+        "text_to_audio": {f"r@{k}": recall_at(similarities, k, alike) for k in (1, 10)},
+        "audio_to_text": {f"r@{k}": recall_at(similarities.T, k, alike) for k in (1, 10)},
+    }
+    for kind in KINDS:
+        rng = np.random.default_rng((corpus.seed, KINDS.index(kind)))
+        wrong = [synth.hard_negative(scene, rng, kind) for scene in corpus.scenes]
+        rows = [row for row, caption in enumerate(wrong) if caption is not None]
+        embedded = embed_captions(model, tokenizer, [wrong[row] or "" for row in rows])
+        scores = (embedded * audio[rows]).sum(axis=1)
+        report["auc"][kind] = auc(similarities[rows, rows], scores)
+    return report
+
+
+def embed_features(model: DualEncoder, features: Sequence[Tensor]) -> np.ndarray:
+    """Unit vectors `[clip, dim]` of log-mel features."""
+    embeddings = []
+    for start in range(0, len(features), _EVALUATION_BATCH):
+        with torch.inference_mode():
+            batch = padded(features[start : start + _EVALUATION_BATCH])
+            embeddings.append(model.encode_features(*batch).numpy())
+    return np.concatenate(embeddings)
+
+
+def embed_captions(
+    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]
+) -> np.ndarray:
+    """Unit vectors `[caption, dim]`."""
+    tokens = tokenizer(
+        list(captions),
+        padding=True,
+        truncation=True,
+        max_length=model.config.max_text_tokens,
+        return_tensors="pt",
+    )
+    with torch.inference_mode():
+        return model.encode_text(tokens["input_ids"], tokens["attention_mask"]).numpy()
+
+
+def _sentences(seed: int) -> list[str]:
+    """Captions enough to hold every word of the procedural language; no sound is made."""
+    scenes = (synth.make_scene(seed, index) for index in range(_VOCABULARY_SCENES))
+    return [caption for scene in scenes for caption in scene.captions]
+
+
+def _model_config(config: ReferenceClap, words: int) -> DualEncoderConfig:
+    return DualEncoderConfig(
+        frontend=config.frontend.model_dump(),
+        cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},
+        audio_layers=config.audio_layers,
+        audio_dim=config.audio_dim,
+        audio_heads=config.audio_heads,
+        text={
+            "model_type": "bert",
+            "vocab_size": words,
+            "hidden_size": config.text_dim,
+            "num_hidden_layers": config.text_layers,
+            "num_attention_heads": config.text_heads,
+            "intermediate_size": config.text_feed_forward,
+            "max_position_embeddings": config.max_text_tokens,
+            "hidden_dropout_prob": config.text_dropout,
+            "attention_probs_dropout_prob": config.text_dropout,
+        },
+        max_text_tokens=config.max_text_tokens,
+        embed_dim=config.embed_dim,
+    )

@@ -1,0 +1,111 @@
+"""One clip as an epoch hears it: its caption, its stretch, its samples, and many of them padded.
+
+Runs in whichever process decodes; which clips are heard, and when, is the loader's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from curation import audio
+from curation.catalog.fetch import read_clip_bytes
+from training.pairs import Place
+
+SCORE_TEMPERATURE = 0.05
+
+# A whole number of samples at every usual rate: embedded and referenced audio are cut alike.
+_CROP_STEP_S = 0.04
+
+Samples = npt.NDArray[np.int16]
+CaptionChoice = Literal["uniform", "rank", "score"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is heard of a clip in one epoch, and the caption that goes with it."""
+
+    clip: int
+    place: Place
+    caption: str
+
+
+def caption_weights(
+    choice: CaptionChoice,
+    ranks: npt.NDArray[np.int32],
+    clap_scores: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float64]:
+    """The probability of each of a clip's captions, `[caption]`; see `LoaderConfig`."""
+    if choice == "uniform":
+        weights = np.ones(len(ranks))
+    elif choice == "rank":
+        weights = 1.0 / ranks
+    else:
+        above = (clap_scores - clap_scores.max()).astype(np.float64)
+        weights = np.exp(above / SCORE_TEMPERATURE)
+    return weights / weights.sum()
+
+
+def crop(place: Place, crop_s: float, surplus_s: float, draw: float) -> Place:
+    """The stretch of `crop_s` at the place drawn in 0..1, where a clip is longer by `surplus_s`."""
+    if surplus_s <= 0:
+        return place
+    offset_s = _CROP_STEP_S * int(draw * (int(surplus_s / _CROP_STEP_S) + 1))
+    start_s = place.start_s + offset_s
+    return Place(place.uri, start_s, start_s + crop_s, place.embedded)
+
+
+def decode(place: Place, sample_rate_hz: int) -> Samples:
+    """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
+    data, name = read_clip_bytes(place.uri)
+    heard = audio.decode(data, name, place.start_s, place.end_s, float("inf"))
+    waveform = heard.waveform
+    if place.embedded:
+        # The very samples written: to_int16 takes 32767 for full scale, libsndfile 32768.
+        waveform = audio.from_int16(np.rint(waveform * np.float32(32768)).astype(np.int16))
+    return audio.to_int16(audio.resample(waveform, heard.sample_rate_hz, sample_rate_hz))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A batch's sound: int16 `[row, sample]`, samples of each row, why rows could not be read."""
+
+    waveforms: Tensor
+    lengths: list[int]
+    failures: dict[int, str]
+
+
+class Decoder(Dataset[Decoded]):
+    """Samples become sound, in whichever process; it knows nothing else, so it is sent at once."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.sample_rate_hz = sample_rate_hz
+
+    def __getitem__(self, samples: list[Sample]) -> Decoded:
+        heard: list[Samples] = []
+        failures: dict[int, str] = {}
+        for row, sample in enumerate(samples):
+            try:
+                heard.append(decode(sample.place, self.sample_rate_hz))
+            except (audio.AudioError, OSError) as error:
+                failures[row] = str(error)
+                heard.append(np.zeros(0, np.int16))
+        waveforms, lengths = padded(heard)
+        if get_worker_info() is not None:
+            # Else the queue's own thread does it, and aborts the process when it ends meanwhile.
+            waveforms.share_memory_()
+        return Decoded(waveforms, lengths, failures)
+
+
+def padded(heard: Sequence[Samples]) -> tuple[Tensor, list[int]]:
+    """Zero-padded int16 `[row, sample]`, and the samples of each row."""
+    lengths = [len(samples) for samples in heard]
+    waveforms = torch.zeros(len(heard), max(lengths), dtype=torch.int16)
+    for row, samples in enumerate(heard):
+        waveforms[row, : len(samples)] = torch.from_numpy(samples)
+    return waveforms, lengths

@@ -1,0 +1,132 @@
+"""Where a training's figures go: metrics.jsonl in the run's folder, TensorBoard, W&B, MLflow."""
+
+import importlib.util
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from curation import storage
+from curation.errors import InputError, RunError
+
+_FLUSH_S = 5.0
+
+
+class Sink(Protocol):
+    """Takes the figures of a step."""
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """One line a logged step, in one file that is always whole, local or on S3.
+
+    A resumed run takes up the lines up to its checkpoint; what came after is trained, and written,
+    anew.
+    """
+
+    def __init__(self, uri: str, resumed_at: int) -> None:
+        self.uri = uri
+        self._lines: list[bytes] = []
+        if storage.exists(uri):
+            before = storage.read_bytes(uri).splitlines(keepends=True)
+            self._lines = [line for line in before if json.loads(line)["step"] <= resumed_at]
+        self._flushed_at = time.monotonic()
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        self._lines.append((json.dumps({"step": step, **figures}) + "\n").encode())
+        if time.monotonic() - self._flushed_at > _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Raises RunError where the file cannot be written."""
+        try:
+            storage.put(self.uri, b"".join(self._lines))
+        except OSError as error:
+            raise RunError(
+                f"{self.uri} could not be written ({error}); the checkpoints so far are whole: "
+                "make room and run the same command again to go on from there"
+            ) from error
+        self._flushed_at = time.monotonic()
+
+    def close(self) -> None:
+        self.flush()
+
+
+class TensorBoard:
+    """Event files in the run's folder."""
+
+    def __init__(self, run: str) -> None:
+        # Imported where it is wanted: it takes seconds.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(storage.join(storage.absolute(run), "tensorboard"))
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        for name, figure in figures.items():
+            self._writer.add_scalar(name, figure, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of W&B, named after the run's folder; project and key from its own environment."""
+
+    def __init__(self, run: str, config: Mapping[str, Any]) -> None:
+        import wandb  # type: ignore[import-not-found]
+
+        self._run = wandb.init(name=run, id=run_id(run), resume="allow", config=dict(config))
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        self._run.log(dict(figures), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class MlFlow:
+    """A run of MLflow, named after the run's folder; server and experiment from its environment."""
+
+    def __init__(self, run: str, config: Mapping[str, Any]) -> None:
+        import mlflow  # type: ignore[import-not-found]
+
+        self._mlflow = mlflow
+        mlflow.start_run(run_name=run)
+        mlflow.log_dict(dict(config), "config.json")
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        self._mlflow.log_metrics(dict(figures), step=step)
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+def need_installed(trackers: Sequence[str]) -> None:
+    """Raises InputError naming a tracker whose package is not there."""
+    for tracker in trackers:
+        if importlib.util.find_spec(tracker) is None:
+            raise InputError(
+                f"saving.trackers: {tracker} is not installed; pip install {tracker}, or leave it "
+                "out: metrics.jsonl is always written"
+            )
+
+
+def open_trackers(trackers: Sequence[str], run: str, config: Mapping[str, Any]) -> list[Sink]:
+    """The trackers of a run besides metrics.jsonl."""
+    made: list[Sink] = []
+    for tracker in trackers:
+        if tracker == "tensorboard":
+            made.append(TensorBoard(run))
+        elif tracker == "wandb":
+            made.append(WeightsAndBiases(run, config))
+        else:
+            made.append(MlFlow(run, config))
+    return made
+
+
+def run_id(run: str) -> str:
+    """A run's folder as a name without slashes."""
+    return storage.absolute(run).strip("/").replace("/", "-").replace(":", "")[-64:]

@@ -1,0 +1,44 @@
+"""Evaluates one checkpoint beside the training: `python -m training.validation RUN CHECKPOINT`.
+
+A line an evaluation goes to validation.jsonl in the run's folder.
+"""
+
+import json
+import sys
+import tempfile
+
+import torch
+
+from curation import storage
+from curation.errors import InputError
+from curation.scorers.clap import DualEncoderScorer
+from training import record
+from training.evaluate import evaluate
+from training.export import export
+from training.pretrain_config import PretrainConfig
+
+
+def validate(run: str, checkpoint: str) -> None:
+    """Evaluate a checkpoint on every data set of the run's `validation` section."""
+    told = record.read(run)
+    if told is None:
+        raise InputError(f"{run}: no training here (no pretrain.json)")
+    config = PretrainConfig.model_validate(told["config"])
+    # Beside a training on the same cores, and in no hurry.
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        step = export(run, folder, checkpoint)["step"]
+        scorer = DualEncoderScorer(folder, device="cpu")
+        for each in config.validation:
+            result = evaluate(scorer, each.dataset, each.data, each.split, quiet=True)
+            told_of = {key: result[key] for key in ("dataset", "split", "clips", "figures")}
+            _append(record.validation_uri(run), {"step": step, **told_of})
+
+
+def _append(uri: str, line: dict[str, object]) -> None:
+    before = storage.read_bytes(uri) if storage.exists(uri) else b""
+    storage.put(uri, before + (json.dumps(line) + "\n").encode())
+
+
+if __name__ == "__main__":
+    validate(*sys.argv[1:])
