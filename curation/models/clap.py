@@ -164,8 +164,12 @@ def clap_from_config(
         },
         projection_dim=embed_dim,
     )
-    extractor = ClapFeatureExtractor(**_LAION_FRONT_END | (frontend or {}))
-    return ClapPair(ClapModel(config), extractor)
+    return ClapPair(ClapModel(config), laion_front_end(frontend or {}))
+
+
+def laion_front_end(changes: dict[str, Any]) -> ClapFeatureExtractor:
+    """The front end that LAION trained unfused models with, but for `changes`."""
+    return ClapFeatureExtractor(**_LAION_FRONT_END | changes)
 
 
 def read_extractor(folder: Path) -> ClapFeatureExtractor:

@@ -69,7 +69,7 @@ class LogMel(nn.Module):
             normalized=False,
             center=False,
         )
-        mel = spectrogram.transpose(1, 2) @ _filters(config, waveforms.device)
+        mel = spectrogram.transpose(1, 2) @ mel_filters(config, waveforms.device)
         return 10.0 * mel.clamp(min=1e-10).log10()
 
     def _reflected(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -92,7 +92,8 @@ def _window(config: LogMelConfig, device: torch.device) -> Tensor:
 
 
 @cache
-def _filters(config: LogMelConfig, device: torch.device) -> Tensor:
+def mel_filters(config: LogMelConfig, device: torch.device) -> Tensor:
+    """The bands' weights `[frequency bin, mel]`: slaney scale, unit area."""
     with torch.inference_mode(False):
         return audio_functional.melscale_fbanks(
             config.n_fft // 2 + 1,
