@@ -163,9 +163,8 @@ class Loader:
         self._rows = slice(rank * batch // world, (rank + 1) * batch // world)
         self._epoch, self._next = 0, 0
         self._missing: set[int] = set()
-        self._order = lru_cache(maxsize=2)(
-            self._order_of
-        )  # the epoch heard, and the one prefetched
+        # That of the epoch heard, and of the one decoded ahead.
+        self._order = lru_cache(maxsize=2)(self._order_of)
         self._running: list[Iterator[Decoded]] = []
 
     def __iter__(self) -> Iterator[Batch]:
@@ -175,7 +174,8 @@ class Loader:
 
         Raises:
             InputError: more clips than `max_missing` allows cannot be read.
-            RunError: a decoding process died.
+            RunError: a decoding process died. torch may notice it first, between any two lines of
+                the main thread, and raise a plain RuntimeError that says the same.
         """
         self.close()
         planned: deque[_Planned] = deque()
