@@ -16,8 +16,10 @@ from curation.errors import InputError, RunError
 from curation.scorers.clap import DualEncoderScorer
 from training import (
     bench_loader,
+    convert,
     evaluate,
     export,
+    held_out,
     launch,
     metrics,
     models,
@@ -48,6 +50,13 @@ Out = Annotated[Path, typer.Option(help="Folder of weights, tokenizer and metric
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and corpus.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Dataset = StrEnum("Dataset", {name: name for name in evaluate.DATASETS})  # type: ignore[misc]
+
+
+class Origin(StrEnum):
+    """Whose checkpoint is converted."""
+
+    blat = "blat"
+    laion = "laion"
 
 
 @app.command()
@@ -104,7 +113,7 @@ def pretrain(
         typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
         return
     settings = configuration.load(config, configuration.ReferenceClap)
-    model, tokenizer, report = reference_clap.train(settings, seed, esc10)
+    model, tokenizer, report = reference_clap.train(settings, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": settings.model_dump(), **report})
     metrics.table(
         "held-out true captions against wrong ones: AUC",
@@ -119,9 +128,10 @@ def pretrain(
             for way in ("text_to_audio", "audio_to_text")
         },
     )
-    if "esc10_fold1" in report:
-        accuracy = report["esc10_fold1"]["accuracy"]
-        metrics.table("ESC-10, fold 1, zero-shot", ["accuracy"], {"10 classes": [accuracy]})
+    if esc10 is not None:
+        prompts = held_out.esc10_prompts(str(esc10))
+        scorer = DualEncoderScorer(str(out))
+        evaluate.evaluate(scorer, "esc10", str(esc10), "1", prompts=prompts)
 
 
 @app.command("config")
@@ -207,7 +217,30 @@ def bench_loader_of(
         batches,
         [int(count) for count in workers.split(",")],
     )
-    bench_loader.show(rows)
+    console.print_table(
+        f"the loader alone, {len(pairs):,} clips",
+        ["decoders", "clips/s", "MB/s", "first batch, s"],
+        [
+            [r.workers, f"{r.clips_per_s:.1f}", f"{r.mb_per_s:.1f}", f"{r.first_batch_s:.1f}"]
+            for r in rows
+        ],
+    )
+    typer.echo(json.dumps({f"clips_per_s_{row.workers}": row.clips_per_s for row in rows}))
+
+
+@app.command("convert")
+def convert_checkpoint(
+    origin: Annotated[Origin, typer.Argument(help="Whose checkpoint it is.")],
+    checkpoint: Annotated[Path, typer.Argument(help="BLAT's model.pth, or LAION-CLAP's .pt.")],
+    tokenizer: Annotated[
+        str, typer.Option(help="Directory of the text tower's tokenizer (BERT-medium; RoBERTa).")
+    ],
+    out: Annotated[Path, typer.Option(help="The model's directory.")],
+) -> None:
+    """Convert a released checkpoint to a directory that scorers, trainers and evaluation open."""
+    converted = {Origin.blat: convert.blat, Origin.laion: convert.laion}[origin]
+    converted(checkpoint, out, tokenizer)
+    typer.echo(f"wrote {out}")
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """Procedural clips as log-mel features in memory, rendered by a pool of processes."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from curation import synth
 from curation.models.frontend import LogMel, LogMelConfig
 from curation.synth import Scene
 from training.config import CorpusConfig
+
+Rendered = TypeVar("Rendered")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,16 @@ def render_corpus(
     seed: int, clips: int, frontend: LogMelConfig, workers: int = 1, progress: bool = False
 ) -> Corpus:
     """Clips 0 to `clips` - 1 of the corpus `seed`; the same whatever the number of workers."""
-    render = partial(_render, seed, frontend)
+    label = f"rendering corpus {seed}"
+    rendered = in_pool(partial(_render, seed, frontend), clips, workers, label, progress)
+    features, scenes = zip(*rendered, strict=True)
+    return Corpus(seed, [torch.from_numpy(feature) for feature in features], list(scenes))
+
+
+def in_pool(
+    render: Callable[[int], Rendered], clips: int, workers: int, label: str, progress: bool
+) -> list[Rendered]:
+    """What `render` makes of clips 0 to `clips` - 1, in order, by so many spawned processes."""
     pool = (
         multiprocessing.get_context("spawn").Pool(
             workers, initializer=torch.set_num_threads, initargs=(1,)
@@ -55,19 +67,13 @@ def render_corpus(
         else nullcontext()
     )
     with pool as started:
-        rendered: Iterator[tuple[Tensor, Scene]] = (
+        made: Iterator[Rendered] = (
             map(render, range(clips))
             if started is None
             else started.imap(render, range(clips), chunksize=16)
         )
-        label = f"rendering corpus {seed}"
-        bar = tqdm(rendered, label, clips, unit="clip", disable=not progress)
-        features, scenes = zip(*bar, strict=True)
-    return Corpus(
-        seed,
-        [torch.from_numpy(feature) for feature in features],
-        list(scenes),
-    )
+        # None: shown on a terminal alone.
+        return list(tqdm(made, label, clips, unit="clip", disable=None if progress else True))
 
 
 def _render(seed: int, frontend: LogMelConfig, index: int) -> tuple[Tensor, Scene]:

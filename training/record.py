@@ -70,10 +70,7 @@ def write(config: PretrainConfig, pairs: Pairs) -> None:
     record = {
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
-        "tables": [
-            {"uri": each.uri, "version": each.version, "lineage": each.lineage}
-            for each in pairs.sources
-        ],
+        "tables": pairs.tables,
         "versions": run.versions(),
     }
     storage.put_new(storage.join(config.run, "pretrain.json"), _json(record))

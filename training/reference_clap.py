@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from training.loop import optimise
 from training.losses import info_nce, right_or_wrong
 from training.metrics import auc, recall_at
 from training.procedural import Corpus, render_corpora
-from training.zero_shot import esc10_accuracy
 
 _EVALUATION_BATCH = 32
 _VOCABULARY_SCENES = 5000
@@ -68,15 +66,12 @@ class Objective(nn.Module):
 
 
 def train(
-    config: ReferenceClap, seed: int, esc10: Path | None = None, progress: bool = True
+    config: ReferenceClap, seed: int, progress: bool = True
 ) -> tuple[DualEncoder, PreTrainedTokenizerBase, dict[str, Any]]:
     """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
     corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
     model, tokenizer, losses = fit(config, corpus, seed, progress)
-    metrics = {"losses": losses, **evaluate(model, tokenizer, held_out)}
-    if esc10 is not None:
-        metrics["esc10_fold1"] = esc10_accuracy(model, tokenizer, esc10, fold=1)
-    return model, tokenizer, metrics
+    return model, tokenizer, {"losses": losses, **evaluate(model, tokenizer, held_out)}
 
 
 def fit(
