@@ -15,8 +15,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(READY) ## watch the method work: corpus, captions with and without tags, filter, judgement
+demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pre-training
 	$(BIN)/tagscribe demo --out runs/demo
+	$(BIN)/tagscribe-train demo --run runs/demo
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
@@ -32,7 +33,8 @@ reference-models: $(READY) ## train the built-in captioner and CLAP anew on proc
 	$(BIN)/tagscribe-train pretrain --out curation/models/reference/clap
 
 bench: $(READY) ## run every benchmark; each prints a table and a line of JSON
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in $(basename $(notdir $(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))); do \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean: ## remove the virtual environment and what tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info

@@ -7,9 +7,8 @@ is whole. Nothing is pickled.
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,10 +116,14 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[str] | None = None
 
-    def write(self, step: int, state: State) -> None:
-        """Begin to write; first waits for the one before. Raises RunError where that failed."""
+    def write(self, step: int, state: State, read: Collection[str] = ()) -> None:
+        """Begin to write; first waits for the one before. Raises RunError where that failed.
+
+        Args:
+            read: checkpoints that stay, however old, because they are still read elsewhere.
+        """
         self.wait()
-        self._pending = self._thread.submit(self._write, step, state)
+        self._pending = self._thread.submit(self._write, step, state, read)
 
     def wait(self) -> str | None:
         """The URI of the checkpoint last begun, once it is there."""
@@ -142,13 +145,12 @@ class Writer:
             return None
         return pending.result()
 
-    def _write(self, step: int, state: State) -> str:
+    def _write(self, step: int, state: State, read: Collection[str]) -> str:
         uri = storage.join(self.folder, f"step-{step:09d}.safetensors")
         metadata = {"format": "pt", "state": json.dumps(state.about)}
         storage.put(uri, safetensors.torch.save(state.tensors, metadata))
         for old in list(listed(self.folder).values())[: -self.keep]:
-            # One that is still being read elsewhere goes the next time.
-            with suppress(OSError):
+            if old not in read:
                 storage.delete(old)
         return uri
 

@@ -17,6 +17,7 @@ from curation.scorers.clap import DualEncoderScorer
 from training import (
     bench_loader,
     convert,
+    demo,
     evaluate,
     export,
     held_out,
@@ -132,6 +133,16 @@ def pretrain(
         prompts = held_out.esc10_prompts(str(esc10))
         scorer = DualEncoderScorer(str(out))
         evaluate.evaluate(scorer, "esc10", str(esc10), "1", prompts=prompts)
+
+
+@app.command("demo")
+def demo_command(
+    run: Annotated[str, typer.Option(help="The folder that tagscribe demo made.")] = "runs/demo",
+    epochs: Annotated[int, typer.Option(min=1, help="Of its table.")] = 60,
+    quiet: Quiet = False,
+) -> None:
+    """Pre-train a small model on the demo's table; compare it with chance and the reference."""
+    demo.demo(run, epochs, quiet)
 
 
 @app.command("config")

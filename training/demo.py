@@ -1,0 +1,74 @@
+"""The end of the demo: a small model, pre-trained on the table just curated, and its worth."""
+
+import os
+
+from curation import console, storage, table
+from curation.errors import InputError
+from curation.run import table_uri
+from curation.scorers.clap import DualEncoderScorer
+from training import held_out, record
+from training.launch import launch
+from training.pretrain_config import PretrainConfig
+
+HELD_OUT_CLIPS = 600
+
+
+def demo(folder: str, epochs: int, quiet: bool = False) -> None:
+    """Pre-train on the table of a demo's run, and print what the model is worth.
+
+    Raises InputError where `folder` holds no table.
+    """
+    uri = table_uri(folder)
+    newest = table.newest(uri)
+    if newest is None:
+        raise InputError(f"{folder}: no curated table here; run tagscribe demo first")
+    config = small(storage.join(folder, "pretrain"), [uri], epochs)
+    storage.delete_tree(config.run)
+    console.out.print(f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}")
+    launch(config, quiet)
+    model = record.model_uri(config.run)
+    scorers = {"pre-trained here": DualEncoderScorer(model), "reference": DualEncoderScorer()}
+    for scorer in scorers.values():
+        scorer.setup()
+    clips = held_out.render(
+        HELD_OUT_CLIPS, scorers["reference"].sample_rate_hz, os.cpu_count() or 1, not quiet
+    )
+    figures = {name: held_out.measure(scorer, clips) for name, scorer in scorers.items()}
+    mixes = sum(scene.relation != "single" for scene in clips.scenes)
+    chance = {**held_out.CHANCE, "r@1": 1 / mixes, "r@10": 10 / mixes}
+    console.print_table(
+        f"{HELD_OUT_CLIPS} held-out clips: zero-shot accuracy, and retrieval among {mixes} mixes",
+        ["", *chance],
+        [
+            [name, *(f"{of_model[column]:.3f}" for column in chance)]
+            for name, of_model in {"chance": chance, **figures}.items()
+        ],
+    )
+    console.out.print(f"The model: {model}; as the scorer of a run: {{kind: clap, model: {model}}}")
+
+
+def small(run: str, tables: list[str], epochs: int, seed: int = 0) -> PretrainConfig:
+    """A model of half the reference's computation a clip, for small tables on a few cores."""
+    return PretrainConfig.model_validate(
+        {
+            "run": run,
+            "seed": seed,
+            "data": {"tables": tables, "workers": 0, "cache_mb": 1000},
+            "model": {"cnn": {"channels": [8, 16, 32, 64, 128]}},
+            "schedule": {
+                "epochs": epochs,
+                "batch": 32,
+                "learning_rate": 2e-3,
+                "muon_learning_rate": 0.02,
+            },
+            "augment": {
+                "gain_db": 8,
+                "equalizer_db": 2,
+                "noise": 0.15,
+                "mel_shift": 1,
+                "mel_mask": 4,
+                "frame_mask": 3,
+            },
+            "saving": {"log_every": 20, "trackers": []},
+        }
+    )

@@ -71,8 +71,10 @@ def mixed(
     `[row, sample]`, lengths `[row]`, and the row mixed in, -1 where there is none.
     """
     rows = len(waveforms)
+    if not share or rows < 2:
+        return waveforms, lengths, torch.full((rows,), _ALONE, device=waveforms.device)
     chosen = torch.rand(rows, generator=random, device=waveforms.device) < share
-    shift = torch.randint(1, max(rows, 2), (), generator=random, device=waveforms.device)
+    shift = torch.randint(1, rows, (), generator=random, device=waveforms.device)
     other = (torch.arange(rows, device=waveforms.device) + shift) % rows
     level = torch.rand(rows, generator=random, device=waveforms.device)
     weight = (0.33 + 0.34 * level)[:, None]

@@ -42,10 +42,11 @@ class LocalHost:
     def __init__(self, config: PretrainConfig) -> None:
         self._config = config
         self._running: subprocess.Popen[bytes] | None = None
+        self._checkpoint = ""
 
     def validate(self, checkpoint: str) -> None:
         """A checkpoint that comes while another is still evaluated is left out."""
-        if not self._config.validation or (self._running and self._running.poll() is None):
+        if not self._config.validation or self.evaluated:
             return
         self._end()
         command = [sys.executable, "-m", "training.validation", self._config.run, checkpoint]
@@ -53,6 +54,12 @@ class LocalHost:
         unset = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "MASTER_ADDR"}
         environment = {k: v for k, v in os.environ.items() if k not in unset}
         self._running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        self._checkpoint = checkpoint
+
+    @property
+    def evaluated(self) -> list[str]:
+        running = self._running is not None and self._running.poll() is None
+        return [self._checkpoint] if running else []
 
     def close(self) -> None:
         self._end()
@@ -68,20 +75,26 @@ class RayHost:
 
     def __init__(self, config: PretrainConfig) -> None:
         self._config = config
-        self._running: list[Any] = []
+        self._running: dict[str, Any] = {}
 
     def validate(self, checkpoint: str) -> None:
         if self._config.validation:
             task = ray.remote(num_cpus=1)(_validate)
-            self._running.append(task.remote(self._config.run, checkpoint))
+            self._running[checkpoint] = task.remote(self._config.run, checkpoint)
+
+    @property
+    def evaluated(self) -> list[str]:
+        tasks = {task: checkpoint for checkpoint, task in self._running.items()}
+        _, waiting = ray.wait(list(tasks), num_returns=len(tasks), timeout=0) if tasks else ([], [])
+        return [tasks[task] for task in waiting]
 
     def close(self) -> None:
-        for task in self._running:
+        for task in self._running.values():
             try:
                 ray.get(task)
             except ray.exceptions.RayError as error:
                 console.err.print(f"an evaluation failed: {error}")
-        self._running = []
+        self._running = {}
 
 
 def _validate(run: str, checkpoint: str) -> None:

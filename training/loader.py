@@ -49,6 +49,12 @@ class LoaderConfig(Section):
         default=2, ge=0, description="Processes that decode; 0 decodes in this one."
     )
     prefetch: int = Field(default=2, ge=1, description="Batches that each process decodes ahead.")
+    cache_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Memory in each decoding process for clips up to crop_s long, decoded once; "
+        "for tables that fit, trained on for many epochs.",
+    )
     captions: CaptionChoice = Field(
         default="uniform",
         description="How one of a clip's captions is drawn each epoch: all alike (uniform), by "
@@ -223,7 +229,7 @@ class Loader:
         workers = self.config.workers
         return iter(
             DataLoader(
-                Decoder(self.sample_rate_hz),
+                Decoder(self.sample_rate_hz, self.config.cache_mb * 2**20),
                 batch_size=None,
                 sampler=self._plan(planned),
                 num_workers=workers,
@@ -263,7 +269,7 @@ class Loader:
         drawn = int(np.searchsorted(np.cumsum(weights)[:-1], caption_draw, side="right"))
         surplus_s = float(self.pairs.duration_s[clip]) - self.config.crop_s
         place = crop(self.pairs.place(clip), self.config.crop_s, surplus_s, float(crop_draw))
-        return Sample(clip, place, self.pairs.captions_of(clip)[drawn])
+        return Sample(clip, place, self.pairs.captions_of(clip)[drawn], whole=surplus_s <= 0)
 
     def _assemble(self, planned: "_Planned", decoded: Decoded) -> Batch:
         waveforms, lengths = decoded.waveforms, decoded.lengths

@@ -8,7 +8,7 @@ run is its newest checkpoint: whoever calls `pretrain` again goes on from there.
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -39,6 +39,11 @@ class Host(Protocol):
 
     def validate(self, checkpoint: str) -> None:
         """Begin to evaluate a checkpoint elsewhere; returns at once."""
+        ...
+
+    @property
+    def evaluated(self) -> Collection[str]:
+        """The checkpoints that are being evaluated and must stay."""
         ...
 
     def close(self) -> None:
@@ -145,12 +150,13 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
                 # A run that dies now and goes on from here has the lines up to here.
                 lines.flush()
                 about = {"step": step, "loader": loader.state_dict(), "figures": figures}
-                writer.write(step, checkpoints.snapshot(parts, about))
+                writer.write(step, checkpoints.snapshot(parts, about), host.evaluated)
             if lead and writer.done not in (None, validated):
                 validated = writer.done
                 host.validate(validated)
 
         if lead and (last := writer.wait()) not in (None, validated):
+            host.close()
             host.validate(last)
     finally:
         loader.close()

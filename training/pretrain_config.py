@@ -196,7 +196,10 @@ class PretrainConfig(Section):
         """What decides on the result, and may not change while a run goes on."""
         kept = {"data", "model", "loss", "seed", "augment", "schedule"}
         values = self.model_dump(mode="json", include=kept)
-        return {**values, "data": {**values["data"], "workers": None, "prefetch": None}}
+        return {
+            **values,
+            "data": {**values["data"], "workers": None, "prefetch": None, "cache_mb": None},
+        }
 
 
 def _of_kind(kind: str, value: Any) -> Any:

@@ -28,11 +28,15 @@ CaptionChoice = Literal["uniform", "rank", "score"]
 
 @dataclass(frozen=True)
 class Sample:
-    """What is heard of a clip in one epoch, and the caption that goes with it."""
+    """What is heard of a clip in one epoch, and the caption that goes with it.
+
+    A clip heard `whole` is heard alike in every epoch.
+    """
 
     clip: int
     place: Place
     caption: str
+    whole: bool
 
 
 def caption_weights(
@@ -81,17 +85,22 @@ class Decoded:
 
 
 class Decoder(Dataset[Decoded]):
-    """Samples become sound, in whichever process; it knows nothing else, so it is sent at once."""
+    """Samples become sound, in whichever process; it knows nothing else, so it is sent at once.
 
-    def __init__(self, sample_rate_hz: int) -> None:
+    Clips heard whole are kept as they were decoded, up to `cache_bytes` in each process.
+    """
+
+    def __init__(self, sample_rate_hz: int, cache_bytes: int = 0) -> None:
         self.sample_rate_hz = sample_rate_hz
+        self._room = cache_bytes
+        self._kept: dict[int, Samples] = {}
 
     def __getitem__(self, samples: list[Sample]) -> Decoded:
         heard: list[Samples] = []
         failures: dict[int, str] = {}
         for row, sample in enumerate(samples):
             try:
-                heard.append(decode(sample.place, self.sample_rate_hz))
+                heard.append(self._heard(sample))
             except (audio.AudioError, OSError) as error:
                 failures[row] = str(error)
                 heard.append(np.zeros(0, np.int16))
@@ -100,6 +109,15 @@ class Decoder(Dataset[Decoded]):
             # Else the queue's own thread does it, and aborts the process when it ends meanwhile.
             waveforms.share_memory_()
         return Decoded(waveforms, lengths, failures)
+
+    def _heard(self, sample: Sample) -> Samples:
+        if sample.clip in self._kept:
+            return self._kept[sample.clip]
+        samples = decode(sample.place, self.sample_rate_hz)
+        if sample.whole and samples.nbytes <= self._room:
+            self._room -= samples.nbytes
+            self._kept[sample.clip] = samples
+        return samples
 
 
 def padded(heard: Sequence[Samples]) -> tuple[Tensor, list[int]]:

@@ -361,3 +361,10 @@ def test_bench_counts_what_was_handed_out(pairs: Pairs) -> None:
     seconds = 6 * BATCH / row.clips_per_s
     samples = sum(len(r[2]) for batch in heard(loader_of(pairs, seed=0), 7)[1:] for r in batch) / 2
     assert row.mb_per_s * seconds == pytest.approx(2 * samples / 1e6)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_clips_kept_in_memory_are_those_decoded(pairs: Pairs, workers: int) -> None:
+    """Long clips are cropped anew each epoch, whether or not others are kept."""
+    kept = LoaderConfig(workers=workers, crop_s=0.7, cache_mb=100)
+    assert heard(loader_of(pairs, kept), 8) == heard(loader_of(pairs), 8)

@@ -1,0 +1,224 @@
+"""How fast pre-training is: under Ray Train and under torchrun, in two processes and in one.
+
+The same model, data and global batch in alternating turns; a step's time is the median over the
+turns' reports, the first two of each left out (start-up). Then the loader alone. Where there is a
+GPU, also CNN14 at BLAT's size and HTSAT at LAION's in bf16: samples a second, and the share of the
+GPU's peak (model FLOP utilisation).
+
+    python -m benchmarks.training [--turns 3] [--steps 60]
+
+Prints tables and ends in one line of JSON; `ray_over_torchrun` is the ratio of the step times.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import ClapConfig
+from transformers import ClapModel as TransformersClap
+
+from curation import console, storage, table
+from curation.models.base import Pair
+from curation.models.clap import ClapPair, laion_front_end
+from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.schema import PAIR_SCHEMA
+from curation.synth import read_truth, write_corpus
+from training import bench_loader, record
+from training.demo import small
+from training.loader import LoaderConfig
+from training.losses import info_nce
+from training.pairs import Pairs
+from training.pretrain_config import PretrainConfig
+
+CLIPS = 320
+BATCH = 32
+LOG_EVERY = 5
+BIN = Path(sys.executable).parent
+# Dense bf16, of the makers' data sheets.
+PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "A10G": 70e12}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60, help="of each turn")
+    gpu = "cuda" if torch.cuda.is_available() else "none"
+    parser.add_argument("--device", default=gpu, help="for the large models; none leaves them out")
+    parser.add_argument("--device-clips", type=int, default=256)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        uri = table_of(folder)
+        ways = {"one process": 1, "torchrun, two processes": 2, "Ray Train, two processes": 2}
+        reports: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+        for turn in range(options.turns):
+            for number, way in enumerate(ways):
+                run = f"{folder}/run-{turn}-{number}"
+                config = config_of(run, uri, options.steps, way)
+                reports[way] += trained(config, way, f"{folder}/{turn}-{number}.yaml")
+        told = tell(reports)
+        told |= loader_alone(uri)
+    if options.device != "none":
+        told |= on_device(torch.device(options.device), options.device_clips)
+    print(json.dumps(told))
+
+
+def table_of(folder: str) -> str:
+    """A table of true captions over a procedural corpus."""
+    write_corpus(f"{folder}/corpus", CLIPS, 5, workers=os.cpu_count() or 1)
+    truth = read_truth(f"{folder}/corpus")
+    rows = [
+        {
+            "clip_id": name,
+            "caption": truth[name].captions[0],
+            "clap_score": 0.0,
+            "log_prob": 0.0,
+            "rank": 1,
+            "tags": [],
+            "guidance": [],
+            "captioner": "truth",
+            "scorer": "none",
+            "uri": str(next(Path(folder, "corpus", "audio").glob(f"{name}.*"))),
+            "start_s": 0.0,
+            "end_s": truth[name].duration_s,
+        }
+        for name in sorted(truth)
+    ]
+    uri = f"{folder}/table"
+    table.commit(uri, PAIR_SCHEMA, pa.Table.from_pylist(rows, PAIR_SCHEMA).to_batches(), {})
+    return uri
+
+
+def config_of(run: str, uri: str, steps: int, way: str) -> PretrainConfig:
+    config = small(run, [uri], max(1, steps // (CLIPS // BATCH))).model_dump(mode="json")
+    config["saving"] |= {"log_every": LOG_EVERY, "checkpoint_every": 10**6}
+    if way.startswith("Ray"):
+        config["launch"] = {"cluster": "local", "workers": 2, "cpus_per_worker": 1}
+    return PretrainConfig.model_validate(config)
+
+
+def trained(config: PretrainConfig, way: str, path: str) -> list[dict[str, Any]]:
+    """Train by the command line, one thread a process; the reports after start-up."""
+    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    torchrun = [BIN / "torchrun", "--standalone", "--nproc-per-node=2"]
+    command = [BIN / "tagscribe-train", "pretrain", path, "--quiet"]
+    command = [*torchrun, *command] if way.startswith("torchrun") else command
+    # What Ray gives a worker of one CPU, and torchrun each process.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    lines = storage.read_bytes(record.metrics_uri(config.run)).splitlines()
+    return [json.loads(line) for line in lines][2:]
+
+
+def tell(reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    step_s = {
+        way: statistics.median(BATCH / line["samples_per_s"] for line in lines)
+        for way, lines in reports.items()
+    }
+    wait = {
+        way: statistics.median(line["data_wait"] for line in lines)
+        for way, lines in reports.items()
+    }
+    one, torchrun, ray = step_s
+    console.print_table(
+        f"a step of {BATCH} clips, one thread a process",
+        ["", "ms a step", "clips/s", "against one process", "waits for data"],
+        [
+            [
+                way,
+                f"{1000 * seconds:.1f}",
+                f"{BATCH / seconds:.1f}",
+                f"{step_s[one] / seconds:.2f}",
+                f"{wait[way]:.1%}",
+            ]
+            for way, seconds in step_s.items()
+        ],
+    )
+    return {
+        "ray_over_torchrun": step_s[ray] / step_s[torchrun],
+        "two_over_one": step_s[one] / step_s[torchrun],
+        "step_ms": {way: 1000 * seconds for way, seconds in step_s.items()},
+        "data_wait": wait,
+    }
+
+
+def loader_alone(uri: str) -> dict[str, Any]:
+    rows = bench_loader.bench(Pairs.open(uri), LoaderConfig(), BATCH, 16_000, 30, (0, 1, 2))
+    console.print_table(
+        "the loader alone",
+        ["decoders", "clips/s", "MB/s", "first batch, s"],
+        [
+            [r.workers, f"{r.clips_per_s:.0f}", f"{r.mb_per_s:.1f}", f"{r.first_batch_s:.1f}"]
+            for r in rows
+        ],
+    )
+    return {"loader_clips_per_s": {str(row.workers): row.clips_per_s for row in rows}}
+
+
+def on_device(device: torch.device, clips: int) -> dict[str, Any]:
+    """Clips a second, and the share of the device's peak, of CNN14 with BERT and of CLAP."""
+    told: dict[str, Any] = {}
+    rows = []
+    peak = next((p for n, p in PEAK_FLOPS.items() if n in device_name(device)), None)
+    for name, pair in (
+        ("cnn14", DualEncoder(DualEncoderConfig())),
+        ("htsat", ClapPair(TransformersClap(ClapConfig()), laion_front_end({}))),
+    ):
+        per_s, flops_a_clip = steps_on(device, pair, clips)
+        utilisation = per_s * flops_a_clip / peak if peak else None
+        told |= {f"{name}_clips_per_s": per_s, f"{name}_mfu": utilisation}
+        shown = "?" if utilisation is None else f"{utilisation:.1%}"
+        rows.append([name, f"{per_s:.1f}", f"{flops_a_clip / 1e9:.1f}", shown])
+    console.print_table(
+        f"steps of {clips} clips of 10 s in bf16, waveform to weights, on {device_name(device)}",
+        ["", "clips/s", "GFLOP a clip", "of peak"],
+        rows,
+    )
+    return told
+
+
+def steps_on(device: torch.device, pair: Pair, clips: int, steps: int = 8) -> tuple[float, float]:
+    """Clips a second, the median over the steps after the first two; and FLOP a clip."""
+    pair = pair.to(device).train()
+    optimiser = torch.optim.AdamW(pair.parameters(), lr=1e-4, fused=True)
+    lengths = torch.full((clips,), 10 * pair.sample_rate_hz, device=device)
+    waveforms = torch.randn(clips, 10 * pair.sample_rate_hz, device=device) * 0.1
+    ids = torch.randint(5, 1000, (clips, 20), device=device)
+    mask = torch.ones_like(ids)
+
+    def step() -> None:
+        features, frames = pair.features(waveforms, lengths)
+        with torch.autocast(device.type, torch.bfloat16):
+            audio, text = pair.encode_features(features, frames), pair.encode_text(ids, mask)
+        loss = info_nce(audio.float(), text.float(), pair.logit_scale.exp())
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        float(loss.detach())  # waits for the device
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    seconds = []
+    for _ in range(steps):
+        begun = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - begun)
+    return clips / statistics.median(seconds[2:]), counter.get_total_flops() / clips
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+
+
+if __name__ == "__main__":
+    main()
