@@ -8,7 +8,13 @@ schedule, and prints the share of held-out captions that are wholly right. Run i
 
 import argparse
 import json
+import sys
 import time
+from pathlib import Path
+
+if not __package__:
+    # Run as a script: this folder's training.py would hide the package of that name.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 

@@ -15,9 +15,15 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+if not __package__:
+    # Run as a script: this folder's training.py would hide the package of that name.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 import pyarrow as pa

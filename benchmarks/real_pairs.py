@@ -17,6 +17,10 @@ import os
 import sys
 from pathlib import Path
 
+if not __package__:
+    # Run as a script: this folder's training.py would hide the package of that name.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import numpy as np
 import torch
 

@@ -21,6 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+if not __package__:
+    # Run as a script: this folder's training.py would hide the package of that name.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import pyarrow as pa
 import torch
 import yaml

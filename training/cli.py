@@ -173,12 +173,16 @@ def evaluate_model(
 ) -> None:
     """Measure a model: zero-shot classification where clips have labels, retrieval where captions.
 
-    The result names data version, clip count, split, prompts and crop rule; docs/evaluation.md
+    Under torchrun the clips are shared between its processes. The result names data version, clip
+    count, split, prompts and crop rule; docs/evaluation.md
     has the data sets' layouts and the result's keys.
     """
     given = json.loads(storage.read_bytes(prompts)) if prompts else None
     scorer = DualEncoderScorer(model=model, revision=revision)
-    evaluate.evaluate(scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet)
+    with launch.process_group():
+        evaluate.evaluate(
+            scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet
+        )
 
 
 @app.command()

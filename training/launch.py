@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -28,8 +30,9 @@ def launch(config: PretrainConfig, quiet: bool = False) -> None:
     Raises InputError and RunError as `pretrain` does, and RunError where workers kept failing.
     """
     with console.progress("training", "steps", quiet or os.environ.get("RANK", "0") != "0") as bar:
-        if "TORCHELASTIC_RUN_ID" in os.environ:
-            _in_torchrun(config, bar)
+        if in_torchrun():
+            with process_group(config.runtime.device):
+                pretrain(config, LocalHost(config), bar)
         elif config.launch.cluster is None:
             pretrain(config, LocalHost(config), bar)
         else:
@@ -104,11 +107,20 @@ def _validate(run: str, checkpoint: str) -> None:
     validate(run, checkpoint)
 
 
-def _in_torchrun(config: PretrainConfig, bar: Update) -> None:
-    cuda = torch.cuda.is_available() and config.runtime.device != "cpu"
+def in_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+@contextmanager
+def process_group(device: str = "auto") -> Iterator[None]:
+    """The group of a torchrun's processes, for as long as they need one; else nothing."""
+    if not in_torchrun():
+        yield
+        return
+    cuda = torch.cuda.is_available() and device != "cpu"
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        pretrain(config, LocalHost(config), bar)
+        yield
     finally:
         dist.destroy_process_group()
 
