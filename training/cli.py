@@ -174,8 +174,8 @@ def evaluate_model(
     """Measure a model: zero-shot classification where clips have labels, retrieval where captions.
 
     Under torchrun the clips are shared between its processes. The result names data version, clip
-    count, split, prompts and crop rule; docs/evaluation.md
-    has the data sets' layouts and the result's keys.
+    count, split, prompts and crop rule; docs/evaluation.md has the data sets' layouts and the
+    result's keys.
     """
     given = json.loads(storage.read_bytes(prompts)) if prompts else None
     scorer = DualEncoderScorer(model=model, revision=revision)

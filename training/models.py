@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from curation.models.text_towers import dual_encoder_with, open_text_tower
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from curation import storage
 from curation.errors import InputError
+from curation.models import weights
 from curation.models.base import Pair
 from curation.models.clap import clap_from_config
 from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.pair import load_pair
+from curation.models.text_towers import dual_encoder_with, open_text_tower
 from curation.models.words import word_tokenizer
 from training.pretrain_config import (
     ClapModel,
@@ -38,12 +39,21 @@ def build(config: PretrainConfig, captions: Callable[[], Iterable[str]]) -> Buil
         captions: all captions trained on, where a vocabulary has to be made of them.
     """
     torch.manual_seed(config.seed)
-    model = config.model
+    with weights.no_progress_bar():
+        return _built(config.model, captions)
+
+
+def _built(
+    model: DualEncoderModel | ClapModel | StartedModel, captions: Callable[[], Iterable[str]]
+) -> Built:
     if isinstance(model, StartedModel):
         return load_pair(model.model, "cpu", model.revision)
     if isinstance(model, ClapModel):
         tokenizer = _tokenizer(model)
-        return clap_from_config(model.audio, model.text, tokenizer), tokenizer
+        return (
+            clap_from_config(model.audio, model.text, tokenizer, model.frontend, model.embed_dim),
+            tokenizer,
+        )
     if isinstance(model.text, PretrainedText):
         tower = open_text_tower(model.text.model, model.text.revision)
         return dual_encoder_with(tower, _dual_encoder_config(model)), tower.tokenizer
@@ -65,7 +75,8 @@ def frozen_text(config: PretrainConfig) -> bool:
 def save(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
     """Write a model's directory, local or on S3; config.json, that makes it one, comes last."""
     with tempfile.TemporaryDirectory() as local:
-        pair.save_pretrained(local)
+        with weights.no_progress_bar():
+            pair.save_pretrained(local)
         tokenizer.save_pretrained(local)
         files = sorted(Path(local).iterdir(), key=lambda path: path.name == "config.json")
         for path in files:

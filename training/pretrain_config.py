@@ -84,6 +84,8 @@ class ClapModel(Section):
     tokenizer_revision: str | None = Field(default=None, description="Of the hub id; pin it.")
     audio: dict[str, Any] = Field(default={}, description="Keys of ClapAudioConfig.")
     text: dict[str, Any] = Field(default={}, description="Keys of ClapTextConfig.")
+    frontend: dict[str, Any] = Field(default={}, description="Keys of ClapFeatureExtractor.")
+    embed_dim: int = Field(default=512, ge=2)
 
 
 class StartedModel(Section):

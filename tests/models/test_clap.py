@@ -54,6 +54,10 @@ TEXT = {
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
+    return bytes_tokenizer()
+
+
+def bytes_tokenizer() -> PreTrainedTokenizerBase:
     """RoBERTa's special tokens and bytes, without merges."""
     vocabulary = {
         token: index

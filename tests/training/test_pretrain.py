@@ -14,10 +14,15 @@ import pytest
 import soundfile
 import torch
 import yaml
+from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers import ClapModel, ClapProcessor
 
 from curation import storage
 from curation.errors import InputError, RunError
+from curation.models.pair import load_pair
 from curation.scorers.clap import DualEncoderScorer
+from tests.models.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
+from tests.models.test_text_towers import sentence_encoder
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training import checkpoints, record
 from training.launch import LocalHost
@@ -88,6 +93,12 @@ def curve(run: Path | str) -> dict[int, float]:
     """The loss at each step."""
     lines = storage.read_bytes(record.metrics_uri(str(run))).splitlines()
     return {line["step"]: line["loss"] for line in map(json.loads, lines)}
+
+
+def assert_learnt(run: Path) -> None:
+    """The mean loss of the last epoch, of four, is below that of the first."""
+    losses = [loss for _, loss in sorted(curve(run).items())]
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]), losses
 
 
 def cut_back(run: Path, step: int) -> None:
@@ -197,8 +208,7 @@ def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
         list(checkpoints.listed(record.checkpoints_uri(str(run))).values())[-1]
     )
     assert checkpoints.module_state(state, "objective")["bias"] != -10.0
-    losses = curve(run)
-    assert losses[STEPS] < losses[1]
+    assert_learnt(run)
 
 
 def test_another_training_in_the_folder_is_told(undisturbed: Path, table: str) -> None:
@@ -275,9 +285,75 @@ def test_a_loss_that_is_no_number_stops_the_training(table: str, tmp_path: Path)
 
 def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
     run = f"{s3_folder}/pretrain"
-    train(config_of(table, run, schedule={"epochs": 1}))
+    train(config_of(table, run, schedule={"epochs": 1}, saving={"trackers": ["tensorboard"]}))
+    assert [f for f in storage.list_files(f"{run}/tensorboard") if f.size_bytes]
     assert storage.exists(f"{run}/model/config.json")
     assert list(checkpoints.listed(record.checkpoints_uri(run))) == [3, 4]
     scores = curve(run)
     assert sorted(scores) == [1, 2, 3, 4]
     assert torch.isfinite(torch.tensor(list(scores.values()))).all()
+
+
+def test_a_clap_is_pretrained_and_transformers_opens_it(table: str, tmp_path: Path) -> None:
+    """The same embeddings to 1e-4: the front end's tolerance, see tests/models/test_clap.py."""
+    bytes_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    run = tmp_path / "run"
+    values = config_of(table, run, schedule={"epochs": 1}).model_dump()
+    values["model"] = {
+        "kind": "clap",
+        "tokenizer": str(tmp_path / "tokenizer"),
+        "audio": AUDIO,
+        "text": TEXT,
+        "frontend": FRONT_END,
+        "embed_dim": 8,
+    }
+    train(PretrainConfig.model_validate(values))
+    losses = curve(run)
+    assert np.isfinite(list(losses.values())).all()
+    model, processor = (each.from_pretrained(run / "model") for each in (ClapModel, ClapProcessor))
+    sound = np.random.default_rng(0).normal(0, 0.1, 6000).astype(np.float32)
+    told = processor(audio=sound, sampling_rate=8000, text=["a tone"], return_tensors="pt")
+    scorer = DualEncoderScorer(str(run / "model"))
+    scorer.setup()
+    with torch.inference_mode():
+        theirs = model.eval()(**told)
+    [ours] = scorer.embed_audio([sound])
+    np.testing.assert_allclose(ours, theirs.audio_embeds[0].numpy(), atol=1e-4)
+    text = scorer.embed_text(["a tone"])[0]
+    np.testing.assert_allclose(text, theirs.text_embeds[0].numpy(), atol=1e-5)
+    assert model.logit_scale_a == model.logit_scale_t
+
+
+def test_a_frozen_sentence_encoder_stays_as_it_was(table: str, tmp_path: Path) -> None:
+    encoder = sentence_encoder(tmp_path, "bert", Pooling(16, "mean"))
+    run = tmp_path / "run"
+    text = {"kind": "pretrained", "model": str(encoder), "frozen": True}
+    train(config_of(table, run, model={"text": text}))
+    before = load_pair(run / "start", "cpu")[0].state_dict()
+    after = load_pair(run / "model", "cpu")[0].state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and not any(name.startswith("text.") for name in changed)
+    assert_learnt(run)
+
+
+def test_checkpointing_of_activations_changes_nothing(
+    undisturbed: Path, table: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(config_of(table, run, runtime={"gradient_checkpointing": True}))
+    assert curve(run) == pytest.approx(curve(undisturbed), rel=1e-5)
+
+
+def test_bf16_learns_too(undisturbed: Path, table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(config_of(table, run, runtime={"precision": "bf16"}))
+    assert curve(run) != curve(undisturbed)
+    assert_learnt(run)
+
+
+def test_a_model_that_is_there_is_trained_on(undisturbed: Path, table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    values = config_of(table, run, schedule={"epochs": 1}).model_dump()
+    values["model"] = {"kind": "start", "model": str(undisturbed / "model")}
+    train(PretrainConfig.model_validate(values))
+    assert curve(run)[1] < curve(undisturbed)[1]
