@@ -5,17 +5,15 @@ written whole or not at all; whatever is missing when the graph ends is named, a
 does it.
 """
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import captioners, plan, run, scorers, sink
+from curation import captioners, console, plan, run, scorers, sink
 from curation.cluster import cluster
 from curation.config import AnnotateConfig, RunConfig
 from curation.errors import InputError, RunError
@@ -62,9 +60,13 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
     done = sink.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))
     if todo:
+
+        def look() -> None:
+            on_clips(_clips(planned, sink.done_shards(config.run)), planned.clips)
+
         with (
             cluster(config.cluster, cpus_needed(config.annotate)),
-            _watching_ledger(config.run, planned, on_clips),
+            console.watching(look, LEDGER_INTERVAL_S),
         ):
             results = list(run_shards(config, todo))
         done = sink.done_shards(config.run)
@@ -169,27 +171,3 @@ def _need_all(planned: plan.Plan, done: list[int], results: list[ShardResult]) -
 
 def _clips(planned: plan.Plan, shards: list[int]) -> int:
     return sum(planned.shard_size(shard) for shard in shards)
-
-
-@contextmanager
-def _watching_ledger(
-    run_uri: str, planned: plan.Plan, on_clips: Callable[[int, int], None]
-) -> Iterator[None]:
-    """Report progress by listing evidence/ while the graph runs."""
-    stop = threading.Event()
-
-    def watch() -> None:
-        while True:
-            # A listing that fails costs one look, not the run.
-            with suppress(OSError):
-                on_clips(_clips(planned, sink.done_shards(run_uri)), planned.clips)
-            if stop.wait(LEDGER_INTERVAL_S):
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()

@@ -1,9 +1,10 @@
 """What commands print: a progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -59,6 +60,30 @@ def _plain(label: str, unit: str) -> Update:
         print(f"{label}: {done} of {total} {unit}{speed}{left}", file=sys.stderr, flush=True)
 
     return update
+
+
+@contextmanager
+def watching(look: Callable[[], None], interval_s: float) -> Iterator[None]:
+    """Call `look` now and again, from a thread, while work goes on elsewhere.
+
+    A look that fails to read what it wants costs one look, not the work.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        while True:
+            with suppress(OSError):
+                look()
+            if ended.wait(interval_s):
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 class _Meter:

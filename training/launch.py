@@ -3,6 +3,7 @@
 All three call `training.pretrain.pretrain`. This module alone knows Ray.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -14,14 +15,24 @@ from typing import Any
 import ray
 import torch
 import torch.distributed as dist
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import (
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+    WorkerGroupError,
+)
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from curation import console, storage
 from curation.cluster import cluster
 from curation.console import Update
-from training.pretrain import pretrain
+from curation.errors import RunError
+from training import record
+from training.pretrain import need_trainable, pretrain
 from training.pretrain_config import PretrainConfig
+
+_LOOK_INTERVAL_S = 2.0
 
 
 def launch(config: PretrainConfig, quiet: bool = False) -> None:
@@ -132,6 +143,8 @@ def _under_ray(config: PretrainConfig, bar: Update) -> None:
         config = config.model_copy(update={"run": storage.absolute(config.run)})
     least = settings.workers if isinstance(settings.workers, int) else settings.workers[0]
     most = settings.workers if isinstance(settings.workers, int) else settings.workers[1]
+    # What the user has to mend is told here; workers would try it again and again.
+    need_trainable(config, most)
     with cluster(settings.cluster, cpus=int(most * settings.cpus_per_worker) + 1):
         trainer = TorchTrainer(
             _ray_worker,
@@ -152,7 +165,24 @@ def _under_ray(config: PretrainConfig, bar: Update) -> None:
                 failure_config=FailureConfig(max_failures=settings.max_failures),
             ),
         )
-        trainer.fit()
+
+        def look() -> None:
+            lines = storage.read_bytes(record.metrics_uri(config.run)).splitlines()
+            if lines:
+                last = json.loads(lines[-1])
+                bar(last["step"], int(last["steps_planned"]))
+
+        with console.watching(look, _LOOK_INTERVAL_S):
+            try:
+                trainer.fit()
+            except WorkerGroupError as error:
+                failed = next(iter(error.worker_failures.values()))
+                raise RunError(
+                    f"workers failed more often than launch.max_failures allows; the last: "
+                    f"{failed}; run the same command again to go on from the newest checkpoint"
+                ) from error
+            except TrainingFailedError as error:
+                raise RunError(f"Ray Train could not run the training: {error}") from error
 
 
 def _ray_worker(settings: dict[str, Any]) -> None:

@@ -122,6 +122,20 @@ class LoaderState:
         return cls(**state)
 
 
+def need_batch(pairs: Pairs, batch: int, world: int) -> None:
+    """Raises InputError where a batch is larger than the tables, or smaller than the world."""
+    if batch > len(pairs):
+        raise InputError(
+            f"a batch of {batch} clips, and only {len(pairs)} clips in "
+            f"{_names(pairs)}: lower the batch, or curate more clips"
+        )
+    if world > batch:
+        raise InputError(
+            f"{world} processes share a batch of {batch} clips, expected a clip for each at "
+            "least: raise the batch, or train with fewer processes"
+        )
+
+
 class Loader:
     """Hands out batches without end, and says at any time where it stands.
 
@@ -153,16 +167,7 @@ class Loader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if batch > len(pairs):
-            raise InputError(
-                f"a batch of {batch} clips, and only {len(pairs)} clips in "
-                f"{_names(pairs)}: lower the batch, or curate more clips"
-            )
-        if world > batch:
-            raise InputError(
-                f"{world} processes share a batch of {batch} clips, expected a clip for each at "
-                "least: raise the batch, or train with fewer processes"
-            )
+        need_batch(pairs, batch, world)
         self.pairs, self.config, self.batch, self.seed = pairs, config, batch, seed
         self.sample_rate_hz = sample_rate_hz
         self.batches_per_epoch = len(pairs) // batch

@@ -7,8 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from tqdm import tqdm
 
+from curation import console
 from training.config import ScheduleConfig
 from training.muon import Muon
 from training.pretrain_config import PretrainSchedule
@@ -39,30 +39,30 @@ def optimise(
     steps = len(batches) * len(epochs)
     optimisers = _optimisers(model, schedule)
     rates = [LambdaLR(optimiser, one_cycle(steps, schedule.warmup)) for optimiser in optimisers]
-    bar = tqdm(total=steps, desc="training", unit="step", disable=not progress)
     means: list[float] = []
+    done = 0
     model.train()
-    for epoch, make in enumerate(epochs):
-        losses = []
-        for batch in batches if epoch == 0 else make():
-            loss = loss_of(batch)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"loss is {loss.item()} in epoch {epoch + 1}: lower the learning rate"
-                )
-            model.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_norm)
-            for optimiser, rate in zip(optimisers, rates, strict=True):
-                optimiser.step()
-                rate.step()
-            losses.append(loss.item())
-            bar.update()
-        means.append(sum(losses) / len(losses))
-        bar.set_postfix(loss=f"{means[-1]:.3f}")
-        if progress:
-            tqdm.write(f"epoch {epoch + 1} of {len(epochs)}: loss {means[-1]:.4f}")
-    bar.close()
+    with console.progress("training", "steps", quiet=not progress) as update:
+        for epoch, make in enumerate(epochs):
+            losses = []
+            for batch in batches if epoch == 0 else make():
+                loss = loss_of(batch)
+                if not torch.isfinite(loss):
+                    raise FloatingPointError(
+                        f"loss is {loss.item()} in epoch {epoch + 1}: lower the learning rate"
+                    )
+                model.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_norm)
+                for optimiser, rate in zip(optimisers, rates, strict=True):
+                    optimiser.step()
+                    rate.step()
+                losses.append(loss.item())
+                done += 1
+                update(done, steps)
+            means.append(sum(losses) / len(losses))
+            if progress:
+                console.err.print(f"epoch {epoch + 1} of {len(epochs)}: loss {means[-1]:.4f}")
     model.eval()
     return means
 

@@ -24,10 +24,11 @@ from curation.models.weights import pick_device
 from training import checkpoints, chunks, group, losses, models, record, tracking
 from training.export import export
 from training.hearing import Heard, alike, hear
-from training.loader import Batch, Loader
+from training.loader import Batch, Loader, need_batch
 from training.loop import adamw, one_cycle
 from training.metrics import alignment, uniformity
 from training.objective import Objective
+from training.pairs import Pairs
 from training.pretrain_config import PretrainConfig
 
 MOST_LOGIT_SCALE = 100.0
@@ -72,20 +73,17 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
         InputError: the configuration does not fit the tables, the folder or the machine.
         RunError: the loss is no longer finite, or a checkpoint could not be written.
     """
-    tracking.need_installed(config.saving.trackers)
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
     lead = group.rank() == 0
     device = _device(config.runtime.device)
 
-    # The folder: one training, its tables at fixed versions, its first weights made once.
-    pairs = record.open_pairs(config)
+    # The folder: one training, its tables at fixed versions, its first weights made once. The
+    # other processes look when the first one has written all that.
     if lead:
-        record.write(config, pairs)
-        if not storage.exists(storage.join(record.start_uri(config.run), "config.json")):
-            built, its_tokenizer = models.build(config, pairs.all_captions)
-            models.save(built, its_tokenizer, record.start_uri(config.run))
+        prepare(config)
     group.agreed(None)
+    pairs = need_trainable(config, group.world())
     pair, tokenizer = models.opened(record.start_uri(config.run))
     objective = Objective(pair, tokenizer, config, device)
     loader = Loader(
@@ -108,7 +106,7 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
     averaged = _averaged(objective, config.schedule.ema)
     if averaged is not None:
         parts["averaged"] = averaged
-    step = _resume(config, parts, rates, loader)
+    step, figures = _resume(config, parts, rates, loader)
 
     writer = checkpoints.Writer(record.checkpoints_uri(config.run), config.saving.keep)
     trackers: list[tracking.Sink] = []
@@ -119,7 +117,6 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
             lines,
             *tracking.open_trackers(config.saving.trackers, config.run, settings),
         ]
-    figures: dict[str, float] = {}
     validated: str | None = None
     objective.train()
     clock = _Clock()
@@ -142,11 +139,13 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
 
             if step % config.saving.log_every == 0 or step == steps:
                 figures = _figures(done, objective, config, rates[0], clock, batch.epoch)
+                figures["steps_planned"] = steps
                 _need_finite(figures["loss"], step)
                 for tracker in trackers:
                     tracker.log(step, figures)
                 on_steps(step, steps)
             if lead and (step % config.saving.checkpoint_every == 0 or step == steps):
+                _need_finite(float(done.loss), step)
                 # A run that dies now and goes on from here has the lines up to here.
                 lines.flush()
                 about = {"step": step, "loader": loader.state_dict(), "figures": figures}
@@ -167,6 +166,28 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
         export(config.run, record.model_uri(config.run))
     group.agreed(None)
     return figures
+
+
+def prepare(config: PretrainConfig) -> None:
+    """Make the run's folder what it says in `training.record`, where it is not yet.
+
+    Raises InputError as `need_trainable` does, before anything is written.
+    """
+    pairs = need_trainable(config, group.world())
+    start = record.start_uri(config.run)
+    built = storage.exists(storage.join(start, "config.json"))
+    first = None if built else models.build(config, pairs.all_captions)
+    record.write(config, pairs)
+    if first is not None:
+        models.save(*first, start)
+
+
+def need_trainable(config: PretrainConfig, world: int) -> Pairs:
+    """The clips to train on. Raises InputError for whatever of the configuration cannot be done."""
+    tracking.need_installed(config.saving.trackers)
+    pairs = record.open_pairs(config)
+    need_batch(pairs, config.schedule.batch, world)
+    return pairs
 
 
 def _step(
@@ -268,19 +289,18 @@ def _until(loader: Loader, batches: int, clock: _Clock) -> Iterator[Batch]:
 
 def _resume(
     config: PretrainConfig, parts: Mapping[str, Any], rates: list[LambdaLR], loader: Loader
-) -> int:
-    """Set everything to the newest checkpoint; the steps done, 0 without one."""
+) -> tuple[int, dict[str, float]]:
+    """Set everything to the newest checkpoint; the steps done, 0 without one, and its figures."""
     found = checkpoints.listed(record.checkpoints_uri(config.run)) if group.rank() == 0 else {}
     newest: str | None = group.agreed(max(found.items())[1] if found else None)
     if newest is None:
-        return 0
+        return 0, {}
     state = checkpoints.read(newest)
     checkpoints.restore(state, parts, newest)
     loader.load_state_dict(state.about["loader"])
-    step: int = state.about["step"]
     for rate in rates:
-        rate.last_epoch = step
-    return step
+        rate.last_epoch = state.about["step"]
+    return state.about["step"], state.about["figures"]
 
 
 def _averaged(objective: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -66,18 +66,11 @@ class LogMel(nn.Module):
 
     def _log_mel(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         config = self.config
-        spectrogram = audio_functional.spectrogram(
-            self._reflected(waveforms, lengths),
-            pad=0,
-            window=_window(config, waveforms.device),
-            n_fft=config.n_fft,
-            hop_length=config.hop,
-            win_length=config.window,
-            power=2.0,
-            normalized=False,
-            center=False,
-        )
-        mel = spectrogram.transpose(1, 2) @ mel_filters(config, waveforms.device)
+        frames = self._reflected(waveforms, lengths).unfold(1, config.n_fft, config.hop)
+        spectrum = torch.fft.rfft(frames * _window(config, waveforms.device))
+        # As |spectrum|^2 by torch's abs, at a quarter of its time.
+        power = spectrum.real.square() + spectrum.imag.square()
+        mel = power @ mel_filters(config, waveforms.device)
         return 10.0 * mel.clamp(min=1e-10).log10()
 
     def _reflected(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -96,7 +89,9 @@ class LogMel(nn.Module):
 @cache
 def _window(config: LogMelConfig, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
-        return torch.hann_window(config.window, device=device)
+        window = torch.hann_window(config.window, device=device)
+        before = (config.n_fft - config.window) // 2
+        return F.pad(window, (before, config.n_fft - config.window - before))
 
 
 @cache

@@ -123,7 +123,7 @@ def test_the_loss_falls_below_chance_and_every_figure_is_told(undisturbed: Path)
     assert set(lines[0]) == {
         "step", "loss", "loss_of_chance", "logit_scale", "gradient_norm", "recall_at_1",
         "alignment", "uniformity", "learning_rate", "epoch", "samples_per_s", "data_wait",
-        "clips_replaced",
+        "clips_replaced", "steps_planned",
     }  # fmt: skip
 
 
