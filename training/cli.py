@@ -109,13 +109,14 @@ def pretrain(
     """
     values = {} if config is None else configuration.document(config)
     if config is not None and "data" in values:
-        launch.launch(configuration.validated(config, values, PretrainConfig), quiet)
-        folder = record.model_uri(str(values["run"]))
+        settings = configuration.validated(config, values, PretrainConfig)
+        launch.launch(settings, quiet)
+        folder = record.model_uri(settings.run)
         typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
         return
-    settings = configuration.load(config, configuration.ReferenceClap)
-    model, tokenizer, report = reference_clap.train(settings, seed)
-    _save(out, model, tokenizer, {"seed": seed, "settings": settings.model_dump(), **report})
+    reference = configuration.load(config, configuration.ReferenceClap)
+    model, tokenizer, report = reference_clap.train(reference, seed)
+    _save(out, model, tokenizer, {"seed": seed, "settings": reference.model_dump(), **report})
     metrics.table(
         "held-out true captions against wrong ones: AUC",
         list(report["auc"]),

@@ -139,19 +139,18 @@ def process_group(device: str = "auto") -> Iterator[None]:
 def _under_ray(config: PretrainConfig, bar: Update) -> None:
     settings = config.launch
     assert settings.cluster is not None
-    if not storage.is_local(config.run) or settings.cluster != "local":
-        config = config.model_copy(update={"run": storage.absolute(config.run)})
-    least = settings.workers if isinstance(settings.workers, int) else settings.workers[0]
-    most = settings.workers if isinstance(settings.workers, int) else settings.workers[1]
+    local = storage.is_local(config.run)
+    workers = settings.workers
+    most = workers if isinstance(workers, int) else workers[1]
     # What the user has to mend is told here; workers would try it again and again.
     need_trainable(config, most)
-    with cluster(settings.cluster, cpus=int(most * settings.cpus_per_worker) + 1):
+    with cluster(settings.cluster, cpus=most * settings.cpus_per_worker + 1):
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={"config": config.model_dump(mode="json")},
             torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
             scaling_config=ScalingConfig(
-                num_workers=most if least == most else (least, most),
+                num_workers=workers,
                 use_gpu=settings.gpus_per_worker > 0,
                 resources_per_worker={
                     "CPU": settings.cpus_per_worker,
@@ -161,7 +160,8 @@ def _under_ray(config: PretrainConfig, bar: Update) -> None:
             run_config=RunConfig(
                 # Ray takes a name that it has seen for a training that has ended.
                 name=f"pretrain-{uuid.uuid4().hex[:8]}",
-                storage_path=None,
+                # What Ray notes of a group; a bucket gets none of it, it stays in Ray's own place.
+                storage_path=storage.join(config.run, "ray") if local else None,
                 failure_config=FailureConfig(max_failures=settings.max_failures),
             ),
         )

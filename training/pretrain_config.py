@@ -2,16 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from curation import storage
 from training.config import AugmentConfig, CnnConfig, FrontendConfig, Section
 from training.loader import LoaderConfig
+
+# Named alike from any folder and in any process.
+Uri = Annotated[str, AfterValidator(storage.absolute)]
 
 
 class TableRef(Section):
     """One curated table."""
 
-    uri: str = Field(description="The table's folder, local or s3://.")
+    uri: Uri = Field(description="The table's folder, local or s3://.")
     version: int | None = Field(default=None, ge=0, description="None: the newest at the start.")
 
 
@@ -167,15 +171,24 @@ class LaunchConfig(Section):
     workers: int | tuple[int, int] = Field(
         default=1, description="A number, or the least and the most of an elastic group."
     )
-    cpus_per_worker: float = Field(default=1, gt=0)
-    gpus_per_worker: float = Field(default=0, ge=0)
+    # Whole numbers: Ray's elastic groups wait without end for fractions.
+    cpus_per_worker: int = Field(default=1, ge=1)
+    gpus_per_worker: int = Field(default=0, ge=0)
     max_failures: int = Field(default=3, ge=-1, description="Restarts; -1 for no bound.")
+
+    @field_validator("workers")
+    @classmethod
+    def _least_and_most(cls, value: int | tuple[int, int]) -> int | tuple[int, int]:
+        least, most = (value, value) if isinstance(value, int) else value
+        if not 1 <= least <= most:
+            raise ValueError(f"{value}: expected 1 or more, the least before the most")
+        return value
 
 
 class PretrainConfig(Section):
     """`tagscribe-train pretrain` on curated tables."""
 
-    run: str = Field(description="Folder of checkpoints, metrics and the model; local or s3://.")
+    run: Uri = Field(description="Folder of checkpoints, metrics and the model; local or s3://.")
     data: DataConfig
     model: Annotated[DualEncoderModel | ClapModel | StartedModel, Field(discriminator="kind")] = (
         DualEncoderModel()

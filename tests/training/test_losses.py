@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.losses import info_nce, right_or_wrong
+from training.losses import chance, info_nce, right_or_wrong, sigmoid
 
 BATCH, WRONG, DIM = 4, 2, 3
 
@@ -96,3 +96,30 @@ def test_gradients() -> None:
     alike[0, 1] = True
     assert torch.autograd.gradcheck(lambda a, t, s, w: info_nce(a, t, s, w, alike), variables)
     assert torch.autograd.gradcheck(lambda a, t, s, w: right_or_wrong(a, t, w, s, bias), variables)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_sigmoid_equals_naive(masked: bool) -> None:
+    audio, text, _, scale = inputs()
+    bias = torch.tensor(-3.0, dtype=torch.float64)
+    alike = torch.eye(BATCH, dtype=torch.bool)
+    alike[0, 2] = alike[2, 0] = True
+    total = 0.0
+    for i in range(BATCH):
+        for j in range(BATCH):
+            if masked and i != j and alike[i, j]:
+                continue
+            logit = float(scale * (audio[i] @ text[j]) + bias)
+            total += math.log(1 + math.exp(-logit if i == j else logit))
+    got = float(sigmoid(audio, text, scale, bias, alike if masked else None))
+    assert got == pytest.approx(total / BATCH)
+
+
+def test_chance_is_the_least_that_a_constant_pays() -> None:
+    same = torch.ones(8, 1)
+    assert chance("info_nce", 8) == pytest.approx(math.log(8))
+    pays = [
+        float(sigmoid(same, same, torch.tensor(0.0), torch.tensor(bias)))
+        for bias in torch.linspace(-6, 2, 801)
+    ]
+    assert chance("sigmoid", 8) == pytest.approx(min(pays), abs=1e-4)

@@ -15,6 +15,8 @@ from curation.synth import write_corpus
 from tests.conftest import corpus_run
 from tests.training.test_pretrain import TINY
 from training import cli
+from training import config as configuration
+from training.pretrain_config import PretrainConfig
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -137,11 +139,16 @@ def test_the_loader_alone_is_timed(
 def test_the_printed_configuration_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from training.pretrain_config import PretrainConfig
-
     assert call(monkeypatch, "config") == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert PretrainConfig.model_validate(printed).run == "runs/pretrain"
+    assert PretrainConfig.model_validate(printed).run.endswith("/runs/pretrain")
+
+
+@pytest.mark.parametrize("name", ["pretrain", "blat", "clap"])
+def test_examples_are_configurations(name: str) -> None:
+    path = str(Path(__file__).parents[2] / "examples" / f"{name}.yaml")
+    config = configuration.validated(path, configuration.document(path), PretrainConfig)
+    assert config.data.tables
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from curation import audio
 from curation.catalog.fetch import read_clip_bytes
 from curation.schema import Failure
 from curation.scorers import Scorer
+from training import group
 from training.evaluate.evalset import EvalClip
 
 Embedding = np.ndarray | Failure
@@ -52,14 +53,14 @@ def embed_clips(
         batch: clips embedded at once.
         quiet: no progress bar, which else is on stderr where that is a terminal.
     """
-    starts = range(0, len(clips), batch)[rank() :: world_size()]
+    starts = range(0, len(clips), batch)[group.rank() :: group.world()]
     batches = [range(start, min(start + batch, len(clips))) for start in starts]
     mine: dict[int, Embedding] = {}
-    hidden = True if quiet or rank() else None
+    hidden = True if quiet or group.rank() else None
     with tqdm(desc="embedding", total=len(clips), unit="clip", disable=hidden) as bar:
         for rows, sounds in _loaded(clips, batches, scorer.sample_rate_hz, max_duration_s):
             mine |= _embed_batch(scorer, rows, sounds)
-            bar.update(len(rows) * world_size())
+            bar.update(len(rows) * group.world())
     vectors: dict[int, np.ndarray] = {}
     failures: dict[int, Failure] = {}
     for row, embedding in sorted(_gathered(mine).items()):
@@ -81,19 +82,6 @@ def load(clip: EvalClip, sample_rate_hz: int, max_duration_s: float) -> audio.Wa
     except audio.AudioError as error:
         return Failure("decode", error.type, str(error))
     return audio.resample(decoded.waveform, decoded.sample_rate_hz, sample_rate_hz)
-
-
-def rank() -> int:
-    """This process's place among those that evaluate together; 0 where it is alone."""
-    return dist.get_rank() if _distributed() else 0
-
-
-def world_size() -> int:
-    return dist.get_world_size() if _distributed() else 1
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
 
 
 def _loaded(
@@ -128,8 +116,8 @@ def _embed_batch(
 
 
 def _gathered(mine: dict[int, Embedding]) -> dict[int, Embedding]:
-    if not _distributed():
+    if group.world() == 1:
         return mine
-    parts: list[dict[int, Embedding]] = [{} for _ in range(world_size())]
+    parts: list[dict[int, Embedding]] = [{} for _ in range(group.world())]
     dist.all_gather_object(parts, mine)
     return {row: embedding for part in parts for row, embedding in part.items()}

@@ -4,9 +4,10 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.scorers import Scorer
+from training import group
 from training.evaluate import result as results
 from training.evaluate.datasets import read
-from training.evaluate.embed import Embedded, crop_rule, embed_clips, rank
+from training.evaluate.embed import Embedded, crop_rule, embed_clips
 from training.evaluate.evalset import EvalSet
 from training.evaluate.prompts import TEMPLATES, Captions, class_captions
 from training.evaluate.retrieval import retrieval
@@ -79,7 +80,7 @@ def evaluate(
         "model": scorer.identity,
         **_measure(scorer, data, embedded, prompts),
     }
-    if rank() == 0:
+    if group.rank() == 0:
         if out is not None:
             results.write(out, result)
         if not quiet:
