@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1500, help="clips of each corpus")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
-    parser.add_argument("--epochs", type=int, default=20, help="of the tables of all clips")
+    parser.add_argument("--epochs", type=int, default=14, help="of the tables of all clips")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--out", default="runs/method")
     parser.add_argument("--esc10", default="../shared/data/esc10")

@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=1500, help="procedural clips of each seed")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20, help="of the procedural clips")
+    parser.add_argument("--epochs", type=int, default=14, help="of the procedural clips")
     parser.add_argument("--out", default="runs/real_pairs")
     parser.add_argument("--esc10", default="../shared/data/esc10")
     options = parser.parse_args()
