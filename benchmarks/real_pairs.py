@@ -2,9 +2,11 @@
 
 The same small model is pre-trained on procedural pairs alone and on procedural and real pairs
 together, for the same number of steps; all pairs are guided and filtered captions of the engine.
-The reference models, which wrote and scored them, have heard no recording.
+The reference models, which wrote and scored them, have heard no recording. The procedural tables,
+and the models of them alone, are those that benchmarks/method.py has left.
 
-    python -m benchmarks.real_pairs [--clips 1500] [--seeds 3] [--out runs/real_pairs]
+    python benchmarks/method.py
+    python benchmarks/real_pairs.py [--method runs/method] [--out runs/real_pairs]
 
 Prints a table of means and standard deviations over the seeds, and ends in one line of JSON.
 """
@@ -24,67 +26,51 @@ if not __package__:
 import numpy as np
 import torch
 
-from benchmarks.method import BATCH, FIRST_SEED, captioned
+from benchmarks.method import BATCH, KEEP_TOP
 from curation import annotate, console, planning, storage, table
 from curation.cluster import cluster
 from curation.config import parse
 from curation.run import table_uri
 from curation.scorers.clap import DualEncoderScorer
 from curation.select import apply
-from curation.synth import write_corpus
 from training import held_out, record
 from training.demo import small
 from training.evaluate import evaluate
 from training.launch import LocalHost
+from training.pairs import Pairs
 from training.pretrain import pretrain
 
 CURATED_FOLDS = ("1", "2")
 TESTED_FOLD = "3"
 WAYS = ("procedural", "procedural and real")
-KEEP_TOP = 0.7
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=1500, help="procedural clips of each seed")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=14, help="of the procedural clips")
+    parser.add_argument("--method", default="runs/method", help="where method.py left its runs")
     parser.add_argument("--out", default="runs/real_pairs")
     parser.add_argument("--esc10", default="../shared/data/esc10")
     options = parser.parse_args()
     if not Path(options.esc10, "clips.csv").is_file():
         sys.exit(f"{options.esc10}: no clips.csv; give the folder of ESC-10 by --esc10")
+    alone = sorted(
+        str(model.parent) for model in Path(options.method).glob("*/guided_filtered/model")
+    )
+    if not alone:
+        sys.exit(f"{options.method}: no models of benchmarks/method.py; run it first")
     storage.delete_tree(options.out)
-    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
-    procedural = {}
     with cluster("local", 1):
         real = real_table(options.out, options.esc10)
-        for seed in seeds:
-            corpus = f"{options.out}/{seed}/corpus"
-            write_corpus(corpus, options.clips, seed, workers=os.cpu_count() or 1)
-            run = captioned(f"{options.out}/{seed}/run", corpus, "tags", 4, keep_top=KEEP_TOP)
-            procedural[seed] = table_uri(run.run)
-    steps = options.epochs * (options.clips // BATCH)
-    jobs = [
-        (
-            f"{options.out}/{seed}/model-{number}",
-            [procedural[seed], real][: number + 1],
-            seed,
-            steps,
-            options.esc10,
-        )
-        for seed in seeds
-        for number in range(len(WAYS))
-    ]
+    jobs = [(run, real, f"{options.out}/{Path(run).parent.name}") for run in alone]
     with multiprocessing.get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:
-        accuracies = pool.map(train_and_measure, jobs, chunksize=1)
+        together = pool.map(train_with_real, jobs, chunksize=1)
     told = {}
-    for number, way in enumerate(WAYS):
-        of_way = np.array(accuracies[number :: len(WAYS)])
+    for way, runs in zip(WAYS, (alone, together), strict=True):
+        each = np.array([accuracy(run, options.esc10) for run in runs])
         told[way.replace(" ", "_")] = {
-            "mean": of_way.mean(),
-            "std": of_way.std(),
-            "each": of_way.tolist(),
+            "mean": each.mean(),
+            "std": each.std(),
+            "each": each.tolist(),
         }
     pairs = table.read(real, columns=["caption"]).num_rows
     console.print_table(
@@ -92,10 +78,10 @@ def main() -> None:
         ["pairs", "accuracy", "by seed"],
         [
             [way, f"{t['mean']:.3f} ± {t['std']:.3f}", " ".join(f"{a:.3f}" for a in t["each"])]
-            for way, t in told.items()
+            for way, t in zip(WAYS, told.values(), strict=True)
         ],
     )
-    print(json.dumps(told))
+    print(json.dumps({**told, "real_pairs": pairs}))
 
 
 def real_table(out: str, esc10: str) -> str:
@@ -128,18 +114,27 @@ def real_table(out: str, esc10: str) -> str:
     return table_uri(config.run)
 
 
-def train_and_measure(job: tuple[str, list[str], int, int, str]) -> float:
-    """Pre-train for so many steps; zero-shot accuracy on the fold that no pair comes from."""
+def train_with_real(job: tuple[str, str, str]) -> str:
+    """Pre-train as the run of procedural pairs was, for as many steps; the new run's folder."""
     torch.set_num_threads(1)
-    run, tables, seed, steps, esc10 = job
-    clips = sum(len(set(table.read(t, columns=["clip_id"])["clip_id"].to_pylist())) for t in tables)
-    config = small(run, tables, round(steps / (clips // BATCH)), seed)
+    alone, real, run = job
+    told = record.read(alone)
+    assert told is not None
+    tables = [told["tables"][0]["uri"], real]
+    steps = record.read_lineage(record.model_uri(alone))["step"]
+    clips = len(Pairs.concat([Pairs.open(each) for each in tables]))
+    config = small(run, tables, round(steps / (clips // BATCH)), told["config"]["seed"])
     pretrain(config, LocalHost(config), lambda done, total: None)
+    return run
+
+
+def accuracy(run: str, esc10: str) -> float:
+    """On the fold that no pair comes from."""
     scorer = DualEncoderScorer(record.model_uri(run))
     prompts = held_out.esc10_prompts(esc10)
     result = evaluate(scorer, "esc10", esc10, TESTED_FOLD, prompts=prompts, quiet=True)
-    accuracy: float = result["figures"]["custom"]["accuracy"]
-    return accuracy
+    right: float = result["figures"]["custom"]["accuracy"]
+    return right
 
 
 if __name__ == "__main__":
