@@ -139,7 +139,7 @@ def pretrain(
 @app.command("demo")
 def demo_command(
     run: Annotated[str, typer.Option(help="The folder that tagscribe demo made.")] = "runs/demo",
-    epochs: Annotated[int, typer.Option(min=1, help="Of its table.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1, help="Of its table.")] = 100,
     quiet: Quiet = False,
 ) -> None:
     """Pre-train a small model on the demo's table; compare it with chance and the reference."""
