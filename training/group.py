@@ -1,4 +1,4 @@
-"""The processes that train together: their number, and the three exchanges that a step needs.
+"""The processes that train together: their number, and what they exchange.
 
 Everything works alone too: without a process group there is one process and nothing is exchanged.
 """
@@ -54,13 +54,6 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         for gradient in alike:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
-
-
-def broadcast_(tensors: Iterable[Tensor]) -> None:
-    """Overwrite every tensor with that of the first process."""
-    if world() > 1:
-        for tensor in tensors:
-            dist.broadcast(tensor, 0)
 
 
 def agreed(value: Any) -> Any:

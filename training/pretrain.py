@@ -81,9 +81,10 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
     # The folder: one training, its tables at fixed versions, its first weights made once. The
     # other processes look when the first one has written all that.
     if lead:
-        prepare(config)
+        pairs = prepare(config)
     group.agreed(None)
-    pairs = need_trainable(config, group.world())
+    if not lead:
+        pairs = need_trainable(config, group.world())
     pair, tokenizer = models.opened(record.start_uri(config.run))
     objective = Objective(pair, tokenizer, config, device)
     loader = Loader(
@@ -168,8 +169,10 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
     return figures
 
 
-def prepare(config: PretrainConfig) -> None:
+def prepare(config: PretrainConfig) -> Pairs:
     """Make the run's folder what it says in `training.record`, where it is not yet.
+
+    Returns the clips to train on.
 
     Raises InputError as `need_trainable` does, before anything is written.
     """
@@ -180,6 +183,7 @@ def prepare(config: PretrainConfig) -> None:
     record.write(config, pairs)
     if first is not None:
         models.save(*first, start)
+    return pairs
 
 
 def need_trainable(config: PretrainConfig, world: int) -> Pairs:
