@@ -1,6 +1,7 @@
 """The actors of the graph: what a worker holds, and what it does with a shard.
 
 They carry the plain stages of `stages` across a Ray cluster, but know nothing of Ray themselves.
+A row is a task (`isolate.Task`) and, between pools, its clips.
 """
 
 import pickle
@@ -15,6 +16,7 @@ import torch
 
 from curation import captioners, plan, scorers, sink, stages
 from curation.config import RunConfig
+from curation.isolate import Task, failure
 
 Row = dict[str, Any]
 Clips = list[stages.Clip]
@@ -72,16 +74,15 @@ class FusedWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._annotate)
 
-    def _annotate(self, shard: int, _: Clips) -> Clips:
-        run_uri = self.models.config.run
-        clips = stages.clips_of(plan.read_shard(run_uri, shard))
+    def _annotate(self, task: Task, _: Clips) -> Clips:
+        clips = _clips_of(task, self.models.config.run)
         for chunk in stages.decode_ahead(clips, self.models.listening, self.threads):
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
                 self.models.score(batch)
             for clip in chunk:
                 clip.waveforms.clear()
-        sink.write_shard(run_uri, shard, stages.evidence(clips))
+        _write(task, self.models.config.run, clips)
         return []
 
 
@@ -95,8 +96,8 @@ class DecodeWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._decode)
 
-    def _decode(self, shard: int, _: Clips) -> Clips:
-        clips = stages.clips_of(plan.read_shard(self.models.config.run, shard))
+    def _decode(self, task: Task, _: Clips) -> Clips:
+        clips = _clips_of(task, self.models.config.run)
         return list(self.threads.map(lambda c: stages.decode(c, self.models.listening), clips))
 
 
@@ -109,7 +110,7 @@ class CaptionWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._caption)
 
-    def _caption(self, _: int, clips: Clips) -> Clips:
+    def _caption(self, _: Task, clips: Clips) -> Clips:
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
@@ -125,30 +126,42 @@ class ScoreWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._score)
 
-    def _score(self, shard: int, clips: Clips) -> Clips:
+    def _score(self, task: Task, clips: Clips) -> Clips:
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
                 self.models.score(batch)
-        sink.write_shard(self.models.config.run, shard, stages.evidence(clips))
+        _write(task, self.models.config.run, clips)
         return []
 
 
-def _step(row: Row, work: Callable[[int, Clips], Clips]) -> Row:
-    """Run one pool's work on one shard; a shard that raises is told to the driver, not lost.
+def _clips_of(task: Task, run_uri: str) -> Clips:
+    clips = stages.clips_of(plan.read_shard(run_uri, task.shard))
+    for killer in task.killers:
+        clips[killer].failure = failure()
+    return clips[task.start : task.stop]
+
+
+def _write(task: Task, run_uri: str, clips: Clips) -> None:
+    if not task.rehearsal:
+        sink.write_shard(run_uri, task.shard, stages.evidence(clips))
+
+
+def _step(row: Row, work: Callable[[Task, Clips], Clips]) -> Row:
+    """Run one pool's work on one task; a task that raises is told to the driver, not lost.
 
     Between pools its clips travel as one opaque value, which Ray never splits, packed by us and
     unpacked by us inside the cluster, as Ray's own objects are.
     """
     started_s = row.get("started_s", time.time())
-    shard, error = int(row["shard"]), row.get("error", "")
+    task, error = Task.from_json(row["task"]), row.get("error", "")
     clips: Clips = []
     if not error:
         try:
-            clips = work(shard, pickle.loads(row["clips"]) if "clips" in row else [])
+            clips = work(task, pickle.loads(row["clips"]) if "clips" in row else [])
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
     return {
-        "shard": shard,
+        "task": row["task"],
         "error": error,
         "started_s": started_s,
         "ended_s": time.time(),
