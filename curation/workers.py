@@ -7,13 +7,12 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from curation import captioners, plan, scorers, sink, stages
+from curation import captioners, plan, scorers, sink, stages, storage
 from curation.config import RunConfig
 
 Row = dict[str, Any]
@@ -25,6 +24,7 @@ class _Models:
 
     def __init__(self, config: RunConfig, caption: bool, score: bool) -> None:
         self.config = config
+        storage.configure(config.storage)
         self.captioner = captioners.build(config.captioner)
         self.scorer = scorers.build(config.scorer)
         self.lock = threading.Lock()
@@ -34,10 +34,10 @@ class _Models:
         if score:
             self.scorer.setup()
 
-    @property
-    def listening(self) -> stages.Listening:
+    def hearing(self) -> stages.Hearing:
         rates = {self.captioner.sample_rate_hz, self.scorer.sample_rate_hz}
-        return stages.Listening(self.config.audio, tuple(sorted(rates)))
+        listening = stages.Listening(self.config.audio, tuple(sorted(rates)))
+        return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
 
     def batches(self, chunk: Clips) -> list[Clips]:
         budget_s = self.config.annotate.batch_seconds
@@ -67,7 +67,7 @@ class FusedWorker:
 
     def __init__(self, config: RunConfig) -> None:
         self.models = _Models(config, caption=True, score=True)
-        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+        self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
         return _step(row, self._annotate)
@@ -75,13 +75,13 @@ class FusedWorker:
     def _annotate(self, shard: int, _: Clips) -> Clips:
         run_uri = self.models.config.run
         clips = stages.clips_of(plan.read_shard(run_uri, shard))
-        for chunk in stages.decode_ahead(clips, self.models.listening, self.threads):
+        for chunk in stages.decode_ahead(clips, self.hearing):
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
                 self.models.score(batch)
             for clip in chunk:
                 clip.waveforms.clear()
-        sink.write_shard(run_uri, shard, stages.evidence(clips))
+        sink.write_shard(run_uri, shard, stages.evidence(clips), stages.faults(clips))
         return []
 
 
@@ -90,14 +90,14 @@ class DecodeWorker:
 
     def __init__(self, config: RunConfig) -> None:
         self.models = _Models(config, caption=False, score=False)
-        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+        self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
         return _step(row, self._decode)
 
     def _decode(self, shard: int, _: Clips) -> Clips:
         clips = stages.clips_of(plan.read_shard(self.models.config.run, shard))
-        return list(self.threads.map(lambda c: stages.decode(c, self.models.listening), clips))
+        return [future.result().result() for future in self.hearing.submit(clips)]
 
 
 class CaptionWorker:
@@ -129,7 +129,8 @@ class ScoreWorker:
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
                 self.models.score(batch)
-        sink.write_shard(self.models.config.run, shard, stages.evidence(clips))
+        run_uri = self.models.config.run
+        sink.write_shard(run_uri, shard, stages.evidence(clips), stages.faults(clips))
         return []
 
 
