@@ -16,7 +16,6 @@ import resource
 import statistics
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -126,7 +125,7 @@ def bare_worker(
     scorer.setup()
     rates = tuple(sorted({captioner.sample_rate_hz, scorer.sample_rate_hz}))
     listening = stages.Listening(config.audio, rates)
-    threads = ThreadPoolExecutor(config.annotate.decode_threads)
+    hearing = stages.Hearing(listening, config.storage, config.annotate.decode_threads)
     ready.wait()
     while True:
         try:
@@ -135,7 +134,7 @@ def bare_worker(
             return
         started_s = time.time()
         clips = stages.clips_of(plan.read_shard(config.run, shard))
-        for chunk in stages.decode_ahead(clips, listening, threads):
+        for chunk in stages.decode_ahead(clips, hearing):
             rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
             for batch in stages.batches(chunk, rate, budget_s):
                 for clip in batch:

@@ -36,7 +36,7 @@ def main() -> None:
     """Run the command line; user mistakes end in one line on stderr and exit code 1."""
     try:
         app()
-    except (InputError, RunError) as error:
+    except (InputError, RunError, PermissionError) as error:
         print(f"tagscribe: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -154,9 +154,11 @@ def config_command(
 
 
 def load(yaml: str) -> "RunConfig":
-    from curation import config
+    from curation import config, storage
 
-    return config.load(yaml)
+    loaded = config.load(yaml)
+    storage.configure(loaded.storage)
+    return loaded
 
 
 def make_plan(config: "RunConfig") -> None:

@@ -13,6 +13,7 @@ from curation import storage
 from curation.catalog.config import CatalogConfig
 from curation.errors import InputError
 from curation.select.policy import Policy
+from curation.storage import StorageConfig
 
 
 class Section(BaseModel):
@@ -95,7 +96,7 @@ class AnnotateConfig(Section):
     gpus_per_actor: float = Field(
         0.0, ge=0, description="GPU share of each actor that holds a model; 0 runs on CPUs."
     )
-    decode_threads: int = Field(2, ge=1, description="Threads that read and decode, per actor.")
+    decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
     model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")
 
 
@@ -119,6 +120,9 @@ class RunConfig(Section):
         "local",
         description="'local' starts Ray on this machine, on loopback; 'auto' joins the cluster "
         "this process runs in; or the address of one.",
+    )
+    storage: StorageConfig = Field(
+        StorageConfig(), description="How object storage is reached; never a secret."
     )
     catalog: CatalogConfig = Field(description="Where clips and their tags come from.")
     audio: AudioConfig = Field(AudioConfig(), description="From bytes to waveform.")

@@ -7,9 +7,10 @@ a retry or a second run that writes the same shard again changes nothing.
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +29,8 @@ class ShardCounts:
 
     ok: int
     errors: dict[str, int]
+    # Faults of storage that reading took, by kind; those of its writing stand nowhere.
+    faults: dict[str, int] = field(default_factory=dict)
 
     @property
     def clips(self) -> int:
@@ -44,10 +47,12 @@ def count(evidence: pa.Table) -> ShardCounts:
     return ShardCounts(evidence.num_rows - failed.num_rows, dict(sorted(errors.items())))
 
 
-def write_shard(run_uri: str, shard: int, evidence: pa.Table) -> ShardCounts:
+def write_shard(
+    run_uri: str, shard: int, evidence: pa.Table, faults: Mapping[str, int] | None = None
+) -> ShardCounts:
     """Put a shard's evidence in one atomic step; a file that is already there stays as it is."""
-    counts = count(evidence)
-    footer = json.dumps({"ok": counts.ok, "errors": counts.errors}).encode()
+    counts = replace(count(evidence), faults=dict(faults or {}))
+    footer = json.dumps(asdict(counts)).encode()
     buffer = io.BytesIO()
     pq.write_table(
         evidence.cast(EVIDENCE_SCHEMA).replace_schema_metadata({COUNTS_KEY: footer}),
@@ -71,11 +76,13 @@ def read_counts(run_uri: str, shards: list[int]) -> list[ShardCounts]:
 
 
 def total(counts: list[ShardCounts]) -> ShardCounts:
-    errors: dict[str, int] = {}
+    errors: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
     for shard in counts:
-        for kind, clips in shard.errors.items():
-            errors[kind] = errors.get(kind, 0) + clips
-    return ShardCounts(sum(shard.ok for shard in counts), dict(sorted(errors.items())))
+        errors.update(shard.errors)
+        faults.update(shard.faults)
+    ok = sum(shard.ok for shard in counts)
+    return ShardCounts(ok, dict(sorted(errors.items())), dict(sorted(faults.items())))
 
 
 def read_shard(run_uri: str, shard: int, columns: list[str] | None = None) -> pa.Table:
@@ -97,5 +104,4 @@ def read_shards(
 def _read_counts(run_uri: str, shard: int) -> ShardCounts:
     with storage.open_input(run.shard_uri(run_uri, shard)) as source:
         metadata = pq.ParquetFile(source).metadata.metadata
-    fields = json.loads(metadata[COUNTS_KEY])
-    return ShardCounts(fields["ok"], fields["errors"])
+    return ShardCounts(**json.loads(metadata[COUNTS_KEY]))

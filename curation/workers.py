@@ -8,13 +8,12 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from curation import captioners, plan, scorers, sink, stages
+from curation import captioners, plan, scorers, sink, stages, storage
 from curation.config import RunConfig
 from curation.isolate import Task, failure
 
@@ -27,6 +26,7 @@ class _Models:
 
     def __init__(self, config: RunConfig, caption: bool, score: bool) -> None:
         self.config = config
+        storage.configure(config.storage)
         self.captioner = captioners.build(config.captioner)
         self.scorer = scorers.build(config.scorer)
         self.lock = threading.Lock()
@@ -36,10 +36,10 @@ class _Models:
         if score:
             self.scorer.setup()
 
-    @property
-    def listening(self) -> stages.Listening:
+    def hearing(self) -> stages.Hearing:
         rates = {self.captioner.sample_rate_hz, self.scorer.sample_rate_hz}
-        return stages.Listening(self.config.audio, tuple(sorted(rates)))
+        listening = stages.Listening(self.config.audio, tuple(sorted(rates)))
+        return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
 
     def batches(self, chunk: Clips) -> list[Clips]:
         budget_s = self.config.annotate.batch_seconds
@@ -69,14 +69,14 @@ class FusedWorker:
 
     def __init__(self, config: RunConfig) -> None:
         self.models = _Models(config, caption=True, score=True)
-        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+        self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
         return _step(row, self._annotate)
 
     def _annotate(self, task: Task, _: Clips) -> Clips:
         clips = _clips_of(task, self.models.config.run)
-        for chunk in stages.decode_ahead(clips, self.models.listening, self.threads):
+        for chunk in stages.decode_ahead(clips, self.hearing):
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
                 self.models.score(batch)
@@ -91,14 +91,14 @@ class DecodeWorker:
 
     def __init__(self, config: RunConfig) -> None:
         self.models = _Models(config, caption=False, score=False)
-        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+        self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
         return _step(row, self._decode)
 
     def _decode(self, task: Task, _: Clips) -> Clips:
         clips = _clips_of(task, self.models.config.run)
-        return list(self.threads.map(lambda c: stages.decode(c, self.models.listening), clips))
+        return [future.result().result() for future in self.hearing.submit(clips)]
 
 
 class CaptionWorker:
@@ -143,7 +143,7 @@ def _clips_of(task: Task, run_uri: str) -> Clips:
 
 def _write(task: Task, run_uri: str, clips: Clips) -> None:
     if not task.rehearsal:
-        sink.write_shard(run_uri, task.shard, stages.evidence(clips))
+        sink.write_shard(run_uri, task.shard, stages.evidence(clips), stages.faults(clips))
 
 
 def _step(row: Row, work: Callable[[Task, Clips], Clips]) -> Row:

@@ -223,6 +223,7 @@ def bench_loader_of(
 ) -> None:
     """Say how many clips a second the loader alone gives, by its number of decoders."""
     settings = configuration.validated(config, configuration.document(config), PretrainConfig)
+    storage.configure(settings.storage)
     pairs = Pairs.concat([Pairs.open(each.uri, each.version) for each in settings.data.tables])
     pair, _ = models.build(settings, pairs.all_captions)
     rows = bench_loader.bench(

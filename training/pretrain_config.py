@@ -189,6 +189,9 @@ class PretrainConfig(Section):
     """`tagscribe-train pretrain` on curated tables."""
 
     run: Uri = Field(description="Folder of checkpoints, metrics and the model; local or s3://.")
+    storage: storage.StorageConfig = Field(
+        default=storage.StorageConfig(), description="As in a run's YAML; never a secret."
+    )
     data: DataConfig
     model: Annotated[DualEncoderModel | ClapModel | StartedModel, Field(discriminator="kind")] = (
         DualEncoderModel()
