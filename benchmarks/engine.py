@@ -21,7 +21,18 @@ from pathlib import Path
 
 import torch
 
-from curation import annotate, captioners, console, plan, planning, run, scorers, sink, stages
+from curation import (
+    annotate,
+    captioners,
+    console,
+    placement,
+    plan,
+    planning,
+    run,
+    scorers,
+    sink,
+    stages,
+)
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
 from curation.isolate import Task
@@ -151,7 +162,7 @@ def engine_run(config: RunConfig) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
     planned = plan.recorded(run.need_record(config.run))
     called_s = time.time()
-    with cluster("local", annotate.cpus_needed(config.annotate)):
+    with cluster("local", placement.cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
         results = list(annotate.run_tasks(config, tasks))
         store_mb = object_store_mb()

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data import DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import captioners, console, isolate, plan, run, scorers, sink
+from curation import captioners, console, isolate, placement, plan, run, scorers, sink
 from curation.cluster import cluster
-from curation.config import AnnotateConfig, RunConfig
-from curation.errors import InputError, RunError
+from curation.config import RunConfig
+from curation.errors import RunError
 from curation.isolate import Task
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
@@ -67,7 +67,11 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
             on_clips(_clips(planned, sink.done_shards(config.run)), planned.clips)
 
         with (
-            cluster(config.cluster, cpus_needed(config.annotate)),
+            cluster(
+                config.cluster,
+                placement.cpus_needed(config.annotate),
+                placement.node_types(config.annotate),
+            ),
             console.watching(look, LEDGER_INTERVAL_S),
         ):
             errors = _settle(config, [Task(n, 0, planned.shard_size(n)) for n in todo])
@@ -75,16 +79,6 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
         _need_all(planned, done, errors)
     on_clips(_clips(planned, done), planned.clips)
     return sink.total(sink.read_counts(config.run, done))
-
-
-def cpus_needed(config: AnnotateConfig) -> int:
-    """Logical CPUs that the pools hold, and one to spare for Ray's own tasks."""
-    if config.placement == "fused":
-        held = config.actors * config.model_threads if config.actors != "auto" else 0
-    else:
-        pools = config.pools
-        held = pools.decoders + (pools.captioners + pools.scorers) * config.model_threads
-    return held + 1
 
 
 def run_tasks(
@@ -144,62 +138,28 @@ def _graph(config: RunConfig, tasks: Sequence[Task], restarts: int) -> Dataset:
     rows = ray.data.from_items(
         [{"task": task.to_json()} for task in tasks], override_num_blocks=len(tasks)
     )
-    settings = config.annotate
-    model = {"num_cpus": settings.model_threads, "num_gpus": settings.gpus_per_actor}
-    if settings.placement == "fused":
-        actors = _fused_actors(settings, len(tasks))
-        return _pool(rows, FusedWorker, config, actors, model, restarts)
-    pools = settings.pools
-    decoded = _pool(rows, DecodeWorker, config, pools.decoders, {"num_cpus": 1}, restarts)
-    captioned = _pool(decoded, CaptionWorker, config, pools.captioners, model, restarts)
-    return _pool(captioned, ScoreWorker, config, pools.scorers, model, restarts)
+    separate = [DecodeWorker, CaptionWorker, ScoreWorker]
+    workers = [FusedWorker] if config.annotate.placement == "fused" else separate
+    pools = placement.placed(config.annotate, len(tasks))
+    for worker, pool in zip(workers, pools, strict=True):
+        rows = _stage(rows, worker, config, pool, restarts)
+    return rows
 
 
-def _pool(
-    rows: Dataset,
-    worker: type,
-    config: RunConfig,
-    size: int,
-    resources: dict[str, float],
-    restarts: int,
+def _stage(
+    rows: Dataset, worker: type, config: RunConfig, pool: placement.Pool, restarts: int
 ) -> Dataset:
-    # An actor with a GPU decodes a second shard while the first one has the model; on CPUs that
-    # only adds threads to cores that are busy already.
-    shards_at_once = 2 if resources.get("num_gpus") else 1
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         return rows.map(
             worker,
             fn_constructor_args=(config,),
-            compute=ActorPoolStrategy(
-                size=size,
-                max_concurrent_calls_per_actor=shards_at_once,
-                enable_true_multi_threading=True,
-            ),
+            compute=pool.strategy,
             max_restarts=restarts,
             max_task_retries=TASK_RETRIES,
-            **{name: amount for name, amount in resources.items() if amount},
+            **pool.ray_options,
         )
-
-
-def _fused_actors(config: AnnotateConfig, shards: int) -> int:
-    total = ray.cluster_resources()
-    cpus, gpus = int(total.get("CPU", 0)), total.get("GPU", 0)
-    by_cpu = cpus // config.model_threads
-    room = min(by_cpu, int(gpus / config.gpus_per_actor)) if config.gpus_per_actor else by_cpu
-    if config.actors == "auto":
-        # One CPU stays free for Ray's own tasks where there is more than one.
-        wanted = room if config.gpus_per_actor else max(1, room - 1)
-    else:
-        wanted = config.actors
-    if room < wanted or room == 0:
-        raise InputError(
-            f"annotate.actors: {wanted} actors of {config.model_threads} CPUs and "
-            f"{config.gpus_per_actor} GPUs each; the cluster has {cpus} CPUs and {gpus:g} GPUs; "
-            "ask for fewer actors or a smaller share of a GPU"
-        )
-    return min(wanted, shards)
 
 
 def _need_all(planned: plan.Plan, done: list[int], errors: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation import console
+from curation import console, jobs
 from curation.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -153,6 +153,10 @@ def config_command(
         print(configuration.document(), end="")
 
 
+app.command("submit")(jobs.submit)
+app.add_typer(jobs.app, name="jobs")
+
+
 def load(yaml: str) -> "RunConfig":
     from curation import config, storage
 
@@ -251,3 +255,7 @@ def show_table(uri: str, version: int | None, rows: int) -> None:
 def _policy(version: "Version") -> str:
     policy = version.lineage.get("policy", {})
     return ", ".join(f"{key} {value}" for key, value in policy.items() if value is not None)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import ray
@@ -13,12 +13,12 @@ LOCAL_OBJECT_STORE_BYTES = 1 << 30
 
 
 @contextmanager
-def cluster(address: str, cpus: int) -> Iterator[None]:
+def cluster(address: str, cpus: int, node_types: Sequence[str] = ()) -> Iterator[None]:
     """Ray at `address` for the time of a command.
 
-    "local" starts a Ray of our own on loopback with at least `cpus` logical CPUs, and stops it
-    afterwards; any other address is joined and left running. A Ray that this process already uses
-    is used as it is.
+    "local" starts a Ray of our own on loopback with at least `cpus` logical CPUs, of all
+    `node_types` at once, and stops it afterwards; any other address is joined and left running. A
+    Ray that this process already uses is used as it is.
 
     Raises:
         InputError: no cluster answers at `address`.
@@ -38,6 +38,7 @@ def cluster(address: str, cpus: int) -> Iterator[None]:
             address="local",
             # One more than there are: actors may hold every core, Ray's own tasks need one too.
             num_cpus=max(cpus, (os.cpu_count() or 1) + 1),
+            resources=dict.fromkeys(node_types, 1),
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             include_dashboard=False,
             _node_ip_address="127.0.0.1",

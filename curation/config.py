@@ -3,10 +3,18 @@
 import difflib
 import textwrap
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from curation import storage
@@ -67,12 +75,61 @@ class DualEncoderConfig(Section):
     revision: str | None = Field(None, description="The pinned revision of a hub id.")
 
 
-class PoolsConfig(Section):
-    """Sizes of the pools of placement 'separate'."""
+def bounds(size: int | tuple[int, int]) -> tuple[int, int]:
+    """The least and the most of a pool's size."""
+    return (size, size) if isinstance(size, int) else size
 
-    decoders: int = Field(1, ge=1, description="Actors that read and decode.")
-    captioners: int = Field(1, ge=1, description="Actors that caption.")
-    scorers: int = Field(1, ge=1, description="Actors that score and write evidence.")
+
+def _check_size(size: int | tuple[int, int]) -> int | tuple[int, int]:
+    least, most = bounds(size)
+    if not 1 <= least <= most:
+        raise ValueError(f"{size}: expected 1 or more, or [least, most]")
+    return size
+
+
+def _check_share(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"{gpus}: expected a fraction of one GPU, or whole GPUs")
+    return gpus
+
+
+def _check_node(node: str) -> str:
+    if node in {"memory", "object_store_memory"}:
+        raise ValueError(f"{node}: a resource of Ray's own; name the node type otherwise")
+    return node
+
+
+PoolSize = Annotated[int | tuple[int, int], AfterValidator(_check_size)]
+GpuShare = Annotated[float, Field(ge=0), AfterValidator(_check_share)]
+NodeType = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$"), AfterValidator(_check_node)]
+
+
+class PoolConfig(Section):
+    """One pool of placement 'separate'; a number or [least, most] alone says its actors."""
+
+    actors: PoolSize = Field(
+        1, description="Actors: a number, or [least, most] between which the pool is sized."
+    )
+    cpus: int | None = Field(
+        None, ge=1, description="CPUs of each actor; null: cpus_per_actor, 1 for decoders."
+    )
+    gpus: GpuShare | None = Field(
+        None, description="GPU share of each actor; null: gpus_per_actor, 0 for decoders."
+    )
+    node: NodeType | None = Field(None, description="As annotate.node, for this pool alone.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_alone(cls, value: Any) -> Any:
+        return {"actors": value} if isinstance(value, int | list | tuple) else value
+
+
+class PoolsConfig(Section):
+    """The pools of placement 'separate'."""
+
+    decoders: PoolConfig = Field(PoolConfig(), description="Actors that read and decode.")
+    captioners: PoolConfig = Field(PoolConfig(), description="Actors that caption.")
+    scorers: PoolConfig = Field(PoolConfig(), description="Actors that score and write evidence.")
 
 
 class AnnotateConfig(Section):
@@ -89,12 +146,32 @@ class AnnotateConfig(Section):
         description="fused: each actor reads, decodes, captions and scores its shard; separate: "
         "pools of decoders, captioners and scorers, sized apart.",
     )
-    actors: int | Literal["auto"] = Field(
-        "auto", description="Actors of placement fused; auto: one a GPU, else one a CPU."
+    actors: PoolSize | Literal["auto"] = Field(
+        "auto",
+        description="Actors of placement fused: a number, or [least, most] between which their "
+        "pool is sized; auto: one a GPU, else one a CPU.",
     )
-    pools: PoolsConfig = Field(PoolsConfig(), description="Placement separate only.")
-    gpus_per_actor: float = Field(
-        0.0, ge=0, description="GPU share of each actor that holds a model; 0 runs on CPUs."
+    pools: PoolsConfig = Field(
+        PoolsConfig(),
+        description="Placement separate only. A number or [least, most] in place of a pool's keys "
+        "says its actors.",
+    )
+    gpus_per_actor: GpuShare = Field(
+        0.0, description="GPU share of each actor that holds a model; 0 runs on CPUs."
+    )
+    cpus_per_actor: int | None = Field(
+        None, ge=1, description="CPUs of each actor that holds a model; null: model_threads."
+    )
+    node: NodeType | None = Field(
+        None,
+        description="Type of the nodes that the actors run on: those whose Ray was started with "
+        "this resource, as by ray start --resources '{\"captioner\": 1}'; null: any node.",
+    )
+    wait_for_nodes_s: float = Field(
+        0.0,
+        ge=0,
+        description="How long a run waits for the first nodes that its pools need, on a cluster "
+        "that grows; 0: every node is up, and what does not fit is an error at once.",
     )
     decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
     model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")

@@ -1,0 +1,103 @@
+"""The commands `tagscribe submit` and `tagscribe jobs`: a run as a job on a Ray cluster."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curation import console
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+app = typer.Typer(help="Follow, stop and list the jobs of a cluster.", no_args_is_help=True)
+
+Address = Annotated[
+    str,
+    typer.Option(metavar="URL", help="The cluster's dashboard, such as http://127.0.0.1:8265."),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id that submit printed.")]
+INTERRUPTED = 130
+
+
+def submit(
+    yaml: Annotated[str, typer.Argument(metavar="RUN.YAML", help="The run's configuration.")],
+    address: Address,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A variable that must be set on the cluster, such as AWS_ACCESS_KEY_ID; the job "
+            "stops at once where it is not. Values never travel. May be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Send a run to a Ray cluster as a job, and follow it.
+
+    The job brings run.yaml and this package along. Submitted again while it runs, it is followed;
+    submitted again after its end, it goes on where it stopped. Ctrl-C leaves it running.
+    """
+    from curation import submit as submitting
+
+    client = submitting.connect(address)
+    sent = submitting.submit(yaml, client, env or [])
+    console.err.print(f"{sent.job} {'is running already' if sent.running else 'is submitted'}")
+    if detach:
+        print(sent.job)
+        console.err.print(_how_to_follow(sent.job, address))
+    else:
+        _follow(client, sent.job, address)
+
+
+@app.command("follow")
+def follow_command(job: JobId, address: Address) -> None:
+    """Print what a job prints, from its beginning to its end; exits with the job's code."""
+    from curation import submit as submitting
+
+    _follow(submitting.connect(address), job, address)
+
+
+@app.command("stop")
+def stop_command(job: JobId, address: Address) -> None:
+    """Stop a job. What it has written stays; submitted again, it goes on from there."""
+    from curation import submit as submitting
+
+    stopped = submitting.stop(submitting.connect(address), job)
+    console.out.print(f"{job} {'is stopped' if stopped else 'had ended before'}")
+
+
+@app.command("list")
+def list_command(address: Address) -> None:
+    """List the cluster's tagscribe jobs, the oldest first."""
+    from curation import submit as submitting
+
+    console.print_table(
+        "jobs",
+        ["job", "status", "run", "started (UTC)"],
+        [
+            [each.job, each.status, each.run, each.started]
+            for each in submitting.jobs(submitting.connect(address))
+        ],
+    )
+
+
+def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:
+    from curation import submit as submitting
+
+    def write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    try:
+        code = submitting.follow(client, job, write)
+    except KeyboardInterrupt:
+        console.err.print(f"detached, the job goes on; {_how_to_follow(job, address)}")
+        raise typer.Exit(INTERRUPTED) from None
+    console.err.print(f"{job} {'has ended' if code == 0 else f'ended with exit code {code}'}")
+    if code:
+        raise typer.Exit(code)
+
+
+def _how_to_follow(job: str, address: str) -> str:
+    return f"follow it by tagscribe jobs follow {job} --address {address}"

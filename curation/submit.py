@@ -1,0 +1,271 @@
+"""Runs as jobs on a Ray cluster, by Ray's Jobs API: submitted, followed, stopped and listed.
+
+A job brings its configuration and this package along; what the package needs (torch, Ray, ...) has
+to be on the cluster. Secrets never travel: a job's runtime environment can be read by everyone who
+reaches the dashboard, so a job says only which variables the cluster has to have set.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+
+from curation import config, storage
+from curation.errors import InputError, RunError
+
+RUN_KEY = "tagscribe.run"
+CONFIG_KEY = "tagscribe.config"
+# A tunnel to the dashboard may break and come back; its job goes on meanwhile.
+RECONNECT_S = 60.0
+STOP_S = 60.0
+_POLL_S = 1.0
+
+_PATHS = (
+    "run", "catalog.segments", "catalog.audio", "catalog.metadata", "catalog.data",
+    "captioner.model", "scorer.model",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job's id, and whether it was running already."""
+
+    job: str
+    running: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of the list of jobs."""
+
+    job: str
+    status: str
+    run: str
+    started: str  # UTC
+
+
+def connect(address: str) -> JobSubmissionClient:
+    """The Jobs API at a dashboard's URL. Raises InputError where none answers."""
+    if not address.startswith(("http://", "https://")):
+        raise InputError(
+            f"--address {address}: expected the URL of a Ray dashboard, such as "
+            "http://127.0.0.1:8265"
+        )
+    # Ray lets RAY_ADDRESS override the address it is given, and this variable override both.
+    os.environ["RAY_API_SERVER_ADDRESS"] = address
+    for name in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with _told(address):
+        return JobSubmissionClient(address)
+
+
+def submit(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submission:
+    """Send the run of a YAML file, unless this very run is on the cluster already.
+
+    Args:
+        uri: the run's YAML.
+        client: the cluster.
+        variables: names of environment variables that must be set where Ray was started.
+
+    Raises:
+        InputError: the YAML is faulty or names files of this machine, or another configuration
+            is running on the same folder.
+    """
+    settings = config.load(uri).model_copy(update={"cluster": "auto"})
+    _need_reachable_paths(uri)
+    for name in variables:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise InputError(f"--env {name}: expected the name of a variable, without a value")
+    content = settings.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    with _told(client.get_address()):
+        earlier = [job for job in client.list_jobs() if _metadata(job).get(RUN_KEY) == settings.run]
+        for job in earlier:
+            if not job.status.is_terminal():
+                if _metadata(job)[CONFIG_KEY] == digest:
+                    return Submission(job.submission_id, running=True)
+                raise InputError(
+                    f"{settings.run}: job {job.submission_id} works on this folder with another "
+                    "configuration; stop it (tagscribe jobs stop), or name another folder"
+                )
+        # Ray knows an ended job's id for ever, and takes it for no other.
+        again = f"-{len(earlier) + 1}" if earlier else ""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", settings.run.rsplit("/", 1)[-1]).strip("-")[:32]
+        job_id = f"tagscribe-{name}-{digest[:10]}{again}"
+        with tempfile.TemporaryDirectory() as folder:
+            _pack(Path(folder), content)
+            try:
+                client.submit_job(
+                    entrypoint=_entrypoint(variables),
+                    submission_id=job_id,
+                    runtime_env={"working_dir": folder},
+                    metadata={RUN_KEY: settings.run, CONFIG_KEY: digest},
+                )
+            except RuntimeError as error:
+                if "already exists" not in str(error):
+                    raise
+                return Submission(job_id, running=True)
+    return Submission(job_id, running=False)
+
+
+def follow(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> int:
+    """Hand on what a job prints, from its beginning, until it ends; its exit code.
+
+    Raises InputError where there is no such job, and RunError when the cluster is gone.
+    """
+    _need_job(client, job)
+    asyncio.run(_stream(client, job, write))
+    with _told(client.get_address()):
+        ended = client.get_job_info(job)
+    if ended.status == JobStatus.SUCCEEDED:
+        return 0
+    if ended.driver_exit_code is None and ended.status == JobStatus.FAILED:
+        write(f"{ended.message}\n")
+    return ended.driver_exit_code if (ended.driver_exit_code or 0) > 0 else 1
+
+
+def stop(client: JobSubmissionClient, job: str) -> bool:
+    """Stop a job and wait until it has ended; False when it had ended before.
+
+    Raises InputError where there is no such job, and RunError when it does not end.
+    """
+    _need_job(client, job)
+    deadline = time.monotonic() + STOP_S
+    with _told(client.get_address()):
+        if client.get_job_status(job).is_terminal():
+            return False
+        client.stop_job(job)
+        while not client.get_job_status(job).is_terminal():
+            if time.monotonic() > deadline:
+                raise RunError(f"{job}: still running {STOP_S:g} s after it was asked to stop")
+            time.sleep(_POLL_S)
+    return True
+
+
+def jobs(client: JobSubmissionClient) -> list[Job]:
+    """The cluster's tagscribe jobs, oldest first; jobs of others are left out."""
+    with _told(client.get_address()):
+        found = [job for job in client.list_jobs() if RUN_KEY in _metadata(job)]
+    return [
+        Job(
+            job=job.submission_id,
+            status=job.status.value,
+            run=_metadata(job)[RUN_KEY],
+            started=f"{datetime.fromtimestamp(job.start_time / 1000, UTC):%Y-%m-%d %H:%M:%S}",
+        )
+        for job in sorted(found, key=lambda job: job.start_time)
+    ]
+
+
+async def _stream(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> None:
+    shown = 0
+    lost_s: float | None = None
+    while True:
+        read = 0
+        try:
+            async for text in client.tail_job_logs(job):
+                lost_s = None
+                # A new connection begins with the log's first line again.
+                write(text[max(0, shown - read) :])
+                read += len(text)
+                shown = max(shown, read)
+            if client.get_job_status(job).is_terminal():
+                return
+        except (RuntimeError, OSError, aiohttp.ClientError) as error:
+            lost_s = time.monotonic() if lost_s is None else lost_s
+            if time.monotonic() - lost_s > RECONNECT_S:
+                raise RunError(
+                    f"{client.get_address()}: no answer for {RECONNECT_S:g} s ({error}); what is "
+                    "written stays: tagscribe status tells where the run stands"
+                ) from error
+        await asyncio.sleep(_POLL_S)
+
+
+def _need_job(client: JobSubmissionClient, job: str) -> None:
+    with _told(client.get_address()):
+        try:
+            client.get_job_info(job)
+        except RuntimeError as error:
+            if "404" not in str(error):
+                raise
+            raise InputError(
+                f"{job}: no such job on this cluster; see tagscribe jobs list"
+            ) from error
+
+
+def _need_reachable_paths(uri: str) -> None:
+    """Stop at paths that mean another file on the cluster than they do here, or none."""
+    data = yaml.safe_load(storage.read_bytes(uri))
+    for key in _PATHS:
+        value: Any = data
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is None or "://" in value or value.startswith("/"):
+            continue
+        if key.endswith(".model") and not (value.startswith((".", "~")) or Path(value).is_dir()):
+            continue  # built in, or a hub id
+        raise InputError(
+            f"{uri}: {key}: {value}: a path relative to this machine, which the cluster does not "
+            "have; name a URI such as s3://..., or an absolute path that is there on every node"
+        )
+
+
+def _entrypoint(variables: list[str]) -> str:
+    missing = "not set on the head node: set it where Ray is started, on every node"
+    needed = "".join(f': "${{{name}:?{missing}}}"; ' for name in variables)
+    return f"{needed}python -m curation.cli run run.yaml"
+
+
+def _pack(folder: Path, content: dict[str, Any]) -> None:
+    """The job's working directory: the configuration and this package, as it is here."""
+    package = Path(__file__).parent
+    unwanted = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, folder / package.name, ignore=unwanted)
+    # A run records the package's version, which an image without tagscribe would not know.
+    installed = distribution("tagscribe")
+    metadata = folder / f"tagscribe-{installed.version}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(installed.read_text("METADATA") or "")
+    (folder / "run.yaml").write_text(yaml.safe_dump(content))
+
+
+def _metadata(job: JobDetails) -> dict[str, str]:
+    return job.metadata or {}
+
+
+@contextmanager
+def _told(address: str) -> Iterator[None]:
+    """Turn what can go wrong on the way to a dashboard into an InputError."""
+    try:
+        yield
+    except AuthenticationError as error:
+        raise InputError(
+            f"{address}: the cluster wants its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
+            "or RAY_AUTH_TOKEN_PATH"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{address}: no Ray dashboard answers there ({error}); check the address, or open a "
+            "tunnel to it; the head node needs ray[default]"
+        ) from error
+    except (InputError, RunError):
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{address}: {error}") from error

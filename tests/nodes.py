@@ -1,0 +1,177 @@
+"""Real Ray nodes on loopback, of the types that the files of ray_configs/ describe."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "ray_configs"
+BIN = Path(sys.executable).parent
+_PORTS_A_NODE = 100
+
+
+@dataclass(frozen=True)
+class NodeType:
+    name: str
+    cpus: int
+    gpus: int = 0
+    resources: dict[str, int] = field(default_factory=dict)
+
+
+def described(name: str) -> Any:
+    return yaml.safe_load((CONFIGS / name).read_text())
+
+
+def cluster_spec(name: str) -> dict[str, Any]:
+    """The RayClusterSpec of a KubeRay file."""
+    spec = described(name)["spec"]
+    return spec.get("rayClusterSpec", spec)
+
+
+def of_kuberay(name: str) -> list[NodeType]:
+    """The node types of a KubeRay file, the head first."""
+    spec = cluster_spec(name)
+    types = []
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        parameters = group["rayStartParams"]
+        [container] = group["template"]["spec"]["containers"]
+        limits = container["resources"]["limits"]
+        types.append(
+            NodeType(
+                group.get("groupName", "head"),
+                int(parameters.get("num-cpus", limits["cpu"])),
+                int(limits.get("nvidia.com/gpu", 0)),
+                # KubeRay puts the value into a shell's command line as it is, quotes included.
+                json.loads(json.loads(parameters.get("resources", '"{}"'))),
+            )
+        )
+    return types
+
+
+def of_ray_up(name: str) -> list[NodeType]:
+    """The node types of a file for `ray up`, the head first."""
+    types = []
+    for type_name, described_type in described(name)["available_node_types"].items():
+        resources = dict(described_type["resources"])
+        cpus, gpus = resources.pop("CPU"), resources.pop("GPU", 0)
+        types.append(NodeType(type_name, cpus, gpus, resources))
+    return types
+
+
+def free_ports() -> int:
+    """The first of a thousand ports of which some were free a moment ago."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if 10000 < port < 60000:
+            return port
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def port_options(first: int) -> list[str]:
+    """Nodes that share one address need ports of their own."""
+    names = ["node-manager-port", "object-manager-port", "metrics-export-port"]
+    names += ["dashboard-agent-grpc-port", "runtime-env-agent-port", "dashboard-agent-listen-port"]
+    options = [f"--{name}={first + index}" for index, name in enumerate(names)]
+    workers = first + len(names)
+    last = first + _PORTS_A_NODE - 1
+    return [*options, f"--min-worker-port={workers}", f"--max-worker-port={last}"]
+
+
+class Cluster:
+    """Nodes of one Ray, each a process of ours; the dashboard on loopback, a token asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = free_ports()
+        self.gcs = f"127.0.0.1:{self.ports}"
+        self.dashboard = f"http://127.0.0.1:{self.ports + 1}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        token = folder / "token"
+        token.write_text("0123456789abcdef" * 4)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+        }
+
+    def start(self, node: NodeType) -> None:
+        index = len(self.processes)
+        first = self.ports + _PORTS_A_NODE * index + 10
+        options = [f"--address={self.gcs}", "--node-ip-address=127.0.0.1"]
+        if index == 0:
+            options = [
+                "--head", "--node-ip-address=127.0.0.1", f"--port={self.ports}",
+                "--dashboard-host=127.0.0.1", f"--dashboard-port={self.ports + 1}",
+                f"--ray-client-server-port={self.ports + 2}", f"--temp-dir={self.folder}",
+            ]  # fmt: skip
+        command = [
+            BIN / "ray", "start", "--block", "--disable-usage-stats", *options,
+            f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", "--object-store-memory=200000000",
+            f"--resources={json.dumps(node.resources)}", *port_options(first),
+        ]  # fmt: skip
+        log = (self.folder / f"node-{index}.log").open("wb")
+        process = subprocess.Popen(
+            command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+        )
+        self.processes.append(process)
+        self.wait(first + 5, process)
+        if index == 0:
+            self.wait(self.ports + 1, process)
+
+    def wait(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + 90
+        while not answers(port):
+            assert process.poll() is None, "a node did not start: see its log"
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.2)
+
+    @property
+    def agents(self) -> list[int]:
+        """The port of each node's agent."""
+        return [self.ports + _PORTS_A_NODE * i + 15 for i in range(len(self.processes))]
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def cluster_of(types: list[NodeType]) -> Iterator[Cluster]:
+    # Not a folder of pytest's: the paths of Ray's sockets may have 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="tagscribe-"))
+    cluster = Cluster(folder)
+    try:
+        # One after another: two at once may choose the same name for their sockets.
+        for node in types:
+            cluster.start(node)
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,325 @@
+"""A real cluster of the node types of ray_configs/: runs come to it as jobs, from each file.
+
+Its GPUs are but numbers that Ray counts; the models find none, and run on CPUs.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from curation import sink, verify
+from curation.config import RunConfig
+from tests.conftest import corpus_run
+from tests.nodes import (
+    BIN,
+    CONFIGS,
+    ROOT,
+    Cluster,
+    NodeType,
+    answers,
+    cluster_of,
+    cluster_spec,
+    described,
+    free_ports,
+    of_kuberay,
+)
+
+SECRET = "must-not-be-in-any-log"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """The head and one node of each type."""
+    with cluster_of(of_kuberay("rayjob.yaml")) as running:
+        yield running
+
+
+def run_of(corpus: Path, folder: Path, **annotate: Any) -> RunConfig:
+    """The run of ray_configs/, over the corpus and in two shards."""
+    template = yaml.safe_load((CONFIGS / "run.yaml").read_text())
+    section = {**template["annotate"], "shard_clips": 20, "wait_for_nodes_s": 90, **annotate}
+    return corpus_run(corpus, folder / "run", cluster=template["cluster"], annotate=section)
+
+
+def written(run: RunConfig, folder: Path) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(run.model_dump(mode="json")))
+    return path
+
+
+def tagscribe(cluster: Cluster, *arguments: object) -> subprocess.Popen[str]:
+    """A command as a user of the cluster starts it, RAY_ADDRESS of another one set."""
+    command = [BIN / "tagscribe", *map(str, arguments), "--address", cluster.dashboard]
+    environment = cluster.environment | {"RAY_ADDRESS": "http://127.0.0.1:1"}
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, out + err
+    return out, err
+
+
+def need_whole(run: RunConfig) -> None:
+    counts = sink.total(sink.read_counts(run.run, sink.done_shards(run.run)))
+    assert (counts.ok, counts.errors) == (40, {})
+    assert verify.verify(run.run) == []
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read what a command prints up to a line that holds `text`."""
+    assert process.stdout
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"ended without {text!r}: {process.communicate()}")
+
+
+def test_a_submitted_run_streams_its_progress_to_the_end(
+    cluster: Cluster, corpus: Path, tmp_path: Path
+) -> None:
+    run = run_of(corpus, tmp_path)
+    needs = ["--env", "RAY_AUTH_TOKEN_PATH"]
+    out, err = ended(tagscribe(cluster, "submit", written(run, tmp_path), *needs))
+    assert "annotate: 40 of 40 clips" in out and "40 clips: 40 ok" in out
+    assert re.search(r"tagscribe-run-\w{10} is submitted", err) and "has ended" in err
+    need_whole(run)
+
+
+def test_the_entrypoint_of_the_rayjob_runs_as_kuberay_submits_it(
+    cluster: Cluster, corpus: Path, tmp_path: Path
+) -> None:
+    run = run_of(corpus, tmp_path)
+    spec = described("rayjob.yaml")["spec"]
+    [mount] = cluster_spec("rayjob.yaml")["headGroupSpec"]["template"]["spec"]["containers"][0][
+        "volumeMounts"
+    ]
+    mounted = f"{mount['mountPath']}/run.yaml"
+    assert mounted in spec["entrypoint"]
+    entrypoint = spec["entrypoint"].replace(mounted, str(written(run, tmp_path)))
+    command = [BIN / "ray", "job", "submit", "--address", cluster.dashboard, "--"]
+    subprocess.run(
+        [*command, *entrypoint.split()], env=cluster.environment, check=True, timeout=240
+    )
+    need_whole(run)
+
+
+def test_a_job_is_followed_left_stopped_and_goes_on_when_its_node_comes(
+    cluster: Cluster, corpus: Path, tmp_path: Path
+) -> None:
+    run = run_of(corpus, tmp_path, placement="fused", actors=2, node="late")
+    path = written(run, tmp_path)
+    out, err = ended(tagscribe(cluster, "submit", path, "--detach"))
+    job = out.strip()
+    assert f"tagscribe jobs follow {job} --address {cluster.dashboard}" in err
+
+    again = tagscribe(cluster, "submit", path)
+    wait_for(again, "on nodes of type 'late' do not fit")
+    again.send_signal(signal.SIGINT)
+    _, err = ended(again, 130)
+    assert f"{job} is running already" in err and "detached, the job goes on" in err
+
+    other = tmp_path / "other"
+    other.mkdir()
+    changed = written(run.model_copy(update={"seed": 9}), other)
+    _, err = ended(tagscribe(cluster, "submit", changed), 1)
+    assert f"job {job} works on this folder with another configuration" in err
+
+    assert f"{job} is stopped" in ended(tagscribe(cluster, "jobs", "stop", job))[0]
+    assert f"{job} had ended before" in ended(tagscribe(cluster, "jobs", "stop", job))[0]
+    ended(tagscribe(cluster, "jobs", "follow", job), 1)
+
+    resubmitted = tagscribe(cluster, "submit", path)
+    wait_for(resubmitted, "waiting up to 90 s for nodes")
+    out, _ = ended(tagscribe(cluster, "jobs", "list"))
+    lines = {line.split()[0]: line for line in out.splitlines() if run.run in line}
+    assert "STOPPED" in lines[job] and "RUNNING" in lines[f"{job}-2"]
+    cluster.start(NodeType("late", 2, 0, {"late": 1}))
+    out, _ = ended(resubmitted)
+    assert "40 clips: 40 ok" in out
+    need_whole(run)
+
+
+def test_a_job_that_fails_hands_its_message_and_its_code_on(
+    cluster: Cluster, corpus: Path, tmp_path: Path
+) -> None:
+    run = run_of(corpus, tmp_path)
+    nowhere = run.catalog.model_copy(update={"audio": "/nowhere/at/all"})
+    path = written(run.model_copy(update={"catalog": nowhere}), tmp_path)
+    out, err = ended(tagscribe(cluster, "submit", path), 1)
+    assert "tagscribe: /nowhere/at/all" in out and "ended with exit code 1" in err
+
+
+def test_a_variable_that_the_cluster_lacks_stops_the_job_and_none_travels(
+    cluster: Cluster, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cluster.environment, "TAGSCRIBE_TEST_SECRET", SECRET)
+    path = written(run_of(corpus, tmp_path), tmp_path)
+    command = tagscribe(cluster, "submit", path, "--env", "TAGSCRIBE_TEST_SECRET")
+    out, err = command.communicate(timeout=240)
+    assert command.returncode > 0
+    assert "TAGSCRIBE_TEST_SECRET" in out and "set it where Ray is started" in out
+    token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+    request = urllib.request.Request(
+        f"{cluster.dashboard}/api/jobs/", headers={"Authorization": f"Bearer {token}"}
+    )
+    records = urllib.request.urlopen(request).read().decode()
+    assert "TAGSCRIBE_TEST_SECRET" in records
+    for told in (out, err, records):
+        assert SECRET not in told and token not in told
+    for log in cluster.folder.rglob("*.log"):
+        assert SECRET.encode() not in log.read_bytes(), log
+
+
+def test_without_its_token_nobody_reaches_the_cluster(cluster: Cluster) -> None:
+    stranger = cluster.environment | {"RAY_AUTH_MODE": "disabled"}
+    command = [BIN / "tagscribe", "jobs", "list", "--address", cluster.dashboard]
+    refused = subprocess.run(command, env=stranger, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1
+    assert "the cluster wants its token; set RAY_AUTH_MODE=token" in refused.stderr
+
+
+def test_a_job_that_is_none_is_told(cluster: Cluster) -> None:
+    for command in ("follow", "stop"):
+        _, err = ended(tagscribe(cluster, "jobs", command, "nobody"), 1)
+        assert err == "tagscribe: nobody: no such job on this cluster; see tagscribe jobs list\n"
+
+
+def test_every_node_answers_its_probe(cluster: Cluster) -> None:
+    spec = cluster_spec("raycluster.yaml")
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    for group, agent in zip(groups, cluster.agents, strict=False):
+        [container] = group["template"]["spec"]["containers"]
+        for probe in ("readinessProbe", "livenessProbe"):
+            path = container[probe]["httpGet"]["path"]
+            # Kubernetes has no token of Ray's to show.
+            with urllib.request.urlopen(f"http://127.0.0.1:{agent}{path}", timeout=10) as answer:
+                assert answer.status == 200
+
+
+def listening(processes: list[psutil.Process]) -> dict[int, set[str]]:
+    """Addresses on which processes listen, by port."""
+    found: dict[int, set[str]] = {}
+    for process in processes:
+        try:
+            connections = process.net_connections("tcp")
+        except psutil.NoSuchProcess:
+            continue
+        for connection in connections:
+            if connection.status == psutil.CONN_LISTEN:
+                found.setdefault(connection.laddr.port, set()).add(connection.laddr.ip)
+    return found
+
+
+def test_the_clusters_dashboard_and_agents_listen_on_loopback_alone(cluster: Cluster) -> None:
+    processes = [
+        child
+        for node in cluster.processes
+        for child in psutil.Process(node.pid).children(recursive=True)
+    ]
+    found = listening(processes)
+    for port in (cluster.ports + 1, *cluster.agents):
+        assert found[port] == {"127.0.0.1"}
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_ray_of_our_own_has_no_dashboard_and_listens_on_loopback_alone() -> None:
+    processes = psutil.Process().children(recursive=True)
+    found = listening(processes)
+    assert found and set.union(*found.values()) <= {"127.0.0.1", "::1"}
+    for process in processes:
+        if process.is_running():
+            assert not any("dashboard/dashboard.py" in part for part in process.cmdline())
+
+
+FAKE_SRUN = """#!/usr/bin/env bash
+# As srun, but every node is this machine, so that each needs ports of its own.
+node=
+while [[ $1 == --* ]]; do
+    [[ $1 == --nodelist=n* ]] && node=${1#--nodelist=n}
+    shift
+done
+[[ $1 == hostname ]] && exec echo 127.0.0.1
+[[ $1 == ray && $2 == start ]] || exec "$@"
+first=$((FIRST_PORT + node * 100))
+own=(--object-store-memory=200000000)
+if [[ " $* " == *" --head "* ]]; then
+    own+=(--dashboard-port=$((first + 6)) --ray-client-server-port=$((first + 7)))
+else
+    own+=(--node-ip-address=127.0.0.1)
+    sleep 2 # two nodes at once may choose the same name for their sockets
+fi
+exec "$@" "${own[@]}" --node-manager-port=$first --object-manager-port=$((first + 1)) \\
+    --metrics-export-port=$((first + 2)) --dashboard-agent-grpc-port=$((first + 3)) \\
+    --runtime-env-agent-port=$((first + 4)) --dashboard-agent-listen-port=$((first + 5)) \\
+    --min-worker-port=$((first + 10)) --max-worker-port=$((first + 99))
+"""
+
+
+def of_slurm_job(job: int) -> list[psutil.Process]:
+    """The processes that a job has left or still runs."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("SLURM_JOB_ID") == str(job) and process.status() != "zombie":
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
+    corpus: Path, tmp_path: Path
+) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, text in {
+        "srun": FAKE_SRUN,
+        "scontrol": '#!/bin/sh\n[ "$*" = "show hostnames n[1-2]" ] && printf "n1\\nn2\\n"\n',
+    }.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    run = run_of(corpus, tmp_path, shard_clips=10)
+    job = free_ports()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        "PATH": f"{commands}:{BIN}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "SLURM_JOB_ID": str(job),
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_CPUS_PER_TASK": "10",
+        "SLURM_GPUS_PER_TASK": "1",
+        "TAGSCRIBE_SHARED": str(tmp_path),
+        "FIRST_PORT": str(free_ports()),
+    }
+    batch = ["bash", CONFIGS / "slurm.sh", written(run, tmp_path)]
+
+    first = subprocess.Popen(batch, env=environment)
+    deadline = time.monotonic() + 180
+    while not sink.done_shards(run.run):
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    dashboard = int(environment["FIRST_PORT"]) + 106
+    assert answers(dashboard)
+    assert listening(of_slurm_job(job))[dashboard] == {"127.0.0.1"}
+    [token] = tmp_path.glob(".tagscribe-*/token")
+    assert token.stat().st_mode & 0o077 == 0
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(timeout=60) == 143
+    assert not token.exists() and of_slurm_job(job) == []
+
+    subprocess.run(batch, env=environment, check=True, timeout=240)
+    need_whole(run)
+    assert of_slurm_job(job) == []

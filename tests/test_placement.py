@@ -1,0 +1,134 @@
+"""Pools and node types: what the YAML says, what fits, and what is told when it does not."""
+
+from pathlib import Path
+
+import pytest
+
+from curation import annotate, config, placement, planning
+from curation.config import AnnotateConfig
+from curation.errors import InputError
+from curation.placement import Pool
+from tests.conftest import corpus_run
+
+SEPARATE = {"placement": "separate"}
+
+
+def pools(**annotate_section: object) -> list[Pool]:
+    return placement.pools(AnnotateConfig.model_validate(annotate_section))
+
+
+def test_a_number_alone_is_a_pool_as_before() -> None:
+    by_number = pools(**SEPARATE, pools={"decoders": 3, "captioners": 2}, gpus_per_actor=0.5)
+    assert [(p.least, p.most, p.cpus, p.gpus) for p in by_number] == [
+        (3, 3, 1, 0.0), (2, 2, 1, 0.5), (1, 1, 1, 0.5),
+    ]  # fmt: skip
+
+
+def test_each_pool_says_its_actors_and_where_they_run() -> None:
+    section = {
+        "decoders": {"actors": [2, 8], "cpus": 2, "node": "decoder"},
+        "captioners": {"actors": [1, 4], "gpus": 1, "cpus": 4},
+        "scorers": [1, 2],
+    }
+    decoders, captioners, scorers = pools(
+        **SEPARATE, pools=section, gpus_per_actor=0.25, model_threads=3, node="gpu"
+    )
+    assert decoders.ray_options == {"num_cpus": 2, "resources": {"decoder": placement.NODE_SHARE}}
+    assert (decoders.strategy.min_size, decoders.strategy.max_size) == (2, 8)
+    assert captioners.actor == {"CPU": 4, "GPU": 1, "gpu": placement.NODE_SHARE}
+    assert (scorers.least, scorers.most, scorers.cpus, scorers.gpus) == (1, 2, 3, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"actors": 0}, "annotate.actors.*: 0: expected 1 or more, or \\[least, most\\]"),
+        ({"actors": [4, 2]}, "annotate.actors.*expected 1 or more, or \\[least, most\\]"),
+        ({"pools": {"scorers": [0, 2]}}, "pools.scorers.actors.*expected 1 or more"),
+        ({"gpus_per_actor": 1.5}, "gpus_per_actor.*a fraction of one GPU, or whole GPUs"),
+        ({"pools": {"scorers": {"gpus": 2.5}}}, "scorers.gpus.*a fraction of one GPU"),
+        ({"pools": {"scorers": {"gpu": 1}}}, "did you mean 'gpus'"),
+        ({"pools": {"decoders": {"cpus": 0}}}, "decoders.cpus: .*greater than or equal to 1"),
+        ({"node": "memory"}, "annotate.node: .*a resource of Ray's own"),
+        ({"node": "GPU node"}, "annotate.node: .*match pattern"),
+    ],
+)
+def test_a_mistake_in_a_pool_is_named(section: dict, message: str) -> None:
+    run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}, "annotate": section}
+    with pytest.raises(InputError, match=message):
+        config.parse(run, "run.yaml")
+
+
+def pool(name: str, least: int, cpus: int = 1, gpus: float = 0.0, node: str | None = None) -> Pool:
+    return Pool(name, least, least, cpus, gpus, node)
+
+
+@pytest.mark.parametrize(
+    ("asked", "misfit"),
+    [
+        ([pool("a", 12)], None),
+        ([pool("a", 13)], "a"),
+        ([pool("a", 8, gpus=0.25)], None),
+        ([pool("a", 9, gpus=0.25)], "a"),
+        ([pool("a", 1, cpus=5)], "a"),  # of twelve CPUs no node has five
+        ([pool("a", 1, gpus=2)], "a"),
+        ([pool("a", 2, gpus=1), pool("b", 1, gpus=0.1)], "b"),
+        ([pool("decoders", 4), pool("scorers", 2, cpus=4, gpus=1)], None),
+        ([pool("decoders", 5), pool("scorers", 2, cpus=4, gpus=1)], "decoders"),
+        ([pool("a", 4, node="gpu")], None),
+        ([pool("a", 9, node="gpu")], "a"),
+        ([pool("a", 1, node="tpu")], "a"),
+    ],
+)
+def test_pools_fit_the_nodes_or_the_first_that_does_not_is_named(
+    asked: list[Pool], misfit: str | None
+) -> None:
+    nodes = [{"CPU": 4}, {"CPU": 4, "GPU": 1, "gpu": 1}, {"CPU": 4, "GPU": 1, "gpu": 1}]
+    found = placement.first_misfit(asked, nodes)
+    assert (found.name if found else None) == misfit
+
+
+def test_a_machine_of_its_own_is_of_every_type_and_has_a_cpu_to_spare() -> None:
+    settings = AnnotateConfig.model_validate(
+        {**SEPARATE, "pools": {"decoders": {"actors": [2, 9], "node": "decoder"}}, "node": "gpu"}
+    )
+    assert placement.node_types(settings) == ["decoder", "gpu"]
+    assert placement.cpus_needed(settings) == 2 + 1 + 1 + 1
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (
+            {"actors": 4, "cpus_per_actor": 500},
+            "annotate.actors: 4 actors of 500 CPUs and 0 GPUs each do not fit",
+        ),
+        ({"actors": 1, "gpus_per_actor": 64}, "annotate.actors: 1 actors of 1 CPUs and 64 GPUs"),
+        (
+            {**SEPARATE, "pools": {"captioners": {"node": "captioner"}}},
+            "annotate.pools.captioners: 1 actors .* on nodes of type 'captioner' do not fit beside "
+            "the other pools; the cluster has .* CPU; ask for fewer actors",
+        ),
+        (
+            {**SEPARATE, "pools": {"scorers": {"node": "scorer"}}, "wait_for_nodes_s": 1},
+            "annotate.pools.scorers: .* found no node in 1 s",
+        ),
+    ],
+    ids=["too many", "no GPU", "no such node", "no such node in time"],
+)
+def test_what_does_not_fit_is_told_before_anything_runs(
+    section: dict, message: str, corpus: Path, tmp_path: Path
+) -> None:
+    run = corpus_run(corpus, tmp_path, annotate={"shard_clips": 10, **section})
+    planning.make_plan(run)
+    with pytest.raises(InputError, match=message):
+        annotate.annotate(run, lambda done, total: None)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_range_of_actors_annotates_every_clip(corpus: Path, tmp_path: Path) -> None:
+    section = {"shard_clips": 10, "actors": [1, 3], "wait_for_nodes_s": 5}
+    run = corpus_run(corpus, tmp_path, annotate=section)
+    planning.make_plan(run)
+    assert annotate.annotate(run, lambda done, total: None).clips == 40
