@@ -13,10 +13,11 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import captioners, console, plan, run, scorers, sink
+from curation import captioners, console, meter, plan, progress, run, scorers, sink, state
 from curation.cluster import cluster
 from curation.config import AnnotateConfig, RunConfig
 from curation.errors import InputError, RunError
+from curation.metrics import RayMeter
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
 # A worker that dies is started again, and its shard tried again, this often.
@@ -59,20 +60,41 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
     planned = plan.recorded(record)
     done = sink.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))
-    if todo:
+    with state.recorded(config.run) as beat:
+        ledger = _Ledger(config.run, planned, progress.Parts(config.run, planned.shards, todo))
+        if todo:
+            cpus = cpus_needed(config.annotate)
+            with cluster(config.cluster, cpus, config.metrics_port):
+                gauges = RayMeter()
 
-        def look() -> None:
-            on_clips(_clips(planned, sink.done_shards(config.run)), planned.clips)
+                def look() -> None:
+                    beat()
+                    clips = ledger.look()
+                    on_clips(clips, planned.clips)
+                    gauges.record(meter.CLIPS_DONE, clips)
+                    gauges.record(meter.CLIPS_PLANNED, planned.clips)
 
-        with (
-            cluster(config.cluster, cpus_needed(config.annotate)),
-            console.watching(look, LEDGER_INTERVAL_S),
-        ):
-            results = list(run_shards(config, todo))
-        done = sink.done_shards(config.run)
-        _need_all(planned, done, results)
-    on_clips(_clips(planned, done), planned.clips)
-    return sink.total(sink.read_counts(config.run, done))
+                with console.watching(look, LEDGER_INTERVAL_S):
+                    results = list(run_shards(config, todo))
+            _need_all(planned, sink.done_shards(config.run), results)
+        on_clips(ledger.look(), planned.clips)
+        footers = progress.footers(config.run, sink.list_evidence(config.run))
+        return sink.total([footer.counts for footer in footers.values()])
+
+
+class _Ledger:
+    """The evidence written so far, by its listing; its sums go to progress/ as they are full."""
+
+    def __init__(self, run_uri: str, planned: plan.Plan, parts: progress.Parts) -> None:
+        self._run_uri = run_uri
+        self._planned = planned
+        self._parts = parts
+
+    def look(self) -> int:
+        """The clips whose evidence is there."""
+        evidence = sink.list_evidence(self._run_uri)
+        self._parts.write(evidence)
+        return sum(self._planned.shard_size(shard) for shard in evidence)
 
 
 def cpus_needed(config: AnnotateConfig) -> int:
@@ -85,16 +107,19 @@ def cpus_needed(config: AnnotateConfig) -> int:
     return held + 1
 
 
-def run_shards(config: RunConfig, todo: list[int]) -> Iterator[ShardResult]:
+def run_shards(
+    config: RunConfig, todo: list[int], fused: type = FusedWorker
+) -> Iterator[ShardResult]:
     """Send shards through the graph on the Ray that is running; results as they come.
 
-    A shard whose worker died more often than it may has no result.
+    A shard whose worker died more often than it may has no result. `fused` is the worker of
+    placement fused; a simulation brings its own.
     """
-    for row in _graph(config, todo).iter_rows():
+    for row in _graph(config, todo, fused).iter_rows():
         yield ShardResult(row["shard"], row["error"], row["started_s"], row["ended_s"])
 
 
-def _graph(config: RunConfig, todo: list[int]) -> Dataset:
+def _graph(config: RunConfig, todo: list[int], fused: type) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
@@ -107,7 +132,7 @@ def _graph(config: RunConfig, todo: list[int]) -> Dataset:
     model = {"num_cpus": settings.model_threads, "num_gpus": settings.gpus_per_actor}
     if settings.placement == "fused":
         actors = _fused_actors(settings, len(todo))
-        return _pool(shards, FusedWorker, config, actors, model)
+        return _pool(shards, fused, config, actors, model)
     pools = settings.pools
     decoded = _pool(shards, DecodeWorker, config, pools.decoders, {"num_cpus": 1})
     captioned = _pool(decoded, CaptionWorker, config, pools.captioners, model)
@@ -119,13 +144,14 @@ def _pool(
 ) -> Dataset:
     # An actor with a GPU decodes a second shard while the first one has the model; on CPUs that
     # only adds threads to cores that are busy already.
-    shards_at_once = 2 if resources.get("num_gpus") else 1
+    gpus = resources.get("num_gpus", 0)
+    shards_at_once = 2 * max(1, int(gpus)) if gpus else 1
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         return shards.map(
             worker,
-            fn_constructor_args=(config,),
+            fn_constructor_args=(config, RayMeter),
             compute=ActorPoolStrategy(
                 size=size,
                 max_concurrent_calls_per_actor=shards_at_once,
@@ -167,7 +193,3 @@ def _need_all(planned: plan.Plan, done: list[int], results: list[ShardResult]) -
         f"{len(missing)} of {planned.shards} shards have no evidence ({few}): {why}. "
         "What is written stays; the same command goes on from there"
     )
-
-
-def _clips(planned: plan.Plan, shards: list[int]) -> int:
-    return sum(planned.shard_size(shard) for shard in shards)

@@ -13,12 +13,12 @@ LOCAL_OBJECT_STORE_BYTES = 1 << 30
 
 
 @contextmanager
-def cluster(address: str, cpus: int) -> Iterator[None]:
+def cluster(address: str, cpus: int, metrics_port: int | None = None) -> Iterator[None]:
     """Ray at `address` for the time of a command.
 
     "local" starts a Ray of our own on loopback with at least `cpus` logical CPUs, and stops it
     afterwards; any other address is joined and left running. A Ray that this process already uses
-    is used as it is.
+    is used as it is. A Ray of our own shows its metrics to Prometheus at `metrics_port`.
 
     Raises:
         InputError: no cluster answers at `address`.
@@ -40,6 +40,7 @@ def cluster(address: str, cpus: int) -> Iterator[None]:
             num_cpus=max(cpus, (os.cpu_count() or 1) + 1),
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             include_dashboard=False,
+            _metrics_export_port=metrics_port,
             _node_ip_address="127.0.0.1",
             **quiet,
         )

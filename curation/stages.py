@@ -7,6 +7,7 @@ out as one evidence row.
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
@@ -50,6 +51,9 @@ class Clip:
     clap_scores: list[float] = field(default_factory=list)
     embedding: np.ndarray | None = None
     failure: Failure | None = None
+    encoded_bytes: int = 0
+    read_s: float = 0.0  # what reading took, and decoding
+    decode_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,11 @@ def decode(clip: Clip, listening: Listening) -> Clip:
     if clip.failure:
         return clip
     stage: Stage = "read"
+    begun_s = time.perf_counter()
     try:
         assert clip.uri is not None
         data, name = read_clip_bytes(clip.uri)
+        clip.encoded_bytes, clip.read_s = len(data), time.perf_counter() - begun_s
         clip.audio_sha256 = audio.sha256(data)
         stage = "decode"
         heard = audio.decode(data, name, clip.start_s, clip.end_s, listening.audio.max_duration_s)
@@ -112,6 +118,11 @@ def decode(clip: Clip, listening: Listening) -> Clip:
         clip.failure = Failure(stage, error.type, str(error))
     except Exception as error:  # One clip's fault, whatever it is, is that clip's row.
         clip.failure = Failure(stage, type(error).__name__, str(error))
+    spent_s = time.perf_counter() - begun_s
+    if stage == "read":
+        clip.read_s = spent_s
+    else:
+        clip.decode_s = spent_s - clip.read_s
     return clip
 
 
