@@ -38,12 +38,15 @@ class ShardResult:
     ended_s: float
 
 
-def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.ShardCounts:
+def annotate(
+    config: RunConfig, on_clips: Callable[[int, int], None], fused: type = FusedWorker
+) -> sink.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all.
 
     Args:
         config: the run's configuration.
         on_clips: called with clips whose evidence the ledger holds, and clips planned.
+        fused: the worker of placement fused; a simulation brings its own.
 
     Raises:
         InputError: the folder belongs to another run, or the cluster is too small.
@@ -75,7 +78,7 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
                     gauges.record(meter.CLIPS_PLANNED, planned.clips)
 
                 with console.watching(look, LEDGER_INTERVAL_S):
-                    results = list(run_shards(config, todo))
+                    results = list(run_shards(config, todo, fused))
             _need_all(planned, sink.done_shards(config.run), results)
         on_clips(ledger.look(), planned.clips)
         footers = progress.footers(config.run, sink.list_evidence(config.run))
@@ -112,8 +115,7 @@ def run_shards(
 ) -> Iterator[ShardResult]:
     """Send shards through the graph on the Ray that is running; results as they come.
 
-    A shard whose worker died more often than it may has no result. `fused` is the worker of
-    placement fused; a simulation brings its own.
+    A shard whose worker died more often than it may has no result.
     """
     for row in _graph(config, todo, fused).iter_rows():
         yield ShardResult(row["shard"], row["error"], row["started_s"], row["ended_s"])

@@ -240,9 +240,9 @@ def _recommend_fused(
     settings = config.annotate
     said = "as the YAML says" if settings.actors != "auto" else "all that the hardware has room for"
     told = [
-        f"An actor alone does {alone:.2f} clips/s: a clip takes {decode_s * 1000:.1f} ms of a thread to "
-        f"read and decode, and {model_s * 1000:.1f} ms of the models. {actors} actors, {said}, do "
-        f"{rate:.2f} clips/s on {sample.cpus} CPUs."
+        f"An actor alone does {alone:.2f} clips/s: a clip takes {decode_s * 1000:.1f} ms of a "
+        f"thread to read and decode, and {model_s * 1000:.1f} ms of the models. {actors} actors, "
+        f"{said}, do {rate:.2f} clips/s on {sample.cpus} CPUs."
     ]
     recommended = {"actors": actors}
     if settings.gpus_per_actor:

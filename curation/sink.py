@@ -56,7 +56,7 @@ class Footer:
     """What a shard's file tells without its rows.
 
     `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
-    rounded down.
+    rounded down. `retries` are those that reading its audio took.
     """
 
     counts: ShardCounts
@@ -71,7 +71,7 @@ class Footer:
             ShardCounts(counts["ok"], counts["errors"]),
             {int(score): clips for score, clips in counts.get("best_scores", {}).items()},
             tuple(Span(*span) for span in work.get("spans", [])),
-            sum(work.get("retries", {}).values()),
+            sum(counts.get("faults", {}).values()),
         )
 
 

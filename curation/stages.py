@@ -54,6 +54,7 @@ class Clip:
     encoded_bytes: int = 0
     read_s: float = 0.0  # what reading took, and decoding
     decode_s: float = 0.0
+    faults: dict[str, int] = field(default_factory=dict)  # of storage, by kind, while it was read
 
 
 @dataclass(frozen=True)

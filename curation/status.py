@@ -35,7 +35,7 @@ class SlowShard:
 
 @dataclass(frozen=True)
 class Status:
-    """Shards and clips done of those planned, their outcomes, speed and cost, and the driver's word.
+    """Shards and clips done of those planned, how they ended, speed, cost, and the driver's word.
 
     Rates are in clips a second; None stands for what cannot be told: no shard yet, evidence without
     times, no prices, or a policy whose share of clips is known only by `select`.

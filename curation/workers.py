@@ -70,6 +70,8 @@ class _Models:
             self.meter.record(meter.STAGE_SECONDS, clip.read_s, stage="read")
             self.meter.record(meter.STAGE_SECONDS, clip.decode_s, stage="decode")
             self.meter.record(meter.READ_BYTES, clip.encoded_bytes)
+            for cause, number in clip.faults.items():
+                self.meter.record(meter.RETRIES, number, cause=cause)
 
     def write(self, shard: int, clips: Clips, spans: Spans) -> None:
         """Sink a shard's evidence, and record how its clips ended."""
