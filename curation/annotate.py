@@ -14,11 +14,24 @@ import ray
 from ray.data import DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import captioners, console, isolate, placement, plan, run, scorers, sink
+from curation import (
+    captioners,
+    console,
+    isolate,
+    meter,
+    placement,
+    plan,
+    progress,
+    run,
+    scorers,
+    sink,
+    state,
+)
 from curation.cluster import cluster
 from curation.config import RunConfig
 from curation.errors import RunError
 from curation.isolate import Task
+from curation.metrics import RayMeter
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
 # A worker that dies is started again, and its task tried again, this often.
@@ -39,12 +52,15 @@ class TaskResult:
     ended_s: float
 
 
-def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.ShardCounts:
+def annotate(
+    config: RunConfig, on_clips: Callable[[int, int], None], fused: type = FusedWorker
+) -> sink.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all.
 
     Args:
         config: the run's configuration.
         on_clips: called with clips whose evidence the ledger holds, and clips planned.
+        fused: the worker of placement fused; a simulation brings its own.
 
     Raises:
         InputError: the folder belongs to another run, or the cluster is too small.
@@ -61,28 +77,53 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
     planned = plan.recorded(record)
     done = sink.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))
-    if todo:
-
-        def look() -> None:
-            on_clips(_clips(planned, sink.done_shards(config.run)), planned.clips)
-
-        with (
-            cluster(
+    with state.recorded(config.run) as beat:
+        ledger = _Ledger(config.run, planned, progress.Parts(config.run, planned.shards, todo))
+        if todo:
+            with cluster(
                 config.cluster,
                 placement.cpus_needed(config.annotate),
                 placement.node_types(config.annotate),
-            ),
-            console.watching(look, LEDGER_INTERVAL_S),
-        ):
-            errors = _settle(config, [Task(n, 0, planned.shard_size(n)) for n in todo])
-        done = sink.done_shards(config.run)
-        _need_all(planned, done, errors)
-    on_clips(_clips(planned, done), planned.clips)
-    return sink.total(sink.read_counts(config.run, done))
+                config.metrics_port,
+            ):
+                gauges = RayMeter()
+
+                def look() -> None:
+                    beat()
+                    clips = ledger.look()
+                    on_clips(clips, planned.clips)
+                    gauges.record(meter.CLIPS_DONE, clips)
+                    gauges.record(meter.CLIPS_PLANNED, planned.clips)
+
+                with console.watching(look, LEDGER_INTERVAL_S):
+                    tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
+                    errors = _settle(config, tasks, fused)
+                _need_all(planned, sink.done_shards(config.run), errors)
+        on_clips(ledger.look(), planned.clips)
+        footers = progress.footers(config.run, sink.list_evidence(config.run))
+        return sink.total([footer.counts for footer in footers.values()])
+
+
+class _Ledger:
+    """The evidence written so far, by its listing; its sums go to progress/ as they are full."""
+
+    def __init__(self, run_uri: str, planned: plan.Plan, parts: progress.Parts) -> None:
+        self._run_uri = run_uri
+        self._planned = planned
+        self._parts = parts
+
+    def look(self) -> int:
+        """The clips whose evidence is there."""
+        evidence = sink.list_evidence(self._run_uri)
+        self._parts.write(evidence)
+        return sum(self._planned.shard_size(shard) for shard in evidence)
 
 
 def run_tasks(
-    config: RunConfig, tasks: Sequence[Task], restarts: int = WORKER_RESTARTS
+    config: RunConfig,
+    tasks: Sequence[Task],
+    fused: type = FusedWorker,
+    restarts: int = WORKER_RESTARTS,
 ) -> Iterator[TaskResult]:
     """Send tasks through the graph on the Ray that is running; results as they come.
 
@@ -91,16 +132,17 @@ def run_tasks(
     Args:
         config: the run's configuration.
         tasks: what to do.
+        fused: as in `annotate`.
         restarts: of each actor; -1 for no bound.
     """
-    for row in _graph(config, tasks, restarts).iter_rows():
+    for row in _graph(config, tasks, fused, restarts).iter_rows():
         task = Task.from_json(row["task"])
         yield TaskResult(task, row["error"], row["started_s"], row["ended_s"])
 
 
-def _settle(config: RunConfig, shards: Sequence[Task]) -> list[str]:
+def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]:
     """Do shards, without the clips that kill their workers; the errors of those that raised."""
-    results = list(run_tasks(config, shards))
+    results = list(run_tasks(config, shards, fused))
     died = _without_result(shards, results)
     if not died or not results:
         # Not one was done: it is not the clips.
@@ -109,7 +151,7 @@ def _settle(config: RunConfig, shards: Sequence[Task]) -> list[str]:
     def survived(tasks: Sequence[Task]) -> set[Task]:
         # The models are known to load, and an actor that is not started again would leave
         # harmless tasks undone.
-        more = list(run_tasks(config, tasks, restarts=-1))
+        more = list(run_tasks(config, tasks, fused, restarts=-1))
         results.extend(more)
         return {result.task for result in more}
 
@@ -129,7 +171,7 @@ def _without_result(tasks: Sequence[Task], results: Sequence[TaskResult]) -> lis
     return [task for task in tasks if task not in told]
 
 
-def _graph(config: RunConfig, tasks: Sequence[Task], restarts: int) -> Dataset:
+def _graph(config: RunConfig, tasks: Sequence[Task], fused: type, restarts: int) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
@@ -139,7 +181,7 @@ def _graph(config: RunConfig, tasks: Sequence[Task], restarts: int) -> Dataset:
         [{"task": task.to_json()} for task in tasks], override_num_blocks=len(tasks)
     )
     separate = [DecodeWorker, CaptionWorker, ScoreWorker]
-    workers = [FusedWorker] if config.annotate.placement == "fused" else separate
+    workers = [fused] if config.annotate.placement == "fused" else separate
     pools = placement.placed(config.annotate, len(tasks))
     for worker, pool in zip(workers, pools, strict=True):
         rows = _stage(rows, worker, config, pool, restarts)
@@ -154,7 +196,7 @@ def _stage(
         warnings.simplefilter("ignore", RayDeprecationWarning)
         return rows.map(
             worker,
-            fn_constructor_args=(config,),
+            fn_constructor_args=(config, RayMeter),
             compute=pool.strategy,
             max_restarts=restarts,
             max_task_retries=TASK_RETRIES,
@@ -172,7 +214,3 @@ def _need_all(planned: plan.Plan, done: list[int], errors: list[str]) -> None:
         f"{len(missing)} of {planned.shards} shards have no evidence ({few}): {why}. "
         "What is written stays; the same command goes on from there"
     )
-
-
-def _clips(planned: plan.Plan, shards: list[int]) -> int:
-    return sum(planned.shard_size(shard) for shard in shards)

@@ -188,6 +188,20 @@ class TableConfig(Section):
     )
 
 
+class PricesConfig(Section):
+    """What things cost, in dollars; the estimate of plan and the cost in status are made of it."""
+
+    gpu_hour: float = Field(
+        0.0, ge=0, description="An hour of a GPU; an actor that holds a share pays that share."
+    )
+    cpu_hour: float = Field(
+        0.0, ge=0, description="An hour of a logical CPU held by a worker without a GPU."
+    )
+    storage_gb_month: float = Field(0.0, ge=0, description="A GB (10^9 bytes) kept for a month.")
+    reads_1000: float = Field(0.0, ge=0, description="A thousand requests that read an object.")
+    writes_1000: float = Field(0.0, ge=0, description="A thousand requests that write an object.")
+
+
 class RunConfig(Section):
     """One run, from clips to a curated table."""
 
@@ -208,6 +222,14 @@ class RunConfig(Section):
     annotate: AnnotateConfig = Field(AnnotateConfig(), description="How the work is placed.")
     select: Policy = Field(Policy(), description="Which captions are accepted.")
     table: TableConfig = Field(TableConfig(), description="What the curated table holds.")
+    prices: PricesConfig = Field(PricesConfig(), description="What the hardware costs.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of this machine's loopback at which Prometheus reads the metrics of a "
+        "run on cluster: local; null: none. Another cluster has a port of its own.",
+    )
 
     @field_validator("run")
     @classmethod

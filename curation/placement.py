@@ -49,9 +49,9 @@ class Pool:
         return ActorPoolStrategy(
             min_size=self.least,
             max_size=self.most,
-            # An actor with a GPU decodes a second shard while the first one has the model; on
-            # CPUs that only adds threads to cores that are busy already.
-            max_concurrent_calls_per_actor=2 if self.gpus else 1,
+            # An actor decodes a second shard while the first one has its GPU; on CPUs that only
+            # adds threads to cores that are busy already.
+            max_concurrent_calls_per_actor=2 * max(1, int(self.gpus)) if self.gpus else 1,
             enable_true_multi_threading=True,
         )
 
@@ -83,6 +83,12 @@ def pools(config: AnnotateConfig) -> list[Pool]:
         pool("captioners", config.pools.captioners, threads, config.gpus_per_actor),
         pool("scorers", config.pools.scorers, threads, config.gpus_per_actor),
     ]
+
+
+def by_stage(config: AnnotateConfig) -> dict[str, Pool]:
+    """The pools by what evidence calls them: fused, or decode, caption and score."""
+    names = ("fused",) if config.placement == "fused" else ("decode", "caption", "score")
+    return dict(zip(names, pools(config), strict=True))
 
 
 def cpus_needed(config: AnnotateConfig) -> int:

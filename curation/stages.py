@@ -7,6 +7,7 @@ out as one evidence row.
 
 import hashlib
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,6 +55,9 @@ class Clip:
     clap_scores: list[float] = field(default_factory=list)
     embedding: np.ndarray | None = None
     failure: Failure | None = None
+    encoded_bytes: int = 0
+    read_s: float = 0.0  # what reading took, and decoding
+    decode_s: float = 0.0
     faults: dict[str, int] = field(default_factory=dict)  # of storage, by kind, while it was read
 
 
@@ -142,15 +146,20 @@ def read(clip: Clip, reserve: Callable[[int], None] | None = None) -> Encoded | 
     if clip.failure:
         return None
     assert clip.uri is not None
+    begun_s = time.perf_counter()
     try:
         with counting() as clip.faults:
-            return Encoded(*read_clip_bytes(clip.uri, reserve))
+            encoded = Encoded(*read_clip_bytes(clip.uri, reserve))
+        clip.encoded_bytes = len(encoded.data)
+        return encoded
     except GaveUp as error:
         clip.failure = Failure("read", error.kind, str(error))
     except TooLarge as error:
         clip.failure = Failure("read", "too_large", f"{clip.uri} has {error}")
     except Exception as error:  # One clip's fault, whatever it is, is that clip's row.
         clip.failure = Failure("read", type(error).__name__, str(error))
+    finally:
+        clip.read_s = time.perf_counter() - begun_s
     return None
 
 
@@ -163,6 +172,7 @@ def decode_read(clip: Clip, encoded: Encoded | None, listening: Listening) -> Cl
     if encoded is None:
         return clip
     data, name = encoded.data, encoded.name
+    begun_s = time.perf_counter()
     try:
         clip.audio_sha256 = audio.sha256(data)
         heard = audio.decode(data, name, clip.start_s, clip.end_s, listening.audio.max_duration_s)
@@ -179,6 +189,7 @@ def decode_read(clip: Clip, encoded: Encoded | None, listening: Listening) -> Cl
         clip.failure = Failure("decode", error.type, str(error))
     except Exception as error:
         clip.failure = Failure("decode", type(error).__name__, str(error))
+    clip.decode_s = time.perf_counter() - begun_s
     return clip
 
 
