@@ -25,9 +25,9 @@ from curation import (
     annotate,
     captioners,
     console,
-    placement,
     plan,
     planning,
+    pools,
     run,
     scorers,
     sink,
@@ -162,7 +162,7 @@ def engine_run(config: RunConfig) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
     planned = plan.recorded(run.need_record(config.run))
     called_s = time.time()
-    with cluster("local", placement.cpus_needed(config.annotate)):
+    with cluster("local", pools.cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
         results = list(annotate.run_tasks(config, tasks))
         store_mb = object_store_mb()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import ray
-from ray.data import DataContext, Dataset
+from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
 from curation import (
@@ -21,6 +21,7 @@ from curation import (
     meter,
     placement,
     plan,
+    pools,
     progress,
     run,
     scorers,
@@ -82,8 +83,8 @@ def annotate(
         if todo:
             with cluster(
                 config.cluster,
-                placement.cpus_needed(config.annotate),
-                placement.node_types(config.annotate),
+                pools.cpus_needed(config.annotate),
+                pools.node_types(config.annotate),
                 config.metrics_port,
             ):
                 gauges = RayMeter()
@@ -182,14 +183,14 @@ def _graph(config: RunConfig, tasks: Sequence[Task], fused: type, restarts: int)
     )
     separate = [DecodeWorker, CaptionWorker, ScoreWorker]
     workers = [fused] if config.annotate.placement == "fused" else separate
-    pools = placement.placed(config.annotate, len(tasks))
-    for worker, pool in zip(workers, pools, strict=True):
+    placed = placement.placed(config.annotate, len(tasks))
+    for worker, pool in zip(workers, placed, strict=True):
         rows = _stage(rows, worker, config, pool, restarts)
     return rows
 
 
 def _stage(
-    rows: Dataset, worker: type, config: RunConfig, pool: placement.Pool, restarts: int
+    rows: Dataset, worker: type, config: RunConfig, pool: pools.Pool, restarts: int
 ) -> Dataset:
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
@@ -197,7 +198,12 @@ def _stage(
         return rows.map(
             worker,
             fn_constructor_args=(config, RayMeter),
-            compute=pool.strategy,
+            compute=ActorPoolStrategy(
+                min_size=pool.least,
+                max_size=pool.most,
+                max_concurrent_calls_per_actor=pool.shards_at_once,
+                enable_true_multi_threading=True,
+            ),
             max_restarts=restarts,
             max_task_retries=TASK_RETRIES,
             **pool.ray_options,

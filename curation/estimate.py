@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import placement, prices
+from curation import pools, prices
 from curation.config import RunConfig
 from curation.plan import Plan
 from curation.sample import Sample
@@ -79,7 +79,7 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
     drawn = _Resampled(sample)
     # Seconds a clip that one worker of each pool takes.
     worker_s = {pool: drawn.worker_s(pool) for pool in sample.pool_s}
-    actors = placement.by_stage(config.annotate)
+    actors = pools.by_stage(config.annotate)
     sizes = _sizes(config, sample, actors)
     # The slowest pool says how long a clip takes, or all of them do by what they ask of the cores.
     bounds = [worker_s[pool] / size for pool, size in sizes.items()]
@@ -202,7 +202,7 @@ def _dollars(
     return _bar(wall_s / 3600 * an_hour + requests)
 
 
-def _sizes(config: RunConfig, sample: Sample, actors: dict[str, placement.Pool]) -> dict[str, int]:
+def _sizes(config: RunConfig, sample: Sample, actors: dict[str, pools.Pool]) -> dict[str, int]:
     """The pools at their most; `auto` as the hardware at hand has room."""
     if config.annotate.placement == "separate" or config.annotate.actors != "auto":
         return {stage: pool.most for stage, pool in actors.items()}

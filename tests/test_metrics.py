@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 RUN_AND_SCRAPE = """
 import sys, threading, time, urllib.request
 import ray
-from curation import annotate, config, placement, planning
+from curation import annotate, config, planning, pools
 from curation.cluster import cluster
 from curation.meter import RETRIES
 from curation.metrics import RayMeter
@@ -52,7 +52,7 @@ class Retrying:
 
 planning.make_plan(config)
 with cluster(
-    "local", placement.cpus_needed(config.annotate), metrics_port=config.metrics_port
+    "local", pools.cpus_needed(config.annotate), metrics_port=config.metrics_port
 ):
     # Nothing on this machine needs to be tried again, so an actor says that it did.
     retrying = Retrying.remote()
