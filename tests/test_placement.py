@@ -13,12 +13,12 @@ from tests.conftest import corpus_run
 SEPARATE = {"placement": "separate"}
 
 
-def pools(**annotate_section: object) -> list[Pool]:
+def pools_of(**annotate_section: object) -> list[Pool]:
     return pools.pools(AnnotateConfig.model_validate(annotate_section))
 
 
 def test_a_number_alone_is_a_pool_as_before() -> None:
-    by_number = pools(**SEPARATE, pools={"decoders": 3, "captioners": 2}, gpus_per_actor=0.5)
+    by_number = pools_of(**SEPARATE, pools={"decoders": 3, "captioners": 2}, gpus_per_actor=0.5)
     assert [(p.least, p.most, p.cpus, p.gpus) for p in by_number] == [
         (3, 3, 1, 0.0), (2, 2, 1, 0.5), (1, 1, 1, 0.5),
     ]  # fmt: skip
@@ -30,11 +30,11 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
         "captioners": {"actors": [1, 4], "gpus": 1, "cpus": 4},
         "scorers": [1, 2],
     }
-    decoders, captioners, scorers = pools(
+    decoders, captioners, scorers = pools_of(
         **SEPARATE, pools=section, gpus_per_actor=0.25, model_threads=3, node="gpu"
     )
     assert decoders.ray_options == {"num_cpus": 2, "resources": {"decoder": pools.NODE_SHARE}}
-    assert (decoders.strategy.min_size, decoders.strategy.max_size) == (2, 8)
+    assert (decoders.least, decoders.most) == (2, 8)
     assert captioners.actor == {"CPU": 4, "GPU": 1, "gpu": pools.NODE_SHARE}
     assert (scorers.least, scorers.most, scorers.cpus, scorers.gpus) == (1, 2, 3, 0.25)
 
