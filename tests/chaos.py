@@ -43,7 +43,7 @@ RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
 CLIPS, SHARD_CLIPS = 320, 8
 WORKERS = 3
 OUTAGE_S = 10.0
-_LEGEND = """Every run came out as the undisturbed one, row for row: evidence, and the table's pairs.
+_LEGEND = """Every run came out as the undisturbed one: evidence and the table's pairs, row for row.
 `actor at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*: 503, reset,
 cut short, stalled, or done with the answer lost. *starts*: of the command; those that Ray starts
 again itself are not counted."""
