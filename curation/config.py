@@ -146,7 +146,7 @@ class AnnotateConfig(Section):
         description="fused: each actor reads, decodes, captions and scores its shard; separate: "
         "pools of decoders, captioners and scorers, sized apart.",
     )
-    actors: PoolSize | Literal["auto"] = Field(
+    actors: int | tuple[int, int] | Literal["auto"] = Field(
         "auto",
         description="Actors of placement fused: a number, or [least, most] between which their "
         "pool is sized; auto: one a GPU, else one a CPU.",
@@ -175,6 +175,11 @@ class AnnotateConfig(Section):
     )
     decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
     model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")
+
+    @field_validator("actors")
+    @classmethod
+    def _size_or_auto(cls, actors: Any) -> Any:
+        return actors if actors == "auto" else _check_size(actors)
 
 
 class TableConfig(Section):

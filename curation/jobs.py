@@ -72,14 +72,8 @@ def list_command(address: Address) -> None:
     """List the cluster's tagscribe jobs, the oldest first."""
     from curation import submit as submitting
 
-    console.print_table(
-        "jobs",
-        ["job", "status", "run", "started (UTC)"],
-        [
-            [each.job, each.status, each.run, each.started]
-            for each in submitting.jobs(submitting.connect(address))
-        ],
-    )
+    for each in submitting.jobs(submitting.connect(address)):
+        console.out.print(f"{each.job}  {each.status:<9}  {each.started} UTC  {each.run}")
 
 
 def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:

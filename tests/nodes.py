@@ -130,19 +130,22 @@ class Cluster:
             f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", "--object-store-memory=200000000",
             f"--resources={json.dumps(node.resources)}", *port_options(first),
         ]  # fmt: skip
-        log = (self.folder / f"node-{index}.log").open("wb")
-        process = subprocess.Popen(
-            command, env=self.environment, stdout=log, stderr=log, start_new_session=True
-        )
+        with self.log(index).open("wb") as log:
+            process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
         self.processes.append(process)
         self.wait(first + 5, process)
         if index == 0:
             self.wait(self.ports + 1, process)
 
+    def log(self, index: int) -> Path:
+        return self.folder / f"node-{index}.log"
+
     def wait(self, port: int, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while not answers(port):
-            assert process.poll() is None, "a node did not start: see its log"
+            assert process.poll() is None, self.log(len(self.processes) - 1).read_text()
             assert time.monotonic() < deadline, f"nothing listens on port {port}"
             time.sleep(0.2)
 

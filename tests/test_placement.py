@@ -42,9 +42,9 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"actors": 0}, "annotate.actors.*: 0: expected 1 or more, or \\[least, most\\]"),
-        ({"actors": [4, 2]}, "annotate.actors.*expected 1 or more, or \\[least, most\\]"),
-        ({"pools": {"scorers": [0, 2]}}, "pools.scorers.actors.*expected 1 or more"),
+        ({"actors": 0}, "annotate.actors: .*0: expected 1 or more, or \\[least, most\\]"),
+        ({"actors": [4, 2]}, "annotate.actors: .*expected 1 or more, or \\[least, most\\]"),
+        ({"pools": {"scorers": [0, 2]}}, "pools.scorers.actors: .*expected 1 or more"),
         ({"gpus_per_actor": 1.5}, "gpus_per_actor.*a fraction of one GPU, or whole GPUs"),
         ({"pools": {"scorers": {"gpus": 2.5}}}, "scorers.gpus.*a fraction of one GPU"),
         ({"pools": {"scorers": {"gpu": 1}}}, "did you mean 'gpus'"),
