@@ -134,6 +134,7 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
     version = table.newest(run.table_uri(run_uri))
     shards = [_Timed.of(shard, footer) for shard, footer in footers.items() if footer.spans]
     rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
+    expected = late or rate
     left = planned.clips - counts.clips
     return Status(
         run=run_uri,
@@ -147,7 +148,7 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
         else _foreseen(config.select, footers.values(), counts),
         rate=rate,
         rate_of_late=late,
-        left_s=left / (late or rate) if (late or rate) else None,
+        left_s=left / expected if expected else None,
         dollars=_dollars(config, shards),
         slow=_slow(shards),
         driver=driver,
