@@ -86,7 +86,8 @@ def measure_plan(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     begun_s = time.perf_counter()
     process = subprocess.Popen(tagscribe("plan", folder / "run.yaml", "--sample", 0))
     _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, "planning failed"
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, "planning failed"
     return {"plan_s": time.perf_counter() - begun_s, "plan_gb": usage.ru_maxrss * 1024 / 1e9}
 
 

@@ -128,7 +128,7 @@ class _Resampled:
         self._sample = sample
         generator = np.random.default_rng(0)
         self._clips = generator.integers(0, sample.clips, (RESAMPLES, sample.clips))
-        self._seed = generator.integers(2**31)
+        self._seed = int(generator.integers(2**31))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Of a value a clip, `[1 + resamples]`."""

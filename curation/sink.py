@@ -145,8 +145,9 @@ def _best_scores(evidence: pa.Table) -> dict[int, int]:
     candidates = evidence["candidates"].combine_chunks()
     scores = pc.struct_field(candidates.flatten(), "clap_score").cast(pa.float64())
     by_clip = pa.table({"clip": pc.list_parent_indices(candidates), "score": scores})
-    best = by_clip.group_by("clip").aggregate([("score", "max")])["score_max"].drop_null()
-    hundredths = np.floor(best.to_numpy() * 100).astype(int)
+    scored = by_clip.filter(pc.fill_null(pc.is_finite(by_clip["score"]), False))
+    best = scored.group_by("clip").aggregate([("score", "max")])["score_max"].to_numpy()
+    hundredths = np.floor(best * 100).astype(int)
     return dict(sorted(Counter(hundredths.tolist()).items()))
 
 

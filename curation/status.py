@@ -133,10 +133,8 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
     counts = sink.total([footer.counts for footer in footers.values()])
     version = table.newest(run.table_uri(run_uri))
     shards = [_Timed.of(shard, footer) for shard, footer in footers.items() if footer.spans]
-    until_s = now_s if driver and driver.state == "running" else None
-    if driver and driver.silent(now_s):
-        until_s = driver.heard_s
-    rate, late = _rate(shards), _rate_of_late(shards, until_s)
+    rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
+    expected = late or rate
     left = planned.clips - counts.clips
     return Status(
         run=run_uri,
@@ -150,7 +148,7 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
         else _foreseen(config.select, footers.values(), counts),
         rate=rate,
         rate_of_late=late,
-        left_s=left / (late or rate) if (late or rate) else None,
+        left_s=left / expected if expected else None,
         dollars=_dollars(config, shards),
         slow=_slow(shards),
         driver=driver,
@@ -191,14 +189,16 @@ def _rate(shards: list[_Timed]) -> float | None:
     return sum(shard.clips for shard in shards) / worked_s if worked_s > 0 else None
 
 
-def _rate_of_late(shards: list[_Timed], until_s: float | None) -> float | None:
-    """By the shards that ended in the last minutes; None where the run is shorter than those."""
-    if not shards or until_s is None:
+def _rate_of_late(shards: list[_Timed], driver: state.State | None, now_s: float) -> float | None:
+    """By the shards that ended in the last minutes; None where nothing is at work for so long."""
+    if driver is None or driver.state != "running" or driver.silent(now_s):
         return None
-    window_s = max(LATE_S, LATE_SHARDS * float(np.median([each.seconds for each in shards])))
-    if min(each.started_s for each in shards) > until_s - window_s:
+    begun_s = min((s.started_s for s in shards if s.started_s >= driver.started_s), default=now_s)
+    usual_s = float(np.median([shard.seconds for shard in shards])) if shards else 0.0
+    window_s = max(LATE_S, LATE_SHARDS * usual_s)
+    if begun_s > now_s - window_s:
         return None
-    return sum(each.clips for each in shards if each.ended_s > until_s - window_s) / window_s
+    return sum(shard.clips for shard in shards if shard.ended_s > now_s - window_s) / window_s
 
 
 def _dollars(config: RunConfig, shards: list[_Timed]) -> float | None:

@@ -51,7 +51,7 @@ def test_a_running_run_is_judged_by_its_last_minutes(tmp_path: Path) -> None:
     leave_state(config, "running", 1e6 + 310.0)
     early = status(config.run, now_s=1e6 + 320.0)
     assert early.rate_of_late is None and early.left_s == pytest.approx(800 / (200 / 320))
-    leave_state(config, "running", 1e6 + 620.0)
+    leave_state(config, "running", 1e6 + 610.0)
     late = status(config.run, now_s=1e6 + 620.0)
     assert late.rate_of_late == pytest.approx(180 / 600)  # two shards ended before
     assert late.left_s == pytest.approx(800 / 0.3)
