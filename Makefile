@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint reference-models bench clean
+.PHONY: help demo test lint reference-models bench chaos clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ reference-models: $(READY) ## train the built-in captioner and CLAP anew on proc
 bench: $(READY) ## run every benchmark; each prints a table and a line of JSON
 	@for name in $(basename $(notdir $(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))); do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+chaos: $(READY) ## kill and disturb runs on a cluster over S3, twenty seeds; docs/chaos.md
+	$(BIN)/python -m tests.chaos --seeds 20 --out docs/chaos.md
 
 clean: ## remove the virtual environment and what tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info

@@ -16,7 +16,6 @@ import resource
 import statistics
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -26,9 +25,9 @@ from curation import (
     annotate,
     captioners,
     console,
-    placement,
     plan,
     planning,
+    pools,
     run,
     scorers,
     sink,
@@ -36,6 +35,7 @@ from curation import (
 )
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
+from curation.isolate import Task
 from curation.synth import write_corpus
 
 
@@ -136,7 +136,7 @@ def bare_worker(
     scorer.setup()
     rates = tuple(sorted({captioner.sample_rate_hz, scorer.sample_rate_hz}))
     listening = stages.Listening(config.audio, rates)
-    threads = ThreadPoolExecutor(config.annotate.decode_threads)
+    hearing = stages.Hearing(listening, config.storage, config.annotate.decode_threads)
     ready.wait()
     while True:
         try:
@@ -145,7 +145,7 @@ def bare_worker(
             return
         started_s = time.time()
         clips = stages.clips_of(plan.read_shard(config.run, shard))
-        for chunk in stages.decode_ahead(clips, listening, threads):
+        for chunk in stages.decode_ahead(clips, hearing):
             rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
             for batch in stages.batches(chunk, rate, budget_s):
                 for clip in batch:
@@ -162,8 +162,9 @@ def engine_run(config: RunConfig) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
     planned = plan.recorded(run.need_record(config.run))
     called_s = time.time()
-    with cluster("local", placement.cpus_needed(config.annotate)):
-        results = list(annotate.run_shards(config, list(range(planned.shards))))
+    with cluster("local", pools.cpus_needed(config.annotate)):
+        tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
+        results = list(annotate.run_tasks(config, tasks))
         store_mb = object_store_mb()
     failed = [result.error for result in results if result.error]
     assert not failed and len(results) == planned.shards, failed

@@ -1,11 +1,12 @@
 """How fast pre-training is: under Ray Train and under torchrun, in two processes and in one.
 
-The same model, data and global batch in alternating turns; a step's time is the median over the
-turns' reports, the first two of each left out (start-up). Then the loader alone. Where there is a
+The same model, data and global batch, the three ways in turns, every second turn backwards; a
+step's time is the median of a turn's reports, the first 40 steps left out (start-up: Ray Train's own
+actors are still being started then, on the same cores), and a ratio the median over the turns, each of which compares its own. Then the loader alone. Where there is a
 GPU, also CNN14 at BLAT's size and HTSAT at LAION's in bf16: samples a second, and the share of the
 GPU's peak (model FLOP utilisation).
 
-    python -m benchmarks.training [--turns 3] [--steps 60]
+    python -m benchmarks.training [--turns 3] [--steps 160]
 
 Prints tables and ends in one line of JSON; `ray_over_torchrun` is the ratio of the step times.
 """
@@ -48,6 +49,8 @@ from training.pretrain_config import PretrainConfig
 CLIPS = 320
 BATCH = 32
 LOG_EVERY = 5
+START_UP_STEPS = 40
+ONE, TORCHRUN, RAY = WAYS = "one process", "torchrun, two processes", "Ray Train, two processes"
 BIN = Path(sys.executable).parent
 # Dense bf16, of the makers' data sheets.
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "A10G": 70e12}
@@ -56,21 +59,27 @@ PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "A10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60, help="of each turn")
+    parser.add_argument("--steps", type=int, default=160, help="of each turn")
     gpu = "cuda" if torch.cuda.is_available() else "none"
     parser.add_argument("--device", default=gpu, help="for the large models; none leaves them out")
     parser.add_argument("--device-clips", type=int, default=256)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         uri = table_of(folder)
-        ways = {"one process": 1, "torchrun, two processes": 2, "Ray Train, two processes": 2}
-        reports: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+        turns = []
         for turn in range(options.turns):
-            for number, way in enumerate(ways):
-                run = f"{folder}/run-{turn}-{number}"
-                config = config_of(run, uri, options.steps, way)
-                reports[way] += trained(config, way, f"{folder}/{turn}-{number}.yaml")
-        told = tell(reports)
+            order = WAYS if turn % 2 == 0 else WAYS[::-1]
+            turns.append(
+                {
+                    way: trained(
+                        config_of(f"{folder}/run-{turn}-{number}", uri, options.steps, way),
+                        way,
+                        f"{folder}/{turn}-{number}.yaml",
+                    )
+                    for number, way in enumerate(order)
+                }
+            )
+        told = tell(turns)
         told |= loader_alone(uri)
     if options.device != "none":
         told |= on_device(torch.device(options.device), options.device_clips)
@@ -121,37 +130,45 @@ def trained(config: PretrainConfig, way: str, path: str) -> list[dict[str, Any]]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     lines = storage.read_bytes(record.metrics_uri(config.run)).splitlines()
-    return [json.loads(line) for line in lines][2:]
+    return [json.loads(line) for line in lines][START_UP_STEPS // LOG_EVERY :]
 
 
-def tell(reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    step_s = {
-        way: statistics.median(BATCH / line["samples_per_s"] for line in lines)
-        for way, lines in reports.items()
-    }
+def tell(turns: list[dict[str, list[dict[str, Any]]]]) -> dict[str, Any]:
+    step_s = [
+        {
+            way: statistics.median(BATCH / line["samples_per_s"] for line in lines)
+            for way, lines in turn.items()
+        }
+        for turn in turns
+    ]
     wait = {
-        way: statistics.median(line["data_wait"] for line in lines)
-        for way, lines in reports.items()
+        way: statistics.median(line["data_wait"] for turn in turns for line in turn[way])
+        for way in WAYS
     }
-    one, torchrun, ray = step_s
+    mean_s = {way: statistics.mean(each[way] for each in step_s) for way in WAYS}
+
+    def ratio(way: str, other: str) -> float:
+        return statistics.median(each[way] / each[other] for each in step_s)
+
     console.print_table(
         f"a step of {BATCH} clips, one thread a process",
         ["", "ms a step", "clips/s", "against one process", "waits for data"],
         [
             [
                 way,
-                f"{1000 * seconds:.1f}",
-                f"{BATCH / seconds:.1f}",
-                f"{step_s[one] / seconds:.2f}",
+                f"{1000 * mean_s[way]:.1f}",
+                f"{BATCH / mean_s[way]:.1f}",
+                f"{ratio(ONE, way):.2f}",
                 f"{wait[way]:.1%}",
             ]
-            for way, seconds in step_s.items()
+            for way in WAYS
         ],
     )
     return {
-        "ray_over_torchrun": step_s[ray] / step_s[torchrun],
-        "two_over_one": step_s[one] / step_s[torchrun],
-        "step_ms": {way: 1000 * seconds for way, seconds in step_s.items()},
+        "ray_over_torchrun": ratio(RAY, TORCHRUN),
+        "ray_over_torchrun_by_turn": [each[RAY] / each[TORCHRUN] for each in step_s],
+        "two_over_one": ratio(ONE, TORCHRUN),
+        "step_ms": {way: 1000 * seconds for way, seconds in mean_s.items()},
         "data_wait": wait,
     }
 

@@ -1,48 +1,67 @@
 """The Ray Data graph: descriptors of the shards without evidence go in, evidence files come out.
 
-What travels between driver and workers is a shard's number and, back, how it ended. A shard is
-written whole or not at all; whatever is missing when the graph ends is named, and a second run
-does it.
+What travels between driver and workers is a task, which names a shard, and back, how it ended. A
+shard is written whole or not at all. Shards whose workers died are tried again, and where they die
+again, the clips that do it are found (`isolate`); whatever is missing in the end is named, and a
+second run does it.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import ray
-from ray.data import DataContext, Dataset
+from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import captioners, console, placement, plan, run, scorers, sink
+from curation import (
+    captioners,
+    console,
+    isolate,
+    meter,
+    placement,
+    plan,
+    pools,
+    progress,
+    run,
+    scorers,
+    sink,
+    state,
+)
 from curation.cluster import cluster
 from curation.config import RunConfig
 from curation.errors import RunError
+from curation.isolate import Task
+from curation.metrics import RayMeter
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
-# A worker that dies is started again, and its shard tried again, this often.
+# A worker that dies is started again, and its task tried again, this often.
 WORKER_RESTARTS = 3
-SHARD_RETRIES = 2
+TASK_RETRIES = 2
 LEDGER_INTERVAL_S = 1.0
 # A large model may take longer to load than Ray waits for progress by default.
 NO_PROGRESS_TIMEOUT_S = 6 * 3600.0
 
 
 @dataclass(frozen=True)
-class ShardResult:
-    """How a shard ended: its error, empty when it is written, and when its work was done."""
+class TaskResult:
+    """How a task ended: its error, empty when it is done, and when its work was done."""
 
-    shard: int
+    task: Task
     error: str
     started_s: float  # Unix time at which its first stage began
     ended_s: float
 
 
-def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.ShardCounts:
+def annotate(
+    config: RunConfig, on_clips: Callable[[int, int], None], fused: type = FusedWorker
+) -> sink.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all.
 
     Args:
         config: the run's configuration.
         on_clips: called with clips whose evidence the ledger holds, and clips planned.
+        fused: the worker of placement fused; a simulation brings its own.
 
     Raises:
         InputError: the folder belongs to another run, or the cluster is too small.
@@ -59,78 +78,145 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
     planned = plan.recorded(record)
     done = sink.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))
-    if todo:
-
-        def look() -> None:
-            on_clips(_clips(planned, sink.done_shards(config.run)), planned.clips)
-
-        with (
-            cluster(
+    with state.recorded(config.run) as beat:
+        ledger = _Ledger(config.run, planned, progress.Parts(config.run, planned.shards, todo))
+        if todo:
+            with cluster(
                 config.cluster,
-                placement.cpus_needed(config.annotate),
-                placement.node_types(config.annotate),
-            ),
-            console.watching(look, LEDGER_INTERVAL_S),
-        ):
-            results = list(run_shards(config, todo))
-        done = sink.done_shards(config.run)
-        _need_all(planned, done, results)
-    on_clips(_clips(planned, done), planned.clips)
-    return sink.total(sink.read_counts(config.run, done))
+                pools.cpus_needed(config.annotate),
+                pools.node_types(config.annotate),
+                config.metrics_port,
+            ):
+                gauges = RayMeter()
+
+                def look() -> None:
+                    beat()
+                    clips = ledger.look()
+                    on_clips(clips, planned.clips)
+                    gauges.record(meter.CLIPS_DONE, clips)
+                    gauges.record(meter.CLIPS_PLANNED, planned.clips)
+
+                with console.watching(look, LEDGER_INTERVAL_S):
+                    tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
+                    errors = _settle(config, tasks, fused)
+                _need_all(planned, sink.done_shards(config.run), errors)
+        on_clips(ledger.look(), planned.clips)
+        footers = progress.footers(config.run, sink.list_evidence(config.run))
+        return sink.total([footer.counts for footer in footers.values()])
 
 
-def run_shards(config: RunConfig, todo: list[int]) -> Iterator[ShardResult]:
-    """Send shards through the graph on the Ray that is running; results as they come.
+class _Ledger:
+    """The evidence written so far, by its listing; its sums go to progress/ as they are full."""
 
-    A shard whose worker died more often than it may has no result.
+    def __init__(self, run_uri: str, planned: plan.Plan, parts: progress.Parts) -> None:
+        self._run_uri = run_uri
+        self._planned = planned
+        self._parts = parts
+
+    def look(self) -> int:
+        """The clips whose evidence is there."""
+        evidence = sink.list_evidence(self._run_uri)
+        self._parts.write(evidence)
+        return sum(self._planned.shard_size(shard) for shard in evidence)
+
+
+def run_tasks(
+    config: RunConfig,
+    tasks: Sequence[Task],
+    fused: type = FusedWorker,
+    restarts: int = WORKER_RESTARTS,
+) -> Iterator[TaskResult]:
+    """Send tasks through the graph on the Ray that is running; results as they come.
+
+    A task whose worker died more often than it may has no result.
+
+    Args:
+        config: the run's configuration.
+        tasks: what to do.
+        fused: as in `annotate`.
+        restarts: of each actor; -1 for no bound.
     """
-    for row in _graph(config, todo).iter_rows():
-        yield ShardResult(row["shard"], row["error"], row["started_s"], row["ended_s"])
+    for row in _graph(config, tasks, fused, restarts).iter_rows():
+        task = Task.from_json(row["task"])
+        yield TaskResult(task, row["error"], row["started_s"], row["ended_s"])
 
 
-def _graph(config: RunConfig, todo: list[int]) -> Dataset:
+def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]:
+    """Do shards, without the clips that kill their workers; the errors of those that raised."""
+    results = list(run_tasks(config, shards, fused))
+    died = _without_result(shards, results)
+    if not died or not results:
+        # Not one was done: it is not the clips.
+        return [result.error for result in results if result.error]
+
+    def survived(tasks: Sequence[Task]) -> set[Task]:
+        # The models are known to load, and an actor that is not started again would leave
+        # harmless tasks undone.
+        more = list(run_tasks(config, tasks, fused, restarts=-1))
+        results.extend(more)
+        return {result.task for result in more}
+
+    # Lost nodes are the likelier cause: once more as they are, before the search.
+    died = sorted(set(died) - survived(died), key=lambda task: task.shard)
+    if died:
+        console.err.print(
+            f"workers died again and again on {len(died)} shards; looking for the clips that do it"
+        )
+        found = isolate.killers(died, survived)
+        survived([replace(task, killers=found[task.shard]) for task in died])
+    return [result.error for result in results if result.error]
+
+
+def _without_result(tasks: Sequence[Task], results: Sequence[TaskResult]) -> list[Task]:
+    told = {result.task for result in results}
+    return [task for task in tasks if task not in told]
+
+
+def _graph(config: RunConfig, tasks: Sequence[Task], fused: type, restarts: int) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
     # A shard whose worker keeps dying must not take the others with it; the ledger tells.
     context.max_errored_blocks = -1
-    shards = ray.data.from_items(
-        [{"shard": shard} for shard in todo], override_num_blocks=len(todo)
+    rows = ray.data.from_items(
+        [{"task": task.to_json()} for task in tasks], override_num_blocks=len(tasks)
     )
     separate = [DecodeWorker, CaptionWorker, ScoreWorker]
-    workers = [FusedWorker] if config.annotate.placement == "fused" else separate
-    pools = placement.placed(config.annotate, len(todo))
-    for worker, pool in zip(workers, pools, strict=True):
-        shards = _stage(shards, worker, config, pool)
-    return shards
+    workers = [fused] if config.annotate.placement == "fused" else separate
+    placed = placement.placed(config.annotate, len(tasks))
+    for worker, pool in zip(workers, placed, strict=True):
+        rows = _stage(rows, worker, config, pool, restarts)
+    return rows
 
 
-def _stage(shards: Dataset, worker: type, config: RunConfig, pool: placement.Pool) -> Dataset:
+def _stage(
+    rows: Dataset, worker: type, config: RunConfig, pool: pools.Pool, restarts: int
+) -> Dataset:
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        return shards.map(
+        return rows.map(
             worker,
-            fn_constructor_args=(config,),
-            compute=pool.strategy,
-            max_restarts=WORKER_RESTARTS,
-            max_task_retries=SHARD_RETRIES,
+            fn_constructor_args=(config, RayMeter),
+            compute=ActorPoolStrategy(
+                min_size=pool.least,
+                max_size=pool.most,
+                max_concurrent_calls_per_actor=pool.shards_at_once,
+                enable_true_multi_threading=True,
+            ),
+            max_restarts=restarts,
+            max_task_retries=TASK_RETRIES,
             **pool.ray_options,
         )
 
 
-def _need_all(planned: plan.Plan, done: list[int], results: list[ShardResult]) -> None:
+def _need_all(planned: plan.Plan, done: list[int], errors: list[str]) -> None:
     missing = sorted(set(range(planned.shards)) - set(done))
     if not missing:
         return
     few = ", ".join(str(shard) for shard in missing[:10]) + (", ..." if len(missing) > 10 else "")
-    first = next((result.error for result in results if result.error), None)
-    why = f"shard error: {first}" if first else "their worker died again and again"
+    why = f"shard error: {errors[0]}" if errors else "their worker died again and again"
     raise RunError(
         f"{len(missing)} of {planned.shards} shards have no evidence ({few}): {why}. "
         "What is written stays; the same command goes on from there"
     )
-
-
-def _clips(planned: plan.Plan, shards: list[int]) -> int:
-    return sum(planned.shard_size(shard) for shard in shards)

@@ -23,10 +23,21 @@ import torchaudio
 Waveform = npt.NDArray[np.float32]
 
 AudioErrorType = Literal[
-    "empty_file", "unknown_format", "truncated", "too_short", "not_finite", "silent"
+    "empty_file",
+    "unknown_format",
+    "truncated",
+    "too_short",
+    "too_long",
+    "too_large",
+    "not_finite",
+    "silent",
 ]
 
 MIN_DURATION_S = 0.1
+# Few bytes may claim, or hold, hours of silence or a million channels and hertz: what goes beyond
+# these is refused before it is decoded.
+MAX_RECORDING_S = 24 * 3600.0
+MAX_DECODED_SAMPLES = 2**27  # of all channels, as float32: 512 MiB
 FLOOR_DBFS = -120.0
 
 # The header of a lossy file may claim this much more than can be decoded: encoders pad, decoders
@@ -96,7 +107,9 @@ def decode(
     `max_duration_s` the centre of that length is heard.
 
     Raises AudioError: `empty_file`, `unknown_format`, `truncated` (the file ends before its header
-    says, or cannot be decoded to the end of the stretch), `too_short` (under `MIN_DURATION_S`).
+    says, or cannot be decoded to the end of the stretch), `too_short` (under `MIN_DURATION_S`),
+    `too_long` (a recording over `MAX_RECORDING_S`), `too_large` (a stretch that decodes to more
+    than `MAX_DECODED_SAMPLES`).
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     if not _size(file):
@@ -197,6 +210,12 @@ class _Wanted:
 
     def within(self, duration_s: float) -> tuple[float, float]:
         """The stretch to hear in a file of this duration: start and end in seconds."""
+        if duration_s > MAX_RECORDING_S:
+            raise AudioError(
+                "too_long",
+                f"{self.name} claims {duration_s:.0f} s; at most {MAX_RECORDING_S:.0f} s are "
+                "taken, so cut it into shorter files",
+            )
         start_s = self.start_s
         end_s = duration_s if self.end_s is None else min(self.end_s, duration_s)
         if end_s - start_s < MIN_DURATION_S - 1e-6:
@@ -209,6 +228,14 @@ class _Wanted:
         surplus_s = max(0.0, end_s - start_s - self.max_duration_s)
         return start_s + surplus_s / 2, end_s - surplus_s / 2
 
+    def check_samples(self, samples: int) -> None:
+        if samples > MAX_DECODED_SAMPLES:
+            raise AudioError(
+                "too_large",
+                f"{self.name} would decode to {samples} samples or more over its channels; at most "
+                f"{MAX_DECODED_SAMPLES} are taken: lower audio.max_duration_s, or resample it",
+            )
+
 
 def _decode_by_libsndfile(
     sound: soundfile.SoundFile, wanted: _Wanted, certain_frames: int
@@ -216,11 +243,12 @@ def _decode_by_libsndfile(
     rate = sound.samplerate
     start_s, end_s = wanted.within(sound.frames / rate)
     first, last = round(start_s * rate), round(end_s * rate)
+    run_up = min(first, int(_RUN_UP_S * rate))
+    wanted.check_samples((run_up + last - first) * sound.channels)
     try:
         if certain_frames:
             sound.seek(certain_frames - 1)
             whole = len(sound.read(1)) == 1
-        run_up = min(first, int(_RUN_UP_S * rate))
         sound.seek(first - run_up)
         samples = sound.read(run_up + last - first, dtype="float32", always_2d=True)[run_up:]
     except soundfile.LibsndfileError as error:
@@ -265,21 +293,26 @@ def _decode_container(container: Any, duration_s: float, wanted: _Wanted) -> Dec
     if start_s > _RUN_UP_S:
         target_s = origin_s + start_s - _RUN_UP_S
         container.seek(int(target_s / stream.time_base), stream=stream)
-    rate, blocks, heard, begun_s = 0, [], 0, None
+    rate, blocks, heard, passed, begun_s = 0, [], 0, 0, None
     for frame in _float_frames(container, stream):
         if begun_s is None:
             rate = frame.sample_rate
             begun_s = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - origin_s
-        blocks.append(frame.to_ndarray().mean(axis=0, dtype=np.float32))
         heard += frame.samples
+        if not blocks and begun_s + heard / rate < start_s:
+            passed = heard  # not every format can be wound to its place: this lies before it
+            continue
+        samples = frame.to_ndarray()
+        wanted.check_samples((heard - passed) * len(samples))
+        blocks.append(samples.mean(axis=0, dtype=np.float32))
         if begun_s + heard / rate >= end_s:
             break
-    if begun_s is None or begun_s + heard / rate < end_s - _SLACK_S:
+    if begun_s is None or not blocks or begun_s + heard / rate < end_s - _SLACK_S:
         found_s = 0.0 if begun_s is None else begun_s + heard / rate
         raise _truncated(wanted.name, duration_s, f"its sound ends at {found_s:.2f} s")
-    first = max(0, round((start_s - begun_s) * rate))
+    first = max(0, round((start_s - begun_s) * rate) - passed)
     waveform = np.concatenate(blocks)[first : first + round((end_s - start_s) * rate)]
-    heard_from_s = begun_s + first / rate
+    heard_from_s = begun_s + (passed + first) / rate
     return Decoded(waveform, rate, heard_from_s, heard_from_s + len(waveform) / rate)
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     """Run the command line; user mistakes end in one line on stderr and exit code 1."""
     try:
         app()
-    except (InputError, RunError) as error:
+    except (InputError, RunError, PermissionError) as error:
         print(f"tagscribe: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -59,12 +59,23 @@ def demo_command(
 
 
 @app.command("plan")
-def plan_command(yaml: Yaml) -> None:
-    """List the catalog, cut it into shards, and write plan/ and run.json.
+def plan_command(
+    yaml: Yaml,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Clips measured for the estimate; 0: no estimate.")
+    ] = 200,
+    quiet: Quiet = False,
+) -> None:
+    """List the catalog, cut it into shards, write plan/ and run.json, and estimate the run.
 
-    On a folder that is planned already, lists again and says whether the plan still holds.
+    On a folder that is planned already, lists again and says whether the plan still holds. The
+    estimate takes a random sample of the clips through the whole engine on the hardware at hand,
+    and says what the run will bring, take and cost, and how to size its pools.
     """
-    make_plan(load(yaml))
+    config = load(yaml)
+    make_plan(config)
+    if sample:
+        estimate(config, sample, quiet)
 
 
 @app.command("annotate")
@@ -92,21 +103,20 @@ def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
 
 
 @app.command("status")
-def status_command(yaml: Yaml) -> None:
-    """Say where a run stands, from its folder alone."""
-    from curation.status import status
+def status_command(
+    of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Say where a run stands, how fast it is, what it costs and why it stopped, from its folder."""
+    import json
 
-    state = status(load(yaml).run)
-    fields: dict[str, object] = {
-        "shards": f"{state.shards_done} of {state.plan.shards}",
-        "clips": f"{state.clips_done} of {state.plan.clips}",
-        "ok": state.counts.ok,
-    }
-    fields |= {f"error {kind}": clips for kind, clips in state.counts.errors.items()}
-    fields["table"] = (
-        f"version {state.version.version}, {state.version.rows} pairs" if state.version else "none"
-    )
-    console.print_fields(fields)
+    from curation.status import run_of, status
+
+    state = status(*run_of(of))
+    if as_json:
+        print(json.dumps(state.as_json()))
+    else:
+        console.print_fields(state.fields())
 
 
 @app.command("verify")
@@ -158,9 +168,11 @@ app.add_typer(jobs.app, name="jobs")
 
 
 def load(yaml: str) -> "RunConfig":
-    from curation import config
+    from curation import config, storage
 
-    return config.load(yaml)
+    loaded = config.load(yaml)
+    storage.configure(loaded.storage)
+    return loaded
 
 
 def make_plan(config: "RunConfig") -> None:
@@ -171,6 +183,24 @@ def make_plan(config: "RunConfig") -> None:
     console.out.print(
         f"{planned.shards} shards of up to {planned.shard_clips} clips in {config.run}"
     )
+
+
+def estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
+    from curation import estimate as estimating
+    from curation import plan, run, sample
+
+    if not quiet:
+        console.err.print(f"measuring {clips} clips ...")
+    measured = sample.measured(config, clips)
+    planned = plan.recorded(run.need_record(config.run))
+    told = estimating.estimate(config, planned, measured)
+    console.print_table(
+        f"Estimate from {measured.clips} clips measured on {measured.hardware}",
+        ["", "expected", "95 % of samples"],
+        told.rows(),
+    )
+    for sentence in told.advice:
+        console.out.print(sentence)
 
 
 def annotate(config: "RunConfig", quiet: bool) -> None:

@@ -13,12 +13,15 @@ LOCAL_OBJECT_STORE_BYTES = 1 << 30
 
 
 @contextmanager
-def cluster(address: str, cpus: int, node_types: Sequence[str] = ()) -> Iterator[None]:
+def cluster(
+    address: str, cpus: int, node_types: Sequence[str] = (), metrics_port: int | None = None
+) -> Iterator[None]:
     """Ray at `address` for the time of a command.
 
     "local" starts a Ray of our own on loopback with at least `cpus` logical CPUs, of all
     `node_types` at once, and stops it afterwards; any other address is joined and left running. A
-    Ray that this process already uses is used as it is.
+    Ray that this process already uses is used as it is. A Ray of our own shows its metrics to
+    Prometheus at `metrics_port`.
 
     Raises:
         InputError: no cluster answers at `address`.
@@ -41,6 +44,7 @@ def cluster(address: str, cpus: int, node_types: Sequence[str] = ()) -> Iterator
             resources=dict.fromkeys(node_types, 1),
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             include_dashboard=False,
+            _metrics_export_port=metrics_port,
             _node_ip_address="127.0.0.1",
             **quiet,
         )

@@ -21,6 +21,7 @@ from curation import storage
 from curation.catalog.config import CatalogConfig
 from curation.errors import InputError
 from curation.select.policy import Policy
+from curation.storage import StorageConfig
 
 
 class Section(BaseModel):
@@ -172,7 +173,7 @@ class AnnotateConfig(Section):
         description="How long a run waits for the first nodes that its pools need, on a cluster "
         "that grows; 0: every node is up, and what does not fit is an error at once.",
     )
-    decode_threads: int = Field(2, ge=1, description="Threads that read and decode, per actor.")
+    decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
     model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")
 
     @field_validator("actors")
@@ -192,6 +193,20 @@ class TableConfig(Section):
     )
 
 
+class PricesConfig(Section):
+    """What things cost, in dollars; the estimate of plan and the cost in status are made of it."""
+
+    gpu_hour: float = Field(
+        0.0, ge=0, description="An hour of a GPU; an actor that holds a share pays that share."
+    )
+    cpu_hour: float = Field(
+        0.0, ge=0, description="An hour of a logical CPU held by a worker without a GPU."
+    )
+    storage_gb_month: float = Field(0.0, ge=0, description="A GB (10^9 bytes) kept for a month.")
+    reads_1000: float = Field(0.0, ge=0, description="A thousand requests that read an object.")
+    writes_1000: float = Field(0.0, ge=0, description="A thousand requests that write an object.")
+
+
 class RunConfig(Section):
     """One run, from clips to a curated table."""
 
@@ -202,6 +217,9 @@ class RunConfig(Section):
         description="'local' starts Ray on this machine, on loopback; 'auto' joins the cluster "
         "this process runs in; or the address of one.",
     )
+    storage: StorageConfig = Field(
+        StorageConfig(), description="How object storage is reached; never a secret."
+    )
     catalog: CatalogConfig = Field(description="Where clips and their tags come from.")
     audio: AudioConfig = Field(AudioConfig(), description="From bytes to waveform.")
     captioner: TagGuidedConfig = Field(TagGuidedConfig(), description="Who writes the captions.")
@@ -209,6 +227,14 @@ class RunConfig(Section):
     annotate: AnnotateConfig = Field(AnnotateConfig(), description="How the work is placed.")
     select: Policy = Field(Policy(), description="Which captions are accepted.")
     table: TableConfig = Field(TableConfig(), description="What the curated table holds.")
+    prices: PricesConfig = Field(PricesConfig(), description="What the hardware costs.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of this machine's loopback at which Prometheus reads the metrics of a "
+        "run on cluster: local; null: none. Another cluster has a port of its own.",
+    )
 
     @field_validator("run")
     @classmethod

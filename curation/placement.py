@@ -1,99 +1,16 @@
-"""Where a run's actors go: its pools, what each of their actors holds, and whether that fits."""
+"""Whether and where a run's pools fit the nodes of a cluster."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import ray
-from ray.data import ActorPoolStrategy
 
 from curation import console
-from curation.config import AnnotateConfig, PoolConfig, bounds
+from curation.config import AnnotateConfig
 from curation.errors import InputError
-
-# What an actor takes of the resource that names its node's type: a node has room for all of them.
-NODE_SHARE = 0.001
+from curation.pools import Pool, pools
 
 Resources = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Actors of one kind. `name` is the key of the YAML that sizes them."""
-
-    name: str
-    least: int
-    most: int
-    cpus: int
-    gpus: float
-    node: str | None
-
-    @property
-    def actor(self) -> dict[str, float]:
-        """What one actor holds, by the names under which Ray keeps a node's resources."""
-        held = {"CPU": float(self.cpus), "GPU": self.gpus}
-        if self.node:
-            held[self.node] = NODE_SHARE
-        return {name: amount for name, amount in held.items() if amount}
-
-    @property
-    def ray_options(self) -> dict[str, Any]:
-        """The same as Ray's remote options."""
-        options: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus}
-        if self.node:
-            options["resources"] = {self.node: NODE_SHARE}
-        return {name: amount for name, amount in options.items() if amount}
-
-    @property
-    def strategy(self) -> ActorPoolStrategy:
-        return ActorPoolStrategy(
-            min_size=self.least,
-            max_size=self.most,
-            # An actor with a GPU decodes a second shard while the first one has the model; on
-            # CPUs that only adds threads to cores that are busy already.
-            max_concurrent_calls_per_actor=2 if self.gpus else 1,
-            enable_true_multi_threading=True,
-        )
-
-    def __str__(self) -> str:
-        size = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
-        node = f" on nodes of type '{self.node}'" if self.node else ""
-        return f"{self.name}: {size} actors of {self.cpus} CPUs and {self.gpus:g} GPUs each{node}"
-
-
-def pools(config: AnnotateConfig) -> list[Pool]:
-    """The pools of a run in the order of its stages; fused actors that are 'auto' count one."""
-    threads = config.cpus_per_actor or config.model_threads
-    if config.placement == "fused":
-        least, most = (1, 1) if config.actors == "auto" else bounds(config.actors)
-        gpus = config.gpus_per_actor
-        return [Pool("annotate.actors", least, most, threads, gpus, config.node)]
-
-    def pool(name: str, of: PoolConfig, cpus: int, gpus: float) -> Pool:
-        return Pool(
-            f"annotate.pools.{name}",
-            *bounds(of.actors),
-            cpus=cpus if of.cpus is None else of.cpus,
-            gpus=gpus if of.gpus is None else of.gpus,
-            node=of.node or config.node,
-        )
-
-    return [
-        pool("decoders", config.pools.decoders, 1, 0.0),
-        pool("captioners", config.pools.captioners, threads, config.gpus_per_actor),
-        pool("scorers", config.pools.scorers, threads, config.gpus_per_actor),
-    ]
-
-
-def cpus_needed(config: AnnotateConfig) -> int:
-    """Logical CPUs that the pools hold at least, and one to spare for Ray's own tasks."""
-    if config.placement == "fused" and config.actors == "auto":
-        return 1
-    return sum(pool.least * pool.cpus for pool in pools(config)) + 1
-
-
-def node_types(config: AnnotateConfig) -> list[str]:
-    return sorted({pool.node for pool in pools(config) if pool.node})
 
 
 def placed(config: AnnotateConfig, shards: int) -> list[Pool]:

@@ -26,18 +26,7 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     planned = plan.make(listing.clips, config.annotate.shard_clips)
     if record is None:
         plan.write(config.run, listing.clips, planned)
-        record = run.RunRecord(
-            format=run.FORMAT,
-            config=config.model_dump(mode="json"),
-            config_hash=run.config_hash(config, captioner, scorer),
-            plan_hash=planned.hash,
-            clips=planned.clips,
-            missing=planned.missing,
-            shards=planned.shards,
-            captioner=captioner,
-            scorer=scorer,
-            versions=run.versions(),
-        )
+        record = record_of(config, planned, captioner, scorer)
         if not run.write_record(config.run, record):
             record = run.need_record(config.run)
     if record.plan_hash != planned.hash:
@@ -47,3 +36,21 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
             "now. Name another folder under run:, or go on with the old plan by tagscribe run"
         )
     return planned, listing.summary()
+
+
+def record_of(
+    config: RunConfig, planned: plan.Plan, captioner: dict[str, str], scorer: dict[str, str]
+) -> run.RunRecord:
+    """What run.json says of a plan, of its configuration, and of the models' identities."""
+    return run.RunRecord(
+        format=run.FORMAT,
+        config=config.model_dump(mode="json"),
+        config_hash=run.config_hash(config, captioner, scorer),
+        plan_hash=planned.hash,
+        clips=planned.clips,
+        missing=planned.missing,
+        shards=planned.shards,
+        captioner=captioner,
+        scorer=scorer,
+        versions=run.versions(),
+    )

@@ -44,6 +44,10 @@ def shard_uri(run: str, shard: int) -> str:
     return storage.join(evidence_uri(run), f"shard-{shard:05d}.parquet")
 
 
+def progress_uri(run: str) -> str:
+    return storage.join(run, "progress")
+
+
 def table_uri(run: str) -> str:
     return storage.join(run, "table")
 

@@ -7,10 +7,13 @@ a retry or a second run that writes the same shard again changes nothing.
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,7 +21,12 @@ import pyarrow.parquet as pq
 from curation import run, storage
 from curation.schema import EVIDENCE_SCHEMA, OK
 
+# Of a file's footer: what its rows come to, and what is not of the rows: who worked on it and when.
 COUNTS_KEY = b"tagscribe.counts"
+WORK_KEY = b"tagscribe.work"
+# One request reads so much of a file's end, which holds the whole footer.
+_TAIL_BYTES = 64 * 1024
+_READERS = 16
 _SHARD_NAME = re.compile(r"shard-(\d{5,})\.parquet$")
 
 
@@ -28,10 +36,45 @@ class ShardCounts:
 
     ok: int
     errors: dict[str, int]
+    # Faults of storage that reading took, by kind; those of its writing stand nowhere.
+    faults: dict[str, int] = field(default_factory=dict)
 
     @property
     def clips(self) -> int:
         return self.ok + sum(self.errors.values())
+
+
+class Span(NamedTuple):
+    """The time that one worker of a pool had a shard, as Unix time in seconds of its clock."""
+
+    pool: str
+    worker: str
+    started_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a shard's file tells without its rows.
+
+    `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
+    rounded down. `retries` are those that reading its audio took.
+    """
+
+    counts: ShardCounts
+    best_scores: dict[int, int]
+    spans: tuple[Span, ...]
+    retries: int
+
+    @classmethod
+    def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "Footer":
+        """From what stands under COUNTS_KEY and WORK_KEY."""
+        return cls(
+            ShardCounts(counts["ok"], counts["errors"], counts.get("faults", {})),
+            {int(score): clips for score, clips in counts.get("best_scores", {}).items()},
+            tuple(Span(*span) for span in work.get("spans", [])),
+            sum(counts.get("faults", {}).values()),
+        )
 
 
 def count(evidence: pa.Table) -> ShardCounts:
@@ -44,13 +87,26 @@ def count(evidence: pa.Table) -> ShardCounts:
     return ShardCounts(evidence.num_rows - failed.num_rows, dict(sorted(errors.items())))
 
 
-def write_shard(run_uri: str, shard: int, evidence: pa.Table) -> ShardCounts:
-    """Put a shard's evidence in one atomic step; a file that is already there stays as it is."""
-    counts = count(evidence)
-    footer = json.dumps({"ok": counts.ok, "errors": counts.errors}).encode()
+def write_shard(
+    run_uri: str,
+    shard: int,
+    evidence: pa.Table,
+    spans: Sequence[Span] = (),
+    faults: Mapping[str, int] | None = None,
+) -> ShardCounts:
+    """Put a shard's evidence in one atomic step; a file that is already there stays as it is.
+
+    `spans` says who had the shard, `faults` what reading it met; the rows and their order are the
+    same whoever it was.
+    """
+    counts = replace(count(evidence), faults=dict(faults or {}))
+    told = {**vars(counts), "best_scores": _best_scores(evidence)}
+    metadata = {COUNTS_KEY: json.dumps(told).encode()}
+    if spans:
+        metadata[WORK_KEY] = json.dumps({"spans": spans}).encode()
     buffer = io.BytesIO()
     pq.write_table(
-        evidence.cast(EVIDENCE_SCHEMA).replace_schema_metadata({COUNTS_KEY: footer}),
+        evidence.cast(EVIDENCE_SCHEMA).replace_schema_metadata(metadata),
         buffer,
         compression="zstd",
     )
@@ -58,24 +114,51 @@ def write_shard(run_uri: str, shard: int, evidence: pa.Table) -> ShardCounts:
     return counts
 
 
+def list_evidence(run_uri: str) -> dict[int, storage.FileInfo]:
+    """The file of each shard whose evidence is written, by the shard's number, ascending."""
+    files = {}
+    for file in storage.list_files(run.evidence_uri(run_uri)):
+        match = _SHARD_NAME.search(file.uri)
+        if match:
+            files[int(match.group(1))] = file
+    return dict(sorted(files.items()))
+
+
 def done_shards(run_uri: str) -> list[int]:
     """Numbers of the shards whose evidence is written, ascending."""
-    found = (_SHARD_NAME.search(file.uri) for file in storage.list_files(run.evidence_uri(run_uri)))
-    return sorted(int(match.group(1)) for match in found if match)
+    return list(list_evidence(run_uri))
 
 
-def read_counts(run_uri: str, shards: list[int]) -> list[ShardCounts]:
-    """The outcomes of written shards, from their footers alone."""
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        return list(pool.map(lambda shard: _read_counts(run_uri, shard), shards))
+def read_footers(files: Sequence[storage.FileInfo]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """What stands under COUNTS_KEY and WORK_KEY of each file; one request a file."""
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        return list(pool.map(_read_footer, files))
+
+
+def _read_footer(file: storage.FileInfo) -> tuple[dict[str, Any], dict[str, Any]]:
+    tail = storage.read_bytes(file.uri, max(0, file.size_bytes - _TAIL_BYTES), file.size_bytes)
+    metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
+    return json.loads(metadata[COUNTS_KEY]), json.loads(metadata.get(WORK_KEY, b"{}"))
+
+
+def _best_scores(evidence: pa.Table) -> dict[int, int]:
+    candidates = evidence["candidates"].combine_chunks()
+    scores = pc.struct_field(candidates.flatten(), "clap_score").cast(pa.float64())
+    by_clip = pa.table({"clip": pc.list_parent_indices(candidates), "score": scores})
+    scored = by_clip.filter(pc.fill_null(pc.is_finite(by_clip["score"]), False))
+    best = scored.group_by("clip").aggregate([("score", "max")])["score_max"].to_numpy()
+    hundredths = np.floor(best * 100).astype(int)
+    return dict(sorted(Counter(hundredths.tolist()).items()))
 
 
 def total(counts: list[ShardCounts]) -> ShardCounts:
-    errors: dict[str, int] = {}
+    errors: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
     for shard in counts:
-        for kind, clips in shard.errors.items():
-            errors[kind] = errors.get(kind, 0) + clips
-    return ShardCounts(sum(shard.ok for shard in counts), dict(sorted(errors.items())))
+        errors.update(shard.errors)
+        faults.update(shard.faults)
+    ok = sum(shard.ok for shard in counts)
+    return ShardCounts(ok, dict(sorted(errors.items())), dict(sorted(faults.items())))
 
 
 def read_shard(run_uri: str, shard: int, columns: list[str] | None = None) -> pa.Table:
@@ -92,10 +175,3 @@ def read_shards(
         for start in range(0, len(shards), 8):
             few = shards[start : start + 8]
             yield from pool.map(lambda shard: read_shard(run_uri, shard, columns), few)
-
-
-def _read_counts(run_uri: str, shard: int) -> ShardCounts:
-    with storage.open_input(run.shard_uri(run_uri, shard)) as source:
-        metadata = pq.ParquetFile(source).metadata.metadata
-    fields = json.loads(metadata[COUNTS_KEY])
-    return ShardCounts(fields["ok"], fields["errors"])

@@ -7,11 +7,13 @@ out as one evidence row.
 
 import hashlib
 import math
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +23,11 @@ from curation import audio
 from curation.captioners.base import Candidate, Captioner
 from curation.catalog.fetch import read_clip_bytes
 from curation.config import AudioConfig
+from curation.read_ahead import Budget, Room, TooLarge
+from curation.retrying import GaveUp, counting
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Stage, Tag
 from curation.scorers.base import Scorer
+from curation.storage import StorageConfig
 from curation.tags.guidance import guidance_tags, phrase
 
 T = TypeVar("T")
@@ -50,6 +55,17 @@ class Clip:
     clap_scores: list[float] = field(default_factory=list)
     embedding: np.ndarray | None = None
     failure: Failure | None = None
+    encoded_bytes: int = 0
+    read_s: float = 0.0  # what reading took, and decoding
+    decode_s: float = 0.0
+    faults: dict[str, int] = field(default_factory=dict)  # of storage, by kind, while it was read
+
+
+class Encoded(NamedTuple):
+    """A clip's audio as it lies in storage, and a name for it in messages."""
+
+    data: bytes
+    name: str
 
 
 @dataclass(frozen=True)
@@ -84,20 +100,81 @@ def chunks(clips: Sequence[Clip]) -> list[list[Clip]]:
     return [list(clips[i : i + CHUNK_CLIPS]) for i in range(0, len(clips), CHUNK_CLIPS)]
 
 
+class Hearing:
+    """Threads that read clips ahead, within a budget of bytes, and threads that decode them.
+
+    Reading waits and decoding works, so there are many of the former; what they have read and
+    nobody has decoded yet is all the encoded audio that this process holds.
+    """
+
+    def __init__(self, listening: Listening, storage: StorageConfig, decode_threads: int) -> None:
+        self.budget = Budget(storage.read_ahead_mb * 2**20)
+        self._listening = listening
+        self._readers = ThreadPoolExecutor(storage.readers)
+        self._decoders = ThreadPoolExecutor(decode_threads)
+
+    def submit(self, clips: Sequence[Clip]) -> list[Future[Future[Clip]]]:
+        """Begin to read these clips, in order; each is read first, then decoded."""
+        return [self._readers.submit(self._read, clip) for clip in clips]
+
+    def _read(self, clip: Clip) -> Future[Clip]:
+        room = Room(self.budget)
+        try:
+            encoded = read(clip, room.fit)
+        except BaseException:
+            room.leave()
+            raise
+        return self._decoders.submit(self._decode, clip, encoded, room)
+
+    def _decode(self, clip: Clip, encoded: Encoded | None, room: Room) -> Clip:
+        try:
+            return decode_read(clip, encoded, self._listening)
+        finally:
+            room.leave()
+
+
 def decode(clip: Clip, listening: Listening) -> Clip:
-    """Read and decode one clip, measure it, and keep it as int16 at each listener's rate.
+    """Read and decode one clip, here and now."""
+    return decode_read(clip, read(clip), listening)
+
+
+def read(clip: Clip, reserve: Callable[[int], None] | None = None) -> Encoded | None:
+    """A clip's encoded audio; None where it has failed, or fails here.
+
+    `reserve` is called with its size before it is read; a size that it refuses fails the clip.
+    """
+    if clip.failure:
+        return None
+    assert clip.uri is not None
+    begun_s = time.perf_counter()
+    try:
+        with counting() as clip.faults:
+            encoded = Encoded(*read_clip_bytes(clip.uri, reserve))
+        clip.encoded_bytes = len(encoded.data)
+        return encoded
+    except GaveUp as error:
+        clip.failure = Failure("read", error.kind, str(error))
+    except TooLarge as error:
+        clip.failure = Failure("read", "too_large", f"{clip.uri} has {error}")
+    except Exception as error:  # One clip's fault, whatever it is, is that clip's row.
+        clip.failure = Failure("read", type(error).__name__, str(error))
+    finally:
+        clip.read_s = time.perf_counter() - begun_s
+    return None
+
+
+def decode_read(clip: Clip, encoded: Encoded | None, listening: Listening) -> Clip:
+    """Decode what was read, measure it, and keep it as int16 at each listener's rate.
 
     Int16 in every placement: half the memory of float32, and the same samples reach the models
     whether the clip crossed the object store or not.
     """
-    if clip.failure:
+    if encoded is None:
         return clip
-    stage: Stage = "read"
+    data, name = encoded.data, encoded.name
+    begun_s = time.perf_counter()
     try:
-        assert clip.uri is not None
-        data, name = read_clip_bytes(clip.uri)
         clip.audio_sha256 = audio.sha256(data)
-        stage = "decode"
         heard = audio.decode(data, name, clip.start_s, clip.end_s, listening.audio.max_duration_s)
         clip.start_s, clip.end_s, clip.duration_s = heard.start_s, heard.end_s, heard.duration_s
         clip.sample_rate_hz = heard.sample_rate_hz
@@ -109,25 +186,28 @@ def decode(clip: Clip, listening: Listening) -> Clip:
                 audio.resample(heard.waveform, heard.sample_rate_hz, rate)
             )
     except audio.AudioError as error:
-        clip.failure = Failure(stage, error.type, str(error))
-    except Exception as error:  # One clip's fault, whatever it is, is that clip's row.
-        clip.failure = Failure(stage, type(error).__name__, str(error))
+        clip.failure = Failure("decode", error.type, str(error))
+    except Exception as error:
+        clip.failure = Failure("decode", type(error).__name__, str(error))
+    clip.decode_s = time.perf_counter() - begun_s
     return clip
 
 
-def decode_ahead(
-    clips: Sequence[Clip], listening: Listening, threads: Executor
-) -> Iterator[list[Clip]]:
+def decode_ahead(clips: Sequence[Clip], hearing: Hearing) -> Iterator[list[Clip]]:
     """Decoded chunks in order, the next one decoding while the caller works on this one."""
-
-    def submit(chunk: list[Clip]) -> list[Future[Clip]]:
-        return [threads.submit(decode, clip, listening) for clip in chunk]
-
     waiting = iter(chunks(clips))
-    ahead = [submit(chunk) for chunk in islice(waiting, 2)]
+    ahead = [hearing.submit(chunk) for chunk in islice(waiting, 2)]
     while ahead:
-        yield [future.result() for future in ahead.pop(0)]
-        ahead.extend(submit(chunk) for chunk in islice(waiting, 1))
+        yield [future.result().result() for future in ahead.pop(0)]
+        ahead.extend(hearing.submit(chunk) for chunk in islice(waiting, 1))
+
+
+def faults(clips: Iterable[Clip]) -> dict[str, int]:
+    """Faults of storage, by kind, that reading these clips took."""
+    total: Counter[str] = Counter()
+    for clip in clips:
+        total.update(clip.faults)
+    return dict(sorted(total.items()))
 
 
 def batches(clips: Iterable[Clip], rate_hz: int, budget_s: float) -> Iterator[list[Clip]]:

@@ -1,34 +1,273 @@
-"""Where a run stands, from its folder alone: no cluster, no process of the run is asked."""
+"""Where a run stands, from its folder alone: no cluster, no process of the run is asked.
 
-from dataclasses import dataclass
+Times are those of the workers' clocks and of the driver's, as Unix time; a clock that is wrong by
+minutes makes rates and time left wrong by as much.
+"""
 
-from curation import plan, run, sink, table
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from curation import config as configuration
+from curation import plan, prices, progress, run, sink, state, storage, table
+from curation.config import RunConfig
+from curation.select.policy import Policy
+
+# The rate of late is over at least so long, and over so many times a shard's usual time.
+LATE_S = 600.0
+LATE_SHARDS = 3
+# A shard that took so many times as long a clip as the median shard is slow.
+SLOW = 2.0
+SLOW_TOLD = 5
+
+
+@dataclass(frozen=True)
+class SlowShard:
+    shard: int
+    seconds: float  # from its first worker's beginning to its file
+    times_median: float
 
 
 @dataclass(frozen=True)
 class Status:
-    """Shards and clips done of those planned, outcomes so far, and the newest table version."""
+    """Shards and clips done of those planned, how they ended, speed, cost, and the driver's word.
 
+    Rates are in clips a second; None stands for what cannot be told: no shard yet, evidence without
+    times, no prices, or a policy whose share of clips is known only by `select`.
+    """
+
+    run: str
     plan: plan.Plan
     shards_done: int
     clips_done: int
     counts: sink.ShardCounts
+    retries: int
+    pairs_a_clip: float | None  # accepted, of the clips done: by the table, else by the policy
+    rate: float | None
+    rate_of_late: float | None
+    left_s: float | None
+    dollars: float | None
+    slow: tuple[SlowShard, ...]
+    driver: state.State | None
+    now_s: float
     version: table.Version | None
 
     @property
     def complete(self) -> bool:
         return self.shards_done == self.plan.shards
 
+    @property
+    def told(self) -> str:
+        """In a sentence, whether a driver is at work, and why not."""
+        driver = self.driver
+        if driver is None:
+            return "evidence for the whole plan" if self.complete else "no driver has worked on it"
+        ago = _span(self.now_s - driver.heard_s)
+        at = datetime.fromtimestamp(driver.heard_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        if driver.silent(self.now_s):
+            return (
+                f"the driver has not been heard of since {at} ({ago} ago): it was killed, or its "
+                "machine is gone; the same command goes on from there"
+            )
+        if driver.state == "running":
+            return f"running, heard of {ago} ago"
+        if driver.state == "stopped":
+            return f"stopped {at}: {driver.reason}"
+        return f"annotated to its end {at}"
 
-def status(run_uri: str) -> Status:
-    """Read a run's status. Raises InputError where there is no run."""
-    planned = plan.recorded(run.need_record(run_uri))
-    done = sink.done_shards(run_uri)
-    counts = sink.total(sink.read_counts(run_uri, done))
+    def fields(self) -> dict[str, object]:
+        """For people: a line each."""
+        counts, fields = self.counts, dict[str, object]()
+        fields["state"] = self.told
+        fields["shards"] = f"{self.shards_done} of {self.plan.shards}"
+        fields["clips"] = f"{self.clips_done} of {self.plan.clips}"
+        fields["ok"] = counts.ok
+        fields |= {f"error {kind}": clips for kind, clips in counts.errors.items()}
+        if self.pairs_a_clip is not None:
+            fields["yield"] = f"{self.pairs_a_clip:.3f} pairs a clip"
+        if self.rate is not None:
+            late = f", {self.rate_of_late:.1f} of late" if self.rate_of_late else ""
+            fields["rate"] = f"{self.rate:.1f} clips/s{late}"
+        if self.left_s:
+            fields["time left"] = _span(self.left_s)
+        if self.dollars is not None:
+            fields["cost so far"] = f"${self.dollars:,.2f}"
+        if self.retries:
+            fields["retries"] = self.retries
+        for each in self.slow:
+            fields[f"slow shard {each.shard}"] = (
+                f"{_span(each.seconds)}, {each.times_median:.1f} times the median a clip"
+            )
+        version = self.version
+        fields["table"] = f"version {version.version}, {version.rows} pairs" if version else "none"
+        return fields
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines: every field, with `told`."""
+        return {**asdict(self), "complete": self.complete, "told": self.told}
+
+
+def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = None) -> Status:
+    """Read a run's status.
+
+    Args:
+        run_uri: the run's folder.
+        config: whose prices and policy count; the configuration that the folder keeps by default.
+        now_s: the time at which it is asked, for what has passed since; none for now.
+
+    Raises:
+        InputError: there is no run.
+    """
+    record = run.need_record(run_uri)
+    config = config or configuration.parse(record.config, f"{run_uri}/run.json")
+    planned = plan.recorded(record)
+    driver = state.read(run_uri)
+    now_s = datetime.now(UTC).timestamp() if now_s is None else now_s
+    evidence = sink.list_evidence(run_uri)
+    footers = {s: f for s, f in progress.footers(run_uri, evidence).items() if s < planned.shards}
+    counts = sink.total([footer.counts for footer in footers.values()])
+    version = table.newest(run.table_uri(run_uri))
+    shards = [_Timed.of(shard, footer) for shard, footer in footers.items() if footer.spans]
+    rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
+    expected = late or rate
+    left = planned.clips - counts.clips
     return Status(
+        run=run_uri,
         plan=planned,
-        shards_done=len(done),
+        shards_done=len(footers),
         clips_done=counts.clips,
         counts=counts,
-        version=table.newest(run.table_uri(run_uri)),
+        retries=sum(footer.retries for footer in footers.values()),
+        pairs_a_clip=_selected(version, planned)
+        if version
+        else _foreseen(config.select, footers.values(), counts),
+        rate=rate,
+        rate_of_late=late,
+        left_s=left / expected if expected else None,
+        dollars=_dollars(config, shards),
+        slow=_slow(shards),
+        driver=driver,
+        now_s=now_s,
+        version=version,
     )
+
+
+@dataclass(frozen=True)
+class _Timed:
+    shard: int
+    clips: int
+    spans: tuple[sink.Span, ...]
+
+    @classmethod
+    def of(cls, shard: int, footer: sink.Footer) -> "_Timed":
+        return cls(shard, footer.counts.clips, footer.spans)
+
+    @property
+    def started_s(self) -> float:
+        return self.spans[0].started_s
+
+    @property
+    def ended_s(self) -> float:
+        return self.spans[-1].ended_s
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_s - self.started_s
+
+
+def _rate(shards: list[_Timed]) -> float | None:
+    """Over the time in which any shard was worked on, so that a pause of the run is no slowness."""
+    worked_s, until_s = 0.0, -math.inf
+    for shard in sorted(shards, key=lambda each: each.started_s):
+        worked_s += max(0.0, shard.ended_s - max(until_s, shard.started_s))
+        until_s = max(until_s, shard.ended_s)
+    return sum(shard.clips for shard in shards) / worked_s if worked_s > 0 else None
+
+
+def _rate_of_late(shards: list[_Timed], driver: state.State | None, now_s: float) -> float | None:
+    """By the shards that ended in the last minutes; None where nothing is at work for so long."""
+    if driver is None or driver.state != "running" or driver.silent(now_s):
+        return None
+    begun_s = min((s.started_s for s in shards if s.started_s >= driver.started_s), default=now_s)
+    usual_s = float(np.median([shard.seconds for shard in shards])) if shards else 0.0
+    window_s = max(LATE_S, LATE_SHARDS * usual_s)
+    if begun_s > now_s - window_s:
+        return None
+    return sum(shard.clips for shard in shards if shard.ended_s > now_s - window_s) / window_s
+
+
+def _dollars(config: RunConfig, shards: list[_Timed]) -> float | None:
+    """Each worker is paid from the beginning of its first shard to the end of its last."""
+    if not (config.prices.gpu_hour or config.prices.cpu_hour):
+        return None
+    held: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [math.inf, -math.inf])
+    for span in (span for shard in shards for span in shard.spans):
+        times = held[span.pool, span.worker]
+        times[:] = min(times[0], span.started_s), max(times[1], span.ended_s)
+    return sum(
+        prices.actor_hour(config, pool) * (ended_s - started_s) / 3600
+        for (pool, _), (started_s, ended_s) in held.items()
+    )
+
+
+def _slow(shards: list[_Timed]) -> tuple[SlowShard, ...]:
+    if not shards:
+        return ()
+    a_clip = np.array([shard.seconds / max(1, shard.clips) for shard in shards])
+    times = a_clip / max(float(np.median(a_clip)), 1e-9)
+    slowest = [int(place) for place in np.argsort(-times)[:SLOW_TOLD] if times[place] > SLOW]
+    return tuple(
+        SlowShard(shards[place].shard, shards[place].seconds, float(times[place]))
+        for place in slowest
+    )
+
+
+def _selected(version: table.Version, planned: plan.Plan) -> float | None:
+    shards = version.lineage.get("shards", 0)
+    clips = min(planned.clips, shards * planned.shard_clips)
+    return version.rows / clips if clips else None
+
+
+def _foreseen(
+    policy: Policy, footers: Iterable[sink.Footer], counts: sink.ShardCounts
+) -> float | None:
+    """Where the policy takes the best caption of a clip, and judges it by itself or by its rank."""
+    if policy.per_clip != 1 or not counts.clips:
+        return None
+    if policy.keep_top is not None:
+        return policy.keep_top * counts.ok / counts.clips
+    if policy.min_score is None:
+        return counts.ok / counts.clips
+    if policy.score != "clap":
+        return None
+    least = math.ceil(policy.min_score * 100 - 1e-9)
+    above = (n for each in footers for score, n in each.best_scores.items() if score >= least)
+    return sum(above) / counts.clips
+
+
+def _span(seconds: float) -> str:
+    """A length of time in the two units that matter."""
+    whole = round(max(0.0, seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def run_of(argument: str) -> tuple[str, RunConfig | None]:
+    """What a command was pointed at: a run's folder, or the YAML of a run.
+
+    Raises InputError where it is neither.
+    """
+    if storage.exists(storage.join(argument, "run.json")):
+        return storage.absolute(argument).rstrip("/"), None
+    config = configuration.load(argument)
+    return config.run, config

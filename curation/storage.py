@@ -1,49 +1,82 @@
 """One filesystem layer: a URI or a local path becomes bytes, a listing, or an atomic put.
 
-Everything that reads or writes files goes through here, so `s3://` works wherever a path does.
+Everything that reads or writes files goes through here, so `s3://` works wherever a path does. What
+is remote is reached as `configure` was told, and its passing faults are retried.
 """
 
+import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from curation import object_store
+from curation.object_store import S3, FileInfo, S3File, StorageConfig
+from curation.retrying import GaveUp, counting, retrying
 
-class FileInfo(NamedTuple):
-    uri: str
-    size_bytes: int
+__all__ = ["FileInfo", "GaveUp", "StorageConfig"]
+
+# Small reads of an opened object, such as a tar's headers, are served from one request this large.
+_BUFFER_BYTES = 2**20
+
+_settings = StorageConfig()
+
+
+def configure(settings: StorageConfig) -> None:
+    """Reach object storage as a configuration says, from now on and in all of this process.
+
+    Raises InputError for a profile that this machine does not have.
+    """
+    global _settings
+    object_store.need_profile(settings)
+    _settings = settings
+
+
+def settings() -> StorageConfig:
+    """What `configure` said last, to be handed on to other processes."""
+    return _settings
 
 
 def resolve(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The filesystem of a URI, and the path by which that filesystem knows it."""
-    if "://" not in uri:  # a local name may hold what fsspec reads as a chain of filesystems, "::"
-        return LocalFileSystem(), os.path.abspath(os.path.expanduser(uri))
-    return cast(tuple[fsspec.AbstractFileSystem, str], fsspec.core.url_to_fs(uri))
+    """The filesystem of a URI, and the path by which that filesystem knows it.
+
+    Raises InputError for a storage that is not known or whose driver is not installed.
+    """
+    if is_local(uri):  # a local name may hold what fsspec reads as a chain of filesystems, "::"
+        return LocalFileSystem(), _local_path(uri)
+    return object_store.open_filesystem(uri, _settings)
 
 
 def is_local(uri: str) -> bool:
-    return isinstance(resolve(uri)[0], LocalFileSystem)
+    return object_store.protocol_of(uri) in ("", "file", "local")
 
 
 def absolute(uri: str) -> str:
     """The URI that names the same file from any folder and any process."""
-    filesystem, path = resolve(uri)
-    return path if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(path)
+    return _local_path(uri) if is_local(uri) else uri.replace("s3a://", "s3://", 1)
 
 
 def join(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/"), *parts])
 
 
+def delta_options(uri: str) -> dict[str, str] | None:
+    """What Delta Lake is told of a remote table; it may hold secrets, so keep it in memory."""
+    return None if is_local(uri) else object_store.delta_options(uri, _settings)
+
+
 def exists(uri: str) -> bool:
     filesystem, path = resolve(uri)
+    if s3 := _s3(filesystem):
+        return s3.exists(path)
     filesystem.invalidate_cache()
-    return bool(filesystem.exists(path))
+    return bool(_retrying(uri, partial(filesystem.exists, path)))
 
 
 def list_files(uri: str) -> Iterator[FileInfo]:
@@ -54,22 +87,50 @@ def list_files(uri: str) -> Iterator[FileInfo]:
     filesystem, path = resolve(uri)
     if isinstance(filesystem, LocalFileSystem):
         yield from _list_local(path)
-        return
-    filesystem.invalidate_cache()
-    found = filesystem.find(path, detail=True)
-    for name in sorted(found):
-        yield FileInfo(filesystem.unstrip_protocol(name), int(found[name]["size"] or 0))
+    elif s3 := _s3(filesystem):
+        yield from s3.list(path)
+    else:
+        filesystem.invalidate_cache()
+        found = _retrying(uri, partial(filesystem.find, path, detail=True))
+        for name in sorted(found):
+            yield FileInfo(filesystem.unstrip_protocol(name), int(found[name]["size"] or 0))
 
 
-def read_bytes(uri: str, start: int | None = None, end: int | None = None) -> bytes:
-    """A file's bytes, or those from `start` up to `end`. Raises FileNotFoundError, OSError."""
+def read_bytes(
+    uri: str,
+    start: int | None = None,
+    end: int | None = None,
+    reserve: Callable[[int], None] | None = None,
+) -> bytes:
+    """A file's bytes, or those from `start` up to `end`.
+
+    Args:
+        reserve: called with the number of bytes before they are read, perhaps for several attempts;
+            for the audio of a clip, which is given up sooner than what a whole run needs.
+
+    Raises FileNotFoundError, OSError; GaveUp for storage that keeps failing.
+    """
     filesystem, path = resolve(uri)
-    return cast(bytes, filesystem.cat_file(path, start=start, end=end))
+    patience_s = _settings.retry_s if reserve else _settings.write_retry_s
+    if s3 := _s3(filesystem):
+        return s3.get(path, start, end, reserve, patience_s)
+
+    def work() -> bytes:
+        if reserve:
+            size = int(filesystem.info(path)["size"] or 0)
+            reserve(max(0, (size if end is None else min(end, size)) - (start or 0)))
+        return cast(bytes, filesystem.cat_file(path, start=start, end=end))
+
+    if isinstance(filesystem, LocalFileSystem):
+        return work()
+    return retrying(uri, patience_s, work)
 
 
-def open_input(uri: str) -> BinaryIO:
+def open_input(uri: str, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
     """A seekable binary file for reading; the caller closes it."""
     filesystem, path = resolve(uri)
+    if s3 := _s3(filesystem):
+        return cast(BinaryIO, io.BufferedReader(S3File(s3, path), buffer_bytes))
     return cast(BinaryIO, filesystem.open(path, "rb"))
 
 
@@ -79,14 +140,17 @@ def put(uri: str, data: bytes) -> None:
     if isinstance(filesystem, LocalFileSystem):
         with _written_aside(path, data) as temporary:
             os.replace(temporary, path)
+    elif s3 := _s3(filesystem):
+        s3.put(path, data)
     else:
-        filesystem.pipe_file(path, data)
+        _retrying(uri, partial(filesystem.pipe_file, path, data))
 
 
 def put_new(uri: str, data: bytes) -> bool:
     """Create a file in one atomic step; False, and nothing written, when it is already there.
 
-    On S3 this is one conditional put; keep such objects below one put (5 GiB).
+    On S3 this is one conditional put; keep such objects below one put (5 GiB). A put whose answer
+    was lost is tried again and then finds a file: its own, where the bytes are these.
     """
     filesystem, path = resolve(uri)
     if isinstance(filesystem, LocalFileSystem):
@@ -96,31 +160,54 @@ def put_new(uri: str, data: bytes) -> bool:
             except FileExistsError:
                 return False
         return True
-    options: dict[str, Any] = {}
-    if "s3" in filesystem.protocol or "s3a" in filesystem.protocol:
-        # One request whatever the size: a multipart upload would ignore the condition.
-        options["chunksize"] = 5 * 2**30
     try:
-        filesystem.pipe_file(path, data, mode="create", **options)
+        with counting() as faults:
+            if s3 := _s3(filesystem):
+                # One request whatever the size: a multipart upload would ignore the condition.
+                s3.put(path, data, mode="create", chunksize=5 * 2**30)
+            else:
+                _retrying(uri, partial(filesystem.pipe_file, path, data, mode="create"))
+    except GaveUp:
+        raise
     except OSError:
         # Servers answer a failed condition in different ways; the key itself is the truth.
-        if exists(uri):
-            return False
-        raise
+        if not exists(uri):
+            raise
+        return bool(faults) and read_bytes(uri) == data
     return True
 
 
 def delete(uri: str) -> None:
     """Remove one file. Raises FileNotFoundError, OSError."""
     filesystem, path = resolve(uri)
-    filesystem.rm_file(path)
+    if isinstance(filesystem, LocalFileSystem):
+        filesystem.rm_file(path)
+    else:
+        _retrying(uri, partial(filesystem.rm_file, path))
 
 
 def delete_tree(uri: str) -> None:
     """Remove a folder and all below it; silent where there is none."""
+    if not exists(uri):
+        return
     filesystem, path = resolve(uri)
-    if filesystem.exists(path):
+    if isinstance(filesystem, LocalFileSystem):
         filesystem.rm(path, recursive=True)
+    else:
+        _retrying(uri, partial(filesystem.rm, path, recursive=True))
+
+
+def _retrying(uri: str, work: Callable[[], Any]) -> Any:
+    return retrying(uri, _settings.write_retry_s, work)
+
+
+def _s3(filesystem: fsspec.AbstractFileSystem) -> S3 | None:
+    return S3(filesystem, _settings) if "s3" in filesystem.protocol else None
+
+
+def _local_path(uri: str) -> str:
+    path = LocalFileSystem._strip_protocol(uri) if "://" in uri else uri
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _list_local(folder: str) -> Iterator[FileInfo]:

@@ -5,7 +5,6 @@ plan and the models behind it.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +55,7 @@ def commit(
             pa.RecordBatchReader.from_batches(schema, _remembering(batches, raised)),
             mode="overwrite",
             schema_mode="overwrite",
-            storage_options=_options(uri),
+            storage_options=storage.delta_options(uri),
             writer_properties=_WITH_AUDIO if "audio" in schema.names else None,
             commit_properties=CommitProperties(
                 custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
@@ -64,7 +63,12 @@ def commit(
         )
     except Exception as error:
         # Delta tells an error of the pairs' source only as text; the error itself says more.
-        raise (raised[0] if raised else error) from error
+        if raised:
+            raise raised[0] from error
+        # A commit whose answer was lost looks like another's that came first.
+        latest = newest(uri)
+        if latest is None or latest.lineage != lineage:
+            raise
     written = newest(uri)
     assert written is not None
     return written
@@ -82,7 +86,7 @@ def _remembering(
 
 def newest(uri: str) -> Version | None:
     """The newest version; None where there is no table yet."""
-    if not DeltaTable.is_deltatable(uri, storage_options=_options(uri)):
+    if not DeltaTable.is_deltatable(uri, storage_options=storage.delta_options(uri)):
         return None
     table = open_table(uri)
     return Version(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
@@ -94,10 +98,10 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     Raises:
         InputError: there is no table, or no such version of it.
     """
-    if not DeltaTable.is_deltatable(uri, storage_options=_options(uri)):
+    if not DeltaTable.is_deltatable(uri, storage_options=storage.delta_options(uri)):
         raise InputError(f"{uri}: no curated table here; tagscribe select makes one")
     try:
-        return DeltaTable(uri, version=version, storage_options=_options(uri))
+        return DeltaTable(uri, version=version, storage_options=storage.delta_options(uri))
     except Exception as error:
         raise InputError(f"{uri}: cannot open version {version}: {error}") from error
 
@@ -140,15 +144,3 @@ def _lineages(latest: DeltaTable) -> dict[int, dict[str, Any]]:
 
 def _rows(table: DeltaTable) -> int:
     return sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
-
-
-def _options(uri: str) -> dict[str, str] | None:
-    """Options of the Delta writer for object storage; credentials come from the environment."""
-    if storage.is_local(uri):
-        return None
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    options = {"conditional_put": "etag"}
-    if endpoint:
-        options["AWS_ENDPOINT_URL"] = endpoint
-        options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
-    return options

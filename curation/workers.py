@@ -1,30 +1,41 @@
 """The actors of the graph: what a worker holds, and what it does with a shard.
 
 They carry the plain stages of `stages` across a Ray cluster, but know nothing of Ray themselves.
+A row is a task (`isolate.Task`) and, between pools, its clips.
 """
 
+import json
 import pickle
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from curation import captioners, plan, scorers, sink, stages
+from curation import captioners, meter, plan, scorers, sink, stages, storage
 from curation.config import RunConfig
+from curation.isolate import Task, failure
 
 Row = dict[str, Any]
 Clips = list[stages.Clip]
+Spans = list[sink.Span]
+
+# How evidence names this process: nothing of the machine is in it.
+WORKER = uuid.uuid4().hex[:12]
 
 
 class _Models:
     """What a worker holds of a run's models; one thread at a time has them."""
 
-    def __init__(self, config: RunConfig, caption: bool, score: bool) -> None:
+    def __init__(
+        self, config: RunConfig, make_meter: meter.MakeMeter, caption: bool, score: bool
+    ) -> None:
         self.config = config
+        storage.configure(config.storage)
+        self.meter = make_meter()
         self.captioner = captioners.build(config.captioner)
         self.scorer = scorers.build(config.scorer)
         self.lock = threading.Lock()
@@ -34,10 +45,10 @@ class _Models:
         if score:
             self.scorer.setup()
 
-    @property
-    def listening(self) -> stages.Listening:
+    def hearing(self) -> stages.Hearing:
         rates = {self.captioner.sample_rate_hz, self.scorer.sample_rate_hz}
-        return stages.Listening(self.config.audio, tuple(sorted(rates)))
+        listening = stages.Listening(self.config.audio, tuple(sorted(rates)))
+        return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
 
     def batches(self, chunk: Clips) -> list[Clips]:
         budget_s = self.config.annotate.batch_seconds
@@ -47,12 +58,48 @@ class _Models:
         if self.config.captioner.guidance == "tags":
             for clip in batch:
                 stages.guide(clip, self.config.captioner.min_confidence)
-        with self._model_threads():
+        with self._model_threads(), self._timed("caption"):
             stages.write_captions(self.captioner, batch, self.config.seed)
+        self.meter.record(meter.BATCH_CLIPS, len(batch))
 
     def score(self, batch: Clips) -> None:
-        with self._model_threads():
+        with self._model_threads(), self._timed("score"):
             stages.score(self.scorer, batch)
+
+    def measure_decoded(self, clips: Clips) -> None:
+        """Record what reading and decoding these clips took."""
+        for clip in clips:
+            self.meter.record(meter.STAGE_SECONDS, clip.read_s, stage="read")
+            self.meter.record(meter.STAGE_SECONDS, clip.decode_s, stage="decode")
+            self.meter.record(meter.READ_BYTES, clip.encoded_bytes)
+            for cause, number in clip.faults.items():
+                self.meter.record(meter.RETRIES, number, cause=cause)
+
+    def clips_of(self, task: Task) -> Clips:
+        """The planned clips of a task; those that kill their worker have already failed."""
+        clips = stages.clips_of(plan.read_shard(self.config.run, task.shard))
+        for killer in task.killers:
+            clips[killer].failure = failure()
+        return clips[task.start : task.stop]
+
+    def write(self, task: Task, clips: Clips, spans: Spans) -> None:
+        """Sink a shard's evidence, and record how its clips ended; a rehearsal leaves nothing."""
+        if task.rehearsal:
+            return
+        with self._timed("write"):
+            # The last worker's time with the shard ends with the file that tells of it.
+            spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
+            counts = sink.write_shard(
+                self.config.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
+            )
+        for outcome, number in {"ok": counts.ok, **counts.errors}.items():
+            self.meter.record(meter.CLIPS, number, outcome=outcome)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begun_s = time.perf_counter()
+        yield
+        self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
 
     @contextmanager
     def _model_threads(self) -> Iterator[None]:
@@ -65,51 +112,60 @@ class _Models:
 class FusedWorker:
     """Reads, decodes, captions and scores whole shards; sound never leaves the process."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.models = _Models(config, caption=True, score=True)
-        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+        self.models = _Models(config, make_meter, caption=True, score=True)
+        self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, self._annotate)
+        return _step(row, "fused", self._annotate)
 
-    def _annotate(self, shard: int, _: Clips) -> Clips:
-        run_uri = self.models.config.run
-        clips = stages.clips_of(plan.read_shard(run_uri, shard))
-        for chunk in stages.decode_ahead(clips, self.models.listening, self.threads):
+    def run(self, clips: Clips) -> Clips:
+        """Take clips through all stages."""
+        for chunk in stages.decode_ahead(clips, self.hearing):
+            self.models.measure_decoded(chunk)
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
                 self.models.score(batch)
             for clip in chunk:
                 clip.waveforms.clear()
-        sink.write_shard(run_uri, shard, stages.evidence(clips))
+        return clips
+
+    def _annotate(self, task: Task, _: Clips, spans: Spans) -> Clips:
+        self.models.write(task, self.run(self.models.clips_of(task)), spans)
         return []
 
 
 class DecodeWorker:
     """Placement separate, first pool: a shard's number becomes its clips, decoded."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.models = _Models(config, caption=False, score=False)
-        self.threads = ThreadPoolExecutor(config.annotate.decode_threads)
+    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+        self.models = _Models(config, make_meter, caption=False, score=False)
+        self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, self._decode)
+        return _step(row, "decode", self._decode)
 
-    def _decode(self, shard: int, _: Clips) -> Clips:
-        clips = stages.clips_of(plan.read_shard(self.models.config.run, shard))
-        return list(self.threads.map(lambda c: stages.decode(c, self.models.listening), clips))
+    def run(self, clips: Clips) -> Clips:
+        """Read and decode clips."""
+        decoded = [future.result().result() for future in self.hearing.submit(clips)]
+        self.models.measure_decoded(decoded)
+        return decoded
+
+    def _decode(self, task: Task, _: Clips, __: Spans) -> Clips:
+        return self.run(self.models.clips_of(task))
 
 
 class CaptionWorker:
     """Placement separate, second pool: decoded clips become captioned clips."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.models = _Models(config, caption=True, score=False)
+    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+        self.models = _Models(config, make_meter, caption=True, score=False)
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, self._caption)
+        return _step(row, "caption", lambda _, clips, __: self.run(clips))
 
-    def _caption(self, _: int, clips: Clips) -> Clips:
+    def run(self, clips: Clips) -> Clips:
+        """Caption decoded clips."""
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
@@ -119,38 +175,46 @@ class CaptionWorker:
 class ScoreWorker:
     """Placement separate, last pool: captioned clips are scored and sunk as evidence."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.models = _Models(config, caption=False, score=True)
+    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+        self.models = _Models(config, make_meter, caption=False, score=True)
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, self._score)
+        return _step(row, "score", self._score)
 
-    def _score(self, shard: int, clips: Clips) -> Clips:
+    def run(self, clips: Clips) -> Clips:
+        """Score captioned clips."""
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
                 self.models.score(batch)
-        sink.write_shard(self.models.config.run, shard, stages.evidence(clips))
+        return clips
+
+    def _score(self, task: Task, clips: Clips, spans: Spans) -> Clips:
+        self.models.write(task, self.run(clips), spans)
         return []
 
 
-def _step(row: Row, work: Callable[[int, Clips], Clips]) -> Row:
-    """Run one pool's work on one shard; a shard that raises is told to the driver, not lost.
+def _step(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Row:
+    """Run one pool's work on one task; a task that raises is told to the driver, not lost.
 
     Between pools its clips travel as one opaque value, which Ray never splits, packed by us and
     unpacked by us inside the cluster, as Ray's own objects are.
     """
-    started_s = row.get("started_s", time.time())
-    shard, error = int(row["shard"]), row.get("error", "")
+    begun_s = time.time()
+    task, error = Task.from_json(row["task"]), row.get("error", "")
+    spans = [sink.Span(*span) for span in json.loads(row.get("spans", "[]"))]
+    spans.append(sink.Span(pool, WORKER, begun_s, begun_s))
     clips: Clips = []
     if not error:
         try:
-            clips = work(shard, pickle.loads(row["clips"]) if "clips" in row else [])
+            clips = work(task, pickle.loads(row["clips"]) if "clips" in row else [], spans)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
+    spans[-1] = spans[-1]._replace(ended_s=time.time())
     return {
-        "shard": shard,
+        "task": row["task"],
         "error": error,
-        "started_s": started_s,
-        "ended_s": time.time(),
+        "started_s": spans[0].started_s,
+        "ended_s": spans[-1].ended_s,
+        "spans": json.dumps(spans),
         "clips": pickle.dumps(clips, protocol=5),
     }

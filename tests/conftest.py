@@ -1,9 +1,5 @@
 """What all tests share: the real recordings beside the repository, and small planned runs."""
 
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +7,12 @@ from pathlib import Path
 import pytest
 import s3fs
 
+from curation import storage
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
 from curation.synth import write_corpus
+from tests.moto_server import moto_server
+from tests.rgw import Gateway, gateway, need_gateway
 
 S3_SECRET = "must-not-be-written-anywhere"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -61,37 +60,57 @@ def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """An S3 on loopback in a process of its own; its URL.
-
-    Not a thread: the Delta writer holds the interpreter while it waits for an answer.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        assert server.poll() is None and time.monotonic() < deadline, "moto did not start"
-        time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    server.kill()
-    server.wait()
+    """An S3 on loopback that starts at once; its URL."""
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture
 def s3_folder(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket."""
-    for name, value in {
+    """An empty bucket on moto, which is quick and checks no signature."""
+    environment = {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": S3_SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    }
+    yield from new_bucket(environment, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def rados_gateway() -> Iterator[Gateway]:
+    """Ceph's RADOS gateway, a real S3 server; see `tests.rgw`."""
+    need_gateway()
+    with gateway(S3_SECRET) as started:
+        yield started
+
+
+@pytest.fixture
+def rados_folder(rados_gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket on the RADOS gateway."""
+    yield from new_bucket(rados_gateway.environment, monkeypatch)
+
+
+@pytest.fixture(params=["moto", "rados"])
+def bucket(request: pytest.FixtureRequest) -> str:
+    """An empty bucket on each S3 server."""
+    name = {"moto": "s3_folder", "rados": "rados_folder"}[request.param]
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture(autouse=True)
+def default_storage() -> Iterator[None]:
+    """What a test says of object storage holds for that test."""
+    yield
+    storage.configure(storage.StorageConfig())
+
+
+def new_bucket(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     # s3fs keeps its connections for the endpoint that it saw first.
     s3fs.S3FileSystem.clear_instance_cache()
-    bucket = uuid.uuid4().hex
-    s3fs.S3FileSystem().mkdir(bucket)
-    yield f"s3://{bucket}"
+    name = uuid.uuid4().hex
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}"
     s3fs.S3FileSystem.clear_instance_cache()

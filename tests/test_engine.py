@@ -329,3 +329,16 @@ def test_a_killed_run_goes_on_to_the_same_rows(
     columns = ["clip_id", "caption", "clap_score", "rank"]
     assert pairs.select(columns).equals(expected.select(columns))
     assert verify.verify(config.run) == []
+
+
+def test_two_runs_of_one_folder_at_once_come_to_one_result(
+    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+) -> None:
+    config = corpus_run(corpus, tmp_path / "run", select={"keep_top": 0.5})
+    yaml_file = tmp_path / "run.yaml"
+    yaml_file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    both = [start_command(yaml_file) for _ in range(2)]
+    assert [process.wait(timeout=240) for process in both] == [0, 0]
+    assert evidence_of(config).equals(evidence_of(undisturbed))
+    assert table.read(table_uri(config.run)).num_rows == 20
+    assert verify.verify(config.run) == []

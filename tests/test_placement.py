@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from curation import annotate, config, placement, planning
+from curation import annotate, config, placement, planning, pools
 from curation.config import AnnotateConfig
 from curation.errors import InputError
-from curation.placement import Pool
+from curation.pools import Pool
 from tests.conftest import corpus_run
 
 SEPARATE = {"placement": "separate"}
 
 
-def pools(**annotate_section: object) -> list[Pool]:
-    return placement.pools(AnnotateConfig.model_validate(annotate_section))
+def pools_of(**annotate_section: object) -> list[Pool]:
+    return pools.pools(AnnotateConfig.model_validate(annotate_section))
 
 
 def test_a_number_alone_is_a_pool_as_before() -> None:
-    by_number = pools(**SEPARATE, pools={"decoders": 3, "captioners": 2}, gpus_per_actor=0.5)
+    by_number = pools_of(**SEPARATE, pools={"decoders": 3, "captioners": 2}, gpus_per_actor=0.5)
     assert [(p.least, p.most, p.cpus, p.gpus) for p in by_number] == [
         (3, 3, 1, 0.0), (2, 2, 1, 0.5), (1, 1, 1, 0.5),
     ]  # fmt: skip
@@ -30,12 +30,12 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
         "captioners": {"actors": [1, 4], "gpus": 1, "cpus": 4},
         "scorers": [1, 2],
     }
-    decoders, captioners, scorers = pools(
+    decoders, captioners, scorers = pools_of(
         **SEPARATE, pools=section, gpus_per_actor=0.25, model_threads=3, node="gpu"
     )
-    assert decoders.ray_options == {"num_cpus": 2, "resources": {"decoder": placement.NODE_SHARE}}
-    assert (decoders.strategy.min_size, decoders.strategy.max_size) == (2, 8)
-    assert captioners.actor == {"CPU": 4, "GPU": 1, "gpu": placement.NODE_SHARE}
+    assert decoders.ray_options == {"num_cpus": 2, "resources": {"decoder": pools.NODE_SHARE}}
+    assert (decoders.least, decoders.most) == (2, 8)
+    assert captioners.actor == {"CPU": 4, "GPU": 1, "gpu": pools.NODE_SHARE}
     assert (scorers.least, scorers.most, scorers.cpus, scorers.gpus) == (1, 2, 3, 0.25)
 
 
@@ -92,8 +92,8 @@ def test_a_machine_of_its_own_is_of_every_type_and_has_a_cpu_to_spare() -> None:
     settings = AnnotateConfig.model_validate(
         {**SEPARATE, "pools": {"decoders": {"actors": [2, 9], "node": "decoder"}}, "node": "gpu"}
     )
-    assert placement.node_types(settings) == ["decoder", "gpu"]
-    assert placement.cpus_needed(settings) == 2 + 1 + 1 + 1
+    assert pools.node_types(settings) == ["decoder", "gpu"]
+    assert pools.cpus_needed(settings) == 2 + 1 + 1 + 1
 
 
 @pytest.mark.usefixtures("local_ray")

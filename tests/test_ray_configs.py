@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from curation import config, placement
+from curation import config, placement, pools
 from tests.nodes import CONFIGS, cluster_spec, described, of_kuberay, of_ray_up
 
 KUBERAY = ("raycluster.yaml", "rayjob.yaml")
@@ -143,11 +143,11 @@ def test_every_cluster_has_the_same_node_types_and_the_run_fits_them() -> None:
         assert other == types
     run = config.load(str(CONFIGS / "run.yaml"))
     nodes = [{"CPU": t.cpus, "GPU": t.gpus, **t.resources} for t in types]
-    pools = placement.pools(run.annotate)
-    assert placement.first_misfit(pools, nodes) is None
+    asked = pools.pools(run.annotate)
+    assert placement.first_misfit(asked, nodes) is None
     assert {pool.node for pool in pools} == {"decoder", "captioner", "scorer"}
     without_scorers = [node for node in nodes if "scorer" not in node]
-    misfit = placement.first_misfit(pools, without_scorers)
+    misfit = placement.first_misfit(asked, without_scorers)
     assert misfit is not None and misfit.name == "annotate.pools.scorers"
 
 

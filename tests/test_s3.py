@@ -5,12 +5,16 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 import yaml
 
-from curation import sink, storage, table
+from curation import sink, status, storage, table
 from curation.config import RunConfig
 from curation.run import table_uri
 from tests.conftest import S3_SECRET, corpus_run
+from tests.faults import Rates, disturbing
+
+SELECT = {"keep_top": 0.5}
 
 
 def ran(config: RunConfig, folder: Path) -> RunConfig:
@@ -23,30 +27,73 @@ def ran(config: RunConfig, folder: Path) -> RunConfig:
     return config
 
 
-def test_a_run_in_a_bucket_says_what_a_local_run_says(
-    corpus: Path, tmp_path: Path, s3_folder: str
-) -> None:
+def evidence_of(config: RunConfig) -> pa.Table:
+    """All evidence but where the audio lies."""
+    shards = sink.done_shards(config.run)
+    return pa.concat_tables(sink.read_shards(config.run, shards)).drop_columns("uri")
+
+
+@pytest.fixture(scope="module")
+def local(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """The run that no storage disturbs."""
+    folder = tmp_path_factory.mktemp("local")
+    return ran(corpus_run(corpus, folder / "run", select=SELECT), folder)
+
+
+def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
+    """The same run with all of it in a bucket; the corpus is put there."""
     for path in corpus.rglob("*.*"):
-        storage.put(f"{s3_folder}/corpus/{path.relative_to(corpus)}", path.read_bytes())
+        storage.put(f"{bucket}/corpus/{path.relative_to(corpus)}", path.read_bytes())
     catalog = {
         "kind": "audioset",
-        "segments": f"{s3_folder}/corpus/segments_noisy.csv",
-        "audio": f"{s3_folder}/corpus/audio",
+        "segments": f"{bucket}/corpus/segments_noisy.csv",
+        "audio": f"{bucket}/corpus/audio",
     }
-    select = {"keep_top": 0.5}
-    local = ran(corpus_run(corpus, tmp_path / "run", select=select), tmp_path)
-    remote = ran(
-        corpus_run(corpus, tmp_path, select=select, catalog=catalog).model_copy(
-            update={"run": f"{s3_folder}/run"}
-        ),
-        tmp_path,
-    )
-    there, here = (
-        pa.concat_tables(sink.read_shards(each.run, [0, 1, 2, 3])) for each in (remote, local)
-    )
-    assert there.drop_columns("uri").equals(here.drop_columns("uri"))
-    assert all(uri.startswith(s3_folder) for uri in there["uri"].to_pylist())
+    config = corpus_run(corpus, Path("/"), select=SELECT, catalog=catalog, **sections)
+    return config.model_copy(update={"run": f"{bucket}/run"})
+
+
+def test_a_run_in_a_bucket_says_what_a_local_run_says(
+    corpus: Path, tmp_path: Path, bucket: str, local: RunConfig
+) -> None:
+    remote = ran(run_in(bucket, corpus), tmp_path)
+    assert evidence_of(remote).equals(evidence_of(local))
+    uris = pa.concat_tables(sink.read_shards(remote.run, [0, 1, 2, 3]))["uri"].to_pylist()
+    assert all(uri.startswith(bucket) for uri in uris)
     pairs = table.read(table_uri(remote.run))
     assert pairs["caption"].equals(table.read(table_uri(local.run))["caption"])
     for file in storage.list_files(remote.run):
         assert S3_SECRET.encode() not in storage.read_bytes(file.uri), file.uri
+
+
+def test_a_run_through_faults_says_the_same_and_tells_how_many(
+    corpus: Path, tmp_path: Path, s3_server: str, s3_folder: str, local: RunConfig
+) -> None:
+    rates = Rates(slow_down=0.08, reset=0.04, lost=0.04, cut=0.08, stall=0.01)
+    with disturbing(s3_server, rates, seed=11, stall_s=3.0) as proxy:
+        section = {"endpoint_url": proxy.url, "timeout_s": 2.0}
+        remote = ran(run_in(s3_folder, corpus, storage=section), tmp_path)
+        done = proxy.counts()
+    assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
+    assert evidence_of(remote).equals(evidence_of(local))
+    pairs = table.read(table_uri(remote.run))
+    assert pairs["caption"].equals(table.read(table_uri(local.run))["caption"])
+    faults = status.status(remote.run).counts.faults
+    assert {"throttled", "truncated"} <= set(faults), faults
+    assert sum(faults.values()) <= done.total() - done["requests"]
+
+
+def test_audio_that_never_comes_is_one_error_row(
+    corpus: Path, tmp_path: Path, s3_server: str, s3_folder: str, local: RunConfig
+) -> None:
+    config = run_in(s3_folder, corpus)
+    (broken,) = [file.uri for file in list(storage.list_files(f"{s3_folder}/corpus/audio"))[17:18]]
+    with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
+        section = storage.StorageConfig(endpoint_url=proxy.url, retry_s=1.0)
+        ran(config.model_copy(update={"storage": section}), tmp_path)
+    rows = pa.concat_tables(sink.read_shards(config.run, [0, 1, 2, 3])).to_pylist()
+    (failed,) = [row for row in rows if row["outcome"] == "error"]
+    assert failed["uri"] == broken
+    assert (failed["error"]["stage"], failed["error"]["type"]) == ("read", "throttled")
+    assert len(rows) == 40 and status.status(config.run).counts.errors == {"read/throttled": 1}
+    assert status.status(config.run).counts.faults["given_up"] == 1

@@ -46,12 +46,38 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
     assert a == b
 
 
+def footers(folder: Path) -> list[sink.Footer]:
+    files = list(sink.list_evidence(str(folder)).values())
+    return [sink.Footer.parse(*told) for told in sink.read_footers(files)]
+
+
 def test_counts_come_from_the_footers(tmp_path: Path) -> None:
     sink.write_shard(str(tmp_path), 0, evidence(["ok", "error", "error"]))
     sink.write_shard(str(tmp_path), 1, evidence(["ok"]))
-    counts = sink.total(sink.read_counts(str(tmp_path), [0, 1]))
+    counts = sink.total([footer.counts for footer in footers(tmp_path)])
     assert counts == sink.ShardCounts(ok=2, errors={"decode/truncated": 2})
     assert counts.clips == 4
+
+
+def test_a_footer_says_who_had_the_shard_and_the_rows_do_not(tmp_path: Path) -> None:
+    rows = evidence(["ok"])
+    spans = [sink.Span("decode", "ab", 1.0, 2.5), sink.Span("score", "cd", 2.5, 4.0)]
+    sink.write_shard(str(tmp_path), 0, rows, spans)
+    (footer,) = footers(tmp_path)
+    assert footer.spans == tuple(spans)
+    assert sink.read_shard(str(tmp_path), 0).equals(rows)
+
+
+def test_best_scores_are_counted_in_hundredths(tmp_path: Path) -> None:
+    scores = [[0.123, 0.5], [0.509], [-0.005], [float("nan")], []]
+    rows = evidence(["ok"] * len(scores)).to_pylist()
+    for row, each in zip(rows, scores, strict=True):
+        row["candidates"] = [
+            {"caption": "a", "method": "beam", "log_prob": -1.0, "clap_score": score}
+            for score in each
+        ]
+    sink.write_shard(str(tmp_path), 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    assert footers(tmp_path)[0].best_scores == {-1: 1, 50: 2}
 
 
 def test_a_file_in_the_making_is_no_shard(tmp_path: Path) -> None:

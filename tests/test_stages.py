@@ -1,6 +1,5 @@
 """The stages of a clip: one row for every clip, whatever a model or a file does."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from curation import stages
 from curation.captioners.base import Candidate
 from curation.config import AudioConfig
 from curation.schema import CLIP_SCHEMA, Failure, Tag
+from curation.storage import StorageConfig
 
 RATE = 16000
 
@@ -144,8 +144,8 @@ def test_chunks_decode_ahead_and_come_in_order(tmp_path: Path) -> None:
         for index in range(2 * stages.CHUNK_CLIPS + 3)
     ]
     listening = stages.Listening(AudioConfig(), (8000, RATE))
-    with ThreadPoolExecutor(2) as threads:
-        decoded = list(stages.decode_ahead(clips, listening, threads))
+    hearing = stages.Hearing(listening, StorageConfig(), decode_threads=2)
+    decoded = list(stages.decode_ahead(clips, hearing))
     assert [c for chunk in decoded for c in chunk] == clips
     assert {len(c.waveforms[8000]) for c in clips} == {RATE // 8}
     assert {c.failure for c in clips} == {None}

@@ -7,12 +7,12 @@ import pytest
 
 from curation import storage
 
-PLACES = ["local", "s3"]
+PLACES = ["local", "s3_folder", "rados_folder"]
 
 
 @pytest.fixture(params=PLACES)
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path) if request.param == "local" else request.getfixturevalue("s3_folder")
+    return str(tmp_path) if request.param == "local" else request.getfixturevalue(request.param)
 
 
 def names(root: str, folder: str = "") -> list[str]:
@@ -47,12 +47,12 @@ def test_of_many_that_put_a_new_file_one_succeeds(root):
     def work(data: bytes) -> None:
         outcomes.append(storage.put_new(f"{root}/one.bin", data))
 
-    threads = [threading.Thread(target=work, args=(b"%d" % index,)) for index in range(8)]
+    threads = [threading.Thread(target=work, args=(b"%d" % index,)) for index in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcomes) == [False] * 7 + [True]
+    assert sorted(outcomes) == [False] * 15 + [True]
     assert names(root) == ["one.bin"], "no temporary files are left"
 
 

@@ -105,7 +105,7 @@ def pretrain(
     lies in RUN/model in the end, and opens as `scorer: {kind: clap, model: RUN/model}` of a run.
 
     Without data.tables it trains the reference CLAP on procedural sounds, with hard negatives;
-    --out, --seed and --esc10 are read for that alone. It takes about twelve minutes on two cores.
+    --out, --seed and --esc10 are read for that alone. It takes seven to ten minutes on two cores.
     """
     values = {} if config is None else configuration.document(config)
     if config is not None and "data" in values:
@@ -223,6 +223,7 @@ def bench_loader_of(
 ) -> None:
     """Say how many clips a second the loader alone gives, by its number of decoders."""
     settings = configuration.validated(config, configuration.document(config), PretrainConfig)
+    storage.configure(settings.storage)
     pairs = Pairs.concat([Pairs.open(each.uri, each.version) for each in settings.data.tables])
     pair, _ = models.build(settings, pairs.all_captions)
     rows = bench_loader.bench(

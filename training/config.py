@@ -133,7 +133,7 @@ class ReferenceClap(Section):
     augment: AugmentConfig = AugmentConfig(
         gain_db=8, equalizer_db=2, noise=0.15, silence=0.1, mel_shift=1, mel_mask=4, frame_mask=3
     )
-    schedule: ScheduleConfig = ScheduleConfig(epochs=11, batch=32, learning_rate=2e-3)
+    schedule: ScheduleConfig = ScheduleConfig(epochs=8, batch=32, learning_rate=2e-3)
 
 
 Training = TypeVar("Training", bound=Section)

@@ -40,6 +40,7 @@ def launch(config: PretrainConfig, quiet: bool = False) -> None:
 
     Raises InputError and RunError as `pretrain` does, and RunError where workers kept failing.
     """
+    storage.configure(config.storage)
     with console.progress("training", "steps", quiet or os.environ.get("RANK", "0") != "0") as bar:
         if in_torchrun():
             with process_group(config.runtime.device):
@@ -63,7 +64,10 @@ class LocalHost:
         if not self._config.validation or self.evaluated:
             return
         self._end()
-        command = [sys.executable, "-m", "training.validation", self._config.run, checkpoint]
+        command = [
+            *(sys.executable, "-m", "training.validation"),
+            *(self._config.run, checkpoint, self._config.storage.model_dump_json()),
+        ]
         # Not the training's process group, nor its devices.
         unset = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "MASTER_ADDR"}
         environment = {k: v for k, v in os.environ.items() if k not in unset}
@@ -94,7 +98,7 @@ class RayHost:
     def validate(self, checkpoint: str) -> None:
         if self._config.validation:
             task = ray.remote(num_cpus=1)(_validate)
-            self._running[checkpoint] = task.remote(self._config.run, checkpoint)
+            self._running[checkpoint] = task.remote(self._config, checkpoint)
 
     @property
     def evaluated(self) -> list[str]:
@@ -111,11 +115,12 @@ class RayHost:
         self._running = {}
 
 
-def _validate(run: str, checkpoint: str) -> None:
+def _validate(config: PretrainConfig, checkpoint: str) -> None:
     # Imported where it runs: the training itself needs none of it.
     from training.validation import validate
 
-    validate(run, checkpoint)
+    storage.configure(config.storage)
+    validate(config.run, checkpoint)
 
 
 def in_torchrun() -> bool:

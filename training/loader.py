@@ -7,7 +7,7 @@ alone, whatever the number of processes or of ranks.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from curation import audio
+from curation import audio, storage
 from curation.errors import InputError, RunError
 from training.config import Section
 from training.order import epoch_order
@@ -240,6 +240,7 @@ class Loader:
                 num_workers=workers,
                 prefetch_factor=self.config.prefetch if workers else None,
                 multiprocessing_context="spawn" if workers else None,
+                worker_init_fn=partial(_reach_storage, storage.settings()),
                 collate_fn=_as_it_is,
                 # Its own, else starting to iterate would move torch's global random numbers.
                 generator=torch.Generator(),
@@ -362,6 +363,10 @@ def _next(decoded: Iterator[Decoded]) -> Decoded:
 def _after(epoch: int, index: int, batches_per_epoch: int) -> tuple[int, int]:
     """The epoch and the place in it of the next batch."""
     return (epoch, index + 1) if index + 1 < batches_per_epoch else (epoch + 1, 0)
+
+
+def _reach_storage(settings: storage.StorageConfig, worker: int) -> None:
+    storage.configure(settings)
 
 
 def _as_it_is(decoded: Any) -> Any:

@@ -60,6 +60,8 @@ def _built(
     tokenizer = word_tokenizer(captions(), model.text.max_tokens)
     config_of_words = _dual_encoder_config(model, _words_bert(model.text, len(tokenizer)))
     config_of_words.max_text_tokens = model.text.max_tokens
+    # Untrained, a first token says nothing of the others; the mean learns much sooner.
+    config_of_words.text_pooling = "mean"
     return DualEncoder(config_of_words), tokenizer
 
 

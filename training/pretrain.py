@@ -75,6 +75,7 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
+    storage.configure(config.storage)
     lead = group.rank() == 0
     device = _device(config.runtime.device)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from curation import storage
+from curation.storage import StorageConfig
 from training.config import AugmentConfig, CnnConfig, FrontendConfig, Section
 from training.loader import LoaderConfig
 
@@ -189,6 +190,9 @@ class PretrainConfig(Section):
     """`tagscribe-train pretrain` on curated tables."""
 
     run: Uri = Field(description="Folder of checkpoints, metrics and the model; local or s3://.")
+    storage: StorageConfig = Field(
+        default=storage.StorageConfig(), description="As in a run's YAML; never a secret."
+    )
     data: DataConfig
     model: Annotated[DualEncoderModel | ClapModel | StartedModel, Field(discriminator="kind")] = (
         DualEncoderModel()

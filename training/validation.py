@@ -1,4 +1,4 @@
-"""Evaluates one checkpoint beside the training: `python -m training.validation RUN CHECKPOINT`.
+"""Evaluates one checkpoint beside the training, called by `launch` as a process of its own.
 
 A line an evaluation goes to validation.jsonl in the run's folder.
 """
@@ -41,4 +41,5 @@ def _append(uri: str, line: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    validate(*sys.argv[1:])
+    storage.configure(storage.StorageConfig.model_validate_json(sys.argv[3]))
+    validate(*sys.argv[1:3])

@@ -1,12 +1,23 @@
 """Captioners: the contract, and one adapter a kind of model."""
 
+from functools import singledispatch
+
 from curation.captioners.base import Captioner
 from curation.captioners.tag_guided import TagGuided
 from curation.config import TagGuidedConfig
 
 
-def build(config: TagGuidedConfig) -> Captioner:
-    """The adapter that a run's configuration names, light until its `setup`."""
+@singledispatch
+def build(config: object) -> Captioner:
+    """The adapter that a run's configuration names, light until its `setup`.
+
+    One is registered for each type of configuration.
+    """
+    raise TypeError(f"no captioner is registered for {type(config).__name__}")
+
+
+@build.register
+def _(config: TagGuidedConfig) -> Captioner:
     return TagGuided(
         model=config.model,
         revision=config.revision,

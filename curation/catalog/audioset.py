@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation import storage
 from curation.catalog.config import AudiosetConfig
@@ -40,7 +41,8 @@ def list_clips(config: AudiosetConfig) -> Listing:
     """
     folder = need_folder(config.audio, "audio")
     segments = _read_segments(config.segments)
-    files = _match_files(folder, segments, config)
+    rows = _Rows(segments.ids)
+    files = _match_files(folder, segments, rows, config)
     found = np.array([uri is not None for uri in files.uris], dtype=bool)
     # The listed times are those of the whole recording: of no use in a clip that is cut already.
     cut_here = np.frombuffer(files.begins_at_start, np.bool_) | (config.files == "cut") | ~found
@@ -51,7 +53,10 @@ def list_clips(config: AudiosetConfig) -> Listing:
         pa.array(np.frombuffer(segments.end_ms, np.int64) / 1000, mask=cut_here),
         segments.tags.finish(),
     )
-    check_unique(clips["clip_id"], lambda row: f"{config.segments} line {segments.lines[row]}")
+    check_unique(
+        clips["clip_id"].take(pa.array(rows.of_several, pa.int64())),
+        lambda place: f"{config.segments} line {segments.lines[rows.of_several[place]]}",
+    )
     coverage = Coverage(len(found), int(found.sum()), files.unlisted, files.notes())
     return Listing(clips, coverage)
 
@@ -66,8 +71,32 @@ class _Segments:
         self.lines = array("q")
         self.tags = TagColumn()
 
-    def clip_ids(self) -> list[str]:
-        return [f"{ytid}_{start}" for ytid, start in zip(self.ids, self.start_ms, strict=True)]
+    def clip_ids(self) -> pa.Array:
+        starts = pa.array(np.frombuffer(self.start_ms, np.int64)).cast(pa.string())
+        return pc.binary_join_element_wise(pa.array(self.ids, pa.string()), starts, "_")
+
+
+class _Rows:
+    """The rows of each YouTube id: one for nearly all of them, several for a few."""
+
+    def __init__(self, ids: list[str]) -> None:
+        self._first: dict[str, int] = {}
+        self._several: dict[str, list[int]] = {}
+        for row, ytid in enumerate(ids):
+            first = self._first.setdefault(ytid, row)
+            if first != row:
+                self._several.setdefault(ytid, [first]).append(row)
+
+    @property
+    def of_several(self) -> list[int]:
+        """Every row whose id another row has as well."""
+        return sorted(row for rows in self._several.values() for row in rows)
+
+    def __contains__(self, ytid: str) -> bool:
+        return ytid in self._first
+
+    def __getitem__(self, ytid: str) -> list[int]:
+        return self._several.get(ytid) or [self._first[ytid]]
 
 
 def _read_segments(uri: str) -> _Segments:
@@ -124,10 +153,7 @@ class _Files:
         return tuple(told)
 
 
-def _match_files(folder: str, segments: _Segments, config: AudiosetConfig) -> _Files:
-    rows: dict[str, tuple[int, ...]] = {}
-    for row, ytid in enumerate(segments.ids):
-        rows[ytid] = (*rows.get(ytid, ()), row)
+def _match_files(folder: str, segments: _Segments, rows: _Rows, config: AudiosetConfig) -> _Files:
     files = _Files([None] * len(segments.ids), bytearray(len(segments.ids)))
     for file in storage.list_files(folder):
         if not is_audio(file.uri):

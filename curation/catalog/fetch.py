@@ -3,8 +3,10 @@
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import lru_cache
+from typing import cast
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -16,6 +18,8 @@ from curation import storage
 
 # What the row groups last read may take; the one in use is kept whatever its size.
 _CACHE_BYTES = 256 * 2**20
+
+Reserve = Callable[[int], None]
 
 _ROW = re.compile(r"(?P<file>.+\.parquet)#row=(?P<row>\d{9})&column=(?P<column>.+)", re.DOTALL)
 _MEMBER = re.compile(
@@ -33,32 +37,36 @@ def member_uri(file: str, offset: int, size: int, name: str) -> str:
     return f"{file}#offset={offset:012d}&size={size}&name={quote(name)}"
 
 
-def read_clip_bytes(uri: str) -> tuple[bytes, str]:
+def read_clip_bytes(uri: str, reserve: Reserve | None = None) -> tuple[bytes, str]:
     """The encoded audio of a clip, and a name for it in messages. Safe in threads.
+
+    `reserve` is as in `storage.read_bytes`, called with the size before it is read; for a row of a
+    Parquet file, whose row group is read whole, before it is taken from there.
 
     Raises OSError (FileNotFoundError where nothing is there) when it cannot be read.
     """
     if row := _ROW.fullmatch(uri):
-        column = unquote(row["column"])
-        return _read_row(
-            row["file"], int(row["row"]), column
-        ), f"{row['file']} row {int(row['row'])}"
+        file, number = row["file"], int(row["row"])
+        return _read_row(file, number, unquote(row["column"]), reserve), f"{file} row {number}"
     if member := _MEMBER.fullmatch(uri):
         start, size = int(member["offset"]), int(member["size"])
-        data = storage.read_bytes(member["file"], start, start + size) if size else b""
+        data = storage.read_bytes(member["file"], start, start + size, reserve) if size else b""
         return data, f"{unquote(member['name'])} in {member['file']}"
-    return storage.read_bytes(uri), uri
+    return storage.read_bytes(uri, reserve=reserve), uri
 
 
-def _read_row(file: str, row: int, column: str) -> bytes:
+def _read_row(file: str, row: int, column: str, reserve: Reserve | None) -> bytes:
     starts = _group_starts(file)
     group = int(np.searchsorted(starts, row, side="right")) - 1
     if row >= starts[-1]:
         raise OSError(f"{file} has {starts[-1]} rows, and no row {row}: it is not what was listed")
-    data = _groups.get(file, group, column)[row - starts[group]].as_py()
-    if data is None:
+    found = _groups.get(file, group, column)[row - starts[group]]
+    if not found.is_valid:
         raise OSError(f"{file} row {row} has no bytes in {column!r}: it is not what was listed")
-    return bytes(data)
+    view = found.as_buffer()
+    if reserve:
+        reserve(view.size)
+    return cast(bytes, view.to_pybytes())
 
 
 @lru_cache(maxsize=256)

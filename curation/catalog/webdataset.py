@@ -26,6 +26,10 @@ from curation.errors import InputError
 
 # Listing a tar waits for its storage most of the time.
 _THREADS = 8
+# Members are about as large as what is skipped between two headers: few large requests cost less.
+_BUFFER_BYTES = 8 * 2**20
+# A sample's JSON holds some names; a sparse member may claim any size at no cost.
+_MAX_JSON_BYTES = 2**24
 
 
 def list_clips(config: WebDatasetConfig) -> Listing:
@@ -80,12 +84,13 @@ def _read_tar(uri: str) -> list[_Sample]:
 
 def _members(uri: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """The audio members of a tar, and its JSON members with their content."""
-    with storage.open_input(uri) as file:
+    with storage.open_input(uri, _BUFFER_BYTES) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
-                    if not member.isreg():
+                    if not member.isreg() or member.issparse():
                         continue
+                    _check_member(uri, member)
                     if extension(member.name) == "json":
                         content = tar.extractfile(member)
                         yield member, content.read() if content else b""
@@ -96,6 +101,20 @@ def _members(uri: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
                 f"{uri}: not a whole, uncompressed tar ({error}); a compressed one must be "
                 "unpacked with gunzip, a truncated one fetched again"
             ) from error
+
+
+def _check_member(uri: str, member: tarfile.TarInfo) -> None:
+    """A member's name becomes a clip's id, and that a file's name wherever clips are unpacked."""
+    if member.name.startswith("/") or ".." in member.name.split("/"):
+        raise InputError(
+            f"{uri}: a member is called {member.name!r}; expected names within the archive's "
+            "folder, neither absolute nor with '..': pack it again"
+        )
+    if extension(member.name) == "json" and member.size > _MAX_JSON_BYTES:
+        raise InputError(
+            f"{member.name} in {uri}: {member.size} bytes of JSON; expected at most "
+            f"{_MAX_JSON_BYTES}"
+        )
 
 
 def _facts(place: str, content: bytes) -> dict[str, Any]:

@@ -1,10 +1,21 @@
 """Scorers: the contract, and one adapter a kind of model."""
 
+from functools import singledispatch
+
 from curation.config import DualEncoderConfig
 from curation.scorers.base import Scorer
 from curation.scorers.clap import DualEncoderScorer
 
 
-def build(config: DualEncoderConfig) -> Scorer:
-    """The adapter that a run's configuration names, light until its `setup`."""
+@singledispatch
+def build(config: object) -> Scorer:
+    """The adapter that a run's configuration names, light until its `setup`.
+
+    One is registered for each type of configuration.
+    """
+    raise TypeError(f"no scorer is registered for {type(config).__name__}")
+
+
+@build.register
+def _(config: DualEncoderConfig) -> Scorer:
     return DualEncoderScorer(model=config.model, revision=config.revision)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -249,4 +250,9 @@ class _Embedder:
         heard = audio.decode(data, name, row["start_s"], row["end_s"], length_s)
         waveform = audio.resample(heard.waveform, heard.sample_rate_hz, self.rate_hz)
         flac = audio.encode_flac(audio.to_int16(waveform), self.rate_hz)
-        return {"bytes": flac, "path": f"{row['clip_id']}.flac"}
+        return {"bytes": flac, "path": _path(row["clip_id"])}
+
+
+def _path(clip_id: str) -> str:
+    """A clip's file name for whoever unpacks the table: below their folder, whatever its id is."""
+    return posixpath.normpath(f"/{clip_id}.flac").lstrip("/")

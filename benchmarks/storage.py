@@ -1,0 +1,197 @@
+"""How much longer a run takes on object storage than on local disk, over the same clips.
+
+Catalog, run folder and table lie in a bucket of an S3 server on this machine, or on its disk. The
+two take turns, so that a machine that slows down slows both. The server is Ceph's RADOS gateway
+where it is installed, else moto's; it uses the cores that the engine uses, which is the hard case.
+Timed are plan, annotate from its first shard's beginning to its last one's end, and select; the
+start of Ray is not. Each actor tells the most that it ever held of audio read ahead.
+
+    python -m benchmarks.storage [--clips 2000] [--rounds 2] [--actors 2]
+"""
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import s3fs
+
+from benchmarks.engine import engine_run
+from curation import annotate, console, planning, sink, storage
+from curation.config import RunConfig, parse
+from curation.select import apply
+from curation.synth import write_corpus
+from curation.workers import FusedWorker
+from tests.moto_server import moto_server
+from tests.rgw import PROGRAMS, gateway
+
+MIB = 2**20
+
+
+def main() -> None:
+    options = arguments()
+    with tempfile.TemporaryDirectory() as folder, server() as (name, environment):
+        os.environ.update(environment)
+        corpus = f"{folder}/corpus"
+        write_corpus(corpus, options.clips, 5, workers=os.cpu_count() or 1, progress=True)
+        s3fs.S3FileSystem().mkdir("bench")
+        upload(corpus, "s3://bench/corpus")
+        annotate.FusedWorker = watched(f"{folder}/high-water")  # type: ignore[misc]
+        local, remote = [], []
+        for turn in range(options.rounds):
+            local.append(timed(configured(folder, f"run{turn}", options)))
+            remote.append(timed(configured("s3://bench", f"run{turn}", options)))
+            same_evidence(f"{folder}/run{turn}", f"s3://bench/run{turn}")
+        report(options, name, local, remote, high_water_bytes(f"{folder}/high-water"))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each, alternating")
+    parser.add_argument("--actors", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--shard-clips", type=int, default=100)
+    parser.add_argument("--read-ahead-mb", type=int, default=64)
+    return parser.parse_args()
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, dict[str, str]]]:
+    """An S3 server's name, and what a client's environment holds to reach it."""
+    secret = secrets.token_hex()
+    if all(map(shutil.which, PROGRAMS)):
+        with gateway(secret) as started:
+            yield "radosgw", started.environment
+    else:
+        with moto_server() as url:
+            yield (
+                "moto",
+                {
+                    "AWS_ENDPOINT_URL": url,
+                    "AWS_ACCESS_KEY_ID": "bench",
+                    "AWS_SECRET_ACCESS_KEY": secret,
+                    "AWS_DEFAULT_REGION": "us-east-1",
+                },
+            )
+
+
+def upload(folder: str, uri: str) -> None:
+    files = list(storage.list_files(folder))
+    with ThreadPoolExecutor(8) as threads:
+        list(
+            threads.map(
+                lambda file: storage.put(
+                    uri + file.uri.removeprefix(folder), storage.read_bytes(file.uri)
+                ),
+                files,
+            )
+        )
+
+
+def watched(folder: str) -> type[FusedWorker]:
+    """The engine's actor, which tells after each shard the most that it has held."""
+
+    class Watched(FusedWorker):
+        def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+            ended = super().__call__(row)
+            Path(folder).mkdir(exist_ok=True)
+            told = Path(folder) / str(os.getpid())
+            told.write_text(str(self.hearing.budget.high_water_bytes))
+            return ended
+
+    return Watched
+
+
+def high_water_bytes(folder: str) -> int:
+    return max(int(told.read_text()) for told in Path(folder).iterdir())
+
+
+def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:
+    return parse(
+        {
+            "run": f"{root}/{name}",
+            "catalog": {
+                "kind": "audioset",
+                "segments": f"{root}/corpus/segments_noisy.csv",
+                "audio": f"{root}/corpus/audio",
+            },
+            "storage": {"read_ahead_mb": options.read_ahead_mb},
+            "annotate": {"shard_clips": options.shard_clips, "actors": options.actors},
+            "select": {"keep_top": 0.5},
+        },
+        name,
+    )
+
+
+def timed(config: RunConfig) -> dict[str, float]:
+    """Seconds of each step of a run."""
+    began = time.time()
+    planning.make_plan(config)
+    plan_s = time.time() - began
+    annotated = engine_run(config)
+    began = time.time()
+    apply.select(config)
+    select_s = time.time() - began
+    return {
+        "plan_s": plan_s,
+        "annotate_s": annotated["work_s"],
+        "select_s": select_s,
+        "all_s": plan_s + annotated["work_s"] + select_s,
+    }
+
+
+def same_evidence(local: str, remote: str) -> None:
+    """Both did the same work: their evidence is equal, row for row, but for where the audio is."""
+    shards = sink.done_shards(local)
+    assert shards == sink.done_shards(remote)
+    for shard in shards:
+        here, there = (sink.read_shard(run, shard).drop_columns("uri") for run in (local, remote))
+        assert here.equals(there), shard
+
+
+def report(
+    options: argparse.Namespace,
+    server: str,
+    local: list[dict[str, float]],
+    remote: list[dict[str, float]],
+    high_water: int,
+) -> None:
+    steps = list(local[0])
+    taken = {
+        name: {step: statistics.median(each[step] for each in runs) for step in steps}
+        for name, runs in (("local disk", local), (server, remote))
+    }
+    console.print_table(
+        f"{options.clips} clips, {options.actors} actors, {options.rounds} turns each; seconds",
+        ["", *(step.removesuffix("_s") for step in steps)],
+        [[name, *(f"{row[step]:.1f}" for step in steps)] for name, row in taken.items()],
+    )
+    budget = options.read_ahead_mb * MIB
+    assert high_water <= budget, (high_water, budget)
+    print(
+        json.dumps(
+            {
+                "s3_over_local": round(taken[server]["all_s"] / taken["local disk"]["all_s"], 3),
+                "local_s": round(taken["local disk"]["all_s"], 1),
+                "s3_s": round(taken[server]["all_s"], 1),
+                "read_ahead_mb": round(high_water / MIB, 1),
+                "read_ahead_budget_mb": options.read_ahead_mb,
+                "server": server,
+                "clips": options.clips,
+                "actors": options.actors,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

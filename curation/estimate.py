@@ -1,0 +1,296 @@
+"""What a run will bring, take and cost, by a measured sample; and how its pools should be sized.
+
+Error bars say how far another sample of as many clips could have landed: 95 % of them. They know
+nothing of a slower machine, or of storage that answers slower under load.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation import pools, prices
+from curation.config import RunConfig
+from curation.plan import Plan
+from curation.sample import Sample
+
+RESAMPLES = 2000
+_Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An expected value, and the bounds within which 95 % of samples have it."""
+
+    value: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> "Bar":
+        return Bar(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of the whole run, start-up of the cluster and its workers apart."""
+
+    clips: int
+    missing: int
+    audio_hours: Bar
+    ok_share: Bar  # of the clips with audio
+    yield_share: Bar  # of all clips, those with an accepted caption
+    gpu_hours: Bar
+    cpu_hours: Bar  # of workers without a GPU
+    wall_s: Bar
+    evidence_bytes: Bar
+    table_bytes: Bar
+    dollars: Bar | None  # for workers and requests; None without prices
+    storage_dollars_month: Bar | None
+    sizes: dict[str, int]  # the pools as the run has them
+    recommended: dict[str, int]
+    advice: tuple[str, ...]
+
+    def rows(self) -> list[list[str]]:
+        """For people: name, expected value, bounds."""
+        rows = [
+            ["clips", f"{self.clips:,}", ""],
+            ["missing", f"{self.missing / self.clips:.1%}", "known"],
+            _row("hours of audio", self.audio_hours, lambda value: f"{value:,.1f}"),
+            _row("ok, of clips with audio", self.ok_share, lambda value: f"{value:.1%}"),
+            _row("yield, of all clips", self.yield_share, lambda value: f"{value:.1%}"),
+            _row("GPU-hours", self.gpu_hours, lambda value: f"{value:,.2f}"),
+            _row("CPU-hours", self.cpu_hours, lambda value: f"{value:,.2f}"),
+            _row("wall time, h", self.wall_s.scaled(1 / 3600), lambda value: f"{value:,.2f}"),
+            _row("evidence, GB", self.evidence_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"),
+            _row("table, GB", self.table_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"),
+        ]
+        if self.dollars:
+            rows.append(_row("dollars, to run", self.dollars, lambda value: f"{value:,.2f}"))
+        if self.storage_dollars_month:
+            kept = self.storage_dollars_month
+            rows.append(_row("dollars a month, to keep", kept, lambda value: f"{value:,.2f}"))
+        return rows
+
+
+def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
+    """What the planned run comes to, if all of it is as its sample was."""
+    found = planned.clips - planned.missing
+    drawn = _Resampled(sample)
+    # Seconds a clip that one worker of each pool takes.
+    worker_s = {pool: drawn.worker_s(pool) for pool in sample.pool_s}
+    actors = pools.by_stage(config.annotate)
+    sizes = _sizes(config, sample, actors)
+    # The slowest pool says how long a clip takes, or all of them do by what they ask of the cores.
+    bounds = [worker_s[pool] / size for pool, size in sizes.items()]
+    wall = np.max([*bounds, drawn.core_s(config) / sample.cpus], axis=0) * found
+    held_h = {pool: size * wall / 3600 for pool, size in sizes.items()}
+    recommended, advice = _recommend(config, sample, sizes, found / max(wall[0], 1e-9))
+    ok = _wilson(sample.ok, sample.clips)
+    accepted = _accepted(config, sample, ok).scaled(found / planned.clips)
+    table_bytes = accepted.scaled(
+        sample.table_bytes / max(1, sample.accepted) * planned.clips if sample.accepted else 0.0
+    )
+    evidence = drawn.mean(sample.row_bytes) * (sample.evidence_bytes / sample.row_bytes.sum())
+    evidence = evidence * found + planned.shards * sample.footer_bytes
+    kept = _bar(evidence).scaled(1e-9), table_bytes.scaled(1e-9)
+    storage_price = config.prices.storage_gb_month
+    return Estimate(
+        clips=planned.clips,
+        missing=planned.missing,
+        audio_hours=_bar(drawn.mean(sample.duration_s) * (found / 3600)),
+        ok_share=ok,
+        yield_share=accepted,
+        gpu_hours=_bar(sum(actors[pool].gpus * held for pool, held in held_h.items())),
+        # A worker with a GPU is paid by it.
+        cpu_hours=_bar(
+            sum((not actors[pool].gpus) * actors[pool].cpus * h for pool, h in held_h.items())
+        ),
+        wall_s=_bar(wall),
+        evidence_bytes=_bar(evidence),
+        table_bytes=table_bytes,
+        dollars=_dollars(config, planned, sizes, wall),
+        storage_dollars_month=Bar(
+            *(storage_price * sum(part) for part in zip(*map(_parts, kept), strict=True))
+        )
+        if storage_price
+        else None,
+        sizes=sizes,
+        recommended=recommended,
+        advice=advice,
+    )
+
+
+class _Resampled:
+    """Means over samples drawn anew from the sample; entry 0 of each array is the sample's own."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+        generator = np.random.default_rng(0)
+        self._clips = generator.integers(0, sample.clips, (RESAMPLES, sample.clips))
+        self._seed = int(generator.integers(2**31))
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Of a value a clip, `[1 + resamples]`."""
+        return np.r_[values.mean(), values[self._clips].mean(axis=1)]
+
+    def worker_s(self, pool: str) -> np.ndarray:
+        """Seconds a clip that a worker of a pool takes, `[1 + resamples]`.
+
+        The worker's own clock says how much; how much that varies is told by its stages.
+        """
+        stages = ("decode", "caption", "score") if pool == "fused" else (pool,)
+        total = np.sum([self._stage_s(stage) for stage in stages], axis=0)
+        relative = total / total[0] if total[0] > 0 else np.ones_like(total)
+        return relative * (self._sample.pool_s[pool] / self._sample.clips)
+
+    def core_s(self, config: RunConfig) -> np.ndarray:
+        """Seconds a clip of a CPU core, over all stages, `[1 + resamples]`."""
+        threads = 0 if config.annotate.gpus_per_actor else config.annotate.model_threads
+        models = self._stage_s("caption") + self._stage_s("score")
+        return (self._stage_s("decode") + models * threads) / self._sample.clips
+
+    def _stage_s(self, stage: str) -> np.ndarray:
+        """Seconds that the whole sample spends in a stage, `[1 + resamples]`."""
+        sample = self._sample
+        if stage == "decode":
+            return self.mean(sample.decode_s) * sample.clips
+        return _total(sample.caption_s if stage == "caption" else sample.score_s, self._seed)
+
+
+def _total(seconds: np.ndarray, seed: int) -> np.ndarray:
+    """The sum over batches, drawn anew, `[1 + resamples]`."""
+    if not len(seconds):
+        return np.zeros(1 + RESAMPLES)
+    places = np.random.default_rng(seed).integers(0, len(seconds), (RESAMPLES, len(seconds)))
+    return np.r_[seconds.sum(), seconds[places].sum(axis=1)]
+
+
+def _bar(values: np.ndarray) -> Bar:
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return Bar(float(values[0]), float(low), float(high))
+
+
+def _wilson(hits: int, trials: int) -> Bar:
+    """A share and its Wilson interval."""
+    share, square = hits / trials, _Z**2
+    centre = (share + square / (2 * trials)) / (1 + square / trials)
+    reach = math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
+    reach *= _Z / (1 + square / trials)
+    return Bar(share, max(0.0, centre - reach), min(1.0, centre + reach))
+
+
+def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:
+    """The share of clips with audio that have an accepted caption."""
+    policy = config.select
+    if policy.per_clip == 1 and policy.min_score is None:
+        # Taken by rank, so that the share of those with captions is no matter of chance.
+        return ok.scaled(policy.keep_top or 1.0)
+    return _wilson(sample.accepted, sample.clips)
+
+
+def _dollars(
+    config: RunConfig, planned: Plan, sizes: dict[str, int], wall_s: np.ndarray
+) -> Bar | None:
+    """Each pool is held until the last one ends; each clip with audio is read by one request."""
+    priced = config.prices
+    if not any((priced.gpu_hour, priced.cpu_hour, priced.reads_1000, priced.writes_1000)):
+        return None
+    an_hour = sum(prices.actor_hour(config, pool) * size for pool, size in sizes.items())
+    requests = priced.reads_1000 * (planned.clips - planned.missing) / 1000
+    requests += priced.writes_1000 * planned.shards / 1000
+    return _bar(wall_s / 3600 * an_hour + requests)
+
+
+def _sizes(config: RunConfig, sample: Sample, actors: dict[str, pools.Pool]) -> dict[str, int]:
+    """The pools at their most; `auto` as the hardware at hand has room."""
+    if config.annotate.placement == "separate" or config.annotate.actors != "auto":
+        return {stage: pool.most for stage, pool in actors.items()}
+    alone = actors["fused"]
+    room = int(sample.gpus / alone.gpus) if alone.gpus else sample.cpus // alone.cpus
+    return {"fused": max(1, room)}
+
+
+def _recommend(
+    config: RunConfig, sample: Sample, sizes: dict[str, int], rate: float
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Sizes at which no stage waits for another, and why, in words; `rate` is the run's clips/s."""
+    if config.annotate.placement == "fused":
+        return _recommend_fused(config, sample, sizes["fused"], rate)
+    return _recommend_separate(config, sample, sizes)
+
+
+def _recommend_fused(
+    config: RunConfig, sample: Sample, actors: int, rate: float
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    decode_s = sample.decode_s.sum() / sample.clips
+    model_s = (sample.caption_s.sum() + sample.score_s.sum()) / sample.clips
+    alone = sample.clips / sample.pool_s["fused"]
+    settings = config.annotate
+    said = "as the YAML says" if settings.actors != "auto" else "all that the hardware has room for"
+    told = [
+        f"An actor alone does {alone:.2f} clips/s: a clip takes {decode_s * 1000:.1f} ms of a "
+        f"thread to read and decode, and {model_s * 1000:.1f} ms of the models. {actors} actors, "
+        f"{said}, do {rate:.2f} clips/s on {sample.cpus} CPUs."
+    ]
+    recommended = {"actors": actors}
+    if settings.gpus_per_actor:
+        threads = max(1, math.ceil(decode_s / max(model_s, 1e-9)))
+        recommended["decode_threads"] = threads
+        if threads > settings.decode_threads:
+            told.append(
+                f"annotate.decode_threads: {threads} instead of {settings.decode_threads}, so that "
+                "the models do not wait for sound; each thread wants a CPU beside the actor's."
+            )
+        else:
+            told.append(
+                f"The {settings.decode_threads} decoding threads of an actor keep its models fed."
+            )
+    else:
+        told.append("Without a GPU, decoding and models share the cores: one actor a core is best.")
+    return recommended, tuple(told)
+
+
+def _recommend_separate(
+    config: RunConfig, sample: Sample, sizes: dict[str, int]
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Around the captioners, which cost most: as many of the others as keep up with them.
+
+    A size that the YAML gives is kept.
+    """
+    given = config.annotate.pools.model_fields_set
+    names = {"decode": "decoders", "caption": "captioners", "score": "scorers"}
+    rate = {pool: sample.clips / seconds for pool, seconds in sample.pool_s.items()}
+    wanted = rate["caption"] * sizes["caption"]
+    recommended, told = {"captioners": sizes["caption"]}, []
+    told.append(
+        f"A captioner does {rate['caption']:.2f} clips/s, a decoder {rate['decode']:.2f}, a scorer "
+        f"{rate['score']:.2f}; {sizes['caption']} captioners ask for {wanted:.2f} clips/s."
+    )
+    for pool in ("decode", "score"):
+        name, enough = names[pool], math.ceil(wanted / rate[pool] - 1e-9)
+        recommended[name] = sizes[pool] if name in given else enough
+        reached = rate[pool] * sizes[pool]
+        if sizes[pool] == enough:
+            told.append(f"annotate.pools.{name}: {enough} keep up with them.")
+        elif sizes[pool] < enough:
+            told.append(
+                f"annotate.pools.{name}: {enough} would keep up; with {sizes[pool]} the captioners "
+                f"wait {1 - reached / wanted:.0%} of their time."
+            )
+        else:
+            told.append(
+                f"annotate.pools.{name}: {enough} would keep up; {sizes[pool]} are busy only "
+                f"{wanted / reached:.0%} of their time."
+            )
+        if sizes[pool] != enough and name in given:
+            told.append(f"The YAML's own number, {sizes[pool]}, is kept.")
+    return recommended, tuple(told)
+
+
+def _parts(bar: Bar) -> tuple[float, float, float]:
+    return bar.value, bar.low, bar.high
+
+
+def _row(name: str, bar: Bar, told: Callable[[float], str]) -> list[str]:
+    return [name, told(bar.value), f"{told(bar.low)} to {told(bar.high)}"]

@@ -1,0 +1,40 @@
+"""The meter that feeds Ray's own exporter, from which Prometheus reads: see docs/metrics.md."""
+
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from curation.meter import METRICS, Metric
+
+
+class RayMeter:
+    """Hands the numbers of a process to the Ray that it belongs to."""
+
+    def __init__(self) -> None:
+        self._metrics = {name: _made(name, metric) for name, metric in METRICS.items()}
+
+    def record(self, name: str, value: float, **labels: str) -> None:
+        metric = self._metrics[name]
+        if isinstance(metric, Counter):
+            if value > 0:  # Ray refuses to add nothing.
+                metric.inc(value, labels)
+        elif isinstance(metric, Gauge):
+            metric.set(value, labels)
+        else:
+            metric.observe(value, labels)
+
+
+def _made(name: str, metric: Metric) -> Counter | Gauge | Histogram:
+    if metric.kind == "histogram":
+        return Histogram(name, metric.description, list(metric.bounds), metric.labels)
+    kind = Counter if metric.kind == "counter" else Gauge
+    return kind(name, metric.description, metric.labels)
+
+
+def exported(name: str) -> tuple[str, ...]:
+    """The names under which Prometheus knows a metric of METRICS."""
+    match METRICS[name].kind:
+        case "counter":
+            return (f"ray_{name}_total",)
+        case "histogram":
+            return tuple(f"ray_{name}_{part}" for part in ("bucket", "sum", "count"))
+        case _:
+            return (f"ray_{name}",)

@@ -1,0 +1,98 @@
+"""The footers of a run's evidence, and their sums, so that few reads tell of thousands of shards.
+
+`progress/shards-00064.json` holds what the footers of 64 neighbouring shards say, written by the
+driver once all of them are there. It is a copy: which shards are done is told by the listing of
+evidence/ alone, and an entry counts only for a file of the very size it was made from. Delete the
+folder and nothing is lost but time.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from curation import run, sink, storage
+from curation.storage import FileInfo
+
+SHARDS_A_PART = 64
+_READERS = 16
+
+Entry = dict[str, Any]
+
+
+def footers(run_uri: str, evidence: Mapping[int, FileInfo]) -> dict[int, sink.Footer]:
+    """The footer of each shard of a listing of evidence, from progress/ where it is told there."""
+    known = {entry["shard"]: entry for part in _read_parts(run_uri) for entry in part}
+    entries = {
+        shard: known[shard]
+        for shard, file in evidence.items()
+        if shard in known and known[shard]["bytes"] == file.size_bytes
+    }
+    entries |= _read_entries({shard: evidence[shard] for shard in evidence.keys() - entries})
+    return {
+        shard: sink.Footer.parse(entries[shard]["counts"], entries[shard]["work"])
+        for shard in evidence
+    }
+
+
+class Parts:
+    """The parts of a run's progress, as its driver writes them."""
+
+    def __init__(self, run_uri: str, shards: int, todo: Iterable[int]) -> None:
+        """`todo`: the shards that are about to be written; what is told of them is taken back."""
+        self._run_uri = run_uri
+        self._shards = shards
+        redone = {shard // SHARDS_A_PART for shard in todo}
+        self._written = set()
+        for file in storage.list_files(run.progress_uri(run_uri)):
+            first = _first_shard(file.uri)
+            if first is None:
+                continue
+            if first // SHARDS_A_PART in redone:
+                storage.delete(file.uri)
+            else:
+                self._written.add(first // SHARDS_A_PART)
+
+    def write(self, evidence: Mapping[int, FileInfo]) -> None:
+        """Write the parts whose shards are all in a listing of evidence, and that are not there."""
+        for part in range(-(-self._shards // SHARDS_A_PART)):
+            first = part * SHARDS_A_PART
+            shards = range(first, min(first + SHARDS_A_PART, self._shards))
+            if part in self._written or not all(shard in evidence for shard in shards):
+                continue
+            entries = _read_entries({shard: evidence[shard] for shard in shards})
+            data = json.dumps([entries[shard] for shard in shards]).encode()
+            storage.put(_part_uri(self._run_uri, first), data)
+            self._written.add(part)
+
+
+def _read_parts(run_uri: str) -> list[list[Entry]]:
+    uris = [file.uri for file in storage.list_files(run.progress_uri(run_uri))]
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        return list(pool.map(_read_part, [uri for uri in uris if _first_shard(uri) is not None]))
+
+
+def _read_part(uri: str) -> list[Entry]:
+    try:
+        entries: list[Entry] = json.loads(storage.read_bytes(uri))
+    except FileNotFoundError:  # taken back since it was listed
+        return []
+    return entries
+
+
+def _read_entries(files: Mapping[int, FileInfo]) -> dict[int, Entry]:
+    read = sink.read_footers(list(files.values()))
+    return {
+        shard: {"shard": shard, "bytes": file.size_bytes, "counts": counts, "work": work}
+        for (shard, file), (counts, work) in zip(files.items(), read, strict=True)
+    }
+
+
+def _part_uri(run_uri: str, first: int) -> str:
+    return storage.join(run.progress_uri(run_uri), f"shards-{first:05d}.json")
+
+
+def _first_shard(uri: str) -> int | None:
+    name = uri.rpartition("/")[2]
+    digits = name.removeprefix("shards-").removesuffix(".json")
+    return int(digits) if digits.isdigit() and name == f"shards-{digits}.json" else None

@@ -1,0 +1,212 @@
+"""Takes a sample of a planned run through the whole engine, and says what that took and gave.
+
+The sample becomes a small run of its own in a temporary folder, done by the workers' own code in
+one process, one pool after the other, and selected by the run's own policy.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import torch
+
+from curation import captioners, meter, plan, planning, run, scorers, sink, stages, storage
+from curation.cluster import cluster
+from curation.config import RunConfig
+from curation.errors import InputError, RunError
+from curation.schema import CLIP_SCHEMA
+from curation.select import apply
+from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
+
+# The first clips through a model pay for what is set up once; they go through it twice.
+WARM_UP_CLIPS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a sample took and gave. Its clips are those with audio; missing ones cost nothing."""
+
+    clips: int
+    ok: int
+    accepted: int  # clips with an accepted caption
+    pairs: int
+    duration_s: np.ndarray  # [clips] heard; 0 where nothing was
+    decode_s: np.ndarray  # [clips] of one thread, reading included
+    caption_s: np.ndarray  # [batches]
+    score_s: np.ndarray  # [batches]
+    row_bytes: np.ndarray  # [clips] of evidence in memory
+    pool_s: dict[str, float]  # that one worker of each pool had the sample
+    evidence_bytes: int  # of the sample's shard, without its footer
+    footer_bytes: int
+    table_bytes: int
+    setup_s: float  # to load the models
+    cpus: int
+    gpus: float
+    hardware: str
+
+
+def measured(config: RunConfig, clips: int) -> Sample:
+    """Measure a random sample of a planned run's clips on the hardware at hand.
+
+    That is this process where `cluster` is local, else one worker of the cluster.
+
+    Raises:
+        InputError: no run is planned, or none of its clips has audio.
+        RunError: the sample could not be annotated.
+    """
+    run.need_record(config.run)
+    drawn = draw(config.run, clips, config.seed)
+    if drawn.num_rows == 0:
+        raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
+    if config.cluster == "local":
+        return measure(config, drawn, os.cpu_count() or 1, torch.cuda.device_count())
+    settings = config.annotate
+    with cluster(config.cluster, 1):
+        total = ray.cluster_resources()
+        cpus, gpus = int(total.get("CPU", 0)), total.get("GPU", 0)
+        task = ray.remote(num_cpus=settings.model_threads, num_gpus=settings.gpus_per_actor)
+        sample: Sample = ray.get(task(measure).remote(config, drawn, cpus, gpus))
+    return sample
+
+
+def draw(run_uri: str, clips: int, seed: int) -> pa.Table:
+    """A random sample of a plan's clips that have audio (CLIP_SCHEMA), in the order of the plan."""
+    generator = np.random.default_rng(seed)
+    kept = CLIP_SCHEMA.empty_table().append_column("key", pa.array([], pa.float64()))
+    for planned in plan.read_clips(run_uri, CLIP_SCHEMA.names):
+        keys = pa.array(generator.random(planned.num_rows))
+        found = planned.append_column("key", keys).filter(planned["uri"].is_valid())
+        both = pa.concat_tables([kept, found])
+        if both.num_rows > clips:
+            highest = np.partition(both["key"].to_numpy(), clips - 1)[clips - 1]
+            both = both.filter(pa.compute.less_equal(both["key"], highest))
+        kept = both
+    return kept.select(CLIP_SCHEMA.names)
+
+
+def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sample:
+    """Annotate and select these clips here, in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = _small_run(config, folder, clips)
+        tally = meter.Tally()
+        begun_s = time.perf_counter()
+        workers = _workers(small, tally)
+        setup_s = time.perf_counter() - begun_s
+        pool_s = _annotate(workers, clips)
+        selection = _select(small)
+        evidence = sink.read_shard(folder, 0)
+        shard_bytes, footer_bytes = _sizes(run.shard_uri(folder, 0))
+        pairs = selection.version.rows if selection else 0
+        return Sample(
+            clips=clips.num_rows,
+            ok=sink.count(evidence).ok,
+            accepted=selection.clips_accepted if selection else 0,
+            pairs=pairs,
+            duration_s=evidence["duration_s"].fill_null(0.0).to_numpy(),
+            decode_s=_seconds(tally, "read") + _seconds(tally, "decode"),
+            caption_s=_seconds(tally, "caption"),
+            score_s=_seconds(tally, "score"),
+            row_bytes=np.array([evidence.slice(row, 1).nbytes for row in range(clips.num_rows)]),
+            pool_s=pool_s,
+            evidence_bytes=shard_bytes - footer_bytes,
+            footer_bytes=footer_bytes,
+            table_bytes=_table_bytes(run.table_uri(folder)) if pairs else 0,
+            setup_s=setup_s,
+            cpus=cpus,
+            gpus=gpus,
+            hardware=torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU",
+        )
+
+
+def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
+    """The sample, planned as one shard in a folder of its own."""
+    policy = config.select
+    if policy.keep_top is not None:
+        # A share of each tag's few clips, rounded up, would be far above the share.
+        policy = policy.model_copy(update={"within": "all"})
+    settings = config.annotate.model_copy(update={"shard_clips": clips.num_rows})
+    small = config.model_copy(update={"run": folder, "annotate": settings, "select": policy})
+    planned = plan.make(clips, clips.num_rows)
+    plan.write(folder, clips, planned)
+    identities = [
+        dict(each.identity)
+        for each in (captioners.build(config.captioner), scorers.build(config.scorer))
+    ]
+    run.write_record(folder, planning.record_of(small, planned, *identities))
+    return small
+
+
+Worker = FusedWorker | DecodeWorker | CaptionWorker | ScoreWorker
+
+
+class _Gate:
+    """A meter that lets nothing through until it is opened."""
+
+    def __init__(self, behind: meter.Meter) -> None:
+        self._behind = behind
+        self.open = False
+
+    def record(self, name: str, value: float, **labels: str) -> None:
+        if self.open:
+            self._behind.record(name, value, **labels)
+
+
+def _workers(config: RunConfig, tally: meter.Tally) -> dict[str, tuple[Worker, _Gate]]:
+    kinds: dict[str, type[Worker]] = {"fused": FusedWorker}
+    if config.annotate.placement == "separate":
+        kinds = {"decode": DecodeWorker, "caption": CaptionWorker, "score": ScoreWorker}
+    made = {}
+    for pool, kind in kinds.items():
+        gate = _Gate(tally)
+        made[pool] = kind(config, _giving(gate)), gate
+    return made
+
+
+def _giving(gate: _Gate) -> Callable[[], meter.Meter]:
+    return lambda: gate
+
+
+def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict[str, float]:
+    """Warm the workers up, then send the sample's shard through them; seconds that each had it."""
+    warm = stages.clips_of(clips.slice(0, WARM_UP_CLIPS))
+    row: dict[str, object] = {"shard": 0}
+    pool_s = {}
+    for worker, _ in workers.values():
+        warm = worker.run(warm)
+    for pool, (worker, gate) in workers.items():
+        gate.open = True
+        begun_s = time.perf_counter()
+        row = worker(row)
+        pool_s[pool] = time.perf_counter() - begun_s
+        if row["error"]:
+            raise RunError(f"the sample could not be annotated: {row['error']}")
+    return pool_s
+
+
+def _select(config: RunConfig) -> apply.Selection | None:
+    """The run's own policy over the sample; None where no clip has captions."""
+    if not sink.count(sink.read_shard(config.run, 0)).ok:
+        return None
+    return apply.select(config)
+
+
+def _seconds(tally: meter.Tally, stage: str) -> np.ndarray:
+    return np.array(tally.values(meter.STAGE_SECONDS, stage=stage))
+
+
+def _sizes(uri: str) -> tuple[int, int]:
+    """Bytes of a Parquet file, and those of its footer."""
+    data = storage.read_bytes(uri)
+    return len(data), pq.read_metadata(pa.BufferReader(data)).serialized_size
+
+
+def _table_bytes(uri: str) -> int:
+    """Of the pairs of a table, without the footers of its files, which are few in a large one."""
+    files = [file.uri for file in storage.list_files(uri) if file.uri.endswith(".parquet")]
+    return sum(size - footer for size, footer in map(_sizes, files))

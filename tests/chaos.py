@@ -1,0 +1,334 @@
+"""Runs that are killed and disturbed at seeded random moments, and must come out the same.
+
+A head and three workers on loopback, audio and evidence on the RADOS gateway, a proxy before it
+that breaks some requests. Each seed kills, at moments of its own and in an order of its own, an
+actor, a worker node, the driver, the head, and the gateway for ten seconds.
+
+    python -m tests.chaos [--seeds 20] [--first-seed 0] [--out docs/chaos.md]
+
+Prints a line a seed, and fails at the first run whose evidence or table differs.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import s3fs
+import yaml
+
+from curation import sink, table, verify
+from curation.config import RunConfig, parse
+from curation.run import evidence_uri, table_uri
+from curation.storage import list_files
+from curation.synth import write_corpus
+from tests.faults import Rates, disturbing
+from tests.nodes import BIN, Cluster, NodeType
+from tests.rgw import Gateway, gateway
+
+FAULTS = ("actor", "node", "driver", "head", "storage")
+RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
+CLIPS, SHARD_CLIPS = 320, 8
+WORKERS = 3
+OUTAGE_S = 10.0
+_LEGEND = """Every run came out as the undisturbed one: evidence and the table's pairs, row for row.
+`actor at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*: 503, reset,
+cut short, stalled, or done with the answer lost. *starts*: of the command; those that Ray starts
+again itself are not counted."""
+_MOST_STARTS = 12
+_DEADLINE_S = 600.0
+_PAIR_COLUMNS = ["clip_id", "caption", "clap_score", "log_prob", "rank"]
+# A lost process is noticed in seconds; by default it takes Ray a quarter of a minute and more.
+_NOTICE_SOON = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+}
+
+
+@dataclass
+class Outcome:
+    """What a seed did to its run, and what that cost."""
+
+    seed: int | None
+    elapsed_s: float = 0.0
+    starts: int = 0
+    struck: list[str] = field(default_factory=list)
+    requests: dict[str, int] = field(default_factory=dict)
+
+
+class Scene:
+    """A bucket with a corpus, and the undisturbed run that all others are compared with."""
+
+    def __init__(self, server: Gateway, clips: int = CLIPS) -> None:
+        self.server = server
+        self.clips = clips
+        self.bucket = f"s3://{uuid.uuid4().hex}"
+        files = s3fs.S3FileSystem()
+        files.mkdir(self.bucket)
+        with tempfile.TemporaryDirectory() as folder:
+            write_corpus(f"{folder}/corpus", clips, 17, workers=os.cpu_count() or 1)
+            files.put(f"{folder}/corpus", f"{self.bucket}/", recursive=True)
+        self.undisturbed = self.config("undisturbed")
+        self.calm = self._played(self.undisturbed, None)
+        need_sound(self.undisturbed)
+
+    def config(self, name: str) -> RunConfig:
+        corpus = f"{self.bucket}/corpus"
+        return parse(
+            {
+                "run": f"{self.bucket}/runs/{name}",
+                "cluster": "auto",
+                "storage": {"timeout_s": 3, "retry_s": 60},
+                "catalog": {
+                    "kind": "audioset",
+                    "segments": f"{corpus}/segments_noisy.csv",
+                    "audio": f"{corpus}/audio",
+                },
+                "annotate": {"shard_clips": SHARD_CLIPS, "actors": 3, "wait_for_nodes_s": 60},
+                "select": {"keep_top": 0.5},
+            },
+            "chaos",
+        )
+
+    def play(self, seed: int) -> Outcome:
+        """One disturbed run; fails where it does not come out as the undisturbed one."""
+        config = self.config(f"seed-{seed}-{uuid.uuid4().hex[:6]}")
+        outcome = self._played(config, seed)
+        need_sound(config)
+        assert evidence_of(config).equals(evidence_of(self.undisturbed)), f"seed {seed}: evidence"
+        assert pairs_of(config).equals(pairs_of(self.undisturbed)), f"seed {seed}: table"
+        return outcome
+
+    def _played(self, config: RunConfig, seed: int | None) -> Outcome:
+        outcome = Outcome(seed)
+        with ExitStack() as stack:
+            rates = Rates() if seed is None else RATES
+            proxy = stack.enter_context(disturbing(self.server.url, rates, seed or 0, stall_s=5.0))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+            path = folder / "run.yaml"
+            path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+            stage = Stage(path, proxy.url, outcome)
+            stack.callback(stage.stop)
+            begun = time.monotonic()
+            stage.start()
+            if seed is not None:
+                self._strike_all(config, stage, random.Random(seed))
+            stage.to_the_end()
+            outcome.elapsed_s = time.monotonic() - begun
+            outcome.requests = dict(proxy.counts())
+        return outcome
+
+    def _strike_all(self, config: RunConfig, stage: "Stage", rng: random.Random) -> None:
+        """Every fault once, when so many shards are done and a moment later."""
+        shards = -(-self.clips // SHARD_CLIPS)
+        order = rng.sample(FAULTS, len(FAULTS))
+        moments = sorted(rng.sample(range(shards * 3 // 4), len(order)))
+        strikes: dict[str, Callable[[], None]] = {
+            "actor": lambda: stage.kill_actor(rng),
+            "node": lambda: stage.kill_node(rng),
+            "driver": stage.kill_driver,
+            "head": stage.kill_head,
+            "storage": self._outage,
+        }
+        for fault, moment in zip(order, moments, strict=True):
+            stage.wait_until(lambda at=moment: len(sink.done_shards(config.run)) >= at)
+            time.sleep(rng.uniform(0.0, 1.0))
+            strikes[fault]()
+            stage.outcome.struck.append(f"{fault} at {moment}")
+
+    def _outage(self) -> None:
+        self.server.stop()
+        time.sleep(OUTAGE_S)
+        self.server.start()
+
+
+class Stage:
+    """A cluster and the command that runs on it, both started again when they are gone."""
+
+    def __init__(self, path: Path, endpoint: str, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._path = path
+        self._endpoint = endpoint
+        self._deadline = time.monotonic() + _DEADLINE_S
+        self._cluster: Cluster | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._driver: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        # Not beside the YAML: the paths of Ray's sockets may have 107 characters.
+        self._folder = tempfile.TemporaryDirectory(prefix="ts-", ignore_cleanup_errors=True)
+        self._cluster = Cluster(Path(self._folder.name))
+        self._cluster.environment |= {**_NOTICE_SOON, "AWS_ENDPOINT_URL": self._endpoint}
+        self._cluster.start(NodeType("head", 1))
+        for _ in range(WORKERS):
+            self._cluster.start(NodeType("worker", 2))
+        self._start_driver()
+
+    def stop(self) -> None:
+        if self._driver:
+            _kill_tree(self._driver.pid)
+            self._driver.wait()
+        if self._cluster:
+            for node in self._cluster.processes:
+                _kill_tree(node.pid)
+                node.wait()
+        if self._folder:
+            self._folder.cleanup()
+
+    def wait_until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            assert self._driver is not None
+            code = self._driver.poll()
+            assert code != 0, "the run ended before all faults had struck: give it more clips"
+            if code is not None:
+                self._start_driver()
+            self._need_time()
+            time.sleep(0.2)
+
+    def to_the_end(self) -> None:
+        """Start the command again as often as it fails."""
+        assert self._driver is not None
+        while self._driver.wait(timeout=_DEADLINE_S) != 0:
+            self._need_time()
+            self._start_driver()
+
+    def kill_actor(self, rng: random.Random) -> None:
+        assert self._cluster is not None
+        self.wait_until(lambda: bool(self._actors()))
+        rng.choice(self._actors()).kill()
+
+    def kill_node(self, rng: random.Random) -> None:
+        """A worker node goes, and another one comes."""
+        assert self._cluster is not None
+        alive = [node for node in self._cluster.processes[1:] if node.poll() is None]
+        gone = rng.choice(alive)
+        _kill_tree(gone.pid)
+        gone.wait()
+        self._cluster.start(NodeType("worker", 2))
+
+    def kill_driver(self) -> None:
+        assert self._driver is not None
+        _kill_tree(self._driver.pid)
+        self._driver.wait()
+        self._start_driver()
+
+    def kill_head(self) -> None:
+        """All is lost with it; another cluster is started, and the command on that."""
+        assert self._cluster is not None and self._driver is not None
+        head = self._cluster.processes[0]
+        _kill_tree(head.pid)
+        head.wait()
+        with suppress(subprocess.TimeoutExpired):
+            assert self._driver.wait(timeout=60) != 0, (
+                "a run without its head said that all is done"
+            )
+        self.stop()
+        self.start()
+
+    def _actors(self) -> list[psutil.Process]:
+        assert self._cluster is not None
+        found = []
+        for node in self._cluster.processes:
+            with suppress(psutil.NoSuchProcess):
+                for process in psutil.Process(node.pid).children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        title = " ".join(process.cmdline())
+                        if title.startswith("ray::") and "FusedWorker" in title:
+                            found.append(process)
+        return found
+
+    def _start_driver(self) -> None:
+        assert self._cluster is not None
+        self.outcome.starts += 1
+        assert self.outcome.starts <= _MOST_STARTS, "the command was started too often"
+        log = self._path.with_name(f"driver-{self.outcome.starts}.log").open("wb")
+        self._driver = subprocess.Popen(
+            [BIN / "tagscribe", "run", self._path],
+            env=self._cluster.environment | {"RAY_ADDRESS": self._cluster.gcs},
+            stdout=log,
+            stderr=log,
+        )
+
+    def _need_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            logs = sorted(self._path.parent.glob("driver-*.log"))
+            raise AssertionError("no end in sight:\n" + logs[-1].read_text()[-3000:])
+
+
+def need_sound(config: RunConfig) -> None:
+    """No promise broken, no clip failed, and no file in evidence/ but the plan's."""
+    assert verify.verify(config.run) == []
+    shards = sink.done_shards(config.run)
+    counts = sink.total(sink.read_counts(config.run, shards))
+    assert counts.errors == {}, counts
+    names = [file.uri.rsplit("/", 1)[1] for file in list_files(evidence_uri(config.run))]
+    assert names == [f"shard-{shard:05d}.parquet" for shard in shards]
+
+
+def evidence_of(config: RunConfig) -> pa.Table:
+    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
+
+
+def pairs_of(config: RunConfig) -> pa.Table:
+    return table.read(table_uri(config.run), columns=_PAIR_COLUMNS)
+
+
+def _kill_tree(pid: int) -> None:
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+
+
+def line(outcome: Outcome, calm: Outcome) -> list[str]:
+    """A row of the table: seed, faults in order, requests broken, starts, seconds, seconds lost."""
+    broken = sum(n for kind, n in outcome.requests.items() if kind in vars(RATES))
+    return [
+        "none" if outcome.seed is None else str(outcome.seed),
+        ", ".join(outcome.struck) or "none",
+        f"{broken} of {outcome.requests.get('requests', 0)}",
+        str(outcome.starts),
+        f"{outcome.elapsed_s:.0f}",
+        f"{outcome.elapsed_s - calm.elapsed_s:.0f}",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="a Markdown table of the results")
+    options = parser.parse_args()
+    columns = ["seed", "killed, at so many shards done", "requests broken", "starts", "s", "s lost"]
+    rows: list[Any] = [columns, ["---"] * len(columns)]
+    with gateway("chaos-secret") as server:
+        os.environ |= server.environment
+        scene = Scene(server)
+        rows.append(line(scene.calm, scene.calm))
+        print(*rows[-1], sep=" | ", flush=True)
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
+            rows.append(line(scene.play(seed), scene.calm))
+            print(*rows[-1], sep=" | ", flush=True)
+    if options.out:
+        told = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        options.out.write_text(f"# Chaos\n\n{__doc__}\n{told}\n\n{_LEGEND}\n")
+    print(f"{options.seeds} of {options.seeds} disturbed runs equal the undisturbed one")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Runs that nobody annotated: a plan, and evidence written as workers write it, at chosen times."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation import plan, planning, run, sink
+from curation.config import RunConfig, parse
+from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
+
+IDENTITY = {"model": "none"}
+
+
+def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) -> RunConfig:
+    """A planned run of clips that lie nowhere."""
+    config = parse(
+        {
+            "run": str(folder / "run"),
+            "catalog": {"kind": "folder", "audio": str(folder)},
+            "annotate": {"shard_clips": shard_clips},
+            **sections,
+        },
+        "test",
+    )
+    rows = [{"clip_id": f"clip{n:05d}", "uri": f"/{n}.wav", "tags": []} for n in range(clips)]
+    listing = pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
+    planned = plan.make(listing, shard_clips)
+    plan.write(config.run, listing, planned)
+    assert run.write_record(config.run, planning.record_of(config, planned, IDENTITY, IDENTITY))
+    return config
+
+
+def write_evidence(
+    config: RunConfig,
+    shard: int,
+    spans: Sequence[sink.Span] = (),
+    scores: Sequence[float] = (0.5,),
+    failed: int = 0,
+) -> None:
+    """Evidence of as many clips as there are scores, and of some that could not be decoded."""
+    clips = [
+        {
+            "clip_id": f"clip{shard}-{index}",
+            "tags": [],
+            "guidance": [],
+            "candidates": [
+                {"caption": "a", "method": "beam", "log_prob": -1.0, "clap_score": score},
+                {"caption": "b", "method": "sample", "log_prob": -1.0, "clap_score": score - 0.2},
+            ],
+            "outcome": "ok",
+            "error": None,
+        }
+        for index, score in enumerate(scores)
+    ]
+    error = {"stage": "decode", "type": "truncated", "message": "ends early"}
+    clips += [
+        {
+            "clip_id": f"clip{shard}-failed{index}",
+            "tags": [],
+            "guidance": [],
+            "candidates": [],
+            "outcome": "error",
+            "error": error,
+        }
+        for index in range(failed)
+    ]
+    sink.write_shard(config.run, shard, pa.Table.from_pylist(clips, EVIDENCE_SCHEMA), spans)
+
+
+def span(
+    started_s: float, ended_s: float, pool: str = "fused", worker: str = "w"
+) -> list[sink.Span]:
+    return [sink.Span(pool, worker, started_s, ended_s)]

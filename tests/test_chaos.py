@@ -1,0 +1,25 @@
+"""Whatever dies and whenever: the run comes out as if nothing had happened."""
+
+import pytest
+
+from tests.chaos import FAULTS, Scene
+from tests.rgw import Gateway
+
+
+@pytest.fixture(scope="module")
+def scene(rados_gateway: Gateway) -> Scene:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in rados_gateway.environment.items():
+            patch.setenv(name, value)
+        return Scene(rados_gateway)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_disturbed_run_is_the_undisturbed_one(
+    scene: Scene, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in scene.server.environment.items():
+        monkeypatch.setenv(name, value)
+    outcome = scene.play(seed)
+    assert {fault.split()[0] for fault in outcome.struck} == set(FAULTS)
+    assert outcome.requests["requests"] > outcome.requests["slow_down"] > 0

@@ -1,0 +1,192 @@
+"""The estimate: what is drawn, what is measured, and the arithmetic from sample to run."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation import estimate, plan, planning, run, sample
+from curation.config import RunConfig, parse
+from curation.errors import InputError
+from tests.conftest import corpus_run
+from tests.runs import planned_run
+from tests.test_cli import tagscribe
+
+PLANNED = plan.Plan(clips=100_000, missing=20_000, shards=196, shard_clips=512, hash="")
+
+
+def taken(**changes: object) -> sample.Sample:
+    """200 clips of 10 s: 10 ms of decoding, 40 ms of captioning and 10 ms of scoring each."""
+    told = sample.Sample(
+        clips=200,
+        ok=190,
+        accepted=95,
+        pairs=95,
+        duration_s=np.full(200, 10.0),
+        decode_s=np.full(200, 0.010),
+        caption_s=np.full(20, 0.4),
+        score_s=np.full(20, 0.1),
+        row_bytes=np.full(200, 1000),
+        pool_s={"fused": 10.0},
+        evidence_bytes=200 * 500,
+        footer_bytes=6000,
+        table_bytes=95 * 300,
+        setup_s=5.0,
+        cpus=64,
+        gpus=8.0,
+        hardware="a GPU",
+    )
+    return dataclasses.replace(told, **changes)
+
+
+def configured(**sections: object) -> RunConfig:
+    return parse({"run": "x", "catalog": {"kind": "folder", "audio": "y"}, **sections}, "test")
+
+
+def test_the_sum_over_a_run_is_that_of_its_sample() -> None:
+    config = configured(
+        annotate={"gpus_per_actor": 0.5, "actors": 16},
+        prices={"gpu_hour": 2.0, "storage_gb_month": 0.1, "reads_1000": 0.01, "writes_1000": 0.1},
+        select={"keep_top": 0.5},
+    )
+    told = estimate.estimate(config, PLANNED, taken())
+    wall_s = 80_000 * 0.05 / 16
+    assert told.wall_s.value == pytest.approx(wall_s)
+    assert told.gpu_hours.value == pytest.approx(wall_s * 8 / 3600)
+    assert told.cpu_hours.value == 0
+    assert told.audio_hours.value == pytest.approx(80_000 * 10 / 3600)
+    assert told.ok_share.value == 0.95
+    assert told.yield_share.value == pytest.approx(0.95 * 0.5 * 0.8)
+    evidence = 80_000 * 500 + 196 * 6000
+    assert told.evidence_bytes.value == pytest.approx(evidence)
+    table = 100_000 * told.yield_share.value * 300
+    assert told.table_bytes.value == pytest.approx(table)
+    assert told.dollars is not None and told.storage_dollars_month is not None
+    requests = 80 * 0.01 + 0.196 * 0.1
+    assert told.dollars.value == pytest.approx(wall_s * 8 * 2.0 / 3600 + requests)
+    assert told.storage_dollars_month.value == pytest.approx((evidence + table) * 1e-9 * 0.1)
+
+
+def test_bars_are_as_wide_as_the_sample_is_scattered() -> None:
+    config = configured(annotate={"gpus_per_actor": 1})
+    even = estimate.estimate(config, PLANNED, taken())
+    assert even.audio_hours.low == pytest.approx(even.audio_hours.high)
+    lengths = np.r_[np.full(100, 5.0), np.full(100, 15.0)]
+    scattered = estimate.estimate(config, PLANNED, taken(duration_s=lengths))
+    reach = 1.96 * 5.0 / np.sqrt(200) * 80_000 / 3600
+    hours = scattered.audio_hours
+    assert hours.value == pytest.approx(even.audio_hours.value)
+    assert (hours.high - hours.low) / 2 == pytest.approx(reach, rel=0.1)
+    # Wilson's interval of 190 of 200.
+    assert (even.ok_share.low, even.ok_share.high) == pytest.approx((0.9104, 0.9726), abs=1e-3)
+
+
+def test_cores_bound_a_run_that_decodes_much() -> None:
+    config = configured(annotate={"gpus_per_actor": 0.5, "actors": 16})
+    told = estimate.estimate(config, PLANNED, taken(cpus=2))
+    assert told.wall_s.value == pytest.approx(80_000 * 0.010 / 2)
+
+
+def test_without_prices_there_are_no_dollars() -> None:
+    told = estimate.estimate(configured(), PLANNED, taken())
+    assert told.dollars is None and told.storage_dollars_month is None
+    assert not any("dollars" in row[0] for row in told.rows())
+
+
+def test_decoding_threads_are_recommended_where_models_would_wait() -> None:
+    config = configured(annotate={"gpus_per_actor": 1})
+    told = estimate.estimate(config, PLANNED, taken(decode_s=np.full(200, 0.210)))
+    assert told.sizes == {"fused": 8}
+    assert told.recommended == {"actors": 8, "decode_threads": 5}
+    assert any("decode_threads: 5 instead of 2" in sentence for sentence in told.advice)
+
+
+SEPARATE = {"decode": 4.0, "caption": 20.0, "score": 5.0}
+
+
+def test_pools_are_sized_around_the_captioners() -> None:
+    config = configured(
+        annotate={"placement": "separate", "gpus_per_actor": 1, "pools": {"captioners": 10}}
+    )
+    told = estimate.estimate(config, PLANNED, taken(pool_s=SEPARATE))
+    # Ten captioners do 100 clips/s, a decoder 50, a scorer 40.
+    assert told.recommended == {"captioners": 10, "decoders": 2, "scorers": 3}
+    assert told.wall_s.value == pytest.approx(80_000 / 40)
+    assert any("captioners wait 60% of their time" in sentence for sentence in told.advice)
+
+
+def test_the_yamls_own_sizes_are_kept() -> None:
+    pools = {"decoders": 4, "captioners": 10, "scorers": 1}
+    config = configured(annotate={"placement": "separate", "gpus_per_actor": 1, "pools": pools})
+    told = estimate.estimate(config, PLANNED, taken(pool_s=SEPARATE))
+    assert told.recommended == told_sizes(pools) and told.sizes["decode"] == 4
+    assert any("3 would keep up; with 1" in sentence for sentence in told.advice)
+    assert sum("own number" in sentence for sentence in told.advice) == 2
+
+
+def told_sizes(pools: dict[str, int]) -> dict[str, int]:
+    return {name: pools[name] for name in ("captioners", "decoders", "scorers")}
+
+
+def test_a_sample_is_drawn_at_random_of_what_is_there(tmp_path: Path) -> None:
+    config = planned_run(tmp_path, clips=40_000, shard_clips=512)
+    few, again = (sample.draw(config.run, 50, seed=1) for _ in range(2))
+    assert few.equals(again)
+    ids = few["clip_id"].to_pylist()
+    assert len(set(ids)) == 50 and ids == sorted(ids)
+    assert min(ids) < "clip05000" and max(ids) > "clip35000"
+    assert not few.equals(sample.draw(config.run, 50, seed=2))
+    assert sample.draw(config.run, 50_000, seed=1).num_rows == 40_000
+
+
+@pytest.mark.parametrize("placement", ["fused", "separate"])
+def test_a_sample_goes_through_the_whole_engine(
+    placement: str, corpus: Path, tmp_path: Path
+) -> None:
+    config = corpus_run(
+        corpus,
+        tmp_path / "run",
+        annotate={"shard_clips": 10, "placement": placement},
+        select={"keep_top": 0.5},
+    )
+    planning.make_plan(config)
+    taken = sample.measured(config, 20)
+    assert (taken.clips, taken.ok, taken.accepted, taken.pairs) == (20, 20, 10, 10)
+    assert len(taken.decode_s) == 20 and (taken.decode_s > 0).all()
+    assert len(taken.caption_s) == len(taken.score_s) >= 1
+    assert set(taken.pool_s) == (
+        {"fused"} if placement == "fused" else {"decode", "caption", "score"}
+    )
+    assert taken.evidence_bytes > 0 and taken.table_bytes > 0 and taken.duration_s.min() > 0
+    # Nothing of it is left in the run.
+    assert sorted(path.name for path in Path(config.run).iterdir()) == ["plan", "run.json"]
+
+
+def test_a_plan_without_audio_cannot_be_measured(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    catalog = {
+        "kind": "audioset",
+        "segments": str(corpus / "segments.csv"),
+        "audio": str(tmp_path / "empty"),
+    }
+    config = corpus_run(corpus, tmp_path / "run", catalog=catalog)
+    planning.make_plan(config)
+    assert run.need_record(config.run).missing == 40
+    with pytest.raises(InputError, match="no planned clip has audio"):
+        sample.measured(config, 20)
+
+
+def test_the_command_prints_the_estimate(corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        f"run: {tmp_path}/run\nprices: {{cpu_hour: 0.05}}\ncatalog: {{kind: audioset, "
+        f"segments: {corpus}/segments_noisy.csv, audio: {corpus}/audio}}\n"
+    )
+    ended = tagscribe("plan", path, "--sample", 10)
+    assert ended.returncode == 0, ended.stderr
+    assert "Estimate from 10 clips measured on" in ended.stdout
+    for name in ("hours of audio", "wall time, h", "evidence, GB", "dollars, to run"):
+        assert name in ended.stdout
+    assert "An actor alone does" in ended.stdout
+    assert "Estimate" not in tagscribe("plan", path, "--sample", 0).stdout

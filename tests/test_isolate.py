@@ -1,0 +1,101 @@
+"""Clips that kill their workers are found, and cost nothing but themselves."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from curation import annotate, audio, planning, sink, verify
+from curation.config import RunConfig
+from curation.isolate import Task, killers
+from curation.workers import FusedWorker
+from tests.conftest import corpus_run
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_killer_is_found_and_nobody_else(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = {3: 64, 5: 1, 7: 37}
+    guilty = {
+        shard: set(rng.choice(size, size=min(size, 1 + seed), replace=False).tolist())
+        for shard, size in sizes.items()
+    }
+    calls = 0
+
+    def survived(tasks: Sequence[Task]) -> set[Task]:
+        nonlocal calls
+        calls += 1
+        assert all(task.rehearsal and task.start < task.stop for task in tasks)
+        return {t for t in tasks if guilty[t.shard].isdisjoint(range(t.start, t.stop))}
+
+    found = killers([Task(shard, 0, size) for shard, size in sizes.items()], survived)
+    assert {shard: set(clips) for shard, clips in found.items()} == guilty
+    assert calls <= 6  # a halving of the largest shard each: log2(64)
+
+
+def test_a_shard_whose_halves_survive_has_no_killer() -> None:
+    assert killers([Task(0, 0, 8)], set) == {0: ()}
+
+
+def test_a_task_travels_as_text() -> None:
+    task = Task(7, 3, 9, killers=(4, 8), rehearsal=True)
+    assert Task.from_json(task.to_json()) == task
+
+
+def test_a_clip_that_kills_its_worker_is_one_error_row(
+    corpus: Path, tmp_path: Path, local_ray: None
+) -> None:
+    """The other rows are those of a run where that file is no sound."""
+    poison = sorted((corpus / "audio").iterdir())[13]
+    settings = {"shard_clips": 5, "actors": 2}
+    config = corpus_run(corpus, tmp_path / "run", annotate=settings)
+    planning.make_plan(config)
+    annotate.annotate(config, lambda done, total: None, aborting_on(poison.name))
+    rows = evidence_of(config)
+    failed = [row for row in rows.to_pylist() if row["outcome"] == "error"]
+    assert [(f["uri"], f["error"]["stage"], f["error"]["type"]) for f in failed] == [
+        (str(poison), "worker", "killed_worker")
+    ]
+    assert verify.verify(config.run) == []
+
+    broken = tmp_path / "corpus"
+    shutil.copytree(corpus, broken)
+    (broken / "audio" / poison.name).write_text("no sound")
+    other = corpus_run(broken, tmp_path / "other", annotate=settings)
+    planning.make_plan(other)
+    annotate.annotate(other, lambda done, total: None)
+    assert comparable(rows).equals(comparable(evidence_of(other)))
+
+
+def aborting_on(name: str) -> type:
+    """A worker whose decoder aborts on one file; no file is known that makes the real ones."""
+
+    class Aborting(FusedWorker):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            decode = audio.decode
+
+            def aborting(data: Any, told: str, *rest: Any) -> audio.Decoded:
+                if name in told:
+                    os.abort()
+                return decode(data, told, *rest)
+
+            audio.decode = aborting  # type: ignore[assignment]
+
+    return Aborting
+
+
+def evidence_of(config: RunConfig) -> pa.Table:
+    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
+
+
+def comparable(rows: pa.Table) -> pa.Table:
+    """Without what differs by the folder, and without the failed clip."""
+    ok = rows.filter(pc.equal(rows["outcome"], "ok"))
+    return ok.drop_columns(["uri"])

@@ -1,0 +1,128 @@
+"""The metrics: the dashboard asks for no other, and a real run shows each of them to Prometheus."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curation.meter import METRICS, Tally
+from curation.metrics import exported
+from tests.conftest import corpus_run
+
+DASHBOARD = Path(__file__).parents[1] / "ray_configs" / "grafana-dashboard.json"
+PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+
+# Runs a YAML on a Ray of its own, reads its metrics port all the while, and prints what it saw.
+RUN_AND_SCRAPE = """
+import sys, threading, time, urllib.request
+import ray
+from curation import annotate, config, planning, pools
+from curation.cluster import cluster
+from curation.meter import RETRIES
+from curation.metrics import RayMeter
+
+config = config.load(sys.argv[1])
+seen, missing = "", set(sys.argv[2:])
+
+def scrape():
+    global seen
+    while missing:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/metrics") as page:
+                seen = page.read().decode()
+        except OSError:
+            pass
+        for line in seen.splitlines():
+            if line.startswith("ray_tagscribe") and line.split("{")[0] in missing:
+                missing.discard(line.split("{")[0])
+                print(line, flush=True)
+        time.sleep(0.2)
+
+@ray.remote(num_cpus=0)
+class Retrying:
+    def __init__(self):
+        RayMeter().record(RETRIES, 2, cause="throttled")
+    def wait(self):
+        pass
+
+planning.make_plan(config)
+with cluster(
+    "local", pools.cpus_needed(config.annotate), metrics_port=config.metrics_port
+):
+    # Nothing on this machine needs to be tried again, so an actor says that it did.
+    retrying = Retrying.remote()
+    ray.get(retrying.wait.remote())
+    watching = threading.Thread(target=scrape, daemon=True)
+    watching.start()
+    annotate.annotate(config, lambda done, total: None)
+    watching.join(60)
+"""
+
+
+def exported_names() -> set[str]:
+    return {name for metric in METRICS for name in exported(metric)}
+
+
+def test_the_dashboard_asks_only_for_what_is_exported() -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    names = {name for expr in asked for name in re.findall(r"ray_\w+", expr)}
+    assert names <= exported_names()
+    # And for each of them: none is exported for nothing.
+    for metric in METRICS:
+        assert names & set(exported(metric)), f"{metric} is in no panel"
+
+
+def test_labels_in_the_dashboard_are_those_of_the_metrics() -> None:
+    labels = {label for metric in METRICS.values() for label in metric.labels} | {"le"}
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            used = re.findall(r"by \((\w+)\)", target["expr"])
+            used += re.findall(r"\{(\w+)[!=]", target["expr"])
+            used += re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+            assert set(used) <= labels, target
+
+
+def test_the_page_names_every_metric() -> None:
+    told = set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE))
+    for metric, described in METRICS.items():
+        names = {f"ray_{metric}"} if described.kind == "histogram" else set(exported(metric))
+        assert names <= told
+    assert len(told) == len(METRICS)
+
+
+def test_a_tally_keeps_what_it_is_told() -> None:
+    tally = Tally()
+    tally.record("tagscribe_stage_seconds", 0.5, stage="read")
+    tally.record("tagscribe_stage_seconds", 0.25, stage="read")
+    assert tally.values("tagscribe_stage_seconds", stage="read") == [0.5, 0.25]
+    assert tally.values("tagscribe_stage_seconds", stage="score") == []
+
+
+def test_a_run_shows_its_metrics(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="Ray exports nothing without ray[default]")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = corpus_run(corpus, tmp_path / "run", metrics_port=port)
+    yaml_file = tmp_path / "run.yaml"
+    yaml_file.write_text(json.dumps(config.model_dump(mode="json")))
+    environment = {**os.environ, "RAY_metrics_report_interval_ms": "500"}
+    environment.pop("RAY_ADDRESS", None)
+    ended = subprocess.run(
+        [sys.executable, "-c", RUN_AND_SCRAPE, yaml_file, *sorted(exported_names())],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    seen = {re.split(r"[{ ]", line)[0]: line for line in ended.stdout.splitlines()}
+    assert set(seen) == exported_names()
+    assert 'cause="throttled"' in seen["ray_tagscribe_retries_total"]
+    assert float(seen["ray_tagscribe_run_clips_planned"].split()[-1]) == 40

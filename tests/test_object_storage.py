@@ -1,0 +1,303 @@
+"""Object storage that misbehaves, and how it is reached: faults are retried, counted, bounded."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import s3fs
+
+from curation import config, object_store, retrying, storage, table
+from curation.errors import InputError
+from tests.conftest import S3_SECRET
+from tests.faults import Disturbed, Rates, disturbing
+from tests.rgw import ACCESS_KEY, Gateway
+from tests.test_config import MINIMAL
+
+
+def reach(proxy: Disturbed, **settings: object) -> None:
+    values = {"timeout_s": 1.0, "retry_s": 30.0, **settings}
+    storage.configure(storage.StorageConfig(endpoint_url=proxy.url, **values))
+
+
+# --- faults
+
+
+@pytest.mark.parametrize(
+    ("fault", "kinds"),
+    [
+        ("slow_down", {"throttled"}),
+        ("reset", {"connection"}),
+        ("lost", {"connection"}),
+        ("cut", {"truncated", "connection"}),
+        ("stall", {"timeout", "connection"}),
+    ],
+)
+def test_every_request_comes_right_through_faults_and_they_are_counted(
+    s3_server: str, s3_folder: str, fault: str, kinds: set[str]
+) -> None:
+    with disturbing(s3_server, Rates(**{fault: 0.4}), seed=5, stall_s=1.5) as proxy:
+        reach(proxy)
+        uris = [f"{s3_folder}/a/{index}.bin" for index in range(6)]
+        with retrying.counting() as faults:
+            for index, uri in enumerate(uris):
+                data = b"%d" % index * 100_000
+                assert storage.put_new(uri, data) is True, "a lost answer is no other's file"
+                assert storage.put_new(uri, b"other") is False
+                assert storage.read_bytes(uri) == data
+                assert storage.read_bytes(uri, 10, 20) == data[10:20]
+                assert storage.exists(uri) and not storage.exists(uri + "x")
+                with storage.open_input(uri) as file:
+                    assert file.read() == data
+            assert [file.uri for file in storage.list_files(s3_folder)] == uris
+            storage.put(uris[0], b"new")
+            storage.delete(uris[1])
+            storage.delete_tree(f"{s3_folder}/a")
+            assert list(storage.list_files(s3_folder)) == []
+        done = proxy.counts()
+    assert set(faults) <= kinds and faults, faults
+    # The client itself repeats what a connection that it reuses has lost; and an answer without a
+    # body cannot be cut.
+    assert sum(faults.values()) <= done[fault]
+    if fault == "slow_down":
+        assert sum(faults.values()) == done[fault]
+
+
+def test_the_table_is_committed_and_read_through_faults(s3_server: str, s3_folder: str) -> None:
+    rows = pa.table({"clip_id": ["a", "b"], "rank": pa.array([1, 1], pa.int32())})
+    rates = Rates(slow_down=0.1, reset=0.1, lost=0.1, cut=0.1)
+    with disturbing(s3_server, rates, seed=2) as proxy:
+        reach(proxy)
+        for index in range(4):
+            lineage = {"made": index}
+            version = table.commit(f"{s3_folder}/t", rows.schema, rows.to_batches(), lineage)
+            assert (version.version, version.lineage) == (index, lineage)
+            assert table.read(f"{s3_folder}/t").equals(rows)
+        done = proxy.counts()
+        assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
+
+
+def test_what_keeps_failing_is_given_up_after_its_time(s3_server: str, s3_folder: str) -> None:
+    storage.put(f"{s3_folder}/broken.wav", b"x")
+    storage.put(f"{s3_folder}/whole.wav", b"y")
+    with disturbing(s3_server, Rates(), broken="broken") as proxy:
+        reach(proxy, retry_s=1.0)
+        before = retrying.totals().get(retrying.GIVEN_UP, 0)
+        with pytest.raises(retrying.GaveUp, match="broken.wav: throttled.* 1 s: .*reduce") as told:
+            storage.read_bytes(f"{s3_folder}/broken.wav", reserve=lambda size: None)
+        assert told.value.kind == "throttled" and isinstance(told.value, OSError)
+        assert retrying.totals()[retrying.GIVEN_UP] == before + 1
+        assert 3 <= proxy.counts()["slow_down"] <= 40, "tried again, and backed off between"
+        assert storage.read_bytes(f"{s3_folder}/whole.wav") == b"y"
+
+
+def test_a_write_is_retried_longer_than_a_read(s3_server: str, s3_folder: str) -> None:
+    with disturbing(s3_server, Rates(), broken="broken") as proxy:
+        reach(proxy, retry_s=0.4)
+        with pytest.raises(retrying.GaveUp, match="for 0.4 s"):
+            storage.read_bytes(f"{s3_folder}/broken", reserve=lambda size: None)
+        with pytest.raises(retrying.GaveUp, match="for 2 s"):
+            storage.put_new(f"{s3_folder}/broken", b"x")
+
+
+def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_folder: str) -> None:
+    storage.put(f"{rados_folder}/a", b"x")
+    rados_gateway.stop()
+    with ThreadPoolExecutor(2) as threads, retrying.counting():
+        reading = threads.submit(storage.read_bytes, f"{rados_folder}/a")
+        writing = threads.submit(storage.put_new, f"{rados_folder}/b", b"y")
+        time.sleep(1.0)
+        assert not reading.done() and not writing.done()
+        rados_gateway.start()
+        assert reading.result() == b"x" and writing.result() is True
+    assert storage.read_bytes(f"{rados_folder}/b") == b"y"
+
+
+def test_what_will_be_the_same_next_time_is_not_retried(s3_folder: str) -> None:
+    with retrying.counting() as faults:
+        with pytest.raises(FileNotFoundError):
+            storage.read_bytes(f"{s3_folder}/nothing")
+        with pytest.raises(FileNotFoundError):
+            storage.read_bytes("s3://no-such-bucket-there/nothing")
+        assert storage.put_new(f"{s3_folder}/a", b"x") and not storage.put_new(
+            f"{s3_folder}/a", b""
+        )
+    assert not faults
+
+
+def test_the_waits_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(retrying.time, "sleep", waits.append)
+
+    def work() -> None:
+        if len(waits) % 10 < 9:
+            raise ConnectionResetError
+        waits.append(0)
+
+    for _ in range(40):
+        retrying.retrying("a", 1000.0, work)
+    rounds = [waits[start : start + 9] for start in range(0, 400, 10)]
+    for attempt in range(9):
+        drawn = [each[attempt] for each in rounds]
+        limit_s = min(retrying.BACKOFF_LIMIT_S, retrying.BACKOFF_S * 2**attempt)
+        assert 0 <= min(drawn) < 0.3 * limit_s and 0.7 * limit_s < max(drawn) <= limit_s
+
+
+# --- listing
+
+
+def test_a_listing_is_asked_for_page_by_page(s3_server: str, s3_folder: str) -> None:
+    names = [f"{s3_folder}/many/{index:04d}" for index in range(1100)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda uri: storage.put(uri, b""), names))
+    with disturbing(s3_server, Rates()) as proxy:
+        reach(proxy)
+        listing = storage.list_files(f"{s3_folder}/many")
+        assert next(listing).uri == names[0]
+        assert proxy.counts()["requests"] == 1
+        assert [file.uri for file in listing] == names[1:]
+        assert proxy.counts()["requests"] == 2
+
+
+# --- how it is reached
+
+
+@pytest.fixture
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that knows of no credentials and no endpoint."""
+    for name in ("ENDPOINT_URL", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "DEFAULT_REGION"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_profile_and_an_endpoint_are_all_that_a_run_names(
+    rados_gateway: Gateway,
+    rados_folder: str,
+    no_environment: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage.configure(storage.StorageConfig(endpoint_url=rados_gateway.url))
+    with pytest.raises(InputError, match="credentials.*storage.profile"):
+        storage.read_bytes(f"{rados_folder}/a")
+    with pytest.raises(InputError, match="no profile 'curator'.*found none"):
+        storage.configure(storage.StorageConfig(profile="curator"))
+    keys = tmp_path / "credentials"
+    keys.write_text(
+        f"[curator]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {S3_SECRET}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    storage.configure(
+        storage.StorageConfig(endpoint_url=rados_gateway.url, profile="curator", region="us-east-1")
+    )
+    storage.put(f"{rados_folder}/a", b"x")
+    assert storage.read_bytes(f"{rados_folder}/a") == b"x"
+    rows = pa.table({"clip_id": ["a"], "rank": pa.array([1], pa.int32())})
+    table.commit(f"{rados_folder}/t", rows.schema, rows.to_batches(), {})
+    assert table.read(f"{rados_folder}/t").equals(rows)
+
+
+def test_an_anonymous_reader_reads_what_is_public_and_nothing_else(
+    rados_gateway: Gateway, rados_folder: str, request: pytest.FixtureRequest
+) -> None:
+    owner = s3fs.S3FileSystem()
+    owner.pipe_file(f"{rados_folder}/public", b"x", ACL="public-read")
+    owner.pipe_file(f"{rados_folder}/private", b"y")
+    request.getfixturevalue("no_environment")
+    storage.configure(storage.StorageConfig(endpoint_url=rados_gateway.url, anonymous=True))
+    assert storage.read_bytes(f"{rados_folder}/public") == b"x"
+    with pytest.raises(PermissionError, match=f"{rados_folder}/private: access denied"):
+        storage.read_bytes(f"{rados_folder}/private")
+
+
+def test_a_wrong_secret_is_refused(rados_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(PermissionError, match="access denied"):
+        storage.read_bytes(f"{rados_folder}/a")
+
+
+def test_who_pays_is_said_in_every_request(s3_server: str, s3_folder: str) -> None:
+    with disturbing(s3_server, Rates()) as proxy:
+        reach(proxy, requester_pays=True)
+        storage.put(f"{s3_folder}/a", b"x")
+        storage.read_bytes(f"{s3_folder}/a")
+        list(storage.list_files(s3_folder))
+        counts = proxy.counts()
+        assert counts["requester pays"] == counts["requests"] == 3
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"endpoint_url": f"http://me:{S3_SECRET}@host:9000"}, "without user, password"),
+        ({"endpoint_url": f"https://host?key={S3_SECRET}"}, "without user, password"),
+        ({"endpoint_url": "host:9000"}, "http://host:port"),
+        ({"secret_access_key": S3_SECRET}, "unknown key 'storage.secret_access_key'"),
+        ({"read_ahead_mb": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_section_that_cannot_be_is_refused_and_no_secret_is_repeated(
+    section: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as told:
+        config.parse({**MINIMAL, "storage": section}, "run.yaml")
+    assert S3_SECRET not in str(told.value)
+
+
+def test_a_password_in_a_path_is_refused_and_not_repeated() -> None:
+    with pytest.raises(InputError, match="holds a password") as told:
+        config.parse({**MINIMAL, "run": f"s3://me:{S3_SECRET}@bucket/run"}, "run.yaml")
+    assert S3_SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("gs://bucket/a", "gs:// needs the package gcsfs; install it .*: pip install gcsfs"),
+        ("az://container/a", "az:// needs the package adlfs"),
+        ("tape://a/b", "no storage is called tape://; expected s3, gs, az, hf or a local path"),
+    ],
+)
+def test_a_storage_without_its_driver_is_told(
+    uri: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever is installed here: as if these two were not.
+    monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)
+    monkeypatch.setitem(__import__("sys").modules, "adlfs", None)
+    with pytest.raises(InputError, match=message):
+        storage.read_bytes(uri)
+
+
+def test_the_hub_has_its_driver() -> None:
+    _, path = storage.resolve("hf://datasets/owner/name/data/a.parquet")
+    assert path == "datasets/owner/name/data/a.parquet"
+
+
+def test_where_storage_is_does_not_change_what_a_run_says() -> None:
+    section = {"endpoint_url": "http://127.0.0.1:9000", "retry_s": 5}
+    placed = config.parse({**MINIMAL, "storage": section}, "a")
+    assert placed.storage.endpoint_url == section["endpoint_url"]
+    assert placed.evidence_settings() == config.parse(MINIMAL, "b").evidence_settings()
+
+
+def test_delta_is_told_nothing_of_a_local_table(tmp_path: Path) -> None:
+    assert storage.delta_options(str(tmp_path)) is None
+
+
+def test_an_answer_of_any_driver_has_a_kind() -> None:
+    class Answered(OSError):
+        def __init__(self, **fields: object) -> None:
+            self.__dict__.update(fields)
+
+    of: Callable[[BaseException], str | None] = retrying.fault
+    assert of(Answered(code=429)) == of(Answered(status_code=503)) == "throttled"
+    assert of(Answered(status_code=500)) == "server"
+    assert of(Answered(code=404)) is None and of(OSError("disk full")) is None
+    assert of(FileNotFoundError()) is None
+    assert object_store.protocol_of("abfs://container@account/a") == "abfs"

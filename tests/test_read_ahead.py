@@ -1,0 +1,86 @@
+"""What is read ahead never exceeds its budget, measured from outside; nothing waits for ever."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from curation import stages, storage
+from curation.config import AudioConfig
+from curation.storage import StorageConfig
+
+RATE = 16000
+MIB = 2**20
+LISTENING = stages.Listening(AudioConfig(), (RATE,))
+
+
+class Watch:
+    """Bytes between their reading and the end of their decoding, as they really are held."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held = self.most = self.most_at_once = self.at_once = 0
+        self._lock = threading.Lock()
+        read, decode_read = stages.read, stages.decode_read
+
+        def watched_read(clip: stages.Clip, reserve: object) -> stages.Encoded | None:
+            encoded = read(clip, reserve)
+            if encoded:
+                self._move(len(encoded.data), 1)
+            return encoded
+
+        def watched_decode(
+            clip: stages.Clip, encoded: stages.Encoded | None, listening: stages.Listening
+        ) -> stages.Clip:
+            try:
+                return decode_read(clip, encoded, listening)
+            finally:
+                if encoded:
+                    self._move(-len(encoded.data), -1)
+
+        monkeypatch.setattr(stages, "read", watched_read)
+        monkeypatch.setattr(stages, "decode_read", watched_decode)
+
+    def _move(self, size: int, number: int) -> None:
+        with self._lock:
+            self.held += size
+            self.at_once += number
+            self.most = max(self.most, self.held)
+            self.most_at_once = max(self.most_at_once, self.at_once)
+
+
+@pytest.mark.parametrize("place", ["local", "s3_folder"])
+def test_what_is_read_ahead_never_exceeds_its_budget(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path) if place == "local" else request.getfixturevalue(place)
+    clips = []
+    for index in range(80):
+        # From 0.1 to 0.5 MiB; the last one alone is more than may be read.
+        seconds = 40.0 if index == 79 else 3.3 * (1 + index % 5)
+        sound = np.sin(np.arange(int(seconds * RATE)) / 9).astype(np.float32)
+        file = tmp_path / f"{index}.wav"
+        soundfile.write(file, sound, RATE, subtype="PCM_16")
+        if place != "local":
+            storage.put(f"{root}/{index}.wav", file.read_bytes())
+        clips.append(stages.Clip(f"c{index}", f"{root}/{index}.wav", None, None, []))
+    watch = Watch(monkeypatch)
+    hearing = stages.Hearing(LISTENING, StorageConfig(readers=16, read_ahead_mb=1), 2)
+    assert [clip for chunk in stages.decode_ahead(clips, hearing) for clip in chunk] == clips
+    assert watch.most <= hearing.budget.high_water_bytes <= MIB
+    assert watch.most_at_once > 2, "more was read at once than is decoded at once"
+    assert watch.held == hearing.budget.held_bytes == 0, "all was given back"
+    assert [clip.failure for clip in clips[:-1]] == [None] * 79
+    failure = clips[-1].failure
+    assert failure is not None and (failure.stage, failure.type) == ("read", "too_large")
+    assert "1280044 bytes, more than the 1048576" in failure.message
+    assert "storage.read_ahead_mb" in failure.message
+
+
+def test_what_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
+    clips = [stages.Clip(f"c{n}", f"{tmp_path}/{n}.wav", None, None, []) for n in range(40)]
+    hearing = stages.Hearing(LISTENING, StorageConfig(readers=4, read_ahead_mb=1), 1)
+    list(stages.decode_ahead(clips, hearing))
+    assert {clip.failure.type for clip in clips if clip.failure} == {"FileNotFoundError"}
+    assert hearing.budget.held_bytes == 0

@@ -1,0 +1,249 @@
+"""What must not get out, and what must not get in: credentials, archive members, bombs."""
+
+import io
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from curation import audio, storage
+from curation.catalog import list_clips
+from curation.catalog.config import WebDatasetConfig
+from curation.catalog.fetch import read_clip_bytes
+from curation.errors import InputError
+from tests.conftest import S3_SECRET
+from tests.test_s3 import run_in
+
+S3_TOKEN = "nor-must-this-token-be-written"
+SECRETS = (S3_SECRET.encode(), S3_TOKEN.encode())
+
+
+# --- credentials
+
+
+class Processes(threading.Thread):
+    """Looks at the command line of every process of the machine, over and over."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seen: set[bytes] = set()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.05):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(path.read_bytes())
+                except OSError:  # it has ended
+                    continue
+
+    def end(self) -> set[bytes]:
+        self._ended.set()
+        self.join()
+        return self.seen
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path, as Ray's sockets need."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_credentials_stay_in_the_environment(
+    corpus: Path, tmp_path: Path, s3_folder: str, short_folder: Path
+) -> None:
+    config = run_in(s3_folder, corpus)
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    environment = {
+        **os.environ,
+        "AWS_SESSION_TOKEN": S3_TOKEN,
+        "RAY_TMPDIR": str(short_folder),
+        "TMPDIR": str(tmp_path),
+    }
+    processes = Processes()
+    processes.start()
+    told = b""
+    for command in ("run", "status", "show", "verify"):
+        arguments = [Path(sys.executable).parent / "tagscribe", command, path]
+        ended = subprocess.run(arguments, env=environment, capture_output=True, timeout=300)
+        assert ended.returncode == 0, ended.stderr.decode()
+        told += ended.stdout + ended.stderr
+    seen = processes.end()
+    assert any(b"raylet" in line for line in seen), "the processes of the run were looked at"
+    for secret in SECRETS:
+        assert secret not in told, "printed"
+        assert not any(secret in line for line in seen), "in a process list"
+        for file in storage.list_files(config.run):
+            assert secret not in storage.read_bytes(file.uri), file.uri
+        logs = [file for folder in (short_folder, tmp_path) for file in folder.rglob("*")]
+        logs = [file for file in logs if file.is_file()]
+        assert len(logs) > 5, "Ray's logs are looked at as well"
+        for file in logs:
+            assert secret not in file.read_bytes(), file
+
+
+def test_a_refusal_does_not_repeat_the_secret(
+    tmp_path: Path, rados_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "wrong-and-still-nobodys-business"
+    path = tmp_path / "run.yaml"
+    run = {"run": f"{rados_folder}/run", "catalog": {"kind": "folder", "audio": rados_folder}}
+    path.write_text(yaml.safe_dump(run))
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "tagscribe", "status", path],
+        env={**os.environ, "AWS_SECRET_ACCESS_KEY": wrong},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ended.returncode == 1 and "access denied" in ended.stderr
+    assert wrong not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+# --- archive members
+
+
+def archive(folder: Path, *members: tarfile.TarInfo, content: bytes = b"") -> str:
+    path = folder / "data" / "a.tar"
+    path.parent.mkdir()
+    with tarfile.open(path, "w") as tar:
+        for member in members:
+            if member.isreg():
+                member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["/etc/evil.wav", "../evil.wav", "a/../../evil.wav"])
+def test_a_member_that_would_leave_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    path = archive(tmp_path, tarfile.TarInfo(name), content=b"RIFF")
+    with pytest.raises(InputError, match="within the archive's folder.*pack it again"):
+        list_clips(WebDatasetConfig(data=path))
+
+
+def test_nothing_is_unpacked_and_links_are_passed_over(tmp_path: Path) -> None:
+    outside = tmp_path / "secret.wav"
+    outside.write_bytes(b"not of the archive")
+    symbolic, hard = tarfile.TarInfo("link.wav"), tarfile.TarInfo("hard.wav")
+    symbolic.type, symbolic.linkname = tarfile.SYMTYPE, str(outside)
+    hard.type, hard.linkname = tarfile.LNKTYPE, "../secret.wav"
+    path = archive(tmp_path, symbolic, hard, tarfile.TarInfo("a.wav"), content=b"in the archive")
+    before = sorted(tmp_path.rglob("*"))
+    clips = list_clips(WebDatasetConfig(data=path)).clips.to_pylist()
+    assert [clip["clip_id"] for clip in clips] == ["a"]
+    data, _ = read_clip_bytes(clips[0]["uri"])
+    assert data == b"in the archive"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_json_that_claims_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    member = tarfile.TarInfo("a.json")
+    member.size = 2**34
+    # A header alone, and a sparse file: gigabytes that lie on no disk.
+    with path.open("wb") as file:
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(2**34 + 2**20)
+    with pytest.raises(InputError, match="a.json in .*17179869184 bytes of JSON"):
+        list_clips(WebDatasetConfig(data=str(path)))
+
+
+# --- bombs
+
+
+def refused(data: bytes) -> audio.AudioError:
+    with pytest.raises(audio.AudioError) as told:
+        audio.decode(data, "bomb", None, None, 10.0)
+    return told.value
+
+
+def encoded(samples: np.ndarray, rate: int, format: str, subtype: str | None = None) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=format, subtype=subtype)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", ["FLAC", "OGG"])
+def test_hours_of_silence_in_few_bytes_cost_no_more_than_a_clip(format: str) -> None:
+    data = encoded(np.zeros(3600 * 8000, np.int16), 8000, format)
+    assert len(data) < 2**20
+    tracemalloc.start()
+    heard = audio.decode(data, "bomb", None, None, 10.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert heard.duration_s == pytest.approx(10.0, abs=0.01)
+    assert heard.start_s == pytest.approx(1795.0, abs=0.1)
+    assert peak < 5 * 2**20, "an hour would be 115 MB"
+
+
+def test_a_recording_beyond_a_day_is_refused_before_it_is_decoded() -> None:
+    data = bytearray(encoded(np.zeros(8000, np.int16), 8000, "FLAC"))
+    # STREAMINFO keeps the number of samples in the last 36 bits of its first 18 bytes.
+    start = data.index(b"fLaC") + 8 + 13
+    claimed = 25 * 3600 * 8000
+    data[start] = data[start] & 0xF0 | claimed >> 32
+    data[start + 1 : start + 5] = struct.pack(">I", claimed & 0xFFFFFFFF)
+    error = refused(bytes(data))
+    assert error.type == "too_long"
+    assert "claims 90000 s; at most 86400 s" in str(error)
+
+
+def test_a_stretch_that_decodes_to_too_much_is_refused_before_it_is_decoded() -> None:
+    # AU keeps length, rate and channels in its header; 2^31 - 1 Hz and a data size to go with it.
+    samples = np.zeros((50, 16), np.int16)
+    data = bytearray(encoded(samples, 8000, "AU"))
+    data[16:20] = struct.pack(">I", 2**27)
+    data += bytes(2**26)
+    error = refused(bytes(data))
+    assert error.type in ("too_large", "too_short", "truncated"), str(error)
+
+
+def test_the_limit_on_samples_counts_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "MAX_DECODED_SAMPLES", 8 * 8000 * 9)
+    eight = np.zeros((10 * 8000, 8), np.int16)
+    error = refused(encoded(eight, 8000, "FLAC"))
+    assert error.type == "too_large" and "640000 samples" in str(error)
+    assert audio.decode(encoded(eight[:, :2], 8000, "FLAC"), "a", None, None, 10.0).duration_s == 10
+
+
+def test_a_stretch_of_a_long_film_costs_no_more_than_a_clip(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    data = _adts(3600.0)
+    tracemalloc.start()
+    heard = audio.decode(data, "bomb.aac", None, None, 10.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert heard.duration_s == pytest.approx(10.0, abs=0.1)
+    assert peak < 40 * 2**20, "an hour would be 115 MB"
+
+
+def _adts(seconds: float) -> bytes:
+    """Silence as raw AAC, which has no index and no length: FFmpeg reads it from its beginning."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=8000)
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        block.sample_rate = 8000
+        for index in range(int(seconds * 8000 / 1024)):
+            block.pts = index * 1024
+            container.mux(stream.encode(block))
+        container.mux(stream.encode(None))
+    return file.getvalue()

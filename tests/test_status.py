@@ -1,0 +1,143 @@
+"""Status from the folder alone: speed, cost, slow shards, and why nothing moves."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from curation import state, storage
+from curation.cli import app
+from curation.config import RunConfig
+from curation.errors import InputError
+from curation.status import run_of, status
+from tests.runs import planned_run, span, write_evidence
+
+
+def leave_state(config: RunConfig, kind: str, heard_s: float, reason: str = "") -> None:
+    fields = {"state": kind, "started_s": 0.0, "heard_s": heard_s, "reason": reason}
+    storage.put(storage.join(config.run, "state.json"), json.dumps(fields).encode())
+
+
+def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:
+    told = status(planned_run(tmp_path, clips=30, shard_clips=10).run)
+    assert (told.shards_done, told.clips_done, told.complete) == (0, 0, False)
+    assert told.rate is told.left_s is told.dollars is told.pairs_a_clip is None
+    assert told.fields()["state"] == "no driver has worked on it"
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run here"):
+        status(str(tmp_path))
+
+
+def test_the_rate_leaves_pauses_out(tmp_path: Path) -> None:
+    """Two workers side by side for 10 s, a night's pause, and one for another 10 s."""
+    config = planned_run(tmp_path, clips=60, shard_clips=10)
+    for shard, began in enumerate([0.0, 0.0, 50000.0]):
+        write_evidence(config, shard, span(began, began + 10.0), scores=[0.5] * 10)
+    told = status(config.run, now_s=60000.0)
+    assert told.rate == pytest.approx(30 / 20)
+    assert told.rate_of_late is None
+    assert told.left_s == pytest.approx(30 / 1.5)
+
+
+def test_a_running_run_is_judged_by_its_last_minutes(tmp_path: Path) -> None:
+    config = planned_run(tmp_path, clips=1000, shard_clips=10)
+    for shard in range(20):  # 1 clip/s for 80 s, then half of that, then nothing
+        length = 10.0 if shard < 8 else 20.0
+        began = shard * 10.0 if shard < 8 else 80.0 + (shard - 8) * 20.0
+        write_evidence(config, shard, span(began + 1e6, began + 1e6 + length), scores=[0.5] * 10)
+    leave_state(config, "running", 1e6 + 310.0)
+    early = status(config.run, now_s=1e6 + 320.0)
+    assert early.rate_of_late is None and early.left_s == pytest.approx(800 / (200 / 320))
+    leave_state(config, "running", 1e6 + 610.0)
+    late = status(config.run, now_s=1e6 + 620.0)
+    assert late.rate_of_late == pytest.approx(180 / 600)  # two shards ended before
+    assert late.left_s == pytest.approx(800 / 0.3)
+
+
+def test_cost_is_what_workers_were_held_for(tmp_path: Path) -> None:
+    """One actor with two shards at a time, another with one; between shards they are held too."""
+    config = planned_run(
+        tmp_path,
+        clips=40,
+        shard_clips=10,
+        annotate={"shard_clips": 10, "gpus_per_actor": 0.5},
+        prices={"gpu_hour": 3.0},
+    )
+    for shard, (worker, began, ended) in enumerate(
+        [("a", 0, 1800), ("a", 900, 2700), ("a", 3000, 3600), ("b", 0, 1800)]
+    ):
+        write_evidence(config, shard, span(began, ended, worker=worker))
+    assert status(config.run).dollars == pytest.approx(1.5 * (1.0 + 0.5))
+
+
+def test_pools_have_their_own_prices(tmp_path: Path) -> None:
+    config = planned_run(
+        tmp_path,
+        clips=10,
+        shard_clips=10,
+        annotate={"shard_clips": 10, "placement": "separate", "gpus_per_actor": 1},
+        prices={"gpu_hour": 2.0, "cpu_hour": 0.1},
+    )
+    spans = [*span(0, 3600, "decode", "d"), *span(3600, 7200, "caption", "c")]
+    write_evidence(config, 0, [*spans, *span(7200, 9000, "score", "s")])
+    assert status(config.run).dollars == pytest.approx(0.1 + 2.0 + 1.0)
+
+
+def test_slow_shards_are_named(tmp_path: Path) -> None:
+    config = planned_run(tmp_path, clips=70, shard_clips=10)
+    for shard in range(7):
+        length = 50.0 if shard == 3 else 10.0
+        write_evidence(config, shard, span(0.0, length), scores=[0.5] * 10)
+    told = status(config.run)
+    assert [(each.shard, each.times_median) for each in told.slow] == [(3, 5.0)]
+    assert told.fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ({}, 8 / 10),
+        ({"keep_top": 0.5}, 4 / 10),
+        ({"min_score": 0.3}, 6 / 10),
+        ({"min_score": 0.9}, 0.0),
+        ({"min_score": 0.3, "per_clip": 2}, None),
+        ({"min_score": -1.0, "score": "log_prob"}, None),
+    ],
+)
+def test_the_yield_before_a_selection_follows_the_policy(
+    policy: dict, expected: float | None, tmp_path: Path
+) -> None:
+    config = planned_run(tmp_path, clips=10, shard_clips=10, select=policy)
+    write_evidence(config, 0, scores=[0.1, 0.29, 0.3, 0.31, 0.5, 0.5, 0.5, 0.5], failed=2)
+    assert status(config.run).pairs_a_clip == (
+        expected if expected is None else pytest.approx(expected)
+    )
+
+
+def test_a_killed_driver_is_told_from_one_at_work(tmp_path: Path) -> None:
+    config = planned_run(tmp_path, clips=10, shard_clips=10)
+    leave_state(config, "running", 1_700_000_000.0)
+    assert status(config.run, now_s=1_700_000_020.0).told == "running, heard of 20 s ago"
+    killed = status(config.run, now_s=1_700_003_600.0).told
+    assert killed.startswith("the driver has not been heard of since 2023-11-14 22:13:20 UTC")
+    leave_state(config, "stopped", 1_700_000_000.0, "the disk is full")
+    assert status(config.run).told == "stopped 2023-11-14 22:13:20 UTC: the disk is full"
+
+
+def test_the_command_takes_a_folder_or_a_yaml(tmp_path: Path) -> None:
+    config = planned_run(tmp_path, clips=20, shard_clips=10)
+    write_evidence(config, 0, span(0.0, 5.0), scores=[0.5] * 9, failed=1)
+    with state.recorded(config.run):
+        pass
+    path = tmp_path / "run.yaml"
+    path.write_text(f"run: {config.run}\ncatalog: {{kind: folder, audio: {tmp_path}}}\n")
+    assert run_of(str(path))[0] == run_of(config.run)[0] == run_of(config.run + "/")[0]
+    for argument in (str(path), config.run):
+        ended = CliRunner().invoke(app, ["status", argument, "--json"])
+        told = json.loads(ended.stdout)
+        assert told["counts"] == {"ok": 9, "errors": {"decode/truncated": 1}}
+        assert (told["shards_done"], told["rate"], told["complete"]) == (1, 2.0, False)
+        assert told["driver"]["state"] == "finished"
