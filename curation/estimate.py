@@ -83,7 +83,8 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
     # The slowest pool says how long a clip takes, or all of them do by what they ask of the cores.
     bounds = [worker_s[pool] / size for pool, size in sizes.items()]
     wall = np.max([*bounds, drawn.core_s(config) / sample.cpus], axis=0) * found
-    held_h = {pool: size * wall / 3600 for pool, size in sizes.items()}
+    gpus = sum(prices.held(config, pool).gpus * size for pool, size in sizes.items())
+    cpus = sum(_cpus(config, pool) * size for pool, size in sizes.items())
     recommended, advice = _recommend(config, sample, sizes, found / max(wall[0], 1e-9))
     ok = _wilson(sample.ok, sample.clips)
     accepted = _accepted(config, sample, ok).scaled(found / planned.clips)
@@ -100,8 +101,8 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
         audio_hours=_bar(drawn.mean(sample.duration_s) * (found / 3600)),
         ok_share=ok,
         yield_share=accepted,
-        gpu_hours=_bar(sum(_gpus(config, pool) * held for pool, held in held_h.items())),
-        cpu_hours=_bar(sum(_cpus(config, pool) * held for pool, held in held_h.items())),
+        gpu_hours=_bar(wall * (gpus / 3600)),
+        cpu_hours=_bar(wall * (cpus / 3600)),
         wall_s=_bar(wall),
         evidence_bytes=_bar(evidence),
         table_bytes=table_bytes,
@@ -185,14 +186,10 @@ def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:
     return _wilson(sample.accepted, sample.clips)
 
 
-def _gpus(config: RunConfig, pool: str) -> float:
-    return 0.0 if pool == "decode" else config.annotate.gpus_per_actor
-
-
 def _cpus(config: RunConfig, pool: str) -> float:
-    if pool == "decode":
-        return 1.0
-    return 0.0 if config.annotate.gpus_per_actor else float(config.annotate.model_threads)
+    """CPUs of an actor without a GPU; those beside a GPU come with it."""
+    held = prices.held(config, pool)
+    return 0.0 if held.gpus else held.cpus
 
 
 def _dollars(

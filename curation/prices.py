@@ -1,13 +1,26 @@
-"""What an hour of a worker costs, by the prices of a run's YAML."""
+"""What an hour of a worker costs, by what it holds and by the prices of a run's YAML."""
+
+from typing import NamedTuple
 
 from curation.config import RunConfig
 
 
+class Held(NamedTuple):
+    """What one actor of a pool holds."""
+
+    cpus: float
+    gpus: float
+
+
+def held(config: RunConfig, pool: str) -> Held:
+    """What an actor of a pool holds: fused, decode, caption or score."""
+    settings = config.annotate
+    if pool == "decode":
+        return Held(1, 0)
+    return Held(settings.model_threads, settings.gpus_per_actor)
+
+
 def actor_hour(config: RunConfig, pool: str) -> float:
     """Dollars an hour of one actor of a pool: of its share of a GPU, else of its CPUs."""
-    settings, prices = config.annotate, config.prices
-    if pool == "decode":
-        return prices.cpu_hour
-    if settings.gpus_per_actor:
-        return settings.gpus_per_actor * prices.gpu_hour
-    return settings.model_threads * prices.cpu_hour
+    cpus, gpus = held(config, pool)
+    return gpus * config.prices.gpu_hour if gpus else cpus * config.prices.cpu_hour

@@ -5,6 +5,7 @@ They carry the plain stages of `stages` across a Ray cluster, but know nothing o
 
 import json
 import pickle
+import sys
 import threading
 import time
 import uuid
@@ -12,8 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
-
-import torch
 
 from curation import captioners, meter, plan, scorers, sink, stages
 from curation.config import RunConfig
@@ -37,7 +36,7 @@ class _Models:
         self.captioner = captioners.build(config.captioner)
         self.scorer = scorers.build(config.scorer)
         self.lock = threading.Lock()
-        torch.set_num_threads(config.annotate.model_threads)
+        self._set_threads()
         if caption:
             self.captioner.setup()
         if score:
@@ -92,8 +91,14 @@ class _Models:
     def _model_threads(self) -> Iterator[None]:
         with self.lock:
             # OpenMP keeps its thread count per calling thread, and Ray calls from several.
-            torch.set_num_threads(self.config.annotate.model_threads)
+            self._set_threads()
             yield
+
+    def _set_threads(self) -> None:
+        # Models that do without torch leave it out of the process, which it makes four times as
+        # large.
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(self.config.annotate.model_threads)
 
 
 class FusedWorker:
