@@ -11,14 +11,15 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import torch
-import torchaudio
+
+if TYPE_CHECKING:
+    import torch
 
 Waveform = npt.NDArray[np.float32]
 
@@ -171,6 +172,8 @@ def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
 
         resampled = scipy.signal.resample_poly(waveform, up, down)
         return np.ascontiguousarray(resampled, dtype=np.float32)
+    import torch  # heavy, and a clip that is at the right rate already does not need it
+
     with torch.inference_mode():
         # torch warns of arrays that it could not write to.
         samples = torch.from_numpy(np.require(waveform, np.float32, ["C", "W"]))
@@ -413,9 +416,11 @@ def _certain_frames(file: BinaryIO, sound: soundfile.SoundFile) -> int:
 
 
 @lru_cache(maxsize=32)
-def _sinc_resampler(from_hz: int, to_hz: int) -> torch.nn.Module:
+def _sinc_resampler(from_hz: int, to_hz: int) -> "torch.nn.Module":
     """The kernel for a pair of rates (Hann-windowed sinc), made once."""
-    return cast(torch.nn.Module, torchaudio.transforms.Resample(from_hz, to_hz))
+    import torchaudio
+
+    return cast("torch.nn.Module", torchaudio.transforms.Resample(from_hz, to_hz))
 
 
 def _dbfs(amplitude: float) -> float:

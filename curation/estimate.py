@@ -84,7 +84,8 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
     # The slowest pool says how long a clip takes, or all of them do by what they ask of the cores.
     bounds = [worker_s[pool] / size for pool, size in sizes.items()]
     wall = np.max([*bounds, drawn.core_s(config) / sample.cpus], axis=0) * found
-    held_h = {pool: size * wall / 3600 for pool, size in sizes.items()}
+    gpus = sum(prices.held(config, pool).gpus * size for pool, size in sizes.items())
+    cpus = sum(_cpus(config, pool) * size for pool, size in sizes.items())
     recommended, advice = _recommend(config, sample, sizes, found / max(wall[0], 1e-9))
     ok = _wilson(sample.ok, sample.clips)
     accepted = _accepted(config, sample, ok).scaled(found / planned.clips)
@@ -101,11 +102,8 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
         audio_hours=_bar(drawn.mean(sample.duration_s) * (found / 3600)),
         ok_share=ok,
         yield_share=accepted,
-        gpu_hours=_bar(sum(actors[pool].gpus * held for pool, held in held_h.items())),
-        # A worker with a GPU is paid by it.
-        cpu_hours=_bar(
-            sum((not actors[pool].gpus) * actors[pool].cpus * h for pool, h in held_h.items())
-        ),
+        gpu_hours=_bar(wall * (gpus / 3600)),
+        cpu_hours=_bar(wall * (cpus / 3600)),
         wall_s=_bar(wall),
         evidence_bytes=_bar(evidence),
         table_bytes=table_bytes,
@@ -187,6 +185,12 @@ def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:
         # Taken by rank, so that the share of those with captions is no matter of chance.
         return ok.scaled(policy.keep_top or 1.0)
     return _wilson(sample.accepted, sample.clips)
+
+
+def _cpus(config: RunConfig, pool: str) -> float:
+    """CPUs of an actor without a GPU; those beside a GPU come with it."""
+    held = prices.held(config, pool)
+    return 0.0 if held.gpus else held.cpus
 
 
 def _dollars(

@@ -1,12 +1,25 @@
-"""What an hour of a worker costs, by the prices of a run's YAML."""
+"""What an hour of a worker costs, by what it holds and by the prices of a run's YAML."""
+
+from typing import NamedTuple
 
 from curation import pools
 from curation.config import RunConfig
 
 
+class Held(NamedTuple):
+    """What one actor of a pool holds."""
+
+    cpus: float
+    gpus: float
+
+
+def held(config: RunConfig, pool: str) -> Held:
+    """What an actor of a pool holds: fused, decode, caption or score."""
+    actor = pools.by_stage(config.annotate)[pool]
+    return Held(actor.cpus, actor.gpus)
+
+
 def actor_hour(config: RunConfig, pool: str) -> float:
     """Dollars an hour of one actor of a pool: of its share of a GPU, else of its CPUs."""
-    actor = pools.by_stage(config.annotate)[pool]
-    if actor.gpus:
-        return actor.gpus * config.prices.gpu_hour
-    return actor.cpus * config.prices.cpu_hour
+    cpus, gpus = held(config, pool)
+    return gpus * config.prices.gpu_hour if gpus else cpus * config.prices.cpu_hour

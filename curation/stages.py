@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from curation import audio
 from curation.captioners.base import Candidate, Captioner
@@ -297,12 +296,13 @@ def halving(
         return []
     try:
         results = work(batch)
-    except torch.OutOfMemoryError as error:
-        if len(batch) == 1:
-            return [Failure(stage, "out_of_memory", str(error))]
-        middle = len(batch) // 2
-        return halving(batch[:middle], work, stage) + halving(batch[middle:], work, stage)
     except Exception as error:
+        # By its name: torch is not imported for models that do without it.
+        if type(error).__name__ == "OutOfMemoryError":
+            if len(batch) == 1:
+                return [Failure(stage, "out_of_memory", str(error))]
+            middle = len(batch) // 2
+            return halving(batch[:middle], work, stage) + halving(batch[middle:], work, stage)
         return [Failure(stage, type(error).__name__, str(error)) for _ in batch]
     if len(results) != len(batch):
         message = f"the model answered {len(results)} of {len(batch)} clips"

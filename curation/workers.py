@@ -6,14 +6,13 @@ A row is a task (`isolate.Task`) and, between pools, its clips.
 
 import json
 import pickle
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import torch
 
 from curation import captioners, meter, plan, scorers, sink, stages, storage
 from curation.config import RunConfig
@@ -39,7 +38,7 @@ class _Models:
         self.captioner = captioners.build(config.captioner)
         self.scorer = scorers.build(config.scorer)
         self.lock = threading.Lock()
-        torch.set_num_threads(config.annotate.model_threads)
+        self._set_threads()
         if caption:
             self.captioner.setup()
         if score:
@@ -105,8 +104,14 @@ class _Models:
     def _model_threads(self) -> Iterator[None]:
         with self.lock:
             # OpenMP keeps its thread count per calling thread, and Ray calls from several.
-            torch.set_num_threads(self.config.annotate.model_threads)
+            self._set_threads()
             yield
+
+    def _set_threads(self) -> None:
+        # Models that do without torch leave it out of the process, which it makes four times as
+        # large.
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(self.config.annotate.model_threads)
 
 
 class FusedWorker:

@@ -3,7 +3,6 @@
 from functools import singledispatch
 
 from curation.captioners.base import Captioner
-from curation.captioners.tag_guided import TagGuided
 from curation.config import TagGuidedConfig
 
 
@@ -18,6 +17,8 @@ def build(config: object) -> Captioner:
 
 @build.register
 def _(config: TagGuidedConfig) -> Captioner:
+    from curation.captioners.tag_guided import TagGuided  # heavy: it brings torch
+
     return TagGuided(
         model=config.model,
         revision=config.revision,
