@@ -136,7 +136,7 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
 
 def written(uri: str, rows: Iterator[dict[str, Any]]) -> str:
     pairs = pa.Table.from_pylist(list(rows), PAIR_SCHEMA)
-    table.commit(uri, PAIR_SCHEMA, pairs.to_batches(), {"made": "benchmarks/method.py"})
+    table.commit(uri, PAIR_SCHEMA, pairs.to_batches, {"made": "benchmarks/method.py"})
     return uri
 
 

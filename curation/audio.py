@@ -247,18 +247,19 @@ def _decode_by_libsndfile(
     start_s, end_s = wanted.within(sound.frames / rate)
     first, last = round(start_s * rate), round(end_s * rate)
     run_up = min(first, int(_RUN_UP_S * rate))
-    wanted.check_samples((run_up + last - first) * sound.channels)
     try:
         if certain_frames:
             sound.seek(certain_frames - 1)
-            whole = len(sound.read(1)) == 1
+            if len(sound.read(1)) != 1:
+                raise _truncated(
+                    wanted.name, sound.frames / rate, "the rest of the file is missing"
+                )
+        wanted.check_samples((run_up + last - first) * sound.channels)
         sound.seek(first - run_up)
         samples = sound.read(run_up + last - first, dtype="float32", always_2d=True)[run_up:]
     except soundfile.LibsndfileError as error:
         reason = f"it cannot be read to the end ({error.error_string})"
         raise _truncated(wanted.name, sound.frames / rate, reason) from error
-    if certain_frames and not whole:
-        raise _truncated(wanted.name, sound.frames / rate, "the rest of the file is missing")
     if len(samples) < int(MIN_DURATION_S * rate):
         raise _truncated(wanted.name, sound.frames / rate, f"nothing follows {start_s:.2f} s")
     waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)

@@ -148,9 +148,8 @@ def delta_options(uri: str, settings: StorageConfig) -> dict[str, str]:
     session = botocore.session.Session(profile=settings.profile)
     options = {
         "conditional_put": "etag",
-        "timeout": f"{settings.timeout_s:g}s",
         "max_retries": "100",
-        "retry_timeout": f"{settings.write_retry_s:g}s",
+        "retry_timeout": f"{settings.write_retry_s * 1000:.0f}ms",
     }
     region = settings.region or session.get_config_variable("region")
     if region:
@@ -284,6 +283,8 @@ class S3:
                 f"{uri}: {error}; give credentials by the environment (AWS_ACCESS_KEY_ID, "
                 "AWS_SECRET_ACCESS_KEY) or storage.profile, or set storage.anonymous: true"
             ) from error
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{uri}: no such object or bucket ({error})") from error
         except PermissionError as error:
             raise PermissionError(f"{uri}: access denied ({error})") from error
 

@@ -101,7 +101,7 @@ def counting() -> Iterator[Counter[str]]:
 
 def fault(error: BaseException) -> Fault | None:
     """The kind of a fault that passes; None for an error that will be the same the next time."""
-    if isinstance(error, (FileNotFoundError, PermissionError, FileExistsError)):
+    if isinstance(error, (GaveUp, FileNotFoundError, PermissionError, FileExistsError)):
         return None
     each: BaseException | None = error
     while each is not None:
@@ -143,7 +143,12 @@ def _by_class(error: BaseException) -> Fault | None:
         boto.FlexibleChecksumError, ResponseParserError, EOFError,
     )  # fmt: skip
     timeout = (boto.ReadTimeoutError, boto.ConnectTimeoutError, FSTimeoutError, TimeoutError)
-    connection = (boto.HTTPClientError, aiohttp.ClientConnectionError, ConnectionError)
+    connection = (
+        boto.HTTPClientError,
+        boto.ConnectionError,
+        aiohttp.ClientConnectionError,
+        ConnectionError,
+    )
     if isinstance(error, truncated):
         return "truncated"
     if isinstance(error, timeout):

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from curation import object_store
 from curation.object_store import S3, FileInfo, S3File, StorageConfig
-from curation.retrying import GaveUp, counting, retrying
+from curation.retrying import GaveUp, retrying
 
 __all__ = ["FileInfo", "GaveUp", "StorageConfig"]
+
+T = TypeVar("T")
 
 # Small reads of an opened object, such as a tar's headers, are served from one request this large.
 _BUFFER_BYTES = 2**20
@@ -76,7 +78,7 @@ def exists(uri: str) -> bool:
     if s3 := _s3(filesystem):
         return s3.exists(path)
     filesystem.invalidate_cache()
-    return bool(_retrying(uri, partial(filesystem.exists, path)))
+    return bool(patiently(uri, partial(filesystem.exists, path)))
 
 
 def list_files(uri: str) -> Iterator[FileInfo]:
@@ -91,7 +93,7 @@ def list_files(uri: str) -> Iterator[FileInfo]:
         yield from s3.list(path)
     else:
         filesystem.invalidate_cache()
-        found = _retrying(uri, partial(filesystem.find, path, detail=True))
+        found = patiently(uri, partial(filesystem.find, path, detail=True))
         for name in sorted(found):
             yield FileInfo(filesystem.unstrip_protocol(name), int(found[name]["size"] or 0))
 
@@ -143,14 +145,15 @@ def put(uri: str, data: bytes) -> None:
     elif s3 := _s3(filesystem):
         s3.put(path, data)
     else:
-        _retrying(uri, partial(filesystem.pipe_file, path, data))
+        patiently(uri, partial(filesystem.pipe_file, path, data))
 
 
 def put_new(uri: str, data: bytes) -> bool:
-    """Create a file in one atomic step; False, and nothing written, when it is already there.
+    """Create a file in one atomic step; False, and nothing written, when another is there already.
 
-    On S3 this is one conditional put; keep such objects below one put (5 GiB). A put whose answer
-    was lost is tried again and then finds a file: its own, where the bytes are these.
+    A file with these very bytes counts as written: a put whose answer was lost is tried again, by
+    us or by an HTTP client below us, and then finds its own. On S3 this is one conditional put;
+    keep such objects below one put (5 GiB).
     """
     filesystem, path = resolve(uri)
     if isinstance(filesystem, LocalFileSystem):
@@ -158,22 +161,21 @@ def put_new(uri: str, data: bytes) -> bool:
             try:
                 os.link(temporary, path)
             except FileExistsError:
-                return False
+                return read_bytes(uri) == data
         return True
     try:
-        with counting() as faults:
-            if s3 := _s3(filesystem):
-                # One request whatever the size: a multipart upload would ignore the condition.
-                s3.put(path, data, mode="create", chunksize=5 * 2**30)
-            else:
-                _retrying(uri, partial(filesystem.pipe_file, path, data, mode="create"))
+        if s3 := _s3(filesystem):
+            # One request whatever the size: a multipart upload would ignore the condition.
+            s3.put(path, data, mode="create", chunksize=5 * 2**30)
+        else:
+            patiently(uri, partial(filesystem.pipe_file, path, data, mode="create"))
     except GaveUp:
         raise
     except OSError:
         # Servers answer a failed condition in different ways; the key itself is the truth.
         if not exists(uri):
             raise
-        return bool(faults) and read_bytes(uri) == data
+        return read_bytes(uri) == data
     return True
 
 
@@ -183,7 +185,7 @@ def delete(uri: str) -> None:
     if isinstance(filesystem, LocalFileSystem):
         filesystem.rm_file(path)
     else:
-        _retrying(uri, partial(filesystem.rm_file, path))
+        patiently(uri, partial(filesystem.rm_file, path))
 
 
 def delete_tree(uri: str) -> None:
@@ -194,10 +196,11 @@ def delete_tree(uri: str) -> None:
     if isinstance(filesystem, LocalFileSystem):
         filesystem.rm(path, recursive=True)
     else:
-        _retrying(uri, partial(filesystem.rm, path, recursive=True))
+        patiently(uri, partial(filesystem.rm, path, recursive=True))
 
 
-def _retrying(uri: str, work: Callable[[], Any]) -> Any:
+def patiently(uri: str, work: Callable[[], T]) -> T:
+    """What `work` returns, its passing faults retried as long as those of writing."""
     return retrying(uri, _settings.write_retry_s, work)
 
 

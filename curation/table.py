@@ -5,9 +5,9 @@ plan and the models behind it.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,12 @@ from deltalake import CommitProperties, DeltaTable, WriterProperties, write_delt
 from curation import storage
 from curation.errors import InputError
 
+T = TypeVar("T")
+
 LINEAGE_KEY = "tagscribe"
+
+# Delta tells what happened between it and the server only as text.
+_BROKEN_OFF = "HTTP error"
 
 # What tells pairs apart, and puts them in order.
 _ORDER = ("clip_id", "rank")
@@ -38,40 +43,49 @@ class Version:
 
 
 def commit(
-    uri: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], lineage: dict[str, Any]
+    uri: str,
+    schema: pa.Schema,
+    batches: Callable[[], Iterable[pa.RecordBatch]],
+    lineage: dict[str, Any],
 ) -> Version:
     """Write one version of the table in one transaction; the pairs stream, they need not fit.
 
     When the newest version was made from the same lineage it is the answer, and nothing is written.
-    What `batches` raises is raised, and no version is made.
+    What `batches` raises is raised, and no version is made; it is called again where storage
+    failed meanwhile.
     """
-    latest = newest(uri)
-    if latest and latest.lineage == lineage:
-        return latest
     raised: list[Exception] = []
-    try:
-        write_deltalake(
-            uri,
-            pa.RecordBatchReader.from_batches(schema, _remembering(batches, raised)),
-            mode="overwrite",
-            schema_mode="overwrite",
-            storage_options=storage.delta_options(uri),
-            writer_properties=_WITH_AUDIO if "audio" in schema.names else None,
-            commit_properties=CommitProperties(
-                custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
-            ),
-        )
-    except Exception as error:
-        # Delta tells an error of the pairs' source only as text; the error itself says more.
-        if raised:
-            raise raised[0] from error
-        # A commit whose answer was lost looks like another's that came first.
+
+    def work() -> Version:
         latest = newest(uri)
-        if latest is None or latest.lineage != lineage:
+        if latest and latest.lineage == lineage:
+            return latest
+        try:
+            write_deltalake(
+                uri,
+                pa.RecordBatchReader.from_batches(schema, _remembering(batches(), raised)),
+                mode="overwrite",
+                schema_mode="overwrite",
+                storage_options=storage.delta_options(uri),
+                writer_properties=_WITH_AUDIO if "audio" in schema.names else None,
+                commit_properties=CommitProperties(
+                    custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
+                ),
+            )
+        except Exception as error:
+            # Delta tells an error of the pairs' source only as text; the error itself says more.
+            if raised:
+                raise raised[0] from error
+            # A commit whose answer was lost looks like another's that came first.
+            latest = newest(uri)
+            if latest and latest.lineage == lineage:
+                return latest
             raise
-    written = newest(uri)
-    assert written is not None
-    return written
+        written = newest(uri)
+        assert written is not None
+        return written
+
+    return _asking(uri, work)
 
 
 def _remembering(
@@ -86,7 +100,7 @@ def _remembering(
 
 def newest(uri: str) -> Version | None:
     """The newest version; None where there is no table yet."""
-    if not DeltaTable.is_deltatable(uri, storage_options=storage.delta_options(uri)):
+    if not _is_there(uri):
         return None
     table = open_table(uri)
     return Version(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
@@ -98,10 +112,13 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     Raises:
         InputError: there is no table, or no such version of it.
     """
-    if not DeltaTable.is_deltatable(uri, storage_options=storage.delta_options(uri)):
+    if not _is_there(uri):
         raise InputError(f"{uri}: no curated table here; tagscribe select makes one")
+    options = storage.delta_options(uri)
     try:
-        return DeltaTable(uri, version=version, storage_options=storage.delta_options(uri))
+        return _asking(uri, lambda: DeltaTable(uri, version=version, storage_options=options))
+    except storage.GaveUp:
+        raise
     except Exception as error:
         raise InputError(f"{uri}: cannot open version {version}: {error}") from error
 
@@ -137,10 +154,28 @@ def history(uri: str) -> list[Version]:
 
 def _lineages(latest: DeltaTable) -> dict[int, dict[str, Any]]:
     """The lineage of each version; only the newest table numbers its commits rightly."""
-    return {
-        entry["version"]: json.loads(entry.get(LINEAGE_KEY, "{}")) for entry in latest.history()
-    }
+    entries = _asking(latest.table_uri, latest.history)
+    return {entry["version"]: json.loads(entry.get(LINEAGE_KEY, "{}")) for entry in entries}
 
 
 def _rows(table: DeltaTable) -> int:
     return sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
+
+
+def _is_there(uri: str) -> bool:
+    options = storage.delta_options(uri)
+    return _asking(uri, lambda: DeltaTable.is_deltatable(uri, storage_options=options))
+
+
+def _asking(uri: str, work: Callable[[], T]) -> T:
+    """Ask Delta Lake, whose client retries requests but not what breaks an answer off."""
+
+    def asking() -> T:
+        try:
+            return work()
+        except OSError as error:
+            if _BROKEN_OFF in str(error):
+                raise ConnectionError(str(error)) from error
+            raise
+
+    return storage.patiently(uri, asking)

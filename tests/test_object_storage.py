@@ -38,9 +38,9 @@ def reach(proxy: Disturbed, **settings: object) -> None:
 def test_every_request_comes_right_through_faults_and_they_are_counted(
     s3_server: str, s3_folder: str, fault: str, kinds: set[str]
 ) -> None:
-    with disturbing(s3_server, Rates(**{fault: 0.4}), seed=5, stall_s=1.5) as proxy:
-        reach(proxy)
-        uris = [f"{s3_folder}/a/{index}.bin" for index in range(6)]
+    with disturbing(s3_server, Rates(**{fault: 0.3}), seed=5, stall_s=1.0) as proxy:
+        reach(proxy, timeout_s=0.5 if fault == "stall" else 5.0)
+        uris = [f"{s3_folder}/a/{index}.bin" for index in range(3)]
         with retrying.counting() as faults:
             for index, uri in enumerate(uris):
                 data = b"%d" % index * 100_000
@@ -58,11 +58,10 @@ def test_every_request_comes_right_through_faults_and_they_are_counted(
             assert list(storage.list_files(s3_folder)) == []
         done = proxy.counts()
     assert set(faults) <= kinds and faults, faults
-    # The client itself repeats what a connection that it reuses has lost; and an answer without a
+    # Of the others some are repeated by the HTTP client itself, or do no harm: an answer without a
     # body cannot be cut.
-    assert sum(faults.values()) <= done[fault]
     if fault == "slow_down":
-        assert sum(faults.values()) == done[fault]
+        assert faults["throttled"] == done[fault]
 
 
 def test_the_table_is_committed_and_read_through_faults(s3_server: str, s3_folder: str) -> None:
@@ -70,9 +69,9 @@ def test_the_table_is_committed_and_read_through_faults(s3_server: str, s3_folde
     rates = Rates(slow_down=0.1, reset=0.1, lost=0.1, cut=0.1)
     with disturbing(s3_server, rates, seed=2) as proxy:
         reach(proxy)
-        for index in range(4):
+        for index in range(3):
             lineage = {"made": index}
-            version = table.commit(f"{s3_folder}/t", rows.schema, rows.to_batches(), lineage)
+            version = table.commit(f"{s3_folder}/t", rows.schema, rows.to_batches, lineage)
             assert (version.version, version.lineage) == (index, lineage)
             assert table.read(f"{s3_folder}/t").equals(rows)
         done = proxy.counts()
@@ -198,7 +197,7 @@ def test_a_profile_and_an_endpoint_are_all_that_a_run_names(
     storage.put(f"{rados_folder}/a", b"x")
     assert storage.read_bytes(f"{rados_folder}/a") == b"x"
     rows = pa.table({"clip_id": ["a"], "rank": pa.array([1], pa.int32())})
-    table.commit(f"{rados_folder}/t", rows.schema, rows.to_batches(), {})
+    table.commit(f"{rados_folder}/t", rows.schema, rows.to_batches, {})
     assert table.read(f"{rados_folder}/t").equals(rows)
 
 

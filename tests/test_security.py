@@ -18,11 +18,12 @@ import pytest
 import soundfile
 import yaml
 
-from curation import audio, storage
+from curation import annotate, audio, planning, run, storage, table
 from curation.catalog import list_clips
 from curation.catalog.config import WebDatasetConfig
-from curation.catalog.fetch import read_clip_bytes
+from curation.config import parse
 from curation.errors import InputError
+from curation.select import apply
 from tests.conftest import S3_SECRET
 from tests.test_s3 import run_in
 
@@ -102,8 +103,8 @@ def test_a_refusal_does_not_repeat_the_secret(
 ) -> None:
     wrong = "wrong-and-still-nobodys-business"
     path = tmp_path / "run.yaml"
-    run = {"run": f"{rados_folder}/run", "catalog": {"kind": "folder", "audio": rados_folder}}
-    path.write_text(yaml.safe_dump(run))
+    told = {"run": f"{rados_folder}/run", "catalog": {"kind": "folder", "audio": rados_folder}}
+    path.write_text(yaml.safe_dump(told))
     ended = subprocess.run(
         [Path(sys.executable).parent / "tagscribe", "status", path],
         env={**os.environ, "AWS_SECRET_ACCESS_KEY": wrong},
@@ -130,26 +131,36 @@ def archive(folder: Path, *members: tarfile.TarInfo, content: bytes = b"") -> st
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["/etc/evil.wav", "../evil.wav", "a/../../evil.wav"])
-def test_a_member_that_would_leave_its_folder_is_refused(tmp_path: Path, name: str) -> None:
-    path = archive(tmp_path, tarfile.TarInfo(name), content=b"RIFF")
-    with pytest.raises(InputError, match="within the archive's folder.*pack it again"):
-        list_clips(WebDatasetConfig(data=path))
+NAMES = ["/etc/evil.wav", "../evil.wav", "a/../../../evil.wav", "tame.wav"]
 
 
-def test_nothing_is_unpacked_and_links_are_passed_over(tmp_path: Path) -> None:
-    outside = tmp_path / "secret.wav"
-    outside.write_bytes(b"not of the archive")
+@pytest.mark.usefixtures("local_ray")
+def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None:
+    sound = encoded(np.sin(np.arange(16000) / 9).astype(np.float32), 16000, "WAV", "PCM_16")
     symbolic, hard = tarfile.TarInfo("link.wav"), tarfile.TarInfo("hard.wav")
-    symbolic.type, symbolic.linkname = tarfile.SYMTYPE, str(outside)
-    hard.type, hard.linkname = tarfile.LNKTYPE, "../secret.wav"
-    path = archive(tmp_path, symbolic, hard, tarfile.TarInfo("a.wav"), content=b"in the archive")
-    before = sorted(tmp_path.rglob("*"))
-    clips = list_clips(WebDatasetConfig(data=path)).clips.to_pylist()
-    assert [clip["clip_id"] for clip in clips] == ["a"]
-    data, _ = read_clip_bytes(clips[0]["uri"])
-    assert data == b"in the archive"
-    assert sorted(tmp_path.rglob("*")) == before
+    symbolic.type, symbolic.linkname = tarfile.SYMTYPE, "/etc/hostname"
+    hard.type, hard.linkname = tarfile.LNKTYPE, "../run.yaml"
+    archive(tmp_path, symbolic, hard, *map(tarfile.TarInfo, NAMES), content=sound)
+    before = {path for path in tmp_path.rglob("*")}
+    config = parse(
+        {
+            "run": str(tmp_path / "run"),
+            "catalog": {"kind": "webdataset", "data": str(tmp_path / "data")},
+            "annotate": {"actors": 1},
+            "table": {"audio": "embed"},
+        },
+        "test",
+    )
+    planning.make_plan(config)
+    annotate.annotate(config, lambda done, total: None)
+    apply.select(config)
+    rows = table.read(run.table_uri(config.run)).to_pylist()
+    assert sorted(row["clip_id"] + ".wav" for row in rows) == sorted(NAMES)
+    paths = sorted(row["audio"]["path"] for row in rows)
+    assert paths == ["etc/evil.flac", "evil.flac", "evil.flac", "tame.flac"]
+    made = {path for path in tmp_path.rglob("*")} - before
+    assert all(path.is_relative_to(tmp_path / "run") for path in made)
+    assert not any("evil" in path.name for path in made)
 
 
 def test_json_that_claims_gigabytes_is_refused_unread(tmp_path: Path) -> None:
@@ -175,7 +186,11 @@ def refused(data: bytes) -> audio.AudioError:
 
 def encoded(samples: np.ndarray, rate: int, format: str, subtype: str | None = None) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=format, subtype=subtype)
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(file, "w", rate, channels, subtype, format=format) as sound:
+        # libsndfile's Vorbis takes all of a block on its stack.
+        for start in range(0, len(samples), 65536):
+            sound.write(samples[start : start + 65536])
     return file.getvalue()
 
 

@@ -38,6 +38,7 @@ def test_a_new_file_is_put_once(root):
     uri = f"{root}/a/one.bin"
     assert storage.put_new(uri, b"first") is True
     assert storage.put_new(uri, b"second") is False
+    assert storage.put_new(uri, b"first") is True, "it is there"
     assert storage.read_bytes(uri) == b"first"
 
 

@@ -88,7 +88,7 @@ def select(
     version = table.commit(
         run.table_uri(config.run),
         PAIR_SCHEMA if config.table.audio == "reference" else PAIR_SCHEMA_WITH_AUDIO,
-        _pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
+        lambda: _pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
         lineage,
     )
     accepted = decisions.accepted

@@ -57,8 +57,10 @@ def commit(uri: str, rows: list[dict[str, Any]], embed: bool = False, **lineage:
     if embed:
         rows = [{**row, "audio": _embedded(row)} for row in rows]
     schema = PAIR_SCHEMA_WITH_AUDIO if embed else PAIR_SCHEMA
-    batches = pa.Table.from_pylist(rows, schema).to_batches(max_chunksize=64)
-    table.commit(uri, schema, batches, {"made": "here", **lineage})
+    pairs = pa.Table.from_pylist(rows, schema)
+    table.commit(
+        uri, schema, lambda: pairs.to_batches(max_chunksize=64), {"made": "here", **lineage}
+    )
     return uri
 
 
