@@ -9,6 +9,7 @@ second run does it.
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
@@ -121,10 +122,7 @@ class _Ledger:
 
 
 def run_tasks(
-    config: RunConfig,
-    tasks: Sequence[Task],
-    fused: type = FusedWorker,
-    restarts: int = WORKER_RESTARTS,
+    config: RunConfig, tasks: Sequence[Task], fused: type = FusedWorker
 ) -> Iterator[TaskResult]:
     """Send tasks through the graph on the Ray that is running; results as they come.
 
@@ -134,9 +132,8 @@ def run_tasks(
         config: the run's configuration.
         tasks: what to do.
         fused: as in `annotate`.
-        restarts: of each actor; -1 for no bound.
     """
-    for row in _graph(config, tasks, fused, restarts).iter_rows():
+    for row in _graph(config, tasks, fused).iter_rows():
         task = Task.from_json(row["task"])
         yield TaskResult(task, row["error"], row["started_s"], row["ended_s"])
 
@@ -145,25 +142,75 @@ def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]
     """Do shards, without the clips that kill their workers; the errors of those that raised."""
     results = list(run_tasks(config, shards, fused))
     died = _without_result(shards, results)
-    if not died or not results:
-        # Not one was done: it is not the clips.
-        return [result.error for result in results if result.error]
+    if not died:
+        return _errors(results)
+    alone = _Alone(config, fused)
+    try:
+        # It may be the models, and not the clips: does a worker live that has none?
+        if not results and not alone.survived([Task(0, 0, 0, rehearsal=True)]):
+            return _errors(results)
+        # Lost nodes are the likelier cause: once more as they are, before the search.
+        died = sorted(set(died) - alone.survived(died), key=lambda task: task.shard)
+        if died:
+            console.err.print(
+                f"workers died again and again on {len(died)} shards; looking for the clips that "
+                "do it"
+            )
+            found = isolate.killers(died, alone.survived)
+            alone.survived([replace(task, killers=found[task.shard]) for task in died])
+    finally:
+        alone.close()
+    return _errors([*results, *alone.results])
 
-    def survived(tasks: Sequence[Task]) -> set[Task]:
-        # The models are known to load, and an actor that is not started again would leave
-        # harmless tasks undone.
-        more = list(run_tasks(config, tasks, fused, restarts=-1))
-        results.extend(more)
-        return {result.task for result in more}
 
-    # Lost nodes are the likelier cause: once more as they are, before the search.
-    died = sorted(set(died) - survived(died), key=lambda task: task.shard)
-    if died:
-        console.err.print(
-            f"workers died again and again on {len(died)} shards; looking for the clips that do it"
-        )
-        found = isolate.killers(died, survived)
-        survived([replace(task, killers=found[task.shard]) for task in died])
+class _Alone:
+    """Tasks tried one after another, in an actor that is made anew when it has died.
+
+    Not through the graph: what waits there for an actor that dies is lost with it, and an actor
+    that is just starting again when the graph ends lives on, its CPUs with it.
+    """
+
+    def __init__(self, config: RunConfig, fused: type) -> None:
+        self.results: list[TaskResult] = []
+        self._config = config
+        self._fused = fused
+        self._actor: Any = None
+
+    def survived(self, tasks: Sequence[Task]) -> set[Task]:
+        """Those of the tasks that the worker lived through."""
+        return {task for task in tasks if any(self._try(task) for _ in range(1 + TASK_RETRIES))}
+
+    def close(self) -> None:
+        if self._actor is not None:
+            ray.kill(self._actor)
+            self._actor = None
+
+    def _try(self, task: Task) -> bool:
+        if self._actor is None:
+            pool = pools.pools(self._config.annotate)[0]
+            made = ray.remote(_Attempt).options(**pool.ray_options)
+            self._actor = made.remote(self._fused, self._config)
+        try:
+            row = ray.get(self._actor.attempt.remote(task.to_json()))
+        except ray.exceptions.RayActorError:
+            self.close()
+            return False
+        self.results.append(TaskResult(task, row["error"], row["started_s"], row["ended_s"]))
+        return True
+
+
+class _Attempt:
+    """A worker as an actor of its own."""
+
+    def __init__(self, worker: type, config: RunConfig) -> None:
+        self._worker = worker(config, RayMeter)
+
+    def attempt(self, task: str) -> dict[str, Any]:
+        row: dict[str, Any] = self._worker({"task": task})
+        return row
+
+
+def _errors(results: Sequence[TaskResult]) -> list[str]:
     return [result.error for result in results if result.error]
 
 
@@ -172,7 +219,7 @@ def _without_result(tasks: Sequence[Task], results: Sequence[TaskResult]) -> lis
     return [task for task in tasks if task not in told]
 
 
-def _graph(config: RunConfig, tasks: Sequence[Task], fused: type, restarts: int) -> Dataset:
+def _graph(config: RunConfig, tasks: Sequence[Task], fused: type) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
@@ -185,13 +232,11 @@ def _graph(config: RunConfig, tasks: Sequence[Task], fused: type, restarts: int)
     workers = [fused] if config.annotate.placement == "fused" else separate
     placed = placement.placed(config.annotate, len(tasks))
     for worker, pool in zip(workers, placed, strict=True):
-        rows = _stage(rows, worker, config, pool, restarts)
+        rows = _stage(rows, worker, config, pool)
     return rows
 
 
-def _stage(
-    rows: Dataset, worker: type, config: RunConfig, pool: pools.Pool, restarts: int
-) -> Dataset:
+def _stage(rows: Dataset, worker: type, config: RunConfig, pool: pools.Pool) -> Dataset:
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
         warnings.simplefilter("ignore", RayDeprecationWarning)
@@ -204,7 +249,7 @@ def _stage(
                 max_concurrent_calls_per_actor=pool.shards_at_once,
                 enable_true_multi_threading=True,
             ),
-            max_restarts=restarts,
+            max_restarts=WORKER_RESTARTS,
             max_task_retries=TASK_RETRIES,
             **pool.ray_options,
         )

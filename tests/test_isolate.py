@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from curation import annotate, audio, planning, sink, verify
-from curation.config import RunConfig
+from curation.config import RunConfig, parse
+from curation.errors import RunError
 from curation.isolate import Task, killers
 from curation.workers import FusedWorker
 from tests.conftest import corpus_run
@@ -48,29 +48,48 @@ def test_a_task_travels_as_text() -> None:
     assert Task.from_json(task.to_json()) == task
 
 
-def test_a_clip_that_kills_its_worker_is_one_error_row(
-    corpus: Path, tmp_path: Path, local_ray: None
-) -> None:
-    """The other rows are those of a run where that file is no sound."""
-    poison = sorted((corpus / "audio").iterdir())[13]
-    settings = {"shard_clips": 5, "actors": 2}
-    config = corpus_run(corpus, tmp_path / "run", annotate=settings)
+@pytest.mark.usefixtures("local_ray")
+def test_a_clip_that_kills_its_worker_is_one_error_row(corpus: Path, tmp_path: Path) -> None:
+    """Its shard is the only one; the other rows are those of a run where that file is no sound."""
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for file in sorted((corpus / "audio").iterdir())[:6]:
+        shutil.copy(file, folder)
+    poison = sorted(folder.iterdir())[4]
+    config = folder_run(folder, tmp_path / "run")
     planning.make_plan(config)
-    annotate.annotate(config, lambda done, total: None, aborting_on(poison.name))
-    rows = evidence_of(config)
-    failed = [row for row in rows.to_pylist() if row["outcome"] == "error"]
-    assert [(f["uri"], f["error"]["stage"], f["error"]["type"]) for f in failed] == [
-        (str(poison), "worker", "killed_worker")
-    ]
+    counts = annotate.annotate(config, lambda done, total: None, aborting_on(poison.name))
+    assert (counts.ok, counts.errors) == (5, {"worker/killed_worker": 1})
+    rows = sink.read_shard(config.run, 0)
+    [failed] = [row for row in rows.to_pylist() if row["outcome"] == "error"]
+    assert failed["uri"] == str(poison)
     assert verify.verify(config.run) == []
 
-    broken = tmp_path / "corpus"
-    shutil.copytree(corpus, broken)
-    (broken / "audio" / poison.name).write_text("no sound")
-    other = corpus_run(broken, tmp_path / "other", annotate=settings)
+    poison.write_text("no sound")
+    other = folder_run(folder, tmp_path / "other")
     planning.make_plan(other)
     annotate.annotate(other, lambda done, total: None)
-    assert comparable(rows).equals(comparable(evidence_of(other)))
+    expected = sink.read_shard(other.run, 0)
+    ok = pc.equal(rows["outcome"], "ok")
+    assert rows.filter(ok).equals(expected.filter(ok))
+
+
+def test_models_that_kill_their_worker_are_not_blamed_on_clips(
+    corpus: Path, tmp_path: Path, local_ray: None
+) -> None:
+    class Hopeless(FusedWorker):
+        def __init__(self, *arguments: Any) -> None:
+            os.abort()
+
+    config = corpus_run(corpus, tmp_path / "run")
+    planning.make_plan(config)
+    with pytest.raises(RunError, match="4 of 4 shards have no evidence.*died again and again"):
+        annotate.annotate(config, lambda done, total: None, Hopeless)
+
+
+def folder_run(audio: Path, folder: Path) -> RunConfig:
+    catalog = {"kind": "folder", "audio": str(audio)}
+    return parse({"run": str(folder), "catalog": catalog}, "test")
 
 
 def aborting_on(name: str) -> type:
@@ -89,13 +108,3 @@ def aborting_on(name: str) -> type:
             audio.decode = aborting  # type: ignore[assignment]
 
     return Aborting
-
-
-def evidence_of(config: RunConfig) -> pa.Table:
-    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
-
-
-def comparable(rows: pa.Table) -> pa.Table:
-    """Without what differs by the folder, and without the failed clip."""
-    ok = rows.filter(pc.equal(rows["outcome"], "ok"))
-    return ok.drop_columns(["uri"])
