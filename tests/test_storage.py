@@ -42,6 +42,8 @@ def test_a_new_file_is_put_once(root):
     assert storage.read_bytes(uri) == b"first"
 
 
+# Not moto, which looks first and puts then.
+@pytest.mark.parametrize("root", ["local", "rados_folder"], indirect=True)
 def test_of_many_that_put_a_new_file_one_succeeds(root):
     outcomes: list[bool] = []
 
