@@ -196,7 +196,9 @@ def delete_tree(uri: str) -> None:
     if isinstance(filesystem, LocalFileSystem):
         filesystem.rm(path, recursive=True)
     else:
-        patiently(uri, partial(filesystem.rm, path, recursive=True))
+        # Not there: it went at once, or in an attempt whose answer was lost.
+        with suppress(FileNotFoundError):
+            patiently(uri, partial(filesystem.rm, path, recursive=True))
 
 
 def patiently(uri: str, work: Callable[[], T]) -> T:
