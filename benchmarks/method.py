@@ -18,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +151,19 @@ def train_and_measure(job: tuple[str, str, int, int, str]) -> dict[str, float]:
     trained_s = time.monotonic() - begun
     scorer = DualEncoderScorer(record.model_uri(run))
     scorer.setup()
-    figures = held_out.measure(scorer, held_out.render(HELD_OUT_CLIPS, RATE_HZ))
+    figures = held_out.measure(scorer, held_out_clips())
     if storage.exists(esc10):
         prompts = held_out.esc10_prompts(esc10)
         # Fold 1 was looked at while the procedural sounds were made; both others have 80 clips.
         folds = [evaluate(scorer, "esc10", esc10, f, prompts=prompts, quiet=True) for f in "23"]
         figures["esc10"] = float(np.mean([f["figures"]["custom"]["accuracy"] for f in folds]))
     return {**figures, "pairs": clips, "loss": last["loss"], "seconds": trained_s}
+
+
+@cache
+def held_out_clips() -> held_out.HeldOut:
+    """Rendered once in each process."""
+    return held_out.render(HELD_OUT_CLIPS, RATE_HZ)
 
 
 def report(by_arm: dict[str, list[dict[str, float]]], options: Any, elapsed_s: float) -> None:

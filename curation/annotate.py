@@ -39,12 +39,15 @@ class TaskResult:
     ended_s: float
 
 
-def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.ShardCounts:
+def annotate(
+    config: RunConfig, on_clips: Callable[[int, int], None], fused: type = FusedWorker
+) -> sink.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all.
 
     Args:
         config: the run's configuration.
         on_clips: called with clips whose evidence the ledger holds, and clips planned.
+        fused: the worker of placement fused; a simulation brings its own.
 
     Raises:
         InputError: the folder belongs to another run, or the cluster is too small.
@@ -70,7 +73,8 @@ def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.Sh
             cluster(config.cluster, cpus_needed(config.annotate)),
             console.watching(look, LEDGER_INTERVAL_S),
         ):
-            errors = _settle(config, [Task(n, 0, planned.shard_size(n)) for n in todo])
+            tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
+            errors = _settle(config, tasks, fused)
         done = sink.done_shards(config.run)
         _need_all(planned, done, errors)
     on_clips(_clips(planned, done), planned.clips)
@@ -88,7 +92,10 @@ def cpus_needed(config: AnnotateConfig) -> int:
 
 
 def run_tasks(
-    config: RunConfig, tasks: Sequence[Task], restarts: int = WORKER_RESTARTS
+    config: RunConfig,
+    tasks: Sequence[Task],
+    fused: type = FusedWorker,
+    restarts: int = WORKER_RESTARTS,
 ) -> Iterator[TaskResult]:
     """Send tasks through the graph on the Ray that is running; results as they come.
 
@@ -97,16 +104,17 @@ def run_tasks(
     Args:
         config: the run's configuration.
         tasks: what to do.
+        fused: as in `annotate`.
         restarts: of each actor; -1 for no bound.
     """
-    for row in _graph(config, tasks, restarts).iter_rows():
+    for row in _graph(config, tasks, fused, restarts).iter_rows():
         task = Task.from_json(row["task"])
         yield TaskResult(task, row["error"], row["started_s"], row["ended_s"])
 
 
-def _settle(config: RunConfig, shards: Sequence[Task]) -> list[str]:
+def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]:
     """Do shards, without the clips that kill their workers; the errors of those that raised."""
-    results = list(run_tasks(config, shards))
+    results = list(run_tasks(config, shards, fused))
     died = _without_result(shards, results)
     if not died or not results:
         # Not one was done: it is not the clips.
@@ -115,7 +123,7 @@ def _settle(config: RunConfig, shards: Sequence[Task]) -> list[str]:
     def survived(tasks: Sequence[Task]) -> set[Task]:
         # The models are known to load, and an actor that is not started again would leave
         # harmless tasks undone.
-        more = list(run_tasks(config, tasks, restarts=-1))
+        more = list(run_tasks(config, tasks, fused, restarts=-1))
         results.extend(more)
         return {result.task for result in more}
 
@@ -135,7 +143,7 @@ def _without_result(tasks: Sequence[Task], results: Sequence[TaskResult]) -> lis
     return [task for task in tasks if task not in told]
 
 
-def _graph(config: RunConfig, tasks: Sequence[Task], restarts: int) -> Dataset:
+def _graph(config: RunConfig, tasks: Sequence[Task], fused: type, restarts: int) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
@@ -148,7 +156,7 @@ def _graph(config: RunConfig, tasks: Sequence[Task], restarts: int) -> Dataset:
     model = {"num_cpus": settings.model_threads, "num_gpus": settings.gpus_per_actor}
     if settings.placement == "fused":
         actors = _fused_actors(settings, len(tasks))
-        return _pool(rows, FusedWorker, config, actors, model, restarts)
+        return _pool(rows, fused, config, actors, model, restarts)
     pools = settings.pools
     decoded = _pool(rows, DecodeWorker, config, pools.decoders, {"num_cpus": 1}, restarts)
     captioned = _pool(decoded, CaptionWorker, config, pools.captioners, model, restarts)

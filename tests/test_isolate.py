@@ -1,20 +1,20 @@
 """Clips that kill their workers are found, and cost nothing but themselves."""
 
+import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-import yaml
 
-from curation import annotate, planning, sink, verify
+from curation import annotate, audio, planning, sink, verify
 from curation.config import RunConfig
 from curation.isolate import Task, killers
+from curation.workers import FusedWorker
 from tests.conftest import corpus_run
 
 
@@ -52,18 +52,11 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     corpus: Path, tmp_path: Path, local_ray: None
 ) -> None:
     """The other rows are those of a run where that file is no sound."""
-    audio = sorted((corpus / "audio").iterdir())
-    poison = audio[13]
+    poison = sorted((corpus / "audio").iterdir())[13]
     settings = {"shard_clips": 5, "actors": 2}
     config = corpus_run(corpus, tmp_path / "run", annotate=settings)
-    yaml_file = tmp_path / "run.yaml"
-    yaml_file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    subprocess.run(
-        [sys.executable, "-m", "tests.aborting", yaml_file, poison.name],
-        check=True,
-        timeout=300,
-        cwd=Path(__file__).parents[1],
-    )
+    planning.make_plan(config)
+    annotate.annotate(config, lambda done, total: None, aborting_on(poison.name))
     rows = evidence_of(config)
     failed = [row for row in rows.to_pylist() if row["outcome"] == "error"]
     assert [(f["uri"], f["error"]["stage"], f["error"]["type"]) for f in failed] == [
@@ -78,6 +71,24 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     planning.make_plan(other)
     annotate.annotate(other, lambda done, total: None)
     assert comparable(rows).equals(comparable(evidence_of(other)))
+
+
+def aborting_on(name: str) -> type:
+    """A worker whose decoder aborts on one file; no file is known that makes the real ones."""
+
+    class Aborting(FusedWorker):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            decode = audio.decode
+
+            def aborting(data: Any, told: str, *rest: Any) -> audio.Decoded:
+                if name in told:
+                    os.abort()
+                return decode(data, told, *rest)
+
+            audio.decode = aborting  # type: ignore[assignment]
+
+    return Aborting
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
