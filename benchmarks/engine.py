@@ -25,7 +25,6 @@ import torch
 from curation import annotate, captioners, console, plan, planning, run, scorers, sink, stages
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
-from curation.isolate import Task
 from curation.synth import write_corpus
 
 
@@ -153,8 +152,7 @@ def engine_run(config: RunConfig) -> Timing:
     planned = plan.recorded(run.need_record(config.run))
     called_s = time.time()
     with cluster("local", annotate.cpus_needed(config.annotate)):
-        tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
-        results = list(annotate.run_tasks(config, tasks))
+        results = list(annotate.run_shards(config, list(range(planned.shards))))
         store_mb = object_store_mb()
     failed = [result.error for result in results if result.error]
     assert not failed and len(results) == planned.shards, failed

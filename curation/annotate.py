@@ -1,53 +1,48 @@
 """The Ray Data graph: descriptors of the shards without evidence go in, evidence files come out.
 
-What travels between driver and workers is a task, which names a shard, and back, how it ended. A
-shard is written whole or not at all. Shards whose workers died are tried again, and where they die
-again, the clips that do it are found (`isolate`); whatever is missing in the end is named, and a
-second run does it.
+What travels between driver and workers is a shard's number and, back, how it ended. A shard is
+written whole or not at all; whatever is missing when the graph ends is named, and a second run
+does it.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import captioners, console, isolate, plan, run, scorers, sink
+from curation import captioners, console, plan, run, scorers, sink
 from curation.cluster import cluster
 from curation.config import AnnotateConfig, RunConfig
 from curation.errors import InputError, RunError
-from curation.isolate import Task
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
-# A worker that dies is started again, and its task tried again, this often.
+# A worker that dies is started again, and its shard tried again, this often.
 WORKER_RESTARTS = 3
-TASK_RETRIES = 2
+SHARD_RETRIES = 2
 LEDGER_INTERVAL_S = 1.0
 # A large model may take longer to load than Ray waits for progress by default.
 NO_PROGRESS_TIMEOUT_S = 6 * 3600.0
 
 
 @dataclass(frozen=True)
-class TaskResult:
-    """How a task ended: its error, empty when it is done, and when its work was done."""
+class ShardResult:
+    """How a shard ended: its error, empty when it is written, and when its work was done."""
 
-    task: Task
+    shard: int
     error: str
     started_s: float  # Unix time at which its first stage began
     ended_s: float
 
 
-def annotate(
-    config: RunConfig, on_clips: Callable[[int, int], None], fused: type = FusedWorker
-) -> sink.ShardCounts:
+def annotate(config: RunConfig, on_clips: Callable[[int, int], None]) -> sink.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all.
 
     Args:
         config: the run's configuration.
         on_clips: called with clips whose evidence the ledger holds, and clips planned.
-        fused: the worker of placement fused; a simulation brings its own.
 
     Raises:
         InputError: the folder belongs to another run, or the cluster is too small.
@@ -73,10 +68,9 @@ def annotate(
             cluster(config.cluster, cpus_needed(config.annotate)),
             console.watching(look, LEDGER_INTERVAL_S),
         ):
-            tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
-            errors = _settle(config, tasks, fused)
+            results = list(run_shards(config, todo))
         done = sink.done_shards(config.run)
-        _need_all(planned, done, errors)
+        _need_all(planned, done, results)
     on_clips(_clips(planned, done), planned.clips)
     return sink.total(sink.read_counts(config.run, done))
 
@@ -91,85 +85,37 @@ def cpus_needed(config: AnnotateConfig) -> int:
     return held + 1
 
 
-def run_tasks(
-    config: RunConfig,
-    tasks: Sequence[Task],
-    fused: type = FusedWorker,
-    restarts: int = WORKER_RESTARTS,
-) -> Iterator[TaskResult]:
-    """Send tasks through the graph on the Ray that is running; results as they come.
+def run_shards(config: RunConfig, todo: list[int]) -> Iterator[ShardResult]:
+    """Send shards through the graph on the Ray that is running; results as they come.
 
-    A task whose worker died more often than it may has no result.
-
-    Args:
-        config: the run's configuration.
-        tasks: what to do.
-        fused: as in `annotate`.
-        restarts: of each actor; -1 for no bound.
+    A shard whose worker died more often than it may has no result.
     """
-    for row in _graph(config, tasks, fused, restarts).iter_rows():
-        task = Task.from_json(row["task"])
-        yield TaskResult(task, row["error"], row["started_s"], row["ended_s"])
+    for row in _graph(config, todo).iter_rows():
+        yield ShardResult(row["shard"], row["error"], row["started_s"], row["ended_s"])
 
 
-def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]:
-    """Do shards, without the clips that kill their workers; the errors of those that raised."""
-    results = list(run_tasks(config, shards, fused))
-    died = _without_result(shards, results)
-    if not died or not results:
-        # Not one was done: it is not the clips.
-        return [result.error for result in results if result.error]
-
-    def survived(tasks: Sequence[Task]) -> set[Task]:
-        # The models are known to load, and an actor that is not started again would leave
-        # harmless tasks undone.
-        more = list(run_tasks(config, tasks, fused, restarts=-1))
-        results.extend(more)
-        return {result.task for result in more}
-
-    # Lost nodes are the likelier cause: once more as they are, before the search.
-    died = sorted(set(died) - survived(died), key=lambda task: task.shard)
-    if died:
-        console.err.print(
-            f"workers died again and again on {len(died)} shards; looking for the clips that do it"
-        )
-        found = isolate.killers(died, survived)
-        survived([replace(task, killers=found[task.shard]) for task in died])
-    return [result.error for result in results if result.error]
-
-
-def _without_result(tasks: Sequence[Task], results: Sequence[TaskResult]) -> list[Task]:
-    told = {result.task for result in results}
-    return [task for task in tasks if task not in told]
-
-
-def _graph(config: RunConfig, tasks: Sequence[Task], fused: type, restarts: int) -> Dataset:
+def _graph(config: RunConfig, todo: list[int]) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
     # A shard whose worker keeps dying must not take the others with it; the ledger tells.
     context.max_errored_blocks = -1
-    rows = ray.data.from_items(
-        [{"task": task.to_json()} for task in tasks], override_num_blocks=len(tasks)
+    shards = ray.data.from_items(
+        [{"shard": shard} for shard in todo], override_num_blocks=len(todo)
     )
     settings = config.annotate
     model = {"num_cpus": settings.model_threads, "num_gpus": settings.gpus_per_actor}
     if settings.placement == "fused":
-        actors = _fused_actors(settings, len(tasks))
-        return _pool(rows, fused, config, actors, model, restarts)
+        actors = _fused_actors(settings, len(todo))
+        return _pool(shards, FusedWorker, config, actors, model)
     pools = settings.pools
-    decoded = _pool(rows, DecodeWorker, config, pools.decoders, {"num_cpus": 1}, restarts)
-    captioned = _pool(decoded, CaptionWorker, config, pools.captioners, model, restarts)
-    return _pool(captioned, ScoreWorker, config, pools.scorers, model, restarts)
+    decoded = _pool(shards, DecodeWorker, config, pools.decoders, {"num_cpus": 1})
+    captioned = _pool(decoded, CaptionWorker, config, pools.captioners, model)
+    return _pool(captioned, ScoreWorker, config, pools.scorers, model)
 
 
 def _pool(
-    rows: Dataset,
-    worker: type,
-    config: RunConfig,
-    size: int,
-    resources: dict[str, float],
-    restarts: int,
+    shards: Dataset, worker: type, config: RunConfig, size: int, resources: dict[str, float]
 ) -> Dataset:
     # An actor with a GPU decodes a second shard while the first one has the model; on CPUs that
     # only adds threads to cores that are busy already.
@@ -177,7 +123,7 @@ def _pool(
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        return rows.map(
+        return shards.map(
             worker,
             fn_constructor_args=(config,),
             compute=ActorPoolStrategy(
@@ -185,8 +131,8 @@ def _pool(
                 max_concurrent_calls_per_actor=shards_at_once,
                 enable_true_multi_threading=True,
             ),
-            max_restarts=restarts,
-            max_task_retries=TASK_RETRIES,
+            max_restarts=WORKER_RESTARTS,
+            max_task_retries=SHARD_RETRIES,
             **{name: amount for name, amount in resources.items() if amount},
         )
 
@@ -210,12 +156,13 @@ def _fused_actors(config: AnnotateConfig, shards: int) -> int:
     return min(wanted, shards)
 
 
-def _need_all(planned: plan.Plan, done: list[int], errors: list[str]) -> None:
+def _need_all(planned: plan.Plan, done: list[int], results: list[ShardResult]) -> None:
     missing = sorted(set(range(planned.shards)) - set(done))
     if not missing:
         return
     few = ", ".join(str(shard) for shard in missing[:10]) + (", ..." if len(missing) > 10 else "")
-    why = f"shard error: {errors[0]}" if errors else "their worker died again and again"
+    first = next((result.error for result in results if result.error), None)
+    why = f"shard error: {first}" if first else "their worker died again and again"
     raise RunError(
         f"{len(missing)} of {planned.shards} shards have no evidence ({few}): {why}. "
         "What is written stays; the same command goes on from there"

@@ -85,7 +85,7 @@ PAIR_SCHEMA_WITH_AUDIO = PAIR_SCHEMA.append(pa.field("audio", AUDIO_TYPE, nullab
 OK = "ok"
 ERROR = "error"
 
-Stage = Literal["catalog", "read", "decode", "caption", "score", "worker"]
+Stage = Literal["catalog", "read", "decode", "caption", "score"]
 
 
 @dataclass(frozen=True)

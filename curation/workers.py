@@ -1,7 +1,6 @@
 """The actors of the graph: what a worker holds, and what it does with a shard.
 
 They carry the plain stages of `stages` across a Ray cluster, but know nothing of Ray themselves.
-A row is a task (`isolate.Task`) and, between pools, its clips.
 """
 
 import pickle
@@ -16,7 +15,6 @@ import torch
 
 from curation import captioners, plan, scorers, sink, stages
 from curation.config import RunConfig
-from curation.isolate import Task, failure
 
 Row = dict[str, Any]
 Clips = list[stages.Clip]
@@ -74,15 +72,16 @@ class FusedWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._annotate)
 
-    def _annotate(self, task: Task, _: Clips) -> Clips:
-        clips = _clips_of(task, self.models.config.run)
+    def _annotate(self, shard: int, _: Clips) -> Clips:
+        run_uri = self.models.config.run
+        clips = stages.clips_of(plan.read_shard(run_uri, shard))
         for chunk in stages.decode_ahead(clips, self.models.listening, self.threads):
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
                 self.models.score(batch)
             for clip in chunk:
                 clip.waveforms.clear()
-        _write(task, self.models.config.run, clips)
+        sink.write_shard(run_uri, shard, stages.evidence(clips))
         return []
 
 
@@ -96,8 +95,8 @@ class DecodeWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._decode)
 
-    def _decode(self, task: Task, _: Clips) -> Clips:
-        clips = _clips_of(task, self.models.config.run)
+    def _decode(self, shard: int, _: Clips) -> Clips:
+        clips = stages.clips_of(plan.read_shard(self.models.config.run, shard))
         return list(self.threads.map(lambda c: stages.decode(c, self.models.listening), clips))
 
 
@@ -110,7 +109,7 @@ class CaptionWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._caption)
 
-    def _caption(self, _: Task, clips: Clips) -> Clips:
+    def _caption(self, _: int, clips: Clips) -> Clips:
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
                 self.models.caption(batch)
@@ -126,42 +125,30 @@ class ScoreWorker:
     def __call__(self, row: Row) -> Row:
         return _step(row, self._score)
 
-    def _score(self, task: Task, clips: Clips) -> Clips:
+    def _score(self, shard: int, clips: Clips) -> Clips:
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
                 self.models.score(batch)
-        _write(task, self.models.config.run, clips)
+        sink.write_shard(self.models.config.run, shard, stages.evidence(clips))
         return []
 
 
-def _clips_of(task: Task, run_uri: str) -> Clips:
-    clips = stages.clips_of(plan.read_shard(run_uri, task.shard))
-    for killer in task.killers:
-        clips[killer].failure = failure()
-    return clips[task.start : task.stop]
-
-
-def _write(task: Task, run_uri: str, clips: Clips) -> None:
-    if not task.rehearsal:
-        sink.write_shard(run_uri, task.shard, stages.evidence(clips))
-
-
-def _step(row: Row, work: Callable[[Task, Clips], Clips]) -> Row:
-    """Run one pool's work on one task; a task that raises is told to the driver, not lost.
+def _step(row: Row, work: Callable[[int, Clips], Clips]) -> Row:
+    """Run one pool's work on one shard; a shard that raises is told to the driver, not lost.
 
     Between pools its clips travel as one opaque value, which Ray never splits, packed by us and
     unpacked by us inside the cluster, as Ray's own objects are.
     """
     started_s = row.get("started_s", time.time())
-    task, error = Task.from_json(row["task"]), row.get("error", "")
+    shard, error = int(row["shard"]), row.get("error", "")
     clips: Clips = []
     if not error:
         try:
-            clips = work(task, pickle.loads(row["clips"]) if "clips" in row else [])
+            clips = work(shard, pickle.loads(row["clips"]) if "clips" in row else [])
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
     return {
-        "task": row["task"],
+        "shard": shard,
         "error": error,
         "started_s": started_s,
         "ended_s": time.time(),
