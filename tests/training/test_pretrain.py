@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from safetensors.torch import load_file
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import ClapModel, ClapProcessor
 
@@ -357,4 +358,10 @@ def test_a_model_that_is_there_is_trained_on(undisturbed: Path, table: str, tmp_
     values = config_of(table, run, schedule={"epochs": 1}).model_dump()
     values["model"] = {"kind": "start", "model": str(undisturbed / "model")}
     train(PretrainConfig.model_validate(values))
-    assert curve(run)[1] < curve(undisturbed)[1]
+    given, started, trained = (
+        load_file(f"{folder}/model.safetensors")
+        for folder in (undisturbed / "model", record.start_uri(str(run)), run / "model")
+    )
+    assert given.keys() == started.keys() == trained.keys()
+    assert all(torch.equal(given[name], started[name]) for name in given)
+    assert not torch.equal(given["logit_scale"], trained["logit_scale"])
