@@ -297,7 +297,8 @@ def _decode_container(container: Any, duration_s: float, wanted: _Wanted) -> Dec
     if start_s > _RUN_UP_S:
         target_s = origin_s + start_s - _RUN_UP_S
         container.seek(int(target_s / stream.time_base), stream=stream)
-    rate, blocks, heard, passed, begun_s = 0, [], 0, 0, None
+    blocks: list[np.ndarray] = []
+    rate, heard, passed, begun_s = 0, 0, 0, None
     for frame in _float_frames(container, stream):
         if begun_s is None:
             rate = frame.sample_rate

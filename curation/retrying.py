@@ -41,7 +41,16 @@ _log = logging.getLogger("tagscribe.storage")
 _jitter = random.Random()
 _lock = threading.Lock()
 _totals: Counter[str] = Counter()
-_thread = threading.local()
+
+
+class _Thread(threading.local):
+    """The faults that this thread has met."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+
+_thread = _Thread()
 
 
 class GaveUp(RunError, OSError):
@@ -91,12 +100,12 @@ def totals() -> dict[str, int]:
 @contextmanager
 def counting() -> Iterator[Counter[str]]:
     """The same for what this thread does within the block, told when the block ends."""
-    before: Counter[str] = getattr(_thread, "counts", Counter()).copy()
+    before = _thread.counts.copy()
     found: Counter[str] = Counter()
     try:
         yield found
     finally:
-        found.update(getattr(_thread, "counts", Counter()) - before)
+        found.update(_thread.counts - before)
 
 
 def fault(error: BaseException) -> Fault | None:
@@ -159,6 +168,4 @@ def _by_class(error: BaseException) -> Fault | None:
 def _count(kind: str) -> None:
     with _lock:
         _totals[kind] += 1
-    counts: Counter[str] = getattr(_thread, "counts", Counter())
-    counts[kind] += 1
-    _thread.counts = counts
+    _thread.counts[kind] += 1
