@@ -7,7 +7,8 @@ second run does it.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,8 +135,12 @@ def run_tasks(
         fused: as in `annotate`.
     """
     for row in _graph(config, tasks, fused).iter_rows():
-        task = Task.from_json(row["task"])
-        yield TaskResult(task, row["error"], row["started_s"], row["ended_s"])
+        yield _result(row)
+
+
+def _result(row: Mapping[str, Any]) -> TaskResult:
+    task = Task.from_json(row["task"])
+    return TaskResult(task, row["error"], row["started_s"], row["ended_s"])
 
 
 def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]:
@@ -145,58 +150,84 @@ def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]
     if not died:
         return _errors(results)
     alone = _Alone(config, fused)
-    try:
-        # It may be the models, and not the clips: does a worker live that has none?
-        if not results and not alone.survived([Task(0, 0, 0, rehearsal=True)]):
-            return _errors(results)
-        # Lost nodes are the likelier cause: once more as they are, before the search.
-        died = sorted(set(died) - alone.survived(died), key=lambda task: task.shard)
-        if died:
-            console.err.print(
-                f"workers died again and again on {len(died)} shards; looking for the clips that "
-                "do it"
-            )
-            found = isolate.killers(died, alone.survived)
-            alone.survived([replace(task, killers=found[task.shard]) for task in died])
-    finally:
-        alone.close()
+    # It may be the models, and not the clips: does a worker live that has none?
+    if not results and not alone.survived([Task(0, 0, 0, rehearsal=True)]):
+        return _errors(results)
+    # Lost nodes are the likelier cause: once more as they are, before the search.
+    died = sorted(set(died) - alone.survived(died), key=lambda task: task.shard)
+    if died:
+        console.err.print(
+            f"workers died again and again on {len(died)} shards; looking for the clips that do it"
+        )
+        found = isolate.killers(died, alone.survived)
+        alone.survived([replace(task, killers=found[task.shard]) for task in died])
     return _errors([*results, *alone.results])
 
 
 class _Alone:
-    """Tasks tried one after another, in an actor that is made anew when it has died.
+    """Workers outside the graph, each with one task at a time, and made anew when it has died.
 
-    Not through the graph: what waits there for an actor that dies is lost with it, and an actor
-    that is just starting again when the graph ends lives on, its CPUs with it.
+    In the graph, what waits for an actor that dies is lost with it, and an actor that is just
+    starting again when the graph ends lives on, its CPUs with it.
     """
 
     def __init__(self, config: RunConfig, fused: type) -> None:
         self.results: list[TaskResult] = []
         self._config = config
         self._fused = fused
-        self._actor: Any = None
+        stages = pools.by_stage(config.annotate)
+        # Where each model has a pool of its own, an actor with both takes what a captioner does.
+        self._pool = stages.get("fused") or stages["caption"]
 
     def survived(self, tasks: Sequence[Task]) -> set[Task]:
-        """Those of the tasks that the worker lived through."""
-        return {task for task in tasks if any(self._try(task) for _ in range(1 + TASK_RETRIES))}
+        """Those of the tasks that their worker lived through."""
+        workers = min(len(tasks), max(1, placement.room(self._pool)))
+        # An iterator of a list hands each task to one thread.
+        left = iter(list(tasks))
+        with ThreadPoolExecutor(workers) as threads:
+            parts = [threads.submit(self._work_off, left) for _ in range(workers)]
+            return set().union(*(part.result() for part in parts))
+
+    def _work_off(self, tasks: Iterator[Task]) -> set[Task]:
+        worker = _Worker(self._config, self._fused, self._pool)
+        try:
+            return {task for task in tasks if self._try(task, worker)}
+        finally:
+            worker.close()
+
+    def _try(self, task: Task, worker: "_Worker") -> bool:
+        # A half that dies by chance, with its node, costs two halves more, and no verdict.
+        tries = 1 if task.rehearsal and task.clips > 1 else 1 + TASK_RETRIES
+        for _ in range(tries):
+            row = worker.attempt(task)
+            if row:
+                self.results.append(_result(row))
+                return True
+        return False
+
+
+class _Worker:
+    """An actor that holds a worker, started anew after each death."""
+
+    def __init__(self, config: RunConfig, fused: type, pool: pools.Pool) -> None:
+        self._arguments = (fused, config)
+        self._actor: Any = None
+        self._remote = ray.remote(_Attempt).options(**pool.ray_options)
+
+    def attempt(self, task: Task) -> dict[str, Any] | None:
+        """The task's row; None where the process died of it."""
+        self._actor = self._actor or self._remote.remote(*self._arguments)
+        try:
+            row: dict[str, Any] = ray.get(self._actor.attempt.remote(task.to_json()))
+        except ray.exceptions.RayActorError:
+            self.close()
+            return None
+        return row
 
     def close(self) -> None:
         if self._actor is not None:
             ray.kill(self._actor)
             self._actor = None
-
-    def _try(self, task: Task) -> bool:
-        if self._actor is None:
-            pool = pools.pools(self._config.annotate)[0]
-            made = ray.remote(_Attempt).options(**pool.ray_options)
-            self._actor = made.remote(self._fused, self._config)
-        try:
-            row = ray.get(self._actor.attempt.remote(task.to_json()))
-        except ray.exceptions.RayActorError:
-            self.close()
-            return False
-        self.results.append(TaskResult(task, row["error"], row["started_s"], row["ended_s"]))
-        return True
 
 
 class _Attempt:
