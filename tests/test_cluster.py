@@ -152,6 +152,37 @@ def test_a_job_is_followed_left_stopped_and_goes_on_when_its_node_comes(
     need_whole(run)
 
 
+def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
+    cluster: Cluster, corpus: Path, tmp_path: Path
+) -> None:
+    spot = NodeType("spot", 2, 0, {"spot": 1})
+    for _ in range(2):
+        cluster.start(spot)
+    leaving = cluster.processes[-1]
+    annotate = {"placement": "fused", "node": "spot", "actors": 2, "cpus_per_actor": 2}
+    run = run_of(corpus, tmp_path, **annotate, shard_clips=1)
+    submitted = tagscribe(cluster, "submit", written(run, tmp_path))
+    while not sink.done_shards(run.run):
+        assert submitted.poll() is None
+        time.sleep(0.1)
+
+    [raylet] = [p for p in psutil.Process(leaving.pid).children() if p.name() == "raylet"]
+    environment = cluster.environment | {"RAY_ADDRESS": cluster.gcs, "RAYLET_PID": str(raylet.pid)}
+    subprocess.run([CONFIGS / "notice.sh", "60"], env=environment, check=True, timeout=90)
+    assert raylet.is_running() and not any(map(at_work, raylet.children()))
+    assert len(sink.done_shards(run.run)) < 40
+    os.killpg(leaving.pid, signal.SIGKILL)
+    cluster.start(spot)
+    ended(submitted)
+    need_whole(run)
+
+
+def at_work(process: psutil.Process) -> bool:
+    """Whether a process is an actor with a shard: Ray's titles name the method that it runs."""
+    title = "".join(process.cmdline())
+    return title.startswith("ray::MapWorker") and ")." in title
+
+
 def test_a_job_that_fails_hands_its_message_and_its_code_on(
     cluster: Cluster, corpus: Path, tmp_path: Path
 ) -> None:

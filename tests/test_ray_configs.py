@@ -40,6 +40,7 @@ PROBE = exactly(
     timeoutSeconds=COUNT,
     failureThreshold=COUNT,
 )
+COMMAND = exactly({"command": {**SOME, "items": TEXT}})
 CONTAINER = exactly(
     {
         "name": TEXT,
@@ -50,6 +51,9 @@ CONTAINER = exactly(
     },
     ports={**SOME, "items": exactly({"containerPort": COUNT, "name": TEXT})},
     volumeMounts={**SOME, "items": exactly({"name": TEXT, "mountPath": TEXT})},
+    lifecycle=exactly(
+        {"preStop": exactly({"exec": exactly({"command": {**SOME, "items": TEXT}})})}
+    ),
 )
 POD = exactly(
     {"terminationGracePeriodSeconds": COUNT, "containers": {**SOME, "items": CONTAINER}},
@@ -145,7 +149,7 @@ def test_every_cluster_has_the_same_node_types_and_the_run_fits_them() -> None:
     nodes = [{"CPU": t.cpus, "GPU": t.gpus, **t.resources} for t in types]
     asked = pools.pools(run.annotate)
     assert placement.first_misfit(asked, nodes) is None
-    assert {pool.node for pool in pools} == {"decoder", "captioner", "scorer"}
+    assert {pool.node for pool in asked} == {"decoder", "captioner", "scorer"}
     without_scorers = [node for node in nodes if "scorer" not in node]
     misfit = placement.first_misfit(asked, without_scorers)
     assert misfit is not None and misfit.name == "annotate.pools.scorers"
@@ -167,8 +171,19 @@ def test_dashboards_listen_on_loopback_and_every_cluster_wants_a_token() -> None
     assert "--dashboard-host=127.0.0.1" in slurm and "RAY_AUTH_MODE=token" in slurm
 
 
-def test_the_slurm_script_is_bash() -> None:
-    subprocess.run(["bash", "-n", CONFIGS / "slurm.sh"], check=True)
+@pytest.mark.parametrize("name", ["slurm.sh", "notice.sh"])
+def test_the_scripts_are_bash(name: str) -> None:
+    subprocess.run(["bash", "-n", CONFIGS / name], check=True)
+
+
+@pytest.mark.parametrize("name", KUBERAY)
+def test_pods_have_time_for_what_they_do_before_they_stop(name: str) -> None:
+    for group in cluster_spec(name)["workerGroupSpecs"]:
+        pod = group["template"]["spec"]
+        [container] = pod["containers"]
+        script, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+        assert script.endswith("/ray_configs/notice.sh")
+        assert int(seconds) < pod["terminationGracePeriodSeconds"]
 
 
 def test_every_file_has_its_words_in_the_page() -> None:
