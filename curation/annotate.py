@@ -9,6 +9,7 @@ second run does it.
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,29 +83,31 @@ def annotate(
     todo = sorted(set(range(planned.shards)) - set(done))
     with state.recorded(config.run) as beat:
         ledger = _Ledger(config.run, planned, progress.Parts(config.run, planned.shards, todo))
+
+        def look(gauges: RayMeter) -> None:
+            beat()
+            clips = ledger.look()
+            on_clips(clips, planned.clips)
+            gauges.record(meter.CLIPS_DONE, clips)
+            gauges.record(meter.CLIPS_PLANNED, planned.clips)
+
         if todo:
-            with cluster(
-                config.cluster,
-                pools.cpus_needed(config.annotate),
-                pools.node_types(config.annotate),
-                config.metrics_port,
-            ):
-                gauges = RayMeter()
-
-                def look() -> None:
-                    beat()
-                    clips = ledger.look()
-                    on_clips(clips, planned.clips)
-                    gauges.record(meter.CLIPS_DONE, clips)
-                    gauges.record(meter.CLIPS_PLANNED, planned.clips)
-
-                with console.watching(look, LEDGER_INTERVAL_S):
-                    tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
-                    errors = _settle(config, tasks, fused)
-                _need_all(planned, sink.done_shards(config.run), errors)
+            tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
+            errors = _settle(config, tasks, fused, look)
+            _need_all(planned, sink.done_shards(config.run), errors)
         on_clips(ledger.look(), planned.clips)
         footers = progress.footers(config.run, sink.list_evidence(config.run))
         return sink.total([footer.counts for footer in footers.values()])
+
+
+@contextmanager
+def _watched_ray(config: RunConfig, look: Callable[[RayMeter], None]) -> Iterator[None]:
+    settings = config.annotate
+    cpus, node_types = pools.cpus_needed(settings), pools.node_types(settings)
+    with cluster(config.cluster, cpus, node_types, config.metrics_port):
+        gauges = RayMeter()
+        with console.watching(lambda: look(gauges), LEDGER_INTERVAL_S):
+            yield
 
 
 class _Ledger:
@@ -143,16 +146,26 @@ def _result(row: Mapping[str, Any]) -> TaskResult:
     return TaskResult(task, row["error"], row["started_s"], row["ended_s"])
 
 
-def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]:
+def _settle(
+    config: RunConfig, shards: Sequence[Task], fused: type, look: Callable[[RayMeter], None]
+) -> list[str]:
     """Do shards, without the clips that kill their workers; the errors of those that raised."""
-    results = list(run_tasks(config, shards, fused))
-    died = _without_result(shards, results)
-    if not died:
-        return _errors(results)
-    alone = _Alone(config, fused)
-    # It may be the models, and not the clips: does a worker live that has none?
-    if not results and not alone.survived([Task(0, 0, 0, rehearsal=True)]):
-        return _errors(results)
+    with _watched_ray(config, look):
+        results = list(run_tasks(config, shards, fused))
+    told = {result.task for result in results}
+    died = [task for task in shards if task not in told]
+    if died:
+        # Joined anew: actors of the graph that were just starting again when it ended would live
+        # on otherwise, and hold their CPUs and GPUs.
+        with _watched_ray(config, look):
+            results += _without_killers(_Alone(config, fused, len(died)), died, bool(results))
+    return [result.error for result in results if result.error]
+
+
+def _without_killers(alone: "_Alone", died: Sequence[Task], models_live: bool) -> list[TaskResult]:
+    """Do shards on which workers died, but not where a worker dies without any clip, too."""
+    if not models_live and not alone.survived([Task(0, 0, 0, rehearsal=True)]):
+        return alone.results
     # Lost nodes are the likelier cause: once more as they are, before the search.
     died = sorted(set(died) - alone.survived(died), key=lambda task: task.shard)
     if died:
@@ -161,29 +174,27 @@ def _settle(config: RunConfig, shards: Sequence[Task], fused: type) -> list[str]
         )
         found = isolate.killers(died, alone.survived)
         alone.survived([replace(task, killers=found[task.shard]) for task in died])
-    return _errors([*results, *alone.results])
+    return alone.results
 
 
 class _Alone:
     """Workers outside the graph, each with one task at a time, and made anew when it has died.
 
-    In the graph, what waits for an actor that dies is lost with it, and an actor that is just
-    starting again when the graph ends lives on, its CPUs with it.
+    In the graph, what waits for an actor that dies is lost with it.
     """
 
-    def __init__(self, config: RunConfig, fused: type) -> None:
+    def __init__(self, config: RunConfig, fused: type, tasks: int) -> None:
         self.results: list[TaskResult] = []
         self._config = config
         self._fused = fused
-        stages = pools.by_stage(config.annotate)
+        placed = placement.placed(config.annotate, tasks)
         # Where each model has a pool of its own, an actor with both takes what a captioner does.
-        self._pool = stages.get("fused") or stages["caption"]
+        self._pool = placed[0 if config.annotate.placement == "fused" else 1]
 
     def survived(self, tasks: Sequence[Task]) -> set[Task]:
         """Those of the tasks that their worker lived through."""
-        workers = min(len(tasks), max(1, placement.room(self._pool)))
-        # An iterator of a list hands each task to one thread.
-        left = iter(list(tasks))
+        workers = min(len(tasks), self._pool.most)
+        left = iter(list(tasks))  # hands each task to one thread
         with ThreadPoolExecutor(workers) as threads:
             parts = [threads.submit(self._work_off, left) for _ in range(workers)]
             return set().union(*(part.result() for part in parts))
@@ -239,15 +250,6 @@ class _Attempt:
     def attempt(self, task: str) -> dict[str, Any]:
         row: dict[str, Any] = self._worker({"task": task})
         return row
-
-
-def _errors(results: Sequence[TaskResult]) -> list[str]:
-    return [result.error for result in results if result.error]
-
-
-def _without_result(tasks: Sequence[Task], results: Sequence[TaskResult]) -> list[Task]:
-    told = {result.task for result in results}
-    return [task for task in tasks if task not in told]
 
 
 def _graph(config: RunConfig, tasks: Sequence[Task], fused: type) -> Dataset:

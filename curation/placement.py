@@ -56,23 +56,17 @@ def first_misfit(pools: Sequence[Pool], nodes: Sequence[Resources]) -> Pool | No
     return None
 
 
-def room(pool: Pool) -> int:
-    """How many actors of a pool what is free on the cluster would make, were it one node."""
-    return _actors(ray.available_resources(), pool)
-
-
 def _room(node: Resources, pool: Pool) -> bool:
     # Shares of a GPU do not add up exactly in floating point.
     return all(node.get(name, 0) >= amount - 1e-9 for name, amount in pool.actor.items())
 
 
-def _actors(free: Resources, pool: Pool) -> int:
-    return int(min(free.get(name, 0) / amount + 1e-9 for name, amount in pool.actor.items()))
-
-
 def _one_everywhere(pool: Pool) -> Pool:
     """As many actors as all nodes have room for."""
-    rooms = [_actors(node, pool) for node in _nodes()]
+    rooms = [
+        int(min(node.get(name, 0) / amount + 1e-9 for name, amount in pool.actor.items()))
+        for node in _nodes()
+    ]
     # One CPU stays free for Ray's own tasks where there is more than one.
     actors = max(1, sum(rooms) if pool.gpus else sum(rooms) - 1)
     return replace(pool, least=actors, most=actors)
