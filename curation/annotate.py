@@ -151,21 +151,22 @@ def _settle(
 ) -> list[str]:
     """Do shards, without the clips that kill their workers; the errors of those that raised."""
     with _watched_ray(config, look):
-        results = list(run_tasks(config, shards, fused))
+        try:
+            results = list(run_tasks(config, shards, fused))
+        except ray.exceptions.RayActorError as error:
+            raise RunError(f"workers cannot start: {error}") from error
     told = {result.task for result in results}
     died = [task for task in shards if task not in told]
     if died:
         # Joined anew: actors of the graph that were just starting again when it ended would live
         # on otherwise, and hold their CPUs and GPUs.
         with _watched_ray(config, look):
-            results += _without_killers(_Alone(config, fused, len(died)), died, bool(results))
+            results += _without_killers(_Alone(config, fused, len(died)), died)
     return [result.error for result in results if result.error]
 
 
-def _without_killers(alone: "_Alone", died: Sequence[Task], models_live: bool) -> list[TaskResult]:
-    """Do shards on which workers died, but not where a worker dies without any clip, too."""
-    if not models_live and not alone.survived([Task(0, 0, 0, rehearsal=True)]):
-        return alone.results
+def _without_killers(alone: "_Alone", died: Sequence[Task]) -> list[TaskResult]:
+    """Do shards on which workers died, without the clips that kill them."""
     # Lost nodes are the likelier cause: once more as they are, before the search.
     died = sorted(set(died) - alone.survived(died), key=lambda task: task.shard)
     if died:

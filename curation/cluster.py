@@ -3,9 +3,10 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import ray
+from ray._private import ray_constants
 
 from curation.errors import InputError
 
@@ -35,6 +36,15 @@ def cluster(
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     # Its C++ core warns on stderr of what every actor pool of Ray Data does (ray#53727).
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    with ExitStack() as stack:
+        if address == "local":
+            stack.enter_context(_loopback_alone())
+        _start(address, cpus, node_types, metrics_port)
+        stack.callback(ray.shutdown)
+        yield
+
+
+def _start(address: str, cpus: int, node_types: Sequence[str], metrics_port: int | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         ray.init(
@@ -58,7 +68,23 @@ def cluster(
             ) from error
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _loopback_alone() -> Iterator[None]:
+    """Keep every port of a Ray of our own off the network, that of its metrics and agents too.
+
+    Ray 2.60 puts the machine's own address in the place of 127.0.0.1, so that other nodes find it,
+    unless it is told, as it is by default on macOS and Windows, that there will be no other node.
+    """
+    name, told = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    environment = os.environ.get(name)
+    # Ray's daemons read the variable; this process has read it, when it imported Ray.
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
     try:
         yield
     finally:
-        ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = told
+        os.environ.pop(name)
+        if environment is not None:
+            os.environ[name] = environment

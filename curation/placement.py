@@ -93,9 +93,11 @@ def _wait_for_nodes(pools: list[Pool], misfit: Pool, patience_s: float) -> None:
     for task in late:
         ray.cancel(task)
     if late:
+        waited = [tasks[task] for task in late]
+        pool = misfit if misfit in waited else waited[0]
         raise InputError(
-            f"{tasks[late[0]]} found no node in {patience_s:g} s; compare the pools of the YAML "
-            "with the node types of the cluster, or raise annotate.wait_for_nodes_s"
+            f"{pool} found no node in {patience_s:g} s; compare the pools of the YAML with the "
+            "node types of the cluster, or raise annotate.wait_for_nodes_s"
         )
 
 

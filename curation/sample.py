@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from curation import captioners, meter, plan, planning, run, scorers, sink, stag
 from curation.cluster import cluster
 from curation.config import RunConfig
 from curation.errors import InputError, RunError
+from curation.isolate import Task
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
@@ -175,7 +177,7 @@ def _giving(gate: _Gate) -> Callable[[], meter.Meter]:
 def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict[str, float]:
     """Warm the workers up, then send the sample's shard through them; seconds that each had it."""
     warm = stages.clips_of(clips.slice(0, WARM_UP_CLIPS))
-    row: dict[str, object] = {"shard": 0}
+    row: dict[str, Any] = {"task": Task(0, 0, clips.num_rows).to_json()}
     pool_s = {}
     for worker, _ in workers.values():
         warm = worker.run(warm)

@@ -58,13 +58,12 @@ class Footer:
     """What a shard's file tells without its rows.
 
     `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
-    rounded down. `retries` are those that reading its audio took.
+    rounded down.
     """
 
     counts: ShardCounts
     best_scores: dict[int, int]
     spans: tuple[Span, ...]
-    retries: int
 
     @classmethod
     def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "Footer":
@@ -73,7 +72,6 @@ class Footer:
             ShardCounts(counts["ok"], counts["errors"], counts.get("faults", {})),
             {int(score): clips for score, clips in counts.get("best_scores", {}).items()},
             tuple(Span(*span) for span in work.get("spans", [])),
-            sum(counts.get("faults", {}).values()),
         )
 
 

@@ -46,7 +46,6 @@ class Status:
     shards_done: int
     clips_done: int
     counts: sink.ShardCounts
-    retries: int
     pairs_a_clip: float | None  # accepted, of the clips done: by the table, else by the policy
     rate: float | None
     rate_of_late: float | None
@@ -97,8 +96,7 @@ class Status:
             fields["time left"] = _span(self.left_s)
         if self.dollars is not None:
             fields["cost so far"] = f"${self.dollars:,.2f}"
-        if self.retries:
-            fields["retries"] = self.retries
+        fields |= {f"storage {kind}": times for kind, times in counts.faults.items()}
         for each in self.slow:
             fields[f"slow shard {each.shard}"] = (
                 f"{_span(each.seconds)}, {each.times_median:.1f} times the median a clip"
@@ -142,7 +140,6 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
         shards_done=len(footers),
         clips_done=counts.clips,
         counts=counts,
-        retries=sum(footer.retries for footer in footers.values()),
         pairs_a_clip=_selected(version, planned)
         if version
         else _foreseen(config.select, footers.values(), counts),

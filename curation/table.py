@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError
 
 from curation import storage
 from curation.errors import InputError
@@ -173,7 +174,7 @@ def _asking(uri: str, work: Callable[[], T]) -> T:
     def asking() -> T:
         try:
             return work()
-        except OSError as error:
+        except (OSError, DeltaError) as error:
             if _BROKEN_OFF in str(error):
                 raise ConnectionError(str(error)) from error
             raise

@@ -138,6 +138,6 @@ def test_the_command_takes_a_folder_or_a_yaml(tmp_path: Path) -> None:
     for argument in (str(path), config.run):
         ended = CliRunner().invoke(app, ["status", argument, "--json"])
         told = json.loads(ended.stdout)
-        assert told["counts"] == {"ok": 9, "errors": {"decode/truncated": 1}}
+        assert told["counts"] == {"ok": 9, "errors": {"decode/truncated": 1}, "faults": {}}
         assert (told["shards_done"], told["rate"], told["complete"]) == (1, 2.0, False)
         assert told["driver"]["state"] == "finished"
