@@ -154,7 +154,9 @@ def _settle(
         try:
             results = list(run_tasks(config, shards, fused))
         except ray.exceptions.RayActorError as error:
-            raise RunError(f"workers cannot start: {error}") from error
+            # Ray's account ends in what happened: the last line of a traceback, or how it died.
+            reason = str(error).strip().splitlines()[-1]
+            raise RunError(f"workers cannot start: {reason}") from error
     told = {result.task for result in results}
     died = [task for task in shards if task not in told]
     if died:
