@@ -27,6 +27,8 @@ head_ip=$("${step[@]}" --nodelist="${nodes[0]}" hostname --ip-address | awk '{pr
 # Other users share the machines: without the token of this job nobody gets in.
 (umask 077 && mkdir -p "$folder" && python -c 'import secrets; print(secrets.token_hex(32))' >"$folder/token")
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$folder/token
+# All nodes end together: there is none to which another could hand over, so none waits for that.
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
 
 steps=()
 finish() {
