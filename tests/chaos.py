@@ -41,7 +41,7 @@ from tests.rgw import Gateway, gateway
 
 FAULTS = ("actor", "node", "driver", "head", "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
-CLIPS, SHARD_CLIPS = 320, 8
+CLIPS, SHARD_CLIPS = 160, 4
 WORKERS = 3
 OUTAGE_S = 10.0
 _LEGEND = """Every run came out as the undisturbed one: evidence and the table's pairs, row for row.
