@@ -169,7 +169,7 @@ def finish(run_uri: str) -> None:
     progress.Parts(run_uri, planned.shards, []).write(sink.list_evidence(run_uri))
     with state.recorded(run_uri):
         pass
-    table.commit(run.table_uri(run_uri), PAIR_SCHEMA, [], {"shards": planned.shards})
+    table.commit(run.table_uri(run_uri), PAIR_SCHEMA, list, {"shards": planned.shards})
 
 
 # --- simulated GPUs
