@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from curation import sink, status, storage, table
+from curation import annotate, planning, sink, status, storage, table, verify
 from curation.config import RunConfig
 from curation.run import table_uri
+from curation.select import apply
 from tests.conftest import S3_SECRET, corpus_run
 from tests.faults import Rates, disturbing
 
@@ -18,12 +19,13 @@ SELECT = {"keep_top": 0.5}
 
 
 def ran(config: RunConfig, folder: Path) -> RunConfig:
-    """Run and verify a configuration by the commands, in processes that see the environment."""
+    """Run a configuration by the command, whose Ray sees the environment, and verify it."""
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    for command in ("run", "verify"):
-        arguments = [Path(sys.executable).parent / "tagscribe", command, path, "--quiet"]
-        subprocess.run(arguments, check=True, timeout=300)
+    tagscribe = Path(sys.executable).parent / "tagscribe"
+    subprocess.run([tagscribe, "run", path, "--quiet"], check=True, timeout=300)
+    storage.configure(config.storage)
+    assert verify.verify(config.run) == []
     return config
 
 
@@ -34,10 +36,13 @@ def evidence_of(config: RunConfig) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def local(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+def local(corpus: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> RunConfig:
     """The run that no storage disturbs."""
-    folder = tmp_path_factory.mktemp("local")
-    return ran(corpus_run(corpus, folder / "run", select=SELECT), folder)
+    config = corpus_run(corpus, tmp_path_factory.mktemp("local"), select=SELECT)
+    planning.make_plan(config)
+    annotate.annotate(config, lambda done, total: None)
+    apply.select(config)
+    return config
 
 
 def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
@@ -54,12 +59,12 @@ def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
 
 
 def test_a_run_in_a_bucket_says_what_a_local_run_says(
-    corpus: Path, tmp_path: Path, bucket: str, local: RunConfig
+    corpus: Path, tmp_path: Path, rados_folder: str, local: RunConfig
 ) -> None:
-    remote = ran(run_in(bucket, corpus), tmp_path)
+    remote = ran(run_in(rados_folder, corpus), tmp_path)
     assert evidence_of(remote).equals(evidence_of(local))
     uris = pa.concat_tables(sink.read_shards(remote.run, [0, 1, 2, 3]))["uri"].to_pylist()
-    assert all(uri.startswith(bucket) for uri in uris)
+    assert all(uri.startswith(rados_folder) for uri in uris)
     pairs = table.read(table_uri(remote.run))
     assert pairs["caption"].equals(table.read(table_uri(local.run))["caption"])
     for file in storage.list_files(remote.run):
