@@ -11,7 +11,7 @@ def scene(rados_gateway: Gateway) -> Scene:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in rados_gateway.environment.items():
             patch.setenv(name, value)
-        return Scene(rados_gateway, clips=96)
+        return Scene(rados_gateway)
 
 
 @pytest.mark.parametrize("seed", range(3))
