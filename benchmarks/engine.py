@@ -37,6 +37,7 @@ from curation.cluster import cluster
 from curation.config import RunConfig, parse
 from curation.isolate import Task
 from curation.synth import write_corpus
+from curation.workers import FusedWorker
 
 
 def main() -> None:
@@ -158,13 +159,13 @@ def bare_worker(
         spans.put((started_s, time.time()))
 
 
-def engine_run(config: RunConfig) -> Timing:
+def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
     planned = plan.recorded(run.need_record(config.run))
     called_s = time.time()
     with cluster("local", pools.cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
-        results = list(annotate.run_tasks(config, tasks))
+        results = list(annotate.run_tasks(config, tasks, worker))
         store_mb = object_store_mb()
     failed = [result.error for result in results if result.error]
     assert not failed and len(results) == planned.shards, failed

@@ -9,7 +9,11 @@ workers, decoding of a short sound, evidence, driver.
 Busy is the time that models waited, over GPUs times the time from the beginning of the first shard
 to the end of the last: the tail, in which some GPUs have no shard left, is in it; loading is not.
 
-    python -m benchmarks.scale [--clips 2041789] [--gpus 64] [--many 256]
+What a clip needs of a CPU (reading, decoding, measuring, evidence) is done for real, and all
+simulated GPUs share the cores of this machine for it: so all of them together ask for `--rate`
+clips a second, and the more GPUs there are, the slower each one's models.
+
+    python -m benchmarks.scale [--clips 2041789] [--gpus 64] [--many 256] [--rate 64]
 """
 
 import argparse
@@ -53,8 +57,8 @@ def main() -> None:
         planned = measure_plan(Path(folder), options)
         finished = measure_status(Path(folder), options)
     simulated = {
-        options.gpus: in_a_process_of_its_own(options.gpus, 1, options),
-        options.many: in_a_process_of_its_own(options.many, GPUS_A_PROCESS, options),
+        options.gpus: in_a_process_of_its_own(load(options.gpus, 1, options)),
+        options.many: in_a_process_of_its_own(load(options.many, GPUS_A_PROCESS, options)),
     }
     report(options, planned, finished, simulated)
 
@@ -65,10 +69,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=20_000, help="of the clips, in the folder")
     parser.add_argument("--gpus", type=int, default=64, help="simulated, a process each")
     parser.add_argument("--many", type=int, default=256, help="simulated, eight a process")
-    parser.add_argument("--shards-a-gpu", type=int, default=5)
-    parser.add_argument("--shard-clips", type=int, default=64)
-    parser.add_argument("--clip-s", type=float, default=0.5, help="model seconds a clip")
+    parser.add_argument("--rate", type=float, default=64, help="clips a second, all GPUs together")
+    parser.add_argument("--shards-a-gpu", type=int, default=4)
+    parser.add_argument("--shard-s", type=float, default=64, help="model seconds a shard")
     return parser.parse_args()
+
+
+@dataclass(frozen=True)
+class Load:
+    """What simulated GPUs have to do: so many shards of so many clips, `clip_s` seconds each."""
+
+    gpus: int
+    a_process: int
+    shards: int
+    shard_clips: int
+    clip_s: float
+
+
+def load(gpus: int, a_process: int, options: argparse.Namespace) -> Load:
+    clip_s = gpus / options.rate
+    shard_clips = max(1, round(options.shard_s / clip_s))
+    return Load(gpus, a_process, gpus * options.shards_a_gpu, shard_clips, clip_s)
 
 
 # --- planning
@@ -260,41 +281,33 @@ class SeveralGpus:
             self._free.put(gpu)
 
 
-def in_a_process_of_its_own(
-    gpus: int, a_process: int, options: argparse.Namespace
-) -> dict[str, float]:
+def in_a_process_of_its_own(todo: Load) -> dict[str, float]:
     """So that the driver's memory is the driver's."""
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[dict[str, float]] = context.Queue()
-    driver = context.Process(target=simulate, args=(gpus, a_process, options, results))
+    driver = context.Process(target=simulate, args=(todo, results))
     driver.start()
     result = results.get(timeout=3600)
     driver.join()
     return result
 
 
-def simulate(
-    gpus: int,
-    a_process: int,
-    options: argparse.Namespace,
-    results: "multiprocessing.Queue[dict[str, float]]",
-) -> None:
+def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> None:
     """Annotate on simulated GPUs: how busy they were, and the driver's memory early and late."""
     import ray
     from ray.data import DataContext
 
     from curation import annotate, planning
 
-    shards = gpus * options.shards_a_gpu
     # What the driver is and shows nothing of: see curation/cluster.py.
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     with tempfile.TemporaryDirectory() as folder:
-        config = waiting_run(Path(folder), shards, a_process, options)
+        config = waiting_run(Path(folder), todo)
         planning.make_plan(config)
         ray.init(
             address="local",
-            num_cpus=gpus // a_process + 1,
-            num_gpus=gpus,
+            num_cpus=todo.gpus // todo.a_process + 1,
+            num_gpus=todo.gpus,
             include_dashboard=False,
             object_store_memory=1 << 28,
             log_to_driver=False,
@@ -303,16 +316,17 @@ def simulate(
         # All GPUs begin together, as loading is not what is measured.
         DataContext.get_current().wait_for_min_actors_s = 1800
         memory = Memory()
-        worker = SeveralGpus if a_process > 1 else FusedWorker
+        worker = SeveralGpus if todo.a_process > 1 else FusedWorker
         counts = annotate.annotate(config, memory.look, worker)
         ray.shutdown()
-        assert counts.ok == shards * options.shard_clips, counts
+        assert counts.ok == todo.shards * todo.shard_clips, counts
         footers = progress.footers(config.run, sink.list_evidence(config.run)).values()
         spans = [span for footer in footers for span in footer.spans]
     wall_s = max(span.ended_s for span in spans) - min(span.started_s for span in spans)
     results.put(
         {
-            "busy": counts.ok * options.clip_s / (gpus * wall_s),
+            "busy": counts.ok * todo.clip_s / (todo.gpus * wall_s),
+            "clip_s": todo.clip_s,
             "wall_s": wall_s,
             "clips_s": counts.ok / wall_s,
             "processes": len({span.worker for span in spans}),
@@ -322,15 +336,13 @@ def simulate(
     )
 
 
-def waiting_run(
-    folder: Path, shards: int, a_process: int, options: argparse.Namespace
-) -> RunConfig:
+def waiting_run(folder: Path, todo: Load) -> RunConfig:
     """A run over one short sound, listed as often as there are clips, by models that wait."""
     sounds = folder / "sounds"
     sounds.mkdir()
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, int(SOUND_S * RATE_HZ))
     soundfile.write(sounds / "noise.wav", noise, RATE_HZ)
-    clips = shards * options.shard_clips
+    clips = todo.shards * todo.shard_clips
     rows = "".join(f"noise.wav,clip{index:07d},Dog;Rain\n" for index in range(clips))
     (folder / "clips.csv").write_text("file,id,tags\n" + rows)
     config = parse(
@@ -343,17 +355,17 @@ def waiting_run(
                 "id": "id",
             },
             "annotate": {
-                "shard_clips": options.shard_clips,
+                "shard_clips": todo.shard_clips,
                 "batch_seconds": BATCH_CLIPS * SOUND_S,
-                "gpus_per_actor": a_process,
+                "gpus_per_actor": todo.a_process,
             },
         },
         "scale",
     )
     return config.model_copy(
         update={
-            "captioner": WaitingCaptionerConfig(clip_s=0.8 * options.clip_s),
-            "scorer": WaitingScorerConfig(clip_s=0.2 * options.clip_s),
+            "captioner": WaitingCaptionerConfig(clip_s=0.8 * todo.clip_s),
+            "scorer": WaitingScorerConfig(clip_s=0.2 * todo.clip_s),
         }
     )
 
@@ -392,13 +404,13 @@ def report(
         ],
     )
     console.print_table(
-        f"{options.shards_a_gpu} shards of {options.shard_clips} clips a GPU, "
-        f"{options.clip_s} s a clip",
-        ["GPUs", "processes", "busy", "clips/s", "driver MB, first quarter", "driver MB, after"],
+        f"{options.shards_a_gpu} shards a GPU of {options.shard_s:g} s each",
+        ["GPUs", "processes", "s a clip", "busy", "clips/s", "driver MB, early", "late"],
         [
             [
                 gpus,
                 each["processes"],
+                f"{each['clip_s']:g}",
                 f"{each['busy']:.3f}",
                 f"{each['clips_s']:.0f}",
                 f"{each['driver_mb_early']:.0f}",

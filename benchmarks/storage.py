@@ -26,7 +26,7 @@ from typing import Any
 import s3fs
 
 from benchmarks.engine import engine_run
-from curation import annotate, console, planning, sink, storage
+from curation import console, planning, sink, storage
 from curation.config import RunConfig, parse
 from curation.select import apply
 from curation.synth import write_corpus
@@ -45,11 +45,11 @@ def main() -> None:
         write_corpus(corpus, options.clips, 5, workers=os.cpu_count() or 1, progress=True)
         s3fs.S3FileSystem().mkdir("bench")
         upload(corpus, "s3://bench/corpus")
-        annotate.FusedWorker = watched(f"{folder}/high-water")  # type: ignore[misc]
+        worker = watched(f"{folder}/high-water")
         local, remote = [], []
         for turn in range(options.rounds):
-            local.append(timed(configured(folder, f"run{turn}", options)))
-            remote.append(timed(configured("s3://bench", f"run{turn}", options)))
+            local.append(timed(configured(folder, f"run{turn}", options), worker))
+            remote.append(timed(configured("s3://bench", f"run{turn}", options), worker))
             same_evidence(f"{folder}/run{turn}", f"s3://bench/run{turn}")
         report(options, name, local, remote, high_water_bytes(f"{folder}/high-water"))
 
@@ -132,12 +132,12 @@ def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:
     )
 
 
-def timed(config: RunConfig) -> dict[str, float]:
+def timed(config: RunConfig, worker: type[FusedWorker]) -> dict[str, float]:
     """Seconds of each step of a run."""
     began = time.time()
     planning.make_plan(config)
     plan_s = time.time() - began
-    annotated = engine_run(config)
+    annotated = engine_run(config, worker)
     began = time.time()
     apply.select(config)
     select_s = time.time() - began

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.scorers import DualEncoderScorer
+from curation.scorers.clap import DualEncoderScorer
 
 Write = Callable[[str], Path]
 

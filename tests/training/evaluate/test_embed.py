@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from curation.schema import Failure
-from curation.scorers import DualEncoderScorer
+from curation.scorers.clap import DualEncoderScorer
 from training.evaluate import evaluate
 from training.evaluate.embed import embed_clips, load
 from training.evaluate.evalset import EvalClip
@@ -92,7 +92,7 @@ RANK = """
 import json, sys
 import numpy as np
 import torch.distributed as dist
-from curation.scorers import DualEncoderScorer
+from curation.scorers.clap import DualEncoderScorer
 from training.evaluate import evaluate
 from training.evaluate.embed import embed_clips
 from training.evaluate.evalset import EvalClip

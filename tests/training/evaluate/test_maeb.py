@@ -8,7 +8,7 @@ import pytest
 
 from curation import synth
 from curation.errors import InputError
-from curation.scorers import DualEncoderScorer
+from curation.scorers.clap import DualEncoderScorer
 from training.evaluate.maeb import MaebEncoder
 
 
