@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,16 +106,16 @@ class Scene:
             "chaos",
         )
 
-    def play(self, seed: int | None) -> Outcome:
+    def play(self, seed: int | None, faults: Sequence[str] = FAULTS) -> Outcome:
         """A disturbed run, or with no seed a calm one; fails where it comes out otherwise."""
         config = self.config(f"seed-{seed}-{uuid.uuid4().hex[:6]}")
-        outcome = self._played(config, seed)
+        outcome = self._played(config, seed, faults)
         need_sound(config)
         assert evidence_of(config).equals(evidence_of(self.undisturbed)), f"seed {seed}: evidence"
         assert pairs_of(config).equals(pairs_of(self.undisturbed)), f"seed {seed}: table"
         return outcome
 
-    def _played(self, config: RunConfig, seed: int | None) -> Outcome:
+    def _played(self, config: RunConfig, seed: int | None, faults: Sequence[str]) -> Outcome:
         outcome = Outcome(seed)
         with ExitStack() as stack:
             rates = Rates() if seed is None else RATES
@@ -127,15 +127,17 @@ class Scene:
             begun = time.monotonic()
             stage.start()
             if seed is not None:
-                self._strike_all(config, stage, random.Random(seed))
+                self._strike_all(config, stage, faults, random.Random(seed))
             stage.to_the_end()
             outcome.elapsed_s = time.monotonic() - begun
             outcome.requests = dict(proxy.counts())
         return outcome
 
-    def _strike_all(self, config: RunConfig, stage: "Stage", rng: random.Random) -> None:
+    def _strike_all(
+        self, config: RunConfig, stage: "Stage", faults: Sequence[str], rng: random.Random
+    ) -> None:
         """Every fault once, when so many shards are done and a moment later."""
-        order = rng.sample(FAULTS, len(FAULTS))
+        order = rng.sample(faults, len(faults))
         moments = sorted(rng.sample(range(SHARDS * 3 // 4), len(order)))
         strikes: dict[str, Callable[[], None]] = {
             "actor": lambda: stage.kill_actor(rng),
