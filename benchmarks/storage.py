@@ -2,11 +2,13 @@
 
 Catalog, run folder and table lie in a bucket of an S3 server on this machine, or on its disk. The
 two take turns, so that a machine that slows down slows both. The server is Ceph's RADOS gateway
-where it is installed, else moto's; it uses the cores that the engine uses, which is the hard case.
+where it is installed, else moto's. Elsewhere it has machines of its own, here it shares the cores
+of this one: so by default the actors leave a core free, and with `--actors` equal to the cores the
+server's work is paid for by the engine.
 Timed are plan, annotate from its first shard's beginning to its last one's end, and select; the
 start of Ray is not. Each actor tells the most that it ever held of audio read ahead.
 
-    python -m benchmarks.storage [--clips 2000] [--rounds 2] [--actors 2]
+    python -m benchmarks.storage [--clips 2000] [--rounds 2] [--actors 1]
 """
 
 import argparse
@@ -58,7 +60,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2, help="turns of each, alternating")
-    parser.add_argument("--actors", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--actors", type=int, default=max(1, (os.cpu_count() or 1) - 1))
     parser.add_argument("--shard-clips", type=int, default=100)
     parser.add_argument("--read-ahead-mb", type=int, default=64)
     return parser.parse_args()
