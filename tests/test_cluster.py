@@ -265,7 +265,8 @@ def test_the_dashboard_of_a_cluster_listens_on_loopback_alone(cluster: Cluster) 
 @pytest.mark.usefixtures("local_ray")
 def test_a_ray_of_our_own_has_no_dashboard_and_listens_on_loopback_alone() -> None:
     session = ray._private.worker._global_node.get_session_dir_path()
-    daemons = [p for p in psutil.Process().children() if session in " ".join(p.cmdline())]
+    alive = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    daemons = [p for p in alive if session in " ".join(p.cmdline())]
     processes = daemons + [child for p in daemons for child in p.children(recursive=True)]
     found = listening(processes)
     assert found and set.union(*found.values()) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
