@@ -27,7 +27,6 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import s3fs
-import yaml
 
 from curation import sink, table, verify
 from curation.config import RunConfig, parse
@@ -35,6 +34,7 @@ from curation.run import evidence_uri, table_uri
 from curation.status import status
 from curation.storage import list_files
 from curation.synth import write_corpus
+from tests.conftest import write_yaml
 from tests.faults import Rates, disturbing
 from tests.nodes import BIN, Cluster, NodeType
 from tests.rgw import Gateway, gateway
@@ -274,12 +274,6 @@ class Stage:
         if time.monotonic() > self._deadline:
             logs = sorted(self._path.parent.glob("driver-*.log"))
             raise AssertionError("no end in sight:\n" + logs[-1].read_text()[-3000:])
-
-
-def write_yaml(config: RunConfig, folder: Path) -> Path:
-    path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return path
 
 
 def need_sound(config: RunConfig) -> None:

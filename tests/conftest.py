@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import s3fs
+import torch
+import yaml
+from pydantic import BaseModel
 
 from curation import storage
 from curation.cluster import cluster
@@ -58,6 +61,13 @@ def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
     )
 
 
+def write_yaml(config: BaseModel, folder: Path) -> Path:
+    """A configuration as the file that a command reads."""
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """An S3 on loopback that starts at once; its URL."""
@@ -91,18 +101,19 @@ def rados_folder(rados_gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Ite
     yield from new_bucket(rados_gateway.environment, monkeypatch)
 
 
-@pytest.fixture(params=["moto", "rados"])
-def bucket(request: pytest.FixtureRequest) -> str:
-    """An empty bucket on each S3 server."""
-    name = {"moto": "s3_folder", "rados": "rados_folder"}[request.param]
-    return str(request.getfixturevalue(name))
-
-
 @pytest.fixture(autouse=True)
 def default_storage() -> Iterator[None]:
     """What a test says of object storage holds for that test."""
     yield
     storage.configure(storage.StorageConfig())
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A worker that a test sets up takes its share of the threads; sums depend on their number."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def new_bucket(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:

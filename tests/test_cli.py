@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from curation.cli import app
-from tests.conftest import corpus_run
+from tests.conftest import corpus_run, write_yaml
 
 COMMANDS = ("demo", "plan", "annotate", "select", "run", "status", "verify", "show", "config")
 
@@ -24,8 +23,7 @@ def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run.yaml over the corpus, run to its end."""
     folder = tmp_path_factory.mktemp("cli")
     config = corpus_run(corpus, folder / "run", select={"keep_top": 0.5})
-    path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    path = write_yaml(config, folder)
     ended = tagscribe("run", path)
     assert ended.returncode == 0, ended.stderr
     assert "40 clips: 40 ok" in ended.stdout

@@ -21,7 +21,7 @@ import yaml
 from curation import sink, verify
 from curation.config import RunConfig
 from curation.status import status
-from tests.conftest import corpus_run
+from tests.conftest import corpus_run, write_yaml
 from tests.nodes import (
     BIN,
     CONFIGS,
@@ -51,12 +51,6 @@ def run_of(corpus: Path, folder: Path, **annotate: Any) -> RunConfig:
     template = yaml.safe_load((CONFIGS / "run.yaml").read_text())
     section = {**template["annotate"], "shard_clips": 20, "wait_for_nodes_s": 300, **annotate}
     return corpus_run(corpus, folder / "run", cluster=template["cluster"], annotate=section)
-
-
-def written(run: RunConfig, folder: Path) -> Path:
-    path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(run.model_dump(mode="json")))
-    return path
 
 
 def tagscribe(cluster: Cluster, *arguments: object) -> subprocess.Popen[str]:
@@ -94,7 +88,7 @@ def test_a_submitted_run_streams_its_progress_to_the_end(
 ) -> None:
     run = run_of(corpus, tmp_path)
     needs = ["--env", "RAY_AUTH_TOKEN_PATH"]
-    out, err = ended(tagscribe(cluster, "submit", written(run, tmp_path), *needs))
+    out, err = ended(tagscribe(cluster, "submit", write_yaml(run, tmp_path), *needs))
     assert "annotate: 40 of 40 clips" in out and "40 clips: 40 ok" in out
     assert re.search(r"tagscribe-run-\w{10} is submitted", err) and "has ended" in err
     need_whole(run)
@@ -110,7 +104,7 @@ def test_the_entrypoint_of_the_rayjob_runs_as_kuberay_submits_it(
     ]
     mounted = f"{mount['mountPath']}/run.yaml"
     assert mounted in spec["entrypoint"]
-    entrypoint = spec["entrypoint"].replace(mounted, str(written(run, tmp_path)))
+    entrypoint = spec["entrypoint"].replace(mounted, str(write_yaml(run, tmp_path)))
     command = [BIN / "ray", "job", "submit", "--address", cluster.dashboard, "--"]
     subprocess.run(
         [*command, *entrypoint.split()], env=cluster.environment, check=True, timeout=400
@@ -122,7 +116,7 @@ def test_a_job_is_followed_left_stopped_and_goes_on_when_its_node_comes(
     cluster: Cluster, corpus: Path, tmp_path: Path
 ) -> None:
     run = run_of(corpus, tmp_path, placement="fused", actors=2, node="late")
-    path = written(run, tmp_path)
+    path = write_yaml(run, tmp_path)
     out, err = ended(tagscribe(cluster, "submit", path, "--detach"))
     job = out.strip()
     assert f"tagscribe jobs follow {job} --address {cluster.dashboard}" in err
@@ -135,7 +129,7 @@ def test_a_job_is_followed_left_stopped_and_goes_on_when_its_node_comes(
 
     other = tmp_path / "other"
     other.mkdir()
-    changed = written(run.model_copy(update={"seed": 9}), other)
+    changed = write_yaml(run.model_copy(update={"seed": 9}), other)
     _, err = ended(tagscribe(cluster, "submit", changed), 1)
     assert f"job {job} works on this folder with another configuration" in err
 
@@ -163,7 +157,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     leaving = cluster.processes[-1]
     annotate = {"placement": "fused", "node": "spot", "actors": 2, "cpus_per_actor": 2}
     run = run_of(corpus, tmp_path, **annotate, shard_clips=1)
-    submitted = tagscribe(cluster, "submit", written(run, tmp_path))
+    submitted = tagscribe(cluster, "submit", write_yaml(run, tmp_path))
     while not sink.done_shards(run.run):
         assert submitted.poll() is None
         time.sleep(0.1)
@@ -190,7 +184,7 @@ def test_a_job_that_fails_hands_its_message_and_its_code_on(
 ) -> None:
     run = run_of(corpus, tmp_path)
     nowhere = run.catalog.model_copy(update={"audio": "/nowhere/at/all"})
-    path = written(run.model_copy(update={"catalog": nowhere}), tmp_path)
+    path = write_yaml(run.model_copy(update={"catalog": nowhere}), tmp_path)
     out, err = ended(tagscribe(cluster, "submit", path), 1)
     assert "tagscribe: /nowhere/at/all" in out and "ended with exit code 1" in err
 
@@ -199,7 +193,7 @@ def test_a_variable_that_the_cluster_lacks_stops_the_job_and_none_travels(
     cluster: Cluster, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(cluster.environment, "TAGSCRIBE_TEST_SECRET", SECRET)
-    path = written(run_of(corpus, tmp_path), tmp_path)
+    path = write_yaml(run_of(corpus, tmp_path), tmp_path)
     command = tagscribe(cluster, "submit", path, "--env", "TAGSCRIBE_TEST_SECRET")
     out, err = command.communicate(timeout=400)
     assert command.returncode > 0
@@ -343,7 +337,7 @@ def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
         "TAGSCRIBE_SHARED": str(tmp_path),
         "FIRST_PORT": str(free_ports()),
     }
-    batch = ["bash", CONFIGS / "slurm.sh", written(run, tmp_path)]
+    batch = ["bash", CONFIGS / "slurm.sh", write_yaml(run, tmp_path)]
 
     first = subprocess.Popen(batch, env=environment)
     deadline = time.monotonic() + 180

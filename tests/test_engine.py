@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-import yaml
 
 from curation import annotate, planning, sink, table, verify
 from curation.config import RunConfig
@@ -20,7 +19,7 @@ from curation.errors import InputError
 from curation.run import need_record, shard_uri, table_uri
 from curation.select import apply
 from curation.synth import render
-from tests.conftest import corpus_run
+from tests.conftest import corpus_run, write_yaml
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -313,8 +312,7 @@ def test_a_killed_run_goes_on_to_the_same_rows(
 ) -> None:
     """SIGKILL while it starts and after the second shard; then to the end."""
     config = corpus_run(corpus, tmp_path / "run", select={"keep_top": 0.5})
-    yaml_file = tmp_path / "run.yaml"
-    yaml_file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    yaml_file = write_yaml(config, tmp_path)
     for shards in (0, 2):
         process = start_command(yaml_file)
         if shards == 0:
@@ -335,8 +333,7 @@ def test_two_runs_of_one_folder_at_once_come_to_one_result(
     undisturbed: RunConfig, corpus: Path, tmp_path: Path
 ) -> None:
     config = corpus_run(corpus, tmp_path / "run", select={"keep_top": 0.5})
-    yaml_file = tmp_path / "run.yaml"
-    yaml_file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    yaml_file = write_yaml(config, tmp_path)
     both = [start_command(yaml_file) for _ in range(2)]
     assert [process.wait(timeout=240) for process in both] == [0, 0]
     assert evidence_of(config).equals(evidence_of(undisturbed))

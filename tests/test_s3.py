@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import yaml
 
 from curation import annotate, planning, sink, status, storage, table, verify
 from curation.config import RunConfig
 from curation.run import table_uri
 from curation.select import apply
-from tests.conftest import S3_SECRET, corpus_run
+from tests.conftest import S3_SECRET, corpus_run, write_yaml
 from tests.faults import Rates, disturbing
 
 SELECT = {"keep_top": 0.5}
@@ -20,8 +19,7 @@ SELECT = {"keep_top": 0.5}
 
 def ran(config: RunConfig, folder: Path) -> RunConfig:
     """Run a configuration by the command, whose Ray sees the environment, and verify it."""
-    path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    path = write_yaml(config, folder)
     tagscribe = Path(sys.executable).parent / "tagscribe"
     subprocess.run([tagscribe, "run", path, "--quiet"], check=True, timeout=300)
     storage.configure(config.storage)

@@ -24,7 +24,7 @@ from curation.catalog.config import WebDatasetConfig
 from curation.config import parse
 from curation.errors import InputError
 from curation.select import apply
-from tests.conftest import S3_SECRET
+from tests.conftest import S3_SECRET, write_yaml
 from tests.test_s3 import run_in
 
 S3_TOKEN = "nor-must-this-token-be-written"
@@ -68,8 +68,7 @@ def test_credentials_stay_in_the_environment(
     corpus: Path, tmp_path: Path, s3_folder: str, short_folder: Path
 ) -> None:
     config = run_in(s3_folder, corpus)
-    path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    path = write_yaml(config, tmp_path)
     environment = {
         **os.environ,
         "AWS_SESSION_TOKEN": S3_TOKEN,

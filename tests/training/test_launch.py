@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 
+from tests.conftest import write_yaml
 from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table
 from training import checkpoints, record
 from training.pretrain_config import PretrainConfig
@@ -28,9 +28,7 @@ BIN = Path(sys.executable).parent
 
 def write(config: PretrainConfig, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    path = folder / "pretrain.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return path
+    return write_yaml(config, folder)
 
 
 def under_ray(table: str, run: Path, workers: int | list[int], **saving: Any) -> list[str | Path]:

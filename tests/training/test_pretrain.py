@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import yaml
 from safetensors.torch import load_file
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import ClapModel, ClapProcessor
@@ -22,6 +21,7 @@ from curation import storage
 from curation.errors import InputError, RunError
 from curation.models.pair import load_pair
 from curation.scorers.clap import DualEncoderScorer
+from tests.conftest import write_yaml
 from tests.models.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
 from tests.models.test_text_towers import sentence_encoder
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
@@ -158,9 +158,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(
     undisturbed: Path, table: str, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    settings = tmp_path / "pretrain.yaml"
-    config = config_of(table, run, saving={"keep": 9})
-    settings.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    settings = write_yaml(config_of(table, run, saving={"keep": 9}), tmp_path)
     command = [Path(sys.executable).parent / "tagscribe-train", "pretrain", settings, "--quiet"]
     killed = subprocess.Popen(command)
     deadline = time.monotonic() + 120
