@@ -6,13 +6,16 @@ machine's role, and stay in the process.
 
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import fsspec
+from obstore.store import S3Store
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from curation import s3_read
 from curation.errors import InputError
 from curation.retrying import retrying
 
@@ -30,6 +33,8 @@ _DRIVERS = {
     "s3a": "s3fs",
 }
 _CONNECTIONS = 64
+_opening = threading.Lock()
+_readers: dict[tuple[Any, ...], S3Store] = {}
 # Writes, listings and the plan concern a whole shard or run, a read but its clip.
 _WRITE_PATIENCE = 5
 
@@ -143,27 +148,15 @@ def delta_options(uri: str, settings: StorageConfig) -> dict[str, str]:
     """Options of the Delta reader and writer, for this process alone: they may hold secrets."""
     if protocol_of(uri) not in S3_PROTOCOLS:
         return {}
-    import botocore.session
-
-    session = botocore.session.Session(profile=settings.profile)
+    session = _session(settings)
     options = {
         "conditional_put": "etag",
         "max_retries": "100",
         "retry_timeout": f"{settings.write_retry_s * 1000:.0f}ms",
+        **_native_options(session, settings),
     }
-    region = settings.region or session.get_config_variable("region")
-    if region:
-        options["AWS_REGION"] = region
-    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    endpoint = settings.endpoint_url or named or session.get_scoped_config().get("endpoint_url")
-    if endpoint:
-        options["AWS_ENDPOINT_URL"] = endpoint
-        options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
-    if settings.requester_pays:
-        options["AWS_REQUEST_PAYER"] = "true"
-    if settings.anonymous:
-        options["AWS_SKIP_SIGNATURE"] = "true"
-    elif settings.profile:  # Delta does not know this machine's profiles by an option.
+    if settings.profile and not settings.anonymous:
+        # Delta does not know this machine's profiles by an option.
         options |= _keys(session, settings.profile)
     return options
 
@@ -183,7 +176,10 @@ def need_profile(settings: StorageConfig) -> None:
 
 
 class S3:
-    """The few S3 requests that the engine makes, each retried and counted by `retrying`."""
+    """The few S3 requests that the engine makes, each retried and counted by `retrying`.
+
+    Reading is what a run does most: it goes through `s3_read`, all else through s3fs.
+    """
 
     def __init__(self, filesystem: Any, settings: StorageConfig) -> None:
         self._filesystem = filesystem
@@ -200,43 +196,29 @@ class S3:
     ) -> bytes:
         """An object, or a range of it; `reserve` hears its size before its body is read."""
         bucket, key, _ = self._filesystem.split_path(path)
-        asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        if start is not None or end is not None:
-            if end is not None and end <= (start or 0):
-                return b""
-            last = "" if end is None else end - 1
-            asked["Range"] = f"bytes={start or 0}-{last}"
-        if etag:
-            asked["IfMatch"] = etag
-
-        def work() -> bytes:
-            answer = self._filesystem.call_s3("get_object", **asked)
-            body, loop = answer["Body"], self._filesystem.loop
-            try:
-                if reserve:
-                    reserve(int(answer["ContentLength"]))
-            except OSError:
-                fsspec.asyn.sync(loop, body.aclose)
-                raise
-            return cast(bytes, fsspec.asyn.sync(loop, _whole, body))
-
-        return self._asking(path, work, patience_s)
+        if end is not None and end <= (start or 0):
+            return b""
+        return self._asking(
+            path,
+            lambda: s3_read.get(self._reader(bucket), key, start, end, etag, reserve),
+            patience_s,
+        )
 
     def put(self, path: str, data: bytes, **options: Any) -> None:
         """As fsspec's `pipe_file`, in one request up to 100 MB."""
         self._asking(path, lambda: self._filesystem.pipe_file(path, data, **options))
 
-    def head(self, path: str) -> dict[str, Any]:
+    def head(self, path: str) -> tuple[int, str | None]:
         """Size and tag of an object. Raises FileNotFoundError."""
         bucket, key, _ = self._filesystem.split_path(path)
-        return self._call(path, "head_object", Bucket=bucket, Key=key)
+        return self._asking(path, lambda: s3_read.head(self._reader(bucket), key))
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object, or any below it as a folder."""
         bucket, key, _ = self._filesystem.split_path(path)
         if key.rstrip("/"):
             try:
-                self.head(path)
+                self._call(path, "head_object", Bucket=bucket, Key=key)
                 return True
             except FileNotFoundError:
                 pass
@@ -265,6 +247,30 @@ class S3:
             if not page.get("IsTruncated"):
                 return
             asked["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _reader(self, bucket: str) -> S3Store:
+        """The bucket's native client, one for all threads of this process."""
+        settings = self._settings
+        named = (os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL"))
+        with _opening:
+            if (store := _readers.get((bucket, settings, named))) is None:
+                session = _session(settings)
+                credentials = None if settings.anonymous else _credentials(session)
+                options = _native_options(session, settings)
+                if "AWS_ENDPOINT_URL" not in options:
+                    options["AWS_REGION"] = self.region(bucket)
+                store = s3_read.open_bucket(bucket, options, credentials, settings.timeout_s)
+                _readers[bucket, settings, named] = store
+        return store
+
+    def region(self, bucket: str) -> str:
+        """Where AWS has a bucket, which it also tells those whom it lets see nothing of it."""
+        try:
+            answer = self._filesystem.call_s3("head_bucket", Bucket=bucket)
+        except PermissionError as error:
+            answer = getattr(error.__cause__, "response", {})
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return str(headers.get("x-amz-bucket-region", "us-east-1"))
 
     def _call(self, path: str, method: str, **asked: Any) -> dict[str, Any]:
         return self._asking(
@@ -295,9 +301,7 @@ class S3File(io.RawIOBase):
     def __init__(self, s3: S3, path: str) -> None:
         self._s3 = s3
         self._path = path
-        head = s3.head(path)
-        self._size = int(head["ContentLength"])
-        self._etag = head.get("ETag")
+        self._size, self._etag = s3.head(path)
         self._position = 0
 
     def readable(self) -> bool:
@@ -322,13 +326,6 @@ class S3File(io.RawIOBase):
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
-
-
-async def _whole(body: Any) -> bytes:
-    try:
-        return cast(bytes, await body.read())
-    finally:
-        body.close()
 
 
 def _options(protocol: str, settings: StorageConfig) -> dict[str, Any]:
@@ -357,6 +354,39 @@ def _options(protocol: str, settings: StorageConfig) -> dict[str, Any]:
     if protocol in ("az", "abfs", "abfss") and settings.anonymous:
         return {"anon": True}
     return {}
+
+
+def _session(settings: StorageConfig) -> Any:
+    """Botocore's view of this machine: its environment, profiles and roles."""
+    import botocore.session
+
+    return botocore.session.Session(profile=settings.profile)
+
+
+def _native_options(session: Any, settings: StorageConfig) -> dict[str, str]:
+    """How the native clients, ours and Delta's, reach the S3 that s3fs reaches."""
+    options: dict[str, str] = {}
+    region = settings.region or session.get_config_variable("region")
+    if region:
+        options["AWS_REGION"] = region
+    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = settings.endpoint_url or named or session.get_scoped_config().get("endpoint_url")
+    if endpoint:
+        options["AWS_ENDPOINT_URL"] = endpoint
+        options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
+    if settings.requester_pays:
+        options["AWS_REQUEST_PAYER"] = "true"
+    if settings.anonymous:
+        options["AWS_SKIP_SIGNATURE"] = "true"
+    return options
+
+
+def _credentials(session: Any) -> Any:
+    from botocore.exceptions import NoCredentialsError
+
+    if (found := session.get_credentials()) is None:
+        raise NoCredentialsError()
+    return found
 
 
 def _keys(session: Any, profile: str) -> dict[str, str]:

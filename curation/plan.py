@@ -84,8 +84,7 @@ def read_shard(run_uri: str, shard: int) -> pa.Table:
 def read_clips(run_uri: str, columns: list[str]) -> Iterator[pa.Table]:
     """Chosen columns of the whole plan, a file of the plan at a time, in order."""
     for file in storage.list_files(run.plan_uri(run_uri)):
-        with storage.open_input(file.uri) as source:
-            yield pq.read_table(source, columns=columns)
+        yield storage.read_parquet(file.uri, columns)
 
 
 def recorded(record: run.RunRecord) -> Plan:

@@ -161,8 +161,7 @@ def total(counts: list[ShardCounts]) -> ShardCounts:
 
 def read_shard(run_uri: str, shard: int, columns: list[str] | None = None) -> pa.Table:
     """Evidence of one shard, whole or some columns."""
-    with storage.open_input(run.shard_uri(run_uri, shard)) as source:
-        return pq.read_table(source, columns=columns)
+    return storage.read_parquet(run.shard_uri(run_uri, shard), columns)
 
 
 def read_shards(

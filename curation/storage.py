@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from curation import object_store
@@ -134,6 +136,17 @@ def open_input(uri: str, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
     if s3 := _s3(filesystem):
         return cast(BinaryIO, io.BufferedReader(S3File(s3, path), buffer_bytes))
     return cast(BinaryIO, filesystem.open(path, "rb"))
+
+
+def read_parquet(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file whole, or some columns in the order given.
+
+    By the calling thread alone: Arrow's own threads would call back into Python, and can abort a
+    process that is about to exit.
+    """
+    with open_input(uri) as source:
+        table = pq.ParquetFile(source, pre_buffer=False).read(columns, use_threads=False)
+    return table.select(columns) if columns else table
 
 
 def put(uri: str, data: bytes) -> None:

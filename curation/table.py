@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from curation import storage
 from curation.errors import InputError
@@ -101,9 +100,8 @@ def _remembering(
 
 def newest(uri: str) -> Version | None:
     """The newest version; None where there is no table yet."""
-    if not _is_there(uri):
+    if (table := _opened(uri)) is None:
         return None
-    table = open_table(uri)
     return Version(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
 
 
@@ -113,15 +111,23 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     Raises:
         InputError: there is no table, or no such version of it.
     """
-    if not _is_there(uri):
-        raise InputError(f"{uri}: no curated table here; tagscribe select makes one")
-    options = storage.delta_options(uri)
     try:
-        return _asking(uri, lambda: DeltaTable(uri, version=version, storage_options=options))
+        table = _opened(uri, version)
     except storage.GaveUp:
         raise
     except Exception as error:
         raise InputError(f"{uri}: cannot open version {version}: {error}") from error
+    if table is None:
+        raise InputError(f"{uri}: no curated table here; tagscribe select makes one")
+    return table
+
+
+def _opened(uri: str, version: int | None = None) -> DeltaTable | None:
+    options = storage.delta_options(uri)
+    try:
+        return _asking(uri, lambda: DeltaTable(uri, version=version, storage_options=options))
+    except TableNotFoundError:
+        return None
 
 
 def read(uri: str, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
@@ -129,18 +135,11 @@ def read(uri: str, version: int | None = None, columns: list[str] | None = None)
     table = open_table(uri, version)
     names = columns or table.schema().to_arrow().names
     needed = list(dict.fromkeys([*names, *_ORDER]))
-    # Through our own files, not the dataset that deltalake makes: its threads call back into
-    # Python, and can abort a process that is about to exit.
-    files = [_read_file(file, needed) for file in table.file_uris()]
+    files = [storage.read_parquet(file, needed) for file in table.file_uris()]
     if not files:
         return pa.schema(table.schema().to_arrow()).empty_table().select(names)
     # Delta names its files at random and may write several at once: only the rows have an order.
     return pa.concat_tables(files).sort_by([(name, "ascending") for name in _ORDER]).select(names)
-
-
-def _read_file(uri: str, columns: list[str] | None) -> pa.Table:
-    with storage.open_input(uri) as source:
-        return pq.read_table(source, columns=columns)
 
 
 def history(uri: str) -> list[Version]:
@@ -161,11 +160,6 @@ def _lineages(latest: DeltaTable) -> dict[int, dict[str, Any]]:
 
 def _rows(table: DeltaTable) -> int:
     return sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
-
-
-def _is_there(uri: str) -> bool:
-    options = storage.delta_options(uri)
-    return _asking(uri, lambda: DeltaTable.is_deltatable(uri, storage_options=options))
 
 
 def _asking(uri: str, work: Callable[[], T]) -> T:

@@ -214,6 +214,20 @@ def test_an_anonymous_reader_reads_what_is_public_and_nothing_else(
         storage.read_bytes(f"{rados_folder}/private")
 
 
+def test_where_aws_has_a_bucket_is_asked(s3_server: str, s3_folder: str) -> None:
+    bucket = f"{s3_folder.removeprefix('s3://')}-far"
+    there = {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}
+    filesystem = s3fs.S3FileSystem()
+    filesystem.call_s3("create_bucket", Bucket=bucket, **there)
+    assert object_store.S3(filesystem, storage.settings()).region(bucket) == "eu-central-1"
+
+
+@pytest.mark.parametrize("key", ["a//b", "a/./b", "a/../b", "/a"])
+def test_a_key_that_cannot_be_asked_for_is_told(s3_folder: str, key: str) -> None:
+    with pytest.raises(InputError, match=f"{s3_folder}/{key}: .*copy the object to another key"):
+        storage.read_bytes(f"{s3_folder}/{key}")
+
+
 def test_a_wrong_secret_is_refused(rados_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()

@@ -3,6 +3,7 @@
 from functools import singledispatch
 
 from curation.captioners.base import Captioner
+from curation.captioners.tag_guided import TagGuided
 from curation.config import TagGuidedConfig
 
 
@@ -17,8 +18,6 @@ def build(config: object) -> Captioner:
 
 @build.register
 def _(config: TagGuidedConfig) -> Captioner:
-    from curation.captioners.tag_guided import TagGuided  # heavy: it brings torch
-
     return TagGuided(
         model=config.model,
         revision=config.revision,

@@ -1,26 +1,23 @@
 """The adapter of the tag-guided captioner: one caption by beam search, the rest sampled."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from curation.captioners.base import Candidate
 from curation.errors import InputError
-from curation.models import inputs, weights
+from curation.models import files
 from curation.models.adapter import Adapter
-from curation.models.captioner import (
-    EncoderOutput,
-    TagGuidedCaptioner,
-    TagGuidedCaptionerConfig,
-)
-from curation.models.decoding import Decoded, decode, gumbel_noise
 from curation.schema import Failure, Tag
 from curation.tags import ontology
+
+if TYPE_CHECKING:
+    from curation.captioners.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,8 @@ class TagGuided(Adapter):
 
     @property
     def sample_rate_hz(self) -> int:
-        return self._config.log_mel().sample_rate_hz
+        return files.log_mel(self._config).sample_rate_hz
 
-    @torch.inference_mode()
     def caption(
         self,
         waveforms: Sequence[np.ndarray],
@@ -58,86 +54,39 @@ class TagGuided(Adapter):
         for its only descendant; others are ignored. Clips shorter than one frame of the encoder
         are padded with silence; empty clips and samples that are not finite are failures.
         """
-        results: list[list[Candidate] | Failure | None] = [
-            inputs.failure(waveform, "caption") for waveform in waveforms
-        ]
-        heard = [index for index, result in enumerate(results) if result is None]
-        if heard:
-            captions = self._write(
-                [waveforms[index] for index in heard],
-                torch.stack([self._tag_vector(guidance[index]) for index in heard]),
-                [seeds[index] for index in heard],
-            )
-            for index, candidates in zip(heard, captions, strict=True):
-                results[index] = candidates
-        return [result for result in results if result is not None]
+        return self._loaded.caption(waveforms, [self._tag_vector(tags) for tags in guidance], seeds)
 
-    def _write(
-        self, waveforms: list[np.ndarray], tags: Tensor, seeds: list[int]
-    ) -> list[list[Candidate]]:
-        model, tokenizer = self._loaded
-        encoded = inputs.in_chunks(
-            waveforms,
-            model,
-            lambda features, lengths, rows: model.encoder(features, lengths, tags[rows]),
-        )
-        samples = self.candidates - 1
-        noise = gumbel_noise(seeds, samples, self.max_tokens, model.config.vocab_size)
-        beam, sampled = decode(
-            model,
-            _joined(encoded, len(waveforms)),
-            self.beams,
-            noise if samples else None,
-            self.temperature,
-            self.max_tokens,
-        )
-        return [
-            _distinct(best, others, tokenizer)
-            for best, others in zip(beam, sampled or [[]] * len(beam), strict=True)
-        ]
-
-    def _tag_vector(self, tags: Iterable[Tag]) -> Tensor:
+    def _tag_vector(self, tags: Iterable[Tag]) -> np.ndarray:
         """The tag vector of a clip's guidance; of tags that become the same one, the surest."""
         vocabulary = self._vocabulary
-        vector = torch.zeros(len(vocabulary))
+        vector = np.zeros(len(vocabulary), np.float32)
         for tag in tags:
             known = known_tag(tag.mid, vocabulary)
             if known is not None:
                 place = vocabulary[known]
-                vector[place] = max(float(vector[place]), min(max(tag.confidence, 0.0), 1.0))
+                vector[place] = max(vector[place], min(max(tag.confidence, 0.0), 1.0))
         return vector
 
     @cached_property
-    def _config(self) -> TagGuidedCaptionerConfig:
-        return weights.load_config(self._folder, TagGuidedCaptionerConfig)
+    def _config(self) -> dict[str, Any]:
+        return files.read_config(self._folder, "tagscribe-captioner")
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
-        return {mid: index for index, mid in enumerate(self._config.tag_list)}
+        return {mid: index for index, mid in enumerate(self._config.get("tags") or [])}
 
     @cached_property
-    def _loaded(self) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase]:
-        return weights.load(self._folder, TagGuidedCaptioner, self.device)
+    def _loaded(self) -> Writer:
+        from curation.captioners.writer import Writer
 
-
-def _joined(chunks: Sequence[tuple[list[int], EncoderOutput]], clips: int) -> EncoderOutput:
-    """One batch, in the clips' own order, of chunks of clips."""
-    rows: list[EncoderOutput | None] = [None] * clips
-    for places, chunk in chunks:
-        for place, row in zip(places, chunk.rows(), strict=True):
-            rows[place] = row
-    return EncoderOutput.batch([row for row in rows if row is not None])
-
-
-def _distinct(
-    best: Decoded, samples: Sequence[Decoded], tokenizer: PreTrainedTokenizerBase
-) -> list[Candidate]:
-    """The beam's caption, and the samples that say something else, each once."""
-    candidates: dict[str, Candidate] = {}
-    for method, decoded in [("beam", best), *(("sample", sample) for sample in samples)]:
-        caption = tokenizer.decode(decoded.ids, skip_special_tokens=True)
-        candidates.setdefault(caption, Candidate(caption, method, decoded.log_prob))
-    return list(candidates.values())
+        return Writer(
+            self._folder,
+            self.device,
+            self.candidates,
+            self.beams,
+            self.temperature,
+            self.max_tokens,
+        )
 
 
 def known_tag(mid: str, vocabulary: dict[str, int]) -> str | None:

@@ -5,9 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import PreTrainedTokenizerBase
-
-from curation.models import weights
+from curation.models import files
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Adapter:
         device: "auto" (a GPU where there is one), "cpu", "cuda:1", ...
     """
 
-    kind: ClassVar[weights.ModelKind]
+    kind: ClassVar[files.ModelKind]
 
     model: str = "reference"
     revision: str | None = None
@@ -31,7 +29,7 @@ class Adapter:
         return {
             "model": self.model,
             "revision": self.revision or "",
-            "weights_sha256": weights.weights_sha256(self._folder),
+            "weights_sha256": files.weights_sha256(self._folder),
         }
 
     def setup(self) -> None:
@@ -40,11 +38,11 @@ class Adapter:
 
     @cached_property
     def _folder(self) -> Path:
-        return weights.locate(self.model, self.revision, self.kind)
+        return files.locate(self.model, self.revision, self.kind)
 
     @cached_property
-    def _loaded(self) -> tuple[Any, PreTrainedTokenizerBase]:
-        """The model, in evaluation mode on its device, and its tokenizer."""
+    def _loaded(self) -> Any:
+        """What works with the weights, which it loads; its module brings torch, this does not."""
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
 from curation.models.cnn14 import Cnn14, Cnn14Config, max_and_mean, valid_frames
-from curation.models.frontend import LogMel, LogMelConfig
+from curation.models.frontend import LogMel
+from curation.models.frontend_config import LogMelConfig
 from curation.models.transformer import DecoderLayer, EncoderLayer, KeyValue, sinusoids
 
 GuidanceMode = Literal["memory", "additive"]

@@ -11,7 +11,8 @@ from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrained
 from curation.errors import InputError
 from curation.models import weights
 from curation.models.base import Pair, checkpoint_layers
-from curation.models.frontend import LogMel, LogMelConfig
+from curation.models.frontend import LogMel
+from curation.models.frontend_config import LogMelConfig
 
 Padding = Literal["repeatpad", "repeat", "pad"]
 

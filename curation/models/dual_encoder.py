@@ -11,7 +11,8 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from curation.models.base import Pair, checkpoint_layers
 from curation.models.cnn14 import Cnn14, Cnn14Config, max_and_mean, valid_frames
-from curation.models.frontend import LogMel, LogMelConfig
+from curation.models.frontend import LogMel
+from curation.models.frontend_config import LogMelConfig
 from curation.models.transformer import EncoderLayer, sinusoids
 
 TextPooling = Literal["first", "mean"]

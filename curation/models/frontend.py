@@ -1,6 +1,5 @@
 """The log-mel front end shared by the audio towers: waveforms in, decibels a mel band out."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -8,26 +7,7 @@ import torchaudio.functional as audio_functional
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class LogMelConfig:
-    """The numbers of a log-mel front end; the defaults are BLAT's at 32 kHz.
-
-    Source: wsntxxn/BLAT, models/audio_encoder.py (32 ms windows every 10 ms).
-    """
-
-    sample_rate_hz: int = 32_000
-    n_fft: int = 1024
-    window: int = 1024
-    hop: int = 320
-    mels: int = 64
-    low_hz: float = 50.0
-    high_hz: float = 14_000.0
-
-    @property
-    def shortest(self) -> int:
-        """The fewest samples that can be reflected at both ends: a clip needs as many."""
-        return self.n_fft // 2 + 1
+from curation.models.frontend_config import LogMelConfig
 
 
 class LogMel(nn.Module):

@@ -3,15 +3,13 @@
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
-from transformers.configuration_utils import PreTrainedConfig
 
-from curation.errors import InputError
-from curation.models import weights
+from curation.models import files, weights
 from curation.models.base import Pair
-from curation.models.clap import load_clap, read_extractor
+from curation.models.clap import load_clap
 from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
 
-_DUAL_ENCODER, _CLAP = "tagscribe-dual-encoder", "clap"
+_CLAP = "clap"
 
 
 def load_pair(
@@ -26,28 +24,7 @@ def load_pair(
 
     Raises InputError naming the directory and what it holds instead.
     """
-    folder = weights.locate(str(model), revision, "clap")
-    if _model_type(folder) == _CLAP:
+    folder = files.locate(str(model), revision, "clap")
+    if files.read_config(folder, DualEncoderConfig.model_type, _CLAP)["model_type"] == _CLAP:
         return load_clap(folder, device)
     return weights.load(folder, DualEncoder, device)
-
-
-def sample_rate_hz(folder: Path) -> int:
-    """The rate at which a model's directory wants its sounds; no weights are read."""
-    if _model_type(folder) == _CLAP:
-        return read_extractor(folder).sampling_rate
-    return weights.load_config(folder, DualEncoderConfig).log_mel().sample_rate_hz
-
-
-def _model_type(folder: Path) -> str:
-    try:
-        values, _ = PreTrainedConfig.get_config_dict(folder)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}/config.json: not a model's configuration: {error}") from error
-    found = values.get("model_type")
-    if found not in (_DUAL_ENCODER, _CLAP):
-        raise InputError(
-            f"{folder}/config.json: model_type is {found!r}, expected {_DUAL_ENCODER!r} or "
-            f"{_CLAP!r}"
-        )
-    return found

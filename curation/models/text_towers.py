@@ -17,7 +17,7 @@ from transformers import (
 from transformers.configuration_utils import PreTrainedConfig
 
 from curation.errors import InputError
-from curation.models import weights
+from curation.models import files, weights
 from curation.models.dual_encoder import DualEncoder, DualEncoderConfig, TextPooling, no_pooler
 
 _POOLING: dict[str, TextPooling] = {"cls": "first", "mean": "mean"}
@@ -56,7 +56,7 @@ def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower
     Raises InputError where the weights are no safetensors, the model is no text encoder, or a
     sentence encoder does more than pool its first token's state or the mean.
     """
-    folder = weights.folder_of(str(model), revision, "the directory of a text encoder")
+    folder = files.folder_of(str(model), revision, "the directory of a text encoder")
     if (folder / "modules.json").is_file():
         return _sentence_encoder(folder)
     try:

@@ -4,6 +4,7 @@ from functools import singledispatch
 
 from curation.config import DualEncoderConfig
 from curation.scorers.base import Scorer
+from curation.scorers.clap import DualEncoderScorer
 
 
 @singledispatch
@@ -17,6 +18,4 @@ def build(config: object) -> Scorer:
 
 @build.register
 def _(config: DualEncoderConfig) -> Scorer:
-    from curation.scorers.clap import DualEncoderScorer  # heavy: it brings torch
-
     return DualEncoderScorer(model=config.model, revision=config.revision)

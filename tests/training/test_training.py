@@ -9,7 +9,7 @@ import yaml
 
 from curation.captioners.tag_guided import TagGuided
 from curation.errors import InputError
-from curation.models.frontend import LogMelConfig
+from curation.models.frontend_config import LogMelConfig
 from curation.schema import Failure
 from curation.scorers.clap import DualEncoderScorer
 from training import cli
