@@ -138,9 +138,16 @@ class Cluster:
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         self.processes.append(process)
-        self.wait(first + 5, process)
+        # Not the next one before this one listens: two at once may choose the same name for their
+        # sockets.
+        self.wait(first, process)
         if index == 0:
             self.wait(self.ports + 1, process)
+
+    def need_agents(self) -> None:
+        """Wait until each node answers its probes, which is seconds after it takes work."""
+        for process, agent in zip(self.processes, self.agents, strict=True):
+            self.wait(agent, process)
 
     def log(self, index: int) -> Path:
         return self.folder / f"node-{index}.log"
@@ -174,9 +181,9 @@ def cluster_of(types: list[NodeType]) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="tagscribe-"))
     cluster = Cluster(folder)
     try:
-        # One after another: two at once may choose the same name for their sockets.
         for node in types:
             cluster.start(node)
+        cluster.need_agents()
         yield cluster
     finally:
         cluster.stop()
