@@ -28,7 +28,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from curation import captioners, console, meter, plan, progress, run, scorers, sink, state, table
-from curation.captioners.base import Candidate
-from curation.config import DualEncoderConfig, RunConfig, TagGuidedConfig, parse
-from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
+from curation import console, meter, plan, progress, run, sink, state, table
+from curation.config import RunConfig, parse
+from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA
 from curation.tags import ontology
 from curation.workers import FusedWorker
+from tests.waiting import RATE_HZ, waiting
 
 AUDIOSET_CLIPS = 2_041_789
-RATE_HZ = 8000
 SOUND_S = 0.25
 BATCH_CLIPS = 16
 GPUS_A_PROCESS = 8
@@ -70,8 +68,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gpus", type=int, default=64, help="simulated, a process each")
     parser.add_argument("--many", type=int, default=256, help="simulated, eight a process")
     parser.add_argument("--rate", type=float, default=64, help="clips a second, all GPUs together")
-    parser.add_argument("--shards-a-gpu", type=int, default=4)
-    parser.add_argument("--shard-s", type=float, default=64, help="model seconds a shard")
+    parser.add_argument("--shards-a-gpu", type=int, default=16)
+    parser.add_argument("--shard-s", type=float, default=16, help="model seconds a shard")
     return parser.parse_args()
 
 
@@ -196,74 +194,6 @@ def finish(run_uri: str) -> None:
 # --- simulated GPUs
 
 
-class WaitingCaptionerConfig(TagGuidedConfig):
-    """Names the captioner that only waits."""
-
-    clip_s: float
-
-
-class WaitingScorerConfig(DualEncoderConfig):
-    """Names the scorer that only waits."""
-
-    clip_s: float
-
-
-@dataclass(frozen=True)
-class WaitingCaptioner:
-    """Takes `clip_s` seconds a clip, and writes one caption."""
-
-    clip_s: float
-    sample_rate_hz: int = RATE_HZ
-
-    @property
-    def identity(self) -> dict[str, str]:
-        return {"model": "waiting"}
-
-    def setup(self) -> None:
-        pass
-
-    def caption(
-        self,
-        waveforms: Sequence[np.ndarray],
-        guidance: Sequence[Sequence[Tag]],
-        seeds: Sequence[int],
-    ) -> list[list[Candidate] | Failure]:
-        time.sleep(self.clip_s * len(waveforms))
-        return [[Candidate("a sound", "beam", -1.0)] for _ in waveforms]
-
-
-@dataclass(frozen=True)
-class WaitingScorer:
-    """Takes `clip_s` seconds a clip to embed it; text takes none."""
-
-    clip_s: float
-    sample_rate_hz: int = RATE_HZ
-
-    @property
-    def identity(self) -> dict[str, str]:
-        return {"model": "waiting"}
-
-    def setup(self) -> None:
-        pass
-
-    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        time.sleep(self.clip_s * len(waveforms))
-        return [np.eye(1, 128, dtype=np.float32)[0] for _ in waveforms]
-
-    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        return np.eye(1, 128, dtype=np.float32).repeat(len(captions), axis=0)
-
-
-@captioners.build.register
-def _(config: WaitingCaptionerConfig) -> WaitingCaptioner:
-    return WaitingCaptioner(config.clip_s)
-
-
-@scorers.build.register
-def _(config: WaitingScorerConfig) -> WaitingScorer:
-    return WaitingScorer(config.clip_s)
-
-
 class SeveralGpus:
     """A process that stands for several GPUs: an engine's worker for each, two shards at a time."""
 
@@ -362,12 +292,7 @@ def waiting_run(folder: Path, todo: Load) -> RunConfig:
         },
         "scale",
     )
-    return config.model_copy(
-        update={
-            "captioner": WaitingCaptionerConfig(clip_s=0.8 * todo.clip_s),
-            "scorer": WaitingScorerConfig(clip_s=0.2 * todo.clip_s),
-        }
-    )
+    return waiting(config, todo.clip_s)
 
 
 class Memory:

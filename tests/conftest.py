@@ -1,5 +1,6 @@
 """What all tests share: the real recordings beside the repository, and small planned runs."""
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,10 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from curation import storage
+from curation import annotate, planning, storage
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
+from curation.select import apply
 from curation.synth import write_corpus
 from tests.moto_server import moto_server
 from tests.rgw import Gateway, gateway, need_gateway
@@ -42,6 +44,24 @@ def local_ray() -> Iterator[None]:
     """One Ray for all tests that annotate in this process."""
     with cluster("local", cpus=5):
         yield
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    corpus: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None
+) -> RunConfig:
+    """A run that nothing disturbed, to compare others with; who changes it takes a copy."""
+    config = corpus_run(corpus, tmp_path_factory.mktemp("run"), select={"keep_top": 0.5})
+    planning.make_plan(config)
+    annotate.annotate(config, lambda done, total: None)
+    apply.select(config)
+    return config
+
+
+def copy_of(run: RunConfig, folder: Path) -> RunConfig:
+    """An annotated run in another folder, nothing selected of it yet."""
+    shutil.copytree(run.run, folder, ignore=shutil.ignore_patterns("table", "decisions"))
+    return run.model_copy(update={"run": str(folder)})
 
 
 def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:

@@ -14,12 +14,12 @@ import pytest
 import soundfile
 
 from curation import annotate, planning, sink, table, verify
-from curation.config import RunConfig
+from curation.config import RunConfig, SelectConfig, TableConfig
 from curation.errors import InputError
 from curation.run import need_record, shard_uri, table_uri
 from curation.select import apply
 from curation.synth import render
-from tests.conftest import corpus_run, write_yaml
+from tests.conftest import copy_of, corpus_run, write_yaml
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -37,17 +37,6 @@ def annotated(config: RunConfig) -> pa.Table:
 
 def evidence_of(config: RunConfig) -> pa.Table:
     return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(
-    corpus: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None
-) -> RunConfig:
-    """A run that nothing disturbed, to compare others with."""
-    config = corpus_run(corpus, tmp_path_factory.mktemp("run"), select={"keep_top": 0.5})
-    annotated(config)
-    apply.select(config)
-    return config
 
 
 def test_every_clip_has_captions_scores_and_measurements(undisturbed: RunConfig) -> None:
@@ -93,26 +82,19 @@ def test_where_the_work_runs_changes_no_row(
     assert annotated(config).equals(evidence_of(undisturbed))
 
 
-def test_a_resumed_run_does_only_what_is_missing(
-    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+def test_a_resumed_run_does_only_what_is_missing_and_tells_how_far_it_is(
+    undisturbed: RunConfig, tmp_path: Path
 ) -> None:
-    config = corpus_run(corpus, tmp_path / "run")
-    annotated(config)
+    config = copy_of(undisturbed, tmp_path / "run")
     kept = Path(shard_uri(config.run, 2))
     written = kept.stat().st_mtime_ns
     for shard in (0, 3):
         Path(shard_uri(config.run, shard)).unlink()
-    annotate.annotate(config, silent)
-    assert evidence_of(config).equals(evidence_of(undisturbed))
-    assert kept.stat().st_mtime_ns == written
-
-
-def test_progress_ends_at_the_plan(undisturbed: RunConfig, corpus: Path, tmp_path: Path) -> None:
-    config = corpus_run(corpus, tmp_path / "run")
-    planning.make_plan(config)
     told: list[tuple[int, int]] = []
     annotate.annotate(config, lambda done, total: told.append((done, total)))
-    assert told == sorted(told) and told[-1] == (40, 40)
+    assert evidence_of(config).equals(evidence_of(undisturbed))
+    assert kept.stat().st_mtime_ns == written
+    assert told == sorted(told) and (told[0], told[-1]) == ((20, 40), (40, 40))
     assert {total for _, total in told} == {40}
 
 
@@ -145,10 +127,9 @@ def test_selection_accepts_half_the_clips_best_captions(undisturbed: RunConfig) 
 
 
 def test_a_new_policy_is_a_new_version_and_the_same_is_none(
-    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+    undisturbed: RunConfig, tmp_path: Path
 ) -> None:
-    config = corpus_run(corpus, tmp_path / "run")
-    annotated(config)
+    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": SelectConfig()})
     first = apply.select(config)
     again = apply.select(config)
     other = config.model_copy(update={"select": config.select.model_copy(update={"per_clip": 2})})
@@ -175,13 +156,10 @@ def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> No
 
 
 def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Path) -> None:
-    embedding = undisturbed.model_copy(
-        update={"table": undisturbed.table.model_copy(
-            update={"audio": "embed", "sample_rate_hz": 16000}
-        )}
-    )  # fmt: skip
-    version = apply.select(embedding).version
-    row = table.read(table_uri(undisturbed.run), version.version).to_pylist()[0]
+    embedding = TableConfig(audio="embed", sample_rate_hz=16000)
+    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"table": embedding})
+    apply.select(config)
+    row = table.read(table_uri(config.run)).to_pylist()[0]
     path = tmp_path / row["audio"]["path"]
     path.write_bytes(row["audio"]["bytes"])
     heard, rate = soundfile.read(path, dtype="float32")
@@ -206,9 +184,10 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
     assert table.newest(table_uri(config.run)) is None
 
 
-def test_selecting_before_the_run_is_done_needs_a_word(corpus: Path, tmp_path: Path) -> None:
-    config = corpus_run(corpus, tmp_path / "run")
-    annotated(config)
+def test_selecting_before_the_run_is_done_needs_a_word(
+    undisturbed: RunConfig, tmp_path: Path
+) -> None:
+    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": SelectConfig()})
     Path(shard_uri(config.run, 1)).unlink()
     with pytest.raises(InputError, match="3 of 4 shards have evidence"):
         apply.select(config)
