@@ -19,8 +19,9 @@ demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pr
 	$(BIN)/tagscribe demo --out runs/demo
 	$(BIN)/tagscribe-train demo --run runs/demo
 
+# Two files at a time, as many of their tests wait for processes of their own.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## ruff, mypy and the layers of the architecture
 	$(BIN)/ruff format --check .

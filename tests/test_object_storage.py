@@ -188,7 +188,8 @@ def test_a_profile_and_an_endpoint_are_all_that_a_run_names(
         storage.configure(storage.StorageConfig(profile="curator"))
     keys = tmp_path / "credentials"
     keys.write_text(
-        f"[curator]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {S3_SECRET}\n"
+        f"[curator]\naws_access_key_id = {ACCESS_KEY}\n"
+        f"aws_secret_access_key = {rados_gateway.secret}\n"
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
     storage.configure(

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from curation import sink, status, storage, table, verify
 from curation.config import RunConfig
 from curation.run import table_uri
-from tests.conftest import S3_SECRET, corpus_run, write_yaml
+from tests.conftest import RADOS_SECRET, corpus_run, write_yaml
 from tests.faults import Rates, disturbing
 
 SELECT = {"keep_top": 0.5}
@@ -56,7 +56,7 @@ def test_a_run_in_a_bucket_says_what_a_local_run_says(
     pairs = table.read(table_uri(remote.run))
     assert pairs["caption"].equals(table.read(table_uri(undisturbed.run))["caption"])
     for file in storage.list_files(remote.run):
-        assert S3_SECRET.encode() not in storage.read_bytes(file.uri), file.uri
+        assert RADOS_SECRET.encode() not in storage.read_bytes(file.uri), file.uri
 
 
 def test_a_run_through_faults_loses_only_the_clip_that_never_comes_and_tells_how_many(
