@@ -2,6 +2,7 @@
 
 import pickle
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,19 @@ def test_a_clip_alone_in_a_batch_and_in_another_order_is_the_same(
         assert [candidate.log_prob for candidate in result] == pytest.approx(
             [candidate.log_prob for candidate in alone], abs=1e-5
         )
+
+
+def test_what_is_not_set_up_brings_no_torch() -> None:
+    """Drivers and decoders hold the adapters too, and start sooner without."""
+    code = """
+import sys
+from curation.captioners.tag_guided import TagGuided
+from curation.scorers.clap import DualEncoderScorer
+for adapter in (TagGuided(), DualEncoderScorer()):
+    assert adapter.identity and adapter.sample_rate_hz
+assert not {"torch", "transformers"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_samples_follow_the_seed(adapter: TagGuided, waveforms: list[np.ndarray]) -> None:
