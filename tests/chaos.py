@@ -4,9 +4,11 @@ A head and three workers on loopback, audio and evidence on the RADOS gateway, a
 that breaks some requests. Each seed kills, at moments of its own and in an order of its own, an
 actor, a worker node, the driver, the head, and the gateway for ten seconds.
 
-    python -m tests.chaos [--seeds 20] [--first-seed 0] [--out docs/chaos.md]
+    python -m tests.chaos [--seeds 20] [--first-seed 0] [--network] [--out docs/chaos.md]
 
-Prints a line a seed, and fails at the first run whose evidence or table differs.
+With `--network` (root) each node is in a network namespace of its own, and one is also cut off for
+15 s, longer than Ray waits for it, while it goes on with what it was doing. Prints a line a seed,
+and fails at the first run whose evidence or table differs.
 """
 
 import argparse
@@ -19,8 +21,9 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ from curation.storage import list_files
 from curation.synth import write_corpus
 from tests.conftest import write_yaml
 from tests.faults import Rates, disturbing
+from tests.network import Network, network
 from tests.nodes import BIN, Cluster, NodeType
 from tests.rgw import Gateway, gateway
 
@@ -45,6 +49,7 @@ CLIPS, SHARD_CLIPS = 240, 6
 SHARDS = CLIPS // SHARD_CLIPS
 WORKERS = 3
 OUTAGE_S = 10.0
+CUT_S = 15.0
 _LEGEND = """Every run came out as the undisturbed one: evidence and the table's pairs, row for row.
 `actor at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*: 503, reset,
 cut short, stalled, or done with the answer lost. *starts*: of the command; those that Ray starts
@@ -106,23 +111,38 @@ class Scene:
             "chaos",
         )
 
-    def play(self, seed: int | None, faults: Sequence[str] = FAULTS) -> Outcome:
-        """A disturbed run, or with no seed a calm one; fails where it comes out otherwise."""
+    def play(
+        self, seed: int | None, faults: Sequence[str] = FAULTS, network: Network | None = None
+    ) -> Outcome:
+        """A disturbed run, or with no seed a calm one; fails where it comes out otherwise.
+
+        Its nodes share loopback, or have places in a network, where one can also be cut off.
+        """
         config = self.config(f"seed-{seed}-{uuid.uuid4().hex[:6]}")
-        outcome = self._played(config, seed, faults)
+        outcome = self._played(config, seed, faults, network)
         need_sound(config)
         assert evidence_of(config).equals(evidence_of(self.undisturbed)), f"seed {seed}: evidence"
         assert pairs_of(config).equals(pairs_of(self.undisturbed)), f"seed {seed}: table"
         return outcome
 
-    def _played(self, config: RunConfig, seed: int | None, faults: Sequence[str]) -> Outcome:
+    def _played(
+        self,
+        config: RunConfig,
+        seed: int | None,
+        faults: Sequence[str],
+        network: Network | None,
+    ) -> Outcome:
         outcome = Outcome(seed)
         with ExitStack() as stack:
             rates = Rates() if seed is None else RATES
-            proxy = stack.enter_context(disturbing(self.server.url, rates, seed or 0, stall_s=5.0))
+            host = network.host if network else "127.0.0.1"
+            proxy = stack.enter_context(
+                disturbing(self.server.url, rates, seed or 0, stall_s=5.0, host=host)
+            )
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
             path = write_yaml(config, folder)
-            stage = Stage(path, proxy.url, outcome, lambda: self._done(config) == SHARDS)
+            all_done = partial(_are_done, config, SHARDS)
+            stage = Stage(path, proxy.url, outcome, all_done, network)
             stack.callback(stage.stop)
             begun = time.monotonic()
             stage.start()
@@ -142,18 +162,16 @@ class Scene:
         strikes: dict[str, Callable[[], None]] = {
             "actor": lambda: stage.kill_actor(rng),
             "node": lambda: stage.kill_node(rng),
+            "cable": lambda: stage.cut_node_off(rng),
             "driver": stage.kill_driver,
             "head": stage.kill_head,
             "storage": self._outage,
         }
         for fault, moment in zip(order, moments, strict=True):
-            stage.wait_until(lambda at=moment: self._done(config) >= at)
+            stage.wait_until(partial(_are_done, config, moment))
             time.sleep(rng.uniform(0.0, 1.0))
             strikes[fault]()
             stage.outcome.struck.append(f"{fault} at {moment}")
-
-    def _done(self, config: RunConfig) -> int:
-        return len(sink.done_shards(config.run))
 
     def _outage(self) -> None:
         self.server.stop()
@@ -165,9 +183,15 @@ class Stage:
     """A cluster and the command that runs on it, both started again when they are gone."""
 
     def __init__(
-        self, path: Path, endpoint: str, outcome: Outcome, done: Callable[[], bool]
+        self,
+        path: Path,
+        endpoint: str,
+        outcome: Outcome,
+        done: Callable[[], bool],
+        network: Network | None,
     ) -> None:
         self.outcome = outcome
+        self._network = network
         self._done = done
         self._path = path
         self._endpoint = endpoint
@@ -179,7 +203,7 @@ class Stage:
     def start(self) -> None:
         # Not beside the YAML: the paths of Ray's sockets may have 107 characters.
         self._folder = tempfile.TemporaryDirectory(prefix="ts-", ignore_cleanup_errors=True)
-        self._cluster = Cluster(Path(self._folder.name))
+        self._cluster = Cluster(Path(self._folder.name), self._network)
         self._cluster.environment |= {**_NOTICE_SOON, "AWS_ENDPOINT_URL": self._endpoint}
         self._cluster.start(NodeType("head", 1))
         for _ in range(WORKERS):
@@ -228,6 +252,17 @@ class Stage:
         gone.wait()
         self._cluster.start(NodeType("worker", 2))
 
+    def cut_node_off(self, rng: random.Random) -> None:
+        """A worker node's cable is pulled, and put back when the cluster has given the node up.
+
+        What it was doing it may still end, and write beside the worker that was given its shard.
+        """
+        assert self._cluster is not None and self._network is not None
+        place = rng.choice(self._cluster.places[1:])
+        self._network.cut(place)
+        time.sleep(CUT_S)
+        self._network.join(place)
+
     def kill_driver(self) -> None:
         assert self._driver is not None
         _kill_tree(self._driver.pid)
@@ -264,7 +299,7 @@ class Stage:
         assert self.outcome.starts <= _MOST_STARTS, "the command was started too often"
         log = self._path.with_name(f"driver-{self.outcome.starts}.log").open("wb")
         self._driver = subprocess.Popen(
-            [BIN / "tagscribe", "run", self._path],
+            [*self._cluster.places[0].prefix, BIN / "tagscribe", "run", self._path],
             env=self._cluster.environment | {"RAY_ADDRESS": self._cluster.gcs},
             stdout=log,
             stderr=log,
@@ -274,6 +309,10 @@ class Stage:
         if time.monotonic() > self._deadline:
             logs = sorted(self._path.parent.glob("driver-*.log"))
             raise AssertionError("no end in sight:\n" + logs[-1].read_text()[-3000:])
+
+
+def _are_done(config: RunConfig, shards: int) -> bool:
+    return len(sink.done_shards(config.run)) >= shards
 
 
 def need_sound(config: RunConfig) -> None:
@@ -318,6 +357,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--network", action="store_true", help="nodes in network namespaces")
     parser.add_argument("--out", type=Path, help="a Markdown table of the results")
     options = parser.parse_args()
     columns = ["seed", "killed, at so many shards done", "requests broken", "starts", "s", "s lost"]
@@ -329,7 +369,9 @@ def main() -> None:
         rows.append(line(calm, calm))
         print(*rows[-1], sep=" | ", flush=True)
         for seed in range(options.first_seed, options.first_seed + options.seeds):
-            rows.append(line(scene.play(seed), calm))
+            with network() if options.network else nullcontext() as net:
+                faults = (*FAULTS, "cable") if net else FAULTS
+                rows.append(line(scene.play(seed, faults, net), calm))
             print(*rows[-1], sep=" | ", flush=True)
     if options.out:
         told = "\n".join(f"| {' | '.join(row)} |" for row in rows)

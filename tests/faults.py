@@ -50,8 +50,8 @@ class Proxy:
         self._asked: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
 
-    async def serve(self) -> None:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=2**20)
+    async def serve(self, host: str) -> None:
+        server = await asyncio.start_server(self._connected, host, 0, limit=2**20)
         print(server.sockets[0].getsockname()[1], flush=True)
         async with server:
             await server.serve_forever()
@@ -209,21 +209,26 @@ class Disturbed:
 
 @contextmanager
 def disturbing(
-    upstream: str, rates: Rates, seed: int = 0, stall_s: float = 5.0, broken: str = ""
+    upstream: str,
+    rates: Rates,
+    seed: int = 0,
+    stall_s: float = 5.0,
+    broken: str = "",
+    host: str = "127.0.0.1",
 ) -> Iterator[Disturbed]:
-    """A proxy before `upstream`; paths that contain `broken` are never served."""
+    """A proxy before `upstream`, at `host`; paths that contain `broken` are never served."""
     options = [f"--{name.replace('_', '-')}={rate}" for name, rate in asdict(rates).items()]
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.faults", upstream, f"--seed={seed}"),
-            *(f"--stall-s={stall_s}", f"--broken={broken}", *options),
+            *(f"--stall-s={stall_s}", f"--broken={broken}", f"--host={host}", *options),
         ],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     try:
-        yield Disturbed(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        yield Disturbed(f"http://{host}:{int(process.stdout.readline())}")
     finally:
         process.kill()
         process.wait()
@@ -235,6 +240,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stall-s", type=float, default=5.0)
     parser.add_argument("--broken", default="", help="paths that contain this are never served")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at")
     for name in asdict(Rates()):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=0.0)
     options = vars(parser.parse_args())
@@ -242,7 +248,7 @@ def main() -> None:
     proxy = Proxy(
         options["upstream"], options["seed"], rates, options["stall_s"], options["broken"]
     )
-    asyncio.run(proxy.serve())
+    asyncio.run(proxy.serve(options["host"]))
 
 
 if __name__ == "__main__":

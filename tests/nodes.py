@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from tests.network import Network, Place
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "ray_configs"
 BIN = Path(sys.executable).parent
@@ -84,9 +86,9 @@ def free_ports() -> int:
     return next(first for first in _THOUSANDS if not answers(first))
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def port_options(first: int) -> list[str]:
@@ -100,13 +102,16 @@ def port_options(first: int) -> list[str]:
 
 
 class Cluster:
-    """Nodes of one Ray, each a process of ours; the dashboard on loopback, a token asked for."""
+    """Nodes of one Ray, each a process of ours, that ask for a token.
 
-    def __init__(self, folder: Path) -> None:
+    They share loopback, with ports of their own, or each has a place in a network.
+    """
+
+    def __init__(self, folder: Path, network: Network | None = None) -> None:
         self.folder = folder
+        self.network = network
+        self.places: list[Place] = []
         self.ports = free_ports()
-        self.gcs = f"127.0.0.1:{self.ports}"
-        self.dashboard = f"http://127.0.0.1:{self.ports + 1}"
         self.processes: list[subprocess.Popen[bytes]] = []
         token = folder / "token"
         token.write_text("0123456789abcdef" * 4)
@@ -120,18 +125,28 @@ class Cluster:
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         }
 
+    @property
+    def gcs(self) -> str:
+        return f"{self.places[0].address}:{self.ports}"
+
+    @property
+    def dashboard(self) -> str:
+        return f"http://{self.places[0].address}:{self.ports + 1}"
+
     def start(self, node: NodeType) -> None:
         index = len(self.processes)
         first = self.ports + _PORTS_A_NODE * index + 10
-        options = [f"--address={self.gcs}", "--node-ip-address=127.0.0.1"]
+        place = self.network.add() if self.network else Place()
+        self.places.append(place)
+        options = [f"--address={self.gcs}", f"--node-ip-address={place.address}"]
         if index == 0:
             options = [
-                "--head", "--node-ip-address=127.0.0.1", f"--port={self.ports}",
-                "--dashboard-host=127.0.0.1", f"--dashboard-port={self.ports + 1}",
+                "--head", f"--node-ip-address={place.address}", f"--port={self.ports}",
+                f"--dashboard-host={place.address}", f"--dashboard-port={self.ports + 1}",
                 f"--ray-client-server-port={self.ports + 2}", f"--temp-dir={self.folder}",
             ]  # fmt: skip
         command = [
-            BIN / "ray", "start", "--block", "--disable-usage-stats", *options,
+            *place.prefix, BIN / "ray", "start", "--block", "--disable-usage-stats", *options,
             f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", "--object-store-memory=200000000",
             f"--resources={json.dumps(node.resources)}", *port_options(first),
         ]  # fmt: skip
@@ -142,22 +157,23 @@ class Cluster:
         self.processes.append(process)
         # Not the next one before this one listens: two at once may choose the same name for their
         # sockets.
-        self.wait(first, process)
+        self.wait(first, index)
         if index == 0:
-            self.wait(self.ports + 1, process)
+            self.wait(self.ports + 1, index)
 
     def need_agents(self) -> None:
         """Wait until each node answers its probes, which is seconds after it takes work."""
-        for process, agent in zip(self.processes, self.agents, strict=True):
-            self.wait(agent, process)
+        for index, agent in enumerate(self.agents):
+            self.wait(agent, index)
 
     def log(self, index: int) -> Path:
         return self.folder / f"node-{index}.log"
 
-    def wait(self, port: int, process: subprocess.Popen[bytes]) -> None:
+    def wait(self, port: int, index: int) -> None:
+        """Wait until a node listens on a port."""
         deadline = time.monotonic() + 240
-        while not answers(port):
-            assert process.poll() is None, self.log(len(self.processes) - 1).read_text()
+        while not answers(port, self.places[index].address):
+            assert self.processes[index].poll() is None, self.log(index).read_text()
             assert time.monotonic() < deadline, f"nothing listens on port {port}"
             time.sleep(0.2)
 
