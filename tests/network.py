@@ -5,6 +5,7 @@ Only root may make them, and not everywhere; see `can_be_made`.
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Network:
         self._subnet = f"10.213.{os.getpid() % 256}"
         self._nodes: list[str] = []
         self.host = f"{self._subnet}.1"
+
+    def open(self) -> None:
         _ip("link", "add", self._name, "type", "bridge")
         _ip("address", "add", f"{self.host}/24", "dev", self._name)
         _ip("link", "set", self._name, "up")
@@ -54,32 +57,48 @@ class Network:
         _ip("link", "set", place.cable, "up")
 
     def close(self) -> None:
-        for name in self._nodes:
-            _ip("netns", "delete", name)
-        _ip("link", "delete", self._name)
+        # Whatever of it was made.
+        with suppress(FileNotFoundError, subprocess.CalledProcessError):
+            for name in self._nodes:
+                _ip("netns", "delete", name)
+            _ip("link", "delete", self._name)
 
 
 @contextmanager
 def network() -> Iterator[Network]:
+    """A network for the time of the block. Raises CalledProcessError where none can be made."""
     made = Network()
     try:
+        made.open()
         yield made
     finally:
         made.close()
 
 
 def can_be_made() -> bool:
-    """Whether this user may make network namespaces on this machine."""
-    name = f"ts{os.getpid()}-try"
+    """Whether this user may make such a network here, and its nodes hear each other."""
     try:
-        _ip("netns", "add", name)
-        _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        with network() as made:
+            here, there = made.add(), made.add()
+            command = [*there.prefix, sys.executable, "-c", _ECHO, there.address]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listening:
+                assert listening.stdout is not None
+                port = listening.stdout.readline().strip()
+                calling = [*here.prefix, sys.executable, "-c", _CALL, there.address, port]
+                called = subprocess.run(calling, capture_output=True)
+                listening.kill()
     except (FileNotFoundError, subprocess.CalledProcessError):
         return False
-    finally:
-        with suppress(FileNotFoundError, subprocess.CalledProcessError):
-            _ip("netns", "delete", name)
-    return True
+    return called.returncode == 0
+
+
+_ECHO = """
+import socket, sys
+with socket.create_server((sys.argv[1], 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    server.accept()
+"""
+_CALL = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)"
 
 
 def _ip(*arguments: str) -> None:
