@@ -116,7 +116,8 @@ class Cluster:
         token = folder / "token"
         token.write_text("0123456789abcdef" * 4)
         self.environment = {
-            **{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+            # What a Ray of this process has set there is not for these nodes.
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "RAY_AUTH_MODE": "token",

@@ -14,10 +14,11 @@ import pytest
 import soundfile
 
 from curation import annotate, planning, sink, table, verify
-from curation.config import RunConfig, SelectConfig, TableConfig
+from curation.config import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.run import need_record, shard_uri, table_uri
 from curation.select import apply
+from curation.select.policy import Policy
 from curation.synth import render
 from tests.conftest import copy_of, corpus_run, write_yaml
 
@@ -129,7 +130,7 @@ def test_selection_accepts_half_the_clips_best_captions(undisturbed: RunConfig) 
 def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     undisturbed: RunConfig, tmp_path: Path
 ) -> None:
-    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": SelectConfig()})
+    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
     first = apply.select(config)
     again = apply.select(config)
     other = config.model_copy(update={"select": config.select.model_copy(update={"per_clip": 2})})
@@ -187,7 +188,7 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
 def test_selecting_before_the_run_is_done_needs_a_word(
     undisturbed: RunConfig, tmp_path: Path
 ) -> None:
-    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": SelectConfig()})
+    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
     Path(shard_uri(config.run, 1)).unlink()
     with pytest.raises(InputError, match="3 of 4 shards have evidence"):
         apply.select(config)
