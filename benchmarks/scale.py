@@ -28,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from curation import console, meter, plan, progress, run, sink, state, table
-from curation.config import RunConfig, parse
-from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA
+from curation import captioners, console, meter, plan, progress, run, scorers, sink, state, table
+from curation.captioners.base import Candidate
+from curation.config import DualEncoderConfig, RunConfig, TagGuidedConfig, parse
+from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology
 from curation.workers import FusedWorker
-from tests.waiting import RATE_HZ, waiting
 
 AUDIOSET_CLIPS = 2_041_789
+RATE_HZ = 8000
 SOUND_S = 0.25
 BATCH_CLIPS = 16
 GPUS_A_PROCESS = 8
@@ -194,6 +196,67 @@ def finish(run_uri: str) -> None:
 # --- simulated GPUs
 
 
+class WaitingCaptionerConfig(TagGuidedConfig):
+    """Names the captioner that only waits."""
+
+    clip_s: float
+
+
+class WaitingScorerConfig(DualEncoderConfig):
+    """Names the scorer that only waits."""
+
+    clip_s: float
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """What an adapter is beside what its model does."""
+
+    clip_s: float
+    sample_rate_hz: int = RATE_HZ
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"model": "waiting"}
+
+    def setup(self) -> None:
+        pass
+
+
+class WaitingCaptioner(_Waiting):
+    """Takes `clip_s` seconds a clip, and writes one caption."""
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        guidance: Sequence[Sequence[Tag]],
+        seeds: Sequence[int],
+    ) -> list[list[Candidate] | Failure]:
+        time.sleep(self.clip_s * len(waveforms))
+        return [[Candidate("a sound", "beam", -1.0)] for _ in waveforms]
+
+
+class WaitingScorer(_Waiting):
+    """Takes `clip_s` seconds a clip to embed it; text takes none."""
+
+    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        time.sleep(self.clip_s * len(waveforms))
+        return [np.eye(1, 128, dtype=np.float32)[0] for _ in waveforms]
+
+    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
+        return np.eye(1, 128, dtype=np.float32).repeat(len(captions), axis=0)
+
+
+@captioners.build.register
+def _(config: WaitingCaptionerConfig) -> WaitingCaptioner:
+    return WaitingCaptioner(config.clip_s)
+
+
+@scorers.build.register
+def _(config: WaitingScorerConfig) -> WaitingScorer:
+    return WaitingScorer(config.clip_s)
+
+
 class SeveralGpus:
     """A process that stands for several GPUs: an engine's worker for each, two shards at a time."""
 
@@ -292,7 +355,12 @@ def waiting_run(folder: Path, todo: Load) -> RunConfig:
         },
         "scale",
     )
-    return waiting(config, todo.clip_s)
+    return config.model_copy(
+        update={
+            "captioner": WaitingCaptionerConfig(clip_s=0.8 * todo.clip_s),
+            "scorer": WaitingScorerConfig(clip_s=0.2 * todo.clip_s),
+        }
+    )
 
 
 class Memory:

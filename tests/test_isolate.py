@@ -16,7 +16,6 @@ from curation.errors import RunError
 from curation.isolate import Task, killers
 from curation.workers import FusedWorker
 from tests.conftest import corpus_run
-from tests.waiting import waiting
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -93,7 +92,7 @@ def test_models_that_kill_their_worker_are_not_blamed_on_clips(
 
 def folder_run(audio: Path, folder: Path) -> RunConfig:
     catalog = {"kind": "folder", "audio": str(audio)}
-    return waiting(parse({"run": str(folder), "catalog": catalog}, "test"))
+    return parse({"run": str(folder), "catalog": catalog}, "test")
 
 
 def aborting_on(name: str) -> type:

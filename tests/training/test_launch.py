@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.conftest import write_yaml
-from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table, train
+from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table
 from training import checkpoints, record
 from training.pretrain_config import PretrainConfig
 
@@ -51,18 +51,13 @@ def wait_for_checkpoints(command: subprocess.Popen[bytes], run: Path, count: int
         time.sleep(0.01)
 
 
-def under_torchrun(table: str, folder: Path, **saving: Any) -> list[str | Path]:
-    """The command of a training on two processes of a torchrun, in `folder`/run."""
-    config = config_of(table, folder / "run", saving={"keep": 9, **saving})
-    command = [BIN / "torchrun", "--standalone", "--nproc-per-node=2", BIN / "tagscribe-train"]
-    return [*command, "pretrain", write(config, folder), "--quiet"]
-
-
 @pytest.fixture(scope="module")
 def of_two(table: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
-    """The curve of two processes."""
+    """The curve of two processes of a torchrun."""
     folder = tmp_path_factory.mktemp("torchrun")
-    subprocess.run(under_torchrun(table, folder), check=True, timeout=300)
+    path = write(config_of(table, folder / "run"), folder)
+    command = [BIN / "torchrun", "--standalone", "--nproc-per-node=2", BIN / "tagscribe-train"]
+    subprocess.run([*command, "pretrain", path, "--quiet"], check=True, timeout=300)
     return curve(folder / "run")
 
 
@@ -79,27 +74,25 @@ def test_a_worker_killed_in_mid_epoch_costs_nothing_but_time(
     assert curve(run) == pytest.approx(of_two, rel=TOLERANCE)
 
 
-def test_killed_whole_on_two_it_goes_on_on_one_and_under_ray_on_three(
+def test_killed_whole_on_two_it_goes_on_on_one_and_on_three(
     table: str, of_two: dict[int, float], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     saving = {"checkpoint_every": 1, "keep": 20}
-    command = subprocess.Popen(under_torchrun(table, tmp_path, **saving))
+    command = subprocess.Popen(under_ray(table, run, 2, **saving), start_new_session=True)
     wait_for_checkpoints(command, run, 3)
-    whole = psutil.Process(command.pid)
-    for process in [whole, *whole.children(recursive=True)]:
-        process.kill()
+    os.killpg(command.pid, signal.SIGKILL)
     command.wait()
     assert not (run / "model").exists()
     reached = max(checkpoints.listed(record.checkpoints_uri(str(run))))
-    train(config_of(table, run, saving=saving))
+    subprocess.run(under_ray(table, run, 1, **saving), check=True, timeout=300)
     kept = range(1, reached + 1)
     assert [curve(run)[step] for step in kept] == pytest.approx(
         [of_two[step] for step in kept], rel=TOLERANCE
     )
     cut_back(run, 14)
-    # An elastic group: as many as there is room for.
     subprocess.run(under_ray(table, run, [1, 3], **saving), check=True, timeout=300)
+    # An elastic group: as many as there is room for.
     ended = curve(run)
     assert sorted(ended) == list(range(1, STEPS + 1))
     # Other batch norm statistics, the same clips and captions: near, not equal.

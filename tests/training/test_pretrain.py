@@ -194,8 +194,9 @@ def test_averaged_weights_are_the_result_where_asked_for(table: str, tmp_path: P
     averaged = checkpoints.module_state(state, "averaged")["module.pair.logit_scale"]
     last = checkpoints.module_state(state, "objective")["pair.logit_scale"]
     assert averaged != last
-    pair, _ = load_pair(run / "model")
-    assert pair.logit_scale.detach() == averaged
+    scorer = DualEncoderScorer(str(run / "model"))
+    scorer.setup()
+    assert scorer._loaded._model.logit_scale.detach() == averaged
 
 
 def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
