@@ -31,7 +31,9 @@ from curation.tags.guidance import guidance_tags, phrase
 
 T = TypeVar("T")
 
-# Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches.
+# Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's
+# first chunk is small and the next ones double, so that its models wait for few clips.
+FIRST_CHUNK_CLIPS = 16
 CHUNK_CLIPS = 128
 
 
@@ -96,7 +98,12 @@ def clips_of(planned: pa.Table) -> list[Clip]:
 
 def chunks(clips: Sequence[Clip]) -> list[list[Clip]]:
     """A shard's clips in the runs that are decoded, sorted by length and batched together."""
-    return [list(clips[i : i + CHUNK_CLIPS]) for i in range(0, len(clips), CHUNK_CLIPS)]
+    cut: list[list[Clip]] = []
+    start, size = 0, FIRST_CHUNK_CLIPS
+    while start < len(clips):
+        cut.append(list(clips[start : start + size]))
+        start, size = start + size, min(2 * size, CHUNK_CLIPS)
+    return cut
 
 
 class Hearing:

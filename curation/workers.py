@@ -7,7 +7,6 @@ A row is a task (`isolate.Task`) and, between pools, its clips.
 import json
 import pickle
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 from curation import captioners, meter, plan, scorers, sink, stages, storage
 from curation.config import RunConfig
 from curation.isolate import Task, failure
+from curation.turns import Turns
 
 Row = dict[str, Any]
 Clips = list[stages.Clip]
@@ -27,7 +27,7 @@ WORKER = uuid.uuid4().hex[:12]
 
 
 class _Models:
-    """What a worker holds of a run's models; one thread at a time has them."""
+    """What a worker holds of a run's models; one shard at a time has them, the eldest first."""
 
     def __init__(
         self, config: RunConfig, make_meter: meter.MakeMeter, caption: bool, score: bool
@@ -37,7 +37,7 @@ class _Models:
         self.meter = make_meter()
         self.captioner = captioners.build(config.captioner)
         self.scorer = scorers.build(config.scorer)
-        self.lock = threading.Lock()
+        self.turns = Turns()
         self._set_threads()
         if caption:
             self.captioner.setup()
@@ -53,16 +53,16 @@ class _Models:
         budget_s = self.config.annotate.batch_seconds
         return list(stages.batches(chunk, self.captioner.sample_rate_hz, budget_s))
 
-    def caption(self, batch: Clips) -> None:
+    def caption(self, batch: Clips, age: int) -> None:
         if self.config.captioner.guidance == "tags":
             for clip in batch:
                 stages.guide(clip, self.config.captioner.min_confidence)
-        with self._model_threads(), self._timed("caption"):
+        with self._model_threads(age), self._timed("caption"):
             stages.write_captions(self.captioner, batch, self.config.seed)
         self.meter.record(meter.BATCH_CLIPS, len(batch))
 
-    def score(self, batch: Clips) -> None:
-        with self._model_threads(), self._timed("score"):
+    def score(self, batch: Clips, age: int) -> None:
+        with self._model_threads(age), self._timed("score"):
             stages.score(self.scorer, batch)
 
     def measure_decoded(self, clips: Clips) -> None:
@@ -101,8 +101,8 @@ class _Models:
         self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
 
     @contextmanager
-    def _model_threads(self) -> Iterator[None]:
-        with self.lock:
+    def _model_threads(self, age: int) -> Iterator[None]:
+        with self.turns.turn(age):
             # OpenMP keeps its thread count per calling thread, and Ray calls from several.
             self._set_threads()
             yield
@@ -126,11 +126,12 @@ class FusedWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Take clips through all stages."""
+        age = self.models.turns.age()
         for chunk in stages.decode_ahead(clips, self.hearing):
             self.models.measure_decoded(chunk)
             for batch in self.models.batches(chunk):
-                self.models.caption(batch)
-                self.models.score(batch)
+                self.models.caption(batch, age)
+                self.models.score(batch, age)
             for clip in chunk:
                 clip.waveforms.clear()
         return clips
@@ -171,9 +172,10 @@ class CaptionWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Caption decoded clips."""
+        age = self.models.turns.age()
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
-                self.models.caption(batch)
+                self.models.caption(batch, age)
         return clips
 
 
@@ -188,9 +190,10 @@ class ScoreWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Score captioned clips."""
+        age = self.models.turns.age()
         for chunk in stages.chunks(clips):
             for batch in self.models.batches(chunk):
-                self.models.score(batch)
+                self.models.score(batch, age)
         return clips
 
     def _score(self, task: Task, clips: Clips, spans: Spans) -> Clips:
