@@ -21,7 +21,8 @@ import pyarrow as pa
 
 from curation import annotate, console, planning, scorers, sink
 from curation.cluster import cluster
-from curation.config import DualEncoderConfig, RunConfig, parse
+from curation.config import RunConfig, parse
+from curation.models.config import DualEncoderConfig
 from curation.schema import OK
 from curation.synth import CLASSES
 from curation.synth.judge import read_caption

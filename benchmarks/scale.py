@@ -39,7 +39,8 @@ import soundfile
 
 from curation import captioners, console, meter, plan, progress, run, scorers, sink, state, table
 from curation.captioners.base import Candidate
-from curation.config import DualEncoderConfig, RunConfig, TagGuidedConfig, parse
+from curation.config import RunConfig, parse
+from curation.models.config import DualEncoderConfig, TagGuidedConfig
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology
 from curation.workers import FusedWorker
@@ -222,6 +223,12 @@ class _Waiting:
     def setup(self) -> None:
         pass
 
+    def park(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
 
 class WaitingCaptioner(_Waiting):
     """Takes `clip_s` seconds a clip, and writes one caption."""
@@ -231,6 +238,8 @@ class WaitingCaptioner(_Waiting):
         waveforms: Sequence[np.ndarray],
         guidance: Sequence[Sequence[Tag]],
         seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
         time.sleep(self.clip_s * len(waveforms))
         return [[Candidate("a sound", "beam", -1.0)] for _ in waveforms]

@@ -18,7 +18,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
 from curation import (
-    captioners,
+    adapters,
     console,
     isolate,
     meter,
@@ -27,7 +27,6 @@ from curation import (
     pools,
     progress,
     run,
-    scorers,
     sink,
     state,
 )
@@ -71,13 +70,7 @@ def annotate(
         RunError: a shard could not be written; the others are.
     """
     record = run.need_record(config.run)
-    run.check_same(
-        config.run,
-        record,
-        config,
-        captioners.build(config.captioner).identity,
-        scorers.build(config.scorer).identity,
-    )
+    run.check_same(config.run, record, config, adapters.build(config).identities)
     planned = plan.recorded(record)
     done = sink.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))

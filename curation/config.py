@@ -1,15 +1,15 @@
 """The one YAML file of a run, as typed data: every key is known, every unknown key an error."""
 
 import difflib
+import math
 import textwrap
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -20,12 +20,16 @@ from pydantic.fields import FieldInfo
 from curation import storage
 from curation.catalog.config import CatalogConfig
 from curation.errors import InputError
+from curation.models.config import (
+    CaptionerConfig,
+    DualEncoderConfig,
+    ScorerConfig,
+    TaggerConfig,
+    TagGuidedConfig,
+)
+from curation.section import Section
 from curation.select.policy import Policy
 from curation.storage import StorageConfig
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AudioConfig(Section):
@@ -39,40 +43,46 @@ class AudioConfig(Section):
     )
 
 
-class TagGuidedConfig(Section):
-    """The captioner, and the tags handed to it."""
+class AdaptiveConfig(Section):
+    """More candidates only for clips whose first ones did not score well."""
 
-    kind: Literal["tag_guided"] = Field("tag_guided", description="The kind of captioner.")
-    model: str = Field(
-        "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
+    first: int = Field(ge=1, description="Candidates that every clip gets.")
+    enough_score: float = Field(
+        description="A clip whose best CLAP score is below this gets the rest of them."
     )
-    revision: str | None = Field(None, description="The pinned revision of a hub id.")
-    guidance: Literal["tags", "none"] = Field(
-        "tags", description="Hand the clip's leaf tags to the captioner, or caption untagged."
-    )
-    min_confidence: float = Field(
-        0.0, ge=0, le=1, description="Tags below this confidence are not handed over."
-    )
-    candidates: int = Field(
-        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
-    )
-    beams: int = Field(3, ge=1, description="Width of the beam search.")
-    temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
 
 
-class DualEncoderConfig(Section):
-    """The CLAP model that scores each candidate."""
+class VerifyConfig(Section):
+    """Tags are checked by ear, by their CLAP score, before they guide a caption."""
 
-    kind: Literal["dual_encoder", "clap"] = Field(
-        "dual_encoder",
-        description="dual_encoder or clap: one adapter; the model's own config.json says which.",
+    min_score: float = Field(
+        description="A tag whose own name scores below this is not handed to the captioner; the "
+        "scale is the scorer's (tagscribe models calibrate)."
     )
-    model: str = Field(
-        "reference",
-        description="'reference' (built in), a directory as tagscribe-train or transformers' CLAP "
-        "(unfused) writes it, or a hub id (with revision).",
+
+
+class TagsConfig(Section):
+    """Which tags a clip has: the catalog's, a tagger's, or both."""
+
+    use: Literal["given", "predicted", "both"] = Field(
+        "given",
+        description="given: the catalog's; predicted: the tagger's instead; both: the catalog's, "
+        "and of the tagger's those that are not among them.",
     )
-    revision: str | None = Field(None, description="The pinned revision of a hub id.")
+    tagger: TaggerConfig | None = Field(None, description="Who predicts tags; null: nobody.")
+    verify: VerifyConfig | None = Field(
+        None, description="Check tags by their CLAP score before they guide; null: trust them."
+    )
+
+    @model_validator(mode="after")
+    def _someone_predicts(self) -> Self:
+        if (self.use == "given") != (self.tagger is None):
+            raise ValueError(
+                f"use: {self.use} "
+                + ("names a tagger that nobody asks; " if self.tagger else "needs a tagger; ")
+                + "predicted and both go with a tagger, given goes without"
+            )
+        return self
 
 
 def bounds(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -133,13 +143,24 @@ class PoolsConfig(Section):
 
 
 class AnnotateConfig(Section):
-    """How the work is cut and placed. Only shard_clips and batch_seconds touch the evidence."""
+    """How the work is cut and placed. Only shard_clips and batch_* touch the evidence."""
 
     shard_clips: int = Field(
         512, ge=1, description="Clips a shard: the unit of work, of commit and of resume."
     )
     batch_seconds: float = Field(
         160.0, gt=0, description="Budget of a model batch: clips times the longest one's seconds."
+    )
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Budget of the captions that a model batch writes at once: clips times "
+        "candidates times the longest caption's tokens; null: none but batch_seconds.",
+    )
+    models: Literal["together", "in_turns"] = Field(
+        "together",
+        description="Models of an actor that share a GPU: all in its memory, or one after the "
+        "other for each shard, while the others wait in the host's.",
     )
     placement: Literal["fused", "separate"] = Field(
         "fused",
@@ -222,8 +243,15 @@ class RunConfig(Section):
     )
     catalog: CatalogConfig = Field(description="Where clips and their tags come from.")
     audio: AudioConfig = Field(AudioConfig(), description="From bytes to waveform.")
-    captioner: TagGuidedConfig = Field(TagGuidedConfig(), description="Who writes the captions.")
-    scorer: DualEncoderConfig = Field(DualEncoderConfig(), description="Who scores them.")
+    tags: TagsConfig = Field(TagsConfig(), description="Which tags a clip has.")
+    captioner: CaptionerConfig = Field(TagGuidedConfig(), description="Who writes the captions.")
+    adaptive: AdaptiveConfig | None = Field(
+        None, description="Draw more candidates only where they are wanted; null: all for all."
+    )
+    scorer: ScorerConfig = Field(DualEncoderConfig(), description="Who scores them.")
+    second_scorer: ScorerConfig | None = Field(
+        None, description="Another scorer, whose scores are kept beside the first one's."
+    )
     annotate: AnnotateConfig = Field(AnnotateConfig(), description="How the work is placed.")
     select: Policy = Field(Policy(), description="Which captions are accepted.")
     table: TableConfig = Field(TableConfig(), description="What the curated table holds.")
@@ -235,6 +263,19 @@ class RunConfig(Section):
         description="Port of this machine's loopback at which Prometheus reads the metrics of a "
         "run on cluster: local; null: none. Another cluster has a port of its own.",
     )
+
+    @model_validator(mode="after")
+    def _adaptive_fits(self) -> Self:
+        if not self.adaptive:
+            return self
+        if self.annotate.placement != "fused":
+            raise ValueError("adaptive needs annotate.placement: fused, as scores ask for captions")
+        if self.adaptive.first >= self.captioner.candidates:
+            raise ValueError(
+                f"adaptive.first: {self.adaptive.first}; expected fewer than "
+                f"captioner.candidates ({self.captioner.candidates})"
+            )
+        return self
 
     @field_validator("run")
     @classmethod
@@ -248,10 +289,10 @@ class RunConfig(Section):
         Where the work runs and how captions are selected may change between commands on one run
         folder; these settings may not.
         """
-        settings = self.model_dump(
-            mode="json", include={"seed", "catalog", "audio", "captioner", "scorer"}
-        )
-        settings["annotate"] = self.annotate.model_dump(include={"shard_clips", "batch_seconds"})
+        sections = {"seed", "catalog", "audio", "tags", "captioner", "adaptive", "scorer"}
+        settings = self.model_dump(mode="json", include=sections | {"second_scorer"})
+        cut = {"shard_clips", "batch_seconds", "batch_tokens"}
+        settings["annotate"] = self.annotate.model_dump(include=cut)
         return settings
 
 
@@ -339,14 +380,17 @@ def _document_model(model: type[BaseModel], depth: int) -> Iterator[str]:
         if not models:
             yield f"{indent}{name}: {_example(field)}"
             continue
-        yield f"{indent}{name}:"
+        left_out = not field.is_required() and field.default is None
+        yield f"{indent}{name}: null" if left_out else f"{indent}{name}:"
         for index, child in enumerate(models):
             lines = list(_document_model(child, depth + 1))
             if len(models) > 1:
                 summary = (child.__doc__ or "").strip().splitlines()[0]
                 yield f"{indent}  # {'or, ' if index else ''}{_kind_of(child)}: {summary}"
-            # Only one kind of a union can stand in the file; the others stay comments.
-            yield from lines if index == 0 else [_commented(line) for line in lines]
+            # Only one kind of a union can stand in the file, and a section that is null by default
+            # stands there as that; the others stay comments.
+            given = index == 0 and not left_out
+            yield from lines if given else [_commented(line) for line in lines]
 
 
 def _commented(line: str) -> str:
@@ -358,4 +402,5 @@ def _example(field: FieldInfo) -> str:
     if field.is_required():
         literal = get_args(field.annotation)
         return str(literal[0]) if literal else "<required>"
-    return yaml.safe_dump(field.default, default_flow_style=True).removesuffix("...\n").strip()
+    dumped = yaml.safe_dump(field.default, default_flow_style=True, width=math.inf)
+    return dumped.removesuffix("...\n").strip()

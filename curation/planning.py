@@ -1,6 +1,6 @@
 """From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
 
-from curation import captioners, catalog, plan, run, scorers
+from curation import adapters, catalog, plan, run
 from curation.config import RunConfig
 from curation.errors import InputError
 
@@ -17,16 +17,15 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
         InputError: the catalog is faulty, or the folder belongs to another configuration or to
             another plan.
     """
-    captioner = dict(captioners.build(config.captioner).identity)
-    scorer = dict(scorers.build(config.scorer).identity)
+    models = adapters.build(config).identities
     record = run.read_record(config.run)
     if record:
-        run.check_same(config.run, record, config, captioner, scorer)
+        run.check_same(config.run, record, config, models)
     listing = catalog.list_clips(config.catalog)
     planned = plan.make(listing.clips, config.annotate.shard_clips)
     if record is None:
         plan.write(config.run, listing.clips, planned)
-        record = record_of(config, planned, captioner, scorer)
+        record = record_of(config, planned, models)
         if not run.write_record(config.run, record):
             record = run.need_record(config.run)
     if record.plan_hash != planned.hash:
@@ -39,18 +38,17 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
 
 
 def record_of(
-    config: RunConfig, planned: plan.Plan, captioner: dict[str, str], scorer: dict[str, str]
+    config: RunConfig, planned: plan.Plan, models: dict[str, dict[str, str]]
 ) -> run.RunRecord:
     """What run.json says of a plan, of its configuration, and of the models' identities."""
     return run.RunRecord(
         format=run.FORMAT,
         config=config.model_dump(mode="json"),
-        config_hash=run.config_hash(config, captioner, scorer),
+        config_hash=run.config_hash(config, models),
         plan_hash=planned.hash,
         clips=planned.clips,
         missing=planned.missing,
         shards=planned.shards,
-        captioner=captioner,
-        scorer=scorer,
+        models=models,
         versions=run.versions(),
     )

@@ -12,7 +12,7 @@ from curation import storage
 from curation.config import RunConfig
 from curation.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 
 
@@ -27,8 +27,7 @@ class RunRecord:
     clips: int
     missing: int
     shards: int
-    captioner: dict[str, str]
-    scorer: dict[str, str]
+    models: dict[str, dict[str, str]]
     versions: dict[str, str]
 
 
@@ -56,12 +55,11 @@ def decisions_uri(run: str, selection: str) -> str:
     return storage.join(run, "decisions", f"{selection}.parquet")
 
 
-def config_hash(config: RunConfig, captioner: Mapping[str, str], scorer: Mapping[str, str]) -> str:
+def config_hash(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> str:
     """Hash of all that decides what the evidence says: settings, and the models' content."""
     settings = {
         "settings": config.evidence_settings(),
-        "captioner": dict(captioner),
-        "scorer": dict(scorer),
+        "models": {part: dict(identity) for part, identity in models.items()},
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -99,25 +97,17 @@ def write_record(run: str, record: RunRecord) -> bool:
 
 
 def check_same(
-    run: str,
-    record: RunRecord,
-    config: RunConfig,
-    captioner: Mapping[str, str],
-    scorer: Mapping[str, str],
+    run: str, record: RunRecord, config: RunConfig, models: Mapping[str, Mapping[str, str]]
 ) -> None:
     """Stop unless `config` and its models are those the run folder belongs to.
 
     Raises InputError that lists each setting that differs, found and expected.
     """
-    if record.config_hash == config_hash(config, captioner, scorer):
+    if record.config_hash == config_hash(config, models):
         return
     theirs = RunConfig.model_validate(record.config).evidence_settings()
-    found = {**theirs, "captioner.model": record.captioner, "scorer.model": record.scorer}
-    wanted = {
-        **config.evidence_settings(),
-        "captioner.model": dict(captioner),
-        "scorer.model": dict(scorer),
-    }
+    found = {**theirs, **_by_part(record.models)}
+    wanted = {**config.evidence_settings(), **_by_part(models)}
     before, after = dict(_flatten(found)), dict(_flatten(wanted))
     differing = [
         f"{key}: {before.get(key)!r} there, {after.get(key)!r} here"
@@ -129,6 +119,10 @@ def check_same(
         + "; ".join(differing)
         + ". Name another folder under run:, or use the configuration in its run.json"
     )
+
+
+def _by_part(models: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    return {f"{part}.model": identity for part, identity in models.items()}
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import ray
 import torch
 
-from curation import captioners, meter, plan, planning, run, scorers, sink, stages, storage
+from curation import adapters, meter, plan, planning, run, sink, stages, storage
 from curation.cluster import cluster
 from curation.config import RunConfig
 from curation.errors import InputError, RunError
@@ -136,11 +136,8 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     small = config.model_copy(update={"run": folder, "annotate": settings, "select": policy})
     planned = plan.make(clips, clips.num_rows)
     plan.write(folder, clips, planned)
-    identities = [
-        dict(each.identity)
-        for each in (captioners.build(config.captioner), scorers.build(config.scorer))
-    ]
-    run.write_record(folder, planning.record_of(small, planned, *identities))
+    models = adapters.build(config).identities
+    run.write_record(folder, planning.record_of(small, planned, models))
     return small
 
 

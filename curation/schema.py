@@ -20,6 +20,7 @@ CANDIDATE_TYPE = pa.struct(
         ("method", pa.string()),
         ("log_prob", pa.float32()),
         ("clap_score", pa.float32()),
+        ("second_score", pa.float32()),
     ]
 )
 
@@ -40,6 +41,9 @@ CLIP_SCHEMA = pa.schema(
 PLAN_SCHEMA = CLIP_SCHEMA.insert(0, pa.field("shard", pa.int32(), nullable=False))
 
 # One row a clip. `start_s` and `end_s` are the stretch that was heard; levels are measured on it.
+# `tag_scores` are the CLAP scores of the names of `tags`, null where tags were not verified;
+# `scorer_agreement` is Spearman's correlation of both scorers over the candidates, null where there
+# is one scorer or fewer than two candidates.
 EVIDENCE_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
@@ -52,8 +56,10 @@ EVIDENCE_SCHEMA = pa.schema(
         pa.field("rms_dbfs", pa.float32()),
         pa.field("audio_sha256", pa.string()),
         pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
+        pa.field("tag_scores", pa.list_(pa.float32())),
         pa.field("guidance", pa.list_(pa.string()), nullable=False),
         pa.field("candidates", pa.list_(CANDIDATE_TYPE), nullable=False),
+        pa.field("scorer_agreement", pa.float32()),
         pa.field("audio_embedding", pa.list_(pa.float16())),
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("error", ERROR_TYPE),
@@ -85,7 +91,7 @@ PAIR_SCHEMA_WITH_AUDIO = PAIR_SCHEMA.append(pa.field("audio", AUDIO_TYPE, nullab
 OK = "ok"
 ERROR = "error"
 
-Stage = Literal["catalog", "read", "decode", "caption", "score", "worker"]
+Stage = Literal["catalog", "read", "decode", "tag", "caption", "score", "worker"]
 
 
 @dataclass(frozen=True)

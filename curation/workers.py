@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from curation import captioners, meter, plan, scorers, sink, stages, storage
+from curation import adapters, meter, plan, sink, stages, storage
 from curation.config import RunConfig
 from curation.isolate import Task, failure
 from curation.turns import Turns
@@ -35,35 +35,33 @@ class _Models:
         self.config = config
         storage.configure(config.storage)
         self.meter = make_meter()
-        self.captioner = captioners.build(config.captioner)
-        self.scorer = scorers.build(config.scorer)
+        self.adapters = adapters.build(config)
         self.turns = Turns()
         self._set_threads()
         if caption:
-            self.captioner.setup()
+            self.adapters.captioner.setup()
         if score:
-            self.scorer.setup()
+            self.adapters.scorer.setup()
 
     def hearing(self) -> stages.Hearing:
-        rates = {self.captioner.sample_rate_hz, self.scorer.sample_rate_hz}
-        listening = stages.Listening(self.config.audio, tuple(sorted(rates)))
+        listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
         return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
 
     def batches(self, chunk: Clips) -> list[Clips]:
         budget_s = self.config.annotate.batch_seconds
-        return list(stages.batches(chunk, self.captioner.sample_rate_hz, budget_s))
+        return list(stages.batches(chunk, self.adapters.captioner.sample_rate_hz, budget_s))
 
     def caption(self, batch: Clips, age: int) -> None:
         if self.config.captioner.guidance == "tags":
             for clip in batch:
                 stages.guide(clip, self.config.captioner.min_confidence)
         with self._model_threads(age), self._timed("caption"):
-            stages.write_captions(self.captioner, batch, self.config.seed)
+            stages.write_captions(self.adapters.captioner, batch, self.config.seed)
         self.meter.record(meter.BATCH_CLIPS, len(batch))
 
     def score(self, batch: Clips, age: int) -> None:
         with self._model_threads(age), self._timed("score"):
-            stages.score(self.scorer, batch)
+            stages.score(self.adapters.scorer, batch)
 
     def measure_decoded(self, clips: Clips) -> None:
         """Record what reading and decoding these clips took."""

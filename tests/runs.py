@@ -9,7 +9,7 @@ from curation import plan, planning, run, sink
 from curation.config import RunConfig, parse
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 
-IDENTITY = {"model": "none"}
+MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
 
 
 def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) -> RunConfig:
@@ -27,7 +27,7 @@ def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) 
     listing = pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
     planned = plan.make(listing, shard_clips)
     plan.write(config.run, listing, planned)
-    assert run.write_record(config.run, planning.record_of(config, planned, IDENTITY, IDENTITY))
+    assert run.write_record(config.run, planning.record_of(config, planned, MODELS))
     return config
 
 

@@ -61,8 +61,9 @@ def test_a_run_keeps_its_promises(undisturbed: RunConfig) -> None:
 
 def test_the_record_names_models_and_versions(undisturbed: RunConfig) -> None:
     record = need_record(undisturbed.run)
-    assert record.captioner["model"] == record.scorer["model"] == "reference"
-    assert len(record.captioner["weights_sha256"]) == 64
+    assert set(record.models) == {"captioner", "scorer"}
+    assert record.models["captioner"]["model"] == record.models["scorer"]["model"] == "reference"
+    assert len(record.models["captioner"]["weights_sha256"]) == 64
     assert record.versions["ray"].startswith("2.60")
 
 

@@ -4,7 +4,7 @@ from functools import singledispatch
 
 from curation.captioners.base import Captioner
 from curation.captioners.tag_guided import TagGuided
-from curation.config import TagGuidedConfig
+from curation.models.config import TagGuidedConfig
 
 
 @singledispatch

@@ -43,17 +43,32 @@ class Captioner(Protocol):
         """Load weights. Called once in the worker, before the first `caption`."""
         ...
 
+    def park(self) -> None:
+        """Leave the GPU to another model: the weights wait in the host's memory."""
+        ...
+
+    def resume(self) -> None:
+        """Come back to the GPU. Called before `caption` after each `park`."""
+        ...
+
     def caption(
         self,
         waveforms: Sequence[np.ndarray],
         guidance: Sequence[Sequence[Tag]],
         seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips, in order, one entry a clip.
+
+        What is written for a clip depends on the clip, its guidance and its seed alone, and
+        candidate n is the same whether it is asked for with the others or by itself.
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.
             guidance: the tags handed over for each clip; empty means untagged.
-            seeds: one seed a clip; what is sampled for a clip depends on its seed alone.
+            seeds: one seed a clip.
+            first: the first candidate asked for, counted from 0.
+            last: the one after the last; None means as many as the captioner is set to write.
         """
         ...

@@ -2,7 +2,7 @@
 
 from functools import singledispatch
 
-from curation.config import DualEncoderConfig
+from curation.models.config import DualEncoderConfig
 from curation.scorers.base import Scorer
 from curation.scorers.clap import DualEncoderScorer
 

@@ -25,6 +25,14 @@ class Scorer(Protocol):
         """Load weights. Called once in the worker, before the first embedding."""
         ...
 
+    def park(self) -> None:
+        """Leave the GPU to another model: the weights wait in the host's memory."""
+        ...
+
+    def resume(self) -> None:
+        """Come back to the GPU. Called before an embedding after each `park`."""
+        ...
+
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         """Embed clips: float32 unit vectors `[dim]`, one a clip, in order.
 

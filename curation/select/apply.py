@@ -130,8 +130,7 @@ def _lineage(config: RunConfig, record: run.RunRecord, shards: list[int]) -> dic
         "plan_hash": record.plan_hash,
         "shards": len(shards),
         "shards_planned": record.shards,
-        "captioner": record.captioner,
-        "scorer": record.scorer,
+        **record.models,
         "tagscribe": run.versions()["tagscribe"],
     }
     listing = json.dumps([lineage, shards], sort_keys=True).encode()
@@ -209,8 +208,12 @@ def _accepted_pairs(
         rows = rows.append_column(name, pc.struct_field(flat, name))
     return (
         rows.append_column("rank", pa.array(rank[chosen], pa.int32()))
-        .append_column("captioner", pa.array([_model_name(record.captioner)] * count, pa.string()))
-        .append_column("scorer", pa.array([_model_name(record.scorer)] * count, pa.string()))
+        .append_column(
+            "captioner", pa.array([_model_name(record.models["captioner"])] * count, pa.string())
+        )
+        .append_column(
+            "scorer", pa.array([_model_name(record.models["scorer"])] * count, pa.string())
+        )
     )
 
 

@@ -1,0 +1,158 @@
+"""The models of a run, as sections of its YAML: who writes captions, who scores them, who tags."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from curation.section import Section
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+Guidance = Literal["tags", "none"]
+
+TAGGED_PROMPT = (
+    "Possible events in this recording, some of which may be wrong: {tags}. Listen, and describe "
+    "in one sentence of 8 to 20 words, in the present tense, only what can be heard. Do not repeat "
+    "the list, do not quote speech, and write nothing but the sentence."
+)
+UNTAGGED_PROMPT = (
+    "Listen, and describe in one sentence of 8 to 20 words, in the present tense, only what can be "
+    "heard. Do not quote speech, and write nothing but the sentence."
+)
+
+
+class TagGuidedConfig(Section):
+    """The captioner of this package, and the tags handed to it."""
+
+    kind: Literal["tag_guided"] = Field("tag_guided", description="The kind of captioner.")
+    model: str = Field(
+        "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
+    )
+    revision: str | None = Field(None, description="The pinned revision of a hub id.")
+    guidance: Guidance = Field(
+        "tags", description="Hand the clip's leaf tags to the captioner, or caption untagged."
+    )
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="Tags below this confidence are not handed over."
+    )
+    candidates: int = Field(
+        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
+    )
+    beams: int = Field(3, ge=1, description="Width of the beam search.")
+    temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
+
+
+class PretrainedConfig(Section):
+    """A model of transformers' classes: a directory, or a hub id with its pinned revision."""
+
+    model: str = Field(description="A directory, or a hub id (with revision).")
+    revision: str | None = Field(
+        None, description="The pinned revision of a hub id: a commit, tag or branch."
+    )
+    dtype: Dtype = Field("bfloat16", description="What the weights are held and computed in.")
+    trust_remote_code: bool = Field(
+        False, description="Run Python code that the model brings; only with a revision named."
+    )
+
+    @model_validator(mode="after")
+    def _code_is_pinned(self) -> Self:
+        if self.trust_remote_code and not self.revision:
+            raise ValueError(
+                "trust_remote_code runs the model's own code: name the revision that was read"
+            )
+        return self
+
+
+class AudioLlmConfig(PretrainedConfig):
+    """An audio-language model with a chat template, such as Qwen2-Audio."""
+
+    kind: Literal["audio_llm"] = Field("audio_llm", description="The kind of captioner.")
+    guidance: Guidance = Field(
+        "tags", description="Name the clip's leaf tags in the prompt, or caption untagged."
+    )
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="Tags below this confidence are not named."
+    )
+    candidates: int = Field(4, ge=1, description="Captions a clip, all sampled.")
+    temperature: float = Field(0.9, gt=0, description="Temperature of the samples.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Share of the probability sampled from.")
+    max_tokens: int = Field(64, ge=1, description="The longest caption, in tokens.")
+    prompt: str = Field(
+        TAGGED_PROMPT, description="What a clip with tags is asked; {tags} becomes their names."
+    )
+    untagged_prompt: str = Field(
+        UNTAGGED_PROMPT,
+        description="What a clip without tags is asked; '' for models that take no prompt.",
+    )
+
+    @model_validator(mode="after")
+    def _prompt_names_tags(self) -> Self:
+        if self.guidance == "tags" and "{tags}" not in self.prompt:
+            raise ValueError("prompt does not say where the tags go; put {tags} into it")
+        return self
+
+
+class EncoderDecoderConfig(PretrainedConfig):
+    """A speech-to-text model trained to caption, such as a Whisper."""
+
+    kind: Literal["encoder_decoder"] = Field(
+        "encoder_decoder", description="The kind of captioner."
+    )
+    guidance: Literal["none"] = Field("none", description="It captions untagged, always.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="No tags are handed over.")
+    candidates: int = Field(
+        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
+    )
+    beams: int = Field(3, ge=1, description="Width of the beam search.")
+    temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
+    max_tokens: int = Field(64, ge=1, description="The longest caption, in tokens.")
+
+
+class DualEncoderConfig(Section):
+    """A CLAP: one of this package (BLAT's pair too), or as transformers has it."""
+
+    kind: Literal["dual_encoder", "clap"] = Field(
+        "dual_encoder",
+        description="dual_encoder or clap: one adapter; the model's own config.json says which.",
+    )
+    model: str = Field(
+        "reference",
+        description="'reference' (built in), a directory as tagscribe-train or transformers' CLAP "
+        "writes it, or a hub id (with revision).",
+    )
+    revision: str | None = Field(None, description="The pinned revision of a hub id.")
+
+
+class PeAudioConfig(PretrainedConfig):
+    """A PE-AV audio-text model of transformers (PeAudioModel)."""
+
+    kind: Literal["pe_audio"] = Field("pe_audio", description="The kind of scorer.")
+
+
+class TaggerConfig(PretrainedConfig):
+    """An audio classifier of transformers over AudioSet's classes, such as AST."""
+
+    top_k: int = Field(5, ge=1, description="The most tags that it puts on a clip.")
+    threshold: float = Field(
+        0.3, ge=0, le=1, description="The least confidence of a tag that it puts on a clip."
+    )
+    thresholds: dict[str, float] = Field(
+        {}, description="Thresholds of single classes, by AudioSet's name or id, as 'Speech: 0.6'."
+    )
+
+
+def _kind(value: Any, default: str) -> str:
+    kind = value.get("kind", default) if isinstance(value, dict) else value.kind
+    return default if kind == "clap" else str(kind)
+
+
+CaptionerConfig = Annotated[
+    Annotated[TagGuidedConfig, Tag("tag_guided")]
+    | Annotated[AudioLlmConfig, Tag("audio_llm")]
+    | Annotated[EncoderDecoderConfig, Tag("encoder_decoder")],
+    Discriminator(lambda value: _kind(value, "tag_guided")),
+]
+
+ScorerConfig = Annotated[
+    Annotated[DualEncoderConfig, Tag("dual_encoder")] | Annotated[PeAudioConfig, Tag("pe_audio")],
+    Discriminator(lambda value: _kind(value, "dual_encoder")),
+]

@@ -1,0 +1,14 @@
+"""Taggers: the contract, and one adapter a kind of model."""
+
+from functools import singledispatch
+
+from curation.taggers.base import Tagger
+
+
+@singledispatch
+def build(config: object) -> Tagger:
+    """The adapter that a run's configuration names, light until its `setup`.
+
+    One is registered for each type of configuration.
+    """
+    raise TypeError(f"no tagger is registered for {type(config).__name__}")
