@@ -71,7 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gpus", type=int, default=64, help="simulated, a process each")
     parser.add_argument("--many", type=int, default=256, help="simulated, eight a process")
     parser.add_argument("--rate", type=float, default=64, help="clips a second, all GPUs together")
-    parser.add_argument("--shards-a-gpu", type=int, default=4)
+    parser.add_argument("--shards-a-gpu", type=int, default=8)
     parser.add_argument("--shard-s", type=float, default=64, help="model seconds a shard")
     return parser.parse_args()
 

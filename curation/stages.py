@@ -199,13 +199,23 @@ def decode_read(clip: Clip, encoded: Encoded | None, listening: Listening) -> Cl
     return clip
 
 
-def decode_ahead(clips: Sequence[Clip], hearing: Hearing) -> Iterator[list[Clip]]:
-    """Decoded chunks in order, the next one decoding while the caller works on this one."""
+def decode_ahead(
+    clips: Sequence[Clip], hearing: Hearing, on_wait: Callable[[], None] = lambda: None
+) -> Iterator[list[Clip]]:
+    """Decoded chunks in order, the next one decoding while the caller works on this one.
+
+    `on_wait` is called before each chunk that is not decoded by the time it is wanted.
+    """
+    # One after the other: of two begun at once, the first would be decoded last.
     waiting = iter(chunks(clips))
-    ahead = [hearing.submit(chunk) for chunk in islice(waiting, 2)]
+    ahead = [hearing.submit(chunk) for chunk in islice(waiting, 1)]
     while ahead:
-        yield [future.result().result() for future in ahead.pop(0)]
-        ahead.extend(hearing.submit(chunk) for chunk in islice(waiting, 1))
+        chunk = ahead.pop()
+        if not all(future.done() and future.result().done() for future in chunk):
+            on_wait()
+        decoded = [future.result().result() for future in chunk]
+        ahead = [hearing.submit(chunk) for chunk in islice(waiting, 1)]
+        yield decoded
 
 
 def faults(clips: Iterable[Clip]) -> dict[str, int]:

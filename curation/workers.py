@@ -51,16 +51,18 @@ class _Models:
         budget_s = self.config.annotate.batch_seconds
         return list(stages.batches(chunk, self.adapters.captioner.sample_rate_hz, budget_s))
 
-    def caption(self, batch: Clips, age: int) -> None:
+    def caption(self, batch: Clips) -> None:
         if self.config.captioner.guidance == "tags":
             for clip in batch:
                 stages.guide(clip, self.config.captioner.min_confidence)
-        with self._model_threads(age), self._timed("caption"):
+        self._set_threads()
+        with self._timed("caption"):
             stages.write_captions(self.adapters.captioner, batch, self.config.seed)
         self.meter.record(meter.BATCH_CLIPS, len(batch))
 
-    def score(self, batch: Clips, age: int) -> None:
-        with self._model_threads(age), self._timed("score"):
+    def score(self, batch: Clips) -> None:
+        self._set_threads()
+        with self._timed("score"):
             stages.score(self.adapters.scorer, batch)
 
     def measure_decoded(self, clips: Clips) -> None:
@@ -98,16 +100,9 @@ class _Models:
         yield
         self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
 
-    @contextmanager
-    def _model_threads(self, age: int) -> Iterator[None]:
-        with self.turns.turn(age):
-            # OpenMP keeps its thread count per calling thread, and Ray calls from several.
-            self._set_threads()
-            yield
-
     def _set_threads(self) -> None:
-        # Models that do without torch leave it out of the process, which it makes four times as
-        # large.
+        # OpenMP keeps its thread count per calling thread, and Ray calls from several. Models that
+        # do without torch leave it out of the process, which it makes four times as large.
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(self.config.annotate.model_threads)
 
@@ -124,14 +119,15 @@ class FusedWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Take clips through all stages."""
-        age = self.models.turns.age()
-        for chunk in stages.decode_ahead(clips, self.hearing):
-            self.models.measure_decoded(chunk)
-            for batch in self.models.batches(chunk):
-                self.models.caption(batch, age)
-                self.models.score(batch, age)
-            for clip in chunk:
-                clip.waveforms.clear()
+        with self.models.turns.join() as turn:
+            for chunk in stages.decode_ahead(clips, self.hearing, turn.leave):
+                self.models.measure_decoded(chunk)
+                turn.take()
+                for batch in self.models.batches(chunk):
+                    self.models.caption(batch)
+                    self.models.score(batch)
+                for clip in chunk:
+                    clip.waveforms.clear()
         return clips
 
     def _annotate(self, task: Task, _: Clips, spans: Spans) -> Clips:
@@ -170,10 +166,11 @@ class CaptionWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Caption decoded clips."""
-        age = self.models.turns.age()
-        for chunk in stages.chunks(clips):
-            for batch in self.models.batches(chunk):
-                self.models.caption(batch, age)
+        with self.models.turns.join() as turn:
+            turn.take()
+            for chunk in stages.chunks(clips):
+                for batch in self.models.batches(chunk):
+                    self.models.caption(batch)
         return clips
 
 
@@ -188,10 +185,11 @@ class ScoreWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Score captioned clips."""
-        age = self.models.turns.age()
-        for chunk in stages.chunks(clips):
-            for batch in self.models.batches(chunk):
-                self.models.score(batch, age)
+        with self.models.turns.join() as turn:
+            turn.take()
+            for chunk in stages.chunks(clips):
+                for batch in self.models.batches(chunk):
+                    self.models.score(batch)
         return clips
 
     def _score(self, task: Task, clips: Clips, spans: Spans) -> Clips:

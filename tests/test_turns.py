@@ -1,45 +1,73 @@
-"""Who gets a turn: one at a time, and the eldest that waits."""
+"""Who gets a turn: one at a time, as long as they like, and then the eldest that waits."""
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
 from curation.turns import Turns
 
 
+def started(work: Callable[[], None], turns: Turns, waiting: int) -> threading.Thread:
+    """A thread at work, which is one of so many that wait for their turn."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while len(turns._waiting) < waiting:
+        time.sleep(0.001)
+    return thread
+
+
 def test_of_those_who_wait_the_eldest_is_next() -> None:
     turns = Turns()
-    ages = [turns.age() for _ in range(4)]
     order: list[int] = []
+    with turns.join() as first, turns.join() as second, turns.join() as third:
+        first.take()
 
-    def work(age: int) -> None:
-        with turns.turn(age):
-            order.append(age)
+        def work(turn: object, name: int) -> Callable[[], None]:
+            def do() -> None:
+                turn.take()
+                order.append(name)
+                turn.leave()
 
-    waiting = [threading.Thread(target=work, args=(age,)) for age in reversed(ages[1:])]
-    with turns.turn(ages[0]):
-        for position, thread in enumerate(waiting, start=1):
-            thread.start()
-            while len(turns._waiting) < position:
-                pass
+            return do
+
+        threads = [started(work(third, 3), turns, 1), started(work(second, 2), turns, 2)]
         assert order == []
-    for thread in waiting:
+        first.leave()
+        for thread in threads:
+            thread.join()
+    assert order == [2, 3]
+
+
+def test_who_has_the_turn_keeps_it_and_who_leaves_it_keeps_its_age() -> None:
+    turns = Turns()
+    order: list[str] = []
+    with turns.join() as elder, turns.join() as younger:
+        younger.take()
+
+        def work() -> None:
+            elder.take()
+            elder.take()
+            order.append("elder")
+            elder.leave()
+
+        thread = started(work, turns, 1)
+        younger.take()
+        order.append("younger")
+        younger.leave()
+        younger.take()
+        order.append("younger again")
         thread.join()
-    assert order == ages[1:]
+    assert order == ["younger", "elder", "younger again"]
 
 
-def test_the_same_work_may_have_another_turn() -> None:
+def test_work_that_fails_leaves_its_turn() -> None:
     turns = Turns()
-    age = turns.age()
-    for _ in range(2):
-        with turns.turn(age):
-            assert turns._taken
-    assert not turns._taken
-
-
-def test_a_turn_that_fails_is_over() -> None:
-    turns = Turns()
-    with pytest.raises(RuntimeError, match="no memory"), turns.turn(turns.age()):
+    with pytest.raises(RuntimeError, match="no memory"), turns.join() as turn:
+        turn.take()
         raise RuntimeError("no memory")
-    with turns.turn(turns.age()):
+    with turns.join() as turn:
+        turn.take()
         assert turns._taken
+    assert not turns._taken
