@@ -203,7 +203,7 @@ class Stage:
     def start(self) -> None:
         # Not beside the YAML: the paths of Ray's sockets may have 107 characters.
         self._folder = tempfile.TemporaryDirectory(prefix="ts-", ignore_cleanup_errors=True)
-        self._cluster = Cluster(Path(self._folder.name), self._network)
+        self._cluster = Cluster(Path(self._folder.name), self._network, with_dashboard=False)
         self._cluster.environment |= {**_NOTICE_SOON, "AWS_ENDPOINT_URL": self._endpoint}
         self._cluster.start(NodeType("head", 1))
         for _ in range(WORKERS):

@@ -104,12 +104,16 @@ def port_options(first: int) -> list[str]:
 class Cluster:
     """Nodes of one Ray, each a process of ours, that ask for a token.
 
-    They share loopback, with ports of their own, or each has a place in a network.
+    They share loopback, with ports of their own, or each has a place in a network. Jobs need the
+    head's dashboard, which takes more of a small machine than a node does.
     """
 
-    def __init__(self, folder: Path, network: Network | None = None) -> None:
+    def __init__(
+        self, folder: Path, network: Network | None = None, with_dashboard: bool = True
+    ) -> None:
         self.folder = folder
         self.network = network
+        self.with_dashboard = with_dashboard
         self.places: list[Place] = []
         self.ports = free_ports()
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -145,6 +149,7 @@ class Cluster:
                 "--head", f"--node-ip-address={place.address}", f"--port={self.ports}",
                 f"--dashboard-host={place.address}", f"--dashboard-port={self.ports + 1}",
                 f"--ray-client-server-port={self.ports + 2}", f"--temp-dir={self.folder}",
+                f"--include-dashboard={self.with_dashboard}",
             ]  # fmt: skip
         command = [
             *place.prefix, BIN / "ray", "start", "--block", "--disable-usage-stats", *options,
@@ -159,7 +164,7 @@ class Cluster:
         # Not the next one before this one listens: two at once may choose the same name for their
         # sockets.
         self.wait(first, index)
-        if index == 0:
+        if index == 0 and self.with_dashboard:
             self.wait(self.ports + 1, index)
 
     def need_agents(self) -> None:

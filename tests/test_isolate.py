@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
 from curation import annotate, audio, planning, sink, verify
 from curation.config import RunConfig, parse
 from curation.errors import RunError
@@ -92,7 +93,13 @@ def test_models_that_kill_their_worker_are_not_blamed_on_clips(
 
 def folder_run(audio: Path, folder: Path) -> RunConfig:
     catalog = {"kind": "folder", "audio": str(audio)}
-    return parse({"run": str(folder), "catalog": catalog}, "test")
+    config = parse({"run": str(folder), "catalog": catalog}, "test")
+    # It is the decoder that aborts; these models are there at once, each time a worker starts anew.
+    models = {
+        "captioner": WaitingCaptionerConfig(clip_s=0),
+        "scorer": WaitingScorerConfig(clip_s=0),
+    }
+    return config.model_copy(update=models)
 
 
 def aborting_on(name: str) -> type:

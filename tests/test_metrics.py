@@ -109,7 +109,8 @@ def test_a_run_shows_its_metrics(corpus: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    config = corpus_run(corpus, tmp_path / "run", metrics_port=port)
+    section = {"shard_clips": 10, "actors": 1}
+    config = corpus_run(corpus, tmp_path / "run", metrics_port=port, annotate=section)
     yaml_file = tmp_path / "run.yaml"
     yaml_file.write_text(json.dumps(config.model_dump(mode="json")))
     environment = {**os.environ, "RAY_metrics_report_interval_ms": "500"}

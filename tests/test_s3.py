@@ -41,7 +41,11 @@ def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
         "segments": f"{bucket}/corpus/segments_noisy.csv",
         "audio": f"{bucket}/corpus/audio",
     }
-    config = corpus_run(corpus, Path("/"), select=SELECT, catalog=catalog, **sections)
+    # One actor: each more loads the models anew.
+    annotate = {"shard_clips": 10, "actors": 1}
+    config = corpus_run(
+        corpus, Path("/"), select=SELECT, catalog=catalog, annotate=annotate, **sections
+    )
     return config.model_copy(update={"run": f"{bucket}/run"})
 
 
