@@ -37,7 +37,8 @@ from transformers import ClapModel as TransformersClap
 
 from curation import console, storage, table
 from curation.models.base import Pair
-from curation.models.clap import ClapPair, laion_front_end
+from curation.models.clap import ClapPair
+from curation.models.clap_frontend import laion_front_end
 from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.schema import PAIR_SCHEMA
 from curation.synth import read_truth, write_corpus

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, ClapConfig, ClapModel, PreTrainedTokenizerBase
 
 from curation.errors import InputError
-from curation.models.clap import ClapPair, laion_front_end
+from curation.models.clap import ClapPair
+from curation.models.clap_frontend import laion_front_end
 from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.frontend import mel_filters
 

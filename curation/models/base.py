@@ -1,4 +1,4 @@
-"""The contract of a model that embeds sounds and captions into one space."""
+"""The contracts of a model that embeds sounds and captions into one space."""
 
 from abc import abstractmethod
 from functools import partial
@@ -10,21 +10,16 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 
-class Pair(nn.Module):
+class Towers(nn.Module):
     """A sound tower and a text tower whose unit vectors are compared by their cosine.
 
-    What a trainer and a scorer need, in the two halves that can be cached apart: log-mel features
-    before the sound tower, and what a frozen text tower pooled before the text projection.
-
-    Attributes:
-        logit_scale: the log of the inverse temperature, a scalar that is trained with the rest.
+    What a scorer needs of them. Sounds are embedded in two steps, so that a batch holds no
+    waveforms: what the front end makes of each, then the tower.
     """
-
-    logit_scale: nn.Parameter
 
     @property
     def device(self) -> torch.device:
-        return self.logit_scale.device
+        return next(self.parameters()).device
 
     @property
     @abstractmethod
@@ -37,6 +32,11 @@ class Pair(nn.Module):
         """The fewest samples that can be heard; pad a shorter clip with silence."""
 
     @property
+    def window_samples(self) -> int | None:
+        """The most samples that are heard at once; None where clips of any length are."""
+        return None
+
+    @property
     @abstractmethod
     def embed_dim(self) -> int:
         """The dimension of the unit vectors."""
@@ -46,9 +46,16 @@ class Pair(nn.Module):
     def max_text_tokens(self) -> int:
         """The most tokens of a caption that are read, special tokens included."""
 
+    @property
+    @abstractmethod
+    def text_vocab_size(self) -> int:
+        """How many token ids the text tower knows."""
+
     @abstractmethod
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features in dB `[batch, frame, mel]` and their lengths `[batch]`, no gradient.
+        """What the front end makes of waveforms, `[batch, frame, ...]`, and how many frames each.
+
+        Log-mel features in dB, `[batch, frame, mel]`, where nothing else is said; no gradient.
 
         Args:
             waveforms: `[batch, sample]`, padded as one likes, on the device of `lengths`.
@@ -60,16 +67,33 @@ class Pair(nn.Module):
         """Unit vectors `[batch, embed_dim]` of what `features` gave."""
 
     @abstractmethod
+    def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
+
+    def encode_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of sounds `[batch, sample]` of so many samples."""
+        return self.encode_features(*self.features(waveforms, lengths))
+
+
+class Pair(Towers):
+    """Towers that can be trained.
+
+    What a trainer needs beside: captions in two steps too, so that what a frozen text tower pooled
+    can be kept.
+
+    Attributes:
+        logit_scale: the log of the inverse temperature, a scalar that is trained with the rest.
+    """
+
+    logit_scale: nn.Parameter
+
+    @abstractmethod
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """What the text tower says of token ids `[batch, token]`: `[batch, hidden]`."""
 
     @abstractmethod
     def project_text(self, pooled: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of what `pool_text` gave."""
-
-    def encode_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of sounds `[batch, sample]` of so many samples."""
-        return self.encode_features(*self.features(waveforms, lengths))
 
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""

@@ -1,7 +1,7 @@
-"""CLAP as transformers has it (HTSAT and RoBERTa), with a batched front end of ours."""
+"""CLAP as transformers has it (HTSAT and RoBERTa), with batched front ends of ours."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,36 +10,26 @@ from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrained
 
 from curation.errors import InputError
 from curation.models import weights
-from curation.models.base import Pair, checkpoint_layers
+from curation.models.base import Pair, Towers, checkpoint_layers
+from curation.models.clap_frontend import (
+    fitted,
+    four_views,
+    frames_heard,
+    int16_round_trip,
+    laion_front_end,
+    log_mel_of,
+    read_extractor,
+    refuse_unheard,
+)
 from curation.models.frontend import LogMel
-from curation.models.frontend_config import LogMelConfig
-
-Padding = Literal["repeatpad", "repeat", "pad"]
+from curation.models.inputs import pad
 
 # What LAION trained with: RoBERTa would read 512.
 _TEXT_TOKENS = 77
 
-_LAION_FRONT_END = {
-    "sampling_rate": 48_000,
-    "fft_window_size": 1024,
-    "hop_length": 480,
-    "feature_size": 64,
-    "frequency_min": 50,
-    "frequency_max": 14_000,
-    "max_length_s": 10,
-    "padding": "repeatpad",
-    "truncation": "rand_trunc",
-}
 
-
-class ClapPair(Pair):
-    """A `ClapModel` without fusion; hears every clip at one length, 10 s as LAION trained it.
-
-    A shorter clip is repeated and padded as the extractor says; of a longer one the central window
-    is heard, where transformers' `ClapFeatureExtractor` draws one at random. The bands are the
-    extractor's for `truncation="rand_trunc"`: slaney, in dB.
-
-    The one `logit_scale` is the checkpoint's of sounds; that of captions becomes the same.
+class ClapTowers(Towers):
+    """A `ClapModel` and its front end: what models with fusion and without have in common.
 
     Attributes:
         clap: the model of transformers.
@@ -47,28 +37,12 @@ class ClapPair(Pair):
     """
 
     def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
-        """Raises InputError for a model with fusion, or bands that its tower cannot take."""
+        """Raises InputError for a front end that its tower cannot take."""
         super().__init__()
-        _refuse_unheard(clap.config, extractor)
+        refuse_unheard(clap.config, extractor)
         self.clap = clap
         self.extractor = extractor
-        self.frontend = LogMel(
-            LogMelConfig(
-                sample_rate_hz=extractor.sampling_rate,
-                n_fft=extractor.fft_window_size,
-                window=extractor.fft_window_size,
-                hop=extractor.hop_length,
-                mels=extractor.feature_size,
-                low_hz=extractor.frequency_min,
-                high_hz=extractor.frequency_max,
-            )
-        )
-        # Follows the other scale when saved.
-        clap.logit_scale_t.requires_grad_(False)
-
-    @property
-    def logit_scale(self) -> nn.Parameter:  # type: ignore[override]
-        return self.clap.logit_scale_a
+        self.frontend = LogMel(log_mel_of(extractor))
 
     @property
     def sample_rate_hz(self) -> int:
@@ -88,8 +62,59 @@ class ClapPair(Pair):
         # RoBERTa counts positions from the one after its padding token's id.
         return min(_TEXT_TOKENS, text.max_position_embeddings - text.pad_token_id - 1)
 
+    @property
+    def text_vocab_size(self) -> int:
+        return self.clap.config.text_config.vocab_size
+
+    def project_audio(self, pooled: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of what the audio tower pooled."""
+        return F.normalize(self.clap.audio_projection(pooled), dim=-1)
+
+    def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """The output of RoBERTa's pooler `[batch, hidden]`."""
+        return self.clap.text_model(input_ids=input_ids, attention_mask=mask).pooler_output
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of the pooler's output."""
+        return F.normalize(self.clap.text_projection(pooled), dim=-1)
+
+    def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
+        return self.project_text(self.pool_text(input_ids, mask))
+
+
+class ClapPair(ClapTowers, Pair):
+    """A CLAP without fusion; hears every clip at one length, 10 s as LAION trained it.
+
+    A shorter clip is repeated and padded as the extractor says; of a longer one the central window
+    is heard, where transformers' `ClapFeatureExtractor` draws one at random. (A scorer hears the
+    longer clip whole, window by window.) The bands are the extractor's for
+    `truncation="rand_trunc"`: slaney, in dB.
+
+    The one `logit_scale` is the checkpoint's of sounds; that of captions becomes the same.
+    """
+
+    def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
+        """Raises InputError for a model with fusion, or bands that its tower cannot take."""
+        super().__init__(clap, extractor)
+        if clap.config.audio_config.enable_fusion:
+            raise InputError(
+                "a CLAP with fusion (enable_fusion: True) is scored with, and not trained here; "
+                "expected an unfused one, such as laion/clap-htsat-unfused"
+            )
+        # Follows the other scale when saved.
+        clap.logit_scale_t.requires_grad_(False)
+
+    @property
+    def logit_scale(self) -> nn.Parameter:  # type: ignore[override]
+        return self.clap.logit_scale_a
+
+    @property
+    def window_samples(self) -> int:
+        return self.extractor.nb_max_samples
+
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features `[batch, frame, mel]` of the one length; see `Pair`."""
+        """Log-mel features `[batch, frame, mel]` of the one length; see `Towers`."""
         samples = self.extractor.nb_max_samples
         with torch.no_grad():
             clips = torch.stack(
@@ -99,20 +124,13 @@ class ClapPair(Pair):
                 ]
             )
             heard = torch.full_like(lengths, samples)
-            return self.frontend(clips, heard), self.frontend.frames(heard)
+            return self.frontend(int16_round_trip(clips), heard), self.frontend.frames(heard)
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of features, every frame of which is heard."""
-        heard = self.clap.audio_model(input_features=features[:, None])
-        return F.normalize(self.clap.audio_projection(heard.pooler_output), dim=-1)
-
-    def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """The output of RoBERTa's pooler `[batch, hidden]`."""
-        return self.clap.text_model(input_ids=input_ids, attention_mask=mask).pooler_output
-
-    def project_text(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the pooler's output."""
-        return F.normalize(self.clap.text_projection(pooled), dim=-1)
+        return self.project_audio(
+            self.clap.audio_model(input_features=features[:, None]).pooler_output
+        )
 
     def gradient_checkpointing(self, enabled: bool) -> None:
         """Keep no activations inside HTSAT's stages and RoBERTa's layers."""
@@ -126,15 +144,50 @@ class ClapPair(Pair):
         self.extractor.save_pretrained(folder)
 
 
-def load_clap(folder: Path, device: str) -> tuple[ClapPair, PreTrainedTokenizerBase]:
-    """A model, in float32 and evaluation mode, and its tokenizer.
+class FusedClap(ClapTowers):
+    """A CLAP with fusion; hears a clip of any length as four views of 10 s, see `four_views`.
+
+    Views other than the first count only where the clip is longer than one; a clip that is not is
+    never marked as longer, where transformers' extractor so marks one of a batch at random.
+    """
+
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-mel features of the views, `[batch, 4, frame, mel]`, and the clips' own frames."""
+        samples, padding = self.extractor.nb_max_samples, self.extractor.padding
+        with torch.no_grad():
+            clips = [
+                clip[:length] if length > samples else fitted(clip[:length], samples, padding)
+                for clip, length in zip(waveforms, lengths.tolist(), strict=True)
+            ]
+            mels = self.frontend(int16_round_trip(pad(clips)), lengths.clamp(min=samples))
+            frames = self.frontend.frames(lengths.clamp(min=samples))
+            views = [
+                four_views(mel[:length], frames_heard(self.extractor))
+                for mel, length in zip(mels, frames.tolist(), strict=True)
+            ]
+            return torch.stack(views), frames
+
+    def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of the views of clips of so many frames."""
+        is_longer = lengths[:, None] > frames_heard(self.extractor)
+        heard = self.clap.audio_model(input_features=features, is_longer=is_longer)
+        return self.project_audio(heard.pooler_output)
+
+
+def load_clap(folder: Path, device: str) -> tuple[ClapTowers, PreTrainedTokenizerBase]:
+    """A model, with fusion or without, in float32 and evaluation mode, and its tokenizer.
 
     Raises InputError where the directory holds no CLAP that can be served.
     """
     extractor = read_extractor(folder)
-    _refuse_unheard(weights.load_config(folder, ClapConfig), extractor)
+    config = weights.load_config(folder, ClapConfig)
+    try:
+        refuse_unheard(config, extractor)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
     clap, tokenizer = weights.load(folder, ClapModel, device)
-    return ClapPair(clap, extractor).eval(), tokenizer
+    kind = FusedClap if config.audio_config.enable_fusion else ClapPair
+    return kind(clap, extractor).eval(), tokenizer
 
 
 def clap_from_config(
@@ -166,58 +219,3 @@ def clap_from_config(
         projection_dim=embed_dim,
     )
     return ClapPair(ClapModel(config), laion_front_end(frontend or {}))
-
-
-def laion_front_end(changes: dict[str, Any]) -> ClapFeatureExtractor:
-    """The front end that LAION trained unfused models with, but for `changes`."""
-    return ClapFeatureExtractor(**_LAION_FRONT_END | changes)
-
-
-def read_extractor(folder: Path) -> ClapFeatureExtractor:
-    """The front end of a CLAP's directory. Raises InputError where there is none."""
-    try:
-        return ClapFeatureExtractor.from_pretrained(folder)
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder}: no front end of a CLAP; expected preprocessor_config.json as "
-            f"ClapFeatureExtractor writes it: {error}"
-        ) from error
-
-
-def fitted(clip: Tensor, samples: int, padding: Padding) -> Tensor:
-    """A clip `[sample]` made `samples` long.
-
-    A longer clip gives its central window. A shorter one is, by `padding`, repeated as often as it
-    fits and then padded with zeros ("repeatpad"), repeated and cut ("repeat"), or padded ("pad").
-    """
-    if len(clip) >= samples:
-        start = (len(clip) - samples) // 2
-        return clip[start : start + samples]
-    fits = samples // len(clip)
-    repeats = {"repeatpad": fits, "repeat": fits + 1, "pad": 1}[padding]
-    repeated = clip.repeat(repeats)[:samples]
-    return F.pad(repeated, (0, samples - len(repeated)))
-
-
-def _refuse_unheard(config: ClapConfig, extractor: ClapFeatureExtractor) -> None:
-    audio = config.audio_config
-    if audio.enable_fusion or extractor.truncation != "rand_trunc":
-        raise InputError(
-            f"a CLAP with fusion (enable_fusion: {audio.enable_fusion}, truncation: "
-            f"{extractor.truncation}) is not supported; expected an unfused one, such as "
-            "laion/clap-htsat-unfused, with truncation: rand_trunc in its preprocessor_config.json"
-        )
-    if extractor.feature_size != audio.num_mel_bins:
-        raise InputError(
-            f"the front end makes {extractor.feature_size} mel bands (feature_size), the audio "
-            f"tower takes {audio.num_mel_bins} (num_mel_bins); give both the same number"
-        )
-    frames = extractor.nb_max_samples // extractor.hop_length + 1
-    most = audio.spec_size * (audio.spec_size // audio.num_mel_bins)
-    if frames > most:
-        raise InputError(
-            f"the front end makes {frames} frames (max_length_s: {extractor.max_length_s}, "
-            f"hop_length: {extractor.hop_length}), the audio tower takes {most} (spec_size: "
-            f"{audio.spec_size}, num_mel_bins: {audio.num_mel_bins}); shorten one or enlarge "
-            "the other"
-        )

@@ -99,6 +99,10 @@ class DualEncoder(PreTrainedModel, Pair):
         return self.config.max_text_tokens
 
     @property
+    def text_vocab_size(self) -> int:
+        return self.text.config.vocab_size
+
+    @property
     def shortest_clip(self) -> int:
         """The fewest samples of which the encoder makes a frame."""
         stride = self.audio.cnn.config.frame_stride

@@ -11,11 +11,12 @@ from curation.models.frontend_config import LogMelConfig
 
 
 class LogMel(nn.Module):
-    """Slaney mel bands of the power spectrogram, in dB (reference 1, floor -100 dB, no top).
+    """Mel bands of the power spectrogram, in dB (reference 1, floor -100 dB, no top).
 
-    Equal to torchaudio's `MelSpectrogram(norm="slaney", mel_scale="slaney")` and `AmplitudeToDB()`
-    on a clip alone. In a padded batch each clip is still reflected at its own end, so that what it
-    is padded with changes none of its frames. There is no state to save or to move.
+    Equal to torchaudio's `MelSpectrogram`, of the same `norm` and `mel_scale`, and
+    `AmplitudeToDB()` on a clip alone. In a padded batch each clip is still reflected at its own
+    end, so that what it is padded with changes none of its frames. There is no state to save or to
+    move.
     """
 
     def __init__(self, config: LogMelConfig) -> None:
@@ -76,7 +77,7 @@ def _window(config: LogMelConfig, device: torch.device) -> Tensor:
 
 @cache
 def mel_filters(config: LogMelConfig, device: torch.device) -> Tensor:
-    """The bands' weights `[frequency bin, mel]`: slaney scale, unit area."""
+    """The bands' weights `[frequency bin, mel]`."""
     with torch.inference_mode(False):
         return audio_functional.melscale_fbanks(
             config.n_fft // 2 + 1,
@@ -84,6 +85,6 @@ def mel_filters(config: LogMelConfig, device: torch.device) -> Tensor:
             config.high_hz,
             config.mels,
             config.sample_rate_hz,
-            norm="slaney",
-            mel_scale="slaney",
+            norm=config.norm,
+            mel_scale=config.mel_scale,
         ).to(device)

@@ -1,6 +1,7 @@
 """The numbers of the log-mel front end, which are known without torch."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -8,6 +9,9 @@ class LogMelConfig:
     """The numbers of a log-mel front end; the defaults are BLAT's at 32 kHz.
 
     Source: wsntxxn/BLAT, models/audio_encoder.py (32 ms windows every 10 ms).
+
+    Attributes:
+        norm: "slaney" gives the bands equal area, None equal height.
     """
 
     sample_rate_hz: int = 32_000
@@ -17,6 +21,8 @@ class LogMelConfig:
     mels: int = 64
     low_hz: float = 50.0
     high_hz: float = 14_000.0
+    mel_scale: Literal["slaney", "htk"] = "slaney"
+    norm: Literal["slaney"] | None = "slaney"
 
     @property
     def shortest(self) -> int:

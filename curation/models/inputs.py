@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curation.models.base import Pair
+from curation.models.base import Towers
 from curation.models.captioner import TagGuidedCaptioner
 from curation.schema import Failure, Stage
 
@@ -15,6 +15,7 @@ from curation.schema import Failure, Stage
 _CPU_CHUNK = 4
 
 Encoded = TypeVar("Encoded")
+Result = TypeVar("Result")
 
 
 def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
@@ -28,18 +29,28 @@ def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
     return None
 
 
+def each_heard(
+    waveforms: Sequence[np.ndarray], stage: Stage, work: Callable[[list[int]], list[Result]]
+) -> list[Result | Failure]:
+    """What `work` makes of the clips that can be heard, given their places; why others cannot."""
+    failures = [failure(waveform, stage) for waveform in waveforms]
+    heard = [place for place, failed in enumerate(failures) if failed is None]
+    made = iter(work(heard) if heard else [])
+    return [next(made) if failed is None else failed for failed in failures]
+
+
 def in_chunks(
     waveforms: Sequence[np.ndarray],
-    model: TagGuidedCaptioner | Pair,
+    model: TagGuidedCaptioner | Towers,
     encode: Callable[[Tensor, Tensor, list[int]], Encoded],
 ) -> list[tuple[list[int], Encoded]]:
     """Encode clips of like length together; each result comes with the rows it belongs to.
 
-    `encode` gets log-mel features `[batch, frame, mel]`, their lengths, and the rows. On a GPU
-    all clips are one chunk. Clips shorter than one frame of the model are padded with zeros.
+    `encode` gets what the model's `features` gives, and the rows. On a GPU all clips are one
+    chunk. Clips shorter than one frame of the model are padded with zeros.
     """
     order = sorted(range(len(waveforms)), key=lambda row: len(waveforms[row]))
-    size = _CPU_CHUNK if model.device.type == "cpu" else len(order)
+    size = _CPU_CHUNK if model.device.type == "cpu" else max(1, len(order))
     chunks = [order[start : start + size] for start in range(0, len(order), size)]
     return [
         (rows, encode(*_features([waveforms[row] for row in rows], model), rows)) for rows in chunks
@@ -47,9 +58,9 @@ def in_chunks(
 
 
 def _features(
-    waveforms: list[np.ndarray], model: TagGuidedCaptioner | Pair
+    waveforms: list[np.ndarray], model: TagGuidedCaptioner | Towers
 ) -> tuple[Tensor, Tensor]:
-    """Log-mel features `[batch, frame, mel]` and their lengths, front end clip by clip on a CPU."""
+    """Features `[batch, frame, ...]` and their lengths, front end clip by clip on a CPU."""
     shortest = model.shortest_clip
     clips = [torch.from_numpy(np.ascontiguousarray(clip, dtype=np.float32)) for clip in waveforms]
     clips = [torch.nn.functional.pad(clip, (0, max(0, shortest - len(clip)))) for clip in clips]

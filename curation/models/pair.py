@@ -4,8 +4,9 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from curation.errors import InputError
 from curation.models import files, weights
-from curation.models.base import Pair
+from curation.models.base import Pair, Towers
 from curation.models.clap import load_clap
 from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
 
@@ -15,7 +16,7 @@ _CLAP = "clap"
 def load_pair(
     model: str | Path, device: str = "auto", revision: str | None = None
 ) -> tuple[Pair, PreTrainedTokenizerBase]:
-    """A model, in float32 and evaluation mode, and its tokenizer.
+    """A model that can be trained, in float32 and evaluation mode, and its tokenizer.
 
     Args:
         model: "reference", a directory as `tagscribe-train` or transformers' CLAP writes it, or a
@@ -25,6 +26,20 @@ def load_pair(
     Raises InputError naming the directory and what it holds instead.
     """
     folder = files.locate(str(model), revision, "clap")
+    towers, tokenizer = load_towers(folder, device)
+    if not isinstance(towers, Pair):
+        raise InputError(
+            f"{folder}: a CLAP with fusion, which can score, but not be trained here; expected an "
+            "unfused one, such as laion/clap-htsat-unfused"
+        )
+    return towers, tokenizer
+
+
+def load_towers(folder: Path, device: str) -> tuple[Towers, PreTrainedTokenizerBase]:
+    """A model that scores, in float32 and evaluation mode, and its tokenizer.
+
+    Raises InputError naming the directory and what it holds instead.
+    """
     if files.read_config(folder, DualEncoderConfig.model_type, _CLAP)["model_type"] == _CLAP:
         return load_clap(folder, device)
     return weights.load(folder, DualEncoder, device)

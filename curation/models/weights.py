@@ -1,6 +1,6 @@
 """Loads a model's weights, and picks the device that it runs on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,32 +17,43 @@ _COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")
 
 
 def load(
-    folder: Path, model_class: type[PreTrainedModel], device: str
+    folder: Path,
+    model_class: type[PreTrainedModel],
+    device: str,
+    dtype: torch.dtype = torch.float32,
+    config: PreTrainedConfig | None = None,
+    others: tuple[str, ...] = (),
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model, in float32 and evaluation mode, and its tokenizer.
+    """A model, in evaluation mode, and its tokenizer.
+
+    Args:
+        config: the model's, where config.json says more than that of this model.
+        others: how the names of weights begin that lie beside this model's, and are left there.
 
     Raises InputError where the directory holds another kind of model or weights that do not fit.
     """
-    load_config(folder, model_class.config_class)
+    config = config or load_config(folder, model_class.config_class)
     try:
         with no_progress_bar():
             model, report = model_class.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
             )
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
-    wrong = sorted(
-        name
-        for name in {*report["missing_keys"], *report["unexpected_keys"]}
-        if not name.endswith(_COMPUTED)
-    )
+    names = {*report["missing_keys"], *report["unexpected_keys"]}
+    refuse_names(folder, model_class.__name__, {n for n in names if not n.startswith(others)})
+    return model.eval().to(pick_device(device)), tokenizer
+
+
+def refuse_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
+    """Raises InputError where weights of these names are missing, or too many, for a model."""
+    wrong = sorted(name for name in names if not name.endswith(_COMPUTED))
     if wrong:
         raise InputError(
-            f"{folder}: the weights are not those of a {model_class.__name__}: "
+            f"{folder}: the weights are not those of a {model_class}: "
             f"{len(wrong)} names missing or unknown, among them {wrong[0]}"
         )
-    return model.eval().to(pick_device(device)), tokenizer
 
 
 def load_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:

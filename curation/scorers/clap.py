@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from curation.models import files
-from curation.models.adapter import Adapter
-from curation.schema import Failure
+from curation.scorers.adapter import ScorerAdapter
 
 if TYPE_CHECKING:
     from curation.scorers.embedder import Embedder
@@ -20,8 +16,12 @@ _DUAL_ENCODER, _CLAP = "tagscribe-dual-encoder", "clap"
 
 
 @dataclass(frozen=True)
-class DualEncoderScorer(Adapter):
-    """Fulfils `Scorer` with any `Pair`: a `DualEncoder`, or a CLAP as transformers writes it."""
+class DualEncoderScorer(ScorerAdapter):
+    """Fulfils `Scorer` with a `DualEncoder`, or a CLAP as transformers writes it.
+
+    A CLAP without fusion hears 10 s at once; one with fusion hears a clip of any length, as four
+    views of 10 s.
+    """
 
     kind = "clap"
 
@@ -30,28 +30,11 @@ class DualEncoderScorer(Adapter):
         config = files.read_config(self._folder, _DUAL_ENCODER, _CLAP)
         if config["model_type"] == _DUAL_ENCODER:
             return files.log_mel(config).sample_rate_hz
-        from curation.models.clap import read_extractor
-
-        return read_extractor(self._folder).sampling_rate
-
-    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """Embed clips; see `Scorer`.
-
-        Clips shorter than one frame of the encoder are padded with silence; empty clips and
-        samples that are not finite are failures. A CLAP hears the central 10 s of a longer clip.
-        """
-        return self._loaded.embed_audio(waveforms)
-
-    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        """Embed captions; see `Scorer`.
-
-        The tower reads the first `max_text_tokens` tokens (the reference: 32 words); what a longer
-        caption says after them does not count.
-        """
-        return self._loaded.embed_text(captions)
+        return files.sample_rate_hz(self._folder)
 
     @cached_property
     def _loaded(self) -> Embedder:
+        from curation.models.pair import load_towers
         from curation.scorers.embedder import Embedder
 
-        return Embedder(self._folder, self.device)
+        return Embedder(self._folder, *load_towers(self._folder, self.device))

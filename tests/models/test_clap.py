@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    ClapConfig,
     ClapFeatureExtractor,
     ClapModel,
     ClapProcessor,
@@ -18,64 +18,28 @@ from transformers import (
 
 from curation import config, scorers
 from curation.errors import InputError
-from curation.models.clap import ClapPair, clap_from_config, fitted
+from curation.models.clap import ClapPair, clap_from_config
+from curation.models.clap_frontend import fitted, int16_round_trip, laion_front_end
 from curation.models.pair import load_pair
 from curation.schema import Failure
+from curation.scorers.clap import DualEncoderScorer
 
 from .conftest import CAPTIONS, sharpened
-
-# One second at 8 kHz becomes 101 frames of 32 bands; the tower folds up to 128.
-FRONT_END = {
-    "sampling_rate": 8000,
-    "fft_window_size": 256,
-    "hop_length": 80,
-    "feature_size": 32,
-    "frequency_max": 4000,
-    "max_length_s": 1,
-}
-AUDIO = {
-    "spec_size": 64,
-    "num_mel_bins": 32,
-    "window_size": 4,
-    "patch_embeds_hidden_size": 8,
-    "hidden_size": 16,
-    "depths": [1, 1],
-    "num_attention_heads": [2, 2],
-    "num_hidden_layers": 2,
-}
-TEXT = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 40,
-}
+from .tiny_scorers import (
+    AUDIO,
+    FRONT_END,
+    FUSED_AUDIO,
+    FUSED_FRONT_END,
+    TEXT,
+    as_int16,
+    bytes_tokenizer,
+    clap,
+)
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
     return bytes_tokenizer()
-
-
-def bytes_tokenizer() -> PreTrainedTokenizerBase:
-    """RoBERTa's special tokens and bytes, without merges."""
-    vocabulary = {
-        token: index
-        for index, token in enumerate(
-            [
-                "<s>",
-                "<pad>",
-                "</s>",
-                "<unk>",
-                "<mask>",
-                *sorted(pre_tokenizers.ByteLevel.alphabet()),
-            ]
-        )
-    }
-    inner = Tokenizer(models.BPE(vocabulary, []))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    return RobertaTokenizerFast(tokenizer_object=inner, model_max_length=38)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +59,13 @@ def folder(
     return made
 
 
+def copied(folder: Path, to: Path) -> Path:
+    to.mkdir(exist_ok=True)
+    for file in folder.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
 def noise(samples: int) -> torch.Tensor:
     return torch.randn(samples, generator=torch.Generator().manual_seed(samples)) * 0.1
 
@@ -105,7 +76,7 @@ def test_features_are_the_extractors(padding: str, tokenizer: PreTrainedTokenize
     pair = clap_from_config(audio, TEXT, tokenizer, {"padding": padding})
     clips = [noise(samples) for samples in (1000, 150_000, 480_000)]
     expected = pair.extractor(
-        [clip.numpy() for clip in clips], sampling_rate=48_000, return_tensors="pt"
+        [as_int16(clip.numpy()) for clip in clips], sampling_rate=48_000, return_tensors="pt"
     )["input_features"][:, 0]
     lengths = torch.tensor([len(clip) for clip in clips])
     padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=9.0)
@@ -224,11 +195,16 @@ def test_one_line_of_a_run_makes_it_the_scorer(pair: ClapPair, folder: Path) -> 
     clips = [noise(5), noise(3000), np.zeros(0, dtype="f4"), noise(20_000)]
     results = scorer.embed_audio([np.asarray(clip) for clip in clips])
     assert isinstance(results[2], Failure)
-    for row in (0, 1, 3):
+    for row in (0, 1):
         clip = torch.as_tensor(clips[row])[None]
         with torch.no_grad():
             [alone] = pair.encode_audio(clip, torch.tensor([clip.shape[1]]))
         np.testing.assert_allclose(results[row], alone, atol=1e-5)
+    long = torch.as_tensor(clips[3])
+    windows = torch.stack([long[:8000], long[8000:16_000], long[12_000:]])
+    with torch.no_grad():
+        mean = pair.encode_audio(windows, torch.tensor([8000] * 3)).mean(dim=0)
+    np.testing.assert_allclose(results[3], mean / mean.norm(), atol=1e-5)
     tokens = folder_tokens(folder)
     with torch.no_grad():
         expected = pair.encode_text(tokens["input_ids"], tokens["attention_mask"])
@@ -240,15 +216,25 @@ def folder_tokens(folder: Path) -> dict[str, torch.Tensor]:
     return tokenizer(CAPTIONS, padding=True, truncation=True, max_length=38, return_tensors="pt")
 
 
-def test_models_with_fusion_are_refused(
+def test_a_front_end_of_the_other_kind_is_told(
     tokenizer: PreTrainedTokenizerBase, folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="fusion.*expected an unfused one"):
+    with pytest.raises(InputError, match="enable_fusion: True .*expected truncation: fusion"):
         clap_from_config({**AUDIO, "enable_fusion": True}, TEXT, tokenizer, FRONT_END)
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    copied(folder, tmp_path)
     ClapFeatureExtractor(**{**FRONT_END, "truncation": "fusion"}).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="truncation: fusion"):
+    told = f"{tmp_path.name}: .*truncation: fusion .*expected truncation: rand_trunc"
+    with pytest.raises(InputError, match=told):
+        load_pair(tmp_path, "cpu")
+
+
+def test_models_with_fusion_are_not_trained(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="fusion.*expected an unfused one"):
+        clap_from_config(FUSED_AUDIO, TEXT, tokenizer, FUSED_FRONT_END)
+    clap(tmp_path, fused=True)
+    with pytest.raises(InputError, match="fusion.*expected an unfused one"):
         load_pair(tmp_path, "cpu")
 
 
@@ -285,8 +271,7 @@ def test_directories_that_cannot_be_opened_are_told(folder: Path, tmp_path: Path
 
 
 def test_checkpoints_of_older_transformers_open(folder: Path, tmp_path: Path) -> None:
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    copied(folder, tmp_path)
     state = load_file(folder / "model.safetensors")
     computed = [name for name in state if name.endswith(("_ids", "position_index"))]
     assert computed
@@ -296,3 +281,67 @@ def test_checkpoints_of_older_transformers_open(folder: Path, tmp_path: Path) ->
     whole, _ = load_pair(folder, "cpu")
     for name, value in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_weights_in_several_files_open(folder: Path, pair: ClapPair, tmp_path: Path) -> None:
+    (copied(folder, tmp_path) / "model.safetensors").unlink()
+    pair.clap.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    again, _ = load_pair(tmp_path, "cpu")
+    for name, value in pair.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_sixteen_bits_hold_what_laion_trained_on() -> None:
+    wave = torch.cat([noise(4000) * 5, torch.tensor([0.0, 1.0, -1.0, 1.5, -9.0, 1e-5, -1e-5])])
+    np.testing.assert_array_equal(int16_round_trip(wave).numpy(), as_int16(wave.numpy()))
+    # Towards zero: a sample below half a step is silence, and one below a whole step too.
+    assert int16_round_trip(torch.tensor([0.9, -0.9]) / 32767).tolist() == [0, 0]
+
+
+def test_the_full_size_builds() -> None:
+    """As laion/clap-htsat-unfused: HTSAT-tiny and RoBERTa-base."""
+    with torch.device("meta"):
+        model = ClapModel(ClapConfig())
+    pair = ClapPair(model, laion_front_end({}))
+    assert (pair.sample_rate_hz, pair.embed_dim, pair.max_text_tokens) == (48_000, 512, 77)
+    assert pair.window_samples == 480_000
+    assert sum(each.numel() for each in pair.parameters()) == 153_492_890
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_tokenizer_of_more_words_than_the_tower_knows_is_told(
+    fused: bool, tmp_path: Path
+) -> None:
+    clap(tmp_path, fused)
+    tokenizer = bytes_tokenizer()
+    tokenizer.add_tokens(["dog", "cat"])
+    tokenizer.save_pretrained(tmp_path)
+    scorer = DualEncoderScorer(str(tmp_path))
+    with pytest.raises(InputError, match="ids up to 262, the text tower knows 261"):
+        scorer.setup()
+
+
+def with_nan(folder: Path, name: str) -> DualEncoderScorer:
+    """A scorer one weight of which is NaN."""
+    path = folder / "model.safetensors"
+    state = load_file(path)
+    state[name].view(-1)[0] = torch.nan
+    save_file(state, path, metadata={"format": "pt"})
+    return DualEncoderScorer(str(folder))
+
+
+def test_weights_that_make_no_text_embedding_are_told(folder: Path, tmp_path: Path) -> None:
+    copied(folder, tmp_path)
+    with pytest.raises(InputError, match="embedding is not finite; expected weights without NaN"):
+        with_nan(tmp_path, "text_projection.linear1.weight").setup()
+
+
+def test_a_clip_without_a_finite_embedding_is_a_failure(folder: Path, tmp_path: Path) -> None:
+    copied(folder, tmp_path)
+    scorer = with_nan(tmp_path, "audio_projection.linear1.weight")
+    scorer.setup()
+    results = scorer.embed_audio([noise(3000).numpy(), noise(20_000).numpy()])
+    for result in results:
+        assert isinstance(result, Failure)
+        assert (result.stage, result.type) == ("score", "not_finite")

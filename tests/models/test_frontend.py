@@ -10,6 +10,7 @@ from curation.models.frontend_config import LogMelConfig
 
 BLAT = LogMelConfig()
 SMALL = LogMelConfig(sample_rate_hz=16_000, hop=512, high_hz=8000.0)
+HTK = LogMelConfig(sample_rate_hz=48_000, hop=480, mel_scale="htk", norm=None)
 
 
 def sound(samples: int) -> torch.Tensor:
@@ -17,24 +18,18 @@ def sound(samples: int) -> torch.Tensor:
 
 
 def naive_log_mel(waveform: np.ndarray, config: LogMelConfig) -> np.ndarray:
-    """Frame by frame, in double precision, with the filters of the slaney scale written out."""
+    """Frame by frame, in double precision, with the filters written out."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.window) / config.window)
     padded = np.pad(waveform.astype(np.float64), config.n_fft // 2, mode="reflect")
     starts = range(0, len(padded) - config.n_fft + 1, config.hop)
     frames = np.stack([padded[start : start + config.n_fft] * window for start in starts])
     power = np.abs(np.fft.rfft(frames)) ** 2
-    return 10 * np.log10(np.maximum(power @ slaney_filters(config), 1e-10))
+    return 10 * np.log10(np.maximum(power @ naive_filters(config), 1e-10))
 
 
-def slaney_filters(config: LogMelConfig) -> np.ndarray:
-    """Auditory Toolbox: linear to 1 kHz, then logarithmic; triangles of unit area."""
-
-    def mel(hz: float) -> float:
-        return 3 * hz / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
-
-    def hertz(mels: float) -> float:
-        return 200 * mels / 3 if mels < 15 else 1000 * np.exp(np.log(6.4) * (mels - 15) / 27)
-
+def naive_filters(config: LogMelConfig) -> np.ndarray:
+    """Triangles `[frequency bin, mel]` between points evenly spaced in mels."""
+    mel, hertz = SCALES[config.mel_scale]
     edges = [
         hertz(m) for m in np.linspace(mel(config.low_hz), mel(config.high_hz), config.mels + 2)
     ]
@@ -42,11 +37,32 @@ def slaney_filters(config: LogMelConfig) -> np.ndarray:
     filters = np.zeros((len(bins), config.mels))
     for band, (low, centre, high) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
         rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-        filters[:, band] = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+        area = 2 / (high - low) if config.norm == "slaney" else 1
+        filters[:, band] = np.maximum(0, np.minimum(rising, falling)) * area
     return filters
 
 
-@pytest.mark.parametrize("config", [BLAT, SMALL])
+def slaney_mel(hz: float) -> float:
+    """Auditory Toolbox: linear to 1 kHz, then logarithmic."""
+    return 3 * hz / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
+
+
+def slaney_hertz(mels: float) -> float:
+    return 200 * mels / 3 if mels < 15 else 1000 * np.exp(np.log(6.4) * (mels - 15) / 27)
+
+
+def htk_mel(hz: float) -> float:
+    return 2595 * np.log10(1 + hz / 700)
+
+
+def htk_hertz(mels: float) -> float:
+    return 700 * (10 ** (mels / 2595) - 1)
+
+
+SCALES = {"slaney": (slaney_mel, slaney_hertz), "htk": (htk_mel, htk_hertz)}
+
+
+@pytest.mark.parametrize("config", [BLAT, SMALL, HTK])
 def test_equals_naive_stft(config: LogMelConfig) -> None:
     waveform = sound(16_001)
     got = LogMel(config)(waveform[None], torch.tensor([16_001]))[0].numpy()
