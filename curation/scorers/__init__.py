@@ -2,9 +2,10 @@
 
 from functools import singledispatch
 
-from curation.models.config import DualEncoderConfig
+from curation.models.config import DualEncoderConfig, PeAudioConfig
 from curation.scorers.base import Scorer
 from curation.scorers.clap import DualEncoderScorer
+from curation.scorers.pe_audio import PeAudioScorer
 
 
 @singledispatch
@@ -19,3 +20,8 @@ def build(config: object) -> Scorer:
 @build.register
 def _(config: DualEncoderConfig) -> Scorer:
     return DualEncoderScorer(model=config.model, revision=config.revision)
+
+
+@build.register
+def _(config: PeAudioConfig) -> Scorer:
+    return PeAudioScorer(model=config.model, revision=config.revision, dtype=config.dtype)
