@@ -135,7 +135,7 @@ class TaggerConfig(PretrainedConfig):
     threshold: float = Field(
         0.3, ge=0, le=1, description="The least confidence of a tag that it puts on a clip."
     )
-    thresholds: dict[str, float] = Field(
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         {}, description="Thresholds of single classes, by AudioSet's name or id, as 'Speech: 0.6'."
     )
 

@@ -19,7 +19,8 @@ _EXPECTED = {
     "captioner": "a captioner as tagscribe-train writes it",
     "clap": "a dual encoder as tagscribe-train writes it, or of a CLAP as transformers does",
 }
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+# Code (*.py) only lies there until a configuration allows it to run.
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.py")
 
 
 def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
@@ -31,8 +32,13 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
     folder = (
         Path(reference_dir(kind)) if model == "reference" else folder_of(model, revision, expected)
     )
-    weights = weight_files(folder)
-    needed = [folder / "config.json", *weights, folder / "tokenizer.json"]
+    need(folder, "tokenizer.json", _EXPECTED[kind])
+    return folder
+
+
+def need(folder: Path, beside: str, expected: str) -> None:
+    """Raises InputError unless a directory holds config.json, its weights and the file `beside`."""
+    needed = [folder / "config.json", *weight_files(folder), folder / beside]
     missing = [path.name for path in needed if not path.is_file()]
     if _WEIGHTS in missing and any(folder.glob(f"{_PICKLED}*")):
         raise InputError(
@@ -42,9 +48,8 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
         )
     if missing:
         raise InputError(
-            f"{folder}: {', '.join(missing)} missing; expected the directory of {_EXPECTED[kind]}"
+            f"{folder}: {', '.join(missing)} missing; expected the directory of {expected}"
         )
-    return folder
 
 
 def folder_of(model: str, revision: str | None, expected: str) -> Path:
@@ -98,15 +103,37 @@ def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
     Raises InputError where it is no such file, or that of another kind than those expected.
     """
     path = folder / "config.json"
-    try:
-        values: dict[str, Any] = json.loads(path.read_text())
-        found = values.get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not a model's configuration: {error}") from error
+    values = read_json(path)
+    found = values.get("model_type")
     if found not in model_types:
         expected = " or ".join(map(repr, model_types))
         raise InputError(f"{path}: model_type is {found!r}, expected {expected}")
     return values
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One of a model's JSON files. Raises InputError where it is no such file."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a model's configuration: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a model's configuration: {type(values).__name__}")
+    return values
+
+
+def need_own_code(folder: Path, *names: str) -> None:
+    """Raises InputError where JSON files of a model name Python code of another repository.
+
+    A pinned revision pins the model's own code alone.
+    """
+    for name in names:
+        for code in (read_json(folder / name).get("auto_map") or {}).values():
+            if "--" in str(code):
+                raise InputError(
+                    f"{folder / name}: auto_map names {code}, code of another repository; expected "
+                    "the model's own: put that file beside it, and its name alone into auto_map"
+                )
 
 
 def log_mel(config: dict[str, Any]) -> LogMelConfig:

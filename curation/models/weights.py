@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -24,14 +25,38 @@ def load(
     Raises InputError where the directory holds another kind of model or weights that do not fit.
     """
     load_config(folder, model_class.config_class)
+    model = load_model(folder, model_class, torch.float32)
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _not_loadable(folder, model_class, error) from error
+    return model.to(pick_device(device)), tokenizer
+
+
+def load_model(
+    folder: Path, model_class: Any, dtype: torch.dtype, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A model in evaluation mode.
+
+    Args:
+        folder: its directory.
+        model_class: a model of transformers, or one of its Auto classes.
+        dtype: what the weights are held in.
+        trust_remote_code: whether an Auto class may run Python code of the directory.
+
+    Raises InputError where the directory holds another kind of model or weights that do not fit.
+    """
     try:
         with no_progress_bar():
             model, report = model_class.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=trust_remote_code,
             )
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise _not_loadable(folder, model_class, error) from error
     wrong = sorted(
         name
         for name in {*report["missing_keys"], *report["unexpected_keys"]}
@@ -39,10 +64,14 @@ def load(
     )
     if wrong:
         raise InputError(
-            f"{folder}: the weights are not those of a {model_class.__name__}: "
+            f"{folder}: the weights are not those of a {type(model).__name__}: "
             f"{len(wrong)} names missing or unknown, among them {wrong[0]}"
         )
-    return model.eval().to(pick_device(device)), tokenizer
+    return model.eval()
+
+
+def _not_loadable(folder: Path, model_class: Any, error: Exception) -> InputError:
+    return InputError(f"{folder}: not a loadable {model_class.__name__}: {error}")
 
 
 def load_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
