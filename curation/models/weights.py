@@ -1,9 +1,8 @@
 """Loads a model's weights, and picks the device that it runs on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -25,53 +24,28 @@ def load(
     Raises InputError where the directory holds another kind of model or weights that do not fit.
     """
     load_config(folder, model_class.config_class)
-    model = load_model(folder, model_class, torch.float32)
-    try:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _not_loadable(folder, model_class, error) from error
-    return model.to(pick_device(device)), tokenizer
-
-
-def load_model(
-    folder: Path, model_class: Any, dtype: torch.dtype, trust_remote_code: bool = False
-) -> PreTrainedModel:
-    """A model in evaluation mode.
-
-    Args:
-        folder: its directory.
-        model_class: a model of transformers, or one of its Auto classes.
-        dtype: what the weights are held in.
-        trust_remote_code: whether an Auto class may run Python code of the directory.
-
-    Raises InputError where the directory holds another kind of model or weights that do not fit.
-    """
     try:
         with no_progress_bar():
             model, report = model_class.from_pretrained(
-                folder,
-                dtype=dtype,
-                use_safetensors=True,
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
             )
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        raise _not_loadable(folder, model_class, error) from error
-    wrong = sorted(
-        name
-        for name in {*report["missing_keys"], *report["unexpected_keys"]}
-        if not name.endswith(_COMPUTED)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
+    refuse_names(
+        folder, model_class.__name__, {*report["missing_keys"], *report["unexpected_keys"]}
     )
+    return model.eval().to(pick_device(device)), tokenizer
+
+
+def refuse_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
+    """Raises InputError where weights of these names are missing, or too many, for a model."""
+    wrong = sorted(name for name in names if not name.endswith(_COMPUTED))
     if wrong:
         raise InputError(
-            f"{folder}: the weights are not those of a {type(model).__name__}: "
+            f"{folder}: the weights are not those of a {model_class}: "
             f"{len(wrong)} names missing or unknown, among them {wrong[0]}"
         )
-    return model.eval()
-
-
-def _not_loadable(folder: Path, model_class: Any, error: Exception) -> InputError:
-    return InputError(f"{folder}: not a loadable {model_class.__name__}: {error}")
 
 
 def load_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:

@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
-from transformers.configuration_utils import PreTrainedConfig
-from transformers.feature_extraction_utils import FeatureExtractionMixin
+from transformers.configuration_utils import PreTrainedConfig as ModelConfig
 
-from curation.errors import InputError
-from curation.models import inputs, weights
-from curation.models.config import Dtype
+from curation.models import inputs, pretrained, weights
+from curation.models.config import PretrainedConfig
 from curation.schema import Failure
 
 # Kaldi's frame, and what the convolutions of wav2vec 2.0 see: nothing shorter is a feature.
@@ -23,13 +20,10 @@ Features = dict[str, Tensor]
 
 
 class Classifier:
-    """A loaded audio classifier and its front end; the arguments are `AudioSetTagger`'s."""
+    """A loaded audio classifier and its front end."""
 
-    def __init__(self, folder: Path, device: str, dtype: Dtype, trust_remote_code: bool) -> None:
-        self._extractor = _load_extractor(folder, trust_remote_code)
-        self._model = weights.load_model(
-            folder, AutoModelForAudioClassification, getattr(torch, dtype), trust_remote_code
-        ).to(weights.pick_device(device))
+    def __init__(self, folder: Path, settings: PretrainedConfig, device: str) -> None:
+        self._model, self._extractor = pretrained.load_classifier(folder, settings, device)
         self._gives_probabilities = _gives_probabilities(self._model.config)
 
     def move(self, device: str) -> None:
@@ -44,20 +38,17 @@ class Classifier:
         is padded but what the model's own front end pads. On a CPU, which has nothing to gain from
         more, each clip goes alone, and is the same to the last bit whatever its batch.
         """
-        results: list[np.ndarray | Failure | None] = [
-            inputs.failure(waveform, "tag") for waveform in waveforms
-        ]
-        features = {
-            row: self._features(waveforms[row])
-            for row, result in enumerate(results)
-            if result is None
-        }
+        return inputs.each_heard(
+            waveforms, "tag", lambda heard: self._confidences([waveforms[clip] for clip in heard])
+        )
+
+    def _confidences(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        features = [self._features(waveform) for waveform in waveforms]
         size = 1 if self._model.device.type == "cpu" else len(features)
+        results: dict[int, np.ndarray] = {}
         for rows in _alike(features, size):
-            classified = self._classify([features[row] for row in rows])
-            for row, confidences in zip(rows, classified, strict=True):
-                results[row] = _checked(confidences)
-        return [result for result in results if result is not None]
+            results.update(zip(rows, self._classify([features[row] for row in rows]), strict=True))
+        return [_checked(results[row]) for row in range(len(features))]
 
     def _features(self, waveform: np.ndarray) -> Features:
         """What the model's front end makes of one clip, each tensor `[1, ...]`."""
@@ -79,17 +70,7 @@ class Classifier:
         return values.to(self._model.device, dtype)
 
 
-def _load_extractor(folder: Path, trust_remote_code: bool) -> FeatureExtractionMixin:
-    try:
-        return AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder}: no front end of an audio classifier; expected preprocessor_config.json as "
-            f"a feature extractor of transformers writes it: {error}"
-        ) from error
-
-
-def _gives_probabilities(config: PreTrainedConfig) -> bool:
+def _gives_probabilities(config: ModelConfig) -> bool:
     """Whether what a model calls logits went through a sigmoid already.
 
     Source: mispeech/ced-base, modeling_ced.py: `forward_head` ends in one unless it pools logits.
@@ -97,10 +78,10 @@ def _gives_probabilities(config: PreTrainedConfig) -> bool:
     return config.model_type == "ced" and config.pooling != "logit"
 
 
-def _alike(features: dict[int, Features], size: int) -> list[list[int]]:
+def _alike(features: Sequence[Features], size: int) -> list[list[int]]:
     """The rows, in batches of at most `size` whose features have one shape."""
     by_shape: dict[tuple[torch.Size, ...], list[int]] = {}
-    for row, each in features.items():
+    for row, each in enumerate(features):
         by_shape.setdefault(tuple(values.shape for values in each.values()), []).append(row)
     return [
         rows[start : start + size]
