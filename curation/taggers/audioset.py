@@ -28,7 +28,8 @@ class AudioSetTagger(PretrainedAdapter):
     """Fulfils `Tagger` with any audio classifier of transformers over AudioSet's classes.
 
     AudioSet's classes do not exclude each other, so each has a confidence of its own: the sigmoid
-    of the model's output (where transformers' pipeline takes the softmax over all of them).
+    of the model's output. (transformers' pipeline takes the softmax over all of them, unless the
+    model's problem_type is multi-label.)
     """
 
     expected = "an audio classifier"
