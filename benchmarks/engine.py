@@ -30,8 +30,10 @@ from curation import (
     pools,
     run,
     scorers,
+    scoring,
     sink,
     stages,
+    tagging,
 )
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
@@ -150,9 +152,9 @@ def bare_worker(
             rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
             for batch in stages.batches(chunk, rate, budget_s):
                 for clip in batch:
-                    stages.guide(clip, config.captioner.min_confidence)
+                    tagging.guide(clip, config.captioner.min_confidence)
                 stages.write_captions(captioner, batch, config.seed)
-                stages.score(scorer, batch)
+                scoring.score(scorer, batch)
             for clip in chunk:
                 clip.waveforms.clear()
         sink.write_shard(config.run, shard, stages.evidence(clips))

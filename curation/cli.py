@@ -4,8 +4,10 @@ Each command imports what it needs, so that help and status do not wait for torc
 """
 
 import sys
+from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -243,19 +245,33 @@ def show_clip(uri: str, clip_id: str) -> None:
     row = evidence.slice(evidence["clip_id"].index(clip_id).as_py(), 1).to_pylist()[0]
     embedding = row.pop("audio_embedding")
     candidates = row.pop("candidates")
-    row["tags"] = ", ".join(f"{tag['name']} ({tag['confidence']:.2f})" for tag in row["tags"])
+    row["tags"] = ", ".join(_tags(row["tags"], row.pop("tag_scores")))
     row["guidance"] = ", ".join(row["guidance"])
     row["audio_embedding"] = f"{len(embedding)} numbers" if embedding else None
     console.print_fields(row)
     if candidates:
+        scores = ["log_prob", "clap_score", "second_score"]
+        if candidates[0]["second_score"] is None:
+            scores.remove("second_score")
         console.print_table(
             "candidates",
-            ["caption", "method", "log_prob", "clap_score"],
+            ["caption", "method", *scores],
             [
-                [c["caption"], c["method"], f"{c['log_prob']:.3f}", f"{c['clap_score']:.3f}"]
+                [c["caption"], c["method"], *(f"{c[score]:.3f}" for score in scores)]
                 for c in candidates
             ],
         )
+
+
+def _tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iterator[str]:
+    """Tags for people: name, confidence, whether a tagger put it there, and its CLAP score."""
+    for tag, score in zip_longest(tags, scores or []):
+        told = [f"{tag['confidence']:.2f}"]
+        if tag["origin"] == "predicted":
+            told.append("predicted")
+        if score is not None:
+            told.append(f"score {score:.3f}")
+        yield f"{tag['name']} ({', '.join(told)})"
 
 
 def show_table(uri: str, version: int | None, rows: int) -> None:

@@ -138,7 +138,7 @@ class PoolsConfig(Section):
     """The pools of placement 'separate'."""
 
     decoders: PoolConfig = Field(PoolConfig(), description="Actors that read and decode.")
-    captioners: PoolConfig = Field(PoolConfig(), description="Actors that caption.")
+    captioners: PoolConfig = Field(PoolConfig(), description="Actors that tag and caption.")
     scorers: PoolConfig = Field(PoolConfig(), description="Actors that score and write evidence.")
 
 

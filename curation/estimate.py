@@ -17,6 +17,14 @@ from curation.sample import Sample
 
 RESAMPLES = 2000
 _Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+_MODEL_STAGES = ("tag", "caption", "score")
+# What the workers of each pool do.
+_STAGES = {
+    "fused": ("decode", *_MODEL_STAGES),
+    "decode": ("decode",),
+    "caption": ("tag", "caption"),
+    "score": ("score",),
+}
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ class _Resampled:
 
         The worker's own clock says how much; how much that varies is told by its stages.
         """
-        stages = ("decode", "caption", "score") if pool == "fused" else (pool,)
+        stages = _STAGES[pool]
         total = np.sum([self._stage_s(stage) for stage in stages], axis=0)
         relative = total / total[0] if total[0] > 0 else np.ones_like(total)
         return relative * (self._sample.pool_s[pool] / self._sample.clips)
@@ -145,7 +153,7 @@ class _Resampled:
     def core_s(self, config: RunConfig) -> np.ndarray:
         """Seconds a clip of a CPU core, over all stages, `[1 + resamples]`."""
         threads = 0 if config.annotate.gpus_per_actor else config.annotate.model_threads
-        models = self._stage_s("caption") + self._stage_s("score")
+        models = sum(self._stage_s(stage) for stage in _MODEL_STAGES)
         return (self._stage_s("decode") + models * threads) / self._sample.clips
 
     def _stage_s(self, stage: str) -> np.ndarray:
@@ -153,7 +161,8 @@ class _Resampled:
         sample = self._sample
         if stage == "decode":
             return self.mean(sample.decode_s) * sample.clips
-        return _total(sample.caption_s if stage == "caption" else sample.score_s, self._seed)
+        batches = {"tag": sample.tag_s, "caption": sample.caption_s, "score": sample.score_s}
+        return _total(batches[stage], self._seed)
 
 
 def _total(seconds: np.ndarray, seed: int) -> np.ndarray:
@@ -181,7 +190,7 @@ def _wilson(hits: int, trials: int) -> Bar:
 def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:
     """The share of clips with audio that have an accepted caption."""
     policy = config.select
-    if policy.per_clip == 1 and policy.min_score is None:
+    if policy.per_clip == 1 and policy.min_score is None and policy.min_second_score is None:
         # Taken by rank, so that the share of those with captions is no matter of chance.
         return ok.scaled(policy.keep_top or 1.0)
     return _wilson(sample.accepted, sample.clips)
@@ -228,7 +237,7 @@ def _recommend_fused(
     config: RunConfig, sample: Sample, actors: int, rate: float
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     decode_s = sample.decode_s.sum() / sample.clips
-    model_s = (sample.caption_s.sum() + sample.score_s.sum()) / sample.clips
+    model_s = np.r_[sample.tag_s, sample.caption_s, sample.score_s].sum() / sample.clips
     alone = sample.clips / sample.pool_s["fused"]
     settings = config.annotate
     said = "as the YAML says" if settings.actors != "auto" else "all that the hardware has room for"

@@ -52,6 +52,7 @@ def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
         candidates=rules.Candidates(
             clip=np.array([index for index, _ in flat]),
             clap_score=np.array([c["clap_score"] for _, c in flat]),
+            second_score=np.array([c["second_score"] for _, c in flat], dtype=np.float64),
             log_prob=np.array([c["log_prob"] for _, c in flat]),
             clip_tag=np.zeros(len(rows), dtype=np.int64),
         ),

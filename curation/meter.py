@@ -38,7 +38,7 @@ METRICS = {
     ),
     STAGE_SECONDS: Metric(
         "counter",
-        "Seconds spent in a stage, summed over threads: read, decode, caption, score, write.",
+        "Seconds spent in a stage, summed over threads: read, decode, tag, caption, score, write.",
         ("stage",),
     ),
     RETRIES: Metric("counter", "Requests to storage that were tried again, by cause.", ("cause",)),

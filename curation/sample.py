@@ -40,6 +40,7 @@ class Sample:
     pairs: int
     duration_s: np.ndarray  # [clips] heard; 0 where nothing was
     decode_s: np.ndarray  # [clips] of one thread, reading included
+    tag_s: np.ndarray  # [batches], verification included; empty where no tag is touched
     caption_s: np.ndarray  # [batches]
     score_s: np.ndarray  # [batches]
     row_bytes: np.ndarray  # [clips] of evidence in memory
@@ -112,6 +113,7 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
             pairs=pairs,
             duration_s=evidence["duration_s"].fill_null(0.0).to_numpy(),
             decode_s=_seconds(tally, "read") + _seconds(tally, "decode"),
+            tag_s=_seconds(tally, "tag"),
             caption_s=_seconds(tally, "caption"),
             score_s=_seconds(tally, "score"),
             row_bytes=np.array([evidence.slice(row, 1).nbytes for row in range(clips.num_rows)]),

@@ -1,8 +1,8 @@
-"""The stages a clip goes through, as plain code: decode, caption, score, and its evidence row.
+"""The stages a clip goes through, as plain code: decode, caption, and its evidence row.
 
-Nothing here knows of Ray; `annotate` places these stages on a cluster. A clip that a stage cannot
-serve carries a `Failure` from there on and is passed over, so that every clip that goes in comes
-out as one evidence row.
+Those between are in `tagging` and `scoring`. Nothing here knows of Ray; `annotate` places the
+stages on a cluster. A clip that a stage cannot serve carries a `Failure` from there on and is
+passed over, so that every clip that goes in comes out as one evidence row.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -25,9 +25,8 @@ from curation.config import AudioConfig
 from curation.read_ahead import Budget, Room, TooLarge
 from curation.retrying import GaveUp, counting
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Stage, Tag
-from curation.scorers.base import Scorer
 from curation.storage import StorageConfig
-from curation.tags.guidance import guidance_tags, phrase
+from curation.tags.guidance import phrase
 
 T = TypeVar("T")
 
@@ -52,8 +51,11 @@ class Clip:
     audio_sha256: str | None = None
     waveforms: dict[int, np.ndarray] = field(default_factory=dict)  # int16, by rate in Hz
     guidance: list[Tag] = field(default_factory=list)
+    tag_scores: list[float] | None = None  # of `tags`, where they were verified
     candidates: list[Candidate] = field(default_factory=list)
     clap_scores: list[float] = field(default_factory=list)
+    second_scores: list[float] = field(default_factory=list)
+    agreement: float | None = None
     embedding: np.ndarray | None = None
     failure: Failure | None = None
     encoded_bytes: int = 0
@@ -245,11 +247,6 @@ def batches(clips: Iterable[Clip], rate_hz: int, budget_s: float) -> Iterator[li
         yield batch
 
 
-def guide(clip: Clip, min_confidence: float) -> None:
-    """Give the captioner this clip's tags: leaves only, abstract classes out."""
-    clip.guidance = guidance_tags(clip.tags, min_confidence)
-
-
 def write_captions(captioner: Captioner, batch: list[Clip], seed: int) -> None:
     """Caption a batch of clips; those the captioner cannot serve fail one by one."""
     rate = captioner.sample_rate_hz
@@ -269,36 +266,6 @@ def write_captions(captioner: Captioner, batch: list[Clip], seed: int) -> None:
             clip.failure = Failure("caption", "no_caption", "the captioner wrote nothing")
         else:
             clip.candidates = result
-
-
-def score(scorer: Scorer, batch: list[Clip]) -> None:
-    """Embed each captioned clip once, and score each of its candidates by cosine."""
-    batch = [clip for clip in batch if clip.failure is None]
-    rate = scorer.sample_rate_hz
-    embedded = halving(
-        batch,
-        lambda part: scorer.embed_audio([audio.from_int16(clip.waveforms[rate]) for clip in part]),
-        "score",
-    )
-    heard: list[Clip] = []
-    for clip, embedding in zip(batch, embedded, strict=True):
-        if isinstance(embedding, Failure):
-            clip.failure = embedding
-        else:
-            clip.embedding = embedding
-            heard.append(clip)
-    captions = sorted({c.caption for clip in heard for c in clip.candidates})
-    if not captions:
-        return
-    try:
-        texts = dict(zip(captions, scorer.embed_text(captions), strict=True))
-    except Exception as error:
-        for clip in heard:
-            clip.failure = Failure("score", type(error).__name__, str(error))
-        return
-    for clip in heard:
-        assert clip.embedding is not None
-        clip.clap_scores = [float(clip.embedding @ texts[c.caption]) for c in clip.candidates]
 
 
 def halving(
@@ -350,13 +317,17 @@ def _row(clip: Clip) -> dict[str, Any]:
         "rms_dbfs": clip.levels.rms_dbfs if clip.levels else None,
         "audio_sha256": clip.audio_sha256,
         "tags": [vars(tag) for tag in clip.tags],
+        "tag_scores": clip.tag_scores,
         "guidance": [phrase(tag.mid) for tag in clip.guidance],
         "candidates": [
-            {**vars(candidate), "clap_score": clap_score}
-            for candidate, clap_score in zip(clip.candidates, clip.clap_scores, strict=False)
+            {**vars(candidate), "clap_score": first, "second_score": second}
+            for candidate, first, second in zip_longest(
+                clip.candidates, clip.clap_scores, clip.second_scores
+            )
         ]
         if failure is None
         else [],
+        "scorer_agreement": clip.agreement,
         "audio_embedding": None if clip.embedding is None else clip.embedding.astype(np.float16),
         "outcome": ERROR if failure else OK,
         "error": vars(failure) if failure else None,

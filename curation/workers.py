@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from curation import adapters, meter, plan, sink, stages, storage
+from curation import adapters, meter, plan, scoring, sink, stages, storage, tagging
+from curation.captioners.base import Captioner
 from curation.config import RunConfig
 from curation.isolate import Task, failure
+from curation.scorers.base import Scorer
+from curation.taggers.base import Tagger
 from curation.turns import Turns
 
 Row = dict[str, Any]
@@ -38,10 +41,17 @@ class _Models:
         self.adapters = adapters.build(config)
         self.turns = Turns()
         self._set_threads()
-        if caption:
-            self.adapters.captioner.setup()
-        if score:
-            self.adapters.scorer.setup()
+        self.verifier = tagging.Verifier(self.adapters.scorer) if config.tags.verify else None
+        for model in self._held(caption, score):
+            model.setup()
+
+    def _held(self, caption: bool, score: bool) -> list[Captioner | Scorer | Tagger]:
+        """The models of a worker: those that caption, those that score, or all of them."""
+        captioner, scorer, second_scorer, tagger = self.adapters
+        captions = [tagger, captioner] if caption else []
+        scorers = [scorer] if score or (caption and self.verifier) else []
+        held = [*captions, *scorers, second_scorer if score else None]
+        return [model for model in held if model]
 
     def hearing(self) -> stages.Hearing:
         listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
@@ -51,19 +61,37 @@ class _Models:
         budget_s = self.config.annotate.batch_seconds
         return list(stages.batches(chunk, self.adapters.captioner.sample_rate_hz, budget_s))
 
+    def tag(self, batches: list[Clips]) -> None:
+        """Predict tags, then verify them, each where the run's configuration says so."""
+        if self.adapters.tagger:
+            keep_given = self.config.tags.use == "both"
+            for batch in batches:
+                with self._timed("tag"):
+                    tagging.tag(self.adapters.tagger, batch, keep_given)
+        if self.verifier:
+            for batch in batches:
+                with self._timed("tag"):
+                    self.verifier.verify(batch)
+
     def caption(self, batch: Clips) -> None:
         if self.config.captioner.guidance == "tags":
+            verify = self.config.tags.verify
+            least = verify.min_score if verify else None
             for clip in batch:
-                stages.guide(clip, self.config.captioner.min_confidence)
-        self._set_threads()
+                tagging.guide(clip, self.config.captioner.min_confidence, least)
         with self._timed("caption"):
             stages.write_captions(self.adapters.captioner, batch, self.config.seed)
         self.meter.record(meter.BATCH_CLIPS, len(batch))
 
     def score(self, batch: Clips) -> None:
-        self._set_threads()
         with self._timed("score"):
-            stages.score(self.adapters.scorer, batch)
+            scoring.score(self.adapters.scorer, batch)
+
+    def score_again(self, batch: Clips) -> None:
+        """Score by the second scorer, where there is one."""
+        if self.adapters.second_scorer:
+            with self._timed("score"):
+                scoring.score_again(self.adapters.second_scorer, batch)
 
     def measure_decoded(self, clips: Clips) -> None:
         """Record what reading and decoding these clips took."""
@@ -96,6 +124,7 @@ class _Models:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
+        self._set_threads()
         begun_s = time.perf_counter()
         yield
         self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
@@ -108,7 +137,7 @@ class _Models:
 
 
 class FusedWorker:
-    """Reads, decodes, captions and scores whole shards; sound never leaves the process."""
+    """Reads, decodes, tags, captions and scores whole shards; sound never leaves the process."""
 
     def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
         self.models = _Models(config, make_meter, caption=True, score=True)
@@ -123,9 +152,11 @@ class FusedWorker:
             for chunk in stages.decode_ahead(clips, self.hearing, turn.leave):
                 self.models.measure_decoded(chunk)
                 turn.take()
+                self.models.tag(self.models.batches(chunk))
                 for batch in self.models.batches(chunk):
                     self.models.caption(batch)
                     self.models.score(batch)
+                    self.models.score_again(batch)
                 for clip in chunk:
                     clip.waveforms.clear()
         return clips
@@ -156,7 +187,7 @@ class DecodeWorker:
 
 
 class CaptionWorker:
-    """Placement separate, second pool: decoded clips become captioned clips."""
+    """Placement separate, second pool: decoded clips become captioned clips, their tags before."""
 
     def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
         self.models = _Models(config, make_meter, caption=True, score=False)
@@ -165,10 +196,11 @@ class CaptionWorker:
         return _step(row, "caption", lambda _, clips, __: self.run(clips))
 
     def run(self, clips: Clips) -> Clips:
-        """Caption decoded clips."""
+        """Tag and caption decoded clips."""
         with self.models.turns.join() as turn:
             turn.take()
             for chunk in stages.chunks(clips):
+                self.models.tag(self.models.batches(chunk))
                 for batch in self.models.batches(chunk):
                     self.models.caption(batch)
         return clips
@@ -190,6 +222,7 @@ class ScoreWorker:
             for chunk in stages.chunks(clips):
                 for batch in self.models.batches(chunk):
                     self.models.score(batch)
+                    self.models.score_again(batch)
         return clips
 
     def _score(self, task: Task, clips: Clips, spans: Spans) -> Clips:

@@ -25,6 +25,7 @@ def taken(**changes: object) -> sample.Sample:
         pairs=95,
         duration_s=np.full(200, 10.0),
         decode_s=np.full(200, 0.010),
+        tag_s=np.empty(0),
         caption_s=np.full(20, 0.4),
         score_s=np.full(20, 0.1),
         row_bytes=np.full(200, 1000),
@@ -86,6 +87,22 @@ def test_cores_bound_a_run_that_decodes_much() -> None:
     config = configured(annotate={"gpus_per_actor": 0.5, "actors": 16})
     told = estimate.estimate(config, PLANNED, taken(cpus=2))
     assert told.wall_s.value == pytest.approx(80_000 * 0.010 / 2)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2])
+def test_tagging_counts_with_the_models(seconds: float) -> None:
+    config = configured(annotate={"gpus_per_actor": 0, "actors": 1})
+    told = estimate.estimate(config, PLANNED, taken(tag_s=np.full(20, seconds), cpus=1))
+    assert told.wall_s.value == pytest.approx(80_000 * (0.060 + seconds / 10))
+    assert f"{(0.050 + seconds / 10) * 1000:.1f} ms of the models" in told.advice[0]
+
+
+def test_a_second_threshold_makes_the_yield_a_matter_of_chance() -> None:
+    ranked = estimate.estimate(configured(select={"keep_top": 0.5}), PLANNED, taken())
+    vetoed = configured(select={"keep_top": 0.5, "min_second_score": 0.2})
+    share = estimate.estimate(vetoed, PLANNED, taken(accepted=40)).yield_share
+    assert ranked.yield_share.value == pytest.approx(0.95 * 0.5 * 0.8)
+    assert share.value == pytest.approx(40 / 200 * 0.8)
 
 
 def test_without_prices_there_are_no_dollars() -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 import soundfile
 import torch
 
@@ -45,23 +44,6 @@ class Writer:
         if self.fault:
             raise self.fault
         return [[Candidate(f"seed {seed}", "beam", -1.0)] for seed in seeds]
-
-
-class Ear:
-    """A scorer with the embeddings it is given."""
-
-    sample_rate_hz = RATE
-    identity = {"model": "ear"}
-
-    def setup(self) -> None: ...
-
-    def embed_audio(self, waveforms: list) -> list[np.ndarray | Failure]:
-        heard: list[np.ndarray | Failure] = [np.array([0.6, 0.8], np.float32) for _ in waveforms]
-        heard[0] = Failure("score", "odd", "cannot embed this one")
-        return heard
-
-    def embed_text(self, captions: list[str]) -> np.ndarray:
-        return np.tile(np.array([[0.0, 1.0]], np.float32), (len(captions), 1))
 
 
 def test_batches_hold_clips_of_like_length_within_the_budget() -> None:
@@ -109,18 +91,6 @@ def test_a_captioner_that_raises_fails_its_batch_and_no_more() -> None:
     batch = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
     stages.write_captions(Writer(fault=RuntimeError("broken")), batch, seed=0)
     assert [c.failure for c in batch] == [Failure("caption", "RuntimeError", "broken")] * 2
-
-
-def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> None:
-    batch = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
-    stages.write_captions(Writer(), batch, seed=0)
-    stages.score(Ear(), batch)
-    assert batch[0].failure == Failure("score", "odd", "cannot embed this one")
-    assert batch[1].clap_scores == [pytest.approx(0.8)]
-    rows = stages.evidence(batch).to_pylist()
-    assert [row["outcome"] for row in rows] == ["error", "ok"]
-    assert rows[0]["candidates"] == []
-    assert rows[1]["candidates"][0]["clap_score"] == pytest.approx(0.8)
 
 
 def test_a_seed_is_the_clips_own() -> None:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from curation.section import Section
+from curation.tags import ontology
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 Guidance = Literal["tags", "none"]
@@ -135,9 +136,14 @@ class TaggerConfig(PretrainedConfig):
     threshold: float = Field(
         0.3, ge=0, le=1, description="The least confidence of a tag that it puts on a clip."
     )
-    thresholds: dict[str, float] = Field(
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         {}, description="Thresholds of single classes, by AudioSet's name or id, as 'Speech: 0.6'."
     )
+
+    @field_validator("thresholds")
+    @classmethod
+    def _by_id(cls, thresholds: dict[str, float]) -> dict[str, float]:
+        return {ontology.tag_of(label).mid: least for label, least in thresholds.items()}
 
 
 def _kind(value: Any, default: str) -> str:

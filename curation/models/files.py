@@ -134,7 +134,7 @@ def weights_sha256(folder: Path) -> str:
 def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
     """What a model's config.json says.
 
-    Raises InputError where it is no such file, or that of another kind than those expected.
+    Raises InputError where it is no such file, or that of another kind than those expected, if any.
     """
     path = folder / "config.json"
     try:
@@ -142,7 +142,7 @@ def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
         found = values.get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a model's configuration: {error}") from error
-    if found not in model_types:
+    if model_types and found not in model_types:
         expected = " or ".join(map(repr, model_types))
         raise InputError(f"{path}: model_type is {found!r}, expected {expected}")
     return values

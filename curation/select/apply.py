@@ -48,6 +48,7 @@ class _Read:
     clip_tags: list[list[str]] = field(default_factory=list)
     clip: list[np.ndarray] = field(default_factory=list)
     clap_score: list[np.ndarray] = field(default_factory=list)
+    second_score: list[np.ndarray] = field(default_factory=list)
     log_prob: list[np.ndarray] = field(default_factory=list)
     candidates_a_shard: list[int] = field(default_factory=list)
 
@@ -78,10 +79,11 @@ def select(
     candidates = rules.Candidates(
         clip=np.concatenate(read.clip),
         clap_score=np.concatenate(read.clap_score),
+        second_score=np.concatenate(read.second_score),
         log_prob=np.concatenate(read.log_prob),
         clip_tag=rules.rarest_tag(read.clip_tags),
     )
-    rules.need_scores(candidates)
+    rules.need_scores(candidates, config.select)
     decisions = rules.decide(candidates, config.select)
     lineage = _lineage(config, record, shards)
     _write_decisions(config.run, lineage["selection"], read, candidates, decisions)
@@ -114,9 +116,9 @@ def _read(run_uri: str, shards: list[int]) -> _Read:
         read.clip_ids.append(evidence["clip_id"].combine_chunks())
         read.clip_tags.extend([tag["mid"] for tag in row] for row in evidence["tags"].to_pylist())
         read.clip.append(before + pc.list_parent_indices(candidates).to_numpy())
-        for name, column in (("clap_score", read.clap_score), ("log_prob", read.log_prob)):
+        for name in ("clap_score", "second_score", "log_prob"):
             values = pc.struct_field(flat, name).to_numpy(zero_copy_only=False)
-            column.append(values.astype(np.float64))
+            getattr(read, name).append(values.astype(np.float64))
         read.candidates_a_shard.append(len(flat))
     return read
 

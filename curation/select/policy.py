@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Policy(BaseModel):
-    """Best of k within a clip first, then the threshold on what remains."""
+    """The second scorer's veto, then best of k within a clip, then the threshold on the rest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -19,6 +19,11 @@ class Policy(BaseModel):
     per_clip: int = Field(1, ge=1, description="How many of a clip's best candidates go on.")
     min_score: float | None = Field(
         None, description="Absolute threshold on the score; its scale is that of the model used."
+    )
+    min_second_score: float | None = Field(
+        None,
+        description="Absolute threshold on the second scorer's score: a candidate below it is out "
+        "before a clip's best are taken; its scale is that of the second model.",
     )
     keep_top: float | None = Field(
         None,

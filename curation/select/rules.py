@@ -14,6 +14,7 @@ from curation.select.policy import Policy
 ACCEPTED = "accepted"
 NOT_BEST = "not_best"
 BELOW_THRESHOLD = "below_threshold"
+BELOW_SECOND_THRESHOLD = "below_second_threshold"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Candidates:
 
     clip: np.ndarray  # int, ascending
     clap_score: np.ndarray  # float
+    second_score: np.ndarray  # float, NaN where there was no second scorer
     log_prob: np.ndarray  # float
     clip_tag: np.ndarray  # int: the group a clip counts with under `within: tag`
 
@@ -40,11 +42,18 @@ class Decisions:
 
 
 def decide(candidates: Candidates, policy: Policy) -> Decisions:
-    """Apply a policy: best of k within each clip, then the threshold on what remains."""
+    """Apply a policy: best of k within each clip, then the threshold on what remains.
+
+    Candidates that the second scorer rejects rank behind the others of their clip.
+    """
     score = scores(candidates, policy)
-    rank = ranks(candidates.clip, score)
+    vetoed = np.zeros(len(score), bool)
+    if policy.min_second_score is not None:
+        vetoed = candidates.second_score < policy.min_second_score
+    rank = ranks(candidates.clip, np.where(vetoed, -np.inf, score))
     reason = np.full(len(score), ACCEPTED, dtype=object)
     reason[rank > policy.per_clip] = NOT_BEST
+    reason[vetoed] = BELOW_SECOND_THRESHOLD
     remaining = np.flatnonzero(reason == ACCEPTED)
     if policy.min_score is not None:
         below = remaining[score[remaining] < policy.min_score]
@@ -111,8 +120,15 @@ def rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
     return groups
 
 
-def need_scores(candidates: Candidates) -> None:
-    """Raises InputError when evidence holds a score that cannot be ranked."""
+def need_scores(candidates: Candidates, policy: Policy) -> None:
+    """Raises InputError when evidence holds no score, or none that can be ranked, of the policy."""
+    unscored = ~np.isfinite(candidates.second_score)
+    if policy.min_second_score is not None and unscored.any():
+        raise InputError(
+            f"min_second_score: {int(unscored.sum())} of {len(unscored)} candidates have no score "
+            "of a second scorer; leave it out, or name a second_scorer and annotate in another "
+            "folder"
+        )
     bad = ~(np.isfinite(candidates.clap_score) & np.isfinite(candidates.log_prob))
     if bad.any():
         raise InputError(

@@ -2,6 +2,8 @@
 
 from functools import singledispatch
 
+from curation.models.config import TaggerConfig
+from curation.taggers.audioset import AudioSetTagger
 from curation.taggers.base import Tagger
 
 
@@ -12,3 +14,8 @@ def build(config: object) -> Tagger:
     One is registered for each type of configuration.
     """
     raise TypeError(f"no tagger is registered for {type(config).__name__}")
+
+
+@build.register
+def _(config: TaggerConfig) -> Tagger:
+    return AudioSetTagger(config.model, config.revision, config=config)

@@ -1,5 +1,7 @@
 """The rules of selection: each rejected candidate keeps the reason that the policy gives it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ def some_candidates() -> rules.Candidates:
     return rules.Candidates(
         clip=np.array([0, 0, 1, 1, 1, 2]),
         clap_score=np.array([0.5, 0.7, 0.1, 0.1, 0.3, 0.2]),
+        second_score=np.array([0.4, 0.1, 0.3, 0.1, 0.1, 0.1]),
         log_prob=np.array([-0.1, -0.9, -0.2, -0.2, -0.5, -0.3]),
         clip_tag=np.array([0, 0, 1]),
     )
@@ -23,6 +26,7 @@ def reasons(policy: Policy) -> list[str]:
 
 
 A, N, B = rules.ACCEPTED, rules.NOT_BEST, rules.BELOW_THRESHOLD
+S = rules.BELOW_SECOND_THRESHOLD
 
 
 def test_without_a_threshold_each_clips_best_is_accepted() -> None:
@@ -43,6 +47,22 @@ def test_the_top_fraction_within_tags_keeps_a_rare_tags_best() -> None:
 
 def test_more_than_one_caption_a_clip_may_pass() -> None:
     assert reasons(Policy(per_clip=2)) == [A, A, A, N, A, A]
+
+
+def test_the_second_scorer_has_its_veto_before_a_clips_best_is_taken() -> None:
+    assert reasons(Policy(min_second_score=0.2)) == [A, S, A, S, S, S]
+    assert reasons(Policy(min_second_score=0.1)) == reasons(Policy())
+
+
+def test_what_the_second_scorer_left_is_judged_by_the_first() -> None:
+    assert reasons(Policy(min_second_score=0.2, min_score=0.2)) == [A, S, B, S, S, S]
+    assert reasons(Policy(min_second_score=0.2, keep_top=0.5)) == [A, S, B, S, S, S]
+
+
+def test_vetoed_candidates_rank_behind_the_others_of_their_clip() -> None:
+    decisions = rules.decide(some_candidates(), Policy(min_second_score=0.2))
+    assert decisions.rank.tolist() == [1, 2, 1, 2, 3, 1]
+    np.testing.assert_array_equal(decisions.score, some_candidates().clap_score)
 
 
 def test_log_probability_is_a_score_of_its_own() -> None:
@@ -81,15 +101,27 @@ def test_a_clip_counts_with_its_rarest_tag() -> None:
 
 def test_an_empty_run_decides_nothing() -> None:
     nothing = np.array([], dtype=np.int64)
-    empty = rules.Candidates(nothing, nothing.astype(float), nothing.astype(float), nothing)
-    for policy in (Policy(), Policy(keep_top=0.5, within="tag"), Policy(score="combined")):
+    no_score = nothing.astype(float)
+    empty = rules.Candidates(nothing, no_score, no_score, no_score, nothing)
+    for policy in (
+        Policy(min_second_score=0.1),
+        Policy(keep_top=0.5, within="tag"),
+        Policy(score="combined"),
+    ):
         assert rules.decide(empty, policy).accepted.tolist() == []
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
-    bad = rules.Candidates(np.array([0]), np.array([np.nan]), np.array([0.0]), np.array([0]))
-    with pytest.raises(InputError, match="1 of 1 candidates have a score that is no finite"):
-        rules.need_scores(bad)
+    bad = dataclasses.replace(some_candidates(), log_prob=np.array([0, 0, np.nan, 0, 0, 0]))
+    with pytest.raises(InputError, match="1 of 6 candidates have a score that is no finite"):
+        rules.need_scores(bad, Policy())
+
+
+def test_evidence_of_one_scorer_has_no_second_threshold() -> None:
+    alone = dataclasses.replace(some_candidates(), second_score=np.full(6, np.nan))
+    rules.need_scores(alone, Policy())
+    with pytest.raises(InputError, match="min_second_score: 6 of 6 .*name a second_scorer"):
+        rules.need_scores(alone, Policy(min_second_score=0.2))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""The score stage, as plain code: clips and their captions embedded by CLAP, and compared."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from curation import audio
+from curation.captioners.base import Candidate
+from curation.schema import Failure
+from curation.scorers.base import Scorer
+from curation.stages import Clip, halving
+
+
+class _Asked(NamedTuple):
+    """Candidates to be compared with their clip, whose embedding is `[dim]`."""
+
+    clip: Clip
+    embedding: np.ndarray
+    candidates: list[Candidate]
+
+
+def score(scorer: Scorer, batch: list[Clip]) -> None:
+    """Score, by their cosine with the clip, the candidates that have no score yet.
+
+    Each clip is embedded once: one whose tags were verified is embedded already.
+    """
+    embed(scorer, batch)
+    asked = [
+        _Asked(clip, clip.embedding, clip.candidates[len(clip.clap_scores) :])
+        for clip in batch
+        if clip.failure is None and clip.embedding is not None
+    ]
+    for clip, cosines in _compared(scorer, asked):
+        clip.clap_scores += cosines
+
+
+def score_again(scorer: Scorer, batch: list[Clip]) -> None:
+    """Score the candidates of scored clips by a second scorer, and say how far both agree."""
+    asked = [_Asked(clip, heard, clip.candidates) for clip, heard in _embedded(scorer, batch)]
+    for clip, cosines in _compared(scorer, asked):
+        clip.second_scores = cosines
+        clip.agreement = agreement(clip.clap_scores, cosines)
+
+
+def embed(scorer: Scorer, batch: list[Clip]) -> None:
+    """Embed each clip that is not embedded yet; those that cannot be fail."""
+    for clip, embedding in _embedded(scorer, [clip for clip in batch if clip.embedding is None]):
+        clip.embedding = embedding
+
+
+def agreement(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's correlation of two scorers over a clip's candidates; ties share their mean rank.
+
+    None where there are fewer than two candidates, or a scorer gives all of them the same score.
+    """
+    ranks = np.array([_ranks(first), _ranks(second)])
+    if (ranks == ranks[:, :1]).all(axis=1).any():
+        return None
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _embedded(scorer: Scorer, batch: list[Clip]) -> list[tuple[Clip, np.ndarray]]:
+    """Clips that have not failed with their embeddings; those that cannot be embedded fail."""
+    batch = [clip for clip in batch if clip.failure is None]
+    rate = scorer.sample_rate_hz
+    embedded = halving(
+        batch,
+        lambda part: scorer.embed_audio([audio.from_int16(clip.waveforms[rate]) for clip in part]),
+        "score",
+    )
+    heard = []
+    for clip, embedding in zip(batch, embedded, strict=True):
+        if isinstance(embedding, Failure):
+            clip.failure = embedding
+        else:
+            heard.append((clip, embedding))
+    return heard
+
+
+def _compared(scorer: Scorer, asked: list[_Asked]) -> Iterator[tuple[Clip, list[float]]]:
+    """The cosines of clips with their candidates; a caption that several have is embedded once."""
+    captions = sorted({candidate.caption for each in asked for candidate in each.candidates})
+    if not captions:
+        return
+    try:
+        texts = dict(zip(captions, scorer.embed_text(captions), strict=True))
+    except Exception as error:
+        for each in asked:
+            each.clip.failure = Failure("score", type(error).__name__, str(error))
+        return
+    for clip, embedding, candidates in asked:
+        yield clip, [float(embedding @ texts[candidate.caption]) for candidate in candidates]
+
+
+def _ranks(scores: Sequence[float]) -> np.ndarray:
+    """Ranks from 1, the least first; equal scores share the mean of theirs."""
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]

@@ -1,0 +1,83 @@
+"""The tag stage, as plain code: tags predicted, checked by ear, and handed to the captioner."""
+
+import numpy as np
+
+from curation import audio, scoring
+from curation.schema import Failure, Tag
+from curation.scorers.base import Scorer
+from curation.stages import Clip, halving
+from curation.taggers.base import Tagger
+from curation.tags.guidance import guidance_tags, phrase
+
+
+def tag(tagger: Tagger, batch: list[Clip], keep_given: bool) -> None:
+    """Put a tagger's tags on clips; those that it cannot serve fail one by one.
+
+    They stand in place of the tags that a clip was given; or, where these are kept, behind them,
+    but for classes that are among them.
+    """
+    rate = tagger.sample_rate_hz
+    predicted = halving(
+        batch,
+        lambda part: tagger.tag([audio.from_int16(clip.waveforms[rate]) for clip in part]),
+        "tag",
+    )
+    for clip, tags in zip(batch, predicted, strict=True):
+        if isinstance(tags, Failure):
+            clip.failure = tags
+        else:
+            clip.tags = _joined(clip.tags, tags) if keep_given else tags
+
+
+def _joined(given: list[Tag], predicted: list[Tag]) -> list[Tag]:
+    mids = {each.mid for each in given}
+    return given + [each for each in predicted if each.mid not in mids]
+
+
+class Verifier:
+    """Scores tags by ear: the cosine of a clip with the phrase of each of its tags.
+
+    The phrase is what stands in captions ("a dog barking"), so that the score of a tag is on the
+    scale of those of captions. Each class is embedded once, and by itself: its score is then the
+    same whatever this process verified before.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._phrases: dict[str, np.ndarray] = {}  # by class id
+
+    def verify(self, batch: list[Clip]) -> None:
+        """Score the tags of clips, and keep the clips' embeddings for the score stage."""
+        scoring.embed(self._scorer, batch)
+        heard = [clip for clip in batch if clip.failure is None]
+        scored = halving(heard, lambda part: [self._scores(clip) for clip in part], "tag")
+        for clip, scores in zip(heard, scored, strict=True):
+            if isinstance(scores, Failure):
+                clip.failure = scores
+            else:
+                clip.tag_scores = scores
+
+    def _scores(self, clip: Clip) -> list[float]:
+        assert clip.embedding is not None
+        return [float(clip.embedding @ self._phrase(each.mid)) for each in clip.tags]
+
+    def _phrase(self, mid: str) -> np.ndarray:
+        if mid not in self._phrases:
+            [self._phrases[mid]] = self._scorer.embed_text([phrase(mid)])
+        return self._phrases[mid]
+
+
+def guide(clip: Clip, min_confidence: float, min_score: float | None = None) -> None:
+    """Give the captioner this clip's tags: leaves only, abstract classes out.
+
+    Args:
+        clip: what to caption.
+        min_confidence: the least confidence of a tag that guides.
+        min_score: the least CLAP score of one, where tags were verified; None: they were not.
+    """
+    tags = clip.tags
+    if min_score is not None:
+        assert clip.tag_scores is not None
+        scored = zip(clip.tags, clip.tag_scores, strict=True)
+        tags = [each for each, score in scored if score >= min_score]
+    clip.guidance = guidance_tags(tags, min_confidence)

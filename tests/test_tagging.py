@@ -1,0 +1,235 @@
+"""The tag stage: what a tagger adds, how a tag sounds, and which of them guide a caption."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curation import cli, config, meter, planning, sample, sink, stages, taggers, tagging
+from curation.isolate import Task
+from curation.schema import Failure, Tag
+from curation.scorers.clap import DualEncoderScorer
+from curation.tags.guidance import guidance_tags, phrase
+from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
+from tests.conftest import corpus_run
+from tests.models import tiny_taggers
+
+DOG, BARK, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/05tny_", "Bark", 0.7), Tag("/m/06mb1", "Rain")
+CLIPS = 40
+MIN_SCORE = 0.2
+PLACEMENTS = {"fused": [FusedWorker], "separate": [DecodeWorker, CaptionWorker, ScoreWorker]}
+
+
+@pytest.fixture(scope="module")
+def ast(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The section of a tagger that puts three tags on every clip."""
+    folder = tmp_path_factory.mktemp("ast")
+    tiny_taggers.ast(folder)
+    return {"model": str(folder), "dtype": "float32", "top_k": 3, "threshold": 0.0}
+
+
+@pytest.fixture(scope="module")
+def scorer() -> DualEncoderScorer:
+    return DualEncoderScorer()
+
+
+def noise(*rates_hz: int, tags: tuple[Tag, ...] = (), seed: int = 0) -> stages.Clip:
+    """A second of noise at several rates."""
+    clip = stages.Clip(f"noise{seed}", "/noise.wav", None, None, list(tags))
+    for rate in rates_hz:
+        sound = np.random.default_rng(seed).normal(size=rate) * 3000
+        clip.waveforms[rate] = sound.astype(np.int16)
+    return clip
+
+
+def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) -> None:
+    tagger = taggers.build(config.TaggerConfig(**ast))
+    alone, both = noise(16000, tags=(DOG,)), noise(16000, tags=(DOG,))
+    tagging.tag(tagger, [alone], keep_given=False)
+    assert len(alone.tags) == 3 and {tag.origin for tag in alone.tags} == {"predicted"}
+    tagging.tag(tagger, [both], keep_given=True)
+    assert both.tags == [DOG, *alone.tags]
+
+
+def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None:
+    tagger = taggers.build(config.TaggerConfig(**ast))
+    clip = noise(16000)
+    tagging.tag(tagger, [clip], keep_given=False)
+    first, second, third = clip.tags
+    given = Tag(second.mid, second.name)
+    again = noise(16000, tags=(given,))
+    tagging.tag(tagger, [again], keep_given=True)
+    assert again.tags == [given, first, third]
+
+
+def test_a_clip_that_cannot_be_tagged_fails_alone(ast: dict[str, Any]) -> None:
+    tagger = taggers.build(config.TaggerConfig(**ast))
+    batch = [noise(16000), noise(16000)]
+    batch[0].waveforms[16000] = np.zeros(0, np.int16)
+    tagging.tag(tagger, batch, keep_given=False)
+    assert batch[0].failure == Failure("tag", "empty", "no samples")
+    assert batch[1].failure is None and len(batch[1].tags) == 3
+
+
+def test_a_tags_score_is_the_cosine_of_its_phrase(scorer: DualEncoderScorer) -> None:
+    clip = noise(scorer.sample_rate_hz, tags=(DOG, BARK, RAIN))
+    tagging.Verifier(scorer).verify([clip])
+    phrases = scorer.embed_text(["a dog", "a dog barking", "rain"])
+    assert clip.embedding is not None
+    assert clip.tag_scores == pytest.approx((phrases @ clip.embedding).tolist(), abs=1e-6)
+
+
+def test_a_tags_score_does_not_depend_on_what_was_verified_before(
+    scorer: DualEncoderScorer,
+) -> None:
+    clips = [noise(scorer.sample_rate_hz, tags=(RAIN,)) for _ in range(2)]
+    tagging.Verifier(scorer).verify(clips[:1])
+    later = tagging.Verifier(scorer)
+    later.verify([noise(scorer.sample_rate_hz, tags=(DOG, BARK), seed=1)])
+    later.verify(clips[1:])
+    assert clips[0].tag_scores == clips[1].tag_scores
+
+
+def test_a_clip_without_tags_is_verified_and_one_that_failed_is_not(
+    scorer: DualEncoderScorer,
+) -> None:
+    untagged, failed = noise(scorer.sample_rate_hz), noise(scorer.sample_rate_hz, tags=(DOG,))
+    failed.failure = Failure("tag", "odd", "failed before")
+    tagging.Verifier(scorer).verify([untagged, failed])
+    assert (untagged.tag_scores, failed.tag_scores) == ([], None)
+    assert untagged.embedding is not None and failed.embedding is None
+
+
+def test_tags_that_sound_wrong_do_not_guide() -> None:
+    clip = noise(tags=(DOG, BARK, RAIN))
+    tagging.guide(clip, min_confidence=0.0)
+    assert clip.guidance == [RAIN, BARK]
+    clip.tag_scores = [0.5, 0.3, 0.1]
+    tagging.guide(clip, min_confidence=0.0, min_score=0.2)
+    assert clip.guidance == [BARK]
+    # Where the leaf sounds wrong, the class above it is still a guess.
+    clip.tag_scores = [0.5, 0.1, 0.1]
+    tagging.guide(clip, min_confidence=0.0, min_score=0.2)
+    assert clip.guidance == [DOG]
+
+
+def tagged_run(corpus: Path, folder: Path, ast: dict[str, Any], placement: str) -> config.RunConfig:
+    """A run in one shard: tags given, predicted and verified, captions scored by two scorers."""
+    return corpus_run(
+        corpus,
+        folder,
+        tags={"use": "both", "tagger": ast, "verify": {"min_score": MIN_SCORE}},
+        second_scorer={"model": "reference"},
+        annotate={"shard_clips": CLIPS, "placement": placement},
+        select={"min_second_score": 0.0},
+    )
+
+
+def annotated(run: config.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
+    """The evidence of a run's one shard, by its workers in this process."""
+    planning.make_plan(run)
+    row = {"task": Task(0, 0, CLIPS).to_json()}
+    for worker in PLACEMENTS[run.annotate.placement]:
+        row = worker(run, lambda: tally)(row)
+    assert row["error"] == ""
+    return sink.read_shard(run.run, 0).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def fused(
+    corpus: Path, ast: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> config.RunConfig:
+    return tagged_run(corpus, tmp_path_factory.mktemp("fused") / "run", ast, "fused")
+
+
+@pytest.fixture(scope="module")
+def tally() -> meter.Tally:
+    return meter.Tally()
+
+
+@pytest.fixture(scope="module")
+def evidence(fused: config.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
+    return annotated(fused, tally)
+
+
+def test_evidence_tells_every_tags_origin_and_score(
+    evidence: list[dict[str, Any]], scorer: DualEncoderScorer
+) -> None:
+    assert {row["outcome"] for row in evidence} == {"ok"}
+    for row in evidence:
+        origins = [tag["origin"] for tag in row["tags"]]
+        assert origins == sorted(origins) and 1 <= origins.count("predicted") <= 3
+        texts = scorer.embed_text([phrase(tag["mid"]) for tag in row["tags"]])
+        # The embedding is kept in half precision.
+        expected = texts @ np.array(row["audio_embedding"])
+        np.testing.assert_allclose(row["tag_scores"], expected, atol=2e-3)
+
+
+def test_captions_are_guided_by_the_tags_that_sound_right(evidence: list[dict[str, Any]]) -> None:
+    heard = dropped = 0
+    for row in evidence:
+        tags = [Tag(**tag) for tag in row["tags"]]
+        scored = zip(tags, row["tag_scores"], strict=True)
+        right = [tag for tag, score in scored if score >= np.float32(MIN_SCORE)]
+        assert row["guidance"] == [phrase(tag.mid) for tag in guidance_tags(right)]
+        heard, dropped = heard + len(right), dropped + len(tags) - len(right)
+    assert heard and dropped, "nothing was told apart"
+
+
+def test_evidence_tells_what_a_second_scorer_said(evidence: list[dict[str, Any]]) -> None:
+    for row in evidence:
+        first, second = (
+            [candidate[name] for candidate in row["candidates"]]
+            for name in ("clap_score", "second_score")
+        )
+        assert second == pytest.approx(first, abs=1e-6)
+        varied = len(set(first)) > 1
+        assert row["scorer_agreement"] == (pytest.approx(1.0) if varied else None)
+
+
+def test_the_pools_write_the_same_evidence(
+    corpus: Path, ast: dict[str, Any], evidence: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    separate = tagged_run(corpus, tmp_path / "run", ast, "separate")
+    assert annotated(separate, meter.Tally()) == evidence
+
+
+def test_tagging_is_a_stage_of_its_own(evidence: list[dict[str, Any]], tally: meter.Tally) -> None:
+    seconds = {s: tally.values(meter.STAGE_SECONDS, stage=s) for s in ("tag", "caption", "score")}
+    batches = len(seconds["caption"])
+    # The tagger's turn and the verification's; the turns of both scorers.
+    assert [len(each) for each in seconds.values()] == [2 * batches, batches, 2 * batches]
+
+
+def test_show_prints_scores_of_tags_and_of_the_second_scorer(
+    fused: config.RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.show_clip(fused.run, evidence[0]["clip_id"])
+    shown = capsys.readouterr().out
+    tag, score = evidence[0]["tags"][-1], evidence[0]["tag_scores"][-1]
+    assert f"{tag['name']} ({tag['confidence']:.2f}, predicted, score {score:.3f})" in shown
+    assert "scorer_agreement" in shown and "second_score" in shown
+    assert "tag_scores" not in shown
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_sample_measures_tagging(
+    placement: str, corpus: Path, ast: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tagged_run(corpus, tmp_path / "run", ast, placement)
+    planning.make_plan(run)
+    taken = sample.measured(run, 10)
+    assert taken.ok == 10 and len(taken.tag_s) >= 2 and (taken.tag_s > 0).all()
+    # The veto at 0 leaves some captions, or all.
+    assert 0 < taken.accepted <= 10
+
+
+def test_true_tags_outscore_wrong_ones(evidence: list[dict[str, Any]]) -> None:
+    """The reference CLAP tells the tags that people gave, noise included, from random ones."""
+    scores: dict[str, list[float]] = {"human": [], "predicted": []}
+    for row in evidence:
+        for tag, score in zip(row["tags"], row["tag_scores"], strict=True):
+            scores[tag["origin"]].append(score)
+    right, wrong = (np.array(each) for each in scores.values())
+    assert (right[:, None] > wrong).mean() > 0.65
