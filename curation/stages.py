@@ -13,28 +13,30 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from curation import audio
+from curation.batching import Limit, halving
 from curation.captioners.base import Candidate, Captioner
 from curation.catalog.fetch import read_clip_bytes
 from curation.config import AudioConfig
 from curation.read_ahead import Budget, Room, TooLarge
 from curation.retrying import GaveUp, counting
-from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Stage, Tag
+from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag
 from curation.scorers.base import Scorer
 from curation.storage import StorageConfig
 from curation.tags.guidance import guidance_tags, phrase
-
-T = TypeVar("T")
 
 # Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's
 # first chunk is small and the next ones double, so that its models wait for few clips.
 FIRST_CHUNK_CLIPS = 16
 CHUNK_CLIPS = 128
+
+# Every candidate that a captioner is set to write.
+ALL = slice(0, None)
 
 
 @dataclass
@@ -216,68 +218,64 @@ def faults(clips: Iterable[Clip]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def batches(clips: Iterable[Clip], rate_hz: int, budget_s: float) -> Iterator[list[Clip]]:
-    """Cut a chunk's sound clips into batches of like length.
-
-    A batch holds as many clips as, padded to its longest, fit into `budget_s` seconds (at least
-    one). The cut follows from the clips alone, so it is the same in every run of the shard.
-    """
-    sound = [clip for clip in clips if clip.failure is None]
-    sound.sort(key=lambda clip: (len(clip.waveforms[rate_hz]), clip.clip_id))
-    batch: list[Clip] = []
-    for clip in sound:
-        padded_s = (len(batch) + 1) * len(clip.waveforms[rate_hz]) / rate_hz
-        if batch and padded_s > budget_s:
-            yield batch
-            batch = []
-        batch.append(clip)
-    if batch:
-        yield batch
-
-
 def guide(clip: Clip, min_confidence: float) -> None:
     """Give the captioner this clip's tags: leaves only, abstract classes out."""
     clip.guidance = guidance_tags(clip.tags, min_confidence)
 
 
-def write_captions(captioner: Captioner, batch: list[Clip], seed: int) -> None:
-    """Caption a batch of clips; those the captioner cannot serve fail one by one."""
+def write_captions(
+    captioner: Captioner,
+    batch: list[Clip],
+    seed: int,
+    drawn: slice = ALL,
+    limit: Limit | None = None,
+) -> None:
+    """Caption a batch of clips; those the captioner cannot serve fail one by one.
+
+    Args:
+        drawn: the candidates to write; those that a clip has already keep their places.
+        limit: what is known of the captioner's memory; None forgets what is learned here.
+    """
     rate = captioner.sample_rate_hz
     written = halving(
         batch,
+        rate,
         lambda part: captioner.caption(
             [audio.from_int16(clip.waveforms[rate]) for clip in part],
             [clip.guidance for clip in part],
             [clip_seed(seed, clip.clip_id) for clip in part],
+            drawn.start,
+            drawn.stop,
         ),
         "caption",
+        limit or Limit(),
     )
     for clip, result in zip(batch, written, strict=True):
         if isinstance(result, Failure):
             clip.failure = result
-        elif not result:
+            continue
+        clip.candidates = _distinct([*clip.candidates, *result])
+        if not clip.candidates:
             clip.failure = Failure("caption", "no_caption", "the captioner wrote nothing")
-        else:
-            clip.candidates = result
 
 
-def score(scorer: Scorer, batch: list[Clip]) -> None:
-    """Embed each captioned clip once, and score each of its candidates by cosine."""
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Of equal captions the first."""
+    by_caption: dict[str, Candidate] = {}
+    for candidate in candidates:
+        by_caption.setdefault(candidate.caption, candidate)
+    return list(by_caption.values())
+
+
+def score(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
+    """Embed each captioned clip once, and score each of its candidates once, by cosine.
+
+    `limit` is what is known of the scorer's memory; None forgets what is learned here.
+    """
     batch = [clip for clip in batch if clip.failure is None]
-    rate = scorer.sample_rate_hz
-    embedded = halving(
-        batch,
-        lambda part: scorer.embed_audio([audio.from_int16(clip.waveforms[rate]) for clip in part]),
-        "score",
-    )
-    heard: list[Clip] = []
-    for clip, embedding in zip(batch, embedded, strict=True):
-        if isinstance(embedding, Failure):
-            clip.failure = embedding
-        else:
-            clip.embedding = embedding
-            heard.append(clip)
-    captions = sorted({c.caption for clip in heard for c in clip.candidates})
+    _embed(scorer, [clip for clip in batch if clip.embedding is None], limit or Limit())
+    heard = [clip for clip in batch if clip.failure is None]
+    captions = sorted({caption for clip in heard for caption in _unscored(clip)})
     if not captions:
         return
     try:
@@ -288,33 +286,33 @@ def score(scorer: Scorer, batch: list[Clip]) -> None:
         return
     for clip in heard:
         assert clip.embedding is not None
-        clip.clap_scores = [float(clip.embedding @ texts[c.caption]) for c in clip.candidates]
+        clip.clap_scores += [float(clip.embedding @ texts[text]) for text in _unscored(clip)]
 
 
-def halving(
-    batch: list[Clip], work: Callable[[list[Clip]], list[T | Failure]], stage: Stage
-) -> list[T | Failure]:
-    """Run a model over a batch; on out-of-memory, over its halves.
+def _embed(scorer: Scorer, clips: list[Clip], limit: Limit) -> None:
+    rate = scorer.sample_rate_hz
+    embedded = halving(
+        clips,
+        rate,
+        lambda part: scorer.embed_audio([audio.from_int16(clip.waveforms[rate]) for clip in part]),
+        "score",
+        limit,
+    )
+    for clip, embedding in zip(clips, embedded, strict=True):
+        if isinstance(embedding, Failure):
+            clip.failure = embedding
+        else:
+            clip.embedding = embedding
 
-    An adapter that raises for a whole batch breaks its contract: its clips then fail with that
-    error, and the shard goes on.
-    """
-    if not batch:
-        return []
-    try:
-        results = work(batch)
-    except Exception as error:
-        # By its name: torch is not imported for models that do without it.
-        if type(error).__name__ == "OutOfMemoryError":
-            if len(batch) == 1:
-                return [Failure(stage, "out_of_memory", str(error))]
-            middle = len(batch) // 2
-            return halving(batch[:middle], work, stage) + halving(batch[middle:], work, stage)
-        return [Failure(stage, type(error).__name__, str(error)) for _ in batch]
-    if len(results) != len(batch):
-        message = f"the model answered {len(results)} of {len(batch)} clips"
-        return [Failure(stage, "wrong_count", message) for _ in batch]
-    return results
+
+def _unscored(clip: Clip) -> list[str]:
+    return [candidate.caption for candidate in clip.candidates[len(clip.clap_scores) :]]
+
+
+def below(clips: Iterable[Clip], enough_score: float) -> list[Clip]:
+    """Of clips that did not fail, those none of whose candidates scores enough."""
+    scored = [clip for clip in clips if clip.failure is None]
+    return [clip for clip in scored if max(clip.clap_scores) < enough_score]
 
 
 def clip_seed(seed: int, clip_id: str) -> int:

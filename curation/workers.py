@@ -5,17 +5,20 @@ A row is a task (`isolate.Task`) and, between pools, its clips.
 """
 
 import json
+import math
 import pickle
 import sys
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from curation import adapters, meter, plan, sink, stages, storage
+from curation import adapters, batching, meter, plan, sink, stages, storage
 from curation.config import RunConfig
 from curation.isolate import Task, failure
+from curation.parking import Parked, Parking
 from curation.turns import Turns
 
 Row = dict[str, Any]
@@ -27,7 +30,12 @@ WORKER = uuid.uuid4().hex[:12]
 
 
 class _Models:
-    """What a worker holds of a run's models; one shard at a time has them, the eldest first."""
+    """What a worker holds of a run's models; one shard at a time has them, the eldest first.
+
+    `limits` are those of the models' memory, by the part that a model plays.
+    """
+
+    limits: defaultdict[str, batching.Limit]
 
     def __init__(
         self, config: RunConfig, make_meter: meter.MakeMeter, caption: bool, score: bool
@@ -37,31 +45,42 @@ class _Models:
         self.meter = make_meter()
         self.adapters = adapters.build(config)
         self.turns = Turns()
+        self.parking = Parking(self.in_turns)
+        self.limits = defaultdict(batching.Limit)
         self._set_threads()
         if caption:
-            self.adapters.captioner.setup()
+            self.parking.set_up(self.adapters.captioner)
         if score:
-            self.adapters.scorer.setup()
+            self.parking.set_up(self.adapters.scorer)
+
+    @property
+    def in_turns(self) -> bool:
+        return self.config.annotate.models == "in_turns"
 
     def hearing(self) -> stages.Hearing:
         listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
         return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
 
     def batches(self, chunk: Clips) -> list[Clips]:
-        budget_s = self.config.annotate.batch_seconds
-        return list(stages.batches(chunk, self.adapters.captioner.sample_rate_hz, budget_s))
+        settings, captioner = self.config.annotate, self.adapters.captioner
+        budget_s, rate_hz, most_clips = settings.batch_seconds, captioner.sample_rate_hz, math.inf
+        if settings.batch_tokens:
+            most_clips = settings.batch_tokens // captioner.tokens_a_clip
+        return list(batching.batches(chunk, rate_hz, budget_s, most_clips))
 
-    def caption(self, batch: Clips, age: int) -> None:
+    def caption(self, batch: Clips, age: int, drawn: slice = stages.ALL) -> None:
         if self.config.captioner.guidance == "tags":
             for clip in batch:
                 stages.guide(clip, self.config.captioner.min_confidence)
-        with self._model_threads(age), self._timed("caption"):
-            stages.write_captions(self.adapters.captioner, batch, self.config.seed)
+        captioner = self.adapters.captioner
+        with self._turn(age, captioner), self._timed("caption"):
+            limit = self.limits["captioner"]
+            stages.write_captions(captioner, batch, self.config.seed, drawn, limit)
         self.meter.record(meter.BATCH_CLIPS, len(batch))
 
     def score(self, batch: Clips, age: int) -> None:
-        with self._model_threads(age), self._timed("score"):
-            stages.score(self.adapters.scorer, batch)
+        with self._turn(age, self.adapters.scorer), self._timed("score"):
+            stages.score(self.adapters.scorer, batch, self.limits["scorer"])
 
     def measure_decoded(self, clips: Clips) -> None:
         """Record what reading and decoding these clips took."""
@@ -99,10 +118,11 @@ class _Models:
         self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
 
     @contextmanager
-    def _model_threads(self, age: int) -> Iterator[None]:
+    def _turn(self, age: int, model: Parked) -> Iterator[None]:
         with self.turns.turn(age):
             # OpenMP keeps its thread count per calling thread, and Ray calls from several.
             self._set_threads()
+            self.parking.bring(model)
             yield
 
     def _set_threads(self) -> None:
@@ -125,14 +145,39 @@ class FusedWorker:
     def run(self, clips: Clips) -> Clips:
         """Take clips through all stages."""
         age = self.models.turns.age()
-        for chunk in stages.decode_ahead(clips, self.hearing):
+        chunks = stages.decode_ahead(clips, self.hearing)
+        if not self.models.in_turns:
+            for chunk in chunks:
+                self._listen([chunk], age)
+            return clips
+        # Models that come and go do so once a shard: it is decoded by then, while another shard
+        # has the models, and keeps them to its end.
+        decoded = list(chunks)
+        with self.models.turns.turn(age):
+            self._listen(decoded, age)
+        return clips
+
+    def _listen(self, chunks: list[Clips], age: int) -> None:
+        """Caption and score decoded chunks; draw more for clips that want more."""
+        adaptive = self.models.config.adaptive
+        for chunk in chunks:
             self.models.measure_decoded(chunk)
-            for batch in self.models.batches(chunk):
-                self.models.caption(batch, age)
-                self.models.score(batch, age)
+        if adaptive:
+            self._draw(chunks, age, slice(0, adaptive.first))
+            wanting = [stages.below(chunk, adaptive.enough_score) for chunk in chunks]
+            self._draw(wanting, age, slice(adaptive.first, None))
+        else:
+            self._draw(chunks, age, stages.ALL)
+        for chunk in chunks:
             for clip in chunk:
                 clip.waveforms.clear()
-        return clips
+
+    def _draw(self, chunks: list[Clips], age: int, drawn: slice) -> None:
+        batches = [batch for chunk in chunks for batch in self.models.batches(chunk)]
+        for batch in batches:
+            self.models.caption(batch, age, drawn)
+        for batch in batches:
+            self.models.score(batch, age)
 
     def _annotate(self, task: Task, _: Clips, spans: Spans) -> Clips:
         self.models.write(task, self.run(self.models.clips_of(task)), spans)

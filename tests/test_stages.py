@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from curation import stages
+from curation.batching import Limit
 from curation.captioners.base import Candidate
 from curation.config import AudioConfig
 from curation.schema import CLIP_SCHEMA, Failure, Tag
@@ -37,14 +38,15 @@ class Writer:
     def setup(self) -> None: ...
 
     def caption(
-        self, waveforms: list, guidance: list, seeds: list[int]
+        self, waveforms: list, guidance: list, seeds: list[int], first: int, last: int | None
     ) -> list[list[Candidate] | Failure]:
         self.batches.append(len(waveforms))
         if len(waveforms) > self.largest_batch:
             raise torch.OutOfMemoryError("no memory left")
         if self.fault:
             raise self.fault
-        return [[Candidate(f"seed {seed}", "beam", -1.0)] for seed in seeds]
+        written = [Candidate("again", "sample", -2.0), Candidate("again", "sample", -3.0)]
+        return [[Candidate(f"seed {seed}", "beam", -1.0), *written][first:last] for seed in seeds]
 
 
 class Ear:
@@ -52,6 +54,9 @@ class Ear:
 
     sample_rate_hz = RATE
     identity = {"model": "ear"}
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
 
     def setup(self) -> None: ...
 
@@ -61,32 +66,8 @@ class Ear:
         return heard
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
+        self.texts += captions
         return np.tile(np.array([[0.0, 1.0]], np.float32), (len(captions), 1))
-
-
-def test_batches_hold_clips_of_like_length_within_the_budget() -> None:
-    lengths = [10.0, 1.0, 5.0, 10.0, 1.0, 2.0]
-    clips = [sound_clip(f"c{index}", seconds) for index, seconds in enumerate(lengths)]
-    cut = list(stages.batches(clips, RATE, budget_s=10.0))
-    assert [[c.clip_id for c in batch] for batch in cut] == [
-        ["c1", "c4", "c5"],
-        ["c2"],
-        ["c0"],
-        ["c3"],
-    ]
-
-
-def test_batches_do_not_depend_on_the_order_of_clips() -> None:
-    clips = [sound_clip(f"c{index}", 1 + index % 4) for index in range(20)]
-    one = [[c.clip_id for c in b] for b in stages.batches(clips, RATE, 12.0)]
-    other = [[c.clip_id for c in b] for b in stages.batches(clips[::-1], RATE, 12.0)]
-    assert one == other
-
-
-def test_clips_that_failed_are_in_no_batch() -> None:
-    clips = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
-    clips[0].failure = Failure("decode", "silent", "silent")
-    assert [[c.clip_id for c in b] for b in stages.batches(clips, RATE, 10)] == [["b"]]
 
 
 def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
@@ -94,9 +75,45 @@ def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
     writer = Writer(largest_batch=2)
     stages.write_captions(writer, batch, seed=0)
     assert [clip.failure for clip in batch] == [None] * 8
-    assert writer.batches == [8, 4, 2, 2, 4, 2, 2]
+    assert writer.batches == [8, 4, 2, 2, 2, 2]
     seeds = [stages.clip_seed(0, clip.clip_id) for clip in batch]
     assert [c.candidates[0].caption for c in batch] == [f"seed {seed}" for seed in seeds]
+
+
+def test_what_had_no_memory_is_remembered_where_it_is_kept() -> None:
+    limit, writer = Limit(), Writer(largest_batch=2)
+    for _ in range(2):
+        batch = [sound_clip(f"c{index}", 1.0) for index in range(4)]
+        stages.write_captions(writer, batch, seed=0, limit=limit)
+    assert writer.batches == [4, 2, 2, 2, 2]
+
+
+def test_equal_captions_are_kept_once_over_all_draws() -> None:
+    drawn, whole = sound_clip("a", 1.0), sound_clip("a", 1.0)
+    stages.write_captions(Writer(), [whole], seed=0)
+    for part in (slice(0, 1), slice(1, 2), slice(2, None)):
+        stages.write_captions(Writer(), [drawn], seed=0, drawn=part)
+    assert [c.log_prob for c in whole.candidates] == [-1.0, -2.0]
+    assert drawn.candidates == whole.candidates
+
+
+def test_what_has_been_heard_and_scored_is_not_again() -> None:
+    ear, clip = Ear(), sound_clip("b", 1.0)
+    clip.embedding = np.array([1.0, 0.0], np.float32)
+    clip.candidates = [Candidate("one", "beam", -1.0), Candidate("two", "sample", -1.0)]
+    clip.clap_scores = [0.5]
+    stages.score(ear, [clip])
+    assert clip.failure is None
+    assert clip.clap_scores == [0.5, 0.0]
+    assert ear.texts == ["two"]
+
+
+def test_clips_below_are_those_whose_best_candidate_is() -> None:
+    clips = [sound_clip(name, 1.0) for name in "abc"]
+    for clip, scores in zip(clips, ([0.1, 0.4], [0.2, 0.3], [0.1]), strict=True):
+        clip.clap_scores = scores
+    clips[2].failure = Failure("score", "odd", "odd")
+    assert stages.below(clips, 0.4) == [clips[1]]
 
 
 def test_a_clip_that_never_fits_is_an_error_row() -> None:
@@ -116,7 +133,7 @@ def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> Non
     stages.write_captions(Writer(), batch, seed=0)
     stages.score(Ear(), batch)
     assert batch[0].failure == Failure("score", "odd", "cannot embed this one")
-    assert batch[1].clap_scores == [pytest.approx(0.8)]
+    assert batch[1].clap_scores == [pytest.approx(0.8)] * 2
     rows = stages.evidence(batch).to_pylist()
     assert [row["outcome"] for row in rows] == ["error", "ok"]
     assert rows[0]["candidates"] == []

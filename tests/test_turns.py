@@ -33,13 +33,35 @@ def test_the_same_work_may_have_another_turn() -> None:
     age = turns.age()
     for _ in range(2):
         with turns.turn(age):
-            assert turns._taken
-    assert not turns._taken
+            assert turns._owner == age
+    assert turns._owner is None
+
+
+def test_turns_within_a_turn_are_had_at_once_and_end_with_it() -> None:
+    turns = Turns()
+    elder, younger = turns.age(), turns.age()
+    order: list[str] = []
+
+    def wait() -> None:
+        with turns.turn(elder):
+            order.append("elder")
+
+    waiting = threading.Thread(target=wait)
+    with turns.turn(younger):
+        waiting.start()
+        while not turns._waiting:
+            pass
+        for _ in range(2):
+            with turns.turn(younger):
+                order.append("younger")
+    waiting.join()
+    assert order == ["younger", "younger", "elder"]
 
 
 def test_a_turn_that_fails_is_over() -> None:
     turns = Turns()
     with pytest.raises(RuntimeError, match="no memory"), turns.turn(turns.age()):
         raise RuntimeError("no memory")
-    with turns.turn(turns.age()):
-        assert turns._taken
+    age = turns.age()
+    with turns.turn(age):
+        assert turns._owner == age

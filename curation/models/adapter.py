@@ -36,13 +36,24 @@ class Adapter:
         """Load the weights. Raises InputError where the directory holds another kind of model."""
         _ = self._loaded
 
+    def park(self) -> None:
+        """Leave the GPU to another model: the weights wait in the host's memory."""
+        self._loaded.move("cpu")
+
+    def resume(self) -> None:
+        """Come back to `device`."""
+        self._loaded.move(self.device)
+
     @cached_property
     def _folder(self) -> Path:
         return files.locate(self.model, self.revision, self.kind)
 
     @cached_property
     def _loaded(self) -> Any:
-        """What works with the weights, which it loads; its module brings torch, this does not."""
+        """What works with the weights, which it loads; its module brings torch, this does not.
+
+        Its `move(device)` takes them to another device.
+        """
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from curation.models import inputs, pair
+from curation.models import inputs, pair, weights
 from curation.schema import Failure
 
 _TEXT_BATCH = 128
@@ -17,6 +17,10 @@ class Embedder:
 
     def __init__(self, folder: Path, device: str) -> None:
         self._model, self._tokenizer = pair.load_pair(folder, device)
+
+    def move(self, device: str) -> None:
+        """Take the weights to another device, "auto" the GPU where there is one."""
+        self._model.to(weights.pick_device(device))
 
     @torch.inference_mode()
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:

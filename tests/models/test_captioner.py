@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from curation.models.captioner import IGNORED_LABEL, EncoderOutput, TagGuidedCaptioner
-from curation.models.decoding import decode, gumbel_noise
+from curation.models.decoding import decode
+from curation.models.next_word import gumbel_noise
 
 MAX_TOKENS = 12
 
@@ -41,6 +42,42 @@ def test_own_beam_equals_generate(captioner: TagGuidedCaptioner, beams: int) -> 
     ours, _ = decode(captioner, encoded(captioner), beams, None, 1.0, MAX_TOKENS)
     assert [one.ids for one in ours] == [words(row) for row in theirs]
     assert len({one.ids for one in ours}) > 1, "every clip says the same: nothing was compared"
+
+
+def test_without_beams_the_samples_are_the_same(captioner: TagGuidedCaptioner) -> None:
+    noise = gumbel_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
+    _, among = decode(captioner, encoded(captioner), 3, noise, 0.7, MAX_TOKENS)
+    none, alone = decode(captioner, encoded(captioner), 0, noise, 0.7, MAX_TOKENS)
+    assert none == []
+    assert [[one.ids for one in clip] for clip in alone] == [
+        [one.ids for one in clip] for clip in among
+    ]
+
+
+def test_clips_that_are_done_leave_and_change_nothing_for_the_others(
+    captioner: TagGuidedCaptioner,
+) -> None:
+    noise = gumbel_noise(range(5), 1, MAX_TOKENS, captioner.config.vocab_size)
+    whole = encoded(captioner)
+    alone = [
+        decode(captioner, whole.take(rows), 2, noise[rows], 0.7, MAX_TOKENS)
+        for rows in torch.arange(5).split(1)
+    ]
+    clips: list[int] = []
+    hook = captioner.decoder.norm.register_forward_hook(
+        lambda _module, inputs, _output: clips.append(len(inputs[0]))
+    )
+    best, samples = decode(captioner, whole, 2, noise, 0.7, MAX_TOKENS)
+    hook.remove()
+    assert clips[0] == 5 > clips[-1], clips
+    assert clips == sorted(clips, reverse=True)
+    for told, expected in (
+        (best, [one for ([one], _) in alone]),
+        ([one for [one] in samples], [one for _, [[one]] in alone]),
+    ):
+        assert [one.ids for one in told] == [one.ids for one in expected]
+        log_probs = [one.log_prob for one in expected]
+        assert [one.log_prob for one in told] == pytest.approx(log_probs, abs=1e-5)
 
 
 def test_generate_returns_several_samples_a_clip(captioner: TagGuidedCaptioner) -> None:
