@@ -30,12 +30,7 @@ WORKER = uuid.uuid4().hex[:12]
 
 
 class _Models:
-    """What a worker holds of a run's models; one shard at a time has them, the eldest first.
-
-    `limits` are those of the models' memory, by the part that a model plays.
-    """
-
-    limits: defaultdict[str, batching.Limit]
+    """What a worker holds of a run's models; one shard at a time has them, the eldest first."""
 
     def __init__(
         self, config: RunConfig, make_meter: meter.MakeMeter, caption: bool, score: bool
@@ -46,7 +41,8 @@ class _Models:
         self.adapters = adapters.build(config)
         self.turns = Turns()
         self.parking = Parking(self.in_turns)
-        self.limits = defaultdict(batching.Limit)
+        # Of the models' memory, by the part that each plays.
+        self.limits: defaultdict[str, batching.Limit] = defaultdict(batching.Limit)
         self._set_threads()
         if caption:
             self.parking.set_up(self.adapters.captioner)
