@@ -37,7 +37,7 @@ def decode(
         max_tokens: the longest caption, end token included; a longer one is cut.
     """
     clips = len(encoded.last_hidden_state)
-    search = BeamSearch(model, clips, beams)
+    search = BeamSearch(model, clips, beams, max_tokens)
     sampler = Sampler(model, clips, noise, temperature, max_tokens)
     captions = _Captions(model, encoded, beams + sampler.samples, max_tokens)
     for at in range(max_tokens):

@@ -31,21 +31,23 @@ def gumbel_noise(seeds: Sequence[int], samples: int, steps: int, words: int) -> 
 
 
 class BeamSearch:
-    """The beam search of transformers 5 (early_stopping False, length_penalty 1), clip by clip."""
+    """The beam search of transformers 5 (early_stopping False, length_penalty 1), clip by clip.
 
-    def __init__(self, model: TagGuidedCaptioner, clips: int, beams: int) -> None:
+    `done*` hold the best ended captions of every clip there was; `rows` are the clips of the batch.
+    """
+
+    def __init__(self, model: TagGuidedCaptioner, clips: int, beams: int, max_tokens: int) -> None:
         device = model.device
         self.eos = model.config.eos_token_id
         self.beams = beams
-        self.clip = torch.arange(clips, device=device)[:, None]
+        self.rows = torch.arange(clips, device=device)
         # Only the first beam counts at the start: all begin with the same token.
         self.scores = torch.full((clips, beams), _NEVER, device=device)
         self.scores[:, :1] = 0.0
-        self.running = torch.zeros((clips, beams, 0), dtype=torch.long, device=device)
-        self.done_scores = torch.full((clips, beams), _NEVER, device=device)
-        self.done: list[list[tuple[float, tuple[int, ...]]]] = [[] for _ in range(clips)]
+        self.running = torch.full((clips, beams, max_tokens), self.eos, device=device)
         self.open = torch.full((clips,), beams > 0, device=device)
-        self.places = list(range(clips))  # in `done`, of the clips that are in the batch
+        self.done_scores = torch.full((clips, beams), _NEVER, device=device)
+        self.done = torch.full((clips, beams, max_tokens), self.eos, device=device)
 
     def step(self, log_probs: Tensor, at: int, last: bool) -> tuple[Tensor, Tensor]:
         """Take one word; which beam each beam goes on from, and the words: `[clip, beam]` each."""
@@ -55,41 +57,38 @@ class BeamSearch:
         total = (log_probs + self.scores[:, :, None]).flatten(1)
         scores, indices = total.topk(2 * self.beams, dim=1)
         parents, ids = indices // words, indices % words
+        running = _of_clip(self.running, parents)
+        running[:, :, at] = ids
         ends = (ids == self.eos) if not last else torch.ones_like(ids, dtype=torch.bool)
-        self._finish(scores / (at + 1), parents, ids, ends)
+        worst = self._finish(scores / (at + 1), running, ends)
         # Twice as many were kept as there are beams, so enough go on whichever of them end.
         self.scores, kept = (scores + ends * _NEVER).topk(self.beams, dim=1)
-        parents, ids = parents.gather(1, kept), ids.gather(1, kept)
-        self.running = torch.cat([self.running[self.clip, parents], ids[:, :, None]], dim=2)
-        full = self.done_scores[:, -1] > _NEVER
-        worst = torch.where(full, self.done_scores[:, -1], _NEVER)
-        self.open &= self.scores[:, 0] / (at + 1) > worst
-        return parents, ids
+        self.running = _of_clip(running, kept)
+        self.open = self.open & (self.scores[:, 0] / (at + 1) > worst)
+        return parents.gather(1, kept), ids.gather(1, kept)
 
     def keep(self, rows: Tensor) -> None:
         """Let the other clips of the batch leave; what they have said is kept."""
-        self.places = [self.places[row] for row in rows.tolist()]
-        self.clip = self.clip[: len(rows)]
+        self.rows, self.open = self.rows[rows], self.open[rows]
         self.scores, self.running = self.scores[rows], self.running[rows]
-        self.done_scores, self.open = self.done_scores[rows], self.open[rows]
 
     def best(self) -> list[Decoded]:
         """The best caption of every clip that there was; none at all without beams."""
-        done = [each[0] for each in self.done] if self.beams else []
-        return [Decoded(ids, score) for score, ids in done]
+        if not self.beams:
+            return []
+        told = zip(self.done[:, 0].tolist(), self.done_scores[:, 0].tolist(), strict=True)
+        return [Decoded(_until(self.eos, ids), score) for ids, score in told]
 
-    def _finish(self, scores: Tensor, parents: Tensor, ids: Tensor, ends: Tensor) -> None:
-        finished = ends[:, : self.beams] & self.open[:, None]
-        for clip, place in finished.nonzero().tolist():
-            caption = [*self.running[clip, parents[clip, place]].tolist(), int(ids[clip, place])]
-            if caption[-1] == self.eos:
-                caption.pop()
-            done = self.done[self.places[clip]]
-            done.append((float(scores[clip, place]), tuple(caption)))
-            done.sort(key=lambda scored: -scored[0])
-            del done[self.beams :]
-            for index, (score, _) in enumerate(done):
-                self.done_scores[clip, index] = score
+    def _finish(self, scores: Tensor, running: Tensor, ends: Tensor) -> Tensor:
+        """Put captions that end among the done ones, where they are better; the worst of those."""
+        ended = ends[:, : self.beams] & self.open[:, None]
+        new = torch.where(ended, scores[:, : self.beams], _NEVER)
+        both = torch.cat([self.done_scores[self.rows], new], dim=1)
+        done_scores, kept = both.topk(self.beams, dim=1)
+        captions = torch.cat([self.done[self.rows], running[:, : self.beams]], dim=1)
+        self.done[self.rows] = _of_clip(captions, kept)
+        self.done_scores[self.rows] = done_scores
+        return done_scores[:, -1]
 
 
 class Sampler:
@@ -143,13 +142,19 @@ class Sampler:
         """The samples of every clip that there was."""
         means = (self.total / self.length).tolist()
         return [
-            [self._decoded(*sample) for sample in zip(*clip, strict=True)]
-            for clip in zip(self.ids.tolist(), self.length.tolist(), means, strict=True)
+            [Decoded(_until(self.eos, ids), mean) for ids, mean in zip(*clip, strict=True)]
+            for clip in zip(self.ids.tolist(), means, strict=True)
         ]
 
-    def _decoded(self, ids: list[int], length: int, mean: float) -> Decoded:
-        words = ids[:length]
-        return Decoded(tuple(words[:-1] if words[-1] == self.eos else words), mean)
+
+def _of_clip(captions: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen captions of each clip, `[clip, choice, word]`, of `[clip, caption, word]`."""
+    return captions.gather(1, chosen[:, :, None].expand(-1, -1, captions.shape[2]))
+
+
+def _until(eos: int, ids: list[int]) -> tuple[int, ...]:
+    """The words before the first end token, or all of them."""
+    return tuple(ids[: ids.index(eos)] if eos in ids else ids)
 
 
 def _no_words(log_probs: Tensor) -> Tensor:
