@@ -43,7 +43,7 @@ def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
         assert told.accepted(score) == whole.accepted(score), share
     turns = [
         {name: drawn(workers[name], rows) for name in order}
-        for order in (list(workers) if turn % 2 else list(workers)[::-1] for turn in range(rounds))
+        for order in (list(workers)[:: 1 - 2 * (turn % 2)] for turn in range(rounds))
     ]
     return tell_adaptive(turns)
 
@@ -67,7 +67,7 @@ def tell_adaptive(turns: list[dict[str, Drawn]]) -> dict[str, Any]:
         ["", "clips/s", "captions a clip", "times fixed"],
         [
             [
-                name if name == "fixed" else f"adaptive, {name} of the clips reach the score",
+                name if name == "fixed" else f"adaptive, {name} accepted",
                 f"{clips / seconds[name]:.1f}",
                 f"{turns[0][name].candidates:.2f}",
                 f"{speedup.get(name, 1.0):.2f}",

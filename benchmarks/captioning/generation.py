@@ -55,7 +55,7 @@ def against_generate(config: RunConfig, rounds: int) -> dict[str, Any]:
     same_beams(written)
     seconds = []
     for turn in range(rounds):
-        order = list(ways) if turn % 2 else list(ways)[::-1]
+        order = list(ways)[:: 1 - 2 * (turn % 2)]
         seconds.append({way: timed(ways[way], batches) for way in order})
         seconds[-1][ENCODER] = timed(lambda batch: encode(plain, batch), batches)
     words = {way: sum(each.words for each in results) for way, results in written.items()}
