@@ -23,6 +23,7 @@ import torch
 
 from curation import (
     annotate,
+    batching,
     captioners,
     console,
     plan,
@@ -150,7 +151,7 @@ def bare_worker(
         clips = stages.clips_of(plan.read_shard(config.run, shard))
         for chunk in stages.decode_ahead(clips, hearing):
             rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
-            for batch in stages.batches(chunk, rate, budget_s):
+            for batch in batching.batches(chunk, rate, budget_s):
                 for clip in batch:
                     tagging.guide(clip, config.captioner.min_confidence)
                 stages.write_captions(captioner, batch, config.seed)

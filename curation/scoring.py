@@ -1,15 +1,16 @@
 """The score stage, as plain code: clips and their captions embedded by CLAP, and compared."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from curation import audio
+from curation.batching import Limit, halving
 from curation.captioners.base import Candidate
 from curation.schema import Failure
 from curation.scorers.base import Scorer
-from curation.stages import Clip, halving
+from curation.stages import Clip
 
 
 class _Asked(NamedTuple):
@@ -20,12 +21,13 @@ class _Asked(NamedTuple):
     candidates: list[Candidate]
 
 
-def score(scorer: Scorer, batch: list[Clip]) -> None:
+def score(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
     """Score, by their cosine with the clip, the candidates that have no score yet.
 
-    Each clip is embedded once: one whose tags were verified is embedded already.
+    Each clip is embedded once: one whose tags were verified is embedded already. `limit` is what
+    is known of the scorer's memory; None forgets what is learned here.
     """
-    embed(scorer, batch)
+    embed(scorer, batch, limit)
     asked = [
         _Asked(clip, clip.embedding, clip.candidates[len(clip.clap_scores) :])
         for clip in batch
@@ -35,18 +37,26 @@ def score(scorer: Scorer, batch: list[Clip]) -> None:
         clip.clap_scores += cosines
 
 
-def score_again(scorer: Scorer, batch: list[Clip]) -> None:
+def score_again(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
     """Score the candidates of scored clips by a second scorer, and say how far both agree."""
-    asked = [_Asked(clip, heard, clip.candidates) for clip, heard in _embedded(scorer, batch)]
+    heard = _embedded(scorer, batch, limit)
+    asked = [_Asked(clip, embedding, clip.candidates) for clip, embedding in heard]
     for clip, cosines in _compared(scorer, asked):
         clip.second_scores = cosines
         clip.agreement = agreement(clip.clap_scores, cosines)
 
 
-def embed(scorer: Scorer, batch: list[Clip]) -> None:
+def embed(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
     """Embed each clip that is not embedded yet; those that cannot be fail."""
-    for clip, embedding in _embedded(scorer, [clip for clip in batch if clip.embedding is None]):
+    new = [clip for clip in batch if clip.embedding is None]
+    for clip, embedding in _embedded(scorer, new, limit):
         clip.embedding = embedding
+
+
+def below(clips: Iterable[Clip], enough_score: float) -> list[Clip]:
+    """Of clips that did not fail, those none of whose candidates scores enough."""
+    scored = [clip for clip in clips if clip.failure is None]
+    return [clip for clip in scored if max(clip.clap_scores) < enough_score]
 
 
 def agreement(first: Sequence[float], second: Sequence[float]) -> float | None:
@@ -60,14 +70,18 @@ def agreement(first: Sequence[float], second: Sequence[float]) -> float | None:
     return float(np.corrcoef(ranks)[0, 1])
 
 
-def _embedded(scorer: Scorer, batch: list[Clip]) -> list[tuple[Clip, np.ndarray]]:
+def _embedded(
+    scorer: Scorer, batch: list[Clip], limit: Limit | None
+) -> list[tuple[Clip, np.ndarray]]:
     """Clips that have not failed with their embeddings; those that cannot be embedded fail."""
     batch = [clip for clip in batch if clip.failure is None]
     rate = scorer.sample_rate_hz
     embedded = halving(
         batch,
+        rate,
         lambda part: scorer.embed_audio([audio.from_int16(clip.waveforms[rate]) for clip in part]),
         "score",
+        limit or Limit(),
     )
     heard = []
     for clip, embedding in zip(batch, embedded, strict=True):

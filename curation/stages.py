@@ -13,27 +13,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from curation import audio
+from curation.batching import Limit, halving
 from curation.captioners.base import Candidate, Captioner
 from curation.catalog.fetch import read_clip_bytes
 from curation.config import AudioConfig
 from curation.read_ahead import Budget, Room, TooLarge
 from curation.retrying import GaveUp, counting
-from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Stage, Tag
+from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag
 from curation.storage import StorageConfig
 from curation.tags.guidance import phrase
-
-T = TypeVar("T")
 
 # Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's
 # first chunk is small and the next ones double, so that its models wait for few clips.
 FIRST_CHUNK_CLIPS = 16
 CHUNK_CLIPS = 128
+
+# Every candidate that a captioner is set to write.
+ALL = slice(0, None)
 
 
 @dataclass
@@ -228,70 +230,48 @@ def faults(clips: Iterable[Clip]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def batches(clips: Iterable[Clip], rate_hz: int, budget_s: float) -> Iterator[list[Clip]]:
-    """Cut a chunk's sound clips into batches of like length.
+def write_captions(
+    captioner: Captioner,
+    batch: list[Clip],
+    seed: int,
+    drawn: slice = ALL,
+    limit: Limit | None = None,
+) -> None:
+    """Caption a batch of clips; those the captioner cannot serve fail one by one.
 
-    A batch holds as many clips as, padded to its longest, fit into `budget_s` seconds (at least
-    one). The cut follows from the clips alone, so it is the same in every run of the shard.
+    Args:
+        drawn: the candidates to write; those that a clip has already keep their places.
+        limit: what is known of the captioner's memory; None forgets what is learned here.
     """
-    sound = [clip for clip in clips if clip.failure is None]
-    sound.sort(key=lambda clip: (len(clip.waveforms[rate_hz]), clip.clip_id))
-    batch: list[Clip] = []
-    for clip in sound:
-        padded_s = (len(batch) + 1) * len(clip.waveforms[rate_hz]) / rate_hz
-        if batch and padded_s > budget_s:
-            yield batch
-            batch = []
-        batch.append(clip)
-    if batch:
-        yield batch
-
-
-def write_captions(captioner: Captioner, batch: list[Clip], seed: int) -> None:
-    """Caption a batch of clips; those the captioner cannot serve fail one by one."""
     rate = captioner.sample_rate_hz
     written = halving(
         batch,
+        rate,
         lambda part: captioner.caption(
             [audio.from_int16(clip.waveforms[rate]) for clip in part],
             [clip.guidance for clip in part],
             [clip_seed(seed, clip.clip_id) for clip in part],
+            drawn.start,
+            drawn.stop,
         ),
         "caption",
+        limit or Limit(),
     )
     for clip, result in zip(batch, written, strict=True):
         if isinstance(result, Failure):
             clip.failure = result
-        elif not result:
+            continue
+        clip.candidates = _distinct([*clip.candidates, *result])
+        if not clip.candidates:
             clip.failure = Failure("caption", "no_caption", "the captioner wrote nothing")
-        else:
-            clip.candidates = result
 
 
-def halving(
-    batch: list[Clip], work: Callable[[list[Clip]], list[T | Failure]], stage: Stage
-) -> list[T | Failure]:
-    """Run a model over a batch; on out-of-memory, over its halves.
-
-    An adapter that raises for a whole batch breaks its contract: its clips then fail with that
-    error, and the shard goes on.
-    """
-    if not batch:
-        return []
-    try:
-        results = work(batch)
-    except Exception as error:
-        # By its name: torch is not imported for models that do without it.
-        if type(error).__name__ == "OutOfMemoryError":
-            if len(batch) == 1:
-                return [Failure(stage, "out_of_memory", str(error))]
-            middle = len(batch) // 2
-            return halving(batch[:middle], work, stage) + halving(batch[middle:], work, stage)
-        return [Failure(stage, type(error).__name__, str(error)) for _ in batch]
-    if len(results) != len(batch):
-        message = f"the model answered {len(results)} of {len(batch)} clips"
-        return [Failure(stage, "wrong_count", message) for _ in batch]
-    return results
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Of equal captions the first."""
+    by_caption: dict[str, Candidate] = {}
+    for candidate in candidates:
+        by_caption.setdefault(candidate.caption, candidate)
+    return list(by_caption.values())
 
 
 def clip_seed(seed: int, clip_id: str) -> int:

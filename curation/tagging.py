@@ -3,24 +3,27 @@
 import numpy as np
 
 from curation import audio, scoring
+from curation.batching import Limit, halving
 from curation.schema import Failure, Tag
 from curation.scorers.base import Scorer
-from curation.stages import Clip, halving
+from curation.stages import Clip
 from curation.taggers.base import Tagger
 from curation.tags.guidance import guidance_tags, phrase
 
 
-def tag(tagger: Tagger, batch: list[Clip], keep_given: bool) -> None:
+def tag(tagger: Tagger, batch: list[Clip], keep_given: bool, limit: Limit | None = None) -> None:
     """Put a tagger's tags on clips; those that it cannot serve fail one by one.
 
     They stand in place of the tags that a clip was given; or, where these are kept, behind them,
-    but for classes that are among them.
+    but for classes that are among them. `limit` is what is known of the tagger's memory.
     """
     rate = tagger.sample_rate_hz
     predicted = halving(
         batch,
+        rate,
         lambda part: tagger.tag([audio.from_int16(clip.waveforms[rate]) for clip in part]),
         "tag",
+        limit or Limit(),
     )
     for clip, tags in zip(batch, predicted, strict=True):
         if isinstance(tags, Failure):
@@ -46,11 +49,14 @@ class Verifier:
         self._scorer = scorer
         self._phrases: dict[str, np.ndarray] = {}  # by class id
 
-    def verify(self, batch: list[Clip]) -> None:
+    def verify(self, batch: list[Clip], limit: Limit | None = None) -> None:
         """Score the tags of clips, and keep the clips' embeddings for the score stage."""
-        scoring.embed(self._scorer, batch)
+        scoring.embed(self._scorer, batch, limit)
         heard = [clip for clip in batch if clip.failure is None]
-        scored = halving(heard, lambda part: [self._scores(clip) for clip in part], "tag")
+        rate = self._scorer.sample_rate_hz
+        scored = halving(
+            heard, rate, lambda part: [self._scores(clip) for clip in part], "tag", Limit()
+        )
         for clip, scores in zip(heard, scored, strict=True):
             if isinstance(scores, Failure):
                 clip.failure = scores

@@ -6,141 +6,28 @@ A row is a task (`isolate.Task`) and, between pools, its clips.
 
 import json
 import pickle
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from curation import adapters, meter, plan, scoring, sink, stages, storage, tagging
-from curation.captioners.base import Captioner
+from curation import meter, plan, scoring, sink, stages
 from curation.config import RunConfig
 from curation.isolate import Task, failure
-from curation.scorers.base import Scorer
-from curation.taggers.base import Tagger
-from curation.turns import Turns
+from curation.worker_models import Clips, WorkerModels
 
 Row = dict[str, Any]
-Clips = list[stages.Clip]
 Spans = list[sink.Span]
 
 # How evidence names this process: nothing of the machine is in it.
 WORKER = uuid.uuid4().hex[:12]
 
 
-class _Models:
-    """What a worker holds of a run's models; one shard at a time has them, the eldest first."""
-
-    def __init__(
-        self, config: RunConfig, make_meter: meter.MakeMeter, caption: bool, score: bool
-    ) -> None:
-        self.config = config
-        storage.configure(config.storage)
-        self.meter = make_meter()
-        self.adapters = adapters.build(config)
-        self.turns = Turns()
-        self._set_threads()
-        self.verifier = tagging.Verifier(self.adapters.scorer) if config.tags.verify else None
-        for model in self._held(caption, score):
-            model.setup()
-
-    def _held(self, caption: bool, score: bool) -> list[Captioner | Scorer | Tagger]:
-        """The models of a worker: those that caption, those that score, or all of them."""
-        captioner, scorer, second_scorer, tagger = self.adapters
-        captions = [tagger, captioner] if caption else []
-        scorers = [scorer] if score or (caption and self.verifier) else []
-        held = [*captions, *scorers, second_scorer if score else None]
-        return [model for model in held if model]
-
-    def hearing(self) -> stages.Hearing:
-        listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
-        return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
-
-    def batches(self, chunk: Clips) -> list[Clips]:
-        budget_s = self.config.annotate.batch_seconds
-        return list(stages.batches(chunk, self.adapters.captioner.sample_rate_hz, budget_s))
-
-    def tag(self, batches: list[Clips]) -> None:
-        """Predict tags, then verify them, each where the run's configuration says so."""
-        if self.adapters.tagger:
-            keep_given = self.config.tags.use == "both"
-            for batch in batches:
-                with self._timed("tag"):
-                    tagging.tag(self.adapters.tagger, batch, keep_given)
-        if self.verifier:
-            for batch in batches:
-                with self._timed("tag"):
-                    self.verifier.verify(batch)
-
-    def caption(self, batch: Clips) -> None:
-        if self.config.captioner.guidance == "tags":
-            verify = self.config.tags.verify
-            least = verify.min_score if verify else None
-            for clip in batch:
-                tagging.guide(clip, self.config.captioner.min_confidence, least)
-        with self._timed("caption"):
-            stages.write_captions(self.adapters.captioner, batch, self.config.seed)
-        self.meter.record(meter.BATCH_CLIPS, len(batch))
-
-    def score(self, batch: Clips) -> None:
-        with self._timed("score"):
-            scoring.score(self.adapters.scorer, batch)
-
-    def score_again(self, batch: Clips) -> None:
-        """Score by the second scorer, where there is one."""
-        if self.adapters.second_scorer:
-            with self._timed("score"):
-                scoring.score_again(self.adapters.second_scorer, batch)
-
-    def measure_decoded(self, clips: Clips) -> None:
-        """Record what reading and decoding these clips took."""
-        for clip in clips:
-            self.meter.record(meter.STAGE_SECONDS, clip.read_s, stage="read")
-            self.meter.record(meter.STAGE_SECONDS, clip.decode_s, stage="decode")
-            self.meter.record(meter.READ_BYTES, clip.encoded_bytes)
-            for cause, number in clip.faults.items():
-                self.meter.record(meter.RETRIES, number, cause=cause)
-
-    def clips_of(self, task: Task) -> Clips:
-        """The planned clips of a task; those that kill their worker have already failed."""
-        clips = stages.clips_of(plan.read_shard(self.config.run, task.shard))
-        for killer in task.killers:
-            clips[killer].failure = failure()
-        return clips[task.start : task.stop]
-
-    def write(self, task: Task, clips: Clips, spans: Spans) -> None:
-        """Sink a shard's evidence, and record how its clips ended; a rehearsal leaves nothing."""
-        if task.rehearsal:
-            return
-        with self._timed("write"):
-            # The last worker's time with the shard ends with the file that tells of it.
-            spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
-            counts = sink.write_shard(
-                self.config.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
-            )
-        for outcome, number in {"ok": counts.ok, **counts.errors}.items():
-            self.meter.record(meter.CLIPS, number, outcome=outcome)
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        self._set_threads()
-        begun_s = time.perf_counter()
-        yield
-        self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
-
-    def _set_threads(self) -> None:
-        # OpenMP keeps its thread count per calling thread, and Ray calls from several. Models that
-        # do without torch leave it out of the process, which it makes four times as large.
-        if torch := sys.modules.get("torch"):
-            torch.set_num_threads(self.config.annotate.model_threads)
-
-
 class FusedWorker:
     """Reads, decodes, tags, captions and scores whole shards; sound never leaves the process."""
 
     def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
-        self.models = _Models(config, make_meter, caption=True, score=True)
+        self.models = WorkerModels(config, make_meter, caption=True, score=True)
         self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
@@ -149,20 +36,48 @@ class FusedWorker:
     def run(self, clips: Clips) -> Clips:
         """Take clips through all stages."""
         with self.models.turns.join() as turn:
-            for chunk in stages.decode_ahead(clips, self.hearing, turn.leave):
-                self.models.measure_decoded(chunk)
+            if self.models.in_turns:
+                # Models that come and go do so once a shard. It is decoded by then, while another
+                # shard has the models, and keeps them to its end.
+                decoded = list(stages.decode_ahead(clips, self.hearing))
                 turn.take()
-                self.models.tag(self.models.batches(chunk))
-                for batch in self.models.batches(chunk):
-                    self.models.caption(batch)
-                    self.models.score(batch)
-                    self.models.score_again(batch)
-                for clip in chunk:
-                    clip.waveforms.clear()
+                self._listen(decoded)
+            else:
+                for chunk in stages.decode_ahead(clips, self.hearing, turn.leave):
+                    turn.take()
+                    self._listen([chunk])
         return clips
 
+    def _listen(self, chunks: list[Clips]) -> None:
+        """Tag, caption and score decoded chunks; draw more for clips that want more."""
+        adaptive = self.models.config.adaptive
+        for chunk in chunks:
+            measure_decoded(self.models.meter, chunk)
+        self.models.tag(self._batches(chunks))
+        if adaptive:
+            self._draw(chunks, slice(0, adaptive.first))
+            wanting = [scoring.below(chunk, adaptive.enough_score) for chunk in chunks]
+            self._draw(wanting, slice(adaptive.first, None))
+        else:
+            self._draw(chunks, stages.ALL)
+        for batch in self._batches(chunks):
+            self.models.score_again(batch)
+        for chunk in chunks:
+            for clip in chunk:
+                clip.waveforms.clear()
+
+    def _draw(self, chunks: list[Clips], drawn: slice) -> None:
+        batches = self._batches(chunks)
+        for batch in batches:
+            self.models.caption(batch, drawn)
+        for batch in batches:
+            self.models.score(batch)
+
+    def _batches(self, chunks: list[Clips]) -> list[Clips]:
+        return [batch for chunk in chunks for batch in self.models.batches(chunk)]
+
     def _annotate(self, task: Task, _: Clips, spans: Spans) -> Clips:
-        self.models.write(task, self.run(self.models.clips_of(task)), spans)
+        write(self.models, task, self.run(clips_of(self.models.config.run, task)), spans)
         return []
 
 
@@ -170,7 +85,7 @@ class DecodeWorker:
     """Placement separate, first pool: a shard's number becomes its clips, decoded."""
 
     def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
-        self.models = _Models(config, make_meter, caption=False, score=False)
+        self.models = WorkerModels(config, make_meter, caption=False, score=False)
         self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
@@ -179,18 +94,18 @@ class DecodeWorker:
     def run(self, clips: Clips) -> Clips:
         """Read and decode clips."""
         decoded = [future.result().result() for future in self.hearing.submit(clips)]
-        self.models.measure_decoded(decoded)
+        measure_decoded(self.models.meter, decoded)
         return decoded
 
     def _decode(self, task: Task, _: Clips, __: Spans) -> Clips:
-        return self.run(self.models.clips_of(task))
+        return self.run(clips_of(self.models.config.run, task))
 
 
 class CaptionWorker:
     """Placement separate, second pool: decoded clips become captioned clips, their tags before."""
 
     def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
-        self.models = _Models(config, make_meter, caption=True, score=False)
+        self.models = WorkerModels(config, make_meter, caption=True, score=False)
 
     def __call__(self, row: Row) -> Row:
         return _step(row, "caption", lambda _, clips, __: self.run(clips))
@@ -210,7 +125,7 @@ class ScoreWorker:
     """Placement separate, last pool: captioned clips are scored and sunk as evidence."""
 
     def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
-        self.models = _Models(config, make_meter, caption=False, score=True)
+        self.models = WorkerModels(config, make_meter, caption=False, score=True)
 
     def __call__(self, row: Row) -> Row:
         return _step(row, "score", self._score)
@@ -226,8 +141,40 @@ class ScoreWorker:
         return clips
 
     def _score(self, task: Task, clips: Clips, spans: Spans) -> Clips:
-        self.models.write(task, self.run(clips), spans)
+        write(self.models, task, self.run(clips), spans)
         return []
+
+
+def clips_of(run_uri: str, task: Task) -> Clips:
+    """The planned clips of a task; those that kill their worker have already failed."""
+    clips = stages.clips_of(plan.read_shard(run_uri, task.shard))
+    for killer in task.killers:
+        clips[killer].failure = failure()
+    return clips[task.start : task.stop]
+
+
+def measure_decoded(to: meter.Meter, clips: Clips) -> None:
+    """Record what reading and decoding these clips took."""
+    for clip in clips:
+        to.record(meter.STAGE_SECONDS, clip.read_s, stage="read")
+        to.record(meter.STAGE_SECONDS, clip.decode_s, stage="decode")
+        to.record(meter.READ_BYTES, clip.encoded_bytes)
+        for cause, number in clip.faults.items():
+            to.record(meter.RETRIES, number, cause=cause)
+
+
+def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
+    """Sink a shard's evidence, and record how its clips ended; a rehearsal leaves nothing."""
+    if task.rehearsal:
+        return
+    with models.timed("write"):
+        # The last worker's time with the shard ends with the file that tells of it.
+        spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
+        counts = sink.write_shard(
+            models.config.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
+        )
+    for outcome, number in {"ok": counts.ok, **counts.errors}.items():
+        models.meter.record(meter.CLIPS, number, outcome=outcome)
 
 
 def _step(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Row:

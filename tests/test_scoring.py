@@ -86,6 +86,14 @@ def test_a_clip_is_embedded_once_however_often_it_is_scored() -> None:
     assert ear.heard == 1
 
 
+def test_clips_below_are_those_whose_best_candidate_is() -> None:
+    clips = [captioned(name) for name in "abc"]
+    for clip, scores in zip(clips, ([0.1, 0.4], [0.2, 0.3], [0.1]), strict=True):
+        clip.clap_scores = scores
+    clips[2].failure = Failure("score", "odd", "odd")
+    assert scoring.below(clips, 0.4) == [clips[1]]
+
+
 def test_a_second_scorer_leaves_the_first_ones_scores_and_embedding() -> None:
     batch = [captioned("a", "rain", "rain and wind"), captioned("a dog")]
     first, second = (0.6, 0.8), (-1.0, 0.0)

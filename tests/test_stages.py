@@ -8,6 +8,7 @@ import soundfile
 import torch
 
 from curation import stages
+from curation.batching import Limit
 from curation.captioners.base import Candidate
 from curation.config import AudioConfig
 from curation.schema import CLIP_SCHEMA, Failure, Tag
@@ -36,39 +37,15 @@ class Writer:
     def setup(self) -> None: ...
 
     def caption(
-        self, waveforms: list, guidance: list, seeds: list[int]
+        self, waveforms: list, guidance: list, seeds: list[int], first: int, last: int | None
     ) -> list[list[Candidate] | Failure]:
         self.batches.append(len(waveforms))
         if len(waveforms) > self.largest_batch:
             raise torch.OutOfMemoryError("no memory left")
         if self.fault:
             raise self.fault
-        return [[Candidate(f"seed {seed}", "beam", -1.0)] for seed in seeds]
-
-
-def test_batches_hold_clips_of_like_length_within_the_budget() -> None:
-    lengths = [10.0, 1.0, 5.0, 10.0, 1.0, 2.0]
-    clips = [sound_clip(f"c{index}", seconds) for index, seconds in enumerate(lengths)]
-    cut = list(stages.batches(clips, RATE, budget_s=10.0))
-    assert [[c.clip_id for c in batch] for batch in cut] == [
-        ["c1", "c4", "c5"],
-        ["c2"],
-        ["c0"],
-        ["c3"],
-    ]
-
-
-def test_batches_do_not_depend_on_the_order_of_clips() -> None:
-    clips = [sound_clip(f"c{index}", 1 + index % 4) for index in range(20)]
-    one = [[c.clip_id for c in b] for b in stages.batches(clips, RATE, 12.0)]
-    other = [[c.clip_id for c in b] for b in stages.batches(clips[::-1], RATE, 12.0)]
-    assert one == other
-
-
-def test_clips_that_failed_are_in_no_batch() -> None:
-    clips = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
-    clips[0].failure = Failure("decode", "silent", "silent")
-    assert [[c.clip_id for c in b] for b in stages.batches(clips, RATE, 10)] == [["b"]]
+        written = [Candidate("again", "sample", -2.0), Candidate("again", "sample", -3.0)]
+        return [[Candidate(f"seed {seed}", "beam", -1.0), *written][first:last] for seed in seeds]
 
 
 def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
@@ -76,9 +53,26 @@ def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
     writer = Writer(largest_batch=2)
     stages.write_captions(writer, batch, seed=0)
     assert [clip.failure for clip in batch] == [None] * 8
-    assert writer.batches == [8, 4, 2, 2, 4, 2, 2]
+    assert writer.batches == [8, 4, 2, 2, 2, 2]
     seeds = [stages.clip_seed(0, clip.clip_id) for clip in batch]
     assert [c.candidates[0].caption for c in batch] == [f"seed {seed}" for seed in seeds]
+
+
+def test_what_had_no_memory_is_remembered_where_it_is_kept() -> None:
+    limit, writer = Limit(), Writer(largest_batch=2)
+    for _ in range(2):
+        batch = [sound_clip(f"c{index}", 1.0) for index in range(4)]
+        stages.write_captions(writer, batch, seed=0, limit=limit)
+    assert writer.batches == [4, 2, 2, 2, 2]
+
+
+def test_equal_captions_are_kept_once_over_all_draws() -> None:
+    drawn, whole = sound_clip("a", 1.0), sound_clip("a", 1.0)
+    stages.write_captions(Writer(), [whole], seed=0)
+    for part in (slice(0, 1), slice(1, 2), slice(2, None)):
+        stages.write_captions(Writer(), [drawn], seed=0, drawn=part)
+    assert [c.log_prob for c in whole.candidates] == [-1.0, -2.0]
+    assert drawn.candidates == whole.candidates
 
 
 def test_a_clip_that_never_fits_is_an_error_row() -> None:

@@ -233,3 +233,22 @@ def test_true_tags_outscore_wrong_ones(evidence: list[dict[str, Any]]) -> None:
             scores[tag["origin"]].append(score)
     right, wrong = (np.array(each) for each in scores.values())
     assert (right[:, None] > wrong).mean() > 0.65
+
+
+@pytest.mark.parametrize("models", ["together", "in_turns"])
+def test_candidates_drawn_later_are_scored_by_both_scorers(
+    models: str, corpus: Path, ast: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tagged_run(corpus, tmp_path / "run", ast, "fused")
+    adaptive = config.AdaptiveConfig(first=1, enough_score=0.5)
+    annotate = run.annotate.model_copy(update={"models": models})
+    run = run.model_copy(update={"adaptive": adaptive, "annotate": annotate})
+    rows = annotated(run, meter.Tally())
+    assert {len(row["candidates"]) > 1 for row in rows} == {True, False}
+    for row in rows:
+        first, second = (
+            [candidate[name] for candidate in row["candidates"]]
+            for name in ("clap_score", "second_score")
+        )
+        assert second == pytest.approx(first, abs=1e-6)
+        assert len(first) == 1 or first[0] < 0.5

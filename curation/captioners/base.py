@@ -39,6 +39,11 @@ class Captioner(Protocol):
         """Model name, revision and content hash, as kept in run.json; known before `setup`."""
         ...
 
+    @property
+    def tokens_a_clip(self) -> int:
+        """The most tokens that `caption` writes for a clip, over all its candidates."""
+        ...
+
     def setup(self) -> None:
         """Load weights. Called once in the worker, before the first `caption`."""
         ...
@@ -62,7 +67,8 @@ class Captioner(Protocol):
         """Write the candidates of a batch of clips, in order, one entry a clip.
 
         What is written for a clip depends on the clip, its guidance and its seed alone, and
-        candidate n is the same whether it is asked for with the others or by itself.
+        candidate n is the same whether it is asked for with the others or by itself. Some may be
+        equal: who asks keeps each once.
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.

@@ -25,7 +25,7 @@ class TagGuided(Adapter):
     """Fulfils `Captioner` with a `TagGuidedCaptioner`.
 
     Attributes:
-        candidates: captions asked for; equal ones are kept once, so a clip may have fewer.
+        candidates: captions written for a clip, the first one by beam search.
         beams: width of the beam search that writes the first candidate.
         temperature: of the samples that are the others.
         max_tokens: the longest caption, end token included; a longer one is cut there.
@@ -42,11 +42,17 @@ class TagGuided(Adapter):
     def sample_rate_hz(self) -> int:
         return files.log_mel(self._config).sample_rate_hz
 
+    @property
+    def tokens_a_clip(self) -> int:
+        return self.candidates * self.max_tokens
+
     def caption(
         self,
         waveforms: Sequence[np.ndarray],
         guidance: Sequence[Sequence[Tag]],
         seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips; see `Captioner`.
 
@@ -54,7 +60,8 @@ class TagGuided(Adapter):
         for its only descendant; others are ignored. Clips shorter than one frame of the encoder
         are padded with silence; empty clips and samples that are not finite are failures.
         """
-        return self._loaded.caption(waveforms, [self._tag_vector(tags) for tags in guidance], seeds)
+        tags = [self._tag_vector(given) for given in guidance]
+        return self._loaded.caption(waveforms, tags, seeds, first, last)
 
     def _tag_vector(self, tags: Iterable[Tag]) -> np.ndarray:
         """The tag vector of a clip's guidance; of tags that become the same one, the surest."""

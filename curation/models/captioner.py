@@ -91,6 +91,14 @@ class EncoderOutput(ModelOutput):
             for row, valid in enumerate(self.memory_mask)
         ]
 
+    def take(self, rows: Tensor) -> "EncoderOutput":
+        """The clips of these rows, with what the decoder needs of them."""
+        return EncoderOutput(
+            last_hidden_state=self.last_hidden_state[rows],
+            memory_mask=self.memory_mask[rows],
+            word_bias=None if self.word_bias is None else self.word_bias[rows],
+        )
+
     @classmethod
     def batch(cls, rows: Sequence["EncoderOutput"]) -> "EncoderOutput":
         """The batch of `rows`, in which each may come from another batch."""

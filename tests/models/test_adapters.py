@@ -100,12 +100,39 @@ def test_samples_follow_the_seed(adapter: TagGuided, waveforms: list[np.ndarray]
     assert told(first) != told(second)
 
 
-def test_beam_first_and_no_caption_twice(adapter: TagGuided, waveforms: list[np.ndarray]) -> None:
+def test_the_beam_comes_first_and_then_every_sample(
+    adapter: TagGuided, waveforms: list[np.ndarray]
+) -> None:
     for result in adapter.caption(waveforms, GUIDANCE[:8], SEEDS):
-        methods, captions = zip(*told(result), strict=True)
-        assert methods[0] == "beam"
-        assert set(methods[1:]) <= {"sample"}
-        assert len(set(captions)) == len(captions) <= 4
+        assert [method for method, _ in told(result)] == ["beam", "sample", "sample", "sample"]
+    assert adapter.tokens_a_clip == 4 * 10
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 3), (1, 2), (1, None), (3, 4)])
+def test_a_candidate_asked_for_by_itself_is_the_same(
+    adapter: TagGuided, waveforms: list[np.ndarray], first: int, last: int | None
+) -> None:
+    whole = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
+    part = adapter.caption(waveforms, GUIDANCE[:8], SEEDS, first, last)
+    for all_of_it, asked in zip(whole, part, strict=True):
+        assert told(asked) == told(all_of_it)[first:last]
+        assert not isinstance(all_of_it, Failure)
+        assert not isinstance(asked, Failure)
+        assert [candidate.log_prob for candidate in asked] == pytest.approx(
+            [candidate.log_prob for candidate in all_of_it[first:last]], abs=1e-5
+        )
+
+
+def test_parked_and_resumed_they_say_the_same(
+    adapter: TagGuided, scorer: DualEncoderScorer, waveforms: list[np.ndarray]
+) -> None:
+    captions = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
+    embeddings = scorer.embed_audio(waveforms)
+    for model in (adapter, scorer):
+        model.park()
+        model.resume()
+    assert adapter.caption(waveforms, GUIDANCE[:8], SEEDS) == captions
+    np.testing.assert_array_equal(scorer.embed_audio(waveforms), embeddings)
 
 
 def test_one_candidate_is_the_beam_alone(

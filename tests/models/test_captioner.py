@@ -1,14 +1,17 @@
 """The captioner generates by every method, heeds its tags, and survives saving."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 
 from curation.models.captioner import IGNORED_LABEL, EncoderOutput, TagGuidedCaptioner
-from curation.models.decoding import decode, gumbel_noise
+from curation.models.decoding import decode
+from curation.models.next_word import gumbel_noise
 
 MAX_TOKENS = 12
+LONGER = 30
 
 
 def batch(clips: int = 5) -> dict[str, torch.Tensor]:
@@ -27,6 +30,16 @@ def encoded(captioner: TagGuidedCaptioner) -> EncoderOutput:
         return captioner.encoder(**batch())
 
 
+@pytest.fixture
+def eager(captioner: TagGuidedCaptioner) -> TagGuidedCaptioner:
+    """The captioner, likelier to end a caption, so that clips end at different times."""
+    model = copy.deepcopy(captioner)
+    end = model.decoder.words.weight[model.config.eos_token_id]
+    with torch.no_grad():
+        model.decoder.norm.bias.add_(0.6 * end / end.square().sum())
+    return model
+
+
 def words(ids: torch.Tensor) -> tuple[int, ...]:
     """A generated sequence without its start token, end token and what follows."""
     listed = ids.tolist()[1:]
@@ -41,6 +54,43 @@ def test_own_beam_equals_generate(captioner: TagGuidedCaptioner, beams: int) -> 
     ours, _ = decode(captioner, encoded(captioner), beams, None, 1.0, MAX_TOKENS)
     assert [one.ids for one in ours] == [words(row) for row in theirs]
     assert len({one.ids for one in ours}) > 1, "every clip says the same: nothing was compared"
+
+
+def test_own_beam_equals_generate_where_clips_end_apart(eager: TagGuidedCaptioner) -> None:
+    theirs = eager.generate(**batch(), num_beams=3, do_sample=False, max_new_tokens=LONGER)
+    ours, _ = decode(eager, encoded(eager), 3, None, 1.0, LONGER)
+    assert [one.ids for one in ours] == [words(row) for row in theirs]
+    assert len({len(one.ids) for one in ours}) > 2
+
+
+def test_without_beams_the_samples_are_the_same(captioner: TagGuidedCaptioner) -> None:
+    noise = gumbel_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
+    _, among = decode(captioner, encoded(captioner), 3, noise, 0.7, MAX_TOKENS)
+    none, alone = decode(captioner, encoded(captioner), 0, noise, 0.7, MAX_TOKENS)
+    assert none == []
+    assert [[one.ids for one in clip] for clip in alone] == [
+        [one.ids for one in clip] for clip in among
+    ]
+
+
+def test_clips_that_are_done_leave_and_change_nothing_for_the_others(
+    eager: TagGuidedCaptioner,
+) -> None:
+    noise = gumbel_noise(range(5), 1, LONGER, eager.config.vocab_size)
+    whole = encoded(eager)
+    alone = [
+        decode(eager, whole.take(rows), 3, noise[rows], 0.7, LONGER)
+        for rows in torch.arange(5).split(1)
+    ]
+    clips: list[int] = []
+    eager.decoder.norm.register_forward_hook(lambda _, inputs, __: clips.append(len(inputs[0])))
+    best, samples = decode(eager, whole, 3, noise, 0.7, LONGER)
+    assert clips[0] == 5 > clips[-1], clips
+    assert clips == sorted(clips, reverse=True)
+    for row, ([expected_beam], [[expected_sample]]) in enumerate(alone):
+        for told, expected in ((best[row], expected_beam), (samples[row][0], expected_sample)):
+            assert told.ids == expected.ids
+            assert told.log_prob == pytest.approx(expected.log_prob, abs=1e-5)
 
 
 def test_generate_returns_several_samples_a_clip(captioner: TagGuidedCaptioner) -> None:

@@ -1,0 +1,81 @@
+"""How fast captions are decoded, against transformers' `generate`, and what adaptive drawing saves.
+
+Decoding: k = 4 captions a clip, one by three beams and three sampled, of the same encoded clips in
+turns: by `curation.models.decoding`; by `generate` on the captioner as it is, which recomputes the
+caption each step (`speedup`); and by `generate` with transformers' own caches put into the same
+model (`speedup_over_cached`). `generate` has one call for the beam and one for the samples. All
+three must write the same beams. Keys that end in `_with_encoding` count the encoder on both sides.
+
+Adaptive drawing: one worker, files to scores, `first: 1` against all four candidates for all, at
+scores that a given share of the clips reach, of which both accept the same clips.
+
+    python -m benchmarks.captioner [--clips 96] [--rounds 5] [--threads 2]
+
+Prints tables and ends in one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+if not __package__:
+    # Run as a script: this folder's training.py would hide the package of that name.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+
+from benchmarks.captioning.adaptive import against_fixed
+from benchmarks.captioning.device import on_device
+from benchmarks.captioning.generation import against_generate
+from curation import console, planning
+from curation.config import RunConfig, parse
+from curation.synth import write_corpus
+
+SEED = 21
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each, alternating")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    gpu = "cuda" if torch.cuda.is_available() else "none"
+    parser.add_argument("--device", default=gpu, help="for larger captioners; none leaves them out")
+    parser.add_argument("--device-clips", type=int, default=256)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        write_corpus(f"{folder}/corpus", options.clips, SEED, workers=os.cpu_count() or 1)
+        config = planned_run(folder, options)
+        told = against_generate(config, options.rounds)
+        told |= against_fixed(config, options.rounds)
+    if options.device == "none":
+        console.out.print("no GPU here: larger captioners are left out (--device)")
+    else:
+        told |= on_device(torch.device(options.device), options.device_clips)
+    print(json.dumps({**told, "clips": options.clips, "threads": options.threads}))
+
+
+def planned_run(folder: str, options: argparse.Namespace) -> RunConfig:
+    """A run over the corpus, in one shard."""
+    config = parse(
+        {
+            "run": f"{folder}/run",
+            "catalog": {
+                "kind": "audioset",
+                "segments": f"{folder}/corpus/segments_noisy.csv",
+                "audio": f"{folder}/corpus/audio",
+            },
+            "annotate": {"shard_clips": options.clips, "model_threads": options.threads},
+        },
+        "benchmarks/captioner.py",
+    )
+    planning.make_plan(config)
+    return config
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Adaptive drawing in turns with all candidates for all, by one worker, files to scores."""
+
+import statistics
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from curation import console, meter, plan, stages
+from curation.config import AdaptiveConfig, RunConfig
+from curation.workers import FusedWorker
+
+YIELDS = (0.9, 0.7, 0.5)
+
+
+class Drawn(NamedTuple):
+    """A run's clips after all stages, and what that took."""
+
+    clips: list[stages.Clip]
+    seconds: float
+
+    @property
+    def candidates(self) -> float:
+        """Captions kept a clip."""
+        return statistics.mean(len(clip.candidates) for clip in self.clips)
+
+    def accepted(self, score: float) -> set[str]:
+        return {clip.clip_id for clip in self.clips if max(clip.clap_scores) >= score}
+
+
+def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
+    """Time adaptive drawing at every yield against all candidates for all, round by round."""
+    rows = plan.read_shard(config.run, 0)
+    workers = {"fixed": FusedWorker(config, meter.Tally)}
+    whole = drawn(workers["fixed"], rows)
+    best = [max(clip.clap_scores) for clip in whole.clips]
+    scores = {f"{share:g}": float(np.quantile(best, 1 - share)) for share in YIELDS}
+    for share, score in scores.items():
+        adaptive = AdaptiveConfig(first=1, enough_score=score)
+        workers[share] = FusedWorker(config.model_copy(update={"adaptive": adaptive}), meter.Tally)
+        told = drawn(workers[share], rows)
+        assert told.accepted(score) == whole.accepted(score), share
+    turns = [
+        {name: drawn(workers[name], rows) for name in order}
+        for order in (list(workers)[:: 1 - 2 * (turn % 2)] for turn in range(rounds))
+    ]
+    return tell_adaptive(turns)
+
+
+def drawn(worker: FusedWorker, rows: pa.Table) -> Drawn:
+    begun_s = time.perf_counter()
+    clips = worker.run(stages.clips_of(rows))
+    return Drawn(clips, time.perf_counter() - begun_s)
+
+
+def tell_adaptive(turns: list[dict[str, Drawn]]) -> dict[str, Any]:
+    seconds = {name: statistics.median(turn[name].seconds for turn in turns) for name in turns[0]}
+    speedup = {
+        name: statistics.median(turn["fixed"].seconds / turn[name].seconds for turn in turns)
+        for name in turns[0]
+        if name != "fixed"
+    }
+    clips = len(turns[0]["fixed"].clips)
+    console.print_table(
+        "from files to scores, one worker; both accept the same clips",
+        ["", "clips/s", "captions a clip", "times fixed"],
+        [
+            [
+                name if name == "fixed" else f"adaptive, {name} accepted",
+                f"{clips / seconds[name]:.1f}",
+                f"{turns[0][name].candidates:.2f}",
+                f"{speedup.get(name, 1.0):.2f}",
+            ]
+            for name in seconds
+        ],
+    )
+    told = {f"adaptive_speedup_at_{name}": round(each, 3) for name, each in speedup.items()}
+    return {"adaptive_speedup": told[f"adaptive_speedup_at_{YIELDS[0]:g}"], **told}

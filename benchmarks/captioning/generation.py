@@ -1,0 +1,184 @@
+"""Our decoding in turns with transformers' `generate`, with and without its caches."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import DynamicCache, EncoderDecoderCache
+
+from benchmarks.captioning.cached import CachedCaptioner
+from curation import audio, batching, console, plan, stages
+from curation.captioners.tag_guided import TagGuided, known_tag
+from curation.config import RunConfig
+from curation.models import files, weights
+from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.decoding import decode
+from curation.models.next_word import gumbel_noise
+
+SETTINGS = TagGuided()
+SAMPLES = SETTINGS.candidates - 1
+ENCODER = "the encoder alone"
+
+
+class Batch(NamedTuple):
+    """Clips ready to be encoded, and what the encoder makes of them."""
+
+    seeds: list[int]
+    features: torch.Tensor
+    lengths: torch.Tensor
+    tags: torch.Tensor
+    encoded: EncoderOutput
+
+
+class Written(NamedTuple):
+    """What was written for a batch: its beams, and words over all captions, end included."""
+
+    beams: list[tuple[int, ...]]
+    words: int
+
+
+def against_generate(config: RunConfig, rounds: int) -> dict[str, Any]:
+    """Time all ways of decoding, round by round, every second round backwards."""
+    folder = files.locate("reference", None, "captioner")
+    plain, _ = weights.load(folder, TagGuidedCaptioner, "cpu")
+    cached, _ = weights.load(folder, CachedCaptioner, "cpu")
+    batches = encoded_batches(plain, config)
+    ways: dict[str, Callable[[Batch], Written]] = {
+        "ours": lambda batch: ours(plain, batch),
+        "generate": lambda batch: generated(plain, batch),
+        "generate, cached": lambda batch: generated(cached, batch),
+    }
+    written = {way: [run(batch) for batch in batches] for way, run in ways.items()}
+    same_beams(written)
+    seconds = []
+    for turn in range(rounds):
+        order = list(ways)[:: 1 - 2 * (turn % 2)]
+        seconds.append({way: timed(ways[way], batches) for way in order})
+        seconds[-1][ENCODER] = timed(lambda batch: encode(plain, batch), batches)
+    words = {way: sum(each.words for each in results) for way, results in written.items()}
+    return tell_decoding(batches, words, seconds)
+
+
+def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]:
+    """The run's clips, decoded, guided and cut into batches as the engine does it."""
+    rate_hz = SETTINGS.sample_rate_hz
+    clips = stages.clips_of(plan.read_shard(config.run, 0))
+    for clip in clips:
+        stages.decode(clip, stages.Listening(config.audio, (rate_hz,)))
+        stages.guide(clip, config.captioner.min_confidence)
+    cut = batching.batches(clips, rate_hz, config.annotate.batch_seconds)
+    return [batch_of(model, batch, rate_hz) for batch in cut]
+
+
+def batch_of(model: TagGuidedCaptioner, clips: list[stages.Clip], rate_hz: int) -> Batch:
+    sounds = [torch.from_numpy(audio.from_int16(clip.waveforms[rate_hz])) for clip in clips]
+    samples = torch.tensor([len(sound) for sound in sounds])
+    features, lengths = model.features(pad_sequence(sounds, batch_first=True), samples)
+    places = {mid: place for place, mid in enumerate(model.config.tag_list)}
+    tags = torch.zeros(len(clips), len(places))
+    for row, clip in enumerate(clips):
+        for tag in clip.guidance:
+            if known := known_tag(tag.mid, places):
+                tags[row, places[known]] = 1.0
+    with torch.inference_mode():
+        encoded = model.encoder(features, lengths, tags)
+    seeds = [stages.clip_seed(0, clip.clip_id) for clip in clips]
+    return Batch(seeds, features, lengths, tags, encoded)
+
+
+@torch.inference_mode()
+def encode(model: TagGuidedCaptioner, batch: Batch) -> EncoderOutput:
+    return model.encoder(batch.features, batch.lengths, batch.tags)
+
+
+def ours(model: TagGuidedCaptioner, batch: Batch) -> Written:
+    """All captions in one loop, as the adapter writes them."""
+    steps, words = SETTINGS.max_tokens, model.config.vocab_size
+    noise = gumbel_noise(batch.seeds, SAMPLES, steps, words)
+    beams, samples = decode(
+        model, batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps
+    )
+    captions = [*beams, *(one for clip in samples for one in clip)]
+    return Written([one.ids for one in beams], sum(len(one.ids) + 1 for one in captions))
+
+
+def generated(model: TagGuidedCaptioner, batch: Batch) -> Written:
+    """The same by `generate`: one call for the beam, one for the samples."""
+    beams = generate(model, batch, num_beams=SETTINGS.beams, do_sample=False)
+    samples = generate(
+        model,
+        batch,
+        do_sample=True,
+        temperature=SETTINGS.temperature,
+        top_k=0,
+        num_return_sequences=SAMPLES,
+    )
+    captions = [words_of(model, row) for row in [*beams.tolist(), *samples.tolist()]]
+    return Written(captions[: len(beams)], sum(len(words) + 1 for words in captions))
+
+
+def generate(model: TagGuidedCaptioner, batch: Batch, **how: Any) -> torch.Tensor:
+    if isinstance(model, CachedCaptioner):
+        how |= {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}
+        how |= {"use_cache": True}
+    # A copy, as `generate` repeats what it is given in place.
+    encoded = EncoderOutput(**batch.encoded)
+    return model.generate(encoder_outputs=encoded, max_new_tokens=SETTINGS.max_tokens, **how)
+
+
+def words_of(model: TagGuidedCaptioner, ids: list[int]) -> tuple[int, ...]:
+    eos = model.config.eos_token_id
+    return tuple(ids[1 : ids.index(eos)] if eos in ids else ids[1:])
+
+
+def same_beams(written: dict[str, list[Written]]) -> None:
+    """All ways do the same work: the beams that they write are equal, clip by clip."""
+    beams = {
+        way: [beam for each in results for beam in each.beams] for way, results in written.items()
+    }
+    for way, told in beams.items():
+        differ = sum(a != b for a, b in zip(told, beams["ours"], strict=True))
+        assert not differ, f"{way}: {differ} of {len(told)} beams differ"
+
+
+def timed(run: Callable[[Batch], Any], batches: list[Batch]) -> float:
+    begun_s = time.perf_counter()
+    for batch in batches:
+        run(batch)
+    return time.perf_counter() - begun_s
+
+
+def tell_decoding(
+    batches: list[Batch], words: dict[str, int], seconds: list[dict[str, float]]
+) -> dict[str, Any]:
+    clips = sum(len(batch.seeds) for batch in batches)
+    median = {way: statistics.median(each[way] for each in seconds) for way in seconds[0]}
+
+    def over_ours(way: str, encoding: bool = False) -> float:
+        return statistics.median(
+            (each[way] + encoding * each[ENCODER]) / (each["ours"] + encoding * each[ENCODER])
+            for each in seconds
+        )
+
+    rows = [
+        [way, f"{clips / median[way]:.1f}", f"{words[way] / median[way]:.0f}"]
+        + [f"{over_ours(way, encoding):.2f}" for encoding in (False, True)]
+        for way in words
+    ]
+    console.print_table(
+        f"{clips} clips in {len(batches)} batches, {SETTINGS.candidates} captions each; "
+        f"medians of {len(seconds)} rounds",
+        ["", "clips/s", "tokens/s", "times ours", "with the encoder"],
+        [*rows, [ENCODER, f"{clips / median[ENCODER]:.1f}", "", "", ""]],
+    )
+    return {
+        "speedup": round(over_ours("generate"), 3),
+        "speedup_with_encoding": round(over_ours("generate", True), 3),
+        "speedup_over_cached": round(over_ours("generate, cached"), 3),
+        "speedup_over_cached_with_encoding": round(over_ours("generate, cached", True), 3),
+        "clips_s": {way: round(clips / each, 1) for way, each in median.items()},
+        "tokens_s": round(words["ours"] / median["ours"]),
+    }

@@ -1,0 +1,110 @@
+"""What a worker holds of a run's models, and each of them at work on decoded clips."""
+
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from curation import adapters, batching, meter, scoring, stages, storage, tagging
+from curation.config import RunConfig
+from curation.parking import Parked, Parking
+from curation.turns import Turns
+
+Clips = list[stages.Clip]
+
+
+class WorkerModels:
+    """The models of a worker; one shard at a time has them, by `turns`."""
+
+    def __init__(
+        self, config: RunConfig, make_meter: meter.MakeMeter, caption: bool, score: bool
+    ) -> None:
+        self.config = config
+        storage.configure(config.storage)
+        self.meter = make_meter()
+        self.adapters = adapters.build(config)
+        self.turns = Turns()
+        self._parking = Parking(self.in_turns)
+        # Of the models' memory, by the part that each plays.
+        self._limits: defaultdict[str, batching.Limit] = defaultdict(batching.Limit)
+        self._verifier = tagging.Verifier(self.adapters.scorer) if config.tags.verify else None
+        self._set_threads()
+        for model in self._held(caption, score):
+            self._parking.set_up(model)
+
+    def _held(self, caption: bool, score: bool) -> list[Parked]:
+        """The models of a worker: those that caption, those that score, or all of them."""
+        captioner, scorer, second_scorer, tagger = self.adapters
+        captions = [tagger, captioner] if caption else []
+        scorers = [scorer] if score or (caption and self._verifier) else []
+        held = [*captions, *scorers, second_scorer if score else None]
+        return [model for model in held if model]
+
+    @property
+    def in_turns(self) -> bool:
+        return self.config.annotate.models == "in_turns"
+
+    def hearing(self) -> stages.Hearing:
+        listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
+        return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
+
+    def batches(self, chunk: Clips) -> list[Clips]:
+        settings, captioner = self.config.annotate, self.adapters.captioner
+        budget_s, rate_hz, most_clips = settings.batch_seconds, captioner.sample_rate_hz, math.inf
+        if settings.batch_tokens:
+            most_clips = settings.batch_tokens // captioner.tokens_a_clip
+        return list(batching.batches(chunk, rate_hz, budget_s, most_clips))
+
+    def tag(self, batches: list[Clips]) -> None:
+        """Predict tags, then verify them, each where the run's configuration says so."""
+        if tagger := self.adapters.tagger:
+            keep_given = self.config.tags.use == "both"
+            for batch in batches:
+                with self._at_work(tagger, "tag"):
+                    tagging.tag(tagger, batch, keep_given, self._limits["tagger"])
+        if self._verifier:
+            for batch in batches:
+                with self._at_work(self.adapters.scorer, "tag"):
+                    self._verifier.verify(batch, self._limits["scorer"])
+
+    def caption(self, batch: Clips, drawn: slice = stages.ALL) -> None:
+        if self.config.captioner.guidance == "tags":
+            verify = self.config.tags.verify
+            least = verify.min_score if verify else None
+            for clip in batch:
+                tagging.guide(clip, self.config.captioner.min_confidence, least)
+        captioner, limit = self.adapters.captioner, self._limits["captioner"]
+        with self._at_work(captioner, "caption"):
+            stages.write_captions(captioner, batch, self.config.seed, drawn, limit)
+        self.meter.record(meter.BATCH_CLIPS, len(batch))
+
+    def score(self, batch: Clips) -> None:
+        with self._at_work(self.adapters.scorer, "score"):
+            scoring.score(self.adapters.scorer, batch, self._limits["scorer"])
+
+    def score_again(self, batch: Clips) -> None:
+        """Score by the second scorer, where there is one."""
+        if second := self.adapters.second_scorer:
+            with self._at_work(second, "score"):
+                scoring.score_again(second, batch, self._limits["second_scorer"])
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        begun_s = time.perf_counter()
+        yield
+        self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
+
+    @contextmanager
+    def _at_work(self, model: Parked, stage: str) -> Iterator[None]:
+        with self.timed(stage):
+            self._set_threads()
+            self._parking.bring(model)
+            yield
+
+    def _set_threads(self) -> None:
+        # OpenMP keeps its thread count per calling thread, and Ray calls from several. Models that
+        # do without torch leave it out of the process, which it makes four times as large.
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(self.config.annotate.model_threads)

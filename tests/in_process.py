@@ -1,0 +1,24 @@
+"""A planned run annotated in this process, without Ray, by the worker of placement fused."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from curation import meter, planning, sink
+from curation.config import RunConfig
+from curation.isolate import Task
+from curation.workers import FusedWorker
+
+
+def annotated(
+    config: RunConfig, shards_at_once: int = 1, tally: meter.Tally | None = None
+) -> pa.Table:
+    """Plan and annotate a run; its evidence, shard by shard."""
+    planned, _ = planning.make_plan(config)
+    counted = tally or meter.Tally()
+    worker = FusedWorker(config, lambda: counted)
+    tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
+    with ThreadPoolExecutor(shards_at_once) as pool:
+        done = list(pool.map(worker, [{"task": task.to_json()} for task in tasks]))
+    assert [row["error"] for row in done] == [""] * planned.shards
+    return pa.concat_tables(sink.read_shards(config.run, list(range(planned.shards))))

@@ -1,0 +1,87 @@
+"""Adaptive drawing: more candidates only where the first ones fall short, and no other ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curation.config import parse
+from tests.conftest import corpus_run
+from tests.in_process import annotated
+
+
+@pytest.fixture(scope="module")
+def fixed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """The evidence of a run that draws every candidate for every clip."""
+    return annotated(corpus_run(corpus, tmp_path_factory.mktemp("fixed")))
+
+
+@pytest.fixture(scope="module")
+def enough_score(fixed: pa.Table) -> float:
+    """What half of the clips' first candidates reach."""
+    return float(np.median([row[0]["clap_score"] for row in fixed["candidates"].to_pylist()]))
+
+
+def adaptive_run(corpus: Path, folder: Path, first: int, enough_score: float) -> pa.Table:
+    adaptive = {"first": first, "enough_score": enough_score}
+    return annotated(corpus_run(corpus, folder, adaptive=adaptive))
+
+
+def candidates(rows: pa.Table) -> list[list[dict[str, Any]]]:
+    return rows["candidates"].to_pylist()
+
+
+def captions(row: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(candidate["method"], candidate["caption"]) for candidate in row]
+
+
+def best(row: list[dict[str, Any]]) -> float:
+    return max(candidate["clap_score"] for candidate in row)
+
+
+def test_only_clips_whose_first_candidate_falls_short_get_the_rest(
+    corpus: Path, tmp_path: Path, fixed: pa.Table, enough_score: float
+) -> None:
+    drawn = candidates(adaptive_run(corpus, tmp_path, 1, enough_score))
+    for row, whole in zip(drawn, candidates(fixed), strict=True):
+        enough = whole[0]["clap_score"] >= enough_score
+        assert captions(row) == captions(whole[:1] if enough else whole)
+    assert {len(row) > 1 for row in drawn} == {True, False}
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_candidates_are_the_first_of_those_that_a_fixed_number_gives(
+    corpus: Path, tmp_path: Path, fixed: pa.Table, enough_score: float, first: int
+) -> None:
+    drawn = candidates(adaptive_run(corpus, tmp_path, first, enough_score))
+    for row, whole in zip(drawn, candidates(fixed), strict=True):
+        assert captions(row) == captions(whole[: len(row)])
+        for key in ("log_prob", "clap_score"):
+            expected = [candidate[key] for candidate in whole[: len(row)]]
+            assert [candidate[key] for candidate in row] == pytest.approx(expected, abs=1e-5)
+        assert len(row) == len(whole) or best(row) >= enough_score
+        assert (best(row) >= enough_score) == (best(whole) >= enough_score)
+
+
+def test_the_same_run_draws_the_same_rows(
+    corpus: Path, tmp_path: Path, enough_score: float
+) -> None:
+    one, other = (adaptive_run(corpus, tmp_path / run, 2, enough_score) for run in ("a", "b"))
+    assert one.equals(other)
+
+
+def test_an_unreachable_score_draws_all_for_all(
+    corpus: Path, tmp_path: Path, fixed: pa.Table
+) -> None:
+    drawn = candidates(adaptive_run(corpus, tmp_path, 1, 2.0))
+    assert [captions(row) for row in drawn] == [captions(row) for row in candidates(fixed)]
+
+
+def test_adaptive_settings_belong_to_the_evidence() -> None:
+    sections = {"run": "r", "catalog": {"kind": "folder", "audio": "a"}}
+    plain = parse(sections, "test").evidence_settings()
+    adaptive = parse({**sections, "adaptive": {"first": 1, "enough_score": 0.3}}, "test")
+    assert adaptive.evidence_settings()["adaptive"] == {"first": 1, "enough_score": 0.3}
+    assert plain["adaptive"] is None

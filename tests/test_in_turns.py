@@ -1,0 +1,120 @@
+"""Models that share a GPU one after the other: the same evidence, and never two of them there."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from curation import adapters, meter
+from curation.captioners.tag_guided import TagGuided
+from curation.config import RunConfig
+from curation.scorers.clap import DualEncoderScorer
+from tests.conftest import corpus_run
+from tests.in_process import annotated
+
+# Nearly every clip wants more.
+ADAPTIVE = {"first": 1, "enough_score": 0.9}
+
+
+class Gpu:
+    """Who is on it now, and who came to it."""
+
+    def __init__(self) -> None:
+        self.there: list[str] = []
+        self.came: list[str] = []
+
+    def enter(self, name: str) -> None:
+        self.there.append(name)
+        self.came.append(name)
+        assert self.there == [name]
+
+
+GPU = Gpu()
+
+
+class WatchedCaptioner(TagGuided):
+    """The reference captioner, which must have the GPU to itself."""
+
+    def setup(self) -> None:
+        super().setup()
+        GPU.enter("captioner")
+
+    def park(self) -> None:
+        super().park()
+        GPU.there.remove("captioner")
+
+    def resume(self) -> None:
+        super().resume()
+        GPU.enter("captioner")
+
+    def caption(self, *arguments: Any) -> Any:
+        assert GPU.there == ["captioner"]
+        return super().caption(*arguments)
+
+
+class WatchedScorer(DualEncoderScorer):
+    """The reference scorer, which must have the GPU to itself."""
+
+    def setup(self) -> None:
+        super().setup()
+        GPU.enter("scorer")
+
+    def park(self) -> None:
+        super().park()
+        GPU.there.remove("scorer")
+
+    def resume(self) -> None:
+        super().resume()
+        GPU.enter("scorer")
+
+    def embed_audio(self, waveforms: Any) -> Any:
+        assert GPU.there == ["scorer"]
+        return super().embed_audio(waveforms)
+
+    def embed_text(self, captions: Any) -> Any:
+        assert GPU.there == ["scorer"]
+        return super().embed_text(captions)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """One that both of a run's models are watched on."""
+
+    def build(config: RunConfig) -> adapters.Adapters:
+        return adapters.Adapters(WatchedCaptioner(), WatchedScorer(), None, None)
+
+    GPU.there.clear()
+    GPU.came.clear()
+    monkeypatch.setattr("curation.workers.adapters.build", build)
+    return GPU
+
+
+def run(corpus: Path, folder: Path, models: str, **sections: object) -> RunConfig:
+    annotate = {"shard_clips": 10, "models": models}
+    return corpus_run(corpus, folder, annotate=annotate, **sections)
+
+
+@pytest.fixture(scope="module")
+def together(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """The adaptive run's evidence by models that are all there."""
+    config = run(corpus, tmp_path_factory.mktemp("together"), "together", adaptive=ADAPTIVE)
+    return annotated(config)
+
+
+@pytest.mark.parametrize("shards_at_once", [1, 2])
+def test_one_after_the_other_they_write_the_same_evidence(
+    corpus: Path, tmp_path: Path, together: pa.Table, gpu: Gpu, shards_at_once: int
+) -> None:
+    config = run(corpus, tmp_path, "in_turns", adaptive=ADAPTIVE)
+    assert annotated(config, shards_at_once).equals(together)
+    # Loaded once, then twice a shard, as there are two draws: the shards never mix.
+    assert gpu.came == ["captioner", "scorer"] * (1 + 2 * 4)
+
+
+def test_a_budget_of_tokens_bounds_the_batches_of_a_run(corpus: Path, tmp_path: Path) -> None:
+    tally = meter.Tally()
+    tokens = 3 * TagGuided().tokens_a_clip + 1
+    section = {"shard_clips": 20, "batch_tokens": tokens}
+    annotated(corpus_run(corpus, tmp_path, annotate=section), tally=tally)
+    assert max(tally.values(meter.BATCH_CLIPS)) == 3
