@@ -11,7 +11,10 @@ from curation.models.reference import reference_dir
 
 ModelKind = Literal["captioner", "clap"]
 
-_NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PICKLED = "pytorch_model.bin"
+_NEEDED = ("config.json", _WEIGHTS, "tokenizer.json")
 _EXPECTED = {
     "captioner": "a captioner as tagscribe-train writes it",
     "clap": "a dual encoder as tagscribe-train writes it, or of a CLAP as transformers does",
@@ -28,11 +31,14 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
     folder = (
         Path(reference_dir(kind)) if model == "reference" else folder_of(model, revision, expected)
     )
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
-    if "model.safetensors" in missing and (folder / "model.safetensors.index.json").is_file():
+    weights = weight_files(folder)
+    needed = [folder / "config.json", *weights, folder / "tokenizer.json"]
+    missing = [path.name for path in needed if not path.is_file()]
+    if _WEIGHTS in missing and any(folder.glob(f"{_PICKLED}*")):
         raise InputError(
-            f"{folder}: the weights are in several files; expected one, model.safetensors: load "
-            "the model with transformers and save it with max_shard_size='100GB'"
+            f"{folder}: the weights are pickled ({_PICKLED}), and no pickle is opened here; "
+            f"expected {_WEIGHTS}: take a revision that has it, or load the model with "
+            "transformers where you trust it and save it with save_pretrained"
         )
     if missing:
         raise InputError(
@@ -56,10 +62,34 @@ def folder_of(model: str, revision: str | None, expected: str) -> Path:
     return _fetched(model, revision)
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """Where a directory's weights are, by name: model.safetensors, or all files of its index.
+
+    They need not be there. Raises InputError for an index that names no safetensors beside it.
+    """
+    index = folder / _INDEX
+    if (folder / _WEIGHTS).is_file() or not index.is_file():
+        return [folder / _WEIGHTS]
+    try:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        beside = all(Path(name).name == name and name.endswith(".safetensors") for name in names)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{index}: not an index of weights: {error!r}") from error
+    if not names or not beside:
+        raise InputError(
+            f"{index}: weight_map names {', '.join(names) or 'no files'}; expected the "
+            "safetensors files beside it"
+        )
+    return [folder / name for name in names]
+
+
 def weights_sha256(folder: Path) -> str:
-    """The SHA-256 of a directory's weights."""
-    with (folder / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The SHA-256 of a directory's weights: of all files one after the other, by name."""
+    digest = hashlib.sha256()
+    for path in weight_files(folder):
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
