@@ -19,7 +19,9 @@ _EXPECTED = {
     "captioner": "a captioner as tagscribe-train writes it",
     "clap": "a dual encoder as tagscribe-train writes it, or of a CLAP as transformers does",
 }
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+_RATES = ("processor_config.json", "preprocessor_config.json")
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_CODE = ("*.py",)
 
 
 def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
@@ -31,8 +33,44 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
     folder = (
         Path(reference_dir(kind)) if model == "reference" else folder_of(model, revision, expected)
     )
-    weights = weight_files(folder)
-    needed = [folder / "config.json", *weights, folder / "tokenizer.json"]
+    return _complete(folder, _EXPECTED[kind], "tokenizer.json")
+
+
+def locate_pretrained(model: str, revision: str | None, kind: str, code: bool = False) -> Path:
+    """The local directory of a model of transformers' classes, or of a hub id (fetched once).
+
+    Which files hold its tokenizer and its front end is the model's affair. Raises InputError naming
+    what was looked for.
+
+    Args:
+        code: fetch the Python files of a hub id too.
+    """
+    folder = folder_of(model, revision, f"a directory with {', '.join(_NEEDED[:2])}", code)
+    return _complete(folder, f"{kind} as transformers writes it")
+
+
+def sample_rate_hz(folder: Path) -> int:
+    """The rate at which a model of transformers' classes listens, as its processor's files say.
+
+    Raises InputError where they say none.
+    """
+    for path in (folder / name for name in _RATES if (folder / name).is_file()):
+        try:
+            values = json.loads(path.read_text())
+            rate = values.get("feature_extractor", values).get("sampling_rate")
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: not a processor's configuration: {error}") from error
+        if rate:
+            return int(rate)
+    raise InputError(
+        f"{folder}: no sampling_rate in {' or '.join(_RATES)}; expected the directory of a model "
+        "that hears, with the files of its processor"
+    )
+
+
+def _complete(folder: Path, expected: str, *others: str) -> Path:
+    """A directory that holds configuration, weights and other files. Raises InputError."""
+    needed = [folder / "config.json", *weight_files(folder), *(folder / name for name in others)]
     missing = [path.name for path in needed if not path.is_file()]
     if _WEIGHTS in missing and any(folder.glob(f"{_PICKLED}*")):
         raise InputError(
@@ -42,15 +80,16 @@ def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
         )
     if missing:
         raise InputError(
-            f"{folder}: {', '.join(missing)} missing; expected the directory of {_EXPECTED[kind]}"
+            f"{folder}: {', '.join(missing)} missing; expected the directory of {expected}"
         )
     return folder
 
 
-def folder_of(model: str, revision: str | None, expected: str) -> Path:
+def folder_of(model: str, revision: str | None, expected: str, code: bool = False) -> Path:
     """The local directory of a directory or of a hub id (fetched once).
 
-    Raises InputError where there is neither, saying what was `expected` beside a hub id.
+    `code` fetches Python files too. Raises InputError where there is neither, saying what was
+    `expected` beside a hub id.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -59,7 +98,7 @@ def folder_of(model: str, revision: str | None, expected: str) -> Path:
         raise InputError(
             f"{model}: no such directory; expected {expected}, or a hub id like 'owner/name'"
         )
-    return _fetched(model, revision)
+    return _fetched(model, revision, _WANTED + _CODE if code else _WANTED)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -114,11 +153,11 @@ def log_mel(config: dict[str, Any]) -> LogMelConfig:
     return LogMelConfig(**(config.get("frontend") or {}))
 
 
-def _fetched(model: str, revision: str | None) -> Path:
+def _fetched(model: str, revision: str | None, wanted: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(_WANTED)))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(wanted)))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{model} (revision {revision or 'main'}): neither a directory nor a model that can "

@@ -15,6 +15,7 @@ from curation.schema import Failure, Stage
 _CPU_CHUNK = 4
 
 Encoded = TypeVar("Encoded")
+Result = TypeVar("Result")
 
 
 def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
@@ -26,6 +27,16 @@ def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
     if not np.isfinite(waveform).all():
         return Failure(stage, "not_finite", "samples that are not finite")
     return None
+
+
+def each_heard(
+    waveforms: Sequence[np.ndarray], stage: Stage, work: Callable[[list[int]], list[Result]]
+) -> list[Result | Failure]:
+    """What `work` makes of the clips that can be heard, given their places; why others cannot."""
+    failures = [failure(waveform, stage) for waveform in waveforms]
+    heard = [place for place, failed in enumerate(failures) if failed is None]
+    made = iter(work(heard) if heard else [])
+    return [next(made) if failed is None else failed for failed in failures]
 
 
 def in_chunks(

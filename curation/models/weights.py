@@ -1,6 +1,6 @@
 """Loads a model's weights, and picks the device that it runs on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,17 +32,20 @@ def load(
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
-    wrong = sorted(
-        name
-        for name in {*report["missing_keys"], *report["unexpected_keys"]}
-        if not name.endswith(_COMPUTED)
+    refuse_names(
+        folder, model_class.__name__, {*report["missing_keys"], *report["unexpected_keys"]}
     )
+    return model.eval().to(pick_device(device)), tokenizer
+
+
+def refuse_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
+    """Raises InputError where weights of these names are missing, or too many, for a model."""
+    wrong = sorted(name for name in names if not name.endswith(_COMPUTED))
     if wrong:
         raise InputError(
-            f"{folder}: the weights are not those of a {model_class.__name__}: "
+            f"{folder}: the weights are not those of a {model_class}: "
             f"{len(wrong)} names missing or unknown, among them {wrong[0]}"
         )
-    return model.eval().to(pick_device(device)), tokenizer
 
 
 def load_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:

@@ -1,0 +1,144 @@
+"""Loads models of transformers' classes, or with code of their own, and what prepares their inputs.
+
+Weights are safetensors. Code that a model brings runs only where the run's configuration names its
+revision and allows it.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
+from transformers.configuration_utils import PreTrainedConfig as ModelConfig
+
+from curation.errors import InputError
+from curation.models import weights
+from curation.models.config import PretrainedConfig
+
+_EARS = {"feature_extractor", "audio_processor"}
+
+
+class Choice(NamedTuple):
+    """The class that opens a model, one of transformers' own or of its `Auto` ones."""
+
+    model_class: Any
+    config: ModelConfig
+
+
+def load(
+    folder: Path,
+    settings: PretrainedConfig,
+    choose: Callable[[ModelConfig], Choice | None],
+    expected: str,
+    device: str,
+) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """A model that writes, in evaluation mode, and its processor.
+
+    Raises InputError where the directory holds another kind of model than `expected`, weights or a
+    tokenizer that do not fit, or code that the settings do not allow.
+    """
+    code = settings.trust_remote_code
+    if code:
+        _refuse_code_elsewhere(folder)
+    with _telling(folder, "configuration"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=code)
+    choice = choose(config)
+    if choice is None:
+        raise InputError(
+            f"{folder / 'config.json'}: model_type is {config.model_type!r}, expected {expected}"
+        )
+    with _telling(folder, "processor"):
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=code)
+    name = choice.model_class.__name__
+    with _telling(folder, name), weights.no_progress_bar():
+        model, report = choice.model_class.from_pretrained(
+            folder,
+            config=choice.config,
+            dtype=getattr(torch, settings.dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=code,
+        )
+    weights.refuse_names(folder, name, report["missing_keys"])
+    _check_processor(folder, processor, choice.config)
+    _set_ends(folder, model, processor.tokenizer)
+    return model.eval().to(weights.pick_device(device)), processor
+
+
+@contextmanager
+def _telling(folder: Path, part: str) -> Iterator[None]:
+    try:
+        yield
+    # A model's own code, and the many classes of transformers, raise what they like.
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"{folder}: the model brings code of its own: read it, and allow it by two lines "
+                "below model: 'revision:' with the revision that you read, and "
+                "'trust_remote_code: true'"
+            ) from error
+        raise InputError(f"{folder}: not a loadable {part}: {error}") from error
+
+
+def _refuse_code_elsewhere(folder: Path) -> None:
+    """Raises InputError where a model's code lies in another repository, of whatever revision."""
+    for path in sorted(folder.glob("*.json")):
+        values = json.loads(path.read_text())
+        classes = values.get("auto_map", {}) if isinstance(values, dict) else {}
+        for name in json.dumps(list(classes.values())).split('"'):
+            if "--" in name:
+                raise InputError(
+                    f"{path}: auto_map names {name}, code of another repository, whose revision "
+                    "nothing pins; expected code in the model's own directory: copy it there"
+                )
+
+
+def _check_processor(folder: Path, processor: Any, config: ModelConfig) -> None:
+    """Raises InputError for a processor that hears nothing, or whose words the model has not."""
+    parts = set(processor.get_attributes()) if isinstance(processor, ProcessorMixin) else set()
+    if "tokenizer" not in parts or not parts & _EARS:
+        raise InputError(
+            f"{folder}: a {type(processor).__name__} prepares the inputs; expected a processor "
+            "with a tokenizer and a feature extractor"
+        )
+    largest = max(processor.tokenizer.get_vocab().values())
+    words = config.get_text_config(decoder=True).vocab_size
+    if largest >= words:
+        raise InputError(
+            f"{folder}: the tokenizer's ids go up to {largest}, but the model knows {words} words; "
+            "expected the tokenizer that the model was trained with"
+        )
+
+
+def _set_ends(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Keep of a model's own settings how a caption ends; the run's settings say how to sample.
+
+    Raises InputError where nothing ends a caption.
+    """
+    told = model.generation_config.eos_token_id
+    ends = {*(told if isinstance(told, list) else [told]), tokenizer.eos_token_id} - {None}
+    if not ends:
+        raise InputError(
+            f"{folder}: neither generation_config.json nor the tokenizer names an end token; "
+            "expected eos_token_id in generation_config.json"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.generation_config.update(
+        eos_token_id=sorted(ends),
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=False,
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        max_length=None,
+    )

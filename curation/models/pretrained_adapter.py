@@ -1,0 +1,32 @@
+"""What adapters of models of transformers' classes share: where they lie, how fast they listen."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from curation.models import files
+from curation.models.adapter import Adapter
+from curation.models.config import PretrainedConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedAdapter(Adapter):
+    """An adapter of a directory or hub id as transformers writes it.
+
+    Attributes:
+        config: the section of the run's YAML that names the model.
+    """
+
+    expected: ClassVar[str]
+
+    config: PretrainedConfig
+
+    @cached_property
+    def sample_rate_hz(self) -> int:
+        return files.sample_rate_hz(self._folder)
+
+    @cached_property
+    def _folder(self) -> Path:
+        code = self.config.trust_remote_code
+        return files.locate_pretrained(self.model, self.revision, self.expected, code)
