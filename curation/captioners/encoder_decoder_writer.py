@@ -79,8 +79,6 @@ class EncoderDecoderWriter:
         return given
 
     def _sampled(self, given: _Given, seeds: list[int], wanted: list[int]) -> _Captions:
-        if not wanted:
-            return [[] for _ in seeds]
         numbers = generation.draws(seeds, wanted, self._config.max_tokens)
         return generation.sample(self._generate, given, numbers, self._config.temperature)
 

@@ -80,6 +80,8 @@ def sample(
         temperature: of the samples; the log-probabilities told are always untempered.
         top_p: share of the probability that is sampled from; 0 takes the likeliest token.
     """
+    if not numbers.numel():
+        return [[] for _ in numbers]
     loop = _Loop(numbers, temperature, top_p)
     generate(
         **inputs,

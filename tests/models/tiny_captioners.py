@@ -35,6 +35,14 @@ SAMPLE_RATE_HZ = 16_000
 WINDOW_S = 2
 MELS = 8
 
+EARS = {
+    "num_mel_bins": MELS,
+    "d_model": 16,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "max_source_positions": 50 * WINDOW_S,
+}
+
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _FLAMINGO_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -48,22 +56,25 @@ _FLAMINGO_TEMPLATE = (
 def qwen2_audio(folder: Path) -> Path:
     """A Qwen2-Audio; it hears the first two seconds."""
     tokenizer = word_tokenizer(["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"])
-    config = Qwen2AudioConfig(
-        audio_config={**_EARS, "encoder_layers": 1},
-        text_config=_writer(len(tokenizer), "qwen2"),
-        audio_token_index=tokenizer.convert_tokens_to_ids("<|AUDIO|>"),
-    )
+    sound = tokenizer.convert_tokens_to_ids("<|AUDIO|>")
+    config = qwen2_audio_config(len(tokenizer), sound)
     _save(folder, Qwen2AudioForConditionalGeneration(config), tokenizer)
     Qwen2AudioProcessor(_extractor(), tokenizer).save_pretrained(folder)
     return folder
+
+
+def qwen2_audio_config(words: int, sound: int) -> Qwen2AudioConfig:
+    """Of a model of so many words, one of which stands for sound."""
+    ears, writer = {**EARS, "encoder_layers": 1}, writer_config(words)
+    return Qwen2AudioConfig(audio_config=ears, text_config=writer, audio_token_index=sound)
 
 
 def audio_flamingo3(folder: Path) -> Path:
     """An Audio Flamingo 3; it hears windows of two seconds, one after the other."""
     tokenizer = word_tokenizer(["<sound>"])
     config = AudioFlamingo3Config(
-        audio_config={**_EARS, "num_hidden_layers": 1},
-        text_config=_writer(len(tokenizer), "qwen2"),
+        audio_config={**EARS, "num_hidden_layers": 1},
+        text_config=writer_config(len(tokenizer)),
         audio_token_id=tokenizer.convert_tokens_to_ids("<sound>"),
     )
     _save(folder, AudioFlamingo3ForConditionalGeneration(config), tokenizer)
@@ -77,8 +88,17 @@ def audio_flamingo3(folder: Path) -> Path:
 def whisper(folder: Path) -> Path:
     """A Whisper; it hears the first two seconds."""
     tokenizer = whisper_tokenizer()
-    config = WhisperConfig(
-        vocab_size=len(tokenizer),
+    start = tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
+    config = whisper_config(len(tokenizer), pad=0, end=0, start=start)
+    _save(folder, WhisperForConditionalGeneration(config), tokenizer)
+    WhisperProcessor(_extractor(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def whisper_config(words: int, pad: int, end: int, start: int) -> WhisperConfig:
+    """Of a model of so many words, some of which have a meaning of their own."""
+    return WhisperConfig(
+        vocab_size=words,
         num_mel_bins=MELS,
         d_model=16,
         encoder_layers=1,
@@ -89,16 +109,13 @@ def whisper(folder: Path) -> Path:
         decoder_ffn_dim=16,
         max_source_positions=50 * WINDOW_S,
         max_target_positions=80,
-        pad_token_id=0,
-        bos_token_id=0,
-        eos_token_id=0,
-        decoder_start_token_id=tokenizer.convert_tokens_to_ids("<|startoftranscript|>"),
+        pad_token_id=pad,
+        bos_token_id=end,
+        eos_token_id=end,
+        decoder_start_token_id=start,
         suppress_tokens=None,
-        begin_suppress_tokens=[0],
+        begin_suppress_tokens=[end],
     )
-    _save(folder, WhisperForConditionalGeneration(config), tokenizer)
-    WhisperProcessor(_extractor(), tokenizer).save_pretrained(folder)
-    return folder
 
 
 def word_tokenizer(others: list[str]) -> PreTrainedTokenizerFast:
@@ -138,18 +155,9 @@ def randomised(model: nn.Module, gain: float = 1.5) -> nn.Module:
     return model.eval()
 
 
-_EARS = {
-    "num_mel_bins": MELS,
-    "d_model": 16,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 16,
-    "max_source_positions": 50 * WINDOW_S,
-}
-
-
-def _writer(words: int, kind: str) -> dict[str, object]:
+def writer_config(words: int) -> dict[str, object]:
+    """The sizes of a language model."""
     return {
-        "model_type": kind,
         "vocab_size": words,
         "hidden_size": 16,
         "intermediate_size": 32,
