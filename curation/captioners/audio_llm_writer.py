@@ -19,7 +19,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from curation.captioners.answers import Answer, candidates
 from curation.captioners.base import Candidate
 from curation.errors import InputError
-from curation.models import generation, inputs, pretrained, weights
+from curation.models import files, generation, inputs, pretrained, weights
 from curation.models.config import AudioLlmConfig
 from curation.schema import Failure
 
@@ -43,6 +43,7 @@ class AudioLlmWriter:
     def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
         self._model, self._processor = pretrained.load(folder, config, choose, expected, device)
         self._config = config
+        self._shortest = round(files.sample_rate_hz(folder) * _SHORTEST_S)
         if self._processor.chat_template is None:
             raise InputError(
                 f"{folder}: no chat template; expected chat_template.jinja, which says how the "
@@ -98,8 +99,7 @@ class AudioLlmWriter:
         return asked.to(self._model.device, self._model.dtype)
 
     def _question(self, waveform: np.ndarray, prompt: str) -> list[dict[str, Any]]:
-        shortest = int(self._processor.feature_extractor.sampling_rate * _SHORTEST_S)
-        sound = np.pad(waveform, (0, max(0, shortest - len(waveform))))
+        sound = np.pad(waveform, (0, max(0, self._shortest - len(waveform))))
         text = [{"type": "text", "text": prompt}] if prompt else []
         return [{"type": "audio", "audio": sound}, *text]
 

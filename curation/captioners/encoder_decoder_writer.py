@@ -18,7 +18,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from curation.captioners.answers import Answer, candidates
 from curation.captioners.base import Candidate
-from curation.models import generation, inputs, pretrained, weights
+from curation.models import files, generation, inputs, pretrained, weights
 from curation.models.config import EncoderDecoderConfig
 from curation.models.generation import Written
 from curation.schema import Failure
@@ -35,6 +35,7 @@ class EncoderDecoderWriter:
     ) -> None:
         self._model, self._processor = pretrained.load(folder, config, choose, expected, device)
         self._config = config
+        self._rate_hz = files.sample_rate_hz(folder)
         # A Whisper's own `generate` cuts, detects a language and merges what speech is split into.
         self._generate = partial(GenerationMixin.generate, self._model)
 
@@ -65,7 +66,7 @@ class EncoderDecoderWriter:
         """What `generate` is given: the encoder's output, and what every caption begins with."""
         features = self._processor(
             audio=waveforms,
-            sampling_rate=self._processor.feature_extractor.sampling_rate,
+            sampling_rate=self._rate_hz,
             return_attention_mask=True,
             return_tensors="pt",
         ).to(self._model.device, self._model.dtype)
