@@ -2,9 +2,11 @@
 
 from functools import singledispatch
 
+from curation.captioners.audio_llm import AudioLlm
 from curation.captioners.base import Captioner
+from curation.captioners.encoder_decoder import EncoderDecoder
 from curation.captioners.tag_guided import TagGuided
-from curation.models.config import TagGuidedConfig
+from curation.models.config import AudioLlmConfig, EncoderDecoderConfig, TagGuidedConfig
 
 
 @singledispatch
@@ -25,3 +27,13 @@ def _(config: TagGuidedConfig) -> Captioner:
         beams=config.beams,
         temperature=config.temperature,
     )
+
+
+@build.register
+def _(config: AudioLlmConfig) -> Captioner:
+    return AudioLlm(config.model, config.revision, config=config)
+
+
+@build.register
+def _(config: EncoderDecoderConfig) -> Captioner:
+    return EncoderDecoder(config.model, config.revision, config=config)

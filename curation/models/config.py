@@ -89,6 +89,8 @@ class AudioLlmConfig(PretrainedConfig):
     def _prompt_names_tags(self) -> Self:
         if self.guidance == "tags" and "{tags}" not in self.prompt:
             raise ValueError("prompt does not say where the tags go; put {tags} into it")
+        if self.guidance == "tags" and not self.untagged_prompt:
+            raise ValueError("a model that takes no prompt takes no tags: set guidance: none")
         return self
 
 

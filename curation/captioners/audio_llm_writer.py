@@ -1,0 +1,125 @@
+"""Captions of an audio-language model, by its weights: what its adapter is when set up."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import (
+    MODEL_FOR_MULTIMODAL_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
+    AutoModelForSeq2SeqLM,
+    Qwen2_5OmniThinkerForConditionalGeneration,
+    Qwen3OmniMoeThinkerForConditionalGeneration,
+)
+from transformers.configuration_utils import PreTrainedConfig
+
+from curation.captioners.answers import Answer, candidates
+from curation.captioners.base import Candidate
+from curation.errors import InputError
+from curation.models import files, generation, inputs, pretrained, weights
+from curation.models.config import AudioLlmConfig
+from curation.schema import Failure
+
+# The half of an Omni model that writes; the other half speaks.
+_THINKERS = {
+    "qwen2_5_omni": Qwen2_5OmniThinkerForConditionalGeneration,
+    "qwen3_omni_moe": Qwen3OmniMoeThinkerForConditionalGeneration,
+}
+_KNOWN = {
+    AutoModelForMultimodalLM: MODEL_FOR_MULTIMODAL_LM_MAPPING,
+    AutoModelForSeq2SeqLM: MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM: (),
+}
+# Models make one token of 40 ms and none of less; a shorter clip is padded with silence.
+_SHORTEST_S = 0.2
+
+
+class AudioLlmWriter:
+    """A loaded audio-language model; the arguments are `AudioLlm`'s."""
+
+    def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
+        self._model, self._processor = pretrained.load(folder, config, choose, expected, device)
+        self._config = config
+        self._shortest = round(files.sample_rate_hz(folder) * _SHORTEST_S)
+        if self._processor.chat_template is None:
+            raise InputError(
+                f"{folder}: no chat template; expected chat_template.jinja, which says how the "
+                "model is asked: take the instruction-tuned model, or add its template"
+            )
+        # Captions are written behind their prompts, so prompts end together.
+        self._processor.tokenizer.padding_side = "left"
+
+    def move(self, device: str) -> None:
+        """Take the weights to another device, "auto" the GPU where there is one."""
+        self._model.to(weights.pick_device(device))
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        prompts: Sequence[str],
+        labels: Sequence[Sequence[str]],
+        seeds: Sequence[int],
+        wanted: range,
+    ) -> list[list[Candidate] | Failure]:
+        """As `Captioner.caption`: each clip with its prompt, and the names of tags in it."""
+
+        def write(heard: list[int]) -> list[list[Candidate] | Failure]:
+            written = generation.sample(
+                self._model.generate,
+                self._asked([waveforms[clip] for clip in heard], [prompts[clip] for clip in heard]),
+                generation.draws([seeds[clip] for clip in heard], wanted, self._config.max_tokens),
+                self._config.temperature,
+                self._config.top_p,
+            )
+            return [
+                candidates([self._answer(one) for one in samples], labels[clip])
+                for clip, samples in zip(heard, written, strict=True)
+            ]
+
+        return inputs.each_heard(waveforms, "caption", write)
+
+    def _asked(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
+        """What the model is given, one row a clip."""
+        conversations = [
+            [{"role": "user", "content": self._question(waveform, prompt)}]
+            for waveform, prompt in zip(waveforms, prompts, strict=True)
+        ]
+        asked = self._processor.apply_chat_template(
+            conversations,
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+            # Of the prompts alone: sounds are padded as the model wants them.
+            processor_kwargs={"text_kwargs": {"padding": True}},
+        )
+        return asked.to(self._model.device, self._model.dtype)
+
+    def _question(self, waveform: np.ndarray, prompt: str) -> list[dict[str, Any]]:
+        sound = np.pad(waveform, (0, max(0, self._shortest - len(waveform))))
+        text = [{"type": "text", "text": prompt}] if prompt else []
+        return [{"type": "audio", "audio": sound}, *text]
+
+    def _answer(self, written: generation.Written | None) -> Answer | None:
+        if written is None:
+            return None
+        text = self._processor.tokenizer.decode(written.ids, skip_special_tokens=True)
+        return Answer(text, "sample", written.log_prob, written.ended)
+
+
+def choose(config: PreTrainedConfig) -> pretrained.Choice | None:
+    """The class that opens a model which answers in text; None where there is none.
+
+    transformers lists such models under several of its `Auto` classes, and Omni models as a whole
+    where they write and speak. What a model's own code calls a causal model may be one too.
+    """
+    if config.model_type in _THINKERS:
+        return pretrained.Choice(_THINKERS[config.model_type], config.thinker_config)
+    own = getattr(config, "auto_map", None) or {}
+    for auto, known in _KNOWN.items():
+        if type(config) in known or auto.__name__ in own:
+            return pretrained.Choice(auto, config)
+    return None

@@ -1,0 +1,199 @@
+"""Several captions of each clip sampled from one encoding, repeatable clip by clip.
+
+transformers' `generate(num_return_sequences=k)` encodes each clip k times, and samples from one
+global random state. Here it prepares its inputs as always and hands them to a loop of ours: each
+clip goes through the model once, what the model remembers of it is shared out to its candidates,
+and each candidate is drawn by numbers of its own. Candidates that have ended leave the batch.
+`tests/models` holds the loop equal to `generate`.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.modeling_outputs import BaseModelOutput
+
+State = dict[str, Any]
+
+# What a candidate goes on with after its prompt; the features of the sound are not among it.
+_ROWS = (
+    "attention_mask",
+    "decoder_attention_mask",
+    "position_ids",
+    "decoder_position_ids",
+    "token_type_ids",
+    "mm_token_type_ids",
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Token ids without the end token, and their mean log-probability, end included.
+
+    `ended` is false for what was cut at the most tokens.
+    """
+
+    ids: tuple[int, ...]
+    log_prob: float
+    ended: bool
+
+
+def draws(seeds: Sequence[int], candidates: Sequence[int], tokens: int) -> Tensor:
+    """Uniform numbers in [0, 1), `[clip, candidate, token]`, of clip seed and candidate alone.
+
+    One a token, by which it is looked up in the cumulative distribution: Gumbel noise would take
+    one a word of the vocabulary, which for 150,000 words costs more than the model does.
+    """
+    numbers = np.empty((len(seeds), len(candidates), tokens))
+    for row, seed in enumerate(seeds):
+        for column, candidate in enumerate(candidates):
+            generator = np.random.Generator(np.random.PCG64([seed, candidate]))
+            numbers[row, column] = generator.random(tokens)
+    return torch.from_numpy(numbers)
+
+
+@torch.inference_mode()
+def sample(
+    generate: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    numbers: Tensor,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+) -> list[list[Written | None]]:
+    """The candidates of each clip; None for one whose logits are not finite.
+
+    Args:
+        generate: `generate` of a model.
+        inputs: what it is given, one row a clip; prompts are padded on their left.
+        numbers: `draws` for the most tokens that a candidate may have, end token included.
+        temperature: of the samples; the log-probabilities told are always untempered.
+        top_p: share of the probability that is sampled from; 0 takes the likeliest token.
+    """
+    if not numbers.numel():
+        return [[] for _ in numbers]
+    loop = _Loop(numbers, temperature, top_p)
+    generate(
+        **inputs,
+        custom_generate=loop,
+        max_new_tokens=numbers.shape[2],
+        do_sample=False,
+        num_beams=1,
+    )
+    return loop.written()
+
+
+class _Taken(NamedTuple):
+    """The tokens of one step, one a row."""
+
+    rows: Tensor
+    ids: Tensor
+    log_probs: Tensor
+    ends: Tensor
+
+
+class _Loop:
+    """Draws the candidates of a batch of clips side by side, a row each."""
+
+    def __init__(self, numbers: Tensor, temperature: float, top_p: float) -> None:
+        self.clips, self.candidates, self.most = numbers.shape
+        self.numbers = numbers.flatten(0, 1)
+        self.steps: list[_Taken] = []
+        self.warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
+        if top_p < 1:
+            self.warpers.append(TopPLogitsWarper(top_p))
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        input_ids: Tensor,
+        logits_processor: LogitsProcessorList,
+        generation_config: GenerationConfig,
+        stopping_criteria: Any,
+        **state: Any,
+    ) -> Tensor:
+        """As `generate` calls it: from prompts `[clip, token]` to candidates `[row, token]`."""
+        device = input_ids.device
+        self.numbers = self.numbers.to(device)
+        ends = torch.tensor(generation_config.eos_token_id, device=device).flatten()
+        rows = torch.arange(self.clips * self.candidates, device=device)
+        clips = rows // self.candidates
+        logits, state = _step(model, input_ids, state, is_first_iteration=True)
+        input_ids, logits, state = input_ids[clips], logits[clips], _chosen(state, clips)
+        for at in range(self.most):
+            scores = logits_processor(input_ids, logits)
+            taken = self._take(logits.log_softmax(dim=-1), scores, rows, at, ends)
+            self.steps.append(taken)
+            on = (~(taken.ends | taken.log_probs.isnan())).nonzero().flatten()
+            if at == self.most - 1 or not len(on):
+                break
+            if len(on) < len(rows):
+                rows, input_ids, state = rows[on], input_ids[on], _chosen(state, on)
+            input_ids = torch.cat([input_ids, taken.ids[on, None]], dim=1)
+            logits, state = _step(model, input_ids, state, next_sequence_length=1)
+        return input_ids
+
+    def _take(
+        self, log_probs: Tensor, scores: Tensor, rows: Tensor, at: int, ends: Tensor
+    ) -> _Taken:
+        """Draw a token a row by its scores `[row, word]`; it is told by its log-probability."""
+        # One logit that is not finite makes its row NaN; any token will do for it.
+        broken = log_probs.isnan()
+        scores = self.warpers(None, scores.masked_fill(broken, 0.0))
+        shares = scores.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+        numbers = self.numbers[rows, at] * shares[:, -1]
+        ids = torch.searchsorted(shares, numbers[:, None], right=True)
+        drawn = log_probs.gather(1, ids).squeeze(1)
+        return _Taken(rows, ids.squeeze(1), drawn, torch.isin(ids.squeeze(1), ends))
+
+    def written(self) -> list[list[Written | None]]:
+        """The candidates of each clip, in order."""
+        ids: list[list[int]] = [[] for _ in self.numbers]
+        log_probs: list[list[float]] = [[] for _ in self.numbers]
+        ended = [False] * len(self.numbers)
+        for step in self.steps:
+            for row, token, log_prob, end in zip(*(part.tolist() for part in step), strict=True):
+                ids[row] += [] if end else [token]
+                log_probs[row].append(log_prob)
+                ended[row] = end
+        means = [math.fsum(each) / len(each) for each in log_probs]
+        told = [
+            None if math.isnan(mean) else Written(tuple(words), mean, end)
+            for words, mean, end in zip(ids, means, ended, strict=True)
+        ]
+        return [told[row : row + self.candidates] for row in range(0, len(told), self.candidates)]
+
+
+def _step(
+    model: PreTrainedModel, input_ids: Tensor, state: State, **how: Any
+) -> tuple[Tensor, State]:
+    """Logits `[row, word]` of the next tokens, and what the model goes on with behind them."""
+    inputs = model.prepare_inputs_for_generation(input_ids, **how, **state)
+    outputs = model(**inputs, return_dict=True)
+    state = model._update_model_kwargs_for_generation(
+        outputs, state, is_encoder_decoder=model.config.is_encoder_decoder
+    )
+    return outputs.logits[:, -1].float(), state
+
+
+def _chosen(state: State, rows: Tensor) -> State:
+    """The state of some rows, in a new order or several times over."""
+    kept = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
+    kept["past_key_values"].batch_select_indices(rows)
+    for key in _ROWS:
+        if isinstance(state.get(key), Tensor):
+            # Positions may be of several kinds: `[kind, row, token]`.
+            kept[key] = state[key].index_select(state[key].ndim - 2, rows)
+    if state.get("encoder_outputs") is not None:
+        kept["encoder_outputs"] = BaseModelOutput(state["encoder_outputs"][0][rows])
+    return kept
