@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation import console, jobs
+from curation import choosing, console, jobs
 from curation.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def config_command(
 
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(choosing.app, name="models")
 
 
 def load(yaml: str) -> "RunConfig":
