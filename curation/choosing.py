@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Choose the models of a run.", no_args_is_help=True)
 
 Yaml = Annotated[str, typer.Argument(metavar="RUN.YAML", help="The run's configuration.")]
+_COLUMNS = ["part", "model", "kind", "parameters", "weights", "rate", "tags", "licence"]
 _SECTION = "A section as run.yaml has it, such as '{kind: clap, model: /models/clap}'."
 
 
@@ -27,21 +28,23 @@ def list_command(
 ) -> None:
     """List the models that can be plugged in, with licence, size, memory and traps.
 
-    Memory is that of the weights in bfloat16; what is computed from them comes on top.
+    Memory is what the weights take as they are held, float32 for kinds tag_guided and clap,
+    bfloat16 for the others; what is computed from them comes on top.
     """
     from curation.models.catalogue import catalogue
 
     entries = catalogue()
     if as_json:
-        told = [{**asdict(entry), "bf16_bytes": entry.bf16_bytes} for entry in entries]
+        told = [{**asdict(entry), "weight_bytes": entry.weight_bytes} for entry in entries]
         print(json.dumps(told, indent=2))
         return
-    console.print_table(
-        "Models",
-        ["model", "part", "kind", "licence", "parameters", "bf16", "rate", "tags"],
-        [_listed(entry) for entry in entries],
-    )
-    console.print_fields({entry.model: entry.note for entry in entries})
+    rows = [_COLUMNS, *map(_listed, entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, note in zip(rows, ["", *(entry.note for entry in entries)], strict=True):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        console.out.print("  ".join(cells).rstrip())
+        if note:
+            console.out.print(f"    {note}")
 
 
 @app.command("check")
@@ -143,22 +146,13 @@ def _print_findings(findings: "list[Finding]") -> None:
 
 
 def _listed(entry: "Entry") -> list[str]:
-    rate = "" if entry.sample_rate_hz is None else f"{entry.sample_rate_hz // 1000} kHz"
     return [
-        entry.model,
         entry.part,
+        entry.model,
         entry.kind,
-        entry.licence,
-        _rounded(entry.parameters),
-        f"{_rounded(entry.bf16_bytes)}B",
-        rate,
+        f"{entry.parameters / 1e6:,.1f} M",
+        f"{entry.weight_bytes / 1e9:,.3f} GB",
+        f"{entry.sample_rate_hz} Hz" if entry.sample_rate_hz else "",
         {True: "yes", False: "no", None: ""}[entry.tags],
+        entry.licence,
     ]
-
-
-def _rounded(number: int) -> str:
-    """Three digits and the letter of the thousands: 776578 becomes 777 k."""
-    for letter, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= unit:
-            return f"{number / unit:.3g} {letter}"
-    return str(number)

@@ -11,7 +11,9 @@ _MATCHED, _SHUFFLED, _PRECISION = "#0072B2", "#E69F00", "#009E73"
 _BINS = 60
 
 
-def svg(scored: Scored, prior: float, threshold: Threshold | None, title: str) -> bytes:
+def svg(
+    scored: Scored, prior: float, threshold: Threshold | None, title: str, estimator: str
+) -> bytes:
     """An SVG of scores and precision; the same scores give the same bytes."""
     # Slow to import, and no other command draws.
     import matplotlib
@@ -36,6 +38,7 @@ def svg(scored: Scored, prior: float, threshold: Threshold | None, title: str) -
         axes.legend()
     above.set(title=title, ylabel="density")
     below.set(xlabel="CLAP score", ylim=(0, 1.02))
+    below.set_title(estimator, fontsize="small")
     with matplotlib.rc_context({"svg.hashsalt": "tagscribe"}):
         file = io.BytesIO()
         figure.savefig(file, format="svg", metadata={"Date": None})

@@ -11,13 +11,13 @@ from curation.calibration.arithmetic import Scored, Source, Threshold
 from curation.errors import InputError
 from curation.pair_scores import auc
 
-# What an estimated precision rests on, by what the captions are.
+# What a precision rests on, by what the captions are.
 ESTIMATORS: dict[Source, str] = {
     "judged": "the share of right captions among those judged",
-    "true": "were the given captions, all taken to be right, a share of {prior} among wrong ones "
-    "that score as shuffled ones do",
-    "written": "were a share of {prior} of the captions right, and did the wrong ones score as "
-    "shuffled ones do",
+    "true": "an upper bound, as if the given captions, all right, stood for {prior:.0%} among "
+    "wrong ones that score as shuffled ones do",
+    "written": "an upper bound, as if {prior:.0%} of the captions were right and the wrong ones "
+    "scored as shuffled ones do",
 }
 
 
@@ -86,17 +86,15 @@ class Calibration:
             yield f"a right caption outscores a wrong one with probability {self.judged_auc:.3f}"
         found = self.threshold
         if found is None:
+            yield f"no threshold keeps {arithmetic.LEAST_KEPT} captions at {self.precision:.0%}"
+        else:
             yield (
-                f"no threshold keeps {arithmetic.LEAST_KEPT} captions or more at precision "
-                f"{self.precision}, {self.estimator}"
+                f"from {found.score:.3f} on (95 % of resamples: {found.low:.3f} to "
+                f"{found.high:.3f}) precision is {found.precision:.1%}, and {found.kept:.1%} of "
+                "the captions are kept"
             )
-            return
-        yield (
-            f"precision {found.precision:.3f} at {found.score:.3f} (95 % of resamples: "
-            f"{found.low:.3f} to {found.high:.3f}), where {found.kept:.1%} of the captions are "
-            f"kept, {self.estimator}"
-        )
-        yield f"in run.yaml: select: {{min_score: {found.score:.3f}}}"
+            yield f"in run.yaml: select: {{min_score: {found.score:.3f}}}"
+        yield f"precision is {self.estimator}"
 
 
 def calibration(

@@ -12,6 +12,7 @@ from curation.checks.sounds import Sound, cut, sounds
 from curation.models.config import Guidance
 from curation.schema import Tag
 
+EMPTY = "one is empty"
 # Captions of people and models have 8 to 50 words.
 MOST_WORDS = 100
 # Sampling runs astray now and then.
@@ -26,18 +27,19 @@ _LOOP = re.compile(r"\b(\S+(?: \S+){0,7})(?: \1){3,}(?!\S)")
 
 
 def writes(captioner: Captioner) -> Outcome:
-    """Every sound gets captions, most of them usable."""
+    """Every sound gets captions of its own, most of them usable and none of them empty."""
     some = _sounds(captioner)
     written = _captions(captioner, [sound.waveform for sound in some])
     faults = [fault for clip in written for fault in map(fault_of, clip)]
-    usable = faults.count(None) / len(faults) if faults else 0.0
-    first = next((fault for fault in faults if fault), None)
-    barren = [sound for sound, clip in zip(some, written, strict=True) if all(map(fault_of, clip))]
-    told = f"{usable:.0%} of {len(faults)} captions are usable (at least {LEAST_USABLE:.0%})"
-    example = written[0][0].caption if written[0] else ""
+    usable = faults.count(None) / max(1, len(faults))
+    barren = sum(all(map(fault_of, clip)) for clip in written)
+    different = len({text for clip in written for text in _texts(clip)[:1]})
+    example = next(filter(None, faults), f'"{written[0][0].caption}"')
     return Outcome(
-        usable >= LEAST_USABLE and not barren,
-        f"{told}; {first}" if first else f'{told}, such as "{example}" for {some[0].caption}',
+        usable >= LEAST_USABLE and EMPTY not in faults and not barren and different > 1,
+        f"{usable:.0%} of {len(faults)} captions usable (at least {LEAST_USABLE:.0%}), "
+        f"{faults.count(EMPTY)} empty (none), {barren} of {len(some)} sounds without a usable one "
+        f"(none), {different} told apart (at least 2): {example}",
     )
 
 
@@ -46,7 +48,7 @@ def fault_of(candidate: Candidate) -> str | None:
     words = candidate.caption.split()
     shown = " ".join(words[:12])
     if not words:
-        return "one is empty"
+        return EMPTY
     if not math.isfinite(candidate.log_prob):
         return f'the log-probability of "{shown}" is {candidate.log_prob}'
     if len(words) > MOST_WORDS:

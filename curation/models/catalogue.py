@@ -11,6 +11,8 @@ from safetensors import safe_open
 
 from curation.models.reference import reference_dir
 
+# The others are held in bfloat16 where nothing else is said.
+_FLOAT32_KINDS = ("tag_guided", "clap")
 _BUILT_IN_NOTE = "built in; trained on procedural sounds alone, of 44 classes"
 
 
@@ -21,7 +23,8 @@ class Entry:
     Attributes:
         kind: the section's kind; "classifier" for taggers, whose section has none.
         licence: as the model's card has it; "unverified" where nobody has read it.
-        parameters: as published, rounded, and the upper end of a range.
+        parameters: as published, rounded, the upper end of a range; or counted where transformers'
+            class has the sizes.
         sample_rate_hz: of the sound that it hears; None where its own code decides.
         tags: whether the captioner can be told a clip's tags; None for other parts.
         note: what it needs, and its traps.
@@ -37,9 +40,9 @@ class Entry:
     note: str
 
     @property
-    def bf16_bytes(self) -> int:
-        """What the weights take in bfloat16; what is computed from them comes on top."""
-        return 2 * self.parameters
+    def weight_bytes(self) -> int:
+        """What the weights take in memory as they are held; what is computed comes on top."""
+        return self.parameters * (4 if self.kind in _FLOAT32_KINDS else 2)
 
 
 def catalogue() -> list[Entry]:
