@@ -6,7 +6,13 @@ from curation import captioners, scorers, taggers
 from curation.checks import captioner, scorer, tagger
 from curation.checks.findings import Finding, examine
 from curation.config import RunConfig
-from curation.models.config import CaptionerConfig, ScorerConfig, TaggerConfig
+from curation.models.config import (
+    CaptionerConfig,
+    DualEncoderConfig,
+    PeAudioConfig,
+    ScorerConfig,
+    TaggerConfig,
+)
 
 Section = CaptionerConfig | ScorerConfig | TaggerConfig
 
@@ -25,12 +31,14 @@ def sections_of(config: RunConfig) -> dict[str, Section]:
 def check(sections: Mapping[str, Section]) -> Iterator[tuple[str, list[Finding]]]:
     """Test the models one after the other, none in memory beside another."""
     for part, section in sections.items():
-        yield part, _findings(part, section)
+        yield part, _findings(section)
 
 
-def _findings(part: str, section: Section) -> list[Finding]:
-    if part == "captioner":
-        return examine(lambda: captioners.build(section), captioner.tests(section.guidance))
-    if part == "tagger":
-        return examine(lambda: taggers.build(section), tagger.TESTS)
-    return examine(lambda: scorers.build(section), scorer.TESTS)
+def _findings(section: Section) -> list[Finding]:
+    match section:
+        case TaggerConfig():
+            return examine(lambda: taggers.build(section), tagger.TESTS)
+        case DualEncoderConfig() | PeAudioConfig():
+            return examine(lambda: scorers.build(section), scorer.TESTS)
+        case _:
+            return examine(lambda: captioners.build(section), captioner.tests(section.guidance))
