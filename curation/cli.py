@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curation import console, jobs
+from curation import choosing, console, jobs
 from curation.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -167,6 +167,7 @@ def config_command(
 
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(choosing.app, name="models")
 
 
 def load(yaml: str) -> "RunConfig":

@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -296,6 +297,14 @@ class RunConfig(Section):
         return settings
 
 
+# Where each model's section stands, and what may stand there.
+_MODEL_SECTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "captioner": (("captioner",), CaptionerConfig),
+    "scorer": (("scorer",), ScorerConfig),
+    "tagger": (("tags", "tagger"), TaggerConfig),
+}
+
+
 def load(uri: str) -> RunConfig:
     """Read a run's YAML. Raises InputError naming file, key, what was expected and what to do."""
     try:
@@ -317,13 +326,25 @@ def parse(data: dict[str, Any], origin: str) -> RunConfig:
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(data, problem) for problem in error.errors()]
+        lines = [_explain(problem) for problem in error.errors()]
         raise InputError(f"{origin}: " + "; ".join(lines)) from error
 
 
-def _explain(data: dict[str, Any], problem: Any) -> str:
+def parse_model(part: str, text: str) -> Any:
+    """The section of one model, as YAML: captioner, scorer or tagger. Raises InputError."""
+    path, kind = _MODEL_SECTIONS[part]
+    try:
+        return TypeAdapter(kind).validate_python(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise InputError(f"{part}: not YAML: {error}") from error
+    except ValidationError as error:
+        lines = [_explain(problem, path) for problem in error.errors()]
+        raise InputError("; ".join(lines)) from error
+
+
+def _explain(problem: Any, above: tuple[str, ...] = ()) -> str:
     """One sentence for one validation problem, with the nearest key for a misspelt one."""
-    path = [str(part) for part in problem["loc"]]
+    path = [*above, *(str(part) for part in problem["loc"])]
     key = ".".join(path)
     if problem["type"] != "extra_forbidden":
         return f"{key or 'the file'}: {problem['msg']}"

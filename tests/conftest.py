@@ -11,11 +11,13 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from curation import annotate, planning, storage
+from curation import annotate, meter, planning, storage
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
+from curation.isolate import Task
 from curation.select import apply
 from curation.synth import write_corpus
+from curation.workers import FusedWorker
 from tests.moto_server import moto_server
 from tests.rgw import Gateway, gateway, need_gateway
 
@@ -57,6 +59,18 @@ def undisturbed(
     planning.make_plan(config)
     annotate.annotate(config, lambda done, total: None)
     apply.select(config)
+    return config
+
+
+@pytest.fixture(scope="session")
+def annotated_here(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run whose shards one worker annotated in this process, without Ray; nothing is selected."""
+    config = corpus_run(corpus, tmp_path_factory.mktemp("annotated") / "run")
+    planned, _ = planning.make_plan(config)
+    worker = FusedWorker(config, meter.Tally)
+    for shard in range(planned.shards):
+        done = worker({"task": Task(shard, 0, config.annotate.shard_clips).to_json()})
+        assert not done["error"]
     return config
 
 

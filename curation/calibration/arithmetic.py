@@ -1,0 +1,170 @@
+"""From scores of pairs to the threshold for a precision, its bounds, and the length bias.
+
+Pure functions of arrays; where the scores come from is others' affair.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from scipy.stats import rankdata
+
+# What the captions of the matched pairs are: judged by people, right by assumption, or written by
+# a captioner, so that some of them are wrong.
+Source = Literal["judged", "true", "written"]
+
+# Of fewer captions no precision is estimated.
+LEAST_KEPT = 10
+PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+_RESAMPLES = 1000
+_MOST_THRESHOLDS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Captions, each scored with its own clip and with clips that it does not belong to.
+
+    Attributes:
+        source: what the captions are.
+        matched: `[caption]` score with the caption's own clip.
+        shuffled: `[caption, clip]` score with every clip.
+        others: bool `[caption, clip]`, the clips that it does not belong to.
+        words: int `[caption]`.
+        right: bool `[caption]`, what people judged; None unless the source is "judged".
+    """
+
+    source: Source
+    matched: np.ndarray
+    shuffled: np.ndarray
+    others: np.ndarray
+    words: np.ndarray
+    right: np.ndarray | None = None
+
+    @property
+    def shuffled_pairs(self) -> np.ndarray:
+        """Scores `[pair]` of captions with clips that they do not belong to."""
+        return self.shuffled[self.others]
+
+    @property
+    def shuffled_words(self) -> np.ndarray:
+        """The words of the caption of each of `shuffled_pairs`."""
+        return np.broadcast_to(self.words[:, None], self.others.shape)[self.others]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The least score from which on captions are as precise as was asked.
+
+    Attributes:
+        low, high: 95 % of resamples of the captions that have a threshold have it in between.
+        precision: estimated, of the captions that score it or more.
+        kept: their share of all captions.
+    """
+
+    score: float
+    low: float
+    high: float
+    precision: float
+    kept: float
+
+
+class Curve:
+    """The precision of the captions that score a threshold or more, at every threshold.
+
+    How it is estimated depends on what the captions are. With M and S the shares of matched and of
+    shuffled pairs at or above the threshold, and `prior` the share of right captions:
+
+    - judged: the share of right ones among those kept, whatever the prior;
+    - true: prior M / (prior M + (1 - prior) S), were as many wrong captions beside them;
+    - written: 1 - (1 - prior) S / M, since they hold their wrong ones already.
+
+    The last two take a wrong caption to score as a shuffled one does. One that is half right
+    scores higher, so they are upper bounds.
+
+    Attributes:
+        thresholds: `[threshold]` rising, scores of matched pairs: each of them, or of more than
+            `_MOST_THRESHOLDS` every second, third, ...
+    """
+
+    def __init__(self, scored: Scored, prior: float) -> None:
+        scores = np.unique(scored.matched)
+        self.thresholds = scores[:: -(-len(scores) // _MOST_THRESHOLDS)]
+        self._prior = prior
+        self._scored = scored
+        self._kept = (scored.matched[:, None] >= self.thresholds).astype(np.float64)
+
+    def precision(self, weights: np.ndarray) -> np.ndarray:
+        """Precision `[resample, threshold]`; NaN or 0 where no caption is kept.
+
+        Args:
+            weights: `[resample, caption]`, how often each caption counts.
+        """
+        scored, prior = self._scored, self._prior
+        kept = self.kept(weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if scored.right is not None:
+                return weights @ (self._kept * scored.right[:, None]) / (weights @ self._kept)
+            shuffled = weights @ self._shuffled / (weights @ scored.others.sum(1))[:, None]
+            if scored.source == "true":
+                return prior * kept / (prior * kept + (1 - prior) * shuffled)
+            return np.clip(1 - (1 - prior) * shuffled / kept, 0, 1)
+
+    def kept(self, weights: np.ndarray) -> np.ndarray:
+        """Share `[resample, threshold]` of the captions that score as much or more."""
+        return weights @ self._kept / weights.sum(1, keepdims=True)
+
+    def first(self, weights: np.ndarray, precision: float) -> np.ndarray:
+        """The place `[resample]` of the least threshold that is precise enough, -1 where none is.
+
+        Above it captions need not be as precise: the more are kept the better, once they are.
+        """
+        enough = (self.precision(weights) >= precision) & (weights @ self._kept >= LEAST_KEPT)
+        return np.where(enough.any(1), enough.argmax(1), -1)
+
+    @cached_property
+    def _shuffled(self) -> np.ndarray:
+        """How many shuffled pairs of each caption reach each threshold `[caption, threshold]`."""
+        rows = zip(self._scored.shuffled, self._scored.others, strict=True)
+        counts = [
+            others.sum() - np.searchsorted(np.sort(scores[others]), self.thresholds)
+            for scores, others in rows
+        ]
+        return np.stack(counts).astype(np.float64)
+
+
+def threshold(scored: Scored, precision: float, prior: float, seed: int = 0) -> Threshold | None:
+    """The threshold for a precision; None where no `LEAST_KEPT` captions are as precise."""
+    curve = Curve(scored, prior)
+    captions = len(scored.matched)
+    once = np.ones((1, captions))
+    [place] = curve.first(once, precision)
+    if place < 0:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(captions, np.full(captions, 1 / captions), size=_RESAMPLES)
+    places = curve.first(drawn.astype(np.float64), precision)
+    low, high = np.quantile(curve.thresholds[places[places >= 0]], (0.025, 0.975))
+    return Threshold(
+        score=float(curve.thresholds[place]),
+        low=float(low),
+        high=float(high),
+        precision=float(curve.precision(once)[0, place]),
+        kept=float(curve.kept(once)[0, place]),
+    )
+
+
+def length_bias(scores: np.ndarray, words: np.ndarray) -> float | None:
+    """Spearman's correlation of scores with the captions' numbers of words.
+
+    None where captions or scores are all alike, or fewer than three.
+    """
+    if len(scores) < 3 or np.ptp(words) == 0 or np.ptp(scores) == 0:
+        return None
+    return float(np.corrcoef(rankdata(scores), rankdata(words))[0, 1])
+
+
+def percentiles(scores: np.ndarray) -> dict[str, float]:
+    """The scores below which so many percent lie, by the percentage."""
+    values = np.percentile(scores, PERCENTS)
+    return {str(percent): float(value) for percent, value in zip(PERCENTS, values, strict=True)}

@@ -1,0 +1,38 @@
+"""Calibrates a run's scorer, and writes what was found beside the run."""
+
+from curation import scorers, storage
+from curation.calibration import annotated, captioned, plot
+from curation.calibration.report import Calibration, calibration
+from curation.config import RunConfig
+
+
+def calibrate(
+    config: RunConfig,
+    clips: int,
+    precision: float,
+    prior: float,
+    captions_csv: str | None,
+    folder: str,
+) -> Calibration:
+    """Calibrate the scorer of `config`, on its evidence or on the captions of a CSV.
+
+    Writes calibration.json and calibration.svg into `folder`.
+
+    Args:
+        clips: size of the random sample of clips, which the run's seed draws.
+        precision: the share of right captions that the threshold is for.
+        prior: the share of right captions before any filter; of no account where captions are
+            judged.
+
+    Raises InputError where there is nothing to calibrate on.
+    """
+    scorer = scorers.build(config.scorer)
+    if captions_csv:
+        scored = captioned.scored(config, scorer, captions_csv, clips)
+    else:
+        scored = annotated.scored(config, scorer, clips)
+    found = calibration(scored, scorer.identity, prior, precision)
+    picture = plot.svg(scored, prior, found.threshold, config.scorer.model, found.estimator)
+    storage.put(storage.join(folder, "calibration.json"), found.as_json())
+    storage.put(storage.join(folder, "calibration.svg"), picture)
+    return found

@@ -1,0 +1,118 @@
+"""The pairs of a CSV: recordings with captions of the user's own, judged right or wrong or not."""
+
+import csv
+import io
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation import audio, storage
+from curation.calibration.arithmetic import Scored
+from curation.config import RunConfig
+from curation.errors import InputError
+from curation.schema import Failure
+from curation.scorers.base import Scorer
+
+# Recordings decoded and embedded together: few, as they may be as long as the run allows.
+_BATCH = 8
+_JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A row of the CSV; `right` is None where nobody judged."""
+
+    file: str
+    text: str
+    right: bool | None
+
+
+def scored(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> Scored:
+    """The captions of a random sample of a CSV's files, scored with all files of the sample.
+
+    A caption does not belong to a file for which it is not listed. Raises InputError where the
+    CSV or a file cannot be read, or fewer than two files are listed.
+    """
+    rows = read(csv_uri)
+    files = _drawn(csv_uri, rows, clips, config.seed)
+    rows = [row for row in rows if row.file in files]
+    listed = {(row.file, row.text) for row in rows}
+    own = np.array([files.index(row.file) for row in rows])
+    scorer.setup()
+    folder = posixpath.dirname(csv_uri)
+    sounds = _embedded(config, scorer, [posixpath.join(folder, file) for file in files])
+    scores = scorer.embed_text([row.text for row in rows]) @ sounds.T
+    judged = any(row.right is not None for row in rows)
+    return Scored(
+        source="judged" if judged else "true",
+        matched=scores[np.arange(len(rows)), own],
+        shuffled=scores,
+        others=np.array([[(file, row.text) not in listed for file in files] for row in rows]),
+        words=np.array([len(row.text.split()) for row in rows]),
+        right=np.array([bool(row.right) for row in rows]) if judged else None,
+    )
+
+
+def read(csv_uri: str) -> list[Caption]:
+    """The rows of a CSV: file (absolute, or beside the CSV), caption, and right (1 or 0) if judged.
+
+    Raises InputError naming the line and what was expected.
+    """
+    try:
+        text = storage.read_bytes(csv_uri).decode("utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        raise InputError(f"{csv_uri}: no CSV in UTF-8 here: {error}") from error
+    reader = csv.DictReader(io.StringIO(text))
+    columns = reader.fieldnames or []
+    if not {"file", "caption"} <= set(columns):
+        raise InputError(
+            f"{csv_uri}: columns {', '.join(columns)}; expected file and caption, and right where "
+            "captions are judged"
+        )
+    judged = "right" in columns
+    return [
+        Caption(
+            row["file"], row["caption"], _right(csv_uri, line, row["right"]) if judged else None
+        )
+        for line, row in enumerate(reader, 2)
+    ]
+
+
+def _right(csv_uri: str, line: int, value: str | None) -> bool:
+    found = _JUDGED.get((value or "").strip().lower())
+    if found is None:
+        raise InputError(f"{csv_uri}, line {line}: right is {value!r}, expected 1 or 0")
+    return found
+
+
+def _drawn(csv_uri: str, rows: Sequence[Caption], clips: int, seed: int) -> list[str]:
+    files = sorted({row.file for row in rows})
+    if len(files) < 2:
+        found = "one file" if files else "no file"
+        raise InputError(f"{csv_uri}: {found} listed, expected two or more")
+    return [files[place] for place in np.random.default_rng(seed).permutation(len(files))[:clips]]
+
+
+def _embedded(config: RunConfig, scorer: Scorer, uris: list[str]) -> np.ndarray:
+    """Embeddings `[file, dim]`, of each file as a run would hear it."""
+    embedded: list[np.ndarray] = []
+    for start in range(0, len(uris), _BATCH):
+        batch = uris[start : start + _BATCH]
+        heard = scorer.embed_audio([_heard(config, scorer.sample_rate_hz, uri) for uri in batch])
+        for uri, embedding in zip(batch, heard, strict=True):
+            if isinstance(embedding, Failure):
+                raise InputError(f"{uri}: the scorer cannot hear it: {embedding.message}")
+            embedded.append(embedding)
+    return np.stack(embedded)
+
+
+def _heard(config: RunConfig, rate_hz: int, uri: str) -> np.ndarray:
+    try:
+        data = storage.read_bytes(uri)
+        decoded = audio.decode(data, uri, None, None, config.audio.max_duration_s)
+        audio.check_sound(decoded, uri, config.audio.silence_dbfs)
+    except (OSError, audio.AudioError) as error:
+        raise InputError(f"{uri}: {error}") from error
+    return audio.resample(decoded.waveform, decoded.sample_rate_hz, rate_hz)

@@ -1,0 +1,132 @@
+"""A calibration as it is told: figures for people, JSON for machines."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from curation.calibration import arithmetic
+from curation.calibration.arithmetic import Scored, Source, Threshold
+from curation.errors import InputError
+from curation.pair_scores import auc
+
+# What a precision rests on, by what the captions are.
+ESTIMATORS: dict[Source, str] = {
+    "judged": "the share of right captions among those judged",
+    "true": "an upper bound, as if the given captions, all right, stood for {prior:.0%} among "
+    "wrong ones that score as shuffled ones do",
+    "written": "an upper bound, as if {prior:.0%} of the captions were right and the wrong ones "
+    "scored as shuffled ones do",
+}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Scores of one sort of pair; the correlation is Spearman's, with the captions' words."""
+
+    pairs: int
+    mean: float
+    deviation: float
+    percentiles: dict[str, float]
+    length_correlation: float | None
+
+    def figures(self) -> dict[str, str]:
+        """For people, by name."""
+        bias = self.length_correlation
+        return {
+            "pairs": f"{self.pairs:,}",
+            "mean": f"{self.mean:.3f}",
+            "standard deviation": f"{self.deviation:.3f}",
+            **{f"{percent} % score below": f"{v:.3f}" for percent, v in self.percentiles.items()},
+            "correlation with words": "none" if bias is None else f"{bias:+.3f}",
+        }
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was found of a scorer.
+
+    Attributes:
+        auc: probability that a matched pair outscores a shuffled one.
+        judged_auc: probability that a right caption outscores a wrong one, where judged.
+        threshold: None where no score is as precise as was asked.
+    """
+
+    scorer: dict[str, str]
+    source: Source
+    captions: int
+    clips: int
+    prior: float
+    precision: float
+    auc: float
+    judged_auc: float | None
+    matched: Distribution
+    shuffled: Distribution
+    threshold: Threshold | None
+
+    @property
+    def estimator(self) -> str:
+        """What the precision rests on."""
+        return ESTIMATORS[self.source].format(prior=self.prior)
+
+    def as_json(self) -> bytes:
+        told = {**asdict(self), "estimator": self.estimator}
+        return json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n"
+
+    def rows(self) -> list[list[str]]:
+        """For people: name, matched, shuffled."""
+        shuffled = self.shuffled.figures()
+        return [[name, value, shuffled[name]] for name, value in self.matched.figures().items()]
+
+    def sentences(self) -> Iterator[str]:
+        """What the figures come to, and the line of run.yaml that follows."""
+        yield f"a matched pair outscores a shuffled one with probability {self.auc:.3f}"
+        if self.judged_auc is not None:
+            yield f"a right caption outscores a wrong one with probability {self.judged_auc:.3f}"
+        found = self.threshold
+        if found is None:
+            yield f"no threshold keeps {arithmetic.LEAST_KEPT} captions at {self.precision:.0%}"
+        else:
+            yield (
+                f"from {found.score:.3f} on (95 % of resamples: {found.low:.3f} to "
+                f"{found.high:.3f}) precision is {found.precision:.1%}, and {found.kept:.1%} of "
+                "the captions are kept"
+            )
+            yield f"in run.yaml: select: {{min_score: {found.score:.3f}}}"
+        yield f"precision is {self.estimator}"
+
+
+def calibration(
+    scored: Scored, scorer: dict[str, str], prior: float, precision: float
+) -> Calibration:
+    """What the scores of pairs come to. Raises InputError where none is shuffled."""
+    shuffled, right = scored.shuffled_pairs, scored.right
+    if not len(shuffled):
+        raise InputError(
+            f"each of the {len(scored.matched)} captions belongs to every clip, so that no pair "
+            "can be shuffled; give more clips, of more classes"
+        )
+    return Calibration(
+        scorer=scorer,
+        source=scored.source,
+        captions=len(scored.matched),
+        clips=scored.others.shape[1],
+        prior=prior,
+        precision=precision,
+        auc=auc(scored.matched, shuffled),
+        judged_auc=None if right is None else auc(scored.matched[right], scored.matched[~right]),
+        matched=_distribution(scored.matched, scored.words),
+        shuffled=_distribution(shuffled, scored.shuffled_words),
+        threshold=arithmetic.threshold(scored, precision, prior),
+    )
+
+
+def _distribution(scores: np.ndarray, words: np.ndarray) -> Distribution:
+    return Distribution(
+        pairs=len(scores),
+        mean=float(scores.mean()),
+        deviation=float(scores.std()),
+        percentiles=arithmetic.percentiles(scores),
+        length_correlation=arithmetic.length_bias(scores, words),
+    )

@@ -1,0 +1,96 @@
+"""A test's finding, and how tests are put to a model, whatever it does."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from curation.errors import InputError
+from curation.schema import Failure
+
+T = TypeVar("T")
+
+
+class Outcome(NamedTuple):
+    """Whether a test was passed, and the figures."""
+
+    passed: bool
+    told: str
+
+
+class Finding(NamedTuple):
+    """The outcome of a test, by what was tried."""
+
+    test: str
+    passed: bool
+    told: str
+
+
+class Model(Protocol):
+    """What captioners, scorers and taggers have in common."""
+
+    @property
+    def sample_rate_hz(self) -> int: ...
+
+    @property
+    def identity(self) -> dict[str, str]: ...
+
+    def setup(self) -> None: ...
+
+
+ModelT = TypeVar("ModelT", bound=Model)
+Tests = Mapping[str, Callable[[ModelT], Outcome]]
+
+
+def examine(build: Callable[[], ModelT], tests: Tests[ModelT]) -> list[Finding]:
+    """Load a model and put tests to it; one that does not load is put to none."""
+    models: list[ModelT] = []
+
+    def load() -> Outcome:
+        model = build()
+        model.setup()
+        models.append(model)
+        weights = model.identity["weights_sha256"][:12]
+        return Outcome(True, f"weights {weights}..., hears {model.sample_rate_hz} Hz")
+
+    loaded = _tried("loads", load)
+    if not loaded.passed:
+        return [loaded]
+    return [loaded, *(_tried(name, partial(test, *models)) for name, test in tests.items())]
+
+
+def _tried(name: str, work: Callable[[], Outcome]) -> Finding:
+    try:
+        return Finding(name, *work())
+    except InputError as error:
+        return Finding(name, False, _one_line(str(error)))
+    except Exception as error:  # A model under test may break in any way; that is a finding.
+        return Finding(name, False, _one_line(f"{type(error).__name__}: {error}"))
+
+
+def served(results: Sequence[T | Failure]) -> list[T]:
+    """Results that must all be there. Raises InputError naming the first failure."""
+    answers: list[T] = []
+    for place, result in enumerate(results):
+        if isinstance(result, Failure):
+            raise InputError(
+                f"clip {place} of {len(results)} was not served: {result.type}: {result.message}"
+            )
+        answers.append(result)
+    return answers
+
+
+def bad_clips(work: Callable[[list[np.ndarray]], Sequence[object]], sound: np.ndarray) -> Outcome:
+    """Whether clips that nobody can hear come back as failures in their places."""
+    results = work([sound, np.zeros(0, np.float32), np.full_like(sound, np.nan), sound])
+    found = ["failure" if isinstance(result, Failure) else "answer" for result in results]
+    return Outcome(
+        found == ["answer", "failure", "failure", "answer"],
+        f"a sound, none, not-a-number, a sound: {', '.join(found)}",
+    )
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()

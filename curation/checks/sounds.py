@@ -1,0 +1,48 @@
+"""The sounds that models are tried on: made here, and named exactly."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from curation.schema import Tag
+from curation.synth import CLASSES, SoundClass
+from curation.synth.mixing import voice
+
+_SEED = 4
+_DURATION_S = 4.0
+_PEAK = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """One sound: float32 mono `[sample]`, what it is of, and a true caption."""
+
+    waveform: np.ndarray
+    tag: Tag
+    caption: str
+
+
+@cache
+def sounds(sample_rate_hz: int) -> tuple[Sound, ...]:
+    """A sound of the first class of each family, so that no two of them sound alike."""
+    families: dict[str, SoundClass] = {}
+    for each in CLASSES:
+        families.setdefault(each.family, each)
+    return tuple(_sound(each, sample_rate_hz) for each in families.values())
+
+
+def cut(sound: Sound, sample_rate_hz: int, duration_s: float) -> np.ndarray:
+    """The sound for so long, from its beginning and over again where it is shorter."""
+    return np.resize(sound.waveform, round(duration_s * sample_rate_hz))
+
+
+def _sound(each: SoundClass, sample_rate_hz: int) -> Sound:
+    rng = np.random.default_rng((_SEED, CLASSES.index(each)))
+    made = each.render(rng, round(_DURATION_S * sample_rate_hz), sample_rate_hz)
+    waveform = voice(made, sample_rate_hz)
+    return Sound(
+        (waveform * (_PEAK / np.abs(waveform).max())).astype(np.float32),
+        Tag(each.mid, each.name),
+        f"the sound of {each.clauses[0].nominal()}",
+    )

@@ -1,0 +1,158 @@
+"""The commands under `tagscribe models`: which models there are, which work, what they score."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curation import console
+from curation.errors import InputError
+
+if TYPE_CHECKING:
+    from curation.checks.findings import Finding
+    from curation.checks.parts import Section
+    from curation.config import RunConfig
+    from curation.models.catalogue import Entry
+
+app = typer.Typer(help="Choose the models of a run.", no_args_is_help=True)
+
+Yaml = Annotated[str, typer.Argument(metavar="RUN.YAML", help="The run's configuration.")]
+_COLUMNS = ["part", "model", "kind", "parameters", "weights", "rate", "tags", "licence"]
+_SECTION = "A section as run.yaml has it, such as '{kind: clap, model: /models/clap}'."
+
+
+@app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list, for machines.")] = False,
+) -> None:
+    """List the models that can be plugged in, with licence, size, memory and traps.
+
+    Memory is what the weights take as they are held, float32 for kinds tag_guided and clap,
+    bfloat16 for the others; what is computed from them comes on top.
+    """
+    from curation.models.catalogue import catalogue
+
+    entries = catalogue()
+    if as_json:
+        told = [{**asdict(entry), "weight_bytes": entry.weight_bytes} for entry in entries]
+        print(json.dumps(told, indent=2))
+        return
+    rows = [_COLUMNS, *map(_listed, entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, note in zip(rows, ["", *(entry.note for entry in entries)], strict=True):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        console.out.print("  ".join(cells).rstrip())
+        if note:
+            console.out.print(f"    {note}")
+
+
+@app.command("check")
+def check_command(
+    yaml: Annotated[
+        str | None, typer.Argument(metavar="[RUN.YAML]", help="Check all models of a run.")
+    ] = None,
+    captioner: Annotated[str | None, typer.Option(metavar="YAML", help=_SECTION)] = None,
+    scorer: Annotated[str | None, typer.Option(metavar="YAML", help=_SECTION)] = None,
+    tagger: Annotated[str | None, typer.Option(metavar="YAML", help=_SECTION)] = None,
+) -> None:
+    """Load models here and test them on built-in sounds; exits with 1 when one is refused.
+
+    A scorer must tell matched from shuffled pairs, a captioner write captions, a tagger put classes
+    of AudioSet; and all of them the same again, whatever lies beside a clip.
+    """
+    from curation.checks.parts import check
+
+    sections = _sections(yaml, {"captioner": captioner, "scorer": scorer, "tagger": tagger})
+    refused = []
+    for part, findings in check(sections):
+        console.out.print(f"{part}: {sections[part].model}")
+        _print_findings(findings)
+        if not all(finding.passed for finding in findings):
+            refused.append(part)
+    if refused:
+        console.err.print(f"tagscribe: refused: {', '.join(refused)}")
+        raise typer.Exit(1)
+
+
+@app.command("calibrate")
+def calibrate_command(
+    yaml: Yaml,
+    clips: Annotated[int, typer.Option(min=2, help="Clips of the sample.")] = 200,
+    precision: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of right captions that is wanted.")
+    ] = 0.9,
+    prior: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of right captions before any filter.")
+    ] = 0.5,
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.CSV",
+            help="Recordings with captions instead of the run's evidence: columns file and "
+            "caption, and right (1 or 0) where people judged them.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Instead of calibration/ in the run.")
+    ] = None,
+) -> None:
+    """Say what a run's scorer means by its scores, and which threshold gives a precision.
+
+    Takes the best captions of an annotated run, each with its own clip and with clips that have no
+    tag in common. Writes calibration.json and calibration.svg.
+    """
+    from curation import storage
+    from curation.calibration.calibrate import calibrate
+
+    config = _load(yaml)
+    folder = out or storage.join(config.run, "calibration")
+    found = calibrate(config, clips, precision, prior, captions, folder)
+    console.print_table(
+        f"{found.captions} captions, {found.clips} clips, scored by {found.scorer['model']}",
+        ["score", "matched", "shuffled"],
+        found.rows(),
+    )
+    for sentence in found.sentences():
+        console.out.print(sentence)
+    console.out.print(f"written: {folder}/calibration.json and calibration.svg")
+
+
+def _load(yaml: str) -> "RunConfig":
+    from curation import config, storage
+
+    loaded = config.load(yaml)
+    storage.configure(loaded.storage)
+    return loaded
+
+
+def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Section]":
+    """The models to check: those of a run, or those named one by one."""
+    from curation import config
+    from curation.checks.parts import sections_of
+
+    named = {part: text for part, text in options.items() if text is not None}
+    if (yaml is None) != bool(named):
+        raise InputError("name the models to check: either RUN.YAML, or --captioner, --scorer, ...")
+    if yaml is not None:
+        return sections_of(_load(yaml))
+    return {part: config.parse_model(part, text) for part, text in named.items()}
+
+
+def _print_findings(findings: "list[Finding]") -> None:
+    width = max(len(finding.test) for finding in findings)
+    for test, passed, told in findings:
+        console.out.print(f"  {'ok' if passed else 'FAILED':<6}  {test:<{width}}  {told}")
+
+
+def _listed(entry: "Entry") -> list[str]:
+    return [
+        entry.part,
+        entry.model,
+        entry.kind,
+        f"{entry.parameters / 1e6:,.1f} M",
+        f"{entry.weight_bytes / 1e9:,.3f} GB",
+        f"{entry.sample_rate_hz} Hz" if entry.sample_rate_hz else "",
+        {True: "yes", False: "no", None: ""}[entry.tags],
+        entry.licence,
+    ]

@@ -1,0 +1,75 @@
+"""What can be plugged in: models by part and kind, with licence, size and what to know of them."""
+
+import json
+import math
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from safetensors import safe_open
+
+from curation.models.reference import reference_dir
+
+# The others are held in bfloat16 where nothing else is said.
+_FLOAT32_KINDS = ("tag_guided", "clap")
+_BUILT_IN_NOTE = "built in; trained on procedural sounds alone, of 44 classes"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that a section of run.yaml can name; `catalogue.json` has the published ones.
+
+    Attributes:
+        kind: the section's kind; "classifier" for taggers, whose section has none.
+        licence: as the model's card has it; "unverified" where nobody has read it.
+        parameters: as published, rounded, the upper end of a range; or counted where transformers'
+            class has the sizes.
+        sample_rate_hz: of the sound that it hears; None where its own code decides.
+        tags: whether the captioner can be told a clip's tags; None for other parts.
+        note: what it needs, and its traps.
+    """
+
+    part: Literal["captioner", "scorer", "tagger"]
+    kind: str
+    model: str
+    licence: str
+    parameters: int
+    sample_rate_hz: int | None
+    tags: bool | None
+    note: str
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights take in memory as they are held; what is computed comes on top."""
+        return self.parameters * (4 if self.kind in _FLOAT32_KINDS else 2)
+
+
+def catalogue() -> list[Entry]:
+    """Every entry, by part; the built-in models are measured by the files that are shipped."""
+    text = resources.files(__package__).joinpath("catalogue.json").read_text(encoding="utf-8")
+    entries = [*_built_in(), *(Entry(**row) for row in json.loads(text))]
+    return sorted(entries, key=lambda entry: entry.part)
+
+
+def _built_in() -> list[Entry]:
+    licence, rate_hz = "this package's", 16_000
+    captioner, clap = (_parameters(Path(reference_dir(kind))) for kind in ("captioner", "clap"))
+    return [
+        Entry(
+            "captioner",
+            "tag_guided",
+            "reference",
+            licence,
+            captioner,
+            rate_hz,
+            True,
+            _BUILT_IN_NOTE,
+        ),
+        Entry("scorer", "clap", "reference", licence, clap, rate_hz, None, _BUILT_IN_NOTE),
+    ]
+
+
+def _parameters(folder: Path) -> int:
+    with safe_open(folder / "model.safetensors", framework="np") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())

@@ -1,0 +1,299 @@
+"""`tagscribe models`: what is listed can be named, what does not work is refused with figures."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+
+from curation.captioners.base import Candidate
+from curation.captioners.tag_guided import TagGuided
+from curation.checks import captioner as captioner_tests
+from curation.checks import scorer as scorer_tests
+from curation.checks import tagger as tagger_tests
+from curation.checks.findings import Finding, examine
+from curation.checks.sounds import sounds
+from curation.cli import main
+from curation.config import RunConfig
+from curation.models.catalogue import catalogue
+from curation.models.config import CaptionerConfig, ScorerConfig, TaggerConfig
+from curation.models.dual_encoder import DualEncoder
+from curation.models.reference import reference_dir
+from curation.models.words import word_tokenizer
+from curation.schema import Failure, Tag
+from curation.scorers.clap import DualEncoderScorer
+from tests.conftest import write_yaml
+
+from .conftest import CAPTIONS
+
+Ended = tuple[int, str, str]
+Models = Callable[..., Ended]
+
+
+@pytest.fixture
+def models(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Models:
+    """`tagscribe models ...` in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["tagscribe", "models", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
+    """A copy of a reference model with one thing wrong."""
+
+    def damage(kind: str, wrong: str) -> Path:
+        folder = tmp_path / wrong
+        shutil.copytree(Path(reference_dir(kind)), folder)  # type: ignore[arg-type]
+        weights = folder / "model.safetensors"
+        if wrong == "no weights":
+            weights.unlink()
+        elif wrong == "a pickle":
+            torch.save(load_file(weights), folder / "pytorch_model.bin")
+            weights.unlink()
+        elif wrong == "nan":
+            save_file({n: w * torch.nan for n, w in load_file(weights).items()}, weights)
+        elif wrong == "another tokenizer":
+            word_tokenizer(["x y z"], 40).save_pretrained(folder)
+        return folder
+
+    return damage
+
+
+class CropsAtRandom(DualEncoderScorer):
+    """The trap of many a CLAP: a stretch of the clip is drawn anew each time."""
+
+    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        rng = np.random.default_rng()
+        return super().embed_audio([clip[rng.integers(len(clip) // 2 + 1) :] for clip in waveforms])
+
+
+class HearsTheBatch(DualEncoderScorer):
+    """Padding that is heard: a clip's embedding depends on the longest beside it."""
+
+    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        longest = max(map(len, waveforms))
+        return super().embed_audio([np.pad(clip, (0, longest - len(clip))) for clip in waveforms])
+
+
+class DropsBadClips(DualEncoderScorer):
+    """One answer too few where a clip cannot be heard."""
+
+    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        heard = super().embed_audio(waveforms)
+        return [each for each in heard if not isinstance(each, Failure)]
+
+
+class SeedsTheBatch(TagGuided):
+    """Samples that follow the first clip's seed, whatever a clip's own is."""
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        guidance: Sequence[Sequence[Tag]],
+        seeds: Sequence[int],
+    ) -> list[list[Candidate] | Failure]:
+        fresh = np.random.default_rng().integers(0, 2**31, len(seeds)).tolist()
+        return super().caption(waveforms, guidance, fresh)
+
+
+class ByEar(DualEncoderScorer):
+    """A tagger made of the reference CLAP: the classes whose captions score best."""
+
+    def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
+        known = sounds(self.sample_rate_hz)
+        texts = self.embed_text([sound.caption for sound in known])
+        return [
+            each if isinstance(each, Failure) else self.best(texts @ each)
+            for each in self.embed_audio(waveforms)
+        ]
+
+    def best(self, scores: np.ndarray) -> list[Tag]:
+        tags = [sound.tag for sound in sounds(self.sample_rate_hz)]
+        order = np.argsort(-scores)[:3]
+        return [
+            Tag(tags[n].mid, tags[n].name, float(scores[n] + 1) / 2, "predicted") for n in order
+        ]
+
+
+class SurerThanSure(ByEar):
+    """Logits where probabilities are asked for."""
+
+    def best(self, scores: np.ndarray) -> list[Tag]:
+        return [Tag("/m/06mb1", "Rain", 7.5, "predicted")]
+
+
+class ClassesOfItsOwn(ByEar):
+    """A classifier of something else than AudioSet."""
+
+    def best(self, scores: np.ndarray) -> list[Tag]:
+        return [Tag("LABEL_0", "LABEL_0", 0.5, "predicted")]
+
+
+def failed(findings: Sequence[Finding]) -> dict[str, str]:
+    return {finding.test: finding.told for finding in findings if not finding.passed}
+
+
+def test_what_is_listed_can_be_named_in_a_run() -> None:
+    kinds = {"captioner": CaptionerConfig, "scorer": ScorerConfig, "tagger": TaggerConfig}
+    for entry in catalogue():
+        section = {"model": entry.model, "revision": "0" * 40, "kind": entry.kind}
+        if entry.part == "tagger":
+            del section["kind"]
+        assert TypeAdapter(kinds[entry.part]).validate_python(section).model == entry.model
+
+
+def test_the_list_tells_licence_size_and_memory(models: Models) -> None:
+    code, printed, _ = models("list")
+    assert code == 0
+    for entry in catalogue():
+        assert entry.model in printed and entry.licence in printed and entry.note in printed
+    told = {(row["part"], row["model"]): row for row in json.loads(models("list", "--json")[1])}
+    weights = load_file(Path(reference_dir("clap")) / "model.safetensors").values()
+    assert told["scorer", "reference"]["parameters"] == sum(each.numel() for each in weights)
+    assert told["scorer", "facebook/pe-av-base"]["weight_bytes"] == 2_060_000_000
+    assert told["captioner", "Qwen/Qwen3-Omni-30B-A3B-Captioner"]["tags"] is False
+
+
+def test_the_models_of_a_run_pass(
+    models: Models, annotated_here: RunConfig, tmp_path: Path
+) -> None:
+    code, printed, _ = models("check", write_yaml(annotated_here, tmp_path))
+    assert code == 0 and "FAILED" not in printed
+    assert "captioner: reference" in printed and "scorer: reference" in printed
+    assert "standard deviations of chance (at least 4.0)" in printed
+
+
+def test_a_scorer_that_cannot_tell_pairs_apart_is_refused_with_figures(
+    models: Models, dual_encoder: DualEncoder, tmp_path: Path
+) -> None:
+    dual_encoder.save_pretrained(tmp_path)
+    word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
+    code, printed, told = models("check", "--scorer", f"{{kind: clap, model: {tmp_path}}}")
+    assert code == 1 and told.endswith("tagscribe: refused: scorer\n")
+    [line] = [line for line in printed.splitlines() if "FAILED" in line]
+    assert "matched against shuffled" in line and "AUC 0." in line and "at least 4.0" in line
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "said"),
+    [
+        ("clap", "no weights", "model.safetensors missing"),
+        ("captioner", "a pickle", "model.safetensors missing"),
+        ("captioner", "clap", "'tagscribe-captioner'"),
+        ("clap", "captioner", "'tagscribe-dual-encoder'"),
+        ("clap", "nan", "off by nan"),
+        ("captioner", "nan", ""),
+        ("captioner", "another tokenizer", ""),
+        ("clap", "another tokenizer", ""),
+    ],
+)
+def test_a_bad_directory_is_refused(
+    models: Models, damaged: Callable[[str, str], Path], kind: str, wrong: str, said: str
+) -> None:
+    folder = Path(reference_dir(wrong)) if wrong in ("clap", "captioner") else damaged(kind, wrong)
+    part = "scorer" if kind == "clap" else "captioner"
+    code, printed, told = models("check", f"--{part}", f"{{model: {folder}}}")
+    print(printed)
+    assert code == 1 and told == f"tagscribe: refused: {part}\n"
+    assert said in printed
+
+
+@pytest.mark.parametrize(
+    ("build", "test"),
+    [
+        (CropsAtRandom, "the same again"),
+        (HearsTheBatch, "the same in another batch"),
+        (DropsBadClips, "clips without sound"),
+    ],
+)
+def test_a_scorer_that_is_not_repeatable_is_refused(
+    build: type[DualEncoderScorer], test: str
+) -> None:
+    assert test in failed(examine(build, scorer_tests.TESTS))
+
+
+def test_a_captioner_that_ignores_its_seeds_is_refused() -> None:
+    told = failed(examine(SeedsTheBatch, captioner_tests.tests("tags")))
+    assert "the same again" in told and "(at least 100%)" in told["the same again"]
+
+
+def test_a_captioner_is_asked_about_tags_where_it_is_to_take_them() -> None:
+    assert "takes tags" in captioner_tests.tests("tags")
+    assert "takes tags" not in captioner_tests.tests("none")
+
+
+@pytest.mark.parametrize(
+    ("caption", "log_prob", "fault"),
+    [
+        ("a dog barks while rain falls and then a dog barks again", -1.0, None),
+        ("a clock ticks: tick tick tick", -1.0, None),
+        ("  ", -1.0, "one is empty"),
+        ("a dog barks", float("nan"), "the log-probability of"),
+        ("rain rain rain rain rain", -1.0, "one repeats itself"),
+        ("we hear a dog and a dog and a dog and a dog and a dog and a dog", -1.0, "repeats itself"),
+        (" ".join(map(str, range(3000))), -1.0, "one has 3000 words"),
+    ],
+)
+def test_what_is_no_caption_is_told(caption: str, log_prob: float, fault: str | None) -> None:
+    found = captioner_tests.fault_of(Candidate(caption, "sample", log_prob))
+    assert (found is None) if fault is None else (found is not None and fault in found)
+
+
+def test_a_tagger_that_hears_passes_and_its_hits_are_told() -> None:
+    findings = examine(ByEar, tagger_tests.TESTS)
+    assert failed(findings) == {}
+    assert "66 tags on 22 sounds" in findings[1].told
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [(SurerThanSure, "confidence 7.5, expected 0 to 1"), (ClassesOfItsOwn, "no AudioSet class")],
+)
+def test_a_tagger_of_something_else_is_refused(build: type[ByEar], said: str) -> None:
+    assert said in failed(examine(build, tagger_tests.TESTS))["tags"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "either RUN.YAML, or --captioner"),
+        (("--scorer", "{kind: clap, modle: x}"), "did you mean 'model'?"),
+        (("--tagger", "{model: x, thresold: 0.1}"), "did you mean 'threshold'?"),
+        (("--captioner", "{model"), "captioner: not YAML"),
+    ],
+)
+def test_what_is_not_understood_is_one_line(
+    models: Models, arguments: tuple[str, ...], message: str
+) -> None:
+    code, printed, told = models("check", *arguments)
+    assert code == 1 and printed == "" and message in told
+
+
+def test_a_run_is_calibrated(models: Models, annotated_here: RunConfig, tmp_path: Path) -> None:
+    yaml = write_yaml(annotated_here, tmp_path)
+    code, printed, _ = models("calibrate", yaml, "--precision", 0.8, "--out", tmp_path)
+    assert code == 0 and "select: {min_score: " in printed
+    told = json.loads((tmp_path / "calibration.json").read_text())
+    assert told["matched"]["pairs"] == told["captions"] == 40
+    assert told["threshold"]["precision"] >= 0.8 and f"{told['auc']:.3f}" in printed
+    assert (tmp_path / "calibration.svg").read_text().startswith("<?xml")
+
+
+def test_a_run_without_evidence_says_what_to_do(
+    models: Models, annotated_here: RunConfig, tmp_path: Path
+) -> None:
+    elsewhere = annotated_here.model_copy(update={"run": str(tmp_path / "none")})
+    code, _, told = models("calibrate", write_yaml(elsewhere, tmp_path))
+    assert code == 1 and "no run here" in told
