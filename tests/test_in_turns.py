@@ -86,7 +86,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
 
     GPU.there.clear()
     GPU.came.clear()
-    monkeypatch.setattr("curation.workers.adapters.build", build)
+    monkeypatch.setattr("curation.adapters.build", build)
     return GPU
 
 

@@ -1,0 +1,113 @@
+"""Models of every kind through the whole engine: real recordings, two actors, from directories.
+
+The models are tiny and random, of the very classes that the large ones have, and come through
+`from_pretrained`: what they say is nonsense, what becomes of it is not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation import annotate, planning, run, sink, verify
+from curation.config import RunConfig, parse
+from tests.models import tiny_captioners, tiny_scorers, tiny_taggers
+
+CLIPS = 60
+# What a random captioner may write that is no caption.
+NO_CAPTION = {"caption/empty", "caption/label_echo", "caption/repetition", "caption/too_long"}
+
+
+def recordings(shared: Path, folder: Path) -> Path:
+    """A list of the first of ESC-10's recordings."""
+    rows = (shared / "esc10" / "clips.csv").read_text().splitlines()
+    path = folder / "clips.csv"
+    path.write_text("\n".join(rows[: 1 + CLIPS]) + "\n")
+    return path
+
+
+def annotated(shared: Path, folder: Path, **models: Any) -> tuple[RunConfig, sink.ShardCounts]:
+    catalog = {
+        "kind": "folder",
+        "audio": str(shared / "esc10" / "audio"),
+        "metadata": str(recordings(shared, folder)),
+        "tags": "audioset_mids",
+    }
+    section = {"shard_clips": 30, "actors": 2}
+    data = {"run": str(folder / "run"), "catalog": catalog, "annotate": section, **models}
+    config = parse(data, "test")
+    planning.make_plan(config)
+    return config, annotate.annotate(config, lambda done, total: None)
+
+
+def need_whole(config: RunConfig, counts: sink.ShardCounts) -> list[dict[str, Any]]:
+    """Every clip accounted for, most of them captioned; the rows of those."""
+    assert counts.clips == CLIPS and counts.ok > CLIPS / 2
+    assert set(counts.errors) <= NO_CAPTION, counts.errors
+    assert verify.verify(config.run) == []
+    assert run.need_record(config.run).models.keys() == set(models_of(config))
+    rows = [row for shard in (0, 1) for row in sink.read_shard(config.run, shard).to_pylist()]
+    return [row for row in rows if row["outcome"] == "ok"]
+
+
+def models_of(config: RunConfig) -> dict[str, object]:
+    parts = {
+        "captioner": config.captioner,
+        "scorer": config.scorer,
+        "second_scorer": config.second_scorer,
+        "tagger": config.tags.tagger,
+    }
+    return {part: section for part, section in parts.items() if section}
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_language_model_is_guided_by_verified_tags_and_scored_twice(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    tiny_captioners.qwen2_audio(tmp_path / "qwen2")
+    tiny_scorers.clap(tmp_path / "fused", fused=True)
+    tiny_scorers.pe_audio(tmp_path / "pe")
+    tiny_taggers.ast(tmp_path / "ast")
+    exact = {"dtype": "float32"}
+    config, counts = annotated(
+        shared_data,
+        tmp_path,
+        captioner={"kind": "audio_llm", "model": str(tmp_path / "qwen2"), **exact},
+        scorer={"kind": "clap", "model": str(tmp_path / "fused")},
+        second_scorer={"kind": "pe_audio", "model": str(tmp_path / "pe"), **exact},
+        tags={
+            "use": "both",
+            "tagger": {"model": str(tmp_path / "ast"), "top_k": 2, "threshold": 0.0, **exact},
+            "verify": {"min_score": 0.0},
+        },
+    )
+    for row in need_whole(config, counts):
+        assert [tag["origin"] for tag in row["tags"]][-2:].count("predicted") >= 1
+        assert len(row["tag_scores"]) == len(row["tags"])
+        assert len(row["audio_embedding"]) == 8
+        for candidate in row["candidates"]:
+            assert candidate["method"] == "sample" and candidate["log_prob"] < 0
+            assert -1.01 <= min(candidate["clap_score"], candidate["second_score"])
+            assert max(candidate["clap_score"], candidate["second_score"]) <= 1.01
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_speech_to_text_model_captions_untagged_for_an_unfused_clap(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    tiny_captioners.whisper(tmp_path / "whisper")
+    tiny_scorers.clap(tmp_path / "unfused", fused=False)
+    config, counts = annotated(
+        shared_data,
+        tmp_path,
+        captioner={
+            "kind": "encoder_decoder",
+            "model": str(tmp_path / "whisper"),
+            "dtype": "float32",
+        },
+        scorer={"kind": "clap", "model": str(tmp_path / "unfused")},
+    )
+    rows = need_whole(config, counts)
+    assert all(row["guidance"] == [] and row["tags"] for row in rows)
+    assert {c["method"] for row in rows for c in row["candidates"]} == {"beam", "sample"}
+    assert all(row["tag_scores"] is None and row["scorer_agreement"] is None for row in rows)
