@@ -56,7 +56,10 @@ class EncoderDecoderWriter:
             # After the samples: it repeats the encoding in place.
             best = self._beams(given, len(heard)) if 0 in wanted else [[] for _ in heard]
             return [
-                candidates([*self._answers("beam", first), *self._answers("sample", rest)])
+                candidates(
+                    [self._answer("beam", one) for one in first]
+                    + [self._answer("sample", one) for one in rest]
+                )
                 for first, rest in zip(best, drawn, strict=True)
             ]
 
@@ -108,13 +111,11 @@ class EncoderDecoderWriter:
         length = next((at for at, token in enumerate(ids) if token in ends), len(ids))
         return Written(tuple(ids[:length]), score, length < len(ids))
 
-    def _answers(self, method: str, written: Sequence[Written | None]) -> list[Answer | None]:
-        decode = self._processor.tokenizer.decode
-        return [
-            one
-            and Answer(decode(one.ids, skip_special_tokens=True), method, one.log_prob, one.ended)
-            for one in written
-        ]
+    def _answer(self, method: str, written: Written | None) -> Answer | None:
+        if written is None:
+            return None
+        text = self._processor.tokenizer.decode(written.ids, skip_special_tokens=True)
+        return Answer(text, method, written.log_prob, written.ended)
 
 
 def choose(config: PreTrainedConfig) -> pretrained.Choice | None:

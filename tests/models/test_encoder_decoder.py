@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import GenerationMixin, WhisperForConditionalGeneration, WhisperProcessor
 
 from curation import captioners
 from curation.captioners.base import Candidate
@@ -87,10 +87,12 @@ def test_the_first_candidate_is_the_best_beam_of_generate(
     model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
     processor = WhisperProcessor.from_pretrained(folder)
     features = processor(audio=sounds, sampling_rate=16_000, return_tensors="pt")
-    ids = model.generate(
+    prefix = processor.tokenizer.prefix_tokens
+    assert processor.decode(prefix) == "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
+    ids = GenerationMixin.generate(
+        model,
         **features,
-        language="en",
-        task="transcribe",
+        decoder_input_ids=torch.tensor([prefix] * 3),
         num_beams=beams,
         max_new_tokens=8,
         do_sample=False,
@@ -117,11 +119,14 @@ def test_samples_follow_the_seed_and_the_beam_does_not(
 def test_candidates_are_the_same_asked_for_one_by_one(
     adapter: captioners.Captioner, sounds: list[np.ndarray]
 ) -> None:
-    [together] = adapter.caption(sounds[:1], [[]], SEEDS[:1])
-    apart = [adapter.caption(sounds[:1], [[]], SEEDS[:1], at, at + 1)[0] for at in range(4)]
-    each = [one for result in apart if isinstance(result, list) for one in told(result)]
-    assert told(together) == each
-    assert len(each) > 1
+    together = adapter.caption(sounds, [[]] * 3, SEEDS)
+    apart = [adapter.caption(sounds, [[]] * 3, SEEDS, at, at + 1) for at in range(4)]
+    each = [
+        [one for result in alone if isinstance(result, list) for one in told(result)]
+        for alone in zip(*apart, strict=True)
+    ]
+    assert [told(result) for result in together] == each
+    assert sum(map(len, each)) > 3
 
 
 def test_tags_make_no_difference(adapter: captioners.Captioner, sounds: list[np.ndarray]) -> None:
