@@ -1,5 +1,6 @@
 """Captions of the tag-guided captioner, by its weights: what its adapter is when set up."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,24 +47,21 @@ class Writer:
         last: int | None,
     ) -> list[list[Candidate] | Failure]:
         """As `Captioner.caption`, guided by tag vectors `[tag]`."""
-        results: list[list[Candidate] | Failure | None] = [
-            inputs.failure(waveform, "caption") for waveform in waveforms
-        ]
-        heard = [index for index, result in enumerate(results) if result is None]
-        if heard:
-            captions = self._write(
-                [waveforms[index] for index in heard],
-                np.stack([tags[index] for index in heard]),
-                [seeds[index] for index in heard],
-                range(self._candidates)[first:last],
-            )
-            for index, candidates in zip(heard, captions, strict=True):
-                results[index] = candidates
-        return [result for result in results if result is not None]
+        wanted = range(self._candidates)[first:last]
+        return inputs.each_heard(
+            waveforms,
+            "caption",
+            lambda heard: self._write(
+                [waveforms[clip] for clip in heard],
+                np.stack([tags[clip] for clip in heard]),
+                [seeds[clip] for clip in heard],
+                wanted,
+            ),
+        )
 
     def _write(
         self, waveforms: list[np.ndarray], tags: np.ndarray, seeds: list[int], wanted: range
-    ) -> list[list[Candidate]]:
+    ) -> list[list[Candidate] | Failure]:
         """The wanted candidates: number 0 is the best beam, the others are sampled."""
         model, vectors = self._model, torch.from_numpy(tags)
         encoded = inputs.in_chunks(
@@ -80,10 +78,7 @@ class Writer:
             self._max_tokens,
         )
         best = [[one] for one in beam] if beam else [[]] * len(sampled)
-        return [
-            [self._told("beam", one) for one in first] + [self._told("sample", one) for one in rest]
-            for first, rest in zip(best, sampled, strict=True)
-        ]
+        return [self._told(first, rest) for first, rest in zip(best, sampled, strict=True)]
 
     def _noise(self, seeds: list[int], samples: list[int]) -> torch.Tensor | None:
         """The noise of these samples, drawn with all the others', so that it is always the same."""
@@ -92,9 +87,18 @@ class Writer:
         words = self._model.config.vocab_size
         return gumbel_noise(seeds, self._candidates - 1, self._max_tokens, words)[:, samples]
 
-    def _told(self, method: str, decoded: Decoded) -> Candidate:
-        caption = self._tokenizer.decode(decoded.ids, skip_special_tokens=True)
-        return Candidate(caption, method, decoded.log_prob)
+    def _told(
+        self, best: Sequence[Decoded], samples: Sequence[Decoded]
+    ) -> list[Candidate] | Failure:
+        if not all(math.isfinite(one.log_prob) for one in (*best, *samples)):
+            return Failure("caption", "not_finite", "the model's logits are not finite")
+        by_method = [*(("beam", one) for one in best), *(("sample", one) for one in samples)]
+        return [
+            Candidate(
+                self._tokenizer.decode(one.ids, skip_special_tokens=True), method, one.log_prob
+            )
+            for method, one in by_method
+        ]
 
 
 def _joined(chunks: Sequence[tuple[list[int], EncoderOutput]], clips: int) -> EncoderOutput:

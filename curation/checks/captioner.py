@@ -1,20 +1,18 @@
 """The tests of a captioner: it writes captions, and the same ones for the same clip and seed."""
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from curation.captioners.base import Candidate, Captioner
+from curation.captioners.cleaning import MAX_WORDS, loops
 from curation.checks.findings import Outcome, Tests, bad_clips, served
 from curation.checks.sounds import Sound, cut, sounds
 from curation.models.config import Guidance
 from curation.schema import Tag
 
 EMPTY = "one is empty"
-# Captions of people and models have 8 to 50 words.
-MOST_WORDS = 100
 # Sampling runs astray now and then.
 LEAST_USABLE = 0.75
 # Half precision rounds otherwise in another batch, and a sample that differs in one word goes on
@@ -22,8 +20,6 @@ LEAST_USABLE = 0.75
 LEAST_KEPT_BY_BATCH = 0.5
 _CLIPS = 6
 _SHORT_S, _LONG_S = 0.5, 10.0
-# One to eight words, four times or more in a row.
-_LOOP = re.compile(r"\b(\S+(?: \S+){0,7})(?: \1){3,}(?!\S)")
 
 
 def writes(captioner: Captioner) -> Outcome:
@@ -51,9 +47,9 @@ def fault_of(candidate: Candidate) -> str | None:
         return EMPTY
     if not math.isfinite(candidate.log_prob):
         return f'the log-probability of "{shown}" is {candidate.log_prob}'
-    if len(words) > MOST_WORDS:
-        return f'one has {len(words)} words (at most {MOST_WORDS}): "{shown} ..."'
-    if _LOOP.search(" ".join(words).lower()):
+    if len(words) > MAX_WORDS:
+        return f'one has {len(words)} words (at most {MAX_WORDS}): "{shown} ..."'
+    if loops(candidate.caption):
         return f'one repeats itself: "{shown} ..."'
     return None
 
