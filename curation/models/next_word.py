@@ -73,10 +73,14 @@ class BeamSearch:
         self.scores, self.running = self.scores[rows], self.running[rows]
 
     def best(self) -> list[Decoded]:
-        """The best caption of every clip that there was; none at all without beams."""
+        """The best caption of every clip that there was; none at all without beams.
+
+        Its log-probability is NaN where logits that are not finite let no caption end.
+        """
         if not self.beams:
             return []
-        told = zip(self.done[:, 0].tolist(), self.done_scores[:, 0].tolist(), strict=True)
+        scores = self.done_scores[:, 0].masked_fill(self.done_scores[:, 0] == _NEVER, torch.nan)
+        told = zip(self.done[:, 0].tolist(), scores.tolist(), strict=True)
         return [Decoded(_until(self.eos, ids), score) for ids, score in told]
 
     def _finish(self, scores: Tensor, running: Tensor, ends: Tensor) -> Tensor:

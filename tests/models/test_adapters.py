@@ -1,5 +1,6 @@
 """The adapters keep their contracts: repeatable clip by clip, in order, never raising for one."""
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -161,6 +162,27 @@ def test_bad_clips_are_failures_in_their_place(
         assert isinstance(results[0], Failure)
         assert results[0].stage == stage
     assert told(captions[1]) == told(adapter.caption([waveforms[0]], [[]], [7])[0])
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, None), (0, 1), (1, None)])
+def test_a_captioner_that_is_broken_says_so_for_each_clip(
+    captioner: TagGuidedCaptioner,
+    waveforms: list[np.ndarray],
+    tmp_path: Path,
+    first: int,
+    last: int | None,
+) -> None:
+    broken = copy.deepcopy(captioner)
+    with torch.no_grad():
+        broken.decoder.norm.weight[0] = torch.nan
+    broken.save_pretrained(tmp_path)
+    word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
+    results = TagGuided(str(tmp_path), max_tokens=10).caption(
+        waveforms[:2], [[]] * 2, [0, 1], first, last
+    )
+    for result in results:
+        assert isinstance(result, Failure)
+        assert (result.stage, result.type) == ("caption", "not_finite")
 
 
 def test_nothing_in_nothing_out(adapter: TagGuided, scorer: DualEncoderScorer) -> None:
