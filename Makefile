@@ -21,7 +21,7 @@ demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pr
 
 # Two files at a time, as many of their tests wait for processes of their own.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff, mypy and the layers of the architecture
 	$(BIN)/ruff format --check .

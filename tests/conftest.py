@@ -27,6 +27,14 @@ RADOS_SECRET = "of-the-gateway-and-nobody-else"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+# The slowest come first, so that no process of two is left with them when the other one is done.
+SLOWEST = ("test_chaos.py", "test_cluster.py", "test_launch.py", "test_engine.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """../shared/data: real recordings and lists; tests that need it skip where it is absent."""

@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "ray_configs"
 BIN = Path(sys.executable).parent
 _PORTS_A_NODE = 100
+_TRIES = 3
+# What `ray start` prints once the head knows the node.
+_UP = b"Ray runtime started"
 
 
 @dataclass(frozen=True)
@@ -156,16 +159,28 @@ class Cluster:
             f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", "--object-store-memory=200000000",
             f"--resources={json.dumps(node.resources)}", *port_options(first),
         ]  # fmt: skip
-        with self.log(index).open("wb") as log:
-            process = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
-        self.processes.append(process)
-        # Not the next one before this one listens: two at once may choose the same name for their
-        # sockets.
-        self.wait(first, index)
+        self.processes.append(self._started(command, index, first))
         if index == 0 and self.with_dashboard:
             self.wait(self.ports + 1, index)
+
+    def _started(self, command: list[Any], index: int, port: int) -> subprocess.Popen[bytes]:
+        """A node that is up; Ray gives it half a minute, which a busy machine may exceed."""
+        for _ in range(_TRIES):
+            with self.log(index).open("wb") as log:
+                process = subprocess.Popen(
+                    command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                )
+            # Not the next one before this one listens: two at once may choose the same name for
+            # their sockets.
+            while process.poll() is None:
+                if _UP in self.log(index).read_bytes() and answers(
+                    port, self.places[index].address
+                ):
+                    return process
+                time.sleep(0.2)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        raise AssertionError(self.log(index).read_text())
 
     def need_agents(self) -> None:
         """Wait until each node answers its probes, which is seconds after it takes work."""

@@ -20,6 +20,7 @@ from curation.run import need_record, shard_uri, table_uri
 from curation.select import apply
 from curation.select.policy import Policy
 from curation.synth import render
+from tests import in_process
 from tests.conftest import copy_of, corpus_run, write_yaml
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -104,7 +105,7 @@ def test_guidance_reaches_the_captioner(
     undisturbed: RunConfig, corpus: Path, tmp_path: Path
 ) -> None:
     config = corpus_run(corpus, tmp_path / "run", captioner={"guidance": "none"})
-    untagged = annotated(config)
+    untagged = in_process.annotated(config)
     guided = evidence_of(undisturbed)
     assert all(row == [] for row in untagged["guidance"].to_pylist())
     assert untagged["tags"].equals(guided["tags"])
@@ -176,7 +177,7 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
     sounds = tmp_path / "corpus"
     shutil.copytree(corpus, sounds)
     config = corpus_run(sounds, tmp_path / "run", table={"audio": "embed"})
-    clip = annotated(config).to_pylist()[5]
+    clip = in_process.annotated(config).to_pylist()[5]
     Path(clip["uri"]).write_bytes(Path(clip["uri"]).read_bytes() + b"more")
     with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* has changed since"):
         apply.select(config)
@@ -227,7 +228,7 @@ def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
         }
     )
     ended = {}
-    for row in annotated(config).to_pylist():
+    for row in in_process.annotated(config).to_pylist():
         error = row["error"] or {"type": "ok", "message": "", "stage": ""}
         ended[row["clip_id"]] = error["type"]
         assert row["outcome"] == ("ok" if error["type"] == "ok" else "error")
