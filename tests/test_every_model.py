@@ -41,8 +41,8 @@ def annotated(shared: Path, folder: Path, **models: Any) -> tuple[RunConfig, sin
 
 
 def need_whole(config: RunConfig, counts: sink.ShardCounts) -> list[dict[str, Any]]:
-    """Every clip accounted for, most of them captioned; the rows of those."""
-    assert counts.clips == CLIPS and counts.ok > CLIPS / 2
+    """Every clip accounted for, and no fault but that of random words; the captioned rows."""
+    assert counts.clips == CLIPS and counts.ok > CLIPS / 4
     assert set(counts.errors) <= NO_CAPTION, counts.errors
     assert verify.verify(config.run) == []
     assert run.need_record(config.run).models.keys() == set(models_of(config))
