@@ -58,8 +58,9 @@ def main() -> None:
         planned = measure_plan(Path(folder), options)
         finished = measure_status(Path(folder), options)
     simulated = {
-        options.gpus: in_a_process_of_its_own(load(options.gpus, 1, options)),
-        options.many: in_a_process_of_its_own(load(options.many, GPUS_A_PROCESS, options)),
+        gpus: in_a_process_of_its_own(load(gpus, a_process, options))
+        for gpus, a_process in ((options.gpus, 1), (options.many, GPUS_A_PROCESS))
+        if gpus
     }
     report(options, planned, finished, simulated)
 
@@ -68,8 +69,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=AUDIOSET_CLIPS)
     parser.add_argument("--files", type=int, default=20_000, help="of the clips, in the folder")
-    parser.add_argument("--gpus", type=int, default=64, help="simulated, a process each")
-    parser.add_argument("--many", type=int, default=256, help="simulated, eight a process")
+    parser.add_argument("--gpus", type=int, default=64, help="simulated, a process each; 0: none")
+    parser.add_argument("--many", type=int, default=256, help="simulated, eight a process; 0: none")
     parser.add_argument("--rate", type=float, default=64, help="clips a second, all GPUs together")
     parser.add_argument("--shards-a-gpu", type=int, default=8)
     parser.add_argument("--shard-s", type=float, default=64, help="model seconds a shard")
