@@ -12,6 +12,8 @@ from curation.schema import Failure
 from curation.scorers.base import Scorer
 from curation.stages import Clip
 
+_NOT_FINITE = Failure("score", "not_finite", "the score of one of its captions is not finite")
+
 
 class _Asked(NamedTuple):
     """Candidates to be compared with their clip, whose embedding is `[dim]`."""
@@ -93,7 +95,10 @@ def _embedded(
 
 
 def _compared(scorer: Scorer, asked: list[_Asked]) -> Iterator[tuple[Clip, list[float]]]:
-    """The cosines of clips with their candidates; a caption that several have is embedded once."""
+    """The cosines of clips with their candidates; a caption that several have is embedded once.
+
+    A clip fails where one of them is not finite.
+    """
     captions = sorted({candidate.caption for each in asked for candidate in each.candidates})
     if not captions:
         return
@@ -104,7 +109,11 @@ def _compared(scorer: Scorer, asked: list[_Asked]) -> Iterator[tuple[Clip, list[
             each.clip.failure = Failure("score", type(error).__name__, str(error))
         return
     for clip, embedding, candidates in asked:
-        yield clip, [float(embedding @ texts[candidate.caption]) for candidate in candidates]
+        cosines = [float(embedding @ texts[candidate.caption]) for candidate in candidates]
+        if np.isfinite(cosines).all():
+            yield clip, cosines
+        else:
+            clip.failure = _NOT_FINITE
 
 
 def _ranks(scores: Sequence[float]) -> np.ndarray:

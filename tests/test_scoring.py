@@ -42,6 +42,7 @@ class Ear:
         if self.deaf == "text":
             raise RuntimeError("broken")
         angles = np.array([len(caption) for caption in captions]) * 0.1
+        angles[[caption == self.deaf for caption in captions]] = np.nan
         return np.stack([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
 
@@ -68,6 +69,18 @@ def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> Non
     assert [c["clap_score"] for c in rows[1]["candidates"]] == pytest.approx(expected)
     assert {c["second_score"] for c in rows[1]["candidates"]} == {None}
     assert rows[1]["scorer_agreement"] is None
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_caption_whose_embedding_is_not_finite_fails_its_clip_alone(second: bool) -> None:
+    batch = [captioned("a dog", "rain falls"), captioned("a cat")]
+    if second:
+        scoring.score(Ear(), batch)
+        scoring.score_again(Ear(deaf="rain falls"), batch)
+    else:
+        scoring.score(Ear(deaf="rain falls"), batch)
+    failures = [clip.failure and (clip.failure.stage, clip.failure.type) for clip in batch]
+    assert failures == [("score", "not_finite"), None]
 
 
 def test_captions_that_cannot_be_embedded_fail_their_clips() -> None:
