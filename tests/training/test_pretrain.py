@@ -196,7 +196,7 @@ def test_averaged_weights_are_the_result_where_asked_for(table: str, tmp_path: P
     assert averaged != last
     scorer = DualEncoderScorer(str(run / "model"))
     scorer.setup()
-    assert scorer._loaded._model.logit_scale.detach() == averaged
+    assert scorer._loaded._towers.logit_scale.detach() == averaged
 
 
 def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
