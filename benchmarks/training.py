@@ -35,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import ClapConfig
 from transformers import ClapModel as TransformersClap
 
+from benchmarks.common.gpus import device_name, peak
 from curation import console, storage, table
 from curation.models.base import Pair
 from curation.models.clap import ClapPair
@@ -57,8 +58,6 @@ LAUNCHERS = ("torchrun", "Ray Train")
 WAYS = [(launcher, processes) for processes in (1, 2) for launcher in LAUNCHERS]
 Way = tuple[str, int]
 BIN = Path(sys.executable).parent
-# Dense bf16, of the makers' data sheets.
-PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "A10G": 70e12}
 
 
 def main() -> None:
@@ -202,13 +201,13 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
     """Clips a second, and the share of the device's peak, of CNN14 with BERT and of CLAP."""
     told: dict[str, Any] = {}
     rows = []
-    peak = next((p for n, p in PEAK_FLOPS.items() if n in device_name(device)), None)
+    most = peak(device)
     for name, pair in (
         ("cnn14", DualEncoder(DualEncoderConfig())),
         ("htsat", ClapPair(TransformersClap(ClapConfig()), laion_front_end({}))),
     ):
         per_s, flops_a_clip = steps_on(device, pair, clips)
-        utilisation = per_s * flops_a_clip / peak if peak else None
+        utilisation = per_s * flops_a_clip / most.bfloat16 if most else None
         told |= {f"{name}_clips_per_s": per_s, f"{name}_mfu": utilisation}
         shown = "?" if utilisation is None else f"{utilisation:.1%}"
         rows.append([name, f"{per_s:.1f}", f"{flops_a_clip / 1e9:.1f}", shown])
@@ -247,10 +246,6 @@ def steps_on(device: torch.device, pair: Pair, clips: int, steps: int = 8) -> tu
         step()
         seconds.append(time.perf_counter() - begun)
     return clips / statistics.median(seconds[2:]), counter.get_total_flops() / clips
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The models of a run, as adapters by the part they play."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from curation import captioners, scorers, taggers
@@ -8,8 +7,6 @@ from curation.captioners.base import Captioner
 from curation.config import RunConfig
 from curation.scorers.base import Scorer
 from curation.taggers.base import Tagger
-
-Identities = Mapping[str, Mapping[str, str]]
 
 
 class Adapters(NamedTuple):

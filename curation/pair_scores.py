@@ -1,6 +1,9 @@
-"""How far the scores of matched pairs stand from those of shuffled ones: arithmetic alone."""
+"""How far the scores of matched pairs stand from those of shuffled ones, and scores agree:
+arithmetic alone.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,3 +54,22 @@ def auc(higher: np.ndarray, lower: np.ndarray) -> float:
     ordered = np.sort(lower)
     below = np.searchsorted(ordered, higher, "left") + np.searchsorted(ordered, higher, "right")
     return float(below.mean()) / (2 * len(lower))
+
+
+def spearman(
+    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
+) -> float | None:
+    """Spearman's correlation; equal values share the mean of their ranks.
+
+    None where there are fewer than two values of each, or all of one are alike.
+    """
+    ranks = np.array([_ranks(first), _ranks(second)])
+    if (ranks == ranks[:, :1]).all(axis=1).any():
+        return None
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Ranks from 1, the least first."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]

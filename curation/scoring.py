@@ -1,6 +1,6 @@
 """The score stage, as plain code: clips and their captions embedded by CLAP, and compared."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from curation import audio
 from curation.batching import Limit, halving
 from curation.captioners.base import Candidate
+from curation.pair_scores import spearman
 from curation.schema import Failure
 from curation.scorers.base import Scorer
 from curation.stages import Clip
@@ -45,7 +46,7 @@ def score_again(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -
     asked = [_Asked(clip, embedding, clip.candidates) for clip, embedding in heard]
     for clip, cosines in _compared(scorer, asked):
         clip.second_scores = cosines
-        clip.agreement = agreement(clip.clap_scores, cosines)
+        clip.agreement = spearman(clip.clap_scores, cosines)
 
 
 def embed(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
@@ -59,17 +60,6 @@ def below(clips: Iterable[Clip], enough_score: float) -> list[Clip]:
     """Of clips that did not fail, those none of whose candidates scores enough."""
     scored = [clip for clip in clips if clip.failure is None]
     return [clip for clip in scored if max(clip.clap_scores) < enough_score]
-
-
-def agreement(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's correlation of two scorers over a clip's candidates; ties share their mean rank.
-
-    None where there are fewer than two candidates, or a scorer gives all of them the same score.
-    """
-    ranks = np.array([_ranks(first), _ranks(second)])
-    if (ranks == ranks[:, :1]).all(axis=1).any():
-        return None
-    return float(np.corrcoef(ranks)[0, 1])
 
 
 def _embedded(
@@ -114,9 +104,3 @@ def _compared(scorer: Scorer, asked: list[_Asked]) -> Iterator[tuple[Clip, list[
             yield clip, cosines
         else:
             clip.failure = _NOT_FINITE
-
-
-def _ranks(scores: Sequence[float]) -> np.ndarray:
-    """Ranks from 1, the least first; equal scores share the mean of theirs."""
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -211,14 +211,13 @@ def decode_ahead(
     `on_wait` is called before each chunk that is not decoded by the time it is wanted.
     """
     # One after the other: of two begun at once, the first would be decoded last.
-    waiting = iter(chunks(clips))
-    ahead = [hearing.submit(chunk) for chunk in islice(waiting, 1)]
-    while ahead:
-        chunk = ahead.pop()
-        if not all(future.done() and future.result().done() for future in chunk):
+    submitted = map(hearing.submit, chunks(clips))
+    ahead = next(submitted, None)
+    while ahead is not None:
+        if not all(future.done() and future.result().done() for future in ahead):
             on_wait()
-        decoded = [future.result().result() for future in chunk]
-        ahead = [hearing.submit(chunk) for chunk in islice(waiting, 1)]
+        decoded = [future.result().result() for future in ahead]
+        ahead = next(submitted, None)
         yield decoded
 
 

@@ -11,19 +11,19 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from curation import annotate, meter, planning, storage
+from curation import annotate, planning, storage
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
-from curation.isolate import Task
 from curation.select import apply
 from curation.synth import write_corpus
-from curation.workers import FusedWorker
+from tests import in_process
 from tests.moto_server import moto_server
 from tests.rgw import Gateway, gateway, need_gateway
 
 S3_SECRET = "must-not-be-written-anywhere"
 # The gateway's own tool takes it as an argument, so it is in the list of processes for a moment.
 RADOS_SECRET = "of-the-gateway-and-nobody-else"
+THREADS = torch.get_num_threads()
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -74,11 +74,7 @@ def undisturbed(
 def annotated_here(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run whose shards one worker annotated in this process, without Ray; nothing is selected."""
     config = corpus_run(corpus, tmp_path_factory.mktemp("annotated") / "run")
-    planned, _ = planning.make_plan(config)
-    worker = FusedWorker(config, meter.Tally)
-    for shard in range(planned.shards):
-        done = worker({"task": Task(shard, 0, config.annotate.shard_clips).to_json()})
-        assert not done["error"]
+    in_process.annotated(config)
     return config
 
 
@@ -154,10 +150,12 @@ def default_storage() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def same_threads() -> Iterator[None]:
-    """A worker that a test sets up takes its share of the threads; sums depend on their number."""
-    threads = torch.get_num_threads()
+    """A worker that a test sets up takes its share of the threads; sums depend on their number.
+
+    Their number is that of the start: what a module's fixture sets up comes before this one.
+    """
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(THREADS)
 
 
 def new_bucket(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:

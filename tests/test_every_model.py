@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from curation import annotate, planning, run, sink, verify
+from curation.checks.parts import sections_of
 from curation.config import RunConfig, parse
 from tests.models import tiny_captioners, tiny_scorers, tiny_taggers
 
@@ -45,19 +46,9 @@ def need_whole(config: RunConfig, counts: sink.ShardCounts) -> list[dict[str, An
     assert counts.clips == CLIPS and counts.ok > CLIPS / 4
     assert set(counts.errors) <= NO_CAPTION, counts.errors
     assert verify.verify(config.run) == []
-    assert run.need_record(config.run).models.keys() == set(models_of(config))
+    assert run.need_record(config.run).models.keys() == set(sections_of(config))
     rows = [row for shard in (0, 1) for row in sink.read_shard(config.run, shard).to_pylist()]
     return [row for row in rows if row["outcome"] == "ok"]
-
-
-def models_of(config: RunConfig) -> dict[str, object]:
-    parts = {
-        "captioner": config.captioner,
-        "scorer": config.scorer,
-        "second_scorer": config.second_scorer,
-        "tagger": config.tags.tagger,
-    }
-    return {part: section for part, section in parts.items() if section}
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from curation import scoring, stages
 from curation.captioners.base import Candidate
+from curation.pair_scores import spearman
 from curation.schema import Failure
 from curation.scorers.clap import DualEncoderScorer
 
@@ -136,7 +137,7 @@ def test_agreement_is_spearmans_correlation_ties_included(candidates: int) -> No
     random = np.random.default_rng(candidates)
     for _ in range(20):
         first, second = random.integers(0, 4, (2, candidates)) / 4
-        found = scoring.agreement(first, second)
+        found = spearman(first, second)
         if len(set(first)) == 1 or len(set(second)) == 1:
             assert found is None
         else:
@@ -144,8 +145,8 @@ def test_agreement_is_spearmans_correlation_ties_included(candidates: int) -> No
 
 
 def test_one_candidate_or_none_agrees_with_nothing() -> None:
-    assert scoring.agreement([0.5], [0.4]) is None
-    assert scoring.agreement([], []) is None
+    assert spearman([0.5], [0.4]) is None
+    assert spearman([], []) is None
 
 
 def test_two_real_scorers_that_are_one_agree() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from curation.turns import Turns
+from curation.turns import Turn, Turns
 
 
 def started(work: Callable[[], None], turns: Turns, waiting: int) -> threading.Thread:
@@ -24,7 +24,7 @@ def test_of_those_who_wait_the_eldest_is_next() -> None:
     with turns.join() as first, turns.join() as second, turns.join() as third:
         first.take()
 
-        def work(turn: object, name: int) -> Callable[[], None]:
+        def work(turn: Turn, name: int) -> Callable[[], None]:
             def do() -> None:
                 turn.take()
                 order.append(name)

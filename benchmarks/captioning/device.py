@@ -11,20 +11,13 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.common.gpus import peak
 from curation import console
 from curation.models import files
 from curation.models.captioner import TagGuidedCaptioner, TagGuidedCaptionerConfig
 from curation.models.decoding import decode
 from curation.models.next_word import gumbel_noise
 
-# Dense float32 operations and bytes a second, of the makers' data sheets.
-PEAKS = {
-    "H200": (67e12, 4.8e12),
-    "H100": (67e12, 3.35e12),
-    "A100": (19.5e12, 2.039e12),
-    "L4": (30.3e12, 0.3e12),
-    "A10G": (31.2e12, 0.6e12),
-}
 CLIP_S = 10
 BEAMS, SAMPLES, STEPS, ROUNDS = 3, 3, 30, 5
 
@@ -86,10 +79,8 @@ def measured(model: TagGuidedCaptioner, clips: int) -> tuple[float, int, float |
 
 def floor_s(model: TagGuidedCaptioner, flops: int, clips: int) -> float | None:
     """The least seconds that so many operations and the decoder's bytes can take."""
-    device = model.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    peak = next((each for known, each in PEAKS.items() if known in name), None)
-    if peak is None:
+    most = peak(model.device)
+    if most is None:
         return None
     frames = model.frontend.frames(torch.tensor(CLIP_S * model.frontend.config.sample_rate_hz))
     positions = int(frames) // model.encoder.cnn.config.frame_stride
@@ -97,4 +88,4 @@ def floor_s(model: TagGuidedCaptioner, flops: int, clips: int) -> float | None:
     weights = sum(each.numel() for each in model.decoder.parameters())
     memory = clips * positions * dim * 2 * layers
     moved = 4 * STEPS * (weights + memory)
-    return max(flops / peak[0], moved / peak[1])
+    return max(flops / most.float32, moved / most.bandwidth)

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy.stats import rankdata
+
+from curation.pair_scores import spearman
 
 # What the captions of the matched pairs are: judged by people, right by assumption, or written by
 # a captioner, so that some of them are wrong.
@@ -159,9 +160,7 @@ def length_bias(scores: np.ndarray, words: np.ndarray) -> float | None:
 
     None where captions or scores are all alike, or fewer than three.
     """
-    if len(scores) < 3 or np.ptp(words) == 0 or np.ptp(scores) == 0:
-        return None
-    return float(np.corrcoef(rankdata(scores), rankdata(words))[0, 1])
+    return spearman(scores, words) if len(scores) >= 3 else None
 
 
 def percentiles(scores: np.ndarray) -> dict[str, float]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curation.captioners.base import Candidate
+from curation.captioners.pretrained import PretrainedCaptioner
 from curation.models.config import AudioLlmConfig
-from curation.models.pretrained_adapter import PretrainedAdapter
 from curation.schema import Failure, Tag
 from curation.tags.guidance import phrase
 
@@ -23,24 +23,15 @@ _log = logging.getLogger("tagscribe.captioner")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioLlm(PretrainedAdapter):
+class AudioLlm(PretrainedCaptioner):
     """Fulfils `Captioner` with any audio-text-to-text model of transformers with a chat template.
 
-    All candidates are sampled from one hearing of the clip. `identity` also says whether the model
-    is told the tags.
+    All candidates are sampled from one hearing of the clip.
     """
 
     expected = "an audio-language model"
 
     config: AudioLlmConfig
-
-    @cached_property
-    def identity(self) -> dict[str, str]:
-        return {**super().identity, "guidance": self.config.guidance}
-
-    @property
-    def tokens_a_clip(self) -> int:
-        return self.config.candidates * self.config.max_tokens
 
     def setup(self) -> None:
         super().setup()

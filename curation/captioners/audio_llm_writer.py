@@ -16,10 +16,11 @@ from transformers import (
 )
 from transformers.configuration_utils import PreTrainedConfig
 
-from curation.captioners.answers import Answer, candidates
+from curation.captioners.answers import candidates
 from curation.captioners.base import Candidate
+from curation.captioners.pretrained_writer import PretrainedWriter
 from curation.errors import InputError
-from curation.models import files, generation, inputs, pretrained, weights
+from curation.models import files, generation, inputs, pretrained
 from curation.models.config import AudioLlmConfig
 from curation.schema import Failure
 
@@ -37,11 +38,11 @@ _KNOWN = {
 _SHORTEST_S = 0.2
 
 
-class AudioLlmWriter:
+class AudioLlmWriter(PretrainedWriter):
     """A loaded audio-language model; the arguments are `AudioLlm`'s."""
 
     def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
-        self._model, self._processor = pretrained.load(folder, config, choose, expected, device)
+        super().__init__(folder, config, choose, expected, device)
         self._config = config
         self._shortest = round(files.sample_rate_hz(folder) * _SHORTEST_S)
         if self._processor.chat_template is None:
@@ -51,10 +52,6 @@ class AudioLlmWriter:
             )
         # Captions are written behind their prompts, so prompts end together.
         self._processor.tokenizer.padding_side = "left"
-
-    def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU where there is one."""
-        self._model.to(weights.pick_device(device))
 
     def caption(
         self,
@@ -75,7 +72,7 @@ class AudioLlmWriter:
                 self._config.top_p,
             )
             return [
-                candidates([self._answer(one) for one in samples], labels[clip])
+                candidates([self._answer("sample", one) for one in samples], labels[clip])
                 for clip, samples in zip(heard, written, strict=True)
             ]
 
@@ -102,12 +99,6 @@ class AudioLlmWriter:
         sound = np.pad(waveform, (0, max(0, self._shortest - len(waveform))))
         text = [{"type": "text", "text": prompt}] if prompt else []
         return [{"type": "audio", "audio": sound}, *text]
-
-    def _answer(self, written: generation.Written | None) -> Answer | None:
-        if written is None:
-            return None
-        text = self._processor.tokenizer.decode(written.ids, skip_special_tokens=True)
-        return Answer(text, "sample", written.log_prob, written.ended)
 
 
 def choose(config: PreTrainedConfig) -> pretrained.Choice | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curation.captioners.base import Candidate
+from curation.captioners.pretrained import PretrainedCaptioner
 from curation.models.config import EncoderDecoderConfig
-from curation.models.pretrained_adapter import PretrainedAdapter
 from curation.schema import Failure, Tag
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderDecoder(PretrainedAdapter):
+class EncoderDecoder(PretrainedCaptioner):
     """Fulfils `Captioner` with a speech-to-text model of transformers, or one of its own code.
 
     The first candidate is the best of a beam search, the others are sampled, all from one encoding
@@ -29,14 +29,6 @@ class EncoderDecoder(PretrainedAdapter):
     expected = "a speech-to-text model with an encoder and a decoder"
 
     config: EncoderDecoderConfig
-
-    @cached_property
-    def identity(self) -> dict[str, str]:
-        return {**super().identity, "guidance": self.config.guidance}
-
-    @property
-    def tokens_a_clip(self) -> int:
-        return self.config.candidates * self.config.max_tokens
 
     def caption(
         self,

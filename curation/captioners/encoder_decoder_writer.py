@@ -16,9 +16,10 @@ from transformers import (
 )
 from transformers.configuration_utils import PreTrainedConfig
 
-from curation.captioners.answers import Answer, candidates
+from curation.captioners.answers import candidates
 from curation.captioners.base import Candidate
-from curation.models import files, generation, inputs, pretrained, weights
+from curation.captioners.pretrained_writer import PretrainedWriter
+from curation.models import files, generation, inputs, pretrained
 from curation.models.config import EncoderDecoderConfig
 from curation.models.generation import Written
 from curation.schema import Failure
@@ -27,21 +28,17 @@ _Given = dict[str, Any]
 _Captions = list[list[Written | None]]
 
 
-class EncoderDecoderWriter:
+class EncoderDecoderWriter(PretrainedWriter):
     """A loaded speech-to-text model; the arguments are `EncoderDecoder`'s."""
 
     def __init__(
         self, folder: Path, config: EncoderDecoderConfig, expected: str, device: str
     ) -> None:
-        self._model, self._processor = pretrained.load(folder, config, choose, expected, device)
+        super().__init__(folder, config, choose, expected, device)
         self._config = config
         self._rate_hz = files.sample_rate_hz(folder)
         # A Whisper's own `generate` cuts, detects a language and merges what speech is split into.
         self._generate = partial(GenerationMixin.generate, self._model)
-
-    def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU where there is one."""
-        self._model.to(weights.pick_device(device))
 
     @torch.inference_mode()
     def caption(
@@ -110,12 +107,6 @@ class EncoderDecoderWriter:
         ends = self._model.generation_config.eos_token_id
         length = next((at for at, token in enumerate(ids) if token in ends), len(ids))
         return Written(tuple(ids[:length]), score, length < len(ids))
-
-    def _answer(self, method: str, written: Written | None) -> Answer | None:
-        if written is None:
-            return None
-        text = self._processor.tokenizer.decode(written.ids, skip_special_tokens=True)
-        return Answer(text, method, written.log_prob, written.ended)
 
 
 def choose(config: PreTrainedConfig) -> pretrained.Choice | None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from curation.checks.findings import Outcome, Tests, bad_clips, served
-from curation.checks.sounds import cut, sounds
+from curation.checks.sounds import cut, sounds, unlike_in_length
 from curation.pair_scores import separation
 from curation.scorers.base import Scorer
 
@@ -15,7 +15,7 @@ MOST_MOVED_AGAIN = 0.001
 MOST_MOVED_BY_BATCH = 0.02
 _NORM_TOLERANCE = 0.001
 _CLIPS = 3
-_SHORT_S, _LONG_S = 0.5, 25.0
+_LONG_S = 25.0
 _LONG_CAPTION = " ".join(["a dog barks and then rain falls"] * 430)  # 3,010 words
 
 
@@ -57,9 +57,7 @@ def same_again(scorer: Scorer) -> Outcome:
 
 def same_in_another_batch(scorer: Scorer) -> Outcome:
     """Whatever lies beside a clip, its embedding is the same: alone, with long, with short ones."""
-    rate = scorer.sample_rate_hz
-    middle, short, long = sounds(rate)[:_CLIPS]
-    clips = [middle.waveform, cut(short, rate, _SHORT_S), cut(long, rate, _LONG_S)]
+    clips = unlike_in_length(scorer.sample_rate_hz)
     together = np.stack(served(scorer.embed_audio(clips)))
     alone = np.concatenate([served(scorer.embed_audio([clip])) for clip in clips])
     turned = np.stack(served(scorer.embed_audio(clips[::-1])))[::-1]

@@ -12,6 +12,7 @@ from curation.synth.mixing import voice
 _SEED = 4
 _DURATION_S = 4.0
 _PEAK = 0.5
+_SHORT_S, _LONG_S = 0.5, 25.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,16 @@ def sounds(sample_rate_hz: int) -> tuple[Sound, ...]:
 def cut(sound: Sound, sample_rate_hz: int, duration_s: float) -> np.ndarray:
     """The sound for so long, from its beginning and over again where it is shorter."""
     return np.resize(sound.waveform, round(duration_s * sample_rate_hz))
+
+
+def unlike_in_length(sample_rate_hz: int) -> list[np.ndarray]:
+    """Three sounds for one batch: one as it is, a short and a long one."""
+    middle, short, long = sounds(sample_rate_hz)[:3]
+    return [
+        middle.waveform,
+        cut(short, sample_rate_hz, _SHORT_S),
+        cut(long, sample_rate_hz, _LONG_S),
+    ]
 
 
 def _sound(each: SoundClass, sample_rate_hz: int) -> Sound:

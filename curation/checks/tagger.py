@@ -1,7 +1,7 @@
 """The tests of a tagger: classes of AudioSet, with probabilities, and always the same ones."""
 
 from curation.checks.findings import Outcome, Tests, bad_clips, served
-from curation.checks.sounds import cut, sounds
+from curation.checks.sounds import sounds, unlike_in_length
 from curation.errors import InputError
 from curation.schema import Tag
 from curation.taggers.base import Tagger
@@ -10,7 +10,6 @@ from curation.tags import ontology
 MOST_MOVED_AGAIN = 0.001
 MOST_MOVED_BY_BATCH = 0.02
 _CLIPS = 3
-_SHORT_S, _LONG_S = 0.5, 25.0
 
 
 def tags_well_formed(tagger: Tagger) -> Outcome:
@@ -49,9 +48,7 @@ def same_again(tagger: Tagger) -> Outcome:
 
 def same_in_another_batch(tagger: Tagger) -> Outcome:
     """Whatever lies beside a clip, its tags are the same: alone, with long, with short ones."""
-    rate = tagger.sample_rate_hz
-    middle, short, long = sounds(rate)[:_CLIPS]
-    clips = [middle.waveform, cut(short, rate, _SHORT_S), cut(long, rate, _LONG_S)]
+    clips = unlike_in_length(tagger.sample_rate_hz)
     together = served(tagger.tag(clips))
     alone = [served(tagger.tag([clip]))[0] for clip in clips]
     return _moved(together, alone, MOST_MOVED_BY_BATCH)

@@ -49,18 +49,16 @@ def load(
     Raises InputError where the directory holds another kind of model than `expected`, weights or a
     tokenizer that do not fit, or code that the settings do not allow.
     """
-    code = settings.trust_remote_code
-    if code:
-        _refuse_code_elsewhere(folder)
-    with _telling(folder, "configuration"):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=code)
+    config = _configuration(folder, settings)
     choice = choose(config)
     if choice is None:
         raise InputError(
             f"{folder / 'config.json'}: model_type is {config.model_type!r}, expected {expected}"
         )
     with _telling(folder, "processor"):
-        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=code)
+        processor = AutoProcessor.from_pretrained(
+            folder, trust_remote_code=settings.trust_remote_code
+        )
     model = _opened(folder, settings, choice)
     _check_processor(folder, processor, choice.config)
     _set_ends(folder, model, processor.tokenizer)
@@ -74,15 +72,21 @@ def load_classifier(
 
     Raises InputError as `load` does.
     """
-    code = settings.trust_remote_code
-    if code:
-        _refuse_code_elsewhere(folder)
-    with _telling(folder, "configuration"):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=code)
+    config = _configuration(folder, settings)
     with _telling(folder, "front end"):
-        extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=code)
+        extractor = AutoFeatureExtractor.from_pretrained(
+            folder, trust_remote_code=settings.trust_remote_code
+        )
     model = _opened(folder, settings, Choice(AutoModelForAudioClassification, config))
     return model.to(weights.pick_device(device)), extractor
+
+
+def _configuration(folder: Path, settings: PretrainedConfig) -> ModelConfig:
+    """Raises InputError for one that cannot be read, or code that lies elsewhere."""
+    if settings.trust_remote_code:
+        _refuse_code_elsewhere(folder)
+    with _telling(folder, "configuration"):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
 
 
 def _opened(folder: Path, settings: PretrainedConfig, choice: Choice) -> PreTrainedModel:

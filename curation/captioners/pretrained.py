@@ -1,0 +1,22 @@
+"""What the adapters of captioners of transformers' classes share."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from curation.models.config import AudioLlmConfig, EncoderDecoderConfig
+from curation.models.pretrained_adapter import PretrainedAdapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedCaptioner(PretrainedAdapter):
+    """An adapter whose `identity` also says whether the model is told the tags."""
+
+    config: AudioLlmConfig | EncoderDecoderConfig
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        return {**super().identity, "guidance": self.config.guidance}
+
+    @property
+    def tokens_a_clip(self) -> int:
+        return self.config.candidates * self.config.max_tokens
