@@ -11,6 +11,7 @@ import typer
 
 from curation import console, jobs
 from curation.errors import InputError, RunError
+from curation.publish import commands as publishing
 
 if TYPE_CHECKING:
     from curation.config import RunConfig
@@ -165,6 +166,8 @@ def config_command(
 
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
+app.command("publish")(publishing.publish)
+app.command("rebuild")(publishing.rebuild)
 
 
 def load(yaml: str) -> "RunConfig":

@@ -1,0 +1,118 @@
+"""Licences of clips: where they are told, and which of them allow the audio to be passed on."""
+
+import csv
+import io
+import re
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from curation import storage
+from curation.catalog import folder
+from curation.catalog.config import FolderConfig
+from curation.config import RunConfig
+from curation.errors import InputError
+
+UNTOLD = "no licence is told"
+_CC_URL = re.compile(
+    r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark))"
+)
+_CC = re.compile(r"(?:cc-)?(by(?:-nc)?(?:-sa)?(?:-nd)?)(?:-(\d\.\d))?")
+_WORDS = {"attribution": "by", "noncommercial": "nc", "sharealike": "sa", "noderivatives": "nd"}
+_FREE = ("cc0", "cc0-1.0", "creative-commons-0", "public-domain", "pddl", "unlicense", "mit")
+
+
+class Licence(NamedTuple):
+    """A licence by its id as the hub writes it, and why audio under it stays out, if it does."""
+
+    id: str
+    refused: str | None
+
+
+def judge(text: str) -> Licence:
+    """What a licence is, from its id, its name or its URL, and whether audio may be passed on.
+
+    Creative Commons' licences allow it but those without derivatives: a stretch cut out of a
+    recording and resampled may be one. What is not known is not passed on.
+    """
+    if found := _CC_URL.search(text.lower()):
+        name = f"cc-{found[1]}-{found[2]}" if found[1] else "cc0-1.0"
+    else:
+        name = re.sub(r"[^a-z0-9.]+", "-", text.lower().replace("non-commercial", "noncommercial"))
+        name = "-".join(_WORDS.get(word, word) for word in name.strip("-").split("-"))
+    if name in _FREE:
+        return Licence(name, None)
+    if not (found := _CC.fullmatch(name)):
+        return Licence(text, f"licence {text!r} is not known to allow it")
+    known = "cc-" + "-".join(part for part in found.groups() if part)
+    return Licence(known, f"{known} allows no derivatives" if "nd" in known.split("-") else None)
+
+
+class Licences:
+    """The licence of each clip, as a CSV or the catalog's metadata tell it."""
+
+    def __init__(self, by_clip: dict[str, str], by_source: dict[str, str]) -> None:
+        self._by_clip = by_clip
+        # The longest source first, so that a folder within another has its own licence.
+        self._by_source = sorted(by_source.items(), key=lambda item: -len(item[0]))
+        self._judged: dict[str, Licence] = {}
+
+    def of(self, clip_id: str, file: str) -> Licence:
+        told = self._by_clip.get(clip_id) or self._of_source(file)
+        if not told:
+            return Licence("", UNTOLD)
+        return self._judged.setdefault(told, judge(told))
+
+    def column(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
+        """The licence of each row, and the reason why its audio stays out, null where it may go."""
+        ids: list[str] = []
+        refused: list[str | None] = []
+        for batch in rows.select(["clip_id", "file"]).to_batches(max_chunksize=65536):
+            for clip_id, file in zip(*(column.to_pylist() for column in batch), strict=True):
+                licence = self.of(clip_id, file)
+                ids.append(licence.id)
+                refused.append(licence.refused)
+        return pa.array(ids, pa.string()), pa.array(refused, pa.string())
+
+    def _of_source(self, file: str) -> str | None:
+        for source, licence in self._by_source:
+            if source == "*" or file == source or file.startswith(source.rstrip("/") + "/"):
+                return licence
+        return None
+
+
+def read(uri: str) -> Licences:
+    """Licences from a CSV: columns `clip_id` or `source`, and `licence`.
+
+    A source is a folder within the catalog's, or * for all that no other row names.
+    Raises InputError where it is no such file.
+    """
+    try:
+        text = storage.read_bytes(uri).decode("utf-8-sig")
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise InputError(f"{uri}: no CSV in UTF-8, given as licences ({error})") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    header = [name.strip() for name in reader.fieldnames or []]
+    if "licence" not in header or ("clip_id" in header) == ("source" in header):
+        raise InputError(
+            f"{uri}: found columns {', '.join(header) or 'none'}; expected licence and either "
+            "clip_id or source"
+        )
+    key = "clip_id" if "clip_id" in header else "source"
+    told = {row[key]: row["licence"] for row in reader if row[key] and row["licence"]}
+    return Licences(told, {}) if key == "clip_id" else Licences({}, told)
+
+
+def of_catalog(config: RunConfig, column: str) -> Licences:
+    """Licences from a column of the metadata of a run's catalog.
+
+    Raises InputError where the catalog has no metadata, or no such column.
+    """
+    catalog = config.catalog
+    if not isinstance(catalog, FolderConfig) or catalog.metadata is None:
+        raise InputError(
+            f"the run's catalog ({catalog.kind}) has no metadata to take column {column!r} from; "
+            "give licences as a CSV by --licences"
+        )
+    told = folder.column_by_clip(catalog, column)
+    return Licences({clip_id: value for clip_id, value in told if value}, {})
