@@ -127,6 +127,8 @@ def _licences(summary: Summary) -> str:
             "The audio is not part of this dataset, and its licences are those of its owners: "
             "AudioSet's clips, for one, are parts of YouTube videos.\n"
         )
+    elif not summary.licences:
+        told += "The audio was joined from a folder; its licences were not looked at.\n"
     else:
         told += "\nThe audio, each clip by its own licence (column `licence`):\n\n"
         rows = [(markdown(name), f"{count:,}") for name, count in sorted(summary.licences.items())]

@@ -53,8 +53,10 @@ class Licences:
 
     def __init__(self, by_clip: dict[str, str], by_source: dict[str, str]) -> None:
         self._by_clip = by_clip
+        self._rest = by_source.get("*")
         # The longest source first, so that a folder within another has its own licence.
-        self._by_source = sorted(by_source.items(), key=lambda item: -len(item[0]))
+        named = (item for item in by_source.items() if item[0] != "*")
+        self._by_source = sorted(named, key=lambda item: -len(item[0]))
         self._judged: dict[str, Licence] = {}
 
     def of(self, clip_id: str, file: str) -> Licence:
@@ -76,9 +78,9 @@ class Licences:
 
     def _of_source(self, file: str) -> str | None:
         for source, licence in self._by_source:
-            if source == "*" or file == source or file.startswith(source.rstrip("/") + "/"):
+            if file == source or file.startswith(source.rstrip("/") + "/"):
                 return licence
-        return None
+        return self._rest
 
 
 def read(uri: str) -> Licences:

@@ -5,7 +5,8 @@ import re
 import unicodedata
 from typing import Any
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~:@=-])")
+# A colon only where it would make a link of a bare address.
+_MARKUP = re.compile(r"([\\`*_{}\[\]#|~$]|:(?=//))")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 # A name in a ustar header has 100 bytes, and an extension must fit beside the key.
 _KEY_BYTES = 90
