@@ -13,13 +13,15 @@ _KEY_BYTES = 90
 _HASHED = 32
 
 
-def markdown(value: object) -> str:
-    """One line of Markdown that reads as this text, in a table's cell too.
+def one_line(value: object) -> str:
+    """The text with its line breaks, its other control characters and those that turn the
+    direction of writing shown by their number."""
+    return "".join(map(_visible, str(value)))
 
-    Control characters and those that turn the direction of writing are shown by their number.
-    """
-    shown = "".join(map(_visible, str(value)))
-    escaped = _MARKUP.sub(r"\\\1", shown)
+
+def markdown(value: object) -> str:
+    """One line of Markdown that reads as this text, in a table's cell too."""
+    escaped = _MARKUP.sub(r"\\\1", one_line(value))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -1,4 +1,4 @@
-"""Publishing: the same again is the same bytes, nothing is overwritten, and no audio goes unasked."""
+"""Publishing: the same again is the same bytes, nothing is overwritten, no audio goes unasked."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from curation import storage, table
 from curation import run as runs
+from curation import storage, table
 from curation.config import RunConfig
 from curation.errors import InputError
 from curation.publish import licences, source
@@ -209,7 +209,10 @@ def test_the_card_tells_the_run(run: RunConfig, tmp_path: Path) -> None:
     publish(publication(run), str(tmp_path))
     text = (tmp_path / "README.md").read_text()
     header = yaml.safe_load(text.split("---\n")[1])
-    assert header["configs"][0]["data_files"][0] == {"split": "train", "path": "data/train-*.parquet"}
+    assert header["configs"][0]["data_files"][0] == {
+        "split": "train",
+        "path": "data/train-*.parquet",
+    }
     assert header["size_categories"] == ["n<1K"]
     assert f"{2 * CLIPS} captions of {CLIPS} clips" in text
     assert f"| captioner | captioner (`{'c' * 64}`) |" in text
