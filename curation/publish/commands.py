@@ -9,8 +9,10 @@ from curation.errors import InputError
 from curation.publish.options import Format, Options
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from curation.publish.licences import Licences
-    from curation.publish.publish import Outlook, Publication
+    from curation.publish.publication import Outlook, Publication
 
 FEW = 5
 
@@ -53,7 +55,7 @@ def publish(
         typer.Option(metavar="URI", help="The publication before, for the changelog."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Title; the run's folder by default.")] = None,
-    creator: Annotated[str, typer.Option(help="Who publishes, for the metadata.")] = "unknown",
+    creator: Annotated[str | None, typer.Option(help="Who publishes, for the metadata.")] = None,
     url: Annotated[str | None, typer.Option(help="Page of the dataset, for the metadata.")] = None,
     licence: Annotated[
         str, typer.Option(help="Licence of captions and scores, as the hub names it.")
@@ -73,7 +75,7 @@ def publish(
     """
     from curation import storage
     from curation.publish import source
-    from curation.publish.publish import prepare
+    from curation.publish.publication import prepare
     from curation.status import run_of
 
     run, config = run_of(of)
@@ -110,7 +112,7 @@ def rebuild(
     quiet: Quiet = False,
 ) -> None:
     """Join a captions-only dataset with a folder of its audio, and say how much was found."""
-    from curation.publish.publish import prepare
+    from curation.publish.publication import prepare
     from curation.publish.rebuild import options_of, source_of
 
     source, told, coverage = source_of(dataset, audio, files)
@@ -123,9 +125,10 @@ def _go(
     publication: "Publication", uri: str, previous: str | None, dry_run: bool, quiet: bool
 ) -> None:
     from curation.publish import publish as publishing
+    from curation.publish.publication import outlook
 
     if dry_run:
-        _print_outlook(publishing.outlook(publication), uri)
+        _print_outlook(outlook(publication), uri)
         _print_left_out(publication.left_out)
         return
     with console.progress("publish", "pairs", quiet) as update:
@@ -164,11 +167,11 @@ def _formats(asked: list[Format] | None) -> tuple[Format, ...]:
     return tuple(dict.fromkeys(asked or [Format.PARQUET]))
 
 
-def _page(to: str) -> str:
+def _page(to: str) -> str | None:
     """The hub's page of a dataset that goes there."""
     repository = to.removeprefix("hf://datasets/").partition("@")[0]
     hub = to.startswith("hf://datasets/")
-    return f"https://huggingface.co/datasets/{repository}" if hub else "https://example.org"
+    return f"https://huggingface.co/datasets/{repository}" if hub else None
 
 
 def _print_outlook(told: "Outlook", uri: str) -> None:
@@ -181,10 +184,12 @@ def _print_outlook(told: "Outlook", uri: str) -> None:
     )
 
 
-def _print_left_out(left_out: dict[str, str]) -> None:
-    by_reason: dict[str, list[str]] = {}
-    for clip_id, reason in sorted(left_out.items()):
-        by_reason.setdefault(reason, []).append(clip_id)
-    for reason, clips in by_reason.items():
-        more = f" and {len(clips) - FEW} more, all in left_out.csv" if len(clips) > FEW else ""
-        console.out.print(f"{len(clips)} clips left out, {reason}: {', '.join(clips[:FEW])}{more}")
+def _print_left_out(out: "pa.Table") -> None:
+    import pyarrow.compute as pc
+
+    from curation.publish.left_out import by_reason
+
+    for reason, clips in by_reason(out).items():
+        few = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW).to_pylist()
+        more = f" and {clips - FEW} more, all in left_out.csv" if clips > FEW else ""
+        console.out.print(f"{clips} clips left out, {reason}: {', '.join(few)}{more}")

@@ -63,13 +63,15 @@ def croissant(summary: Summary) -> bytes:
         "description": f"{total.rows} captions of {total.clips} clips, written by a model that "
         "was told their AudioSet tags, and kept by their CLAP score.",
         "license": options.licence,
-        "url": options.url,
         "version": f"{origin['table_version']}.0.0",
         "datePublished": origin["committed"],
-        "creator": {"@type": "Organization", "name": options.creator},
         "citeAs": f"{options.name}, version {origin['table_version']}, {origin['committed'][:4]}",
         "inLanguage": options.language,
     }
+    if options.url:
+        about["url"] = options.url
+    if options.creator:
+        about["creator"] = {"@type": "Organization", "name": options.creator}
     if Format.PARQUET in options.formats:
         about["distribution"] = [_FILE_SET]
         about["recordSet"] = [
@@ -94,7 +96,7 @@ _FILE_SET = {
 
 def _field(name: str) -> dict[str, Any]:
     source: dict[str, Any] = {"fileSet": {"@id": "parquet"}, "extract": {"column": name}}
-    field = {
+    field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"pairs/{name}",
         "description": DESCRIPTIONS[name],

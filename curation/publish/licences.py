@@ -3,9 +3,12 @@
 import csv
 import io
 import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation import storage
 from curation.catalog import folder
@@ -35,6 +38,8 @@ def judge(text: str) -> Licence:
     Creative Commons' licences allow it but those without derivatives: a stretch cut out of a
     recording and resampled may be one. What is not known is not passed on.
     """
+    if not text:
+        return Licence("", UNTOLD)
     if found := _CC_URL.search(text.lower()):
         name = f"cc-{found[1]}-{found[2]}" if found[1] else "cc0-1.0"
     else:
@@ -51,36 +56,45 @@ def judge(text: str) -> Licence:
 class Licences:
     """The licence of each clip, as a CSV or the catalog's metadata tell it."""
 
-    def __init__(self, by_clip: dict[str, str], by_source: dict[str, str]) -> None:
-        self._by_clip = by_clip
-        self._rest = by_source.get("*")
+    def __init__(
+        self, by_clip: Iterable[tuple[str, str]] = (), by_source: Mapping[str, str] | None = None
+    ) -> None:
+        self._by_clip = _columns(by_clip)
+        self._rest = (by_source or {}).get("*")
         # The longest source first, so that a folder within another has its own licence.
-        named = (item for item in by_source.items() if item[0] != "*")
+        named = (item for item in (by_source or {}).items() if item[0] != "*")
         self._by_source = sorted(named, key=lambda item: -len(item[0]))
-        self._judged: dict[str, Licence] = {}
-
-    def of(self, clip_id: str, file: str) -> Licence:
-        told = self._by_clip.get(clip_id) or self._of_source(file)
-        if not told:
-            return Licence("", UNTOLD)
-        return self._judged.setdefault(told, judge(told))
 
     def column(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
         """The licence of each row, and the reason why its audio stays out, null where it may go."""
-        ids: list[str] = []
-        refused: list[str | None] = []
-        for batch in rows.select(["clip_id", "file"]).to_batches(max_chunksize=65536):
-            for clip_id, file in zip(*(column.to_pylist() for column in batch), strict=True):
-                licence = self.of(clip_id, file)
-                ids.append(licence.id)
-                refused.append(licence.refused)
-        return pa.array(ids, pa.string()), pa.array(refused, pa.string())
+        if self._by_clip.num_rows:
+            place = pc.index_in(rows["clip_id"], self._by_clip["clip_id"])
+            told = self._by_clip["licence"].take(place)
+        else:
+            told = self._of_sources(rows["file"])
+        coded = pc.fill_null(told, "").combine_chunks().dictionary_encode()
+        judged = [judge(text) for text in coded.dictionary.to_pylist()]
+        ids = pa.array([licence.id for licence in judged], pa.string())
+        refused = pa.array([licence.refused for licence in judged], pa.string())
+        return ids.take(coded.indices), refused.take(coded.indices)
 
-    def _of_source(self, file: str) -> str | None:
+    def _of_sources(self, files: pa.ChunkedArray) -> pa.ChunkedArray:
+        told = pa.chunked_array([pa.nulls(len(files), pa.string())])
         for source, licence in self._by_source:
-            if file == source or file.startswith(source.rstrip("/") + "/"):
-                return licence
-        return self._rest
+            below = pc.or_(pc.equal(files, source), pc.starts_with(files, source.rstrip("/") + "/"))
+            told = pc.if_else(pc.and_(below, told.is_null()), licence, told)
+        return pc.fill_null(told, self._rest) if self._rest else told
+
+
+def _columns(pairs: Iterable[tuple[str, str]]) -> pa.Table:
+    """Clips and licences as columns; millions of them are never Python objects at once."""
+    schema = pa.schema([("clip_id", pa.string()), ("licence", pa.string())])
+    told = iter(pairs)
+    batches = []
+    while few := list(islice(told, 65536)):
+        arrays = [pa.array(column, pa.string()) for column in zip(*few, strict=True)]
+        batches.append(pa.record_batch(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema)
 
 
 def read(uri: str) -> Licences:
@@ -101,8 +115,8 @@ def read(uri: str) -> Licences:
             "clip_id or source"
         )
     key = "clip_id" if "clip_id" in header else "source"
-    told = {row[key]: row["licence"] for row in reader if row[key] and row["licence"]}
-    return Licences(told, {}) if key == "clip_id" else Licences({}, told)
+    told = ((row[key], row["licence"]) for row in reader if row[key] and row["licence"])
+    return Licences(told) if key == "clip_id" else Licences(by_source=dict(told))
 
 
 def of_catalog(config: RunConfig, column: str) -> Licences:
@@ -116,5 +130,4 @@ def of_catalog(config: RunConfig, column: str) -> Licences:
             f"the run's catalog ({catalog.kind}) has no metadata to take column {column!r} from; "
             "give licences as a CSV by --licences"
         )
-    told = folder.column_by_clip(catalog, column)
-    return Licences({clip_id: value for clip_id, value in told if value}, {})
+    return Licences(folder.column_by_clip(catalog, column))

@@ -27,8 +27,8 @@ class Options:
     test: float = 0.05
     licence: str = "unknown"
     language: str = "en"
-    creator: str = "unknown"
-    url: str = "https://example.org"
+    creator: str | None = None
+    url: str | None = None
 
     def __post_init__(self) -> None:
         if self.validation < 0 or self.test < 0 or self.validation + self.test >= 1:

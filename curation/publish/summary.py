@@ -1,6 +1,5 @@
 """What the files of a dataset come to: counts by split, licences, scores, and what stays out."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curation.publish import left_out
 from curation.publish.columns import public
 from curation.publish.destination import Receipt
 from curation.publish.options import Options
@@ -55,9 +55,9 @@ def summarise(
     options: Options,
     origin: dict[str, Any],
     written: Mapping[str, tuple[Shard, Receipt]],
-    left_out: Mapping[str, str],
+    out: pa.Table,
 ) -> Summary:
-    """Of the rows that were to be published, and of the shards that were written of them."""
+    """Of the rows that are published, the shards that were written of them, and clips left out."""
     splits = {}
     for name in SPLITS:
         counts = SplitCounts()
@@ -66,15 +66,13 @@ def summarise(
         if counts.rows:
             splits[name] = counts
     kept = public(rows)
-    if options.audio:
-        kept = kept.filter(~np.isin(kept["clip_id"].to_numpy(), list(left_out)))
     return Summary(
         options,
         origin,
         splits,
         _scores(kept),
         _counts(kept["licence"]) if "licence" in kept.column_names else {},
-        dict(sorted(Counter(left_out.values()).items())),
+        left_out.by_reason(out),
         (*kept.column_names, *(("audio",) if options.audio else ())),
         _sample(kept),
     )

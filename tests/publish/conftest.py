@@ -16,7 +16,7 @@ from curation.config import RunConfig, parse
 from curation.publish import source
 from curation.publish.licences import Licences
 from curation.publish.options import Format, Options
-from curation.publish.publish import Publication, prepare
+from curation.publish.publication import Publication, prepare
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
 
@@ -28,7 +28,7 @@ MODELS = {
 }
 # Half of the clips may be passed on.
 LICENCES = ("CC BY 4.0", "all rights reserved")
-OPEN = Licences({}, {"*": "cc0"})
+OPEN = Licences(by_source={"*": "cc0"})
 
 Caption = Callable[[int], str]
 
@@ -102,7 +102,14 @@ def publication(
 ) -> Publication:
     """Of a run's newest version, with enough in each split."""
     options = Options(
-        "tones", formats or (Format.PARQUET,), audio, RATE_HZ, validation=0.2, test=0.2
+        "tones",
+        formats or (Format.PARQUET,),
+        audio,
+        RATE_HZ,
+        validation=0.2,
+        test=0.2,
+        creator="somebody",
+        url="https://example.org/tones",
     )
     return prepare(source.of_run(config.run), options, licences)
 

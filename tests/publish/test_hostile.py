@@ -13,7 +13,8 @@ import yaml
 from curation.config import RunConfig
 from curation.publish import source
 from curation.publish.options import Format, Options
-from curation.publish.publish import Published, prepare, publish
+from curation.publish.publication import prepare
+from curation.publish.publish import Published, publish
 from curation.publish.text import key_of, markdown, one_line, without_paths
 from tests.publish.conftest import OPEN, RATE_HZ, make_run
 

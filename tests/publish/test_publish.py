@@ -15,11 +15,17 @@ from curation.config import RunConfig
 from curation.errors import InputError
 from curation.publish import licences, source
 from curation.publish.options import Format, Options
-from curation.publish.publish import outlook, prepare, publish
+from curation.publish.publication import outlook, prepare
+from curation.publish.publish import Published, publish
 from curation.select import apply
 from tests.publish.conftest import CLIPS, make_run, publication
 
 EVERY = (Format.PARQUET, Format.WEBDATASET, Format.JSONL)
+
+
+def told(done: Published) -> dict[str, str]:
+    columns = (done.left_out[name].to_pylist() for name in ("clip_id", "reason"))
+    return dict(zip(*columns, strict=True))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -127,16 +133,16 @@ def test_audio_needs_licences(run: RunConfig) -> None:
     with pytest.raises(InputError, match="only where its licence allows it.*--licences"):
         publication(run, audio=True, licences=None)
     with pytest.raises(InputError, match="nothing to publish .40 clips: no licence is told"):
-        publication(run, audio=True, licences=licences.Licences({}, {}))
+        publication(run, audio=True, licences=licences.Licences())
 
 
 def test_clips_whose_licence_forbids_it_are_left_out_and_named(
     run: RunConfig, tmp_path: Path
 ) -> None:
-    told = licences.of_catalog(run, "licence")
-    done = publish(publication(run, audio=True, licences=told), str(tmp_path))
+    found = licences.of_catalog(run, "licence")
+    done = publish(publication(run, audio=True, licences=found), str(tmp_path))
     reason = "licence 'all rights reserved' is not known to allow it"
-    assert done.left_out == {f"b/tone{n:02d}": reason for n in range(1, CLIPS, 2)}
+    assert told(done) == {f"b/tone{n:02d}": reason for n in range(1, CLIPS, 2)}
     rows = pq.read_table(tmp_path / "data" / "train-00000-of-00001.parquet")
     assert set(rows["licence"].to_pylist()) == {"cc-by-4.0"}
     assert rows["audio"].null_count == 0
@@ -151,7 +157,7 @@ def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) 
     assert set(ready.source.rows["clip_id"].to_pylist()) == {
         f"a/tone{n:02d}" for n in range(0, CLIPS, 2)
     }
-    assert set(ready.left_out.values()) == {"cc-by-nc-nd-4.0 allows no derivatives"}
+    assert set(ready.left_out["reason"].to_pylist()) == {"cc-by-nc-nd-4.0 allows no derivatives"}
     (tmp_path / "licences.csv").write_text("clip,licence\n")
     with pytest.raises(InputError, match="found columns clip, licence; expected"):
         licences.read(str(tmp_path / "licences.csv"))
@@ -179,13 +185,13 @@ def test_audio_that_changed_or_went_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "audio" / "a" / "tone00.flac").write_bytes(b"another")
     (tmp_path / "audio" / "b" / "tone01.flac").unlink()
     done = publish(publication(config, audio=True), str(tmp_path / "out"))
-    assert done.left_out == {
+    assert told(done) == {
         "a/tone00": "its audio file has changed since it was annotated",
         "b/tone01": "its audio file is no longer there",
     }
     assert done.summary and done.summary.total.clips == CLIPS - 2
     listed = (tmp_path / "out" / "left_out.csv").read_text()
-    assert listed.splitlines()[1:] == [f"{clip},{why}" for clip, why in done.left_out.items()]
+    assert listed.splitlines()[1:] == [f"{clip},{why}" for clip, why in told(done).items()]
 
 
 def test_a_dry_run_measures_what_would_be_written(run: RunConfig, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from curation.config import RunConfig, parse
 from curation.errors import InputError
 from curation.isolate import Task
 from curation.meter import Tally
-from curation.publish.publish import Published, prepare, publish
+from curation.publish.publication import prepare
+from curation.publish.publish import Published, publish
 from curation.publish.rebuild import Coverage, options_of, source_of
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
@@ -25,6 +26,11 @@ from curation.workers import FusedWorker
 from tests.publish.conftest import CLIPS, RATE_HZ, publication
 
 FROM_S = 1.0
+
+
+def told(done: Published) -> dict[str, str]:
+    columns = (done.left_out[name].to_pylist() for name in ("clip_id", "reason"))
+    return dict(zip(*columns, strict=True))
 
 
 def rebuild(
@@ -76,7 +82,7 @@ def test_files_in_another_format_are_found_and_counted(
     done, coverage = rebuild(captions, tmp_path / "audio", tmp_path / "out")
     assert coverage == Coverage(CLIPS, CLIPS - 1)
     assert (done.same, done.other) == (CLIPS - 3, 1)
-    assert done.left_out == {"b/tone03": "its audio cannot be decoded: unknown_format"}
+    assert told(done) == {"b/tone03": "its audio cannot be decoded: unknown_format"}
 
 
 def test_a_folder_without_any_of_the_clips_is_told(captions: Path, tmp_path: Path) -> None:
