@@ -19,7 +19,8 @@ DESCRIPTIONS = {
     "guidance": "What the captioner was told of the tags, in prose.",
     "captioner": "Model and revision, or the start of its weights' SHA-256.",
     "scorer": "Model and revision, or the start of its weights' SHA-256.",
-    "file": "The audio's path in the folder that it was read from.",
+    "file": "The audio's path in the folder that it was read from; the clip's id where it was "
+    "packed with others.",
     "start_s": "Where in the audio the heard stretch begins; for AudioSet, in the listed segment.",
     "end_s": "Where it ends.",
     "audio_sha256": "SHA-256 of the bytes of the audio file that was annotated.",

@@ -5,6 +5,7 @@ audio lies and which stretch of it was heard, and are never published.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -49,27 +50,34 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
     for name in ("captioner", "scorer"):
         rows = _replaced(rows, name, _shown(rows[name]))
     rows = rows.append_column("audio_sha256", _from_evidence(run_uri, rows["clip_id"]))
+    return Source(rows, _origin(run_uri, record, config, told, committed))
+
+
+def _origin(
+    run_uri: str,
+    record: run.RunRecord,
+    config: RunConfig,
+    version: table.Version,
+    committed: datetime,
+) -> dict[str, Any]:
+    """What card and metadata tell of a run, as others may see it."""
     counts = status(run_uri, config).counts
-    lineage = told.lineage
-    return Source(
-        rows,
-        {
-            "table_version": told.version,
-            "committed": committed.date().isoformat(),
-            "selection": lineage.get("selection"),
-            "policy": lineage.get("policy", {}),
-            "plan_hash": record.plan_hash,
-            "config_hash": record.config_hash,
-            "catalog": config.catalog.kind,
-            "clips": record.clips,
-            "missing": record.missing,
-            "annotated": counts.ok,
-            "errors": counts.errors,
-            "settings": without_paths(_settings(config)),
-            "models": without_paths({part: dict(told) for part, told in record.models.items()}),
-            "versions": record.versions,
-        },
-    )
+    return {
+        "table_version": version.version,
+        "committed": committed.date().isoformat(),
+        "selection": version.lineage.get("selection"),
+        "policy": version.lineage.get("policy", {}),
+        "plan_hash": record.plan_hash,
+        "config_hash": record.config_hash,
+        "catalog": config.catalog.kind,
+        "clips": record.clips,
+        "missing": record.missing,
+        "annotated": counts.ok,
+        "errors": counts.errors,
+        "settings": without_paths(_settings(config)),
+        "models": without_paths(record.models),
+        "versions": record.versions,
+    }
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

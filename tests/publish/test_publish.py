@@ -195,13 +195,14 @@ def test_audio_that_changed_or_went_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_measures_what_would_be_written(run: RunConfig, tmp_path: Path) -> None:
-    ready = publication(run, Format.WEBDATASET, audio=True)
+    ready = publication(run, *EVERY, audio=True)
     told = outlook(ready)
     publish(ready, str(tmp_path))
-    tars = list((tmp_path / "webdataset").rglob("*.tar"))
-    assert told.files == {"webdataset": len(tars)}
-    written = sum(path.stat().st_size for path in tars)
-    assert 0.5 * written < told.size_bytes["webdataset"] < 2 * written
+    for folder in ("data", "webdataset", "jsonl"):
+        files = [path for path in (tmp_path / folder).rglob("*") if path.is_file()]
+        written = [path.stat().st_size for path in files if path.name != "sizes.json"]
+        assert told.files[folder] == len(written)
+        assert 0.5 * sum(written) < told.size_bytes[folder] < 2 * sum(written)
 
 
 def test_tars_without_audio_and_shares_without_train_are_refused() -> None:
