@@ -7,6 +7,7 @@ import typer
 from curation import console
 from curation.errors import InputError
 from curation.publish.options import Format, Options
+from curation.publish.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,6 +129,9 @@ def _go(
     from curation.publish.publication import outlook
 
     if dry_run:
+        destination, _ = publishing.claimed(publication, uri, previous)
+        if destination.finished:
+            console.out.print(f"{destination.uri}: published already, it would be checked")
         _print_outlook(outlook(publication), uri)
         _print_left_out(publication.left_out)
         return
@@ -190,6 +194,7 @@ def _print_left_out(out: "pa.Table") -> None:
     from curation.publish.left_out import by_reason
 
     for reason, clips in by_reason(out).items():
-        few = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW).to_pylist()
+        found = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW)
+        few = map(one_line, found.to_pylist())
         more = f" and {clips - FEW} more, all in left_out.csv" if clips > FEW else ""
         console.out.print(f"{clips} clips left out, {reason}: {', '.join(few)}{more}")

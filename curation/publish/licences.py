@@ -21,8 +21,11 @@ _CC_URL = re.compile(
     r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark))"
 )
 _CC = re.compile(r"(?:cc-)?(by(?:-nc)?(?:-sa)?(?:-nd)?)(?:-(\d\.\d))?")
-_WORDS = {"attribution": "by", "noncommercial": "nc", "sharealike": "sa", "noderivatives": "nd"}
-_FREE = ("cc0", "cc0-1.0", "creative-commons-0", "public-domain", "pddl", "unlicense", "mit")
+_WORDS = {"attribution": "by", "noncommercial": "nc", "sharealike": "sa"}
+_WORDS |= {"noderivatives": "nd", "noderivs": "nd"}
+_NOISE = {"creative", "commons", "international", "unported", "universal", "licence", "license"}
+_FREE = {"0": "cc0-1.0", "cc0": "cc0-1.0", "cc0-1.0": "cc0-1.0", "public-domain": "public-domain"}
+_FREE |= {"pddl": "pddl", "unlicense": "unlicense", "mit": "mit"}
 
 
 class Licence(NamedTuple):
@@ -44,9 +47,10 @@ def judge(text: str) -> Licence:
         name = f"cc-{found[1]}-{found[2]}" if found[1] else "cc0-1.0"
     else:
         name = re.sub(r"[^a-z0-9.]+", "-", text.lower().replace("non-commercial", "noncommercial"))
-        name = "-".join(_WORDS.get(word, word) for word in name.strip("-").split("-"))
+        words = (word for word in name.strip("-").split("-") if word not in _NOISE)
+        name = "-".join(_WORDS.get(word, word) for word in words)
     if name in _FREE:
-        return Licence(name, None)
+        return Licence(_FREE[name], None)
     if not (found := _CC.fullmatch(name)):
         return Licence(text, f"licence {text!r} is not known to allow it")
     known = "cc-" + "-".join(part for part in found.groups() if part)
@@ -108,7 +112,7 @@ def read(uri: str) -> Licences:
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise InputError(f"{uri}: no CSV in UTF-8, given as licences ({error})") from error
     reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    header = [name.strip() for name in reader.fieldnames or []]
+    header = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
     if "licence" not in header or ("clip_id" in header) == ("source" in header):
         raise InputError(
             f"{uri}: found columns {', '.join(header) or 'none'}; expected licence and either "

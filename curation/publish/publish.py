@@ -13,7 +13,13 @@ import pyarrow.compute as pc
 
 from curation.publish import files, left_out, sounds
 from curation.publish.card import card
-from curation.publish.changelog import CHANGELOG, changelog, pair_hashes, read_previous
+from curation.publish.changelog import (
+    CHANGELOG,
+    Previous,
+    changelog,
+    pair_hashes,
+    read_previous,
+)
 from curation.publish.croissant import croissant
 from curation.publish.destination import Destination, Receipt
 from curation.publish.options import Format
@@ -49,9 +55,7 @@ def publish(
 
     Raises InputError where something else is there, naming it; nothing is overwritten.
     """
-    earlier = read_previous(previous) if previous else None
-    claim = {**publication.claim, "previous": earlier.origin if earlier else None}
-    destination = Destination(uri, claim)
+    destination, earlier = claimed(publication, uri, previous)
     if destination.finished:
         count = destination.check()
         return Published(destination.uri, count, None, publication.left_out)
@@ -74,6 +78,18 @@ def publish(
         sum(receipt.same for receipt in receipts),
         sum(receipt.other for receipt in receipts),
     )
+
+
+def claimed(
+    publication: Publication, uri: str, previous: str | None
+) -> tuple[Destination, Previous | None]:
+    """Where it goes, and what was published before; nothing is written yet.
+
+    Raises InputError where another publication is there, or none where the previous should be.
+    """
+    earlier = read_previous(previous) if previous else None
+    claim = {**publication.claim, "previous": earlier.origin if earlier else None}
+    return Destination(uri, claim), earlier
 
 
 def _write_shards(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import posixpath
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from curation.catalog.listing import is_audio, need_folder
 from curation.errors import InputError
 from curation.publish.changelog import parquet_rows
 from curation.publish.destination import FACTS, SUMS
-from curation.publish.options import Options
+from curation.publish.options import Format, Options
 from curation.publish.source import Source
 from curation.publish.splits import first_of_clip
 
@@ -36,12 +37,12 @@ class Coverage:
 
 
 def source_of(
-    dataset: str, audio: str, whole: Literal["cut", "whole"] = "cut"
+    dataset: str, audio: str, files: Literal["cut", "whole"] = "cut"
 ) -> tuple[Source, dict[str, Any], Coverage]:
     """The rows of a published dataset whose audio is in a folder, its options, and the coverage.
 
     Args:
-        whole: what a file named by its YouTube id alone is: a cut clip, or the whole recording.
+        files: what a file named by its YouTube id alone is: a cut clip, or the whole recording.
 
     Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
     """
@@ -51,7 +52,7 @@ def source_of(
         raise InputError(f"{dataset}: its audio is in it already; there is nothing to rebuild")
     rows = rows.sort_by([("clip_id", "ascending"), ("rank", "ascending")])
     if claim["origin"]["catalog"] == "audioset":
-        rows = _by_segment(rows, audio, whole)
+        rows = _by_segment(rows, audio, files)
     else:
         rows = _by_file(rows, audio)
     found = rows.filter(rows["uri"].is_valid())
@@ -66,7 +67,7 @@ def source_of(
     return Source(found, origin, exact=False), claim["options"], coverage
 
 
-def options_of(told: dict[str, Any], formats: Any, sample_rate_hz: int) -> Options:
+def options_of(told: dict[str, Any], formats: Sequence[Format], sample_rate_hz: int) -> Options:
     """The options of the dataset that is rebuilt, so that its clips keep their splits."""
     changed = {"formats": tuple(formats), "audio": True, "sample_rate_hz": sample_rate_hz}
     return Options(**{**told, **changed})
@@ -101,11 +102,10 @@ def _by_file(rows: pa.Table, audio: str) -> pa.Table:
     files = rows["file"].unique()
     uris = [found.get(file) or by_stem.get(_stem(file)) for file in files.to_pylist()]
     place = pc.index_in(rows["file"], files)
-    begins = pa.array([0.0], pa.float64()).take(pa.array([0] * rows.num_rows))
-    return _located(rows, pa.array(uris, pa.string()).take(place), begins)
+    return _located(rows, pa.array(uris, pa.string()).take(place), pa.scalar(0.0))
 
 
-def _located(rows: pa.Table, uris: pa.Array, begins_s: pa.Array) -> pa.Table:
+def _located(rows: pa.Table, uris: pa.Array, begins_s: pa.Array | pa.Scalar) -> pa.Table:
     return (
         rows.append_column("uri", uris)
         .append_column("from_s", pc.add(rows["start_s"], begins_s))

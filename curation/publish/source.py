@@ -15,11 +15,10 @@ from curation import config as configuration
 from curation import plan, run, sink, storage, table
 from curation.catalog.config import AudiosetConfig, FolderConfig
 from curation.config import RunConfig
+from curation.errors import InputError
 from curation.publish.columns import DESCRIPTIONS
 from curation.publish.text import without_paths
 from curation.status import status
-
-WHERE = ("uri", "from_s", "to_s")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +100,18 @@ def _with_files(rows: pa.Table, config: RunConfig) -> pa.Table:
 
 
 def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
-    """A clip's path within the catalog's folder, its name within a tar, or its id."""
+    """A clip's path within the catalog's folder, its file's name, or, of packed clips, its id.
+
+    Raises InputError where the folder's relative path means another folder from here.
+    """
     match config.catalog:
         case FolderConfig(audio=folder):
             within = storage.absolute(folder).rstrip("/") + "/"
+            if not pc.all(pc.starts_with(rows["uri"], within)).as_py():
+                raise InputError(
+                    f"{within}: the run's clips are not in this folder, which its catalog calls "
+                    f"{folder!r}; call from where the run was called, as that path is relative"
+                )
             return pc.utf8_slice_codeunits(rows["uri"], len(within))
         case AudiosetConfig():
             return pc.struct_field(pc.extract_regex(rows["uri"], r"(?P<name>[^/]*)$"), "name")

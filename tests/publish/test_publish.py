@@ -16,7 +16,7 @@ from curation.errors import InputError
 from curation.publish import licences, source
 from curation.publish.options import Format, Options
 from curation.publish.publication import outlook, prepare
-from curation.publish.publish import Published, publish
+from curation.publish.publish import Published, claimed, publish
 from curation.select import apply
 from tests.publish.conftest import CLIPS, make_run, publication
 
@@ -129,6 +129,17 @@ def test_nothing_of_this_disk_is_published(run: RunConfig, tmp_path: Path) -> No
     assert train["captioner"].unique().to_pylist() == ["captioner@cccccccccccc"]
 
 
+def test_a_relative_folder_is_not_taken_for_another(tmp_path: Path) -> None:
+    config = make_run(tmp_path)
+    record = tmp_path / "run" / "run.json"
+    record.write_text(record.read_text().replace(str(tmp_path / "audio"), "audio"))
+    with pytest.raises(InputError, match="call from where the run was called"):
+        source.of_run(config.run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert source.of_run(config.run).rows["file"][0].as_py() == "a/tone00.flac"
+
+
 def test_audio_needs_licences(run: RunConfig) -> None:
     with pytest.raises(InputError, match="only where its licence allows it.*--licences"):
         publication(run, audio=True, licences=None)
@@ -170,6 +181,9 @@ def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) 
         ("http://creativecommons.org/publicdomain/zero/1.0/", "cc0-1.0", True),
         ("Attribution Non-Commercial", "cc-by-nc", True),
         ("CC-BY-SA 4.0", "cc-by-sa-4.0", True),
+        ("Creative Commons Attribution 4.0 International License", "cc-by-4.0", True),
+        ("Creative Commons 0", "cc0-1.0", True),
+        ("Attribution-NonCommercial-NoDerivs 4.0", "cc-by-nc-nd-4.0", False),
         ("CC BY-ND 4.0", "cc-by-nd-4.0", False),
         ("Sampling+", "Sampling+", False),
         ("by permission of the author", "by permission of the author", False),
@@ -203,6 +217,14 @@ def test_a_dry_run_measures_what_would_be_written(run: RunConfig, tmp_path: Path
         written = [path.stat().st_size for path in files if path.name != "sizes.json"]
         assert told.files[folder] == len(written)
         assert 0.5 * sum(written) < told.size_bytes[folder] < 2 * sum(written)
+
+
+def test_a_dry_run_finds_what_is_in_the_way(run: RunConfig, tmp_path: Path) -> None:
+    publish(publication(run), str(tmp_path))
+    destination, _ = claimed(publication(run), str(tmp_path), None)
+    assert destination.finished
+    with pytest.raises(InputError, match=r"another publication \(differing: options"):
+        claimed(publication(run, Format.JSONL), str(tmp_path), None)
 
 
 def test_tars_without_audio_and_shares_without_train_are_refused() -> None:

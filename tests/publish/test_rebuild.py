@@ -17,6 +17,7 @@ from curation.config import RunConfig, parse
 from curation.errors import InputError
 from curation.isolate import Task
 from curation.meter import Tally
+from curation.publish.options import Format
 from curation.publish.publication import prepare
 from curation.publish.publish import Published, publish
 from curation.publish.rebuild import Coverage, options_of, source_of
@@ -37,7 +38,7 @@ def rebuild(
     dataset: Path, folder: Path, out: Path, files: str = "cut"
 ) -> tuple[Published, Coverage]:
     source, told, coverage = source_of(str(dataset), str(folder), files)  # type: ignore[arg-type]
-    ready = prepare(source, options_of(told, ["parquet"], RATE_HZ), None)
+    ready = prepare(source, options_of(told, [Format.PARQUET], RATE_HZ), None)
     return publish(ready, str(out)), coverage
 
 
