@@ -13,6 +13,7 @@ import typer
 
 from curation import choosing, console, jobs
 from curation.errors import InputError, RunError
+from curation.publish import commands as publishing
 
 if TYPE_CHECKING:
     from curation.config import RunConfig
@@ -168,6 +169,8 @@ def config_command(
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(choosing.app, name="models")
+app.command("publish")(publishing.publish)
+app.command("rebuild")(publishing.rebuild)
 
 
 def load(yaml: str) -> "RunConfig":

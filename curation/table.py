@@ -7,6 +7,7 @@ plan and the models behind it.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -103,6 +104,20 @@ def newest(uri: str) -> Version | None:
     if (table := _opened(uri)) is None:
         return None
     return Version(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
+
+
+def at(uri: str, version: int | None = None) -> tuple[Version, datetime]:
+    """A version, the newest by default, and when it was committed.
+
+    Raises InputError where there is no table, or no such version of it.
+    """
+    table = open_table(uri, version)
+    latest = open_table(uri)
+    entries = {entry["version"]: entry for entry in _asking(uri, latest.history)}
+    entry = entries[table.version()]
+    lineage = json.loads(entry.get(LINEAGE_KEY, "{}"))
+    committed = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
+    return Version(table.version(), _rows(table), lineage), committed
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:

@@ -2,8 +2,9 @@
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -42,7 +43,7 @@ def list_clips(config: AudiosetConfig) -> Listing:
     folder = need_folder(config.audio, "audio")
     segments = _read_segments(config.segments)
     rows = _Rows(segments.ids)
-    files = _match_files(folder, segments, rows, config)
+    files = _match_files(folder, segments, rows, config.files)
     found = np.array([uri is not None for uri in files.uris], dtype=bool)
     # The listed times are those of the whole recording: of no use in a clip that is cut already.
     cut_here = np.frombuffer(files.begins_at_start, np.bool_) | (config.files == "cut") | ~found
@@ -59,6 +60,32 @@ def list_clips(config: AudiosetConfig) -> Listing:
     )
     coverage = Coverage(len(found), int(found.sum()), files.unlisted, files.notes())
     return Listing(clips, coverage)
+
+
+def find_files(
+    audio: str, clip_ids: Iterable[str], files: Literal["cut", "whole"]
+) -> tuple[list[str | None], list[float]]:
+    """The file of each clip in a folder, by a listing's rules, and where the clip begins in it.
+
+    Args:
+        clip_ids: `<YouTube id>_<start in ms>`.
+        files: what a file named by its id alone is, as in the catalog.
+
+    Raises InputError for an id of another form, or a file that could be either of two clips.
+    """
+    segments = _Segments()
+    for clip_id in clip_ids:
+        ytid, _, start = clip_id.rpartition("_")
+        if not start.isdecimal():
+            raise InputError(f"{clip_id!r}: expected <YouTube id>_<start in ms>")
+        segments.ids.append(ytid)
+        segments.start_ms.append(int(start))
+    found = _match_files(need_folder(audio, "audio"), segments, _Rows(segments.ids), files)
+    begins_s = [
+        0.0 if cut or files == "cut" else start / 1000
+        for cut, start in zip(found.begins_at_start, segments.start_ms, strict=True)
+    ]
+    return found.uris, begins_s
 
 
 class _Segments:
@@ -153,7 +180,9 @@ class _Files:
         return tuple(told)
 
 
-def _match_files(folder: str, segments: _Segments, rows: _Rows, config: AudiosetConfig) -> _Files:
+def _match_files(
+    folder: str, segments: _Segments, rows: _Rows, named_by_id: Literal["cut", "whole"]
+) -> _Files:
     files = _Files([None] * len(segments.ids), bytearray(len(segments.ids)))
     for file in storage.list_files(folder):
         if not is_audio(file.uri):
@@ -165,7 +194,7 @@ def _match_files(folder: str, segments: _Segments, rows: _Rows, config: Audioset
             continue
         ytid, start = read
         if start is None:
-            if len(rows[ytid]) > 1 and config.files == "cut":
+            if len(rows[ytid]) > 1 and named_by_id == "cut":
                 raise InputError(
                     _ambiguous(file.uri, ytid, [segments.start_ms[r] for r in rows[ytid]])
                 )

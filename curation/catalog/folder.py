@@ -39,6 +39,19 @@ def list_clips(config: FolderConfig) -> Listing:
     return _list_rows(_read_metadata(config.metadata, config), config, audio)
 
 
+def column_by_clip(config: FolderConfig, column: str) -> Iterator[tuple[str, str]]:
+    """What a column of the metadata says of each clip, by its id.
+
+    Raises InputError where the metadata cannot be read or has no such column.
+    """
+    assert config.metadata is not None
+    for place, row in _read_metadata(config.metadata, config):
+        if column not in row:
+            raise InputError(f"{place}: no column {column!r} among {', '.join(row)}")
+        start_s = _seconds(row, config.start_s)
+        yield _clip_id(row, config, _path(row, config.file), start_s), str(row[column] or "")
+
+
 _UNTAGGED = {"id": None, "tags": None, "start_s": None, "end_s": None}
 
 

@@ -251,10 +251,7 @@ class _Embedder:
                 f"clip {row['clip_id']}: {row['uri']} has changed since it was annotated; put the "
                 "file back, or annotate in another run folder"
             )
-        length_s = row["end_s"] - row["start_s"]
-        heard = audio.decode(data, name, row["start_s"], row["end_s"], length_s)
-        waveform = audio.resample(heard.waveform, heard.sample_rate_hz, self.rate_hz)
-        flac = audio.encode_flac(audio.to_int16(waveform), self.rate_hz)
+        flac = audio.excerpt_flac(data, name, row["start_s"], row["end_s"], self.rate_hz)
         return {"bytes": flac, "path": _path(row["clip_id"])}
 
 

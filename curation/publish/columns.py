@@ -1,0 +1,57 @@
+"""The columns of a published dataset: what each means, and how `datasets` is told of them."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from curation.schema import AUDIO_TYPE
+
+# In this order, where the source has them.
+DESCRIPTIONS = {
+    "clip_id": "The clip: <YouTube id>_<start in ms> for AudioSet, else as its catalog names it.",
+    "caption": "What the captioner wrote.",
+    "clap_score": "Cosine similarity of audio and caption by the scorer; comparable within one "
+    "scorer alone.",
+    "log_prob": "The captioner's own log-probability, mean a token.",
+    "rank": "1 for the clip's best caption by the policy, 2 for the next.",
+    "tags": "AudioSet classes of the clip: id, name, confidence, and who gave them.",
+    "guidance": "What the captioner was told of the tags, in prose.",
+    "captioner": "Model and revision, or the start of its weights' SHA-256.",
+    "scorer": "Model and revision, or the start of its weights' SHA-256.",
+    "file": "The audio's path in the folder that it was read from; the clip's id where it was "
+    "packed with others.",
+    "start_s": "Where in the audio the heard stretch begins; for AudioSet, in the listed segment.",
+    "end_s": "Where it ends.",
+    "audio_sha256": "SHA-256 of the bytes of the audio file that was annotated.",
+    "licence": "Licence of the clip's audio.",
+    "audio": "The heard stretch, mono 16-bit FLAC.",
+}
+
+AUDIO_FIELD = pa.field("audio", AUDIO_TYPE)
+_DTYPES = {"string": "string", "float": "float32", "double": "float64", "int32": "int32"}
+
+
+def public(rows: pa.Table) -> pa.Table:
+    """The columns that are published, in their order; where a clip's file lies is not."""
+    return rows.select([name for name in DESCRIPTIONS if name in rows.column_names])
+
+
+def with_features(rows: pa.Table, sample_rate_hz: int) -> pa.Table:
+    """The rows with the schema metadata from which `datasets` takes its features."""
+    features = {
+        field.name: {"sampling_rate": sample_rate_hz, "_type": "Audio"}
+        if field.name == "audio"
+        else _feature(field.type)
+        for field in rows.schema
+    }
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return rows.replace_schema_metadata(metadata)
+
+
+def _feature(kind: pa.DataType) -> Any:
+    if pa.types.is_list(kind):
+        return [_feature(kind.value_type)]
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
+    return {"dtype": _DTYPES[str(kind)], "_type": "Value"}

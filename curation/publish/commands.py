@@ -1,0 +1,200 @@
+"""The commands `tagscribe publish` and `tagscribe rebuild`: they parse, call and print."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from curation import console
+from curation.errors import InputError
+from curation.publish.options import Format, Options
+from curation.publish.text import one_line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from curation.publish.licences import Licences
+    from curation.publish.publication import Outlook, Publication
+
+FEW = 5
+
+To = Annotated[
+    str, typer.Option("--to", metavar="URI", help="DIR, s3://... or hf://datasets/org/name.")
+]
+Formats = Annotated[
+    list[Format] | None,
+    typer.Option("--format", help="What to write; may be repeated. Parquet by default."),
+]
+Rate = Annotated[int, typer.Option("--sample-rate", min=4000, help="Rate of the audio, in Hz.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def publish(
+    of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
+    to: To,
+    format: Formats = None,
+    audio: Annotated[
+        bool, typer.Option("--audio", help="With the audio whose licence allows it.")
+    ] = False,
+    licences: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CSV", help="Licences of the audio: columns licence and clip_id or source."
+        ),
+    ] = None,
+    licence_column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Licences by a column of the catalog's metadata."),
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Version of the table; the newest by default.")
+    ] = None,
+    previous: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="The publication before, for the changelog."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Title; the run's folder by default.")] = None,
+    creator: Annotated[str | None, typer.Option(help="Who publishes, for the metadata.")] = None,
+    url: Annotated[str | None, typer.Option(help="Page of the dataset, for the metadata.")] = None,
+    licence: Annotated[
+        str, typer.Option(help="Licence of captions and scores, as the hub names it.")
+    ] = "unknown",
+    language: Annotated[str, typer.Option(help="Language of the captions.")] = "en",
+    validation: Annotated[float, typer.Option(help="Share of the clips for validation.")] = 0.05,
+    test: Annotated[float, typer.Option(help="Share of the clips for test.")] = 0.05,
+    sample_rate: Rate = 32000,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Publish a version of a run's table as a dataset that others load, trust and cite.
+
+    Captions, scores and ids without audio by default. With --audio go the clips whose licence
+    allows it; the others are left out and named. Run again, it goes on where it stopped. What is
+    there with other content is never overwritten.
+    """
+    from curation import storage
+    from curation.publish import source
+    from curation.publish.publication import prepare
+    from curation.status import run_of
+
+    run, config = run_of(of)
+    if config:
+        storage.configure(config.storage)
+    options = Options(
+        name=name or run.rpartition("/")[2],
+        formats=_formats(format),
+        audio=audio,
+        sample_rate_hz=sample_rate,
+        validation=validation,
+        test=test,
+        licence=licence,
+        language=language,
+        creator=creator,
+        url=url or _page(to),
+    )
+    told = _licences(run, licences, licence_column)
+    publication = prepare(source.of_run(run, version), options, told)
+    _go(publication, to, previous, dry_run, quiet)
+
+
+def rebuild(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As publish wrote it.")],
+    audio: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of audio.")],
+    out: Annotated[str, typer.Option(metavar="URI", help="Where the dataset with audio goes.")],
+    format: Formats = None,
+    files: Annotated[
+        Literal["cut", "whole"],
+        typer.Option(help="What a file named by its YouTube id alone is: the clip, or all of it."),
+    ] = "cut",
+    sample_rate: Rate = 32000,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Join a captions-only dataset with a folder of its audio, and say how much was found."""
+    from curation.publish.publication import prepare
+    from curation.publish.rebuild import options_of, source_of
+
+    source, told, coverage = source_of(dataset, audio, files)
+    console.out.print(coverage.told)
+    publication = prepare(source, options_of(told, _formats(format), sample_rate), None)
+    _go(publication, out, None, dry_run, quiet)
+
+
+def _go(
+    publication: "Publication", uri: str, previous: str | None, dry_run: bool, quiet: bool
+) -> None:
+    from curation.publish import publish as publishing
+    from curation.publish.publication import outlook
+
+    if dry_run:
+        destination, _ = publishing.claimed(publication, uri, previous)
+        if destination.finished:
+            console.out.print(f"{destination.uri}: published already, it would be checked")
+        _print_outlook(outlook(publication), uri)
+        _print_left_out(publication.left_out)
+        return
+    with console.progress("publish", "pairs", quiet) as update:
+        done = publishing.publish(publication, uri, previous, update)
+    _print_left_out(done.left_out)
+    if done.summary is None:
+        console.out.print(f"{done.uri}: published already, {done.files} files as they were written")
+        return
+    total = done.summary.total
+    splits = ", ".join(f"{name} {part.clips}" for name, part in done.summary.splits.items())
+    if publication.options.audio:
+        console.out.print(
+            f"audio of {done.same} clips as it was annotated, of {done.other} clips from others"
+        )
+    console.out.print(
+        f"{done.uri}: {total.rows} captions of {total.clips} clips ({splits}) in {done.files} files"
+    )
+
+
+def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
+    from curation import config as configuration
+    from curation.publish import licences
+    from curation.run import need_record
+
+    if csv and column:
+        raise InputError("give --licences or --licence-column, not both")
+    if csv:
+        return licences.read(csv)
+    if column:
+        config = configuration.parse(need_record(run).config, f"{run}/run.json")
+        return licences.of_catalog(config, column)
+    return None
+
+
+def _formats(asked: list[Format] | None) -> tuple[Format, ...]:
+    return tuple(dict.fromkeys(asked or [Format.PARQUET]))
+
+
+def _page(to: str) -> str | None:
+    """The hub's page of a dataset that goes there."""
+    repository = to.removeprefix("hf://datasets/").partition("@")[0]
+    hub = to.startswith("hf://datasets/")
+    return f"https://huggingface.co/datasets/{repository}" if hub else None
+
+
+def _print_outlook(told: "Outlook", uri: str) -> None:
+    console.out.print(f"would write to {uri}, by a sample of the rows:")
+    console.print_fields(
+        {
+            name: f"{count} files, about {told.size_bytes[name] / 1e6:.2f} MB"
+            for name, count in told.files.items()
+        }
+    )
+
+
+def _print_left_out(out: "pa.Table") -> None:
+    import pyarrow.compute as pc
+
+    from curation.publish.left_out import by_reason
+
+    for reason, clips in by_reason(out).items():
+        found = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW)
+        few = map(one_line, found.to_pylist())
+        more = f" and {clips - FEW} more, all in left_out.csv" if clips > FEW else ""
+        console.out.print(f"{clips} clips left out, {reason}: {', '.join(few)}{more}")

@@ -1,0 +1,111 @@
+"""Croissant 1.0 metadata (mlcommons.org/croissant): what the Parquet files are, for machines."""
+
+import json
+import re
+from typing import Any
+
+from curation.publish.columns import DESCRIPTIONS
+from curation.publish.options import Format
+from curation.publish.summary import Summary
+
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+_NUMBERS = {"clap_score": "sc:Float", "log_prob": "sc:Float", "rank": "sc:Integer"}
+_NUMBERS |= {"start_s": "sc:Float", "end_s": "sc:Float"}
+# Lists of structs have no field of Croissant's that its own reader fills.
+_UNTOLD = {"tags"}
+
+
+def croissant(summary: Summary) -> bytes:
+    """The metadata as the bytes of croissant.json; records where there is Parquet."""
+    options, origin, total = summary.options, summary.origin, summary.total
+    about: dict[str, Any] = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": re.sub(r"[^A-Za-z0-9_-]+", "-", options.name).strip("-") or "dataset",
+        "description": f"{total.rows} captions of {total.clips} clips, written by a model that "
+        "was told their AudioSet tags, and kept by their CLAP score.",
+        "license": options.licence,
+        "version": f"{origin['table_version']}.0.0",
+        "datePublished": origin["committed"],
+        "citeAs": f"{options.name}, version {origin['table_version']}, {origin['committed'][:4]}",
+        "inLanguage": options.language,
+    }
+    if options.url:
+        about["url"] = options.url
+    if options.creator:
+        about["creator"] = {"@type": "Organization", "name": options.creator}
+    if Format.PARQUET in options.formats:
+        about["distribution"] = [_FILE_SET]
+        about["recordSet"] = [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "pairs",
+                "description": "One record a caption.",
+                "field": [_field(name) for name in summary.columns if name not in _UNTOLD],
+            }
+        ]
+    return json.dumps(about, indent=1).encode() + b"\n"
+
+
+_FILE_SET = {
+    "@type": "cr:FileSet",
+    "@id": "parquet",
+    "description": "All splits; a file's name begins with its split.",
+    "encodingFormat": "application/x-parquet",
+    "includes": "data/*.parquet",
+}
+
+
+def _field(name: str) -> dict[str, Any]:
+    source: dict[str, Any] = {"fileSet": {"@id": "parquet"}, "extract": {"column": name}}
+    field: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"pairs/{name}",
+        "description": DESCRIPTIONS[name],
+        "dataType": _NUMBERS.get(name, "sc:Text"),
+        "source": source,
+    }
+    if name == "guidance":
+        field["repeated"] = True
+    if name == "audio":
+        field["dataType"] = "sc:AudioObject"
+        source["transform"] = {"jsonPath": "bytes"}
+    return field

@@ -1,0 +1,144 @@
+"""Where a dataset goes: what is already there is kept, counted as done, or in the way; never lost.
+
+While it is made, `publishing.json` says whose it is and which shards are done; at its end stand
+`dataset.json`, which says the same of the whole, and last `SHA256SUMS`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from curation import storage
+from curation.errors import InputError
+
+SUMS = "SHA256SUMS"
+FACTS = "dataset.json"
+_PROGRESS = "publishing.json"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was written of a shard: its files' SHA-256 by path, and what they hold.
+
+    `seconds` are of the clips' heard stretches; `same` and `other` count clips whose audio file has
+    the bytes that were annotated, and others; `left_out` are clips whose audio could not be had.
+    """
+
+    files: dict[str, str]
+    bytes: int
+    rows: int
+    clips: int
+    seconds: float
+    same: int = 0
+    other: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+class Destination:
+    """A folder, bucket or hub repository that takes one dataset.
+
+    `claim` is what decides the dataset's bytes: a folder that holds another one's is refused.
+    """
+
+    def __init__(self, uri: str, claim: dict[str, Any]) -> None:
+        self.uri = storage.absolute(uri).rstrip("/")
+        self.claim = json.loads(json.dumps(claim))
+        self.finished = storage.exists(self._at(SUMS))
+        found = self._json(FACTS if self.finished else _PROGRESS)
+        if found is not None:
+            self._check_claim(found["claim"])
+        self._receipts = (found or {}).get("shards", {})
+
+    def done(self, label: str) -> Receipt | None:
+        """The receipt of a shard whose files are all there as they were written.
+
+        Raises InputError where one of them is there with other content.
+        """
+        if (told := self._receipts.get(label)) is None:
+            return None
+        receipt = Receipt(**told)
+        return receipt if all([self._holds(*file) for file in receipt.files.items()]) else None
+
+    def put_shard(
+        self, label: str, files: Iterable[tuple[str, bytes]], receipt: Callable[..., Receipt]
+    ) -> Receipt:
+        """Write a shard's files, and note that they are done."""
+        sums, size = {}, 0
+        for path, data in files:
+            sums[path] = self.put(path, data)
+            size += len(data)
+        self._receipts[label] = asdict(receipt(files=sums, bytes=size))
+        storage.put(self._at(_PROGRESS), self._facts())
+        return Receipt(**self._receipts[label])
+
+    def put(self, path: str, data: bytes) -> str:
+        """Create a file, and return its SHA-256; one with the same bytes may be there already.
+
+        Raises InputError where it is there with other content.
+        """
+        if not storage.put_new(self._at(path), data):
+            raise _in_the_way(self._at(path))
+        return hashlib.sha256(data).hexdigest()
+
+    def finish(self, sums: dict[str, str]) -> None:
+        """Write the facts and, last of all, the checksums."""
+        sums = {**sums, FACTS: self.put(FACTS, self._facts())}
+        lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
+        self.put(SUMS, "".join(lines).encode())
+        if storage.exists(self._at(_PROGRESS)):
+            storage.delete(self._at(_PROGRESS))
+
+    def check(self) -> int:
+        """How many files a finished dataset has, all of them as they were written.
+
+        Raises InputError naming one that is gone or has other content.
+        """
+        lines = storage.read_bytes(self._at(SUMS)).decode().splitlines()
+        for line in lines:
+            digest, _, path = line.partition("  ")
+            if not self._holds(path, digest):
+                raise InputError(
+                    f"{self._at(path)}: gone, though {SUMS} names it; delete {SUMS} and {FACTS}, "
+                    "and publish again: what is there is kept"
+                )
+        return len(lines)
+
+    def _facts(self) -> bytes:
+        facts = {"claim": self.claim, "shards": dict(sorted(self._receipts.items()))}
+        return json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n"
+
+    def _check_claim(self, found: dict[str, Any]) -> None:
+        differing = [key for key in self.claim if found.get(key) != self.claim[key]]
+        if differing:
+            raise InputError(
+                f"{self._at(FACTS if self.finished else _PROGRESS)}: this is another publication "
+                f"(differing: {', '.join(differing)}), and nothing of it is overwritten; publish "
+                "to another folder, and name this one by --previous for the changelog"
+            )
+
+    def _holds(self, path: str, digest: str) -> bool:
+        try:
+            data = storage.read_bytes(self._at(path))
+        except FileNotFoundError:
+            return False
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise _in_the_way(self._at(path))
+        return True
+
+    def _json(self, path: str) -> dict[str, Any] | None:
+        if not storage.exists(self._at(path)):
+            return None
+        found: dict[str, Any] = json.loads(storage.read_bytes(self._at(path)))
+        return found
+
+    def _at(self, path: str) -> str:
+        return storage.join(self.uri, path)
+
+
+def _in_the_way(uri: str) -> InputError:
+    return InputError(
+        f"{uri}: already there with other content, and nothing is overwritten; delete it if it is "
+        "of no use, or publish to another folder"
+    )

@@ -1,0 +1,137 @@
+"""Licences of clips: where they are told, and which of them allow the audio to be passed on."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import storage
+from curation.catalog import folder
+from curation.catalog.config import FolderConfig
+from curation.config import RunConfig
+from curation.errors import InputError
+
+UNTOLD = "no licence is told"
+_CC_URL = re.compile(
+    r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark))"
+)
+_CC = re.compile(r"(?:cc-)?(by(?:-nc)?(?:-sa)?(?:-nd)?)(?:-(\d\.\d))?")
+_WORDS = {"attribution": "by", "noncommercial": "nc", "sharealike": "sa"}
+_WORDS |= {"noderivatives": "nd", "noderivs": "nd"}
+_NOISE = {"creative", "commons", "international", "unported", "universal", "licence", "license"}
+_FREE = {"0": "cc0-1.0", "cc0": "cc0-1.0", "cc0-1.0": "cc0-1.0", "public-domain": "public-domain"}
+_FREE |= {"pddl": "pddl", "unlicense": "unlicense", "mit": "mit"}
+
+
+class Licence(NamedTuple):
+    """A licence by its id as the hub writes it, and why audio under it stays out, if it does."""
+
+    id: str
+    refused: str | None
+
+
+def judge(text: str) -> Licence:
+    """What a licence is, from its id, its name or its URL, and whether audio may be passed on.
+
+    Creative Commons' licences allow it but those without derivatives: a stretch cut out of a
+    recording and resampled may be one. What is not known is not passed on.
+    """
+    if not text:
+        return Licence("", UNTOLD)
+    if found := _CC_URL.search(text.lower()):
+        name = f"cc-{found[1]}-{found[2]}" if found[1] else "cc0-1.0"
+    else:
+        name = re.sub(r"[^a-z0-9.]+", "-", text.lower().replace("non-commercial", "noncommercial"))
+        words = (word for word in name.strip("-").split("-") if word not in _NOISE)
+        name = "-".join(_WORDS.get(word, word) for word in words)
+    if name in _FREE:
+        return Licence(_FREE[name], None)
+    if not (found := _CC.fullmatch(name)):
+        return Licence(text, f"licence {text!r} is not known to allow it")
+    known = "cc-" + "-".join(part for part in found.groups() if part)
+    return Licence(known, f"{known} allows no derivatives" if "nd" in known.split("-") else None)
+
+
+class Licences:
+    """The licence of each clip, as a CSV or the catalog's metadata tell it."""
+
+    def __init__(
+        self, by_clip: Iterable[tuple[str, str]] = (), by_source: Mapping[str, str] | None = None
+    ) -> None:
+        self._by_clip = _columns(by_clip)
+        self._rest = (by_source or {}).get("*")
+        # The longest source first, so that a folder within another has its own licence.
+        named = (item for item in (by_source or {}).items() if item[0] != "*")
+        self._by_source = sorted(named, key=lambda item: -len(item[0]))
+
+    def column(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
+        """The licence of each row, and the reason why its audio stays out, null where it may go."""
+        if self._by_clip.num_rows:
+            place = pc.index_in(rows["clip_id"], self._by_clip["clip_id"])
+            told = self._by_clip["licence"].take(place)
+        else:
+            told = self._of_sources(rows["file"])
+        coded = pc.fill_null(told, "").combine_chunks().dictionary_encode()
+        judged = [judge(text) for text in coded.dictionary.to_pylist()]
+        ids = pa.array([licence.id for licence in judged], pa.string())
+        refused = pa.array([licence.refused for licence in judged], pa.string())
+        return ids.take(coded.indices), refused.take(coded.indices)
+
+    def _of_sources(self, files: pa.ChunkedArray) -> pa.ChunkedArray:
+        told = pa.chunked_array([pa.nulls(len(files), pa.string())])
+        for source, licence in self._by_source:
+            below = pc.or_(pc.equal(files, source), pc.starts_with(files, source.rstrip("/") + "/"))
+            told = pc.if_else(pc.and_(below, told.is_null()), licence, told)
+        return pc.fill_null(told, self._rest) if self._rest else told
+
+
+def _columns(pairs: Iterable[tuple[str, str]]) -> pa.Table:
+    """Clips and licences as columns; millions of them are never Python objects at once."""
+    schema = pa.schema([("clip_id", pa.string()), ("licence", pa.string())])
+    told = iter(pairs)
+    batches = []
+    while few := list(islice(told, 65536)):
+        arrays = [pa.array(column, pa.string()) for column in zip(*few, strict=True)]
+        batches.append(pa.record_batch(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema)
+
+
+def read(uri: str) -> Licences:
+    """Licences from a CSV: columns `clip_id` or `source`, and `licence`.
+
+    A source is a folder within the catalog's, or * for all that no other row names.
+    Raises InputError where it is no such file.
+    """
+    try:
+        text = storage.read_bytes(uri).decode("utf-8-sig")
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise InputError(f"{uri}: no CSV in UTF-8, given as licences ({error})") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    header = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+    if "licence" not in header or ("clip_id" in header) == ("source" in header):
+        raise InputError(
+            f"{uri}: found columns {', '.join(header) or 'none'}; expected licence and either "
+            "clip_id or source"
+        )
+    key = "clip_id" if "clip_id" in header else "source"
+    told = ((row[key], row["licence"]) for row in reader if row[key] and row["licence"])
+    return Licences(told) if key == "clip_id" else Licences(by_source=dict(told))
+
+
+def of_catalog(config: RunConfig, column: str) -> Licences:
+    """Licences from a column of the metadata of a run's catalog.
+
+    Raises InputError where the catalog has no metadata, or no such column.
+    """
+    catalog = config.catalog
+    if not isinstance(catalog, FolderConfig) or catalog.metadata is None:
+        raise InputError(
+            f"the run's catalog ({catalog.kind}) has no metadata to take column {column!r} from; "
+            "give licences as a CSV by --licences"
+        )
+    return Licences(folder.column_by_clip(catalog, column))

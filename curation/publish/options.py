@@ -1,0 +1,47 @@
+"""What a publication is asked to be; together with its source it decides every byte of it."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from curation.errors import InputError
+
+
+class Format(StrEnum):
+    """What a dataset may be written as."""
+
+    PARQUET = "parquet"
+    WEBDATASET = "webdataset"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True)
+class Options:
+    """`validation` and `test` are shares of the clips; the rest of them is train."""
+
+    name: str
+    formats: tuple[Format, ...] = (Format.PARQUET,)
+    audio: bool = False
+    sample_rate_hz: int = 32000
+    validation: float = 0.05
+    test: float = 0.05
+    licence: str = "unknown"
+    language: str = "en"
+    creator: str | None = None
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.validation < 0 or self.test < 0 or self.validation + self.test >= 1:
+            raise InputError(
+                f"validation {self.validation} and test {self.test}: expected shares of the clips "
+                "that leave some for train"
+            )
+        if Format.WEBDATASET in self.formats and not self.audio:
+            raise InputError(
+                "format webdataset: its tars carry the sound, so it goes with audio alone: publish "
+                "with --audio where licences allow it, or captions as parquet and let others "
+                "rebuild the tars with tagscribe rebuild"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "formats": [str(each) for each in self.formats]}

@@ -1,0 +1,119 @@
+"""What is about to be published: which rows may go out, in which files, and how large these are."""
+
+import hashlib
+import io
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curation.errors import InputError
+from curation.publish import files, left_out, sounds
+from curation.publish.licences import Licences
+from curation.publish.options import Options
+from curation.publish.source import Source
+from curation.publish.splits import Shard, first_of_clip, shards
+
+FORMAT = 1
+# So many rows are made into files to tell how large all will be.
+_MEASURED_ROWS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Publication:
+    """A source made ready: the rows that may go out, cut into shards, and clips that may not."""
+
+    source: Source
+    options: Options
+    shards: list[Shard]
+    left_out: pa.Table
+
+    @property
+    def claim(self) -> dict[str, Any]:
+        """What decides every byte of the dataset."""
+        return {
+            "format": FORMAT,
+            "origin": self.source.origin,
+            "options": self.options.as_json(),
+            "rows": _digest(self.source.rows),
+        }
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a publication would write, by a sample of its rows."""
+
+    files: dict[str, int]  # by format, beside the card and its kin
+    size_bytes: dict[str, int]
+
+
+def prepare(source: Source, options: Options, licences: Licences | None) -> Publication:
+    """Decide what goes out, and in which files.
+
+    Raises InputError where audio is asked for and no licences are told, or none allows it.
+    """
+    stays = left_out.SCHEMA.empty_table()
+    if options.audio and source.exact:
+        if licences is None:
+            raise InputError(
+                "audio goes out only where its licence allows it, and none is told: name a CSV "
+                "by --licences, or a column of the catalog's metadata by --licence-column; "
+                "AudioSet's own audio is not yours to pass on"
+            )
+        source, stays = _allowed(source, licences)
+    if not source.rows.num_rows:
+        told = left_out.by_reason(stays).items()
+        reasons = ", ".join(f"{clips} clips: {why}" for why, clips in told)
+        raise InputError(f"nothing to publish ({reasons or 'the table has no pairs'})")
+    cut = shards(source.rows, options.validation, options.test, options.audio)
+    return Publication(source, options, cut, stays)
+
+
+def outlook(publication: Publication) -> Outlook:
+    """Measure a few rows, spread over all; reads the audio of those alone."""
+    options, rows = publication.options, publication.source.rows
+    places = np.linspace(0, rows.num_rows - 1, min(_MEASURED_ROWS, rows.num_rows)).astype(int)
+    few = rows.take(pa.array(places))
+    clips = int(first_of_clip(rows["clip_id"]).sum())
+    few, _ = made(few, publication)
+    shard = Shard("train", 0, 1, places)
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for path, data in files.data_files(few, shard, options):
+        name = path.partition("/")[0]
+        sizes[name] += len(data) * rows.num_rows // max(1, few.num_rows)
+        counts[name] = len(publication.shards) * (2 + options.audio if name == "jsonl" else 1)
+    if options.audio and "jsonl" in counts:
+        counts["jsonl"] += clips
+    return Outlook(dict(counts), dict(sizes))
+
+
+def made(rows: pa.Table, publication: Publication) -> tuple[pa.Table, sounds.Heard]:
+    """The rows as they are published, with their audio where it is asked for."""
+    if not publication.options.audio:
+        return rows, sounds.Heard()
+    rate_hz = publication.options.sample_rate_hz
+    return sounds.add_audio(rows, rate_hz, publication.source.exact)
+
+
+def _allowed(source: Source, licences: Licences) -> tuple[Source, pa.Table]:
+    """The source's rows whose audio may be passed on, with `licence`, and the other clips."""
+    ids, refused = licences.column(source.rows)
+    rows = source.rows.append_column("licence", ids)
+    stays = rows.select(["clip_id"]).append_column("reason", refused).filter(refused.is_valid())
+    stays = stays.filter(pa.array(first_of_clip(stays["clip_id"]))).cast(left_out.SCHEMA)
+    return replace(source, rows=rows.filter(refused.is_null())), stays
+
+
+def _digest(rows: pa.Table) -> str:
+    """SHA-256 of rows, whatever chunks they are in."""
+    sha = hashlib.sha256(rows.schema.remove_metadata().to_string().encode())
+    for start in range(0, rows.num_rows, 65536):
+        buffer = io.BytesIO()
+        part = rows.slice(start, 65536).combine_chunks().replace_schema_metadata(None)
+        with pa.ipc.new_stream(buffer, part.schema) as stream:
+            stream.write_table(part)
+        sha.update(buffer.getvalue())
+    return sha.hexdigest()

@@ -1,0 +1,117 @@
+"""A captions-only dataset and a folder of audio become a dataset with audio again."""
+
+import hashlib
+import json
+import posixpath
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import storage
+from curation.catalog import audioset
+from curation.catalog.listing import is_audio, need_folder
+from curation.errors import InputError
+from curation.publish.changelog import parquet_rows
+from curation.publish.destination import FACTS, SUMS
+from curation.publish.options import Format, Options
+from curation.publish.source import Source
+from curation.publish.splits import first_of_clip
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of a dataset's clips the folder has, before any is read."""
+
+    clips: int
+    found: int
+
+    @property
+    def told(self) -> str:
+        # Rounded down, so that 100 % means all.
+        share = self.found * 1000 // max(1, self.clips) / 10
+        return f"{self.found:,} of {self.clips:,} clips have a file ({share} %)"
+
+
+def source_of(
+    dataset: str, audio: str, files: Literal["cut", "whole"] = "cut"
+) -> tuple[Source, dict[str, Any], Coverage]:
+    """The rows of a published dataset whose audio is in a folder, its options, and the coverage.
+
+    Args:
+        files: what a file named by its YouTube id alone is: a cut clip, or the whole recording.
+
+    Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
+    """
+    claim = _claim(dataset)
+    rows = pa.concat_tables(parquet_rows(dataset, None)).replace_schema_metadata(None)
+    if "audio" in rows.column_names:
+        raise InputError(f"{dataset}: its audio is in it already; there is nothing to rebuild")
+    rows = rows.sort_by([("clip_id", "ascending"), ("rank", "ascending")])
+    if claim["origin"]["catalog"] == "audioset":
+        rows = _by_segment(rows, audio, files)
+    else:
+        rows = _by_file(rows, audio)
+    found = rows.filter(rows["uri"].is_valid())
+    coverage = Coverage(*(int(first_of_clip(part["clip_id"]).sum()) for part in (rows, found)))
+    if not found.num_rows:
+        raise InputError(
+            f"{audio}: no file there belongs to any of the {coverage.clips} clips of {dataset}; "
+            f"expected names such as {rows['file'][0].as_py()!r}, nested as in that path"
+        )
+    sums = storage.read_bytes(storage.join(dataset, SUMS))
+    origin = {**claim["origin"], "rebuilt_from": hashlib.sha256(sums).hexdigest()}
+    return Source(found, origin, exact=False), claim["options"], coverage
+
+
+def options_of(told: dict[str, Any], formats: Sequence[Format], sample_rate_hz: int) -> Options:
+    """The options of the dataset that is rebuilt, so that its clips keep their splits."""
+    changed = {"formats": tuple(formats), "audio": True, "sample_rate_hz": sample_rate_hz}
+    return Options(**{**told, **changed})
+
+
+def _claim(dataset: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(storage.read_bytes(storage.join(dataset, FACTS)))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{dataset}: no {FACTS}; expected a dataset as tagscribe publish writes it"
+        ) from error
+    claim: dict[str, Any] = facts["claim"]
+    return claim
+
+
+def _by_segment(rows: pa.Table, audio: str, files: Literal["cut", "whole"]) -> pa.Table:
+    clip_ids = rows["clip_id"].unique()
+    uris, begins_s = audioset.find_files(audio, clip_ids.to_pylist(), files)
+    place = pc.index_in(rows["clip_id"], clip_ids)
+    begins = pa.array(begins_s, pa.float64()).take(place)
+    return _located(rows, pa.array(uris, pa.string()).take(place), begins)
+
+
+def _by_file(rows: pa.Table, audio: str) -> pa.Table:
+    """By the same path within the folder, else by its one file with another audio extension."""
+    folder = need_folder(audio, "audio")
+    within = len(folder) + 1
+    found = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio(f.uri)}
+    stems = Counter(map(_stem, found))
+    by_stem = {_stem(path): uri for path, uri in found.items() if stems[_stem(path)] == 1}
+    files = rows["file"].unique()
+    uris = [found.get(file) or by_stem.get(_stem(file)) for file in files.to_pylist()]
+    place = pc.index_in(rows["file"], files)
+    return _located(rows, pa.array(uris, pa.string()).take(place), pa.scalar(0.0))
+
+
+def _located(rows: pa.Table, uris: pa.Array, begins_s: pa.Array | pa.Scalar) -> pa.Table:
+    return (
+        rows.append_column("uri", uris)
+        .append_column("from_s", pc.add(rows["start_s"], begins_s))
+        .append_column("to_s", pc.add(rows["end_s"], begins_s))
+    )
+
+
+def _stem(path: str) -> str:
+    return posixpath.splitext(path)[0] if is_audio(path) else path

@@ -1,0 +1,72 @@
+"""Audio of the rows of one file: read, checked, cut to the heard stretch, encoded as FLAC."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import audio
+from curation.audio import AudioError
+from curation.catalog.fetch import read_clip_bytes
+from curation.publish.columns import AUDIO_FIELD
+from curation.publish.splits import first_of_clip
+from curation.publish.text import key_of
+from curation.schema import AUDIO_TYPE
+
+THREADS = 4
+
+
+@dataclass
+class Heard:
+    """What became of clips: whose file has the bytes that were annotated, whose has others."""
+
+    same: int = 0
+    other: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def add_audio(rows: pa.Table, sample_rate_hz: int, exact: bool) -> tuple[pa.Table, Heard]:
+    """The rows whose audio can be had, with it, and what became of each clip."""
+    firsts = pa.array(first_of_clip(rows["clip_id"]))
+    clips = rows.filter(firsts).select(["clip_id", "uri", "from_s", "to_s", "audio_sha256"])
+    heard = Heard()
+    sounds: list[dict[str, Any] | None] = []
+    for clip_id, same, flac in _read(clips.to_pylist(), sample_rate_hz, exact):
+        if isinstance(flac, str):
+            heard.left_out[clip_id] = flac
+            sounds.append(None)
+            continue
+        heard.same += same
+        heard.other += not same
+        sounds.append({"bytes": flac, "path": f"{key_of(clip_id)}.flac"})
+    column = pa.array(sounds, AUDIO_TYPE).take(pc.index_in(rows["clip_id"], clips["clip_id"]))
+    with_audio = rows.append_column(AUDIO_FIELD, column)
+    return with_audio.filter(with_audio["audio"].is_valid()), heard
+
+
+def _read(
+    clips: list[dict[str, Any]], sample_rate_hz: int, exact: bool
+) -> Iterator[tuple[str, bool, bytes | str]]:
+    """Of each clip its id, whether its bytes are those annotated, and its FLAC or a reason."""
+
+    def one(clip: dict[str, Any]) -> tuple[str, bool, bytes | str]:
+        clip_id = clip["clip_id"]
+        try:
+            data, name = read_clip_bytes(clip["uri"])
+            same = audio.sha256(data) == clip["audio_sha256"]
+            if exact and not same:
+                return clip_id, same, "its audio file has changed since it was annotated"
+            stretch = clip["from_s"], clip["to_s"]
+            return clip_id, same, audio.excerpt_flac(data, name, *stretch, sample_rate_hz)
+        except FileNotFoundError:
+            return clip_id, False, "its audio file is no longer there"
+        except AudioError as error:
+            return clip_id, False, f"its audio cannot be decoded: {error.type}"
+        except OSError as error:
+            return clip_id, False, f"its audio cannot be read: {type(error).__name__}"
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        yield from threads.map(one, clips)

@@ -1,0 +1,136 @@
+"""What is published: the rows of a version of a run's table, and what is told of their origin.
+
+Rows are held as Arrow columns, without audio; `uri`, `from_s` and `to_s` say where each clip's
+audio lies and which stretch of it was heard, and are never published.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import config as configuration
+from curation import plan, run, sink, storage, table
+from curation.catalog.config import AudiosetConfig, FolderConfig
+from curation.config import RunConfig
+from curation.errors import InputError
+from curation.publish.columns import DESCRIPTIONS
+from curation.publish.text import without_paths
+from curation.status import status
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Rows by clip id, each clip's best caption first.
+
+    `exact`: a clip's audio must have the bytes that were annotated (`audio_sha256`), or it stays
+    out.
+    """
+
+    rows: pa.Table
+    origin: dict[str, Any]
+    exact: bool = True
+
+
+def of_run(run_uri: str, version: int | None = None) -> Source:
+    """A version of a run's table, the newest by default.
+
+    Raises InputError where there is no run, no table, or no such version of it.
+    """
+    record = run.need_record(run_uri)
+    config = configuration.parse(record.config, f"{run_uri}/run.json")
+    uri = run.table_uri(run_uri)
+    told, committed = table.at(uri, version)
+    known = table.open_table(uri, told.version).schema().to_arrow().names
+    columns = [name for name in (*DESCRIPTIONS, "uri") if name in known and name != "audio"]
+    rows = _with_files(table.read(uri, told.version, columns), config)
+    for name in ("captioner", "scorer"):
+        rows = _replaced(rows, name, _shown(rows[name]))
+    rows = rows.append_column("audio_sha256", _from_evidence(run_uri, rows["clip_id"]))
+    return Source(rows, _origin(run_uri, record, config, told, committed))
+
+
+def _origin(
+    run_uri: str,
+    record: run.RunRecord,
+    config: RunConfig,
+    version: table.Version,
+    committed: datetime,
+) -> dict[str, Any]:
+    """What card and metadata tell of a run, as others may see it."""
+    counts = status(run_uri, config).counts
+    return {
+        "table_version": version.version,
+        "committed": committed.date().isoformat(),
+        "selection": version.lineage.get("selection"),
+        "policy": version.lineage.get("policy", {}),
+        "plan_hash": record.plan_hash,
+        "config_hash": record.config_hash,
+        "catalog": config.catalog.kind,
+        "clips": record.clips,
+        "missing": record.missing,
+        "annotated": counts.ok,
+        "errors": counts.errors,
+        "settings": without_paths(_settings(config)),
+        "models": without_paths(record.models),
+        "versions": record.versions,
+    }
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """The settings that decide what captions say; of the catalog, its kind alone."""
+    settings = config.evidence_settings()
+    return {name: told for name, told in settings.items() if name not in ("catalog", "annotate")}
+
+
+def _with_files(rows: pa.Table, config: RunConfig) -> pa.Table:
+    """Adds `file`, `from_s` and `to_s`; times of AudioSet become those in the listed segment."""
+    rows = rows.append_column("from_s", rows["start_s"]).append_column("to_s", rows["end_s"])
+    rows = rows.append_column("file", _files(rows, config))
+    if not isinstance(config.catalog, AudiosetConfig) or config.catalog.files == "cut":
+        return rows
+    planned = pa.concat_tables(plan.read_clips(config.run, ["clip_id", "start_s"]))
+    found = planned["start_s"].take(pc.index_in(rows["clip_id"], planned["clip_id"]))
+    begins_s = pc.fill_null(found, 0.0)  # null: the file is the segment, cut already
+    for name in ("start_s", "end_s"):
+        rows = _replaced(rows, name, pc.subtract(rows[name], begins_s))
+    return rows
+
+
+def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
+    """A clip's path within the catalog's folder, its file's name, or, of packed clips, its id.
+
+    Raises InputError where the folder's relative path means another folder from here.
+    """
+    match config.catalog:
+        case FolderConfig(audio=folder):
+            within = storage.absolute(folder).rstrip("/") + "/"
+            if not pc.all(pc.starts_with(rows["uri"], within)).as_py():
+                raise InputError(
+                    f"{within}: the run's clips are not in this folder, which its catalog calls "
+                    f"{folder!r}; call from where the run was called, as that path is relative"
+                )
+            return pc.utf8_slice_codeunits(rows["uri"], len(within))
+        case AudiosetConfig():
+            return pc.struct_field(pc.extract_regex(rows["uri"], r"(?P<name>[^/]*)$"), "name")
+    return rows["clip_id"]
+
+
+def _from_evidence(run_uri: str, clip_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    shards = sink.done_shards(run_uri)
+    columns = ["clip_id", "audio_sha256"]
+    evidence = pa.concat_tables(sink.read_shards(run_uri, shards, columns))
+    return evidence["audio_sha256"].take(pc.index_in(clip_ids, evidence["clip_id"]))
+
+
+def _shown(models: pa.ChunkedArray) -> pa.Array:
+    """Names of models, without the folder in which one lies on the disk of whoever ran it."""
+    coded = models.combine_chunks().dictionary_encode()
+    names = pa.array([without_paths(name) for name in coded.dictionary.to_pylist()], pa.string())
+    return names.take(coded.indices)
+
+
+def _replaced(rows: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), name, column)

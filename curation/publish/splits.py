@@ -1,0 +1,85 @@
+"""Which clip goes into which split, and which rows into which file; the same at every publication.
+
+A clip's split depends on its id and on the shares alone, so a clip keeps it from version to
+version, and all captions of a clip are in one split and in one file.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SPLITS = ("train", "validation", "test")
+# A file is held in memory while it is made.
+ROWS_A_SHARD = 100_000
+SECONDS_A_SHARD = 7200.0
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Some rows of a split, in order: file `index` of `count`."""
+
+    split: str
+    index: int
+    count: int
+    rows: np.ndarray  # int64, places in the source's rows
+
+    @property
+    def label(self) -> str:
+        """As `datasets` expects files to be named."""
+        return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
+
+
+def split_of(clip_ids: pa.ChunkedArray, validation: float, test: float) -> np.ndarray:
+    """The split of each clip, `[clips]`, as a place in SPLITS.
+
+    The first 8 bytes of the id's SHA-256, as a fraction, are below `test` for test, then below
+    `test + validation` for validation.
+    """
+    parts = [
+        np.fromiter((_fraction(text) for text in chunk.to_pylist()), np.float64, len(chunk))
+        for whole in clip_ids.chunks
+        for chunk in (whole.slice(start, 65536) for start in range(0, len(whole), 65536))
+    ]
+    fraction = np.concatenate([np.empty(0), *parts])
+    return np.where(fraction < test, 2, np.where(fraction < test + validation, 1, 0))
+
+
+def shards(rows: pa.Table, validation: float, test: float, audio: bool) -> list[Shard]:
+    """Cut rows that are sorted by clip into files; a split without clips has none."""
+    split = split_of(rows["clip_id"], validation, test)
+    weight = np.full(rows.num_rows, 1 / ROWS_A_SHARD)
+    if audio:
+        seconds = pc.subtract(rows["end_s"], rows["start_s"]).to_numpy()
+        weight = np.maximum(weight, seconds / SECONDS_A_SHARD)
+    return [
+        Shard(name, index, len(parts), part)
+        for place, name in enumerate(SPLITS)
+        for parts in [_cut(rows["clip_id"], weight, np.flatnonzero(split == place))]
+        for index, part in enumerate(parts)
+    ]
+
+
+def first_of_clip(clip_ids: pa.ChunkedArray) -> np.ndarray:
+    """Whether a row is its clip's first, `[rows]`, of rows sorted by clip."""
+    first = np.ones(len(clip_ids), dtype=bool)
+    if len(clip_ids) > 1:
+        others = pc.not_equal(clip_ids.slice(1), clip_ids.slice(0, len(clip_ids) - 1))
+        first[1:] = others.to_numpy()
+    return first
+
+
+def _cut(clip_ids: pa.ChunkedArray, weight: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
+    if not len(rows):
+        return []
+    first = np.flatnonzero(first_of_clip(clip_ids.take(pa.array(rows))))
+    begins_at = (np.cumsum(weight[rows]) - weight[rows])[first]
+    _, number = np.unique(np.floor(begins_at), return_inverse=True)
+    cuts = first[np.flatnonzero(np.diff(number)) + 1]
+    return list(np.split(rows, cuts))
+
+
+def _fraction(clip_id: str) -> float:
+    return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8]) / 2**64

@@ -1,0 +1,95 @@
+"""What the files of a dataset come to: counts by split, licences, scores, and what stays out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curation.publish import left_out
+from curation.publish.columns import public
+from curation.publish.destination import Receipt
+from curation.publish.options import Options
+from curation.publish.splits import SPLITS, Shard
+
+SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    rows: int = 0
+    clips: int = 0
+    seconds: float = 0.0
+
+    def plus(self, receipt: Receipt) -> "SplitCounts":
+        seconds = self.seconds + receipt.seconds
+        return SplitCounts(self.rows + receipt.rows, self.clips + receipt.clips, seconds)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """For the card and its kin: all that they tell of a dataset."""
+
+    options: Options
+    origin: dict[str, Any]
+    splits: dict[str, SplitCounts]
+    scores: tuple[float, float, float]  # least, median, greatest CLAP score; NaN without rows
+    licences: dict[str, int]  # rows by licence of their audio
+    left_out: dict[str, int]  # clips by reason
+    columns: tuple[str, ...]
+    sample: list[dict[str, Any]]
+
+    @property
+    def total(self) -> SplitCounts:
+        parts = self.splits.values()
+        return SplitCounts(
+            sum(part.rows for part in parts),
+            sum(part.clips for part in parts),
+            sum(part.seconds for part in parts),
+        )
+
+
+def summarise(
+    rows: pa.Table,
+    options: Options,
+    origin: dict[str, Any],
+    written: Mapping[str, tuple[Shard, Receipt]],
+    out: pa.Table,
+) -> Summary:
+    """Of the rows that are published, the shards that were written of them, and clips left out."""
+    splits = {}
+    for name in SPLITS:
+        counts = SplitCounts()
+        for shard, receipt in written.values():
+            counts = counts.plus(receipt) if shard.split == name else counts
+        if counts.rows:
+            splits[name] = counts
+    kept = public(rows)
+    return Summary(
+        options,
+        origin,
+        splits,
+        _scores(kept),
+        _counts(kept["licence"]) if "licence" in kept.column_names else {},
+        left_out.by_reason(out),
+        (*kept.column_names, *(("audio",) if options.audio else ())),
+        _sample(kept),
+    )
+
+
+def _scores(rows: pa.Table) -> tuple[float, float, float]:
+    scores = rows["clap_score"].to_numpy()
+    if not len(scores):
+        return (np.nan,) * 3
+    return float(scores.min()), float(np.median(scores)), float(scores.max())
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {each["values"]: each["counts"] for each in column.value_counts().to_pylist()}
+
+
+def _sample(rows: pa.Table) -> list[dict[str, Any]]:
+    places = np.linspace(0, rows.num_rows - 1, min(SAMPLE_ROWS, rows.num_rows)).astype(int)
+    sample: list[dict[str, Any]] = rows.take(pa.array(places)).to_pylist()
+    return sample

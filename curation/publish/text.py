@@ -1,0 +1,51 @@
+"""Text of others in Markdown, and ids of others as file names: shown as text, never as markup."""
+
+import hashlib
+import re
+import unicodedata
+from typing import Any
+
+# A colon only where it would make a link of a bare address.
+_MARKUP = re.compile(r"([\\`*_{}\[\]#|~$]|:(?=//))")
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+# A name in a ustar header has 100 bytes, and an extension must fit beside the key.
+_KEY_BYTES = 90
+_HASHED = 32
+
+
+def one_line(value: object) -> str:
+    """The text with its line breaks, its other control characters and those that turn the
+    direction of writing shown by their number."""
+    return "".join(map(_visible, str(value)))
+
+
+def markdown(value: object) -> str:
+    """One line of Markdown that reads as this text, in a table's cell too."""
+    escaped = _MARKUP.sub(r"\\\1", one_line(value))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def key_of(clip_id: str) -> str:
+    """A clip's name in tars and folders: no dot, no slash, different for different ids."""
+    data = clip_id.encode("utf-8", "surrogatepass")
+    key = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], data).decode()
+    if len(key) <= _KEY_BYTES:
+        return key
+    return f"{key[: _KEY_BYTES - _HASHED]}{hashlib.sha256(data).hexdigest()[:_HASHED]}"
+
+
+def without_paths(value: Any) -> Any:
+    """A configuration as others may see it: of a local path or a URI its last part alone."""
+    if isinstance(value, dict):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_paths(item) for item in value]
+    if isinstance(value, str) and (value.startswith(("/", "~", "./", "../")) or "://" in value):
+        return value.rstrip("/").rpartition("/")[2]
+    return value
+
+
+def _visible(character: str) -> str:
+    if character == " " or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    return f"U+{ord(character):04X}"

@@ -1,0 +1,120 @@
+"""A run to publish: sounds that are there, evidence as workers write it, captions as asked for."""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from curation import audio, catalog, plan, planning, sink
+from curation import run as runs
+from curation.config import RunConfig, parse
+from curation.publish import source
+from curation.publish.licences import Licences
+from curation.publish.options import Format, Options
+from curation.publish.publication import Publication, prepare
+from curation.schema import EVIDENCE_SCHEMA
+from curation.select import apply
+
+RATE_HZ = 16000
+CLIPS = 40
+MODELS = {
+    "captioner": {"model": "/home/somebody/captioner", "weights_sha256": "c" * 64},
+    "scorer": {"model": "org/scorer", "revision": "r1"},
+}
+# Half of the clips may be passed on.
+LICENCES = ("CC BY 4.0", "all rights reserved")
+OPEN = Licences(by_source={"*": "cc0"})
+
+Caption = Callable[[int], str]
+
+
+def caption_of(clip: int) -> str:
+    return f"sound {clip} is heard"
+
+
+def make_run(folder: Path, caption: Caption = caption_of, clips: int = CLIPS) -> RunConfig:
+    """A selected run of short tones, two captions a clip, by models that nobody has."""
+    write_sounds(folder / "audio", folder / "clips.csv", clips)
+    config = parse(
+        {
+            "run": str(folder / "run"),
+            "catalog": {
+                "kind": "folder",
+                "audio": str(folder / "audio"),
+                "metadata": str(folder / "clips.csv"),
+            },
+            "annotate": {"shard_clips": 16},
+            "select": {"per_clip": 2},
+        },
+        "test",
+    )
+    clips_listed = catalog.list_clips(config.catalog).clips
+    planned = plan.make(clips_listed, config.annotate.shard_clips)
+    plan.write(config.run, clips_listed, planned)
+    assert runs.write_record(config.run, planning.record_of(config, planned, MODELS))
+    for shard in range(planned.shards):
+        write_shard(config, shard, caption)
+    apply.select(config)
+    return config
+
+
+def write_sounds(folder: Path, metadata: Path, clips: int) -> None:
+    """Tones of 0.3 s in two folders, and what a catalog's CSV says of them."""
+    with metadata.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["file", "tags", "licence"])
+        for clip in range(clips):
+            path = f"{'ab'[clip % 2]}/tone{clip:02d}.flac"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            time_s = np.arange(int(0.3 * RATE_HZ)) / RATE_HZ
+            tone = 0.5 * np.sin(2 * math.pi * (200 + 10 * clip) * time_s)
+            soundfile.write(folder / path, tone, RATE_HZ, subtype="PCM_16")
+            lines.writerow([path, "Dog;Rain", LICENCES[clip % 2]])
+
+
+def write_shard(config: RunConfig, shard: int, caption: Caption) -> None:
+    rows = []
+    for clip in plan.read_shard(config.run, shard).to_pylist():
+        number = int(clip["clip_id"][-2:])
+        first = {"caption": caption(number), "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
+        second = {**first, "caption": f"another of {number}", "clap_score": 0.25}
+        rows.append(
+            {
+                **clip,
+                "start_s": 0.0,
+                "end_s": 0.3,
+                "audio_sha256": audio.sha256(Path(clip["uri"]).read_bytes()),
+                "guidance": ["dog", "rain"],
+                "candidates": [first, second],
+                "outcome": "ok",
+            }
+        )
+    sink.write_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+
+
+def publication(
+    config: RunConfig, *formats: Format, audio: bool = False, licences: Licences | None = OPEN
+) -> Publication:
+    """Of a run's newest version, with enough in each split."""
+    options = Options(
+        "tones",
+        formats or (Format.PARQUET,),
+        audio,
+        RATE_HZ,
+        validation=0.2,
+        test=0.2,
+        creator="somebody",
+        url="https://example.org/tones",
+    )
+    return prepare(source.of_run(config.run), options, licences)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run that is read alone."""
+    return make_run(tmp_path_factory.mktemp("published"))

@@ -1,0 +1,57 @@
+"""`tagscribe publish` and `rebuild` as users type them."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from curation.cli import app
+from curation.config import RunConfig
+from curation.errors import InputError
+from tests.publish.conftest import CLIPS
+
+
+def tagscribe(*arguments: object) -> str:
+    ended = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert ended.exit_code == 0
+    return ended.stdout
+
+
+def test_a_dry_run_writes_nothing(run: RunConfig, tmp_path: Path) -> None:
+    told = tagscribe("publish", run.run, "--to", tmp_path / "out", "--dry-run")
+    assert "data  2 files, about" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_publish_and_rebuild_say_what_was_done(run: RunConfig, tmp_path: Path) -> None:
+    told = tagscribe("publish", run.run, "--to", tmp_path / "out", "--quiet")
+    assert f"{tmp_path}/out: {2 * CLIPS} captions of {CLIPS} clips (train" in told
+    again = tagscribe("publish", run.run, "--to", tmp_path / "out", "--quiet")
+    assert "published already, 6 files as they were written" in again
+    audio = Path(run.run).parent / "audio"
+    out = tmp_path / "with_audio"
+    rebuilt = tagscribe("rebuild", tmp_path / "out", "--audio", audio, "--out", out, "--quiet")
+    assert f"{CLIPS} of {CLIPS} clips have a file (100.0 %)" in rebuilt
+    assert f"audio of {CLIPS} clips as it was annotated, of 0 clips from others" in rebuilt
+
+
+def test_clips_left_out_are_named_with_the_reason(run: RunConfig, tmp_path: Path) -> None:
+    asked = ["--audio", "--licence-column", "licence", "--sample-rate", 16000, "--dry-run"]
+    told = tagscribe("publish", run.run, "--to", tmp_path, *asked)
+    assert (
+        "20 clips left out, licence 'all rights reserved' is not known to allow it: b/tone01, "
+        "b/tone03, b/tone05, b/tone07, b/tone09 and 15 more" in told
+    )
+
+
+def test_licences_come_from_one_place(run: RunConfig, tmp_path: Path) -> None:
+    asked = ["--audio", "--licences", "x.csv", "--licence-column", "licence"]
+    with pytest.raises(InputError, match="not both"):
+        tagscribe("publish", run.run, "--to", tmp_path, *asked)
+    with pytest.raises(InputError, match="no column 'rights' among file, tags, licence"):
+        tagscribe("publish", run.run, "--to", tmp_path, "--audio", "--licence-column", "rights")
+
+
+@pytest.mark.parametrize("command", ["publish", "rebuild"])
+def test_the_commands_explain_themselves(command: str) -> None:
+    assert "Usage" in tagscribe(command, "--help")
