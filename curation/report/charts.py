@@ -15,6 +15,7 @@ import numpy as np
 from curation.report.funnel import Step
 from curation.report.speed import Speed
 from curation.report.yields import Yield
+from curation.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ def speed(name: str, speed: Speed) -> str:
         for (pool, rates), (color, line) in zip(speed.pools.items(), _SERIES, strict=False):
             axes.stairs(
                 rates, speed.edges_s / unit_s, color=color, linestyle=line, linewidth=1.8,
-                label=pool,
+                label=visible(pool),
             )  # fmt: skip
         axes.set(xlabel=f"{unit} since the beginning", ylabel="clips a second")
         axes.set_ylim(bottom=0)
@@ -133,7 +134,7 @@ class _Bars:
         places = range(len(self.values))  # two labels may be alike
         bars = axes.barh(places, self.values, color=self.colors, height=0.7)
         axes.bar_label(bars, [self.form.format(value) for value in self.values], padding=4)
-        axes.set_yticks(places, self.labels)
+        axes.set_yticks(places, [visible(label) for label in self.labels])
         axes.invert_yaxis()
         axes.set_xlim(0, 1.18 * max([*self.values, 1e-9]))
         axes.spines[:].set_visible(False)
@@ -175,7 +176,7 @@ def _inlined(svg: bytes, name: str, title: str, description: str) -> str:
     root.set("aria-labelledby", f"{name}-title {name}-desc")
     for tag, text in (("desc", description), ("title", title)):
         element = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{tag}"})
-        element.text = text
+        element.text = visible(text)
         root.insert(0, element)
     _name_ids(root, f"{name}-")
     ElementTree.register_namespace("", _SVG)

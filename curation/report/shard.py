@@ -83,7 +83,12 @@ class _Decisions:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         columns = ["clip_id", "score", "reason"]
-        file = pq.ParquetFile(storage.open_input(uri), pre_buffer=False)
+        try:
+            file = pq.ParquetFile(storage.open_input(uri), pre_buffer=False)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{uri}: the decisions behind the table are gone; run tagscribe select again"
+            ) from error
         self._batches = file.iter_batches(_ROWS_A_BATCH, columns=columns, use_threads=False)
         self._ahead = pa.schema([(name, file.schema_arrow.field(name).type) for name in columns])
         self._ahead = _as_text(self._ahead.empty_table())
