@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -47,15 +47,17 @@ _SETTINGS = {
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 _BINS = 100
+_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4}
 _UNITS_S = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One distribution: how it is called, and its values."""
+    """One distribution: how it is called, its values, and the area under it."""
 
     name: str
     values: np.ndarray
+    area: float = 1.0
 
 
 def funnel(name: str, steps: Sequence[Step]) -> str:
@@ -80,19 +82,19 @@ def roots(name: str, yields: Sequence[Yield]) -> str:
 def distributions(
     name: str, title: str, axis: str, curves: Sequence[Curve], threshold: float | None
 ) -> str:
-    """Densities over common bins, and the threshold as a line."""
+    """Densities over common bins, each times its curve's area, and the threshold as a line."""
     bins = np.histogram_bin_edges(np.concatenate([curve.values for curve in curves]), _BINS)
+    width = bins[1] - bins[0]
 
     def plot(axes: "Axes") -> None:
         for curve, (color, line) in zip(curves, _SERIES, strict=False):
-            axes.hist(
-                curve.values, bins, density=True, histtype="step", color=color, linestyle=line,
-                linewidth=1.8, label=curve.name,
-            )  # fmt: skip
+            counts, _ = np.histogram(curve.values, bins)
+            heights = counts / len(curve.values) / width * curve.area
+            axes.stairs(heights, bins, color=color, linestyle=line, linewidth=1.8, label=curve.name)
         if threshold is not None:
             axes.axvline(threshold, color=_INK, linewidth=1, label=f"threshold, {threshold:.3f}")
         axes.set(xlabel=axis, ylabel="density")
-        axes.legend(loc="upper left")
+        axes.legend(**_ABOVE)
 
     told = "; ".join(_summary(curve) for curve in curves)
     at = "" if threshold is None else f"; threshold {threshold:.3f}"
@@ -111,7 +113,7 @@ def speed(name: str, speed: Speed) -> str:
             )  # fmt: skip
         axes.set(xlabel=f"{unit} since the beginning", ylabel="clips a second")
         axes.set_ylim(bottom=0)
-        axes.legend(loc="lower right")
+        axes.legend(**_ABOVE)
 
     told = "; ".join(f"{pool}: at most {rates.max():.2f}" for pool, rates in speed.pools.items())
     return _drawn(name, "Clips a second over time, by pool", told, 2.8, plot)

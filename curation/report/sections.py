@@ -67,12 +67,18 @@ def context(gathered: Gathered) -> dict[str, Any]:
             for pool, hours in gathered.hours.items()
         },
         "priced": gathered.status.dollars is not None,
+        "dollars": dollars,
         "speed_told": _speed_told(gathered),
         "models": record.models,
         "versions": record.versions,
         "policy": _yaml(policy),
         "configuration": _yaml(record.config),
     }
+
+
+def dollars(amount: float) -> str:
+    """Cents from a dollar on, three figures below."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3g}"
 
 
 def _steps(gathered: Gathered) -> list[funnel.Step]:
@@ -96,8 +102,10 @@ def _facts(gathered: Gathered) -> dict[str, str]:
     facts["pairs"] = f"{status.version.rows:,}" if status.version else "not selected yet"
     if status.version and status.pairs_a_clip is not None:
         facts["pairs a clip"] = f"{status.pairs_a_clip:.3f}"
-    facts["worker-hours"] = f"{sum(gathered.hours.values()):,.2f}"
-    facts["cost"] = "no prices set" if status.dollars is None else f"${status.dollars:,.2f}"
+    if status.version and status.version.rows and status.dollars is not None:
+        facts["cost of 1,000 pairs"] = dollars(1000 * status.dollars / status.version.rows)
+    facts["worker-hours"] = f"{sum(gathered.hours.values()):,.3f}"
+    facts["cost"] = "no prices set" if status.dollars is None else dollars(status.dollars)
     return facts
 
 
@@ -159,9 +167,10 @@ def _second(gathered: Gathered) -> ScorerPart:
 
 
 def _curves(values: np.ndarray, accepted: np.ndarray) -> list[Curve]:
-    """All candidates and the accepted ones, of those that have a score; those without are none."""
-    scored = np.isfinite(values)
-    curves = [Curve("matched", values[scored]), Curve("accepted", values[scored & accepted])]
+    """All candidates and, as a part of their area, the accepted ones; those without are none."""
+    matched, taken = np.isfinite(values), np.isfinite(values) & accepted
+    share = float(taken.sum() / max(1, matched.sum()))
+    curves = [Curve("matched", values[matched]), Curve("accepted", values[taken], share)]
     return [curve for curve in curves if len(curve.values)]
 
 

@@ -38,12 +38,12 @@ class Strata:
         keys = np.random.default_rng([self._seed, shard.number]).random(shard.clips.num_rows)
         for reason in sorted(set(shard.reason.tolist())):
             rows = np.unique(shard.clip[shard.reason == reason])
-            self._offer(_STRATA.get(reason, f"reason {reason}"), shard.number, rows, keys[rows])
+            self._offer(stratum_of(reason), shard.number, rows, keys[rows])
         self._offer_narrow(shard)
         kinds = np.array(kinds_of(shard.clips), object)
         for kind in sorted({kind for kind in kinds.tolist() if kind}):
             rows = np.flatnonzero(kinds == kind)
-            self._offer(f"error {kind}", shard.number, rows, keys[rows], _ERRORS_A_KIND)
+            self._offer(f"error: {kind}", shard.number, rows, keys[rows], _ERRORS_A_KIND)
 
     def _offer_narrow(self, shard: Shard) -> None:
         below = shard.reason == rules.BELOW_THRESHOLD
@@ -82,4 +82,7 @@ class Strata:
         return [*first, *rest]
 
 
-_STRATA = {rules.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
+def stratum_of(reason: str) -> str:
+    """The stratum of the clips of which a candidate met this end."""
+    named = {rules.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
+    return named.get(reason, f"a caption rejected: {reason.replace('_', ' ')}")
