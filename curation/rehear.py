@@ -18,7 +18,7 @@ def rehear(row: Mapping[str, Any]) -> audio.Decoded:
     """
     try:
         data, name = read_clip_bytes(row["uri"])
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no storage takes
         raise InputError(
             f"clip {row['clip_id']}: {row['uri']} cannot be read any more ({error})"
         ) from error

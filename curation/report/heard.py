@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import soundfile
 import torch
+from markupsafe import Markup
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool1d
 
@@ -33,8 +34,8 @@ _WEBP_QUALITY = 60
 class Heard:
     """Sound and spectrogram as data URIs, or in `missing` why they are not there."""
 
-    sound: str = ""
-    spectrogram: str = ""
+    sound: Markup = Markup("")
+    spectrogram: Markup = Markup("")
     missing: str = ""
 
 
@@ -84,5 +85,5 @@ def _front_end() -> LogMel:
     return LogMel(LogMelConfig())
 
 
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def _data_uri(kind: str, data: bytes) -> Markup:
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")

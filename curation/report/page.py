@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,10 +100,8 @@ class _Page:
         self.audible = 0
 
     def clip(self, example: Example, heard: Heard) -> Markup:
-        sound = {name: Markup(value) for name, value in asdict(heard).items()}
-        sound["missing"] = heard.missing
         told = {"row": example.row, "tags": example.tags, "candidates": example.candidates}
-        return Markup(self._clip.render(**told, **self._columns, heard=sound))
+        return Markup(self._clip.render(**told, **self._columns, heard=heard))
 
     def add(self, example: Example, block: Markup, audible: bool) -> None:
         self._groups[example.stratum].append(block)

@@ -38,9 +38,8 @@ def shuffled(record: RunRecord, config: RunConfig, shards: list[int], clips: int
     """
     try:
         scorer = scorers.build(config.scorer)
-        here = dict(scorer.identity)
-        if here != record.models["scorer"]:
-            return _missing(f"the scorer here is {here}, not {record.models['scorer']}")
+        if other := _difference(dict(scorer.identity), record.models["scorer"]):
+            return _missing(f"the scorer here is another than the run's: {other}")
         scorer.setup()
     except (InputError, OSError, ImportError) as error:
         return _missing(f"the scorer cannot be loaded here: {error}")
@@ -84,6 +83,14 @@ def _drawn(run_uri: str, rng: np.random.Generator, shards: list[int], clips: int
     evidence = pa.concat_tables(sink.read_shards(run_uri, few, _COLUMNS))
     served = evidence.filter(pc.equal(evidence["outcome"], OK))
     return served.take(np.sort(rng.permutation(served.num_rows)[:clips]))
+
+
+def _difference(here: dict[str, str], there: dict[str, str]) -> str:
+    return ", ".join(
+        f"{name} {here.get(name, '')!r} here, {there.get(name, '')!r} in run.json"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name)
+    )
 
 
 def _missing(why: str) -> Shuffled:

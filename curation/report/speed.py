@@ -36,12 +36,13 @@ def speed(footers: Iterable[Footer]) -> Speed | None:
     begun_s = min(float(starts.min()) for starts, _, _ in arrays.values())
     ended_s = max(float(ends.max()) for _, ends, _ in arrays.values())
     edges_s = np.linspace(0.0, max(ended_s - begun_s, 1e-3), BINS + 1)
-    pools = {pool: _rate(*rows, begun_s + edges_s) for pool, rows in arrays.items()}
+    pools = {pool: _rate(rows, begun_s + edges_s) for pool, rows in arrays.items()}
     return Speed(begun_s, edges_s, pools)
 
 
-def _rate(starts: np.ndarray, ends: np.ndarray, clips: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Clips a second in each bin."""
+def _rate(spans: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Clips a second in each bin, from start, end and clips `[3, span]`."""
+    starts, ends, clips = spans
     lengths = np.maximum(ends - starts, 1e-6)
     done = [float((np.clip((edge - starts) / lengths, 0, 1) * clips).sum()) for edge in edges]
     return np.diff(done) / np.diff(edges)

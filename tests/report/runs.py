@@ -81,7 +81,9 @@ def tag(mid: str, name: str) -> dict[str, Any]:
     return {"mid": mid, "name": name, "confidence": 1.0, "origin": "human"}
 
 
-def written_run(folder: Path, shards: list[list[dict[str, Any]]], **sections: object) -> RunConfig:
+def written_run(
+    folder: Path | str, shards: list[list[dict[str, Any]]], **sections: object
+) -> RunConfig:
     """A run whose evidence is given row by row; its scorer is nowhere."""
     size = max(map(len, shards))
     config = parse(

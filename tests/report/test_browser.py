@@ -1,6 +1,5 @@
 """The report in a real browser: no error, no request, sounds that play, and no serious finding."""
 
-from pathlib import Path
 from typing import Literal
 
 import pytest

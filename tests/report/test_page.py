@@ -15,8 +15,8 @@ from PIL import Image
 from curation import audio, run, sink
 from curation.config import RunConfig, parse
 from curation.errors import InputError
-from curation.select import apply
 from curation.report.page import Report
+from curation.select import apply
 from curation.synth import write_corpus
 from tests.report.page_of import addresses, clips, data, made, parsed, text, title
 from tests.report.runs import annotate
@@ -153,7 +153,9 @@ def test_a_scorer_that_is_another_by_now_leaves_no_shuffled_curve(own: RunConfig
     record = Path(own.run) / "run.json"
     digest = run.need_record(own.run).models["scorer"]["weights_sha256"]
     record.write_text(record.read_text().replace(digest, "0" * 64))
-    assert "No shuffled curve: the scorer here is" in text(parsed(made(own.run).html))
+    assert "the scorer here is another than the run's: weights_sha256" in text(
+        parsed(made(own.run).html)
+    )
 
 
 def test_sound_that_is_gone_or_has_changed_is_said_to_be(
