@@ -1,5 +1,6 @@
 """The clips of the sample, with all that is known of each, and their sound."""
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,14 +20,17 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class Candidate:
-    """A caption of a clip; `second_score` is None where there was one scorer."""
+    """A caption of a clip.
+
+    `second_score` is None where there was one scorer, `score`, the policy's, where none decided.
+    """
 
     caption: str
     method: str
     log_prob: float
     clap_score: float
     second_score: float | None
-    score: float
+    score: float | None
     reason: str
 
 
@@ -58,7 +62,7 @@ def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:
                 Candidate(**candidate, **_decision(scores, number, place))
                 for candidate, place in zip(row["candidates"], places, strict=True)
             ]
-            candidates.sort(key=lambda one: -np.nan_to_num(one.score, nan=one.clap_score))
+            candidates.sort(key=lambda one: -(one.clap_score if one.score is None else one.score))
             found[each] = Example(each.stratum, row, candidates)
     return [found[each] for each in drawn]
 
@@ -73,4 +77,4 @@ def hear(examples: Sequence[Example]) -> Iterator[Heard]:
 
 def _decision(scores: Scores, shard: int, candidate: int) -> dict[str, Any]:
     score, reason = scores.of(shard, candidate)
-    return {"score": score, "reason": reason}
+    return {"score": None if math.isnan(score) else score, "reason": reason}

@@ -65,7 +65,7 @@ def report(
             sound = Heard(missing=page.left_out)
             block = page.clip(example, sound)
         if len(block.encode()) > left:
-            break
+            continue
         left -= len(block.encode())
         page.add(example, block, bool(sound.sound))
     return Report(page.html(), len(drawn), page.shown, page.audible)
@@ -112,7 +112,8 @@ class _Page:
         cut = ""
         if self.shown < self._drawn:
             cut = f"{self._drawn - self.shown} more were drawn and left out, to keep it small."
-        groups = {stratum: clips for stratum, clips in self._groups.items()}
+        # An empty page has all headings, since it is there to be measured.
+        groups = {name: clips for name, clips in self._groups.items() if clips or not self.shown}
         return self._page.render(**self._context, groups=groups, shown=self.shown, cut=cut)
 
 
@@ -133,9 +134,9 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """What a template shows in place of a value: strangers' texts visible, whole ones at most."""
+    """What a template shows in place of a value: strangers' texts seen, cut, and without secrets."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    text = visible(state.without_secrets(value[:_LONGEST_TEXT]))
-    more = len(value) - _LONGEST_TEXT
+    told = state.without_secrets(value)
+    text, more = visible(told[:_LONGEST_TEXT]), len(told) - _LONGEST_TEXT
     return f"{text} … ({more:,} more characters)" if more > 0 else text

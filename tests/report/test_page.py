@@ -19,7 +19,7 @@ from curation.report.page import Report
 from curation.select import apply
 from curation.synth import write_corpus
 from tests.report.page_of import addresses, clips, data, made, parsed, text, title
-from tests.report.runs import annotate
+from tests.report.runs import annotate, candidate, failed, row, written_run
 
 CLIPS = 12
 
@@ -245,3 +245,23 @@ def test_a_run_without_evidence_is_refused(own: RunConfig) -> None:
     shutil.rmtree(Path(own.run) / "evidence")
     with pytest.raises(InputError, match="no evidence yet; run tagscribe annotate"):
         made(own.run)
+
+
+def test_a_run_of_errors_alone_has_a_page(tmp_path: Path) -> None:
+    config = written_run(tmp_path, [[failed("a", "decode", "silent"), failed("b", "read", "gone")]])
+    root = parsed(made(config.run).html)
+    assert "No clip has captions." in text(root)
+    assert set(clips(root)) == {"error: decode/silent", "error: read/gone"}
+
+
+def test_a_second_scorer_and_a_policy_of_its_own_score_have_charts(tmp_path: Path) -> None:
+    rows = [
+        row(f"clip{n}", candidates=[candidate("a dog", n / 10, second=n / 20)]) for n in range(4)
+    ]
+    config = written_run(tmp_path, [rows], select={"score": "combined", "min_score": 0.0})
+    apply.select(config)
+    root = parsed(made(config.run).html)
+    charts = {svg.attrib["aria-labelledby"].split("-")[0] for svg in root.iter("svg")}
+    assert charts == {"funnel", "clap", "second", "policy", "roots", "speed"}
+    [head] = {text(line) for clip in clips(root)["accepted"] for line in clip.iter("thead")}
+    assert "second" in head and "policy's score" in head
