@@ -15,7 +15,7 @@ _LOST: tuple[tuple[str, frozenset[str]], ...] = (
     ("captioned", frozenset({"caption"})),
     ("scored", frozenset({"score"})),
 )
-_TOLD = {rules.NOT_BEST: "best of their clip", rules.BELOW_THRESHOLD: "above the threshold"}
+_DECIDED = {rules.ACCEPTED, UNDECIDED, rules.NOT_BEST, rules.BELOW_THRESHOLD}
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,16 @@ def _caption_steps(reasons: dict[str, int], pairs: int | None) -> list[Step]:
     if UNDECIDED in reasons:
         left -= reasons[UNDECIDED]
         told.append(Step("of a selection", left, "captions"))
-    others = reasons.keys() - {rules.ACCEPTED, UNDECIDED, *_TOLD}
-    for reason in (
-        [rules.NOT_BEST, *sorted(others), rules.BELOW_THRESHOLD] if pairs is not None else []
-    ):
+    # The best of a clip are taken from those that no veto has thrown out.
+    vetoes = sorted(reasons.keys() - _DECIDED)
+    for reason in [*vetoes, rules.NOT_BEST, rules.BELOW_THRESHOLD] if pairs is not None else []:
         left -= reasons.get(reason, 0)
-        told.append(Step(_TOLD.get(reason, f"not {reason.replace('_', ' ')}"), left, "captions"))
+        told.append(Step(_survived(reason), left, "captions"))
     return told if pairs is None else [*told, Step("pairs in the table", pairs, "pairs")]
+
+
+def _survived(reason: str) -> str:
+    if reason == rules.NOT_BEST:
+        return "best of their clip"
+    told = reason.replace("_", " ")
+    return f"above the {told[6:]}" if told.startswith("below ") else f"not {told}"

@@ -134,7 +134,7 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """What a template shows in place of a value: strangers' texts seen, cut, and without secrets."""
+    """What a template shows for a value: of texts all that is unseen, no secrets, not too much."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     told = state.without_secrets(value)

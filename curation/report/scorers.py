@@ -32,7 +32,7 @@ def parts(gathered: Gathered) -> list[ScorerPart]:
     by_clap = policy.get("score") == "clap"
     told = [_first(gathered, threshold if by_clap else None)]
     if np.isfinite(scores.second).any():
-        told.append(_second(gathered))
+        told.append(_second(gathered, policy.get("min_second_score")))
     if policy and not by_clap:
         title, axis = "Score of the policy", policy["score"].replace("_", "-")
         curves = _curves(scores.score, scores.accepted)
@@ -53,10 +53,10 @@ def _first(gathered: Gathered, threshold: float | None) -> ScorerPart:
     return ScorerPart(title, _named(gathered.record.models["scorer"]), Markup(chart), told)
 
 
-def _second(gathered: Gathered) -> ScorerPart:
+def _second(gathered: Gathered, threshold: float | None) -> ScorerPart:
     scores, title = gathered.scores, "Score of the second scorer"
     curves = _curves(scores.second, scores.accepted)
-    chart = charts.distributions("second-chart", title, "second score", curves, None)
+    chart = charts.distributions("second-chart", title, "second score", curves, threshold)
     told = _NO_CURVE + "of this scorer no embedding of the sounds is kept."
     model = gathered.record.models.get("second_scorer", {})
     return ScorerPart(title, _named(model), Markup(chart), told)

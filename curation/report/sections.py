@@ -104,6 +104,9 @@ def _policy_told(policy: dict[str, Any]) -> str:
     score = by.get(policy["score"], "the CLAP score and the log-probability, standardised, added")
     best = policy["per_clip"]
     told = f"the best {best if best > 1 else 'caption'} of each clip by {score}"
+    if policy.get("min_second_score") is not None:
+        least = policy["min_second_score"]
+        told = f"of the captions whose second score is {least:g} or more, {told}"
     if policy["min_score"] is not None:
         return f"{told}, where it is {policy['min_score']:g} or more."
     if policy["keep_top"] is not None:

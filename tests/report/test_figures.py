@@ -94,7 +94,7 @@ def test_errors_are_counted_by_kind_with_the_first_as_example(tmp_path: Path) ->
 
 def test_each_step_of_the_funnel_loses_what_failed_there() -> None:
     errors = [Kind("catalog/missing", "catalog", 2, "", ""), Kind("decode/x", "decode", 3, "", "")]
-    reasons = {"accepted": 4, "not_best": 7, "below_threshold": 1, "too_common": 2}
+    reasons = {"accepted": 4, "not_best": 7, "below_threshold": 1, "below_second_threshold": 2}
     told = funnel.steps(12, 11, errors, reasons, pairs=4)
     assert [(step.label, step.left) for step in told] == [
         ("clips listed", 12),
@@ -105,8 +105,8 @@ def test_each_step_of_the_funnel_loses_what_failed_there() -> None:
         ("clips captioned", 6),
         ("clips scored", 6),
         ("captions written", 14),
-        ("captions best of their clip", 7),
-        ("captions not too common", 5),
+        ("captions above the second threshold", 12),
+        ("captions best of their clip", 5),
         ("captions above the threshold", 4),
         ("pairs in the table", 4),
     ]
