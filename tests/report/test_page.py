@@ -22,6 +22,7 @@ from tests.report.page_of import addresses, clips, data, made, parsed, text, tit
 from tests.report.runs import annotate, candidate, failed, row, written_run
 
 CLIPS = 12
+SVG = "{http://www.w3.org/2000/svg}svg"
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +262,7 @@ def test_a_second_scorer_and_a_policy_of_its_own_score_have_charts(tmp_path: Pat
     config = written_run(tmp_path, [rows], select={"score": "combined", "min_score": 0.0})
     apply.select(config)
     root = parsed(made(config.run).html)
-    charts = {svg.attrib["aria-labelledby"].split("-")[0] for svg in root.iter("svg")}
+    charts = {svg.attrib["aria-labelledby"].split("-")[0] for svg in root.iter(SVG)}
     assert charts == {"funnel", "clap", "second", "policy", "roots", "speed"}
     [head] = {text(line) for clip in clips(root)["accepted"] for line in clip.iter("thead")}
     assert "second" in head and "policy's score" in head
