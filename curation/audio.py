@@ -197,12 +197,8 @@ def encode_flac(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
     return file.getvalue()
 
 
-def excerpt_flac(data: bytes, name: str, start_s: float, end_s: float, rate_hz: int) -> bytes:
-    """The stretch of an encoded file that was heard, as mono 16-bit FLAC at a rate.
-
-    Raises AudioError as `decode` does.
-    """
-    heard = decode(data, name, start_s, end_s, end_s - start_s)
+def flac(heard: Decoded, rate_hz: int) -> bytes:
+    """What was decoded, as mono 16-bit FLAC at a rate."""
     waveform = resample(heard.waveform, heard.sample_rate_hz, rate_hz)
     return encode_flac(to_int16(waveform), rate_hz)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curation import choosing, console, jobs
+from curation import choosing, console, jobs, reporting
 from curation.errors import InputError, RunError
 from curation.publish import commands as publishing
 
@@ -166,6 +166,7 @@ def config_command(
         print(configuration.document(), end="")
 
 
+app.command("report")(reporting.report)
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(choosing.app, name="models")

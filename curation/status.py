@@ -198,18 +198,23 @@ def _rate_of_late(shards: list[_Timed], driver: state.State | None, now_s: float
     return sum(shard.clips for shard in shards if shard.ended_s > now_s - window_s) / window_s
 
 
-def _dollars(config: RunConfig, shards: list[_Timed]) -> float | None:
-    """Each worker is paid from the beginning of its first shard to the end of its last."""
-    if not (config.prices.gpu_hour or config.prices.cpu_hour):
-        return None
+def worker_hours(spans: Iterable[sink.Span]) -> dict[str, float]:
+    """Hours of each pool: a worker's go from its first shard's beginning to its last one's end."""
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [math.inf, -math.inf])
-    for span in (span for shard in shards for span in shard.spans):
+    for span in spans:
         times = held[span.pool, span.worker]
         times[:] = min(times[0], span.started_s), max(times[1], span.ended_s)
-    return sum(
-        prices.actor_hour(config, pool) * (ended_s - started_s) / 3600
-        for (pool, _), (started_s, ended_s) in held.items()
-    )
+    hours: defaultdict[str, float] = defaultdict(float)
+    for (pool, _), (started_s, ended_s) in held.items():
+        hours[pool] += (ended_s - started_s) / 3600
+    return dict(hours)
+
+
+def _dollars(config: RunConfig, shards: list[_Timed]) -> float | None:
+    if not (config.prices.gpu_hour or config.prices.cpu_hour):
+        return None
+    hours = worker_hours(span for shard in shards for span in shard.spans)
+    return sum(prices.actor_hour(config, pool) * of for pool, of in hours.items())
 
 
 def _slow(shards: list[_Timed]) -> tuple[SlowShard, ...]:

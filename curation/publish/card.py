@@ -9,7 +9,8 @@ import yaml
 from curation.publish.columns import DESCRIPTIONS
 from curation.publish.files import PATTERNS
 from curation.publish.summary import Summary
-from curation.publish.text import markdown, one_line
+from curation.publish.text import markdown
+from curation.visible import visible
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
 _METHOD = "Xu et al., BLAT: Bootstrapping Language-Audio Pre-training based on AudioSet Tag-guided "
@@ -41,9 +42,9 @@ def _header(summary: Summary) -> str:
     pattern = PATTERNS[options.formats[0]]
     files = [{"split": split, "path": pattern.format(split=split)} for split in summary.splits]
     header = {
-        "pretty_name": one_line(options.name),
-        "license": one_line(options.licence),
-        "language": [one_line(options.language)],
+        "pretty_name": visible(options.name),
+        "license": visible(options.licence),
+        "language": [visible(options.language)],
         "task_categories": ["text-to-audio", "audio-classification"],
         "tags": ["audio", "audio-captioning", "clap", "synthetic-captions", "croissant"],
         "size_categories": [next((name for most, name in _SIZES if rows < most), "1M<n<10M")],
@@ -223,7 +224,7 @@ def _told(facts: dict[str, Any]) -> str:
 
 
 def _bibtex(text: str) -> str:
-    return one_line(text).translate({ord(brace): None for brace in "{}\\"})
+    return visible(text).translate({ord(brace): None for brace in "{}\\"})
 
 
 def _indented(text: str) -> str:

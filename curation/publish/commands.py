@@ -7,7 +7,7 @@ import typer
 from curation import console
 from curation.errors import InputError
 from curation.publish.options import Format, Options
-from curation.publish.text import one_line
+from curation.visible import visible
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,6 +195,6 @@ def _print_left_out(out: "pa.Table") -> None:
 
     for reason, clips in by_reason(out).items():
         found = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW)
-        few = map(one_line, found.to_pylist())
+        few = map(visible, found.to_pylist())
         more = f" and {clips - FEW} more, all in left_out.csv" if clips > FEW else ""
         console.out.print(f"{clips} clips left out, {reason}: {', '.join(few)}{more}")

@@ -59,8 +59,9 @@ def _read(
             same = audio.sha256(data) == clip["audio_sha256"]
             if exact and not same:
                 return clip_id, same, "its audio file has changed since it was annotated"
-            stretch = clip["from_s"], clip["to_s"]
-            return clip_id, same, audio.excerpt_flac(data, name, *stretch, sample_rate_hz)
+            from_s, to_s = clip["from_s"], clip["to_s"]
+            decoded = audio.decode(data, name, from_s, to_s, to_s - from_s)
+            return clip_id, same, audio.flac(decoded, sample_rate_hz)
         except FileNotFoundError:
             return clip_id, False, "its audio file is no longer there"
         except AudioError as error:

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-import unicodedata
 from typing import Any
+
+from curation.visible import visible
 
 # A colon only where it would make a link of a bare address.
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|~$]|:(?=//))")
@@ -13,15 +14,9 @@ _KEY_BYTES = 90
 _HASHED = 32
 
 
-def one_line(value: object) -> str:
-    """The text with its line breaks, its other control characters and those that turn the
-    direction of writing shown by their number."""
-    return "".join(map(_visible, str(value)))
-
-
 def markdown(value: object) -> str:
     """One line of Markdown that reads as this text, in a table's cell too."""
-    escaped = _MARKUP.sub(r"\\\1", one_line(value))
+    escaped = _MARKUP.sub(r"\\\1", visible(str(value)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -43,9 +38,3 @@ def without_paths(value: Any) -> Any:
     if isinstance(value, str) and (value.startswith(("/", "~", "./", "../")) or "://" in value):
         return value.rstrip("/").rpartition("/")[2]
     return value
-
-
-def _visible(character: str) -> str:
-    if character == " " or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return character
-    return f"U+{ord(character):04X}"

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import audio, plan, run, sink, storage, table
-from curation.catalog.fetch import read_clip_bytes
 from curation.config import RunConfig, TableConfig
 from curation.errors import InputError
+from curation.rehear import rehear
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import rules
 
@@ -240,18 +240,13 @@ class _Embedder:
 
     def _flac(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
-            data, name = read_clip_bytes(row["uri"])
-        except OSError as error:
+            heard = rehear(row)
+        except InputError as error:
             raise InputError(
-                f"clip {row['clip_id']}: {row['uri']} cannot be read any more ({error}); put the "
-                "file back, or set table.audio: reference"
+                f"{error}; put the file back, annotate in another run folder, or set "
+                "table.audio: reference"
             ) from error
-        if audio.sha256(data) != row["audio_sha256"]:
-            raise InputError(
-                f"clip {row['clip_id']}: {row['uri']} has changed since it was annotated; put the "
-                "file back, or annotate in another run folder"
-            )
-        flac = audio.excerpt_flac(data, name, row["start_s"], row["end_s"], self.rate_hz)
+        flac = audio.flac(heard, self.rate_hz)
         return {"bytes": flac, "path": _path(row["clip_id"])}
 
 

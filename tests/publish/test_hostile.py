@@ -15,7 +15,8 @@ from curation.publish import source
 from curation.publish.options import Format, Options
 from curation.publish.publication import prepare
 from curation.publish.publish import Published, publish
-from curation.publish.text import key_of, markdown, one_line, without_paths
+from curation.publish.text import key_of, markdown, without_paths
+from curation.visible import visible
 from tests.publish.conftest import OPEN, RATE_HZ, make_run
 
 HOSTILE = (
@@ -55,7 +56,7 @@ def test_the_header_says_what_it_would_say_otherwise(published: Path) -> None:
     text = (published / "README.md").read_text()
     assert text.count("\n---\n") == 1
     header = yaml.safe_load(text.split("---\n")[1])
-    assert header["pretty_name"] == header["license"] == one_line(NAME)
+    assert header["pretty_name"] == header["license"] == visible(NAME)
     assert len(header) == 7 and "onerror" not in header
 
 
@@ -104,7 +105,7 @@ def test_members_of_tars_stay_in_their_folder(published: Path) -> None:
 
 
 def test_markdown_is_one_line_of_text() -> None:
-    assert markdown("a|b\n<b>*c*") == r"a\|bU+000A&lt;b&gt;\*c\*"
+    assert markdown("a|b\n<b>*c*") == r"a\|b⟨U+000A⟩&lt;b&gt;\*c\*"
     assert markdown("http://x.y") == r"http\://x.y"
     assert markdown("a - plain: caption (of 2)") == "a - plain: caption (of 2)"
 

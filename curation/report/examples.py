@@ -1,0 +1,80 @@
+"""The clips of the sample, with all that is known of each, and their sound."""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from curation import sink
+from curation.report import heard
+from curation.report.heard import Heard
+from curation.report.scores import Scores
+from curation.report.strata import Drawn
+
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A caption of a clip.
+
+    `second_score` is None where there was one scorer, `score`, the policy's, where none decided.
+    """
+
+    caption: str
+    method: str
+    log_prob: float
+    clap_score: float
+    second_score: float | None
+    score: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip of the sample: its row of evidence, and its candidates, the policy's best first."""
+
+    stratum: str
+    row: dict[str, Any]
+    candidates: list[Candidate]
+
+    @property
+    def tags(self) -> list[dict[str, Any]]:
+        """The clip's tags, each with its CLAP score where tags were verified."""
+        scores = self.row["tag_scores"] or [None] * len(self.row["tags"])
+        return [{**tag, "score": s} for tag, s in zip(self.row["tags"], scores, strict=True)]
+
+
+def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:
+    """The drawn clips, in their order; each shard is read once."""
+    numbers = sorted({each.shard for each in drawn})
+    found: dict[Drawn, Example] = {}
+    for number, evidence in zip(numbers, sink.read_shards(run_uri, numbers), strict=True):
+        clip = pc.list_parent_indices(evidence["candidates"].combine_chunks()).to_numpy()
+        for each in (each for each in drawn if each.shard == number):
+            [row] = evidence.slice(each.row, 1).to_pylist()
+            places = np.flatnonzero(clip == each.row).tolist()
+            candidates = [
+                Candidate(**candidate, **_decision(scores, number, place))
+                for candidate, place in zip(row["candidates"], places, strict=True)
+            ]
+            candidates.sort(key=lambda one: -(one.clap_score if one.score is None else one.score))
+            found[each] = Example(each.stratum, row, candidates)
+    return [found[each] for each in drawn]
+
+
+def hear(examples: Sequence[Example]) -> Iterator[Heard]:
+    """The sound of each, in order, read a few ahead of who asks."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(examples), 2 * _THREADS):
+            few = examples[start : start + 2 * _THREADS]
+            yield from pool.map(heard.hear, [example.row for example in few])
+
+
+def _decision(scores: Scores, shard: int, candidate: int) -> dict[str, Any]:
+    score, reason = scores.of(shard, candidate)
+    return {"score": None if math.isnan(score) else score, "reason": reason}

@@ -1,0 +1,83 @@
+"""All that a report tells of a run, read from its folder in one pass over the evidence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from curation import config as configuration
+from curation import progress, run, sink, storage
+from curation import status as statuses
+from curation.config import RunConfig
+from curation.errors import InputError
+from curation.report import shard, shuffled
+from curation.report.errors import Errors
+from curation.report.scores import Scores
+from curation.report.shuffled import Shuffled
+from curation.report.speed import Speed, speed
+from curation.report.strata import Drawn, Strata
+from curation.report.yields import Yields
+
+SHUFFLED_CLIPS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """A run, as its folder tells it.
+
+    Attributes:
+        lineage: what the newest version of the table was made from; empty where there is none.
+        hours: of each pool's workers.
+    """
+
+    record: run.RunRecord
+    config: RunConfig
+    status: statuses.Status
+    lineage: dict[str, Any]
+    errors: Errors
+    scores: Scores
+    yields: Yields
+    drawn: list[Drawn]
+    shuffled: Shuffled
+    speed: Speed | None
+    hours: dict[str, float]
+
+
+def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Gathered:
+    """Read a run.
+
+    Args:
+        run_uri: the run's folder.
+        clips: size of the sample to hear.
+        on_shard: called with shards read and shards in all.
+
+    Raises InputError where there is no run, no evidence, or decisions that do not fit it.
+    """
+    record = run.need_record(run_uri)
+    # The folder may have been moved since; all else is as the run was told.
+    config = configuration.parse({**record.config, "run": run_uri}, f"{run_uri}/run.json")
+    storage.configure(config.storage)
+    status = statuses.status(run_uri, config)
+    evidence = {s: f for s, f in sink.list_evidence(run_uri).items() if s < record.shards}
+    if not evidence:
+        raise InputError(f"{run_uri}: no evidence yet; run tagscribe annotate first")
+    lineage = status.version.lineage if status.version else {}
+    errors, scores, yields, strata = Errors(), Scores(), Yields(), Strata(config.seed, clips)
+    read = shard.read(run_uri, list(evidence), lineage.get("selection"))
+    for done, each in enumerate(read, 1):
+        for part in (errors, scores, yields, strata):
+            part.add(each)
+        on_shard(done, len(evidence))
+    footers = progress.footers(run_uri, evidence).values()
+    return Gathered(
+        record=record,
+        config=config,
+        status=status,
+        lineage=lineage,
+        errors=errors,
+        scores=scores,
+        yields=yields,
+        drawn=strata.draw(),
+        shuffled=shuffled.shuffled(record, config, list(evidence), SHUFFLED_CLIPS),
+        speed=speed(footers),
+        hours=statuses.worker_hours(span for each in footers for span in each.spans),
+    )

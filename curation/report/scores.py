@@ -1,0 +1,78 @@
+"""The scores of all candidates of a run as flat arrays: some bytes a candidate, no objects."""
+
+from functools import cached_property
+
+import numpy as np
+
+from curation.report.shard import Shard
+from curation.select import rules
+
+
+class Scores:
+    """Gathers scores and reasons shard by shard; `[candidate]` each, in the evidence's order."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[np.ndarray]] = {"clap": [], "second": [], "score": []}
+        self._codes: list[np.ndarray] = []
+        self._reasons: list[str] = []
+        self._first: dict[int, int] = {}
+        self._count = 0
+
+    def add(self, shard: Shard) -> None:
+        self._first[shard.number] = self._count
+        self._count += len(shard.clip)
+        self._parts["clap"].append(shard.clap_score)
+        self._parts["second"].append(shard.second_score)
+        self._parts["score"].append(shard.score)
+        codes = np.empty(len(shard.clip), np.int8)
+        for reason in np.unique(shard.reason.astype(str)).tolist():
+            codes[shard.reason == reason] = self._code(reason)
+        self._codes.append(codes)
+
+    def _code(self, reason: str) -> int:
+        if reason not in self._reasons:
+            self._reasons.append(reason)
+        return self._reasons.index(reason)
+
+    def _all(self, name: str) -> np.ndarray:
+        return np.concatenate([np.empty(0, np.float32), *self._parts[name]])
+
+    @cached_property
+    def clap(self) -> np.ndarray:
+        return self._all("clap")
+
+    @cached_property
+    def second(self) -> np.ndarray:
+        """NaN throughout where there was one scorer."""
+        return self._all("second")
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """What the policy ranked by; NaN where undecided."""
+        return self._all("score")
+
+    @cached_property
+    def _code_of_each(self) -> np.ndarray:
+        return np.concatenate([np.empty(0, np.int8), *self._codes])
+
+    @cached_property
+    def reasons(self) -> dict[str, int]:
+        """Candidates by reason."""
+        counts = np.bincount(self._code_of_each, minlength=len(self._reasons)).tolist()
+        return dict(zip(self._reasons, counts, strict=True))
+
+    @cached_property
+    def accepted(self) -> np.ndarray:
+        """Bool `[candidate]`."""
+        if rules.ACCEPTED not in self._reasons:
+            return np.zeros(self._count, bool)
+        return self._code_of_each == self._reasons.index(rules.ACCEPTED)
+
+    @property
+    def lowest_accepted(self) -> float | None:
+        return float(self.score[self.accepted].min()) if self.accepted.any() else None
+
+    def of(self, shard: int, candidate: int) -> tuple[float, str]:
+        """The policy's score and the reason of a candidate, by its place in its shard."""
+        place = self._first[shard] + candidate
+        return float(self.score[place]), self._reasons[self._code_of_each[place]]

@@ -1,0 +1,136 @@
+"""A run's evidence and the decisions on it, a shard at a time, so that a large run fits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import run, sink, storage
+from curation.errors import InputError
+from curation.schema import OK
+from curation.select import rules
+
+# The reason of a candidate on which no selection has decided.
+UNDECIDED = "undecided"
+
+_COLUMNS = ["clip_id", "tags", "candidates", "outcome", "error"]
+_ROWS_A_BATCH = 65536
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """The clips of a shard, and what became of their candidates.
+
+    Attributes:
+        clips: columns of evidence, a row a clip.
+        clip: int `[candidate]`, the row of the clip that each candidate is of.
+        clap_score, second_score: float32 `[candidate]`, NaN where there is none.
+        score: float32 `[candidate]`, that by which the policy ranked; NaN where undecided.
+        reason: str `[candidate]`.
+    """
+
+    number: int
+    clips: pa.Table
+    clip: np.ndarray
+    clap_score: np.ndarray
+    second_score: np.ndarray
+    score: np.ndarray
+    reason: np.ndarray
+
+    @cached_property
+    def ok(self) -> np.ndarray:
+        """Bool `[clip]`."""
+        return pc.equal(self.clips["outcome"], OK).to_numpy()
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """Accepted candidates of each clip, int `[clip]`."""
+        accepted = self.clip[self.reason == rules.ACCEPTED]
+        return np.bincount(accepted, minlength=self.clips.num_rows)
+
+
+def read(run_uri: str, shards: list[int], selection: str | None) -> Iterator[Shard]:
+    """The shards of a run with the decisions of a selection, or of none.
+
+    Raises InputError where decisions and evidence do not belong together.
+    """
+    decided = _Decisions(run.decisions_uri(run_uri, selection)) if selection else None
+    evidence = sink.read_shards(run_uri, shards, _COLUMNS)
+    for number, clips in zip(shards, evidence, strict=True):
+        candidates = clips["candidates"].combine_chunks()
+        clip, flat = pc.list_parent_indices(candidates), candidates.flatten()
+        rows = decided.on(clips["clip_id"].take(clip)) if decided else None
+        yield Shard(
+            number,
+            clips,
+            clip.to_numpy(),
+            _floats(pc.struct_field(flat, "clap_score")),
+            _floats(pc.struct_field(flat, "second_score")),
+            np.full(len(flat), np.nan, np.float32) if rows is None else _floats(rows["score"]),
+            np.full(len(flat), UNDECIDED, object) if rows is None else rows["reason"].to_numpy(),
+        )
+    if decided:
+        decided.check_end()
+
+
+class _Decisions:
+    """The file of a selection, handed out in the order of the evidence it was made from."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        columns = ["clip_id", "score", "reason"]
+        try:
+            file = pq.ParquetFile(storage.open_input(uri), pre_buffer=False)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{uri}: the decisions behind the table are gone; run tagscribe select again"
+            ) from error
+        self._batches = file.iter_batches(_ROWS_A_BATCH, columns=columns, use_threads=False)
+        self._ahead = pa.schema([(name, file.schema_arrow.field(name).type) for name in columns])
+        self._ahead = _as_text(self._ahead.empty_table())
+
+    def on(self, clip_ids: pa.ChunkedArray) -> pa.Table | None:
+        """The decisions on a shard's candidates, given the clip of each; None where there are none.
+
+        A selection of a part of the run passed over the shards that were not there yet.
+        """
+        count = len(clip_ids)
+        self._read_ahead(max(1, count))
+        ahead = self._ahead
+        if not count or not ahead.num_rows or ahead["clip_id"][0] != clip_ids[0]:
+            return None
+        rows = ahead.slice(0, count)
+        if not rows["clip_id"].equals(clip_ids):
+            raise self._strange()
+        self._ahead = ahead.slice(count)
+        return rows
+
+    def check_end(self) -> None:
+        """Raises InputError where decisions are left over."""
+        self._read_ahead(1)
+        if self._ahead.num_rows:
+            raise self._strange()
+
+    def _read_ahead(self, count: int) -> None:
+        while self._ahead.num_rows < count and (batch := next(self._batches, None)) is not None:
+            self._ahead = pa.concat_tables([self._ahead, _as_text(pa.Table.from_batches([batch]))])
+
+    def _strange(self) -> InputError:
+        return InputError(
+            f"{self._uri}: these decisions are not on the evidence of this run, in its order; "
+            "run tagscribe select again"
+        )
+
+
+def _as_text(rows: pa.Table) -> pa.Table:
+    """Batches of a file may each bring a dictionary of their own."""
+    place = rows.schema.get_field_index("reason")
+    return rows.set_column(place, "reason", rows["reason"].cast(pa.string()))
+
+
+def _floats(values: pa.Array) -> np.ndarray:
+    return values.cast(pa.float32()).to_numpy(zero_copy_only=False)

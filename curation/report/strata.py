@@ -1,0 +1,88 @@
+"""A stratified sample of a run's clips, drawn while its shards go by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.report.errors import kinds_of
+from curation.report.shard import UNDECIDED, Shard
+from curation.select import rules
+
+ACCEPTED = "accepted"
+NARROW = "narrowly rejected"
+_ERRORS_A_KIND = 3
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A clip of the sample: its place in the evidence, and the stratum it stands for."""
+
+    stratum: str
+    shard: int
+    row: int
+
+
+class Strata:
+    """Keeps, of each stratum, the clips of the least keys.
+
+    Keys are random, seeded by shard, so that the sample depends on no order; those of the narrowly
+    rejected are the scores by which they missed, the highest first.
+    """
+
+    def __init__(self, seed: int, clips: int) -> None:
+        self._seed = seed
+        self._clips = clips
+        self._kept: dict[str, list[tuple[float, int, int]]] = {}
+
+    def add(self, shard: Shard) -> None:
+        keys = np.random.default_rng([self._seed, shard.number]).random(shard.clips.num_rows)
+        for reason in sorted(set(shard.reason.tolist())):
+            rows = np.unique(shard.clip[shard.reason == reason])
+            self._offer(stratum_of(reason), shard.number, rows, keys[rows])
+        self._offer_narrow(shard)
+        kinds = np.array(kinds_of(shard.clips), object)
+        for kind in sorted({kind for kind in kinds.tolist() if kind}):
+            rows = np.flatnonzero(kinds == kind)
+            self._offer(f"error: {kind}", shard.number, rows, keys[rows], _ERRORS_A_KIND)
+
+    def _offer_narrow(self, shard: Shard) -> None:
+        below = shard.reason == rules.BELOW_THRESHOLD
+        best = np.full(shard.clips.num_rows, -np.inf)
+        np.maximum.at(best, shard.clip[below], shard.score[below])
+        rows = np.flatnonzero(np.isfinite(best))
+        self._offer(NARROW, shard.number, rows, -best[rows])
+
+    def _offer(
+        self, stratum: str, shard: int, rows: np.ndarray, keys: np.ndarray, most: int | None = None
+    ) -> None:
+        most = self._clips if most is None else min(most, self._clips)
+        few = np.argsort(keys, kind="stable")[:most]
+        offered = [(float(keys[place]), shard, int(rows[place])) for place in few]
+        self._kept[stratum] = sorted([*self._kept.get(stratum, []), *offered])[:most]
+
+    def draw(self) -> list[Drawn]:
+        """The sample: a clip of each stratum in turn, so that its beginning is stratified too.
+
+        A clip of several strata stands for the first one.
+        """
+        waiting = {stratum: list(self._kept[stratum]) for stratum in self._order()}
+        taken: dict[tuple[int, int], Drawn] = {}
+        while any(waiting.values()) and len(taken) < self._clips:
+            for stratum, places in waiting.items():
+                while places and places[0][1:] in taken:
+                    places.pop(0)
+                if places and len(taken) < self._clips:
+                    _, shard, row = places.pop(0)
+                    taken[shard, row] = Drawn(stratum, shard, row)
+        return list(taken.values())
+
+    def _order(self) -> list[str]:
+        first = [each for each in (ACCEPTED, NARROW) if each in self._kept]
+        rest = sorted(self._kept.keys() - set(first), key=lambda each: (each[:5] == "error", each))
+        return [*first, *rest]
+
+
+def stratum_of(reason: str) -> str:
+    """The stratum of the clips of which a candidate met this end."""
+    named = {rules.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
+    return named.get(reason, f"a caption rejected: {reason.replace('_', ' ')}")

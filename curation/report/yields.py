@@ -1,0 +1,92 @@
+"""How many clips of each tag, and of each root of the ontology, came to pairs."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.errors import InputError
+from curation.report.shard import Shard
+from curation.tags import ontology
+
+UNTAGGED = "untagged"
+UNKNOWN = "no class of AudioSet"
+
+_COUNTS = ("clips", "ok", "paired", "pairs")
+
+
+@dataclass(frozen=True)
+class Yield:
+    """Of the clips of a tag or a root: all, those with captions, those with pairs; and pairs."""
+
+    name: str
+    clips: int
+    ok: int
+    paired: int
+    pairs: int
+
+    @property
+    def share(self) -> float:
+        """Of the clips, those that came to a pair."""
+        return self.paired / self.clips if self.clips else 0.0
+
+
+class Yields:
+    """Counts shard by shard. A clip counts with each of its tags, and once with each root."""
+
+    def __init__(self) -> None:
+        self._tags: pa.Table | None = None
+        self._roots: dict[str, np.ndarray] = {}
+
+    def add(self, shard: Shard) -> None:
+        tags = shard.clips["tags"].combine_chunks()
+        clip = pc.list_parent_indices(tags).to_numpy()
+        flat = tags.flatten()
+        told = np.stack(
+            [np.ones(len(shard.ok), np.int64), shard.ok, shard.pairs > 0, shard.pairs]
+        ).astype(np.int64)
+        rows = pa.table(
+            {"mid": pc.struct_field(flat, "mid"), "name": pc.struct_field(flat, "name")}
+            | {name: pa.array(told[row, clip]) for row, name in enumerate(_COUNTS)}
+        )
+        self._tags = _summed(rows if self._tags is None else pa.concat_tables([self._tags, rows]))
+        self._add_roots(pc.struct_field(flat, "mid").to_numpy(zero_copy_only=False), clip, told)
+
+    def _add_roots(self, mids: np.ndarray, clip: np.ndarray, told: np.ndarray) -> None:
+        under: dict[str, np.ndarray] = {UNTAGGED: np.ones(told.shape[1], bool)}
+        under[UNTAGGED][clip] = False
+        for mid in set(mids.tolist()):
+            for root in roots(mid):
+                here = under.setdefault(root, np.zeros(told.shape[1], bool))
+                here[clip[mids == mid]] = True
+        for root, here in under.items():
+            self._roots[root] = self._roots.get(root, 0) + told[:, here].sum(1)
+
+    def by_tag(self) -> list[Yield]:
+        """The commonest first."""
+        if self._tags is None:
+            return []
+        rows = self._tags.sort_by([("clips", "descending"), ("name", "ascending")]).to_pylist()
+        return [Yield(row["name"], *(row[name] for name in _COUNTS)) for row in rows]
+
+    def by_root(self) -> list[Yield]:
+        """The commonest first; those without clips are left out."""
+        told = [Yield(root, *counts.tolist()) for root, counts in self._roots.items()]
+        return sorted((each for each in told if each.clips), key=lambda each: -each.clips)
+
+
+@cache
+def roots(mid: str) -> frozenset[str]:
+    """The names of the roots above a class; UNKNOWN for what AudioSet does not know."""
+    try:
+        above = ontology.ancestors(mid) | {mid}
+    except InputError:
+        return frozenset({UNKNOWN})
+    return frozenset(ontology.name(each) for each in above if not ontology.parents(each))
+
+
+def _summed(rows: pa.Table) -> pa.Table:
+    summed = rows.group_by(["mid", "name"]).aggregate([(name, "sum") for name in _COUNTS])
+    return summed.rename_columns(["mid", "name", *_COUNTS])

@@ -1,0 +1,63 @@
+"""The report in a real browser: no error, no request, sounds that play, and no serious finding."""
+
+from typing import Literal
+
+import pytest
+
+from curation.select import apply
+from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
+from tests.report.page_of import made
+from tests.report.runs import candidate, failed, heard, noise, tag, written_run
+
+_PLAY = """async (player) => { await player.play(); return player.duration; }"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page of two clips to hear and an error."""
+    folder = tmp_path_factory.mktemp("browser")
+    noise(folder / "noise.wav")
+    tags = [tag("/m/05tny_", "Bark")]
+    rows = [
+        heard(
+            f"clip{n}",
+            folder / "noise.wav",
+            tags=tags,
+            candidates=[candidate("a dog barks", 0.4 + n / 10), candidate("a cat", 0.1)],
+        )
+        for n in range(2)
+    ]
+    config = written_run(
+        folder / "run",
+        [rows, [failed("clip2", "decode", "truncated")]],
+        select={"keep_top": 0.5},
+    )
+    apply.select(config)
+    path = folder / "report.html"
+    path.write_text(made(config.run).html)
+    return path.as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_anyone_can_use_the_page(url: str, width: int, scheme: Literal["light", "dark"]) -> None:
+    with chromium() as browser, opened(browser, url, width, scheme) as (page, seen):
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert seen.complaints == [] and seen.hosts == {"file"}
+        assert serious_findings(page) == []
+
+
+def test_one_sound_plays_at_a_time(url: str) -> None:
+    with chromium() as browser, opened(browser, url) as (page, _):
+        first, second = page.locator("audio").all()
+        assert first.evaluate(_PLAY) == pytest.approx(0.5, abs=0.03)
+        second.evaluate(_PLAY)
+        assert first.evaluate("player => player.paused")
+
+
+def test_one_group_can_be_shown_alone(url: str) -> None:
+    with chromium() as browser, opened(browser, url) as (page, _):
+        page.get_by_label("Show").select_option("error: decode/truncated")
+        assert page.locator("article:visible h4").all_inner_texts() == ["clip2"]
+        page.get_by_label("Show").select_option("all groups")
+        assert page.locator("article:visible").count() == 3
