@@ -1,0 +1,30 @@
+"""Texts of strangers, so that what cannot be seen is seen: control, bidi and invisible characters.
+
+Captions, tags, file names and clip ids may hold characters that reverse, hide or break what stands
+around them. Escaping for HTML is left to the template.
+"""
+
+import re
+import unicodedata
+
+# Cc control, Cf format (bidi marks, zero widths, tags), Cs lone surrogates, Co private use, Cn not
+# assigned, Zl and Zp separators of lines and paragraphs.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters and marks that are drawn as nothing: joiners and fillers of Hangul, Khmer and Mongolian.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
+_ASCII = re.compile(r"[ -~]*")
+
+
+def visible(text: str) -> str:
+    """The text, each unseen character as its code point: U+202E becomes ⟨U+202E⟩.
+
+    The result can be encoded as UTF-8 whatever the text holds, and is one line. Letters that run
+    from right to left stay: show them isolated (`<bdi>`).
+    """
+    if _ASCII.fullmatch(text):
+        return text
+    return "".join(f"⟨U+{ord(each):04X}⟩" if _is_unseen(each) else each for each in text)
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN or character in _BLANK
