@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation import console, jobs
+from curation import console, jobs, reviewing
 from curation.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ def config_command(
         print(configuration.document(), end="")
 
 
+app.command("review")(reviewing.review)
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
 
