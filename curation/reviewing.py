@@ -3,14 +3,11 @@
 import getpass
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from curation import console
-
-if TYPE_CHECKING:
-    from curation.run import RunRecord
 
 TOKEN_BYTES = 32
 
@@ -56,16 +53,16 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
     import asyncio
     import webbrowser
 
-    from curation import run
     from curation.review import build, server
     from curation.review.answers import Answers
     from curation.review.labels import Labels
+    from curation.visible import visible
 
     with console.progress("index", "shards", quiet) as on_shard:
         index = build.opened(run_uri, on_shard)
     answers = Answers(index, Labels(run_uri, index, marker))
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    about = {"policy": _policy(run.need_record(run_uri)), "marker": marker}
+    about = {"policy": _policy(run_uri), "marker": visible(marker)}
 
     def on_ready(bound: int) -> None:
         # Behind the hash it is sent to nobody, and stands in no log.
@@ -81,7 +78,10 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
         console.err.print(f"{len(answers.labels)} captions of this run are marked")
 
 
-def _policy(record: "RunRecord") -> dict[str, Any]:
-    """The policy of the run's configuration, with which the page begins."""
-    policy: dict[str, Any] = record.config["select"]
-    return policy
+def _policy(run_uri: str) -> dict[str, Any]:
+    """The policy with which the page begins: the table's newest, else that of the run's record."""
+    from curation import run, table
+
+    newest = table.newest(run.table_uri(run_uri))
+    policy = newest.lineage.get("policy") if newest else None
+    return policy or run.need_record(run_uri).config["select"]

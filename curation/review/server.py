@@ -19,12 +19,12 @@ from curation.visible import visible
 
 LOOPBACK = "127.0.0.1"
 MAX_REQUEST_BYTES = 64 * 1024
+SCRIPTS = ("review.js", "rows.js", "policy.js", "chart.js", "asking.js", "dom.js")
 FILES = {
     "/": ("index.html", "text/html"),
-    "/review.js": ("review.js", "text/javascript"),
-    "/chart.js": ("chart.js", "text/javascript"),
     "/review.css": ("review.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
+    **{f"/{name}": (name, "text/javascript") for name in SCRIPTS},
 }
 
 Question = TypeVar("Question", bound=BaseModel)
