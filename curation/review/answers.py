@@ -87,6 +87,7 @@ class Answers:
         right = self._counts_at(policy, thresholds, entries[remains & good])
         estimates = map(precision.estimate, sizes, marked, right)
         return {
+            "sampled": len(entries),
             "points": [
                 {"threshold": float(at), "captions": int(size.sum()), **asdict(each)}
                 for at, size, each in zip(thresholds, sizes, estimates, strict=True)
@@ -174,6 +175,8 @@ class Answers:
         }
 
     def _cutoff(self, policy: Policy, reasons: np.ndarray) -> float | None:
+        if policy.min_score is not None:
+            return policy.min_score
         accepted = reasons == policies.ACCEPTED
         return float(self.index.score(policy.score)[accepted].min()) if accepted.any() else None
 

@@ -73,11 +73,13 @@ def page(
     if view.sort == "threshold":
         found = np.flatnonzero(shown & index.has_caption)
         away = np.abs(index.score(view.policy.score)[found] - (cutoff or 0.0))
-        return found[_smallest(away, part.stop)][part]
-    order = index.columns[f"order_{view.policy.score}"]
-    order = order[::-1] if view.sort == "worst" else order
+        found = found[_smallest(away, part.stop)]
+    else:
+        order = index.columns[f"order_{view.policy.score}"]
+        order = order[::-1] if view.sort == "worst" else order
+        found = order[shown[order]]
     without = np.flatnonzero(shown & ~index.has_caption)
-    return np.concatenate([order[shown[order]], without])[part]
+    return np.concatenate([found, without])[part]
 
 
 def _with_text(index: Index, text: str) -> np.ndarray:

@@ -96,7 +96,8 @@ function drawYield(answer) {
 function drawCurve(answer) {
   $("curve").replaceChildren(curve(answer.points, state.cutoff));
   const { marked } = answer.points[0];
-  $("curve-note").textContent = marked ? `by ${whole(marked)} marks of the sample`
+  $("curve-note").textContent = answer.sampled
+    ? `by ${whole(marked)} of ${whole(answer.sampled)} marks of the sample: those of captions among each clip's best`
     : "Mark captions in the order “sample to mark”, and it is told here.";
 }
 
