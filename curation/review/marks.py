@@ -74,6 +74,11 @@ def newest(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
     return {key: mark for key, mark in last.items() if mark.verdict != "withdrawn"}
 
 
+def as_line(mark: Mark) -> bytes:
+    """A mark as a row of its file; what is no valid text is written by its code."""
+    return json.dumps(asdict(mark)).encode() + b"\n"
+
+
 class Writer:
     """Puts marks into files of its own. Safe in threads."""
 
@@ -85,7 +90,7 @@ class Writer:
     def write(self, mark: Mark) -> None:
         """Returns when the mark is written. Raises OSError, and then it is not kept."""
         with self._lock:
-            line = json.dumps(asdict(mark), ensure_ascii=False).encode() + b"\n"
+            line = as_line(mark)
             storage.put(self._uri, b"".join([*self._lines, line]))
             self._lines.append(line)
             if len(self._lines) == MARKS_A_FILE:

@@ -203,7 +203,7 @@ async function begin() {
   const about = await ask("/api/about");
   state.clips = about.clips;
   $("run-name").textContent = about.run;
-  $("run-size").textContent = `${whole(about.clips)} clips, ${whole(about.captions)} captions; marks by ${about.marker}`;
+  $("run-size").textContent = ` · ${whole(about.clips)} clips, ${whole(about.captions)} captions; marks by ${about.marker}`;
   $("tag").append(...about.tags.map(([tag, name, count]) => make("option", { value: tag }, `${name} (${whole(count)})`)));
   $("outcome").append(...about.errors.map((kind, place) => make("option", { value: `error ${place}` }, `error ${kind}`)));
   first = new PolicyForm($("first"), about.policy, moved);
