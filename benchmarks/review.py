@@ -83,7 +83,9 @@ def write_run(folder: Path, clips: int) -> RunConfig:
     with console.progress("evidence", "shards") as on_shard:
         for shard in range(shards):
             first = shard * SHARD_CLIPS
-            sink.write_shard(config.run, shard, evidence(first, min(clips, first + SHARD_CLIPS), chance))
+            sink.write_shard(
+                config.run, shard, evidence(first, min(clips, first + SHARD_CLIPS), chance)
+            )
             on_shard(shard + 1, shards)
     return config
 
@@ -126,7 +128,9 @@ def tags(clips: int, chance: np.random.Generator) -> pa.Array:
         [mids[place] for place in set((chance.zipf(1.5, count) - 1) % len(mids))]
         for count in chance.integers(1, 4, clips)
     ]
-    rows = [[{"mid": m, "name": m, "confidence": 1.0, "origin": "human"} for m in c] for c in chosen]
+    rows = [
+        [{"mid": m, "name": m, "confidence": 1.0, "origin": "human"} for m in c] for c in chosen
+    ]
     return pa.array(rows, pa.list_(TAG_TYPE))
 
 

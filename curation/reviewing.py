@@ -20,7 +20,9 @@ def review(
     marker: Annotated[
         str | None, typer.Option(help="Who marks, as marks say it; your user name by default.")
     ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address only.")
+    ] = False,
     export: Annotated[
         Path | None,
         typer.Option(metavar="LABELS.CSV", help="Write the marked captions there, and end."),

@@ -91,7 +91,7 @@ class Answers:
             "points": [
                 {"threshold": float(at), "captions": int(size.sum()), **asdict(each)}
                 for at, size, each in zip(thresholds, sizes, estimates, strict=True)
-            ]
+            ],
         }
 
     def mark(self, said: Verdict) -> Answer:
@@ -112,7 +112,12 @@ class Answers:
             "agreement": _number(evidence["scorer_agreement"]),
             "error": _error(evidence["error"]),
             "tags": [
-                [visible(tag["name"]), _number(tag["confidence"]), visible(tag["origin"]), _number(s)]
+                [
+                    visible(tag["name"]),
+                    _number(tag["confidence"]),
+                    visible(tag["origin"]),
+                    _number(s),
+                ]
                 for tag, s in zip(tags, scores, strict=True)
             ],
             "methods": [visible(each["method"]) for each in evidence["candidates"]],
@@ -185,11 +190,11 @@ class Answers:
         entries, good = self.labels.sample()
         inside = which[entries]
         counted = [stratum[which], stratum[entries[inside]], stratum[entries[inside & good]]]
-        return precision.estimate(*(np.bincount(each, minlength=drawing.STRATA) for each in counted))
+        return precision.estimate(
+            *(np.bincount(each, minlength=drawing.STRATA) for each in counted)
+        )
 
-    def _count_base(
-        self, score: str, per_clip: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _count_base(self, score: str, per_clip: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Thresholds, sizes at each `[thresholds, strata]`, and the histogram before any."""
         policy = Policy(score=score, per_clip=per_clip)
         remains = np.flatnonzero(policies.remaining(self.index, policy))
@@ -200,9 +205,7 @@ class Answers:
         histogram = np.histogram(values, _BINS, (thresholds[0], thresholds[-1]))[0]
         return thresholds, sizes, histogram
 
-    def _counts_at(
-        self, policy: Policy, thresholds: np.ndarray, entries: np.ndarray
-    ) -> np.ndarray:
+    def _counts_at(self, policy: Policy, thresholds: np.ndarray, entries: np.ndarray) -> np.ndarray:
         score = self.index.score(policy.score)[entries]
         stratum = self.index.columns["stratum"][entries]
         return precision.counts_at(thresholds, score, stratum, drawing.STRATA)

@@ -133,9 +133,7 @@ class _Gathered:
         self._add_tags(evidence["tags"].combine_chunks())
         self._clips += len(lengths)
 
-    def finish(
-        self, folder: Path
-    ) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
+    def finish(self, folder: Path) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
         """All columns, kinds of errors, names of tags; postings are written into `folder`."""
         self._captions.close()
         self._clip_ids.close()

@@ -1,8 +1,8 @@
 """Which captions people are asked to judge first: a stratified random sample of all of a run's.
 
-Strata are bands of CLAP score, of as many captions each: eight among the best captions of each clip,
-four among the others. Within a stratum the order is random, so that those of it which were judged
-are at any time a simple random sample of it, and of any part of it that a policy picks out.
+Strata are bands of CLAP score, of as many captions each: eight among the best captions of each
+clip, four among the others. Within a stratum the order is random, so that those of it which were
+judged are at any time a simple random sample of it, and of any part of it that a policy picks out.
 """
 
 import numpy as np

@@ -89,7 +89,11 @@ def _with_text(index: Index, text: str) -> np.ndarray:
     for number, word in enumerate(asked):
         of_word = np.zeros(index.about.entries, bool)
         # A word that others begin with counts alone, unless it is the one being typed.
-        rows = index.words.beginning_with(word) if number == len(asked) - 1 else index.words.whole(word)
+        rows = (
+            index.words.beginning_with(word)
+            if number == len(asked) - 1
+            else index.words.whole(word)
+        )
         of_word[rows] = True
         shown &= of_word
     if text.strip():

@@ -1,7 +1,7 @@
 """Which rows hold which term: words of captions, tags of clips."""
 
-from collections.abc import Iterable
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,9 @@ class Postings:
     def save(self, folder: Path, name: str) -> None:
         np.save(folder / f"{name}_starts.npy", self.starts)
         np.save(folder / f"{name}_rows.npy", self.rows)
-        with pa.ipc.new_file(folder / f"{name}_terms.arrow", pa.schema([("term", pa.string())])) as out:
+        with pa.ipc.new_file(
+            folder / f"{name}_terms.arrow", pa.schema([("term", pa.string())])
+        ) as out:
             out.write(pa.record_batch([self.terms], ["term"]))
 
     @classmethod
@@ -80,7 +82,9 @@ class Gathering:
         """The terms of row r are `terms[starts[r] : starts[r + 1]]`: starts and terms."""
         place = np.empty(len(self._numbers), np.int32)
         place[[self._numbers[term] for term in sorted(self._numbers)]] = np.arange(len(place))
-        return np.r_[0, np.cumsum(np.concatenate(self._lengths))], place[np.concatenate(self._terms)]
+        return np.r_[0, np.cumsum(np.concatenate(self._lengths))], place[
+            np.concatenate(self._terms)
+        ]
 
     def postings(self) -> Postings:
         starts, terms = self.by_row()

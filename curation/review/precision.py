@@ -46,9 +46,7 @@ def estimate(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> Estimate
     effective = _effective(weight, n, good[heard], precision)
     low, high = wilson(precision, effective)
     known = float(size[heard].sum() / size.sum())
-    return Estimate(
-        precision, known * low, known * high + 1 - known, int(n.sum()), effective
-    )
+    return Estimate(precision, known * low, known * high + 1 - known, int(n.sum()), effective)
 
 
 def wilson(share: float, n: float, z: float = Z_95) -> tuple[float, float]:

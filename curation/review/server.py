@@ -1,4 +1,4 @@
-"""The review server: files of the page, answers as JSON, sounds as FLAC, marks taken; on loopback."""
+"""The review server, on loopback: files of the page, answers as JSON, sounds as FLAC, marks."""
 
 import asyncio
 import json

@@ -25,7 +25,7 @@ class Drawn:
 
 
 def drawn_run(folder: Path, clips: int, seed: int) -> Drawn:
-    """A run of clips with up to four candidates each; scores are rounded, so that many are equal."""
+    """A run of up to four candidates a clip; scores are rounded, so that many are equal."""
     chance = np.random.default_rng(seed)
     config = planned_run(folder, clips, SHARD_CLIPS)
     rows = [_row(number, chance) for number in range(clips)]

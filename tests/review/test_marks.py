@@ -20,7 +20,10 @@ def test_marks_are_there_when_the_server_comes_back(config: RunConfig) -> None:
             assert ask(first, "mark", {"entry": entry, "verdict": verdict}).status_code == 200
     with serving(config, marker="Bea") as second:
         shown = rows(second, filter={"marked": "marked"}, sort="clip")
-        assert [(row["entry"], row["mark"]["verdict"]) for row in shown] == [(4, "good"), (5, "bad")]
+        assert [(row["entry"], row["mark"]["verdict"]) for row in shown] == [
+            (4, "good"),
+            (5, "bad"),
+        ]
         ask(second, "mark", {"entry": 4, "verdict": "bad"})
     assert [mark.marker for mark in marks.read(config.run)] == ["Ann"] * 4 + ["Bea"]
 
@@ -54,7 +57,7 @@ def test_labels_are_exported_as_they_were_marked(config: RunConfig, tmp_path: Pa
     with pytest.raises(InputError, match="no caption is marked"):
         marks.export(config.run, str(labels))
     with serving(config) as started:
-        ask(started, "mark", {"entry": 0, "verdict": "corrected", "corrected": "a, \"b\""})
+        ask(started, "mark", {"entry": 0, "verdict": "corrected", "corrected": 'a, "b"'})
         ask(started, "mark", {"entry": 2, "verdict": "good"})
     ended = tagscribe("review", config.run, "--export", labels)
     assert ended.returncode == 0 and ended.stdout == f"2 marked captions in {labels}\n"

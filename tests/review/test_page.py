@@ -102,7 +102,9 @@ def test_two_policies_are_compared(browser: Browser, reviewed: Reviewed) -> None
         second.get_by_label("Threshold as a number").press("Enter")
         page.locator("#compared").select_option("only_first")
         expect(page.locator("#overlap tbody tr").nth(2)).to_contain_text("0")
-        expect(page.locator("#shown")).to_have_text(re.compile(r"1 to (\d+) of \1, \1 of them accepted"))
+        expect(page.locator("#shown")).to_have_text(
+            re.compile(r"1 to (\d+) of \1, \1 of them accepted")
+        )
     assert seen.complaints == []
 
 

@@ -1,4 +1,4 @@
-"""What the page says of a policy is what `select` does: the same decisions, candidate by candidate."""
+"""What the page says of a policy is what `select` does, candidate by candidate."""
 
 import numpy as np
 import pytest

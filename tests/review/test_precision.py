@@ -74,7 +74,8 @@ def marked_by_chance(index: Index, right: np.ndarray, seed: int) -> Answers:
     errs = np.random.default_rng((seed, 1)).random(MARKED) < ERROR
     storage.delete_tree(run.marks_uri(index.about.run))
     said = [
-        mark_of(other, int(entry), bool(good)) for entry, good in zip(asked, right[asked] ^ errs, strict=True)
+        mark_of(other, int(entry), bool(good))
+        for entry, good in zip(asked, right[asked] ^ errs, strict=True)
     ]
     lines = b"".join(marks.as_line(each) for each in said)
     storage.put(storage.join(run.marks_uri(index.about.run), "one.jsonl"), lines)
