@@ -41,12 +41,14 @@ def _accepted(index: Index, policy: Policy, remains: np.ndarray) -> np.ndarray:
     best_first = index.columns[f"{within}_{policy.score}"]
     best_first = best_first[remains[best_first]]
     if policy.within == "all":
-        return best_first[: _kept(len(best_first), policy.keep_top)]
+        return best_first[: int(_kept(np.array(len(best_first)), policy.keep_top))]
     group = index.columns["tag_group"][index.columns["clip"][best_first]]
     size = np.bincount(group, minlength=1)
     place = np.arange(len(group)) - (np.cumsum(size) - size)[group]
     return best_first[place < _kept(size, policy.keep_top)[group]]
 
 
-def _kept(size: np.ndarray | int, fraction: float) -> np.ndarray | int:
-    return np.ceil(np.asarray(size) * fraction - 1e-9).astype(int)
+def _kept(size: np.ndarray, fraction: float) -> np.ndarray:
+    """How many are kept of so many, as `rules.top_fraction` rounds."""
+    kept: np.ndarray = np.ceil(size * fraction - 1e-9).astype(int)
+    return kept
