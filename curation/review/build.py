@@ -1,7 +1,7 @@
 """Makes the index of a run, once for each state of its evidence, in the user's cache folder.
 
-Memory grows with the run: about 200 bytes a candidate while it is made (400 MB for two millions),
-beside one shard's texts, which go to disk as they are read.
+Memory grows with the run: about 350 bytes a candidate while it is made (0.7 GB for two millions),
+beside a few shards' texts, which go to disk as they are read.
 """
 
 import hashlib
