@@ -10,7 +10,18 @@ from typer.testing import CliRunner
 from curation.cli import app
 from tests.conftest import corpus_run, write_yaml
 
-COMMANDS = ("demo", "plan", "annotate", "select", "run", "status", "verify", "show", "config", "review")
+COMMANDS = (
+    "demo",
+    "plan",
+    "annotate",
+    "select",
+    "run",
+    "status",
+    "verify",
+    "show",
+    "config",
+    "review",
+)
 
 
 def tagscribe(*arguments: object) -> subprocess.CompletedProcess[str]:
