@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curation import choosing, console, jobs, reporting
+from curation import choosing, console, jobs, reporting, reviewing
 from curation.errors import InputError, RunError
 from curation.publish import commands as publishing
 
@@ -167,6 +167,7 @@ def config_command(
 
 
 app.command("report")(reporting.report)
+app.command("review")(reviewing.review)
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(choosing.app, name="models")

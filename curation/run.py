@@ -55,6 +55,10 @@ def decisions_uri(run: str, selection: str) -> str:
     return storage.join(run, "decisions", f"{selection}.parquet")
 
 
+def marks_uri(run: str) -> str:
+    return storage.join(run, "marks")
+
+
 def config_hash(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> str:
     """Hash of all that decides what the evidence says: settings, and the models' content."""
     settings = {

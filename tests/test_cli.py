@@ -12,7 +12,7 @@ from tests.conftest import corpus_run, write_yaml
 
 COMMANDS = (
     *("demo", "plan", "annotate", "select", "run", "status", "verify", "show", "config"),
-    *("jobs", "models", "publish", "rebuild", "report"),
+    *("jobs", "models", "publish", "rebuild", "report", "review"),
 )
 
 

@@ -1,0 +1,40 @@
+"""Which captions people are asked to judge first: a stratified random sample of all of a run's.
+
+Strata are bands of CLAP score, of as many captions each: eight among the best captions of each
+clip, four among the others. Within a stratum the order is random, so that those of it which were
+judged are at any time a simple random sample of it, and of any part of it that a policy picks out.
+"""
+
+import numpy as np
+
+BANDS_OF_BEST = 8
+BANDS_OF_OTHERS = 4
+STRATA = BANDS_OF_BEST + BANDS_OF_OTHERS
+# Of the others, which few policies accept, every fourth as many are drawn.
+_OTHERS_EVERY = 4
+NO_STRATUM = -1
+
+
+def strata(clap_score: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """The stratum of each caption, int8 `[entries]`; `NO_STRATUM` where `rank` is 0: no caption."""
+    result = np.full(len(rank), NO_STRATUM, np.int8)
+    for first, bands, rows in (
+        (0, BANDS_OF_BEST, np.flatnonzero(rank == 1)),
+        (BANDS_OF_BEST, BANDS_OF_OTHERS, np.flatnonzero(rank > 1)),
+    ):
+        ascending = rows[np.argsort(clap_score[rows], kind="stable")]
+        for band, part in enumerate(np.array_split(ascending, bands)):
+            result[part] = first + band
+    return result
+
+
+def order(stratum: np.ndarray, seed: int = 0) -> np.ndarray:
+    """All captions, in the order in which they are to be judged: the strata take turns."""
+    chance = np.random.default_rng(seed)
+    rows, turns = [], []
+    for each in range(STRATA):
+        shuffled = chance.permutation(np.flatnonzero(stratum == each)).astype(np.int32)
+        rows.append(shuffled)
+        every = 1 if each < BANDS_OF_BEST else _OTHERS_EVERY
+        turns.append(np.arange(len(shuffled), dtype=np.int64) * every)
+    return np.concatenate(rows)[np.argsort(np.concatenate(turns), kind="stable")]

@@ -1,0 +1,136 @@
+"""Which entries are shown, and in what order: masks and places over the columns of an index."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.errors import InputError
+from curation.review import policies
+from curation.review.index import Index
+from curation.review.labels import Labels
+from curation.review.policies import REASONS
+from curation.review.postings import words
+from curation.review.questions import Filter, View
+
+
+def mask(
+    index: Index,
+    labels: Labels,
+    wanted: Filter,
+    first: np.ndarray,
+    second: np.ndarray | None,
+) -> np.ndarray:
+    """The entries that a filter shows, bool `[entries]`.
+
+    Args:
+        first, second: what the two policies decide (`policies.decide`).
+
+    Raises InputError for an outcome, a tag or an error that does not exist.
+    """
+    shown = _with_text(index, wanted.text)
+    if wanted.tags:
+        clips = index.tag_clips.of(_known(wanted.tags, len(index.about.tag_names), "tag"))
+        shown &= _of_clips(index, clips)
+    if wanted.error is not None:
+        _known([wanted.error], len(index.about.errors), "error")
+        shown &= _of_clips(index, np.flatnonzero(index.columns["error"] == wanted.error))
+    score = index.score(wanted.score)
+    if wanted.lowest is not None:
+        shown &= score >= wanted.lowest
+    if wanted.highest is not None:
+        shown &= score <= wanted.highest
+    if wanted.outcome is not None:
+        shown &= first == _outcome(wanted.outcome)
+    if wanted.marked != "all":
+        shown &= _marked(index, labels, wanted.marked)
+    if wanted.compared != "all" and second is not None:
+        shown &= compared(first, second)[wanted.compared]
+    return shown
+
+
+def compared(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
+    """The entries that both policies accept, and those that only one does; bool `[entries]`."""
+    one, other = first == policies.ACCEPTED, second == policies.ACCEPTED
+    return {"both": one & other, "only_first": one & ~other, "only_second": other & ~one}
+
+
+def page(
+    index: Index, labels: Labels, view: View, shown: np.ndarray, cutoff: float | None
+) -> np.ndarray:
+    """The entries of a page, in its order; those without a caption have no score and come last.
+
+    Args:
+        cutoff: the lowest score that is accepted, None where nothing is.
+    """
+    part = slice(view.offset, view.offset + view.limit)
+    if view.sort == "sample":
+        asked = np.ones(index.about.entries, bool)
+        asked[labels.sample()[0]] = False
+        drawn = index.columns["drawn"]
+        return drawn[asked[drawn]][part]
+    if view.sort == "clip":
+        return np.flatnonzero(shown)[part]
+    if view.sort == "threshold":
+        found = np.flatnonzero(shown & index.has_caption)
+        away = np.abs(index.score(view.policy.score)[found] - (cutoff or 0.0))
+        found = found[_smallest(away, part.stop)]
+    else:
+        order = index.columns[f"order_{view.policy.score}"]
+        order = order[::-1] if view.sort == "worst" else order
+        found = order[shown[order]]
+    without = np.flatnonzero(shown & ~index.has_caption)
+    return np.concatenate([found, without])[part]
+
+
+def _with_text(index: Index, text: str) -> np.ndarray:
+    """Captions with all words, the last perhaps only begun; or clips whose id begins so."""
+    shown = np.ones(index.about.entries, bool)
+    asked = words(pa.array([text]))[0].as_py()
+    for number, word in enumerate(asked):
+        of_word = np.zeros(index.about.entries, bool)
+        # A word that others begin with counts alone, unless it is the one being typed.
+        rows = (
+            index.words.beginning_with(word)
+            if number == len(asked) - 1
+            else index.words.whole(word)
+        )
+        of_word[rows] = True
+        shown &= of_word
+    if text.strip():
+        named = pc.starts_with(index.clip_ids, text.strip())
+        shown |= _of_clips(index, np.flatnonzero(named.to_numpy()))
+    return shown
+
+
+def _of_clips(index: Index, clips: np.ndarray) -> np.ndarray:
+    chosen = np.zeros(index.about.clips, bool)
+    chosen[clips] = True
+    return chosen[index.columns["clip"]]
+
+
+def _marked(index: Index, labels: Labels, wanted: str) -> np.ndarray:
+    verdicts = () if wanted in ("marked", "unmarked") else (wanted,)
+    marked = np.zeros(index.about.entries, bool)
+    marked[labels.entries(*verdicts)] = True
+    return ~marked if wanted == "unmarked" else marked
+
+
+def _smallest(values: np.ndarray, count: int) -> np.ndarray:
+    """The places of the smallest values, ascending."""
+    if count >= len(values):
+        return np.argsort(values, kind="stable")
+    nearest = np.argpartition(values, count)[:count]
+    return nearest[np.lexsort((nearest, values[nearest]))]
+
+
+def _known(numbers: tuple[int, ...] | list[int], count: int, what: str) -> list[int]:
+    for number in numbers:
+        if not 0 <= number < count:
+            raise InputError(f"{what} {number}: there are {count} of them, from 0 on")
+    return list(numbers)
+
+
+def _outcome(wanted: str) -> int:
+    if wanted not in REASONS:
+        raise InputError(f"outcome {wanted!r}: expected one of {', '.join(REASONS)}")
+    return REASONS.index(wanted)

@@ -1,0 +1,71 @@
+"""Who may talk to the review server: the page that it served itself, opened by who has its token.
+
+Any site that a browser shows can send requests to loopback, and can point a name of its own at it
+(DNS rebinding). So a request must name this server as its host and its origin, and all but the
+page's own files must carry the token, which only the address that was printed holds.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+TOKEN_HEADER = "X-Tagscribe-Token"
+HEADERS = {
+    # No inline script or style, nothing from elsewhere; sounds are played from memory.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Refused(Exception):
+    """A request that is answered by what is wrong with it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def guard(token: str, open_paths: frozenset[str]) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """The middleware; `open_paths` are served without the token."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            _check(request, token, open_paths)
+            response = await handler(request)
+        except Refused as error:
+            response = web.json_response({"error": str(error)}, status=error.status)
+        except web.HTTPException as error:
+            response = web.json_response({"error": error.reason}, status=error.status)
+        response.headers.update(HEADERS)
+        return response
+
+    return guarded
+
+
+def _check(request: web.Request, token: str, open_paths: frozenset[str]) -> None:
+    """Raises Refused for a request of another site, and for one that lacks the token."""
+    assert request.transport is not None
+    port = request.transport.get_extra_info("sockname")[1]
+    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    if request.headers.get("Host") not in hosts:
+        raise Refused(403, "this server answers to 127.0.0.1 alone")
+    origins = {None, *(f"http://{host}" for host in hosts)}
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if request.headers.get("Origin") not in origins or site not in ("none", "same-origin"):
+        raise Refused(403, "this server answers to its own page alone")
+    given = request.headers.get(TOKEN_HEADER, "")
+    if request.path not in open_paths and not hmac.compare_digest(given.encode(), token.encode()):
+        raise Refused(
+            403, "the token is missing or wrong: open the address that tagscribe review printed"
+        )

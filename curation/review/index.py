@@ -1,0 +1,120 @@
+"""What the review page asks of a run, laid out so that it is answered at once.
+
+The columns are mapped from disk: what a question does not touch takes no memory, and what it
+touches the system may drop again.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from curation.review.postings import Postings
+
+Score = Literal["clap", "log_prob", "combined"]
+SCORES: tuple[Score, ...] = ("clap", "log_prob", "combined")
+# The columns of each score: by which `policies` decides without sorting.
+BY_SCORE = ("score", "rank", "order", "tag_order")
+COLUMNS = (
+    "clip",
+    "candidate",
+    "second_score",
+    "stratum",
+    "drawn",
+    "first_entry",
+    "shard",
+    "row",
+    "error",
+    "tag_group",
+    "tag_starts",
+    "tags",
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of an index beside its columns; `design` names the sample drawn of it."""
+
+    run: str
+    design: str
+    shards: int
+    entries: int
+    clips: int
+    errors: list[str]
+    tag_names: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """A run, as entries: one a candidate, and one with no caption for each clip that has none.
+
+    Entries stand in the order of the evidence. By name in `columns`:
+
+    - of each entry: `clip` (its number), `candidate` (its place in the clip, -1: no caption),
+      `second_score`, `stratum`, and for each score, such as `score_clap`: `score_*` (NaN: no
+      caption) and `rank_*` (1 the clip's best, 0: no caption);
+    - all entries with a caption, reordered: `drawn` (as the sample asks for them), `order_*` (best
+      first) and `tag_order_*` (by `tag_group`, then best first);
+    - of each clip: `first_entry` (and the number of entries at the end), `shard` and `row` of its
+      evidence, `error` (its kind in `About.errors`, -1: none), `tag_group` (its rarest tag);
+    - the tags of clip c are `tags[tag_starts[c] : tag_starts[c + 1]]`, numbers of `tag_clips`.
+    """
+
+    about: About
+    columns: dict[str, np.ndarray]
+    captions: pa.ChunkedArray
+    clip_ids: pa.ChunkedArray
+    words: Postings
+    tag_clips: Postings
+
+    @cached_property
+    def has_caption(self) -> np.ndarray:
+        return self.columns["candidate"] >= 0
+
+    @cached_property
+    def tag_counts(self) -> np.ndarray:
+        """How many clips carry each tag."""
+        return np.diff(self.tag_clips.starts)
+
+    def score(self, name: Score) -> np.ndarray:
+        return self.columns[f"score_{name}"]
+
+    def entries_of(self, clip: int) -> range:
+        first = self.columns["first_entry"]
+        return range(int(first[clip]), int(first[clip + 1]))
+
+    def tags_of(self, clip: int) -> list[str]:
+        starts = self.columns["tag_starts"]
+        numbers = self.columns["tags"][starts[clip] : starts[clip + 1]]
+        return [self.about.tag_names[number] for number in numbers]
+
+
+def column_names() -> list[str]:
+    return [*COLUMNS, *(f"{column}_{score}" for column in BY_SCORE for score in SCORES)]
+
+
+def save(index_folder: Path, about: About, columns: dict[str, np.ndarray]) -> None:
+    """Write all of an index but its texts and postings."""
+    for name in column_names():
+        np.save(index_folder / f"{name}.npy", columns[name])
+    (index_folder / "about.json").write_text(json.dumps(asdict(about)))
+
+
+def load(folder: Path) -> Index:
+    about = json.loads((folder / "about.json").read_text())
+    return Index(
+        about=About(**about),
+        columns={n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in column_names()},
+        captions=_mapped(folder / "captions.arrow"),
+        clip_ids=_mapped(folder / "clip_ids.arrow"),
+        words=Postings.load(folder, "words"),
+        tag_clips=Postings.load(folder, "tags"),
+    )
+
+
+def _mapped(file: Path) -> pa.ChunkedArray:
+    return pa.ipc.open_file(pa.memory_map(str(file))).read_all().column(0)

@@ -1,0 +1,112 @@
+"""The marks of a run as they stand beside its index: by entry, and as a sample to count."""
+
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.errors import InputError
+from curation.review import marks
+from curation.review.index import Index
+from curation.review.marks import Mark
+from curation.review.questions import Verdict
+
+
+class Labels:
+    """What was said last of each entry. Safe in threads.
+
+    Raises InputError for marks that cannot be read.
+    """
+
+    def __init__(self, run_uri: str, index: Index, marker: str) -> None:
+        self._index = index
+        self._marker = marker
+        self._writer = marks.Writer(run_uri)
+        self._lock = threading.Lock()
+        self._by_entry = _placed(marks.read(run_uri), index)
+
+    def of(self, entry: int) -> Mark | None:
+        return self._by_entry.get(entry)
+
+    def __len__(self) -> int:
+        return len(self._by_entry)
+
+    def entries(self, *verdicts: str) -> np.ndarray:
+        """The entries with one of these verdicts, with any by default."""
+        with self._lock:
+            found = [e for e, m in self._by_entry.items() if not verdicts or m.verdict in verdicts]
+        return np.array(found, np.int64)
+
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """The entries that this index's sample asked for and that are marked; which are good."""
+        with self._lock:
+            asked = [
+                (entry, mark.verdict == "good")
+                for entry, mark in self._by_entry.items()
+                if mark.sample == self._index.about.design
+            ]
+        entries, good = zip(*asked, strict=True) if asked else ((), ())
+        return np.array(entries, np.int64), np.array(good, bool)
+
+    def add(self, said: Verdict) -> Mark | None:
+        """Write a mark, and return how the entry stands now.
+
+        A caption of the sample that is marked again while browsing stays in the sample.
+
+        Raises:
+            InputError: there is no such caption, or nothing that corrects it.
+            OSError: the mark could not be written.
+        """
+        mark = self._mark(said)
+        self._writer.write(mark)
+        with self._lock:
+            if mark.verdict == "withdrawn":
+                self._by_entry.pop(said.entry, None)
+            else:
+                self._by_entry[said.entry] = mark
+        return self.of(said.entry)
+
+    def _mark(self, said: Verdict) -> Mark:
+        index, entry = self._index, said.entry
+        if entry >= index.about.entries or not index.has_caption[entry]:
+            raise InputError(f"entry {entry}: no caption to mark")
+        corrected = (said.corrected or "").strip() or None
+        if (said.verdict == "corrected") != (corrected is not None):
+            raise InputError("a corrected caption, and no other, comes with its correction")
+        before = self.of(entry)
+        sampled = said.sampled or (before is not None and before.sample == index.about.design)
+        return Mark(
+            clip_id=index.clip_ids[int(index.columns["clip"][entry])].as_py(),
+            candidate=int(index.columns["candidate"][entry]),
+            caption=index.captions[entry].as_py(),
+            clap_score=float(index.score("clap")[entry]),
+            verdict=said.verdict,
+            corrected=corrected,
+            marker=self._marker,
+            time=marks.now(),
+            sample=index.about.design if sampled else None,
+        )
+
+
+def _placed(said: list[Mark], index: Index) -> dict[int, Mark]:
+    """The newest mark of each entry; a mark of a caption that the run does not hold is left out."""
+    last = list(marks.newest(said).values())
+    ids = pa.array([mark.clip_id for mark in last], pa.string())
+    wanted = pc.index_in(index.clip_ids, value_set=ids.unique())
+    known = pc.drop_null(wanted)
+    clips = dict(
+        zip(
+            ids.unique().take(known.combine_chunks()).to_pylist(),
+            np.flatnonzero(wanted.is_valid().to_numpy()).tolist(),
+            strict=True,
+        )
+    )
+    placed = {}
+    for mark in last:
+        entries = index.entries_of(clips[mark.clip_id]) if mark.clip_id in clips else range(0)
+        if mark.candidate in range(len(entries)):
+            entry = entries[mark.candidate]
+            if index.captions[entry].as_py() == mark.caption:
+                placed[entry] = mark
+    return placed

@@ -1,0 +1,125 @@
+"""What people said of captions: rows in RUN/marks, which only ever grow.
+
+A server that takes marks writes files of its own, each put whole in one atomic step, so that many
+people can mark the same run, on object storage too, and a mark is lost by no crash.
+"""
+
+import csv
+import io
+import json
+import threading
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from curation import run, storage
+from curation.errors import InputError
+
+Verdict = Literal["good", "bad", "corrected", "withdrawn"]
+# A file is written anew with each mark, so it is kept small.
+MARKS_A_FILE = 256
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One verdict. `corrected` is the better caption; `time` is UTC in ISO 8601.
+
+    `sample` names the sample that asked for it, None for a caption that somebody chose to mark:
+    only of those that a sample asked for can a precision be told.
+    """
+
+    clip_id: str
+    candidate: int
+    caption: str
+    clap_score: float
+    verdict: Verdict
+    corrected: str | None
+    marker: str
+    time: str
+    sample: str | None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.clip_id, self.candidate
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read(run_uri: str) -> list[Mark]:
+    """All marks of a run, the oldest first.
+
+    Raises InputError for a file that is no file of marks.
+    """
+    marks = []
+    for file in storage.list_files(run.marks_uri(run_uri)):
+        if not file.uri.endswith(".jsonl"):
+            continue
+        for line in storage.read_bytes(file.uri).splitlines():
+            try:
+                marks.append(Mark(**json.loads(line)))
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"{file.uri}: not a row of marks ({error}); move the file away"
+                ) from error
+    return sorted(marks, key=lambda mark: mark.time)
+
+
+def newest(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
+    """What is said last of each caption; what was withdrawn is as if it had not been said."""
+    last = {mark.key: mark for mark in marks}
+    return {key: mark for key, mark in last.items() if mark.verdict != "withdrawn"}
+
+
+def as_line(mark: Mark) -> bytes:
+    """A mark as a row of its file; what is no valid text is written by its code."""
+    return json.dumps(asdict(mark)).encode() + b"\n"
+
+
+class Writer:
+    """Puts marks into files of its own. Safe in threads."""
+
+    def __init__(self, run_uri: str) -> None:
+        self._folder = run.marks_uri(run_uri)
+        self._lock = threading.Lock()
+        self._begin()
+
+    def write(self, mark: Mark) -> None:
+        """Returns when the mark is written. Raises OSError, and then it is not kept."""
+        with self._lock:
+            line = as_line(mark)
+            storage.put(self._uri, b"".join([*self._lines, line]))
+            self._lines.append(line)
+            if len(self._lines) == MARKS_A_FILE:
+                self._begin()
+
+    def _begin(self) -> None:
+        begun = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        self._uri = storage.join(self._folder, f"{begun}-{uuid.uuid4().hex[:8]}.jsonl")
+        self._lines: list[bytes] = []
+
+
+COLUMNS = (
+    "clip_id", "candidate", "caption", "clap_score", "right", "corrected", "marker", "time",
+    "sample",
+)  # fmt: skip
+
+
+def export(run_uri: str, to: str) -> int:
+    """Write the labelled captions of a run as CSV, and return how many; `right` is 1 or 0.
+
+    Raises InputError where nothing was marked.
+    """
+    labelled = newest(read(run_uri))
+    if not labelled:
+        raise InputError(f"{run_uri}: no caption is marked; tagscribe review {run_uri} takes marks")
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for _, mark in sorted(labelled.items()):
+        table.writerow({**asdict(mark), "right": int(mark.verdict == "good")})
+    storage.put(to, text.getvalue().encode())
+    return len(labelled)

@@ -1,0 +1,91 @@
+// The rows of a page: a caption each, with what is known of it, its mark, and its buttons.
+
+import { fixed, make, told } from "./dom.js";
+
+const REASONS = {
+  accepted: "accepted", below_threshold: "below threshold", not_best: "not the clip's best",
+  no_caption: "no caption",
+};
+
+const span = (...children) => make("span", {}, ...children);
+
+export function row(item, act) {
+  const scores = item.scores.clap === null ? [] : [
+    span(`CLAP ${fixed(item.scores.clap)}`), span(`log-prob ${fixed(item.scores.log_prob)}`),
+    item.second_score === null ? null : span(`second scorer ${fixed(item.second_score)}`),
+    span(`rank ${item.rank}`),
+  ];
+  const heading = item.error === null ? told(item.caption) : make("span", {}, "no caption: ", told(item.error));
+  const element = make("li", { tabindex: -1, "data-entry": item.entry },
+    make("p", { class: "caption" }, heading),
+    make("p", { class: "facts" }, span(told(item.clip_id)), ...scores,
+      make("span", { class: "reason" }), item.tags.length ? span(...between(item.tags)) : null,
+      make("span", { class: "verdict" })),
+    make("div", { class: "buttons" }, ...buttons(item, act)));
+  update(element, item);
+  return element;
+}
+
+// What moves with the threshold and with marks.
+export function update(element, item) {
+  element.querySelector(".reason").textContent = REASONS[item.reason];
+  const verdict = element.querySelector(".verdict");
+  const mark = item.mark;
+  element.className = mark?.verdict ?? "";
+  verdict.className = `verdict ${mark?.verdict ?? ""}`;
+  verdict.hidden = !mark;
+  verdict.replaceChildren();
+  if (!mark) return;
+  verdict.append(mark.verdict);
+  if (mark.corrected) verdict.append(": ", told(mark.corrected));
+  verdict.append(" by ", told(mark.marker));
+}
+
+function between(tags) {
+  return tags.flatMap((tag, place) => place ? [", ", told(tag)] : [told(tag)]);
+}
+
+function buttons(item, act) {
+  const button = (name, action, label) =>
+    make("button", { type: "button", click: () => act(action, item), "aria-label": `${label}: ${item.caption || item.clip_id}` }, name);
+  const marking = item.error === null ? [
+    button("Good", "good", "Mark good"), button("Bad", "bad", "Mark bad"),
+    button("Correct", "correct", "Correct"), button("Withdraw", "withdrawn", "Withdraw the mark of"),
+  ] : [];
+  return [button("Play", "play", "Play"), ...marking, button("Clip", "know", "All that is known of the clip of")];
+}
+
+// A field under the row in which the caption is put right; `keep` is called with the text.
+export function correcting(element, item, keep) {
+  element.querySelector(".correction")?.remove();
+  const field = make("input", { "aria-label": "The right caption", maxlength: 2000, autocomplete: "off" });
+  field.value = item.mark?.corrected || item.caption;
+  const close = () => { form.remove(); element.focus(); };
+  const form = make("form", { class: "correction",
+    submit: (event) => { event.preventDefault(); close(); keep(field.value); },
+    keydown: (event) => { if (event.key === "Escape") close(); event.stopPropagation(); },
+  }, field, make("button", {}, "Keep"));
+  element.append(form);
+  field.focus();
+}
+
+export function known(element, clip) {
+  const shown = element.querySelector(".known");
+  if (shown) return shown.remove();
+  const [start, end] = clip.stretch;
+  const facts = [
+    ["clip", clip.clip_id], ["error", clip.error], ["file", clip.place],
+    ["heard", end === null ? null : `${fixed(start ?? 0, 2)} s to ${fixed(end, 2)} s`],
+    ["level", clip.peak_dbfs === null ? null : `peak ${fixed(clip.peak_dbfs, 1)}, RMS ${fixed(clip.rms_dbfs, 1)} dBFS`],
+    ["tags", clip.tags.map(tag).join("; ")], ["told to the captioner", clip.guidance.join("; ")],
+    ["written by", clip.methods.join(", ")],
+    ["scorers agree", clip.agreement === null ? null : fixed(clip.agreement)],
+  ];
+  element.append(make("dl", { class: "known" }, ...facts.filter(([, fact]) => fact)
+    .flatMap(([name, fact]) => [make("dt", {}, name), make("dd", {}, told(fact))])));
+}
+
+function tag([name, confidence, origin, score]) {
+  const heard = score === null ? "" : `, CLAP ${fixed(score)}`;
+  return `${name} (${origin} ${fixed(confidence, 2)}${heard})`;
+}

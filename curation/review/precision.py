@@ -1,0 +1,80 @@
+"""How many of the captions that a policy accepts are right, by a sample that people have marked.
+
+The sample is that of `drawing`. What a policy accepts is cut by the strata; in each of these parts
+the marked captions are a simple random sample, so a part counts by its size in the run, known
+exactly, and not by how many of it were marked.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+Z_95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Precision with its 95 % interval; `precision` is None where nothing was marked.
+
+    `marked` marks speak of it; they tell as much as `effective` drawn from the whole at once would.
+    """
+
+    precision: float | None
+    low: float
+    high: float
+    marked: int
+    effective: float
+
+
+def estimate(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> Estimate:
+    """Precision of a set of captions, by stratum: how many there are, were marked, and marked good.
+
+    The interval is Wilson's, at the effective size of the sample. Where a stratum has captions and
+    no mark the interval allows for all of them being bad, and for all being good.
+
+    Args:
+        size, marked, good: int `[strata]`.
+    """
+    heard = (marked > 0) & (size > 0)
+    if not heard.any():
+        return Estimate(None, 0.0, 1.0, 0, 0.0)
+    n = marked[heard]
+    share = good[heard] / n
+    weight = size[heard] / size[heard].sum()
+    precision = float(weight @ share)
+    effective = _effective(weight, n, good[heard], precision)
+    low, high = wilson(precision, effective)
+    known = float(size[heard].sum() / size.sum())
+    return Estimate(precision, known * low, known * high + 1 - known, int(n.sum()), effective)
+
+
+def wilson(share: float, n: float, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's score interval for a share seen in `n` draws (Wilson, JASA 22, 1927)."""
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _effective(weight: np.ndarray, n: np.ndarray, good: np.ndarray, precision: float) -> float:
+    """The size of a simple random sample that tells no more than this one.
+
+    Kish's, which holds where strata are alike, or less, where those that few marks stand for vary
+    most. Shares of few marks are drawn towards a half, as four equal marks are no certainty.
+    """
+    each = weight**2 / n
+    kish = 1 / float(each.sum())
+    share = (good + 1) / (n + 2)
+    smoothed = float(weight @ share)
+    varies = float((each * share * (1 - share)).sum())
+    return min(kish, smoothed * (1 - smoothed) / varies)
+
+
+def counts_at(
+    thresholds: np.ndarray, score: np.ndarray, stratum: np.ndarray, strata: int
+) -> np.ndarray:
+    """How many have at least each score, int `[thresholds, strata]`; `thresholds` ascend."""
+    passed = np.searchsorted(thresholds, score, side="right")
+    bins = (len(thresholds) + 1) * strata
+    counted = np.bincount(passed * strata + stratum, minlength=bins).reshape(-1, strata)
+    return counted[::-1].cumsum(axis=0)[::-1][1:]

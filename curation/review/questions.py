@@ -1,0 +1,58 @@
+"""What the page may ask: filters, policies, an order, a caption's verdict. Checked by pydantic."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from curation.review.index import Score
+from curation.select.policy import Policy
+
+MAX_ROWS = 200
+
+Shown = Literal["all", "both", "only_first", "only_second"]
+Marked = Literal["all", "marked", "unmarked", "good", "bad", "corrected"]
+
+
+class _Question(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Filter(_Question):
+    """Which entries are shown; all that is said must hold."""
+
+    text: str = Field("", max_length=1000)  # words of the caption, or the start of a clip's id
+    tags: tuple[int, ...] = Field((), max_length=50)  # any of them
+    score: Score = "clap"
+    lowest: float | None = None
+    highest: float | None = None
+    outcome: str | None = Field(None, max_length=1000)  # one of policies.REASONS
+    error: int | None = Field(None, ge=0)  # its place in About.errors
+    marked: Marked = "all"
+    compared: Shown = "all"  # what the two policies accept
+
+
+class View(_Question):
+    """A page of rows: by default those nearest to the threshold come first."""
+
+    filter: Filter = Filter()
+    policy: Policy
+    other: Policy | None = None
+    sort: Literal["threshold", "best", "worst", "clip", "sample"] = "clip"
+    offset: int = Field(0, ge=0)
+    limit: int = Field(50, ge=1, le=MAX_ROWS)
+
+
+class Yield(_Question):
+    """What one policy accepts, and beside it another."""
+
+    policy: Policy
+    other: Policy | None = None
+
+
+class Verdict(_Question):
+    """A mark to be made. `sampled`: the caption came in the order of the sample."""
+
+    entry: int = Field(ge=0)
+    verdict: Literal["good", "bad", "corrected", "withdrawn"]
+    corrected: str | None = Field(None, max_length=2000)
+    sampled: bool = False

@@ -1,0 +1,71 @@
+"""Runs whose candidates are drawn at random: ties, untagged clips and failed clips included."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from curation import sink
+from curation.config import RunConfig
+from curation.schema import EVIDENCE_SCHEMA
+from curation.select import rules
+from tests.runs import planned_run
+
+SHARD_CLIPS = 100
+TAGS = ("/m/a", "/m/b", "/m/c", "/m/d")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A run, and its candidates as `select` reads them."""
+
+    config: RunConfig
+    candidates: rules.Candidates
+
+
+def drawn_run(folder: Path, clips: int, seed: int) -> Drawn:
+    """A run of up to four candidates a clip; scores are rounded, so that many are equal."""
+    chance = np.random.default_rng(seed)
+    config = planned_run(folder, clips, SHARD_CLIPS)
+    rows = [_row(number, chance) for number in range(clips)]
+    for shard in range(clips // SHARD_CLIPS):
+        part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
+        sink.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+    flat = [(clip, each) for clip, row in enumerate(rows) for each in row["candidates"]]
+    return Drawn(
+        config,
+        rules.Candidates(
+            clip=np.array([clip for clip, _ in flat]),
+            clap_score=np.array([np.float32(each["clap_score"]) for _, each in flat], np.float64),
+            log_prob=np.array([np.float32(each["log_prob"]) for _, each in flat], np.float64),
+            clip_tag=rules.rarest_tag([[tag["mid"] for tag in row["tags"]] for row in rows]),
+        ),
+    )
+
+
+def _row(number: int, chance: np.random.Generator) -> dict[str, list[dict[str, object]]]:
+    tags = chance.choice(TAGS, size=chance.integers(0, 3), replace=False, p=(0.4, 0.3, 0.2, 0.1))
+    candidates = [
+        {
+            "caption": f"caption {place} of clip {number}",
+            "method": "beam",
+            "log_prob": round(float(chance.normal(-1, 0.3)), 1),
+            "clap_score": round(float(chance.normal(0.3, 0.2)), 1),
+        }
+        for place in range(chance.integers(0, 5))
+    ]
+    row: dict[str, object] = {
+        "clip_id": f"clip{number:05d}",
+        "uri": f"/{number}.wav",
+        "tags": [
+            {"mid": tag, "name": f"name of {tag}", "confidence": 1.0, "origin": "human"}
+            for tag in tags.tolist()
+        ],
+        "guidance": [],
+        "candidates": candidates,
+        "outcome": "ok" if candidates else "error",
+    }
+    if not candidates:
+        row["error"] = {"stage": "read", "type": "missing", "message": "no file"}
+    return row  # type: ignore[return-value]

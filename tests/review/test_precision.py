@@ -1,0 +1,164 @@
+"""From marks to precision: on the procedural corpus, by a marker who is wrong one time in ten, the
+interval holds what that marker would say of every caption.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curation import run, sink, storage
+from curation.review import build, drawing, marks, precision
+from curation.review.answers import Answers
+from curation.review.index import Index
+from curation.review.labels import Labels
+from curation.schema import EVIDENCE_SCHEMA
+from curation.select.policy import Policy
+from curation.synth import hard_negatives, judge, make_scene
+from tests.runs import planned_run
+
+CLIPS = 1500
+SHARD_CLIPS = 500
+MARKINGS = 200
+MARKED = 120
+ERROR = 0.1
+# Two hundred markings tell a coverage of .95 to within .015 (one standard deviation).
+LEAST_COVERAGE = 0.93
+
+
+@pytest.fixture(scope="module")
+def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, np.ndarray]:
+    """Captions of the procedural corpus's scenes, and which are right: `[entries]`.
+
+    Two captions a clip, a true one or one that is wrong in one word, as its judge tells; a score
+    that prefers right ones as often as the reference CLAP does.
+    """
+    config = planned_run(tmp_path_factory.mktemp("corpus_run"), CLIPS, SHARD_CLIPS)
+    rows, right = [], []
+    for number in range(CLIPS):
+        row, judged = scene_row(number)
+        rows.append(row)
+        right += judged
+    for shard in range(CLIPS // SHARD_CLIPS):
+        part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
+        sink.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+    return build.opened(config.run, lambda done, total: None), np.array(right)
+
+
+def scene_row(number: int) -> tuple[dict[str, object], list[bool]]:
+    chance = np.random.default_rng((7, number))
+    scene = make_scene(seed=5, index=number)
+    wrong = hard_negatives(scene, chance, count=1) or [scene.captions[0]]
+    captions = [str(chance.choice([scene.captions[0], wrong[0]])) for _ in range(2)]
+    right = [bool(judge(caption, scene).all_right) for caption in captions]
+    candidates = [
+        {
+            "caption": caption,
+            "method": "sample",
+            "log_prob": -1.0,
+            "clap_score": float(chance.normal(0.45 if good else 0.3, 0.12)),
+        }
+        for caption, good in zip(captions, right, strict=True)
+    ]
+    clip_id = f"scene{number:05d}"
+    row = {"clip_id": clip_id, "tags": [], "guidance": [], "candidates": candidates}
+    return {**row, "outcome": "ok"}, right
+
+
+def marked_by_chance(index: Index, right: np.ndarray, seed: int) -> Answers:
+    """Another draw of the sample, its first captions marked by one who errs."""
+    drawn = drawing.order(index.columns["stratum"], seed)
+    other = replace(index, columns={**index.columns, "drawn": drawn})
+    asked = drawn[:MARKED]
+    errs = np.random.default_rng((seed, 1)).random(MARKED) < ERROR
+    storage.delete_tree(run.marks_uri(index.about.run))
+    said = [
+        mark_of(other, int(entry), bool(good))
+        for entry, good in zip(asked, right[asked] ^ errs, strict=True)
+    ]
+    lines = b"".join(marks.as_line(each) for each in said)
+    storage.put(storage.join(run.marks_uri(index.about.run), "one.jsonl"), lines)
+    return Answers(other, Labels(index.about.run, other, "simulated"))
+
+
+def mark_of(index: Index, entry: int, good: bool) -> marks.Mark:
+    return marks.Mark(
+        clip_id=index.clip_ids[int(index.columns["clip"][entry])].as_py(),
+        candidate=int(index.columns["candidate"][entry]),
+        caption=index.captions[entry].as_py(),
+        clap_score=float(index.score("clap")[entry]),
+        verdict="good" if good else "bad",
+        corrected=None,
+        marker="simulated",
+        time=marks.now(),
+        sample=index.about.design,
+    )
+
+
+@pytest.mark.parametrize(("per_clip", "width"), [(1, 0.2), (2, 0.28)])
+def test_the_curve_lies_within_its_interval(
+    per_clip: int, width: float, corpus_index: tuple[Index, np.ndarray]
+) -> None:
+    index, right = corpus_index
+    as_marked = right * (1 - ERROR) + ~right * ERROR
+    score = index.score("clap")
+    chosen = index.columns["rank_clap"] <= per_clip
+    policy = Policy(per_clip=per_clip)
+    covered, widths = [], []
+    for seed in range(MARKINGS):
+        points = marked_by_chance(index, right, seed).curve(policy)["points"]
+        for point in points:
+            if point["precision"] is None:
+                continue
+            truth = as_marked[chosen & (score >= point["threshold"])].mean()
+            covered.append(point["low"] <= truth <= point["high"])
+        widths.append(points[0]["high"] - points[0]["low"])
+    assert np.mean(covered) >= LEAST_COVERAGE, f"{np.mean(covered):.3f} of {len(covered)}"
+    # An interval that says nothing would cover too. At `per_clip` 2 half of the captions are those
+    # of which fewer were drawn.
+    assert np.mean(widths) < width
+
+
+def test_an_error_free_marker_of_every_caption_knows_the_precision() -> None:
+    size = np.array([50, 30, 20])
+    good = np.array([10, 20, 19])
+    found = precision.estimate(size, size, good)
+    assert found.precision == pytest.approx(0.49)
+    assert found.low < 0.49 < found.high and found.marked == 100
+
+
+def test_a_stratum_counts_by_its_size_and_not_by_its_marks() -> None:
+    found = precision.estimate(np.array([900, 100]), np.array([10, 90]), np.array([10, 0]))
+    assert found.precision == pytest.approx(0.9)
+    assert found.effective < 15
+
+
+def test_what_no_mark_speaks_of_may_be_good_or_bad() -> None:
+    found = precision.estimate(np.array([50, 50]), np.array([40, 0]), np.array([40, 0]))
+    assert found.low < 0.5 and found.high == 1.0
+
+
+def test_nothing_marked_tells_nothing() -> None:
+    none = np.zeros(2, int)
+    found = precision.estimate(np.array([5, 5]), none, none)
+    assert (found.precision, found.low, found.high) == (None, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "low", "high"),
+    [(0.5, 10, 0.2366, 0.7634), (1.0, 20, 0.8389, 1.0), (0.0, 20, 0.0, 0.1611)],
+)
+def test_wilsons_interval_is_that_of_the_textbooks(
+    share: float, n: int, low: float, high: float
+) -> None:
+    assert precision.wilson(share, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_sample_takes_its_strata_in_turn(corpus_index: tuple[Index, np.ndarray]) -> None:
+    index, _ = corpus_index
+    stratum, drawn = index.columns["stratum"], index.columns["drawn"]
+    assert sorted(drawn.tolist()) == list(range(index.about.entries))
+    nine_turns = 9 * drawing.BANDS_OF_BEST + 3 * drawing.BANDS_OF_OTHERS
+    drawn_of = np.bincount(stratum[drawn[:nine_turns]], minlength=drawing.STRATA)
+    assert drawn_of.tolist() == [9] * drawing.BANDS_OF_BEST + [3] * drawing.BANDS_OF_OTHERS

@@ -1,0 +1,208 @@
+"""The review server asked by a real client: what it answers, and to whom it does not."""
+
+import json
+import socket
+from typing import Any
+
+import pytest
+import requests
+
+from curation import run, storage
+from curation.review import marks
+from curation.visible import visible
+from tests.review.conftest import HOSTILE, TOKEN, Reviewed
+
+POLICY = {"min_score": 0.3}
+HEADERS = {"X-Tagscribe-Token": TOKEN}
+MARK = {"entry": 0, "verdict": "good"}
+
+
+def ask(reviewed: Reviewed, path: str, question: object = None, **headers: str) -> Any:
+    url = f"{reviewed.url}/api/{path}"
+    told = {**HEADERS, **headers}
+    if question is None:
+        return requests.get(url, headers=told, timeout=60)
+    return requests.post(url, json=question, headers=told, timeout=60)
+
+
+def rows(reviewed: Reviewed, **view: object) -> list[dict[str, Any]]:
+    answered = ask(reviewed, "view", {"policy": POLICY, **view})
+    assert answered.status_code == 200, answered.text
+    return list(answered.json()["rows"])
+
+
+def test_all_but_the_pages_files_need_the_token(reviewed: Reviewed) -> None:
+    for path in ("/", "/review.js", "/review.css", "/icon.svg"):
+        assert requests.get(reviewed.url + path, timeout=60).status_code == 200
+    for token in ("", "wrong", TOKEN[:-1], "ä"):
+        told = {"X-Tagscribe-Token": token.encode()}
+        for path in ("about", "clips/2", "clips/2/sound"):
+            refused = requests.get(f"{reviewed.url}/api/{path}", headers=told, timeout=60)
+            assert refused.status_code == 403
+        refused = requests.post(f"{reviewed.url}/api/mark", json=MARK, headers=told, timeout=60)
+        assert refused.status_code == 403
+    assert marks.read(reviewed.config.run) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+    ],
+    ids=str,
+)
+def test_other_sites_are_refused_even_with_the_token(
+    headers: dict[str, str], reviewed: Reviewed
+) -> None:
+    assert ask(reviewed, "about", **headers).status_code == 403
+    assert ask(reviewed, "mark", MARK, **headers).status_code == 403
+    assert requests.get(reviewed.url, headers=headers, timeout=60).status_code == 403
+    assert marks.read(reviewed.config.run) == []
+
+
+def test_it_listens_on_loopback_alone(reviewed: Reviewed) -> None:
+    port = int(reviewed.url.rsplit(":", 1)[1])
+    with socket.socket() as other:
+        assert other.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_no_script_but_the_pages_own_may_run(reviewed: Reviewed) -> None:
+    for answered in (requests.get(reviewed.url, timeout=60), ask(reviewed, "clips/999")):
+        policy = answered.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "script-src 'self';" in policy
+        assert "unsafe" not in policy and "http" not in policy
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../run.json",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/api/clips/../../run.json",
+        "/api/clips/%2e%2e%2frun.json/sound",
+        "/api/clips/-1/sound",
+        "/api/clips/0x1/sound",
+        "/etc/passwd",
+    ],
+)
+def test_nothing_is_served_by_its_path(path: str, reviewed: Reviewed) -> None:
+    port = int(reviewed.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"X-Tagscribe-Token: {TOKEN}"]
+        raw.sendall(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode())
+        answered = raw.makefile("rb").read()
+    assert answered.split(b" ", 2)[1] in (b"404", b"400")
+    assert b"config_hash" not in answered and b"root:" not in answered
+
+
+def test_a_clip_is_heard_as_flac(reviewed: Reviewed) -> None:
+    heard = ask(reviewed, "clips/2/sound")
+    assert heard.headers["Content-Type"] == "audio/flac" and heard.content[:4] == b"fLaC"
+    assert ask(reviewed, "clips/40/sound").status_code == 404
+
+
+def test_a_sound_that_changed_is_not_played_as_what_was_captioned(
+    reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {**reviewed.answers.evidence(2), "audio_sha256": "another"}
+    monkeypatch.setattr(reviewed.answers, "evidence", lambda clip: row)
+    refused = ask(reviewed, "clips/2/sound")
+    assert refused.status_code == 422 and "has changed" in refused.json()["error"]
+
+
+def test_texts_of_strangers_leave_visible(reviewed: Reviewed) -> None:
+    assert rows(reviewed, sort="clip")[0]["caption"] == visible(f"{HOSTILE} 0")
+    clip = ask(reviewed, "clips/0").json()
+    assert clip["guidance"] == [visible(HOSTILE)] and clip["tags"][0][0] == visible(HOSTILE)
+    assert ask(reviewed, "clips/1").json()["error"].endswith(visible(HOSTILE))
+    assert "\u202e" not in ask(reviewed, "about").text
+
+
+@pytest.mark.parametrize(
+    ("filter", "found"),
+    [
+        ({"text": "engine"}, 38),
+        ({"text": "dogs bar"}, 38),
+        ({"text": "dog bark"}, 38),
+        ({"text": "do"}, 76),
+        ({"text": "dog rain"}, 0),
+        ({"text": "RAIN 7"}, 1),
+        ({"error": 0}, 1),
+        ({"outcome": "no_caption"}, 1),
+        ({"marked": "marked"}, 0),
+    ],
+    ids=str,
+)
+def test_a_filter_shows_what_it_says(
+    filter: dict[str, object], found: int, reviewed: Reviewed
+) -> None:
+    answered = ask(reviewed, "view", {"policy": POLICY, "filter": filter}).json()
+    assert answered["total"] == found == len(answered["rows"]) or found > 50
+
+
+def test_scores_are_filtered_at_both_ends(reviewed: Reviewed) -> None:
+    shown = rows(reviewed, filter={"lowest": 0.4, "highest": 0.5}, limit=200)
+    every = rows(reviewed, limit=200)
+    within = [row for row in every if 0.4 <= (row["scores"]["clap"] or 0) <= 0.5]
+    assert len(shown) == len(within) > 10 and len(every) > len(within)
+
+
+def test_a_clip_is_found_by_the_start_of_its_id(reviewed: Reviewed) -> None:
+    clip_id = reviewed.answers.index.clip_ids[5].as_py()
+    shown = rows(reviewed, filter={"text": clip_id[:8]}, sort="clip")
+    assert {row["clip"] for row in shown} == {5}
+
+
+def test_orders_are_what_they_say(reviewed: Reviewed) -> None:
+    def scores(sort: str) -> list[float]:
+        found = rows(reviewed, sort=sort, limit=60)
+        return [row["scores"]["clap"] for row in found if row["scores"]["clap"] is not None]
+
+    assert scores("best") == sorted(scores("best"), reverse=True)
+    assert scores("worst") == sorted(scores("worst"))
+    nearest = [abs(score - POLICY["min_score"]) for score in scores("threshold")]
+    assert nearest == sorted(nearest)
+
+
+def test_a_mark_is_written_before_it_is_answered(reviewed: Reviewed) -> None:
+    said = {"entry": 8, "verdict": "corrected", "corrected": " rain on a roof "}
+    assert ask(reviewed, "mark", said).json()["mark"]["corrected"] == "rain on a roof"
+    (written,) = marks.read(reviewed.config.run)
+    assert (written.verdict, written.corrected, written.marker) == (
+        "corrected",
+        "rain on a roof",
+        "Ann",
+    )
+    assert written.sample is None
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"entry": 10**9, "verdict": "good"}, 422),
+        ({"entry": 1, "verdict": "good"}, 422),
+        ({"entry": 2, "verdict": "corrected"}, 422),
+        ({"entry": 2, "verdict": "good", "corrected": "x"}, 422),
+        ({"entry": 2, "verdict": "fine"}, 400),
+        ({"entry": 2, "verdict": "good", "path": "/etc"}, 400),
+        ({"entry": 2, "verdict": "corrected", "corrected": "x" * 100_000}, 413),
+    ],
+    ids=str,
+)
+def test_a_mark_that_makes_no_sense_is_not_written(
+    said: dict[str, object], status: int, reviewed: Reviewed
+) -> None:
+    said = {key: value[:70_000] if isinstance(value, str) else value for key, value in said.items()}
+    assert ask(reviewed, "mark", said).status_code == status
+    assert not storage.exists(run.marks_uri(reviewed.config.run))
+
+
+def test_numbers_are_json_whatever_the_scores(reviewed: Reviewed) -> None:
+    json.loads(ask(reviewed, "yield", {"policy": POLICY}).text, parse_constant=pytest.fail)
+    json.loads(ask(reviewed, "curve", {"policy": POLICY}).text, parse_constant=pytest.fail)
