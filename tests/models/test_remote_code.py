@@ -256,7 +256,7 @@ def without_end(folder: Path) -> None:
         (without_some_weights, "1 names missing or unknown, among them decoder.hears.bias"),
         (of_another_size, "not a loadable model: .*size mismatch"),
         (without_words, "words: not a loadable tokenizer"),
-        (with_other_words, "ids go up to 49, but the model knows 49 words"),
+        (with_other_words, "ids go up to 50, but the model knows 50 words"),
         (without_end, "words: the tokenizer names no end token"),
     ],
 )
