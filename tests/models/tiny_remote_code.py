@@ -8,7 +8,6 @@ import importlib.util
 import json
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
