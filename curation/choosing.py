@@ -28,8 +28,8 @@ def list_command(
 ) -> None:
     """List the models that can be plugged in, with licence, size, memory and traps.
 
-    Memory is what the weights take as they are held, float32 for kinds tag_guided and clap,
-    bfloat16 for the others; what is computed from them comes on top.
+    Memory is what the weights take as they are held, float32 for kinds tag_guided, remote_code and
+    clap, bfloat16 for the others; what is computed from them comes on top.
     """
     from curation.models.catalogue import catalogue
 

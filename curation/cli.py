@@ -256,9 +256,8 @@ def show_clip(uri: str, clip_id: str) -> None:
     row["audio_embedding"] = f"{len(embedding)} numbers" if embedding else None
     console.print_fields(row)
     if candidates:
-        scores = ["log_prob", "clap_score", "second_score"]
-        if candidates[0]["second_score"] is None:
-            scores.remove("second_score")
+        told = ("log_prob", "clap_score", "second_score")
+        scores = [score for score in told if candidates[0][score] is not None]
         console.print_table(
             "candidates",
             ["caption", "method", *scores],
@@ -280,6 +279,10 @@ def _tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iterator[st
         yield f"{tag['name']} ({', '.join(told)})"
 
 
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def show_table(uri: str, version: int | None, rows: int) -> None:
     """Print the versions of the curated table, and the first pairs of one."""
     from curation import run, table
@@ -296,7 +299,7 @@ def show_table(uri: str, version: int | None, rows: int) -> None:
         "pairs",
         columns,
         [
-            [p["clip_id"], p["caption"], f"{p['clap_score']:.3f}", f"{p['log_prob']:.3f}"]
+            [p["clip_id"], p["caption"], f"{p['clap_score']:.3f}", _figure(p["log_prob"])]
             for p in pairs
         ],
     )

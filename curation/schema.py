@@ -68,13 +68,13 @@ EVIDENCE_SCHEMA = pa.schema(
 
 AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
-# One row an accepted (clip, caption) pair.
+# One row an accepted (clip, caption) pair. `log_prob` is null where the captioner does not tell it.
 PAIR_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("caption", pa.string(), nullable=False),
         pa.field("clap_score", pa.float32(), nullable=False),
-        pa.field("log_prob", pa.float32(), nullable=False),
+        pa.field("log_prob", pa.float32()),
         pa.field("rank", pa.int32(), nullable=False),
         pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
         pa.field("guidance", pa.list_(pa.string()), nullable=False),

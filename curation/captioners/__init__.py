@@ -5,8 +5,14 @@ from functools import singledispatch
 from curation.captioners.audio_llm import AudioLlm
 from curation.captioners.base import Captioner
 from curation.captioners.encoder_decoder import EncoderDecoder
+from curation.captioners.remote_code import RemoteCode
 from curation.captioners.tag_guided import TagGuided
-from curation.models.config import AudioLlmConfig, EncoderDecoderConfig, TagGuidedConfig
+from curation.models.config import (
+    AudioLlmConfig,
+    EncoderDecoderConfig,
+    RemoteCodeConfig,
+    TagGuidedConfig,
+)
 
 
 @singledispatch
@@ -37,3 +43,8 @@ def _(config: AudioLlmConfig) -> Captioner:
 @build.register
 def _(config: EncoderDecoderConfig) -> Captioner:
     return EncoderDecoder(config.model, config.revision, config=config)
+
+
+@build.register
+def _(config: RemoteCodeConfig) -> Captioner:
+    return RemoteCode(config.model, config.revision, config=config)

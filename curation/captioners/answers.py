@@ -12,11 +12,14 @@ _TOLD = 200
 
 
 class Answer(NamedTuple):
-    """What a model wrote, its mean log-probability a token, and whether it came to its end."""
+    """What a model wrote, its mean log-probability a token, and whether it came to its end.
+
+    The log-probability is None where the model does not tell it.
+    """
 
     text: str
     method: str
-    log_prob: float
+    log_prob: float | None
     ended: bool
 
 

@@ -18,12 +18,13 @@ class Candidate:
     """One caption written for a clip.
 
     `log_prob` is the mean log-probability a token (nats, end token included) of the caption
-    under the untempered model, so that captions of any length and method compare.
+    under the untempered model, so that captions of any length and method compare; None where the
+    model does not tell it.
     """
 
     caption: str
     method: str  # "beam" or "sample"
-    log_prob: float
+    log_prob: float | None
 
 
 class Captioner(Protocol):

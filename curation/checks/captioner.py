@@ -45,7 +45,7 @@ def fault_of(candidate: Candidate) -> str | None:
     shown = " ".join(words[:12])
     if not words:
         return EMPTY
-    if not math.isfinite(candidate.log_prob):
+    if candidate.log_prob is not None and not math.isfinite(candidate.log_prob):
         return f'the log-probability of "{shown}" is {candidate.log_prob}'
     if len(words) > MAX_WORDS:
         return f'one has {len(words)} words (at most {MAX_WORDS}): "{shown} ..."'

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from curation.models.reference import reference_dir
 
 # The others are held in bfloat16 where nothing else is said.
-_FLOAT32_KINDS = ("tag_guided", "clap")
+_FLOAT32_KINDS = ("tag_guided", "remote_code", "clap")
 _BUILT_IN_NOTE = "built in; trained on procedural sounds alone, of 44 classes"
 
 

@@ -110,6 +110,29 @@ class EncoderDecoderConfig(PretrainedConfig):
     max_tokens: int = Field(64, ge=1, description="The longest caption, in tokens.")
 
 
+class RemoteCodeConfig(PretrainedConfig):
+    """A captioner by code of its own, from sounds to words, such as effb2-trm."""
+
+    kind: Literal["remote_code"] = Field("remote_code", description="The kind of captioner.")
+    dtype: Literal["float32"] = Field(
+        "float32", description="Its front end is a part of it, and wants full precision."
+    )
+    tokenizer: str | None = Field(
+        None, description="A directory or hub id of its tokenizer, where that lies elsewhere."
+    )
+    tokenizer_revision: str | None = Field(
+        None, description="The pinned revision of the tokenizer's hub id."
+    )
+    guidance: Literal["none"] = Field("none", description="It captions untagged, always.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="No tags are handed over.")
+    candidates: int = Field(
+        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
+    )
+    beams: int = Field(3, ge=1, description="Width of the beam search.")
+    temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
+    max_tokens: int = Field(20, ge=1, description="The longest caption, in tokens.")
+
+
 class DualEncoderConfig(Section):
     """A CLAP: one of this package (BLAT's pair too), or as transformers has it."""
 
@@ -156,7 +179,8 @@ def _kind(value: Any, default: str) -> str:
 CaptionerConfig = Annotated[
     Annotated[TagGuidedConfig, Tag("tag_guided")]
     | Annotated[AudioLlmConfig, Tag("audio_llm")]
-    | Annotated[EncoderDecoderConfig, Tag("encoder_decoder")],
+    | Annotated[EncoderDecoderConfig, Tag("encoder_decoder")]
+    | Annotated[RemoteCodeConfig, Tag("remote_code")],
     Discriminator(lambda value: _kind(value, "tag_guided")),
 ]
 

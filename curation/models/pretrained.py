@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
+    AutoModel,
     AutoModelForAudioClassification,
     AutoProcessor,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     ProcessorMixin,
 )
 from transformers.configuration_utils import PreTrainedConfig as ModelConfig
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from curation.errors import InputError
-from curation.models import weights
+from curation.models import files, weights
 from curation.models.config import PretrainedConfig
 
 _EARS = {"feature_extractor", "audio_processor"}
@@ -49,16 +52,14 @@ def load(
     Raises InputError where the directory holds another kind of model than `expected`, weights or a
     tokenizer that do not fit, or code that the settings do not allow.
     """
-    config = _configuration(folder, settings)
+    code, config = settings.trust_remote_code, _configuration(folder, settings)
     choice = choose(config)
     if choice is None:
         raise InputError(
             f"{folder / 'config.json'}: model_type is {config.model_type!r}, expected {expected}"
         )
     with _telling(folder, "processor"):
-        processor = AutoProcessor.from_pretrained(
-            folder, trust_remote_code=settings.trust_remote_code
-        )
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=code)
     model = _opened(folder, settings, choice)
     _check_processor(folder, processor, choice.config)
     _set_ends(folder, model, processor.tokenizer)
@@ -72,21 +73,62 @@ def load_classifier(
 
     Raises InputError as `load` does.
     """
-    config = _configuration(folder, settings)
+    code, config = settings.trust_remote_code, _configuration(folder, settings)
     with _telling(folder, "front end"):
-        extractor = AutoFeatureExtractor.from_pretrained(
-            folder, trust_remote_code=settings.trust_remote_code
-        )
+        extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=code)
     model = _opened(folder, settings, Choice(AutoModelForAudioClassification, config))
     return model.to(weights.pick_device(device)), extractor
 
 
+def load_by_its_code(
+    folder: Path, words: Path, settings: PretrainedConfig, expected: str, device: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model that its own code calls an `AutoModel`, in evaluation mode, and its tokenizer.
+
+    Such code is often older than transformers 5, whose `from_pretrained` wants more of a class than
+    before: the class alone builds the model, and the weights are read into it.
+
+    Args:
+        words: the tokenizer's directory.
+
+    Raises InputError as `load` does.
+    """
+    config = _configuration(folder, settings)
+    if AutoModel.__name__ not in (getattr(config, "auto_map", None) or {}):
+        raise InputError(
+            f"{folder / 'config.json'}: auto_map names no {AutoModel.__name__}; expected the "
+            f"directory of {expected}"
+        )
+    with _telling(folder, "model"):
+        model = AutoModel.from_config(config, trust_remote_code=settings.trust_remote_code)
+        missing = _fill(folder, model)
+    weights.refuse_names(folder, type(model).__name__, missing)
+    with _telling(words, "tokenizer"):
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(words)
+    _check_words(words, tokenizer, config)
+    return model.eval().to(weights.pick_device(device)), tokenizer
+
+
 def _configuration(folder: Path, settings: PretrainedConfig) -> ModelConfig:
-    """Raises InputError for one that cannot be read, or code that lies elsewhere."""
+    """A directory's configuration. Raises InputError, also for code that is not allowed."""
     if settings.trust_remote_code:
         _refuse_code_elsewhere(folder)
     with _telling(folder, "configuration"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
+
+
+def _fill(folder: Path, model: PreTrainedModel) -> list[str]:
+    """Read a directory's weights into a model, and name those that are missing."""
+    stored = {
+        name: tensor
+        for path in files.weight_files(folder)
+        for name, tensor in load_file(path).items()
+    }
+    own = model.state_dict()
+    missing = model.load_state_dict(stored, strict=False).missing_keys
+    # Of weights that are tied the files have one name.
+    filled = {own[name].data_ptr() for name in own.keys() & stored.keys()}
+    return [name for name in missing if own[name].data_ptr() not in filled]
 
 
 def _opened(folder: Path, settings: PretrainedConfig, choice: Choice) -> PreTrainedModel:
@@ -141,7 +183,12 @@ def _check_processor(folder: Path, processor: Any, config: ModelConfig) -> None:
             f"{folder}: a {type(processor).__name__} prepares the inputs; expected a processor "
             "with a tokenizer and a feature extractor"
         )
-    largest = max(processor.tokenizer.get_vocab().values())
+    _check_words(folder, processor.tokenizer, config)
+
+
+def _check_words(folder: Path, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+    """Raises InputError for a tokenizer some of whose words the model has not."""
+    largest = max(tokenizer.get_vocab().values())
     words = config.get_text_config(decoder=True).vocab_size
     if largest >= words:
         raise InputError(

@@ -24,7 +24,7 @@ class Candidates:
     clip: np.ndarray  # int, ascending
     clap_score: np.ndarray  # float
     second_score: np.ndarray  # float, NaN where there was no second scorer
-    log_prob: np.ndarray  # float
+    log_prob: np.ndarray  # float, NaN where the captioner does not tell it
     clip_tag: np.ndarray  # int: the group a clip counts with under `within: tag`
 
 
@@ -129,9 +129,15 @@ def need_scores(candidates: Candidates, policy: Policy) -> None:
             "of a second scorer; leave it out, or name a second_scorer and annotate in another "
             "folder"
         )
-    bad = ~(np.isfinite(candidates.clap_score) & np.isfinite(candidates.log_prob))
+    bad = ~np.isfinite(candidates.clap_score)
     if bad.any():
         raise InputError(
             f"{int(bad.sum())} of {len(bad)} candidates have a score that is no finite number; "
             "the evidence was not written by a working model: annotate again in another folder"
+        )
+    untold = ~np.isfinite(candidates.log_prob)
+    if policy.score != "clap" and untold.any():
+        raise InputError(
+            f"score: {policy.score}: {int(untold.sum())} of {len(untold)} candidates have no "
+            "log-probability, which some captioners do not tell; rank by score: clap"
         )

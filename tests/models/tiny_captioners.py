@@ -58,8 +58,8 @@ def qwen2_audio(folder: Path) -> Path:
     tokenizer = word_tokenizer(["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"])
     sound = tokenizer.convert_tokens_to_ids("<|AUDIO|>")
     config = qwen2_audio_config(len(tokenizer), sound)
-    _save(folder, Qwen2AudioForConditionalGeneration(config), tokenizer)
-    Qwen2AudioProcessor(_extractor(), tokenizer).save_pretrained(folder)
+    save(folder, Qwen2AudioForConditionalGeneration(config), tokenizer)
+    Qwen2AudioProcessor(extractor(), tokenizer).save_pretrained(folder)
     return folder
 
 
@@ -77,9 +77,9 @@ def audio_flamingo3(folder: Path) -> Path:
         text_config=writer_config(len(tokenizer)),
         audio_token_id=tokenizer.convert_tokens_to_ids("<sound>"),
     )
-    _save(folder, AudioFlamingo3ForConditionalGeneration(config), tokenizer)
+    save(folder, AudioFlamingo3ForConditionalGeneration(config), tokenizer)
     processor = AudioFlamingo3Processor(
-        _extractor(), tokenizer, chat_template=_FLAMINGO_TEMPLATE, audio_token="<sound>"
+        extractor(), tokenizer, chat_template=_FLAMINGO_TEMPLATE, audio_token="<sound>"
     )
     processor.save_pretrained(folder)
     return folder
@@ -90,8 +90,8 @@ def whisper(folder: Path) -> Path:
     tokenizer = whisper_tokenizer()
     start = tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
     config = whisper_config(len(tokenizer), pad=0, end=0, start=start)
-    _save(folder, WhisperForConditionalGeneration(config), tokenizer)
-    WhisperProcessor(_extractor(), tokenizer).save_pretrained(folder)
+    save(folder, WhisperForConditionalGeneration(config), tokenizer)
+    WhisperProcessor(extractor(), tokenizer).save_pretrained(folder)
     return folder
 
 
@@ -168,13 +168,13 @@ def writer_config(words: int) -> dict[str, object]:
     }
 
 
-def _extractor() -> WhisperFeatureExtractor:
+def extractor() -> WhisperFeatureExtractor:
     return WhisperFeatureExtractor(
         feature_size=MELS, sampling_rate=SAMPLE_RATE_HZ, chunk_length=WINDOW_S
     )
 
 
-def _save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write weights, and end tokens as the big ones have them, with settings to be left aside."""
     model.generation_config.update(
         eos_token_id=[tokenizer.eos_token_id, tokenizer.pad_token_id],

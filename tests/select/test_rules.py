@@ -1,6 +1,7 @@
 """The rules of selection: each rejected candidate keeps the reason that the policy gives it."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,9 +113,18 @@ def test_an_empty_run_decides_nothing() -> None:
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
-    bad = dataclasses.replace(some_candidates(), log_prob=np.array([0, 0, np.nan, 0, 0, 0]))
+    bad = dataclasses.replace(some_candidates(), clap_score=np.array([0, 0, np.nan, 0, 0, 0]))
     with pytest.raises(InputError, match="1 of 6 candidates have a score that is no finite"):
         rules.need_scores(bad, Policy())
+
+
+@pytest.mark.parametrize("score", ["log_prob", "combined"])
+def test_captions_without_log_probability_are_ranked_by_clap_alone(score: Any) -> None:
+    untold = dataclasses.replace(some_candidates(), log_prob=np.full(6, np.nan))
+    rules.need_scores(untold, Policy())
+    assert rules.decide(untold, Policy()).reason.tolist() == reasons(Policy())
+    with pytest.raises(InputError, match=f"{score}: 6 of 6 .*no log-prob.*rank by score: clap"):
+        rules.need_scores(untold, Policy(score=score))
 
 
 def test_evidence_of_one_scorer_has_no_second_threshold() -> None:

@@ -1,0 +1,43 @@
+"""Selection reads what any captioner left in the evidence."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from curation import cli, run, sink, table
+from curation.errors import InputError
+from curation.schema import EVIDENCE_SCHEMA
+from curation.select.apply import select
+from curation.select.policy import Policy
+from tests.runs import planned_run
+
+
+def test_captions_of_a_captioner_that_tells_no_log_probability_are_selected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = planned_run(tmp_path, clips=1, shard_clips=1)
+    row = {
+        "clip_id": "clip00000",
+        "uri": "/0.wav",
+        "start_s": 0.0,
+        "end_s": 1.0,
+        "tags": [],
+        "guidance": [],
+        "candidates": [
+            {"caption": "a bell rings", "method": "beam", "log_prob": None, "clap_score": 0.5},
+            {"caption": "a bell hums", "method": "sample", "log_prob": None, "clap_score": 0.4},
+        ],
+        "outcome": "ok",
+    }
+    sink.write_shard(config.run, 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), [])
+    assert select(config).clips_accepted == 1
+    [pair] = table.read(run.table_uri(config.run)).to_pylist()
+    assert (pair["caption"], pair["log_prob"]) == ("a bell rings", None)
+    cli.show_table(config.run, None, 5)
+    cli.show_clip(config.run, "clip00000")
+    printed = capsys.readouterr().out
+    assert "0.500" in printed and "log_prob" in printed and "a bell hums" in printed
+    by_log_prob = config.model_copy(update={"select": Policy(score="log_prob")})
+    with pytest.raises(InputError, match="2 of 2 candidates have no log-probability"):
+        select(by_log_prob)
