@@ -158,6 +158,8 @@ class Cluster:
             *place.prefix, BIN / "ray", "start", "--block", "--disable-usage-stats", *options,
             f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", "--object-store-memory=200000000",
             f"--resources={json.dumps(node.resources)}", *port_options(first),
+            # A run's driver takes no logs, and each of these processes weighs as much as a node.
+            "--include-log-monitor=False",
         ]  # fmt: skip
         self.processes.append(self._started(command, index, first))
         if index == 0 and self.with_dashboard:
