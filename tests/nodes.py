@@ -26,6 +26,8 @@ CONFIGS = ROOT / "ray_configs"
 BIN = Path(sys.executable).parent
 _PORTS_A_NODE = 100
 _TRIES = 3
+# Else a node starts as many idle workers as it says that it has CPUs, when the first job comes.
+FEW_IDLE = {"RAY_prestart_worker_first_driver": "false"}
 # What `ray start` prints once the head knows the node.
 _UP = b"Ray runtime started"
 
@@ -129,6 +131,7 @@ class Cluster:
             "PYTHONPATH": str(ROOT),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
+            **FEW_IDLE,
             # The end of a test is no notice.
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         }
