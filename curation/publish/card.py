@@ -1,13 +1,14 @@
 """The dataset card: README.md with the YAML header that the hub reads, all of it from the run."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
 
+from curation.publish import making
 from curation.publish.columns import DESCRIPTIONS
 from curation.publish.files import PATTERNS
+from curation.publish.options import UNKNOWN, Format
 from curation.publish.summary import Summary
 from curation.publish.text import markdown
 from curation.visible import visible
@@ -32,7 +33,7 @@ def card(summary: Summary) -> bytes:
         _sample(summary),
         _rebuilding(summary),
         _citing(summary),
-        _FILES,
+        _files(summary),
     ]
     return "\n".join(parts).encode()
 
@@ -54,16 +55,35 @@ def _header(summary: Summary) -> str:
 
 
 def _opening(summary: Summary) -> str:
-    total = summary.total
-    with_audio = "with the audio" if summary.options.audio else "without the audio"
-    return (
+    total, options = summary.total, summary.options
+    audio = "with the audio" if options.audio else "without the audio"
+    told = [
         f"{total.rows:,} captions of {total.clips:,} clips ({total.seconds / 3600:.2f} hours), "
-        f"{with_audio}. The captions were written by a model from the sound, and kept by their "
-        "CLAP score; no person has checked each of them.\n"
-    )
+        f"{audio}. The captions were written by a model that heard the sound, and chosen by "
+        "scores of models; no person has checked each of them.",
+        _recordings(summary),
+    ]
+    if options.creator:
+        told.append(f"Published by {markdown(options.creator)}.")
+    if options.url:
+        told.append(f"Its page: {markdown(options.url)}")
+    return "\n\n".join(told) + "\n"
+
+
+def _recordings(summary: Summary) -> str:
+    if summary.options.about:
+        return f"The recordings: {markdown(summary.options.about)}"
+    if summary.origin["catalog"] == "audioset":
+        return (
+            "The recordings are AudioSet's: stretches of YouTube videos, each named by the id of "
+            "its video and its start in ms."
+        )
+    return "Which recordings these are, whoever published this did not say."
 
 
 def _loading(summary: Summary) -> str:
+    if Format.PARQUET not in summary.options.formats:
+        return "## Load\n\nIt has no Parquet files; see Files below for what reads the others.\n"
     first = next(iter(summary.splits), "train")
     return (
         "## Load\n\n"
@@ -97,36 +117,44 @@ def _splits(summary: Summary) -> str:
 
 def _making(summary: Summary) -> str:
     origin = summary.origin
-    least, median, greatest = summary.scores
+    failed = sum(origin["errors"].values())
     rows: list[tuple[str, str]] = [
-        ("clips listed", f"{origin['clips']:,} (catalog: {markdown(origin['catalog'])})"),
-        ("without audio", f"{origin['missing']:,}"),
-        ("annotated", f"{origin['annotated']:,}"),
-        *((markdown(part), _model(told)) for part, told in origin["models"].items()),
-        ("policy", _told(origin["policy"])),
-        ("CLAP scores kept", f"{least:.3f} to {greatest:.3f}, median {median:.3f}"),
+        ("clips listed", f"{origin['clips']:,}"),
+        ("of these without audio", f"{origin['missing']:,}"),
+        ("with captions to choose from", f"{origin['annotated']:,}"),
+        ("failed", f"{failed:,}"),
+        *((markdown(part.replace("_", " ")), _model(it)) for part, it in origin["models"].items()),
+        *(
+            (f"`{name}`", f"{least:.3f} to {greatest:.3f}, median {median:.3f}")
+            for name, (least, median, greatest) in summary.scores.items()
+        ),
+        ("tags of the clips", _tags(summary.tags)),
         ("table version", f"{origin['table_version']}, of {origin['committed']}"),
         ("selection", f"`{origin['selection']}`"),
-        ("plan, configuration", f"`{origin['plan_hash'][:16]}`, `{origin['config_hash'][:16]}`"),
+        ("hash of plan", f"`{origin['plan_hash']}`"),
+        ("hash of configuration", f"`{origin['config_hash']}`"),
         ("software", _told(origin["versions"])),
     ]
-    settings = json.dumps(origin["settings"], indent=1, sort_keys=True)
+    steps = "".join(
+        f"{number}. {markdown(step)}\n" for number, step in enumerate(making.steps(origin), 1)
+    )
     return (
-        "## How it was made\n\n"
-        "By tagscribe: a captioner that is told a clip's AudioSet tags writes candidates, a CLAP "
-        "model scores each against the sound, and a policy keeps some.\n\n"
+        f"## How it was made\n\nBy tagscribe:\n\n{steps}\n"
         + _table(("", ""), rows)
-        + "\nSettings that decide what captions say:\n\n"
-        + _indented(settings)
+        + "\nEvery setting and the whole policy: `dataset.json`, under `claim.origin`.\n"
     )
 
 
 def _licences(summary: Summary) -> str:
-    told = f"The captions, scores and ids: {markdown(summary.options.licence)}.\n"
+    told = (
+        "No licence of captions, scores and ids was named.\n"
+        if summary.options.licence == UNKNOWN
+        else f"The captions, scores and ids: {markdown(summary.options.licence)}.\n"
+    )
     if not summary.options.audio:
         told += (
-            "The audio is not part of this dataset, and its licences are those of its owners: "
-            "AudioSet's clips, for one, are parts of YouTube videos.\n"
+            "The audio is not part of this dataset; its licences are those of its owners, and were "
+            "not looked at.\n"
         )
     elif not summary.licences:
         told += "The audio was joined from a folder; its licences were not looked at.\n"
@@ -154,6 +182,11 @@ def _faults(summary: Summary) -> str:
             "The captioner or the scorer is tagscribe's small reference model, trained on "
             "procedural sounds of 44 classes alone; what it says of other sounds is worth little."
         )
+    if predicted := summary.tags.get("predicted"):
+        faults.append(
+            f"{predicted:,} of the clips' {sum(summary.tags.values()):,} tags are a tagger's: no "
+            "person put them there."
+        )
     faults += [f"{count:,} clips failed: {kind}." for kind, count in origin["errors"].items()]
     return "## Known faults\n\n" + "".join(f"- {markdown(fault)}\n" for fault in faults)
 
@@ -164,7 +197,7 @@ def _sample(summary: Summary) -> str:
             markdown(row["clip_id"]),
             markdown(row["caption"]),
             f"{row['clap_score']:.3f}",
-            markdown(", ".join(tag["name"] for tag in row["tags"])),
+            markdown(", ".join(map(_tag, row["tags"]))),
         )
         for row in summary.sample
     ]
@@ -204,12 +237,35 @@ def _citing(summary: Summary) -> str:
     )
 
 
-_FILES = """## Files
+_CONTENTS = {
+    Format.PARQUET: "`data/`: Parquet, one row a caption.",
+    Format.WEBDATASET: "`webdataset/`: tars, one sample a clip: the sound as `flac`, its best "
+    "caption as `txt`, all that is known of it as `json`; `sizes.json` has the clips of each tar.",
+    Format.JSONL: "`jsonl/`: manifests of NeMo and of lhotse, one line a caption.",
+}
 
-`data/` Parquet, `webdataset/` tars, `jsonl/` manifests of NeMo and lhotse, as far as they were
-asked for; `croissant.json` metadata for machines; `CHANGELOG.md`; `left_out.csv`; `dataset.json`
-what every file was made from; `SHA256SUMS`, to be checked by `sha256sum -c SHA256SUMS`.
-"""
+
+def _files(summary: Summary) -> str:
+    files = [_CONTENTS[name] for name in summary.options.formats]
+    files.append("`croissant.json`: what is here, for machines (mlcommons.org/croissant).")
+    files.append("`CHANGELOG.md`: what changed since the version before.")
+    if summary.left_out:
+        files.append("`left_out.csv`: clips that are not in it, and why.")
+    files += [
+        "`dataset.json`: what every file was made from, with all settings.",
+        "`SHA256SUMS`: of all files; `sha256sum -c SHA256SUMS` checks them.",
+    ]
+    return "## Files\n\n" + "".join(f"- {line}\n" for line in files)
+
+
+def _tag(tag: dict[str, Any]) -> str:
+    return f"{tag['name']} (predicted)" if tag["origin"] == "predicted" else str(tag["name"])
+
+
+def _tags(counts: dict[str, int]) -> str:
+    named = {"human": "as they came with the clips", "predicted": "by the tagger"}
+    told = (f"{count:,} {named.get(origin, origin)}" for origin, count in sorted(counts.items()))
+    return markdown(", ".join(told) or "none")
 
 
 def _model(told: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.publish import files, left_out, sounds
+from curation.publish import files, hub, left_out, sounds
 from curation.publish.card import card
 from curation.publish.changelog import (
     CHANGELOG,
@@ -49,7 +49,7 @@ def publish(
     """Write a dataset; run again, it goes on where it stopped, and changes nothing that is done.
 
     Args:
-        uri: a folder, `s3://` or `hf://datasets/org/name`.
+        uri: a folder, `s3://` or `hf://org/name`.
         previous: an earlier publication, with which the changelog compares this one.
         update: called with rows done and rows in all.
 
@@ -87,7 +87,9 @@ def claimed(
 
     Raises InputError where another publication is there, or none where the previous should be.
     """
-    earlier = read_previous(previous) if previous else None
+    uri = hub.address(uri)
+    hub.need_repository(uri)
+    earlier = read_previous(hub.address(previous)) if previous else None
     claim = {**publication.claim, "previous": earlier.origin if earlier else None}
     return Destination(uri, claim), earlier
 

@@ -91,7 +91,7 @@ def test_a_folder_without_any_of_the_clips_is_told(captions: Path, tmp_path: Pat
         InputError, match=f"any of the {CLIPS} clips.*names such as 'a/tone00.flac'"
     ):
         source_of(str(captions), str(tmp_path))
-    with pytest.raises(InputError, match="expected a dataset as tagscribe publish writes it"):
+    with pytest.raises(InputError, match="expected a finished dataset"):
         source_of(str(tmp_path), str(tmp_path))
 
 
