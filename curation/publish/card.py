@@ -10,7 +10,7 @@ from curation.publish.columns import DESCRIPTIONS
 from curation.publish.files import PATTERNS
 from curation.publish.options import UNKNOWN, Format
 from curation.publish.summary import Summary
-from curation.publish.text import markdown
+from curation.publish.text import markdown, plain_name
 from curation.visible import visible
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
@@ -59,20 +59,20 @@ def _opening(summary: Summary) -> str:
     audio = "with the audio" if options.audio else "without the audio"
     told = [
         f"{total.rows:,} captions of {total.clips:,} clips ({total.seconds / 3600:.2f} hours), "
-        f"{audio}. The captions were written by a model that heard the sound, and chosen by "
-        "scores of models; no person has checked each of them.",
+        f"{audio}, for training models of sound and language. The captions were written by a model "
+        "that heard the sound, and chosen by scores of models; no person has checked each of them.",
         _recordings(summary),
     ]
     if options.creator:
         told.append(f"Published by {markdown(options.creator)}.")
     if options.url:
-        told.append(f"Its page: {markdown(options.url)}")
+        told.append(f"Its page: {markdown(options.url)}.")
     return "\n\n".join(told) + "\n"
 
 
 def _recordings(summary: Summary) -> str:
     if summary.options.about:
-        return f"The recordings: {markdown(summary.options.about)}"
+        return f"The recordings: {markdown(summary.options.about.rstrip('. '))}."
     if summary.origin["catalog"] == "audioset":
         return (
             "The recordings are AudioSet's: stretches of YouTube videos, each named by the id of "
@@ -111,7 +111,8 @@ def _splits(summary: Summary) -> str:
         f"`clip_id`, as a fraction of 1, below {options.test:g} for test, below "
         f"{options.test + options.validation:g} for validation, else train. All captions of a clip "
         "are in one split, and a clip keeps its split from version to version. Two clips cut from "
-        "one recording may be in different splits.\n"
+        "one recording may be in different splits. Captions of validation and test are a model's "
+        "like all others: no truth to judge another captioner by.\n"
     )
 
 
@@ -121,18 +122,19 @@ def _making(summary: Summary) -> str:
     rows: list[tuple[str, str]] = [
         ("clips listed", f"{origin['clips']:,}"),
         ("of these without audio", f"{origin['missing']:,}"),
-        ("with captions to choose from", f"{origin['annotated']:,}"),
         ("failed", f"{failed:,}"),
+        ("given captions", f"{origin['annotated']:,}"),
+        ("in this dataset", f"{summary.total.clips:,}"),
         *((markdown(part.replace("_", " ")), _model(it)) for part, it in origin["models"].items()),
         *(
             (f"`{name}`", f"{least:.3f} to {greatest:.3f}, median {median:.3f}")
             for name, (least, median, greatest) in summary.scores.items()
         ),
         ("tags of the clips", _tags(summary.tags)),
-        ("table version", f"{origin['table_version']}, of {origin['committed']}"),
-        ("selection", f"`{origin['selection']}`"),
-        ("hash of plan", f"`{origin['plan_hash']}`"),
-        ("hash of configuration", f"`{origin['config_hash']}`"),
+        ("version", f"{origin['table_version']}, of {origin['committed']}"),
+        ("id of this choice of captions", f"`{origin['selection']}`"),
+        ("hash of the list of clips", f"`{origin['plan_hash']}`"),
+        ("hash of settings and models", f"`{origin['config_hash']}`"),
         ("software", _told(origin["versions"])),
     ]
     steps = "".join(
@@ -140,7 +142,7 @@ def _making(summary: Summary) -> str:
     )
     return (
         f"## How it was made\n\nBy tagscribe:\n\n{steps}\n"
-        + _table(("", ""), rows)
+        + _table(("of the run", ""), rows)
         + "\nEvery setting and the whole policy: `dataset.json`, under `claim.origin`.\n"
     )
 
@@ -153,11 +155,11 @@ def _licences(summary: Summary) -> str:
     )
     if not summary.options.audio:
         told += (
-            "The audio is not part of this dataset; its licences are those of its owners, and were "
-            "not looked at.\n"
+            "\nThe audio is not part of this dataset. It is licensed by its owners; what they allow "
+            "was not looked at.\n"
         )
     elif not summary.licences:
-        told += "The audio was joined from a folder; its licences were not looked at.\n"
+        told += "\nThe audio was joined from a folder; its licences were not looked at.\n"
     else:
         told += "\nThe audio, each clip by its own licence (column `licence`):\n\n"
         rows = [(markdown(name), f"{count:,}") for name, count in sorted(summary.licences.items())]
@@ -217,22 +219,26 @@ def _rebuilding(summary: Summary) -> str:
         "## Rebuild\n\nWith a folder of the audio of your own:\n\n"
         "    tagscribe rebuild path/to/this/folder --audio FOLDER --out DIR\n\n"
         f"{rule} It says how many clips were found, and how many files have the very bytes that "
-        "were annotated (`audio_sha256`).\n"
+        "were annotated (`audio_sha256`). Without tagscribe: a caption is that of `file` from "
+        "`start_s` to `end_s`.\n"
     )
 
 
 def _citing(summary: Summary) -> str:
-    origin = summary.origin
+    options, origin = summary.options, summary.origin
     entry = {
-        "title": f"{summary.options.name}, version {origin['table_version']}",
+        "title": f"{options.name}, version {origin['table_version']}",
+        "author": options.creator or "",
         "year": origin["committed"][:4],
-        "note": f"Made with tagscribe {origin['versions'].get('tagscribe', '')}, selection "
+        "howpublished": options.url or "",
+        "note": f"Made with tagscribe {origin['versions']['tagscribe']}, captions of choice "
         f"{origin['selection']}",
     }
-    lines = [f"  {name} = {{{_bibtex(value)}}}," for name, value in entry.items()]
+    lines = [f"  {name} = {{{_bibtex(value)}}}," for name, value in entry.items() if value]
+    key = plain_name(options.name)
     return (
         "## Cite\n\n"
-        + _indented("\n".join(["@misc{dataset,", *lines, "}"]))
+        + _indented("\n".join([f"@misc{{{key},", *lines, "}"]))
         + f"\nThe method: {markdown(_METHOD)}.\n"
     )
 

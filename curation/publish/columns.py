@@ -11,13 +11,13 @@ _MODEL = "Model and revision, or the start of its weights' SHA-256."
 
 # In this order, where the source has them.
 DESCRIPTIONS = {
-    "clip_id": "The clip: <YouTube id>_<start in ms> for AudioSet, else as its catalog names it.",
+    "clip_id": "The clip's name; <YouTube id>_<start in ms> for clips of AudioSet.",
     "caption": "What the captioner wrote.",
     "clap_score": "Cosine similarity of audio and caption by the scorer; comparable within one "
     "scorer alone.",
     "second_score": "The same by the second scorer, on a scale of its own.",
     "log_prob": "The captioner's own log-probability, mean a token.",
-    "rank": "1 for the clip's best caption by the policy, 2 for the next.",
+    "rank": "1 for the clip's best caption, 2 for the next.",
     "tags": "AudioSet classes of the clip: mid (AudioSet's id), name, confidence, and origin: "
     "human as listed with the clip, predicted by the tagger.",
     "tag_scores": "Cosine similarity of audio and name by the scorer, for each of the tags.",
@@ -25,10 +25,10 @@ DESCRIPTIONS = {
     "captioner": _MODEL,
     "scorer": _MODEL,
     "second_scorer": _MODEL,
-    "file": "The audio's path in the folder that it was read from; the clip's id where it was "
-    "packed with others.",
-    "start_s": "Where in the audio the heard stretch begins; for AudioSet, in the listed segment.",
-    "end_s": "Where it ends.",
+    "file": "The audio's path in the folder that it was read from; of audio packed in tars or "
+    "Parquet, the clip's name.",
+    "start_s": "Where in the audio the heard stretch begins, in s; of AudioSet's, in the segment.",
+    "end_s": "Where it ends, in s.",
     "audio_sha256": "SHA-256 of the bytes of the audio file that was annotated.",
     "licence": "Licence of the clip's audio.",
     "audio": "The heard stretch, mono 16-bit FLAC.",

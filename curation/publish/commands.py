@@ -144,14 +144,13 @@ def _go(
     if done.summary is None:
         console.out.print(f"{done.uri}: published already, {done.files} files as they were written")
         return
-    total = done.summary.total
-    splits = ", ".join(f"{name} {part.clips}" for name, part in done.summary.splits.items())
+    clips = {name: part.clips for name, part in done.summary.splits.items()}
     if publication.options.audio:
         console.out.print(
             f"audio of {done.same} clips as it was annotated, of {done.other} clips from others"
         )
     console.out.print(
-        f"{done.uri}: {total.rows} captions of {total.clips} clips ({splits}) in {done.files} files"
+        f"{done.uri}: {_counted(done.summary.total.rows, clips)}, in {done.files} files"
     )
 
 
@@ -174,8 +173,15 @@ def _formats(asked: list[Format] | None) -> tuple[Format, ...]:
     return tuple(dict.fromkeys(asked or [Format.PARQUET]))
 
 
+def _counted(captions: int, clips: dict[str, int]) -> str:
+    splits = ", ".join(f"{name} {count}" for name, count in clips.items())
+    return f"{captions} captions of {sum(clips.values())} clips ({splits})"
+
+
 def _print_outlook(told: "Outlook", uri: str) -> None:
-    console.out.print(f"would write to {uri}, by a sample of the rows:")
+    console.out.print(
+        f"would write to {uri}: {_counted(told.captions, told.clips)}; by a sample of the clips"
+    )
     console.print_fields(
         {
             name: f"{count} files, about {told.size_bytes[name] / 1e6:.2f} MB"

@@ -1,13 +1,13 @@
 """Croissant 1.0 metadata (mlcommons.org/croissant): what the Parquet files are, for machines."""
 
 import json
-import re
 from typing import Any
 
 from curation.publish.columns import DESCRIPTIONS
 from curation.publish.making import steps
 from curation.publish.options import Format
 from curation.publish.summary import Summary
+from curation.publish.text import plain_name
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -63,7 +63,7 @@ def croissant(summary: Summary) -> bytes:
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": re.sub(r"[^A-Za-z0-9_-]+", "-", options.name).strip("-") or "dataset",
+        "name": plain_name(options.name),
         "description": " ".join(
             [f"{total.rows} captions of {total.clips} clips.", options.about or "", *steps(origin)]
         ),
