@@ -155,8 +155,8 @@ def _licences(summary: Summary) -> str:
     )
     if not summary.options.audio:
         told += (
-            "\nThe audio is not part of this dataset. It is licensed by its owners; what they allow "
-            "was not looked at.\n"
+            "\nThe audio is not part of this dataset. It is licensed by its owners; what they "
+            "allow was not looked at.\n"
         )
     elif not summary.licences:
         told += "\nThe audio was joined from a folder; its licences were not looked at.\n"

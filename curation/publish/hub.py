@@ -1,5 +1,8 @@
 """Addresses of datasets on the Hugging Face hub: `hf://org/name` here is a dataset, not a model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from curation import storage
 from curation.errors import InputError
 
@@ -38,6 +41,25 @@ def need_repository(uri: str) -> None:
             f"{uri}: the hub shows no dataset {repository}; log in by hf auth login, make it by "
             f"hf repos create {name} --type dataset (--private)"
         )
+
+
+@contextmanager
+def refusals_told(uri: str) -> Iterator[None]:
+    """What the hub refuses is an InputError that says what to do."""
+    if not uri.startswith(_HUB):
+        yield
+        return
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        if error.response.status_code not in (401, 403):
+            raise
+        raise InputError(
+            f"{uri}: the hub refuses; log in by hf auth login, with a token that may write there "
+            f"({error})"
+        ) from error
 
 
 def _repository(uri: str) -> str:

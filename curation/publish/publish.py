@@ -55,6 +55,13 @@ def publish(
 
     Raises InputError where something else is there, naming it; nothing is overwritten.
     """
+    with hub.refusals_told(uri):
+        return _publish(publication, uri, previous, update)
+
+
+def _publish(
+    publication: Publication, uri: str, previous: str | None, update: Update | None
+) -> Published:
     destination, earlier = claimed(publication, uri, previous)
     if destination.finished:
         count = destination.check()
