@@ -13,7 +13,11 @@ from curation.publish.summary import Summary
 from curation.publish.text import markdown, plain_name
 from curation.visible import visible
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
+# As the hub names them, by the number below which each lies.
+_SIZES = (
+    (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"), (10**8, "10M<n<100M"),
+)  # fmt: skip
 _METHOD = "Xu et al., BLAT: Bootstrapping Language-Audio Pre-training based on AudioSet Tag-guided "
 _METHOD += "Synthetic Data, ACM MM 2023"
 
@@ -48,7 +52,7 @@ def _header(summary: Summary) -> str:
         "language": [visible(options.language)],
         "task_categories": ["text-to-audio", "audio-classification"],
         "tags": ["audio", "audio-captioning", "clap", "synthetic-captions", "croissant"],
-        "size_categories": [next((name for most, name in _SIZES if rows < most), "1M<n<10M")],
+        "size_categories": [next((name for most, name in _SIZES if rows < most), "100M<n<1B")],
         "configs": [{"config_name": "default", "data_files": files}],
     }
     return yaml.safe_dump(header, sort_keys=False, allow_unicode=False, width=1000)
@@ -121,8 +125,7 @@ def _making(summary: Summary) -> str:
     failed = sum(origin["errors"].values())
     rows: list[tuple[str, str]] = [
         ("clips listed", f"{origin['clips']:,}"),
-        ("of these without audio", f"{origin['missing']:,}"),
-        ("failed", f"{failed:,}"),
+        ("failed", f"{failed:,}, {origin['missing']:,} of them for want of audio"),
         ("given captions", f"{origin['annotated']:,}"),
         ("in this dataset", f"{summary.total.clips:,}"),
         *((markdown(part.replace("_", " ")), _model(it)) for part, it in origin["models"].items()),

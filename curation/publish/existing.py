@@ -8,21 +8,26 @@ import pyarrow as pa
 
 from curation import storage
 from curation.errors import InputError
-from curation.publish.destination import FACTS
+from curation.publish.destination import FACTS, FORMAT
 
 
 def claim_of(uri: str) -> dict[str, Any]:
     """What decided a dataset's bytes: its origin, its options, a hash of its rows.
 
-    Raises InputError where no finished dataset is there.
+    Raises InputError where no finished dataset is there, or one of another format.
     """
     try:
-        facts = json.loads(storage.read_bytes(storage.join(uri, FACTS)))
-    except (FileNotFoundError, NotADirectoryError) as error:
+        claim: dict[str, Any] = json.loads(storage.read_bytes(storage.join(uri, FACTS)))["claim"]
+        found = claim["format"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError) as error:
         raise InputError(
-            f"{uri}: no {FACTS}; expected a finished dataset as tagscribe publish writes it"
+            f"{uri}: no {FACTS} of tagscribe publish there; expected a finished dataset"
         ) from error
-    claim: dict[str, Any] = facts["claim"]
+    if found != FORMAT:
+        raise InputError(
+            f"{uri}/{FACTS}: format {found!r}, this version reads {FORMAT}; use the version of "
+            "tagscribe that wrote it"
+        )
     return claim
 
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.publish import files, left_out, sounds
+from curation.publish.destination import FORMAT
 from curation.publish.licences import Licences
 from curation.publish.options import Options
 from curation.publish.source import Source
 from curation.publish.splits import Shard, first_of_clip, shards
 
-FORMAT = 1
 # So many clips are made into files to tell how large all will be.
 _MEASURED_CLIPS = 32
 

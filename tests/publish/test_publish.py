@@ -134,11 +134,22 @@ def test_another_version_goes_elsewhere_with_a_changelog(
     assert log.index("## Version 1") < log.index("## Version 0")
 
 
-def test_what_was_not_published_to_its_end_is_no_previous_version(
-    two_versions: RunConfig, tmp_path: Path
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        (None, "no dataset.json of tagscribe publish there; expected a finished dataset"),
+        ("[]", "no dataset.json of tagscribe publish there"),
+        ("{", "no dataset.json of tagscribe publish there"),
+        ('{"claim": {"format": 7}}', "format 7, this version reads 1"),
+    ],
+)
+def test_what_is_no_dataset_of_ours_is_no_previous_version(
+    run: RunConfig, tmp_path: Path, facts: str | None, told: str
 ) -> None:
-    with pytest.raises(InputError, match="no dataset.json; expected a finished dataset"):
-        claimed(publication(two_versions), str(tmp_path / "new"), str(tmp_path))
+    if facts:
+        (tmp_path / "dataset.json").write_text(facts)
+    with pytest.raises(InputError, match=told):
+        claimed(publication(run), str(tmp_path / "new"), str(tmp_path))
 
 
 def test_an_older_version_is_published_when_asked_for(two_versions: RunConfig) -> None:
