@@ -7,7 +7,6 @@ people can mark the same run, on object storage too, and a mark is lost by no cr
 import csv
 import io
 import json
-import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -39,6 +38,7 @@ class Mark:
     marker: str
     time: str
     sample: str | None
+    second_score: float | None = None  # None too in marks of before there were second scorers
 
     @property
     def key(self) -> tuple[str, int]:
@@ -80,21 +80,19 @@ def as_line(mark: Mark) -> bytes:
 
 
 class Writer:
-    """Puts marks into files of its own. Safe in threads."""
+    """Puts marks into files of its own, one after the other."""
 
     def __init__(self, run_uri: str) -> None:
         self._folder = run.marks_uri(run_uri)
-        self._lock = threading.Lock()
         self._begin()
 
     def write(self, mark: Mark) -> None:
         """Returns when the mark is written. Raises OSError, and then it is not kept."""
-        with self._lock:
-            line = as_line(mark)
-            storage.put(self._uri, b"".join([*self._lines, line]))
-            self._lines.append(line)
-            if len(self._lines) == MARKS_A_FILE:
-                self._begin()
+        line = as_line(mark)
+        storage.put(self._uri, b"".join([*self._lines, line]))
+        self._lines.append(line)
+        if len(self._lines) == MARKS_A_FILE:
+            self._begin()
 
     def _begin(self) -> None:
         begun = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -103,8 +101,8 @@ class Writer:
 
 
 COLUMNS = (
-    "clip_id", "candidate", "caption", "clap_score", "right", "corrected", "marker", "time",
-    "sample",
+    "clip_id", "candidate", "caption", "clap_score", "second_score", "right", "corrected",
+    "marker", "time", "sample",
 )  # fmt: skip
 
 
