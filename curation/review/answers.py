@@ -4,9 +4,10 @@ All text that leaves here is `visible`: what is not seen in it is told by its co
 """
 
 import math
-from dataclasses import asdict
+import threading
+from collections.abc import Callable, Hashable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,10 +24,11 @@ from curation.select.policy import Policy
 from curation.visible import visible
 
 Answer = dict[str, Any]
+Answered = TypeVar("Answered")
 
-# Decisions kept, of a byte an entry: those of two policies while one of them moves, and those
-# before their thresholds. Counts are small.
-_DECISIONS = 6
+# Decisions remembered, of a byte an entry: those of two policies while one of them moves. Counts
+# are small.
+_DECISIONS = 4
 _COUNTS = 64
 # Precision is told at each second bin's edge: charts are no finer.
 _EVERY = 2
@@ -46,9 +48,9 @@ class Answers:
     def __init__(self, index: Index, labels: Labels) -> None:
         self.index = index
         self.labels = labels
-        self._decide = lru_cache(_DECISIONS)(partial(policies.decide, index))
-        self._grid = lru_cache(len(SCORES))(partial(counts.grid, index))
-        self._accepted = lru_cache(_COUNTS)(self._count_accepted)
+        self._decide = _remembering(partial(policies.decide, index), _DECISIONS)
+        self._grid = _remembering(partial(counts.grid, index), len(SCORES))
+        self._count = _remembering(self._counted, _COUNTS)
 
     def about(self) -> Answer:
         """The run: its size, what policies may use, its tags by how many clips carry them, errors.
@@ -93,12 +95,11 @@ class Answers:
 
     def curve(self, policy: Policy) -> Answer:
         """Precision at each threshold on the policy's score, among what comes before it."""
-        before = policies.before_threshold(policy)
         grid = self._grid(policy.score)
         entries, good = self.labels.sample()
-        judged = self._decide(before)[entries] == policies.ACCEPTED
+        judged = self._decide(policy)[entries] <= policies.BELOW_THRESHOLD
         counted = (
-            self._accepted(before),
+            self._count(policy, policies.BELOW_THRESHOLD),
             grid.count(entries[judged]),
             grid.count(entries[judged & good]),
         )
@@ -109,7 +110,7 @@ class Answers:
             "lowest": float(grid.edges[0]),
             "highest": float(grid.edges[-1]),
             "points": [
-                {"threshold": float(at), "captions": int(size.sum()), **asdict(each)}
+                {"threshold": float(at), "captions": int(size.sum()), **vars(each)}
                 for at, size, each in zip(grid.edges[:-1:_EVERY], sizes, estimates, strict=True)
             ],
         }
@@ -183,8 +184,8 @@ class Answers:
 
     def _outcome(self, policy: Policy) -> Answer:
         reasons, grid = self._decide(policy), self._grid(policy.score)
-        accepted, counted = reasons == policies.ACCEPTED, self._accepted(policy)
-        before = self._accepted(policies.before_threshold(policy))
+        accepted, counted = reasons == policies.ACCEPTED, self._count(policy, policies.ACCEPTED)
+        before = self._count(policy, policies.BELOW_THRESHOLD)
         return {
             "reasons": _reasons(reasons),
             "clips": _distinct(self.index.columns["clip"][accepted]),
@@ -213,10 +214,22 @@ class Answers:
         inside, stratum = which[entries], self.index.columns["stratum"][entries]
         marked = np.bincount(stratum[inside], minlength=drawing.STRATA)
         right = np.bincount(stratum[inside & good], minlength=drawing.STRATA)
-        return asdict(precision.estimate(sizes, marked, right))
+        return vars(precision.estimate(sizes, marked, right))
 
-    def _count_accepted(self, policy: Policy) -> np.ndarray:
-        return self._grid(policy.score).count(self._decide(policy) == policies.ACCEPTED)
+    def _counted(self, policy: Policy, reason: int) -> np.ndarray:
+        """The captions with this reason or one before it, as `Grid.count` counts them."""
+        return self._grid(policy.score).count(self._decide(policy) <= reason)
+
+
+def _remembering(work: Callable[..., Answered], size: int) -> Callable[..., Answered]:
+    """`work`, its last answers remembered; of threads that ask the same at once, one works."""
+    lock, remembered = threading.Lock(), lru_cache(size)(work)
+
+    def asked(*args: Hashable) -> Answered:
+        with lock:
+            return remembered(*args)
+
+    return asked
 
 
 def _reasons(reasons: np.ndarray, shown: np.ndarray | None = None) -> dict[str, int]:

@@ -167,7 +167,7 @@ class _Gathered:
         columns = {
             "clip": parts["clip"].astype(np.int32),
             "candidate": parts["candidate"].astype(np.int16),
-            "first_entry": np.r_[0, np.cumsum(parts["entries"])].astype(np.int64),
+            "first_entry": np.r_[0, np.cumsum(parts["entries"])].astype(np.int32),
             "shard": parts["shard"].astype(np.int32),
             "row": parts["row"].astype(np.int32),
             "error": parts["error"].astype(np.int16),

@@ -9,7 +9,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -76,7 +76,7 @@ def newest(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
 
 def as_line(mark: Mark) -> bytes:
     """A mark as a row of its file; what is no valid text is written by its code."""
-    return json.dumps(asdict(mark)).encode() + b"\n"
+    return json.dumps(vars(mark)).encode() + b"\n"
 
 
 class Writer:
@@ -118,6 +118,6 @@ def export(run_uri: str, to: str) -> int:
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for _, mark in sorted(labelled.items()):
-        table.writerow({**asdict(mark), "right": int(mark.verdict == "good")})
+        table.writerow({**vars(mark), "right": int(mark.verdict == "good")})
     storage.put(to, text.getvalue().encode())
     return len(labelled)

@@ -14,45 +14,39 @@ NO_CAPTION = "no_caption"
 REASONS = (
     rules.ACCEPTED, rules.BELOW_THRESHOLD, rules.NOT_BEST, rules.BELOW_SECOND_THRESHOLD, NO_CAPTION,
 )  # fmt: skip
+# Up to BELOW_THRESHOLD it is the threshold that decides.
 ACCEPTED, BELOW_THRESHOLD, NOT_BEST, BELOW_SECOND_THRESHOLD, NONE = range(5)
 
 
 def decide(index: Index, policy: Policy) -> np.ndarray:
     """What becomes of each entry, uint8 `[entries]`: a place in `REASONS`."""
     score = index.score(policy.score)
-    reason = np.where(index.has_caption, NOT_BEST, NONE).astype(np.uint8)
+    reason = np.where(index.has_caption, np.uint8(NOT_BEST), np.uint8(NONE))
     rank = index.columns[f"rank_{policy.score}"]
     if policy.min_second_score is not None:
         vetoed = index.second_score < policy.min_second_score
-        reason[vetoed] = BELOW_SECOND_THRESHOLD
+        np.putmask(reason, vetoed, BELOW_SECOND_THRESHOLD)
         rank = _rank_among(index, rank, ~vetoed)
     remains = (reason == NOT_BEST) & (rank <= policy.per_clip)
-    reason[remains] = BELOW_THRESHOLD
+    np.putmask(reason, remains, BELOW_THRESHOLD)
     if policy.min_score is not None:
-        reason[remains & (score >= policy.min_score)] = ACCEPTED
+        np.putmask(reason, remains & (score >= policy.min_score), ACCEPTED)
     elif policy.keep_top is not None:
         reason[_best(index, policy, remains)] = ACCEPTED
     else:
-        reason[remains] = ACCEPTED
+        np.putmask(reason, remains, ACCEPTED)
     return reason
-
-
-def before_threshold(policy: Policy) -> Policy:
-    """The policy that accepts all on which another's threshold has to decide."""
-    return policy.model_copy(update={"min_score": None, "keep_top": None, "within": "all"})
 
 
 def rank(index: Index, policy: Policy, entry: int) -> int:
     """The rank in its clip that `select` writes down for a caption; 0 where there is none."""
-    if not index.has_caption[entry]:
-        return 0
+    if policy.min_second_score is None or not index.has_caption[entry]:
+        return int(index.columns[f"rank_{policy.score}"][entry])
     entries = index.entries_of(int(index.columns["clip"][entry]))
     own = slice(entries.start, entries.stop)
-    score = index.score(policy.score)[own]
-    if policy.min_second_score is not None:
-        score = np.where(index.second_score[own] < policy.min_second_score, -np.inf, score)
-    ranks = rules.ranks(np.zeros(len(entries), int), score)
-    return int(ranks[entry - entries.start])
+    vetoed = index.second_score[own] < policy.min_second_score
+    score = np.where(vetoed, -np.inf, index.score(policy.score)[own])
+    return int(rules.ranks(np.zeros(len(entries), int), score)[entry - entries.start])
 
 
 def _rank_among(index: Index, rank: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -62,12 +56,13 @@ def _rank_among(index: Index, rank: np.ndarray, kept: np.ndarray) -> np.ndarray:
     kept up to there, less those up to the clip's first, is a running sum.
     """
     first = index.columns["first_entry"]
-    start = np.repeat(first[:-1], np.diff(first))
-    place = start + np.maximum(rank, 1)
+    entries = np.diff(first)
+    place = np.repeat(first[:-1], entries)
+    place += np.maximum(rank, 1)
     count = np.zeros(len(rank) + 1, np.int32)
     count[place] = kept
     np.cumsum(count, out=count)
-    return count[place] - count[start]
+    return count[place] - np.repeat(count[first[:-1]], entries)
 
 
 def _best(index: Index, policy: Policy, remains: np.ndarray) -> np.ndarray:
