@@ -169,8 +169,12 @@ def test_the_page_is_accessible_and_no_wider_than_its_window(
         ready(page)
         page.get_by_label("Compare with a second policy").check()
         expect(page.locator("#overlap tbody tr")).to_have_count(3)
-        page.locator("#rows > li").first.get_by_role("button", name="Mark good").click()
+        page.get_by_role("button", name="Mark good: a dog barks 16").click()
         expect(page.locator("#rows > li.good")).to_have_count(1)
+        # What axe looks at are these rows; forty more that are like them only take its time.
+        page.locator("#text").fill("dog barks 1")
+        expect(page.locator("#shown")).to_contain_text("1 to 10 of 10")
+        page.keyboard.press("Escape")
         page.keyboard.press("i")
         expect(page.locator(".known")).to_have_count(1)
         for width, scheme in product((WIDE, NARROW), SCHEMES):
