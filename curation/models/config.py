@@ -42,8 +42,8 @@ class TagGuidedConfig(Section):
     temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
     compile: bool = Field(
         False,
-        description="Compile the decoder when it is loaded, and on a GPU play its steps as CUDA "
-        "graphs; slower to start, and on a CPU slower throughout.",
+        description="Compile the decoder when it is loaded, and play its steps as CUDA graphs: "
+        "for GPUs; slower to start, and on a CPU slower throughout.",
     )
 
 
