@@ -2,9 +2,12 @@
 
 Decoding: k = 4 captions a clip, one by three beams and three sampled, of the same encoded clips in
 turns: by `curation.models.decoding`; by `generate` on the captioner as it is, which recomputes the
-caption each step (`speedup`); and by `generate` with transformers' own caches put into the same
-model (`speedup_over_cached`). `generate` has one call for the beam and one for the samples. All
-three must write the same beams. Keys that end in `_with_encoding` count the encoder on both sides.
+caption each step (`speedup`); by `generate` with transformers' own caches put into the same model
+(`speedup_over_cached`); and by ours compiled, `captioner.compile`, against ours as it is
+(`speedup_compiled`). `generate` has one call for the beam and one for the samples. All four must
+write the same beams. Keys that end in `_with_encoding` count the encoder on both sides. Where there
+is a GPU the same is measured there too, in keys that begin with `gpu_`, and so are random weights
+at CNN14's size and of 7B, with the share of the time in which the GPU is busy.
 
 Adaptive drawing: one worker, files to scores, `first: 1` against all four candidates for all, at
 scores that a given share of the clips reach, of which both accept the same clips.
@@ -50,10 +53,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(f"{folder}/corpus", options.clips, SEED, workers=os.cpu_count() or 1)
         config = planned_run(folder, options)
-        told = against_generate(config, options.rounds)
+        told = against_generate(config, options.rounds, "cpu")
+        if options.device not in ("none", "cpu"):
+            there = against_generate(config, options.rounds, options.device)
+            told |= {f"gpu_{key}": value for key, value in there.items()}
         told |= against_fixed(config, options.rounds)
     if options.device == "none":
-        console.out.print("no GPU here: larger captioners are left out (--device)")
+        console.out.print(
+            "no GPU here: larger captioners and its busy share are not measured (--device)"
+        )
     else:
         told |= on_device(torch.device(options.device), options.device_clips)
     print(json.dumps({**told, "clips": options.clips, "threads": options.threads}))

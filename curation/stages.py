@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from curation import audio
 from curation.batching import Limit, halving
-from curation.captioners.base import Candidate, Captioner
+from curation.captioners.base import Candidate, Captioner, HearsOnce
 from curation.catalog.fetch import read_clip_bytes
 from curation.config import AudioConfig
 from curation.read_ahead import Budget, Room, TooLarge
@@ -54,6 +54,7 @@ class Clip:
     waveforms: dict[int, np.ndarray] = field(default_factory=dict)  # int16, by rate in Hz
     guidance: list[Tag] = field(default_factory=list)
     tag_scores: list[float] | None = None  # of `tags`, where they were verified
+    heard: Any = None  # what a captioner that draws twice goes on from (`HearsOnce`)
     candidates: list[Candidate] = field(default_factory=list)
     clap_scores: list[float] = field(default_factory=list)
     second_scores: list[float] = field(default_factory=list)
@@ -242,17 +243,10 @@ def write_captions(
         drawn: the candidates to write; those that a clip has already keep their places.
         limit: what is known of the captioner's memory; None forgets what is learned here.
     """
-    rate = captioner.sample_rate_hz
     written = halving(
         batch,
-        rate,
-        lambda part: captioner.caption(
-            [audio.from_int16(clip.waveforms[rate]) for clip in part],
-            [clip.guidance for clip in part],
-            [clip_seed(seed, clip.clip_id) for clip in part],
-            drawn.start,
-            drawn.stop,
-        ),
+        captioner.sample_rate_hz,
+        lambda part: _captions(captioner, part, seed, drawn),
         "caption",
         limit or Limit(),
     )
@@ -263,6 +257,26 @@ def write_captions(
         clip.candidates = _distinct([*clip.candidates, *result])
         if not clip.candidates:
             clip.failure = Failure("caption", "no_caption", "the captioner wrote nothing")
+
+
+def _captions(
+    captioner: Captioner, clips: list[Clip], seed: int, drawn: slice
+) -> list[list[Candidate] | Failure]:
+    """The candidates drawn; where not all are, each clip is heard once, if the captioner can."""
+    seeds = [clip_seed(seed, clip.clip_id) for clip in clips]
+    if drawn == ALL or not isinstance(captioner, HearsOnce):
+        return captioner.caption(*_heard_by(captioner, clips), seeds, drawn.start, drawn.stop)
+    if new := [clip for clip in clips if clip.heard is None]:
+        for clip, heard in zip(new, captioner.hear(*_heard_by(captioner, new)), strict=True):
+            clip.heard = heard
+    return captioner.write([clip.heard for clip in clips], seeds, drawn.start, drawn.stop)
+
+
+def _heard_by(captioner: Captioner, clips: list[Clip]) -> tuple[list[np.ndarray], list[list[Tag]]]:
+    """Clips as a captioner is given them: waveforms and guidance."""
+    rate = captioner.sample_rate_hz
+    waveforms = [audio.from_int16(clip.waveforms[rate]) for clip in clips]
+    return waveforms, [clip.guidance for clip in clips]
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -66,6 +66,7 @@ class FusedWorker:
         for chunk in chunks:
             for clip in chunk:
                 clip.waveforms.clear()
+                clip.heard = None
 
     def _draw(self, chunks: list[Clips], drawn: slice) -> None:
         batches = self._batches(chunks)

@@ -52,10 +52,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for all tests that annotate in this process."""
-    with cluster("local", cpus=5):
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        # Where its workers put the code that models bring: not into the home folder.
+        patch.setenv("HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
+        with cluster("local", cpus=5):
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from curation.config import parse
+from curation.models.captioner import GuidedEncoder
 from tests.conftest import corpus_run
 from tests.in_process import annotated
 
@@ -77,6 +79,22 @@ def test_an_unreachable_score_draws_all_for_all(
 ) -> None:
     drawn = candidates(adaptive_run(corpus, tmp_path, 1, 2.0))
     assert [captions(row) for row in drawn] == [captions(row) for row in candidates(fixed)]
+
+
+def test_a_clip_that_is_drawn_for_twice_is_heard_once(
+    corpus: Path, tmp_path: Path, enough_score: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    encode = GuidedEncoder.forward
+
+    def counted(encoder: GuidedEncoder, features: torch.Tensor, *others: Any) -> Any:
+        heard.append(len(features))
+        return encode(encoder, features, *others)
+
+    monkeypatch.setattr(GuidedEncoder, "forward", counted)
+    drawn = candidates(adaptive_run(corpus, tmp_path, 1, enough_score))
+    assert sum(heard) == sum(len(row) > 0 for row in drawn)
+    assert sum(len(row) > 1 for row in drawn) > 0
 
 
 def test_adaptive_settings_belong_to_the_evidence() -> None:

@@ -4,6 +4,7 @@ The models are tiny and random, of the very classes that the large ones have, an
 `from_pretrained`: what they say is nonsense, what becomes of it is not.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,43 @@ import pytest
 from curation import annotate, planning, run, sink, verify
 from curation.checks.parts import sections_of
 from curation.config import RunConfig, parse
-from tests.models import tiny_captioners, tiny_scorers, tiny_taggers
+from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 
 CLIPS = 60
+FEW_CLIPS = 12
 # What a random captioner may write that is no caption.
 NO_CAPTION = {"caption/empty", "caption/label_echo", "caption/repetition", "caption/too_long"}
 
 
-def recordings(shared: Path, folder: Path) -> Path:
+def recordings(shared: Path, folder: Path, clips: int) -> Path:
     """A list of the first of ESC-10's recordings."""
     rows = (shared / "esc10" / "clips.csv").read_text().splitlines()
     path = folder / "clips.csv"
-    path.write_text("\n".join(rows[: 1 + CLIPS]) + "\n")
+    path.write_text("\n".join(rows[: 1 + clips]) + "\n")
     return path
 
 
-def annotated(shared: Path, folder: Path, **models: Any) -> tuple[RunConfig, sink.ShardCounts]:
+def annotated(
+    shared: Path, folder: Path, clips: int = CLIPS, **models: Any
+) -> tuple[RunConfig, sink.ShardCounts]:
     catalog = {
         "kind": "folder",
         "audio": str(shared / "esc10" / "audio"),
-        "metadata": str(recordings(shared, folder)),
+        "metadata": str(recordings(shared, folder, clips)),
         "tags": "audioset_mids",
     }
-    section = {"shard_clips": 30, "actors": 2}
+    section = {"shard_clips": clips // 2, "actors": 2}
     data = {"run": str(folder / "run"), "catalog": catalog, "annotate": section, **models}
     config = parse(data, "test")
     planning.make_plan(config)
     return config, annotate.annotate(config, lambda done, total: None)
 
 
-def need_whole(config: RunConfig, counts: sink.ShardCounts) -> list[dict[str, Any]]:
+def need_whole(
+    config: RunConfig, counts: sink.ShardCounts, clips: int = CLIPS
+) -> list[dict[str, Any]]:
     """Every clip accounted for, and no fault but that of random words; the captioned rows."""
-    assert counts.clips == CLIPS and counts.ok > CLIPS / 4
+    assert counts.clips == clips and counts.ok > clips / 4
     assert set(counts.errors) <= NO_CAPTION, counts.errors
     assert verify.verify(config.run) == []
     assert run.need_record(config.run).models.keys() == set(sections_of(config))
@@ -107,3 +113,27 @@ def test_a_speech_to_text_model_captions_untagged_for_an_unfused_clap(
     assert all(abs(candidate["clap_score"]) < 1.01 for candidate in written)
     assert all(candidate["second_score"] is None for candidate in written)
     assert all(row["tag_scores"] is None and row["scorer_agreement"] is None for row in rows)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_workers_caption_by_code_that_the_model_brings(shared_data: Path, tmp_path: Path) -> None:
+    tiny_remote_code.remote_code(tmp_path / "own", tmp_path / "words")
+    config, counts = annotated(
+        shared_data,
+        tmp_path,
+        FEW_CLIPS,
+        captioner={
+            "kind": "remote_code",
+            "model": str(tmp_path / "own"),
+            "tokenizer": str(tmp_path / "words"),
+            "trust_remote_code": True,
+            "revision": "read",
+        },
+    )
+    written = [row["candidates"] for row in need_whole(config, counts, FEW_CLIPS)]
+    assert {candidate["method"] for row in written for candidate in row} == {"beam", "sample"}
+    assert len({candidate["caption"] for row in written for candidate in row}) > FEW_CLIPS
+    assert all(candidate["log_prob"] is None for row in written for candidate in row)
+    # The code was copied to where the workers import it from, and not beside its weights.
+    [copied] = Path(os.environ["HF_MODULES_CACHE"]).rglob("own_captioner.py")
+    assert copied.read_text() == tiny_remote_code.CODE

@@ -36,7 +36,7 @@ class CachedCaptioner(TagGuidedCaptioner):
     ) -> Seq2SeqLMOutput:
         """Predict the word after the newest one of each caption."""
         decoder = self.decoder
-        at = torch.tensor([past.get_seq_length()])
+        at = torch.tensor([past.get_seq_length()], device=decoder_input_ids.device)
         x = decoder._embed(decoder_input_ids, at, encoder_outputs.word_bias)
         mask = encoder_outputs.memory_mask[:, None, None, :]
         for index, layer in enumerate(decoder._layers()):

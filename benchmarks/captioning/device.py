@@ -1,20 +1,25 @@
-"""Captioners of two sizes on a device: clips and tokens a second, and the distance from the floor.
+"""Captioners of three sizes on a device: speed, the distance from the floor, and the busy share.
 
 The floor is the longer of two times: that of the operations at the device's peak, and that of the
-bytes that must move, the weights and the clips' memory once a step, at its bandwidth.
+bytes that must move at its bandwidth, which are the weights and the clips' memory once a step. The
+busy share is that of the time in which the GPU has something to do.
 """
 
 import statistics
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common.gpus import peak
+from benchmarks.captioning import language
+from benchmarks.common.gpus import Peak, busy_s, device_name, peak
 from curation import console
 from curation.models import files
 from curation.models.captioner import TagGuidedCaptioner, TagGuidedCaptionerConfig
+from curation.models.compiled import CompiledDecoder
 from curation.models.decoding import decode
 from curation.models.next_word import gumbel_noise
 
@@ -22,23 +27,62 @@ CLIP_S = 10
 BEAMS, SAMPLES, STEPS, ROUNDS = 3, 3, 30, 5
 
 
+class Measured(NamedTuple):
+    """What captioning so many clips took, and at least takes, in seconds; the words written."""
+
+    clips: int
+    words: int
+    seconds: float
+    floor: float | None
+    busy: float | None
+
+    @property
+    def over_floor(self) -> float | None:
+        return None if self.floor is None else round(self.seconds / self.floor, 2)
+
+    @property
+    def busy_share(self) -> float | None:
+        return None if self.busy is None else round(self.busy / self.seconds, 3)
+
+
 def on_device(device: torch.device, clips: int) -> dict[str, Any]:
-    """Measure random weights at the reference's size and at CNN14's, in float32."""
-    told: dict[str, Any] = {}
-    rows = []
+    """Measure random weights at the reference's size, at CNN14's, and on a GPU at 7B."""
+    told: dict[str, Measured] = {}
     for name, config in sizes().items():
         model = TagGuidedCaptioner(config).eval().to(device)
-        seconds, words, floor = measured(model, clips)
-        over = None if floor is None else round(seconds / floor, 2)
-        told |= {f"{name}_clips_s": round(clips / seconds, 1), f"{name}_over_floor": over}
-        told |= {f"{name}_tokens_s": round(words / seconds)}
-        rows.append([name, f"{clips / seconds:.1f}", f"{words / seconds:.0f}", over or "?"])
+        decoders = {name: partial(decode, model), f"{name} compiled": CompiledDecoder(model).decode}
+        for way, decoder in decoders.items():
+            told[way] = tag_guided(model, decoder, clips)
+    if language.fits(device):
+        for way, work, floor in language.ways(device):
+            told[f"7B {way}"] = measured(work, language.CLIPS, device, floor)
+    else:
+        console.out.print(f"7B: not measured, {language.WANTS_GB} GB of a GPU's memory wanted")
     console.print_table(
-        f"{clips} clips of {CLIP_S} s, {1 + SAMPLES} captions each, on {device}",
-        ["", "clips/s", "tokens/s", "times the floor"],
-        rows,
+        f"random weights, {1 + SAMPLES} captions a clip, on {device_name(device)}; "
+        f"tag-guided: {clips} clips of {CLIP_S} s",
+        ["", "clips/s", "tokens/s", "times the floor", "GPU busy"],
+        [
+            [
+                way,
+                f"{each.clips / each.seconds:.1f}",
+                f"{each.words / each.seconds:.0f}",
+                each.over_floor or "not known",
+                each.busy_share or "not measured",
+            ]
+            for way, each in told.items()
+        ],
     )
-    return told
+    return {
+        key: value
+        for way, each in told.items()
+        for key, value in {
+            f"{way}_clips_s": round(each.clips / each.seconds, 1),
+            f"{way}_tokens_s": round(each.words / each.seconds),
+            f"{way}_over_floor": each.over_floor,
+            f"{way}_busy": each.busy_share,
+        }.items()
+    }
 
 
 def sizes() -> dict[str, TagGuidedCaptionerConfig]:
@@ -54,8 +98,8 @@ def sizes() -> dict[str, TagGuidedCaptionerConfig]:
 
 
 @torch.inference_mode()
-def measured(model: TagGuidedCaptioner, clips: int) -> tuple[float, int, float | None]:
-    """Seconds from waveforms to captions, words written, and the floor in seconds where known."""
+def tag_guided(model: TagGuidedCaptioner, decoder: Callable[..., Any], clips: int) -> Measured:
+    """From waveforms to captions, in float32."""
     config, device = model.config, model.device
     samples = CLIP_S * model.frontend.config.sample_rate_hz
     waveforms = torch.randn(clips, samples, device=device) * 0.1
@@ -64,28 +108,37 @@ def measured(model: TagGuidedCaptioner, clips: int) -> tuple[float, int, float |
     def words() -> int:
         encoded = model.encoder(*model.features(waveforms, lengths))
         noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
-        beams, sampled = decode(model, encoded, BEAMS, noise, 0.7, STEPS)
+        beams, sampled = decoder(encoded, BEAMS, noise, 0.7, STEPS)
         return sum(len(one.ids) + 1 for clip in [beams, *sampled] for one in clip)
 
+    frames = model.frontend.frames(torch.tensor(samples))
+    positions = int(frames) // model.encoder.cnn.config.frame_stride
+    weights = sum(each.numel() for each in model.decoder.parameters())
+    memory = clips * positions * config.dim * 2 * config.decoder_layers
+    moved = 4 * STEPS * (weights + memory)
+    # Operations are counted by the plain decoder: what is compiled or played is not seen.
     with FlopCounterMode(display=False) as counter:
-        written = words()
+        encoded = model.encoder(*model.features(waveforms, lengths))
+        noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
+        decode(model, encoded, BEAMS, noise, 0.7, STEPS)
+    operations = counter.get_total_flops()
+
+    def floor(most: Peak) -> float:
+        return max(operations / most.float32, moved / most.bandwidth)
+
+    return measured(words, clips, device, floor)
+
+
+def measured(
+    work: Callable[[], int], clips: int, device: torch.device, floor: Callable[[Peak], float]
+) -> Measured:
+    """The median of some rounds of `work`, which says how many words it wrote."""
+    words = work()
     seconds = []
     for _ in range(ROUNDS):
         begun_s = time.perf_counter()
-        words()
+        work()
         seconds.append(time.perf_counter() - begun_s)
-    return statistics.median(seconds), written, floor_s(model, counter.get_total_flops(), clips)
-
-
-def floor_s(model: TagGuidedCaptioner, flops: int, clips: int) -> float | None:
-    """The least seconds that so many operations and the decoder's bytes can take."""
-    most = peak(model.device)
-    if most is None:
-        return None
-    frames = model.frontend.frames(torch.tensor(CLIP_S * model.frontend.config.sample_rate_hz))
-    positions = int(frames) // model.encoder.cnn.config.frame_stride
-    layers, dim = model.config.decoder_layers, model.config.dim
-    weights = sum(each.numel() for each in model.decoder.parameters())
-    memory = clips * positions * dim * 2 * layers
-    moved = 4 * STEPS * (weights + memory)
-    return max(flops / most.float32, moved / most.bandwidth)
+    most = peak(device)
+    least = None if most is None else floor(most)
+    return Measured(clips, words, statistics.median(seconds), least, busy_s(work, device))

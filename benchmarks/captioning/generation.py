@@ -1,8 +1,9 @@
-"""Our decoding in turns with transformers' `generate`, with and without its caches."""
+"""Our decoding, as it is and compiled, in turns with `generate`, with and without its caches."""
 
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,13 +11,15 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, EncoderDecoderCache
 
 from benchmarks.captioning.cached import CachedCaptioner
-from curation import audio, batching, console, plan, stages
+from benchmarks.common.gpus import device_name
+from curation import audio, batching, console, plan, stages, tagging
 from curation.captioners.tag_guided import TagGuided, known_tag
 from curation.config import RunConfig
 from curation.models import files, weights
 from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.compiled import CompiledDecoder
 from curation.models.decoding import decode
-from curation.models.next_word import gumbel_noise
+from curation.models.next_word import Decoded, gumbel_noise
 
 SETTINGS = TagGuided()
 SAMPLES = SETTINGS.candidates - 1
@@ -40,14 +43,16 @@ class Written(NamedTuple):
     words: int
 
 
-def against_generate(config: RunConfig, rounds: int) -> dict[str, Any]:
-    """Time all ways of decoding, round by round, every second round backwards."""
+def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, Any]:
+    """Time all ways of decoding on a device, round by round, every second round backwards."""
     folder = files.locate("reference", None, "captioner")
-    plain, _ = weights.load(folder, TagGuidedCaptioner, "cpu")
-    cached, _ = weights.load(folder, CachedCaptioner, "cpu")
+    plain, _ = weights.load(folder, TagGuidedCaptioner, device)
+    cached, _ = weights.load(folder, CachedCaptioner, device)
+    compiled = CompiledDecoder(plain)
     batches = encoded_batches(plain, config)
     ways: dict[str, Callable[[Batch], Written]] = {
-        "ours": lambda batch: ours(plain, batch),
+        "ours": lambda batch: ours(partial(decode, plain), plain, batch),
+        "ours, compiled": lambda batch: ours(compiled.decode, plain, batch),
         "generate": lambda batch: generated(plain, batch),
         "generate, cached": lambda batch: generated(cached, batch),
     }
@@ -59,7 +64,7 @@ def against_generate(config: RunConfig, rounds: int) -> dict[str, Any]:
         seconds.append({way: timed(ways[way], batches) for way in order})
         seconds[-1][ENCODER] = timed(lambda batch: encode(plain, batch), batches)
     words = {way: sum(each.words for each in results) for way, results in written.items()}
-    return tell_decoding(batches, words, seconds)
+    return tell_decoding(batches, words, seconds, device)
 
 
 def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]:
@@ -68,21 +73,23 @@ def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]
     clips = stages.clips_of(plan.read_shard(config.run, 0))
     for clip in clips:
         stages.decode(clip, stages.Listening(config.audio, (rate_hz,)))
-        stages.guide(clip, config.captioner.min_confidence)
+        tagging.guide(clip, config.captioner.min_confidence)
     cut = batching.batches(clips, rate_hz, config.annotate.batch_seconds)
     return [batch_of(model, batch, rate_hz) for batch in cut]
 
 
 def batch_of(model: TagGuidedCaptioner, clips: list[stages.Clip], rate_hz: int) -> Batch:
     sounds = [torch.from_numpy(audio.from_int16(clip.waveforms[rate_hz])) for clip in clips]
-    samples = torch.tensor([len(sound) for sound in sounds])
-    features, lengths = model.features(pad_sequence(sounds, batch_first=True), samples)
+    samples = torch.tensor([len(sound) for sound in sounds], device=model.device)
+    waveforms = pad_sequence(sounds, batch_first=True).to(model.device)
+    features, lengths = model.features(waveforms, samples)
     places = {mid: place for place, mid in enumerate(model.config.tag_list)}
     tags = torch.zeros(len(clips), len(places))
     for row, clip in enumerate(clips):
         for tag in clip.guidance:
             if known := known_tag(tag.mid, places):
                 tags[row, places[known]] = 1.0
+    tags = tags.to(model.device)
     with torch.inference_mode():
         encoded = model.encoder(features, lengths, tags)
     seeds = [stages.clip_seed(0, clip.clip_id) for clip in clips]
@@ -91,16 +98,21 @@ def batch_of(model: TagGuidedCaptioner, clips: list[stages.Clip], rate_hz: int) 
 
 @torch.inference_mode()
 def encode(model: TagGuidedCaptioner, batch: Batch) -> EncoderOutput:
-    return model.encoder(batch.features, batch.lengths, batch.tags)
+    encoded = model.encoder(batch.features, batch.lengths, batch.tags)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return encoded
 
 
-def ours(model: TagGuidedCaptioner, batch: Batch) -> Written:
+def ours(
+    decoder: Callable[..., tuple[list[Decoded], list[list[Decoded]]]],
+    model: TagGuidedCaptioner,
+    batch: Batch,
+) -> Written:
     """All captions in one loop, as the adapter writes them."""
     steps, words = SETTINGS.max_tokens, model.config.vocab_size
     noise = gumbel_noise(batch.seeds, SAMPLES, steps, words)
-    beams, samples = decode(
-        model, batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps
-    )
+    beams, samples = decoder(batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps)
     captions = [*beams, *(one for clip in samples for one in clip)]
     return Written([one.ids for one in beams], sum(len(one.ids) + 1 for one in captions))
 
@@ -152,7 +164,7 @@ def timed(run: Callable[[Batch], Any], batches: list[Batch]) -> float:
 
 
 def tell_decoding(
-    batches: list[Batch], words: dict[str, int], seconds: list[dict[str, float]]
+    batches: list[Batch], words: dict[str, int], seconds: list[dict[str, float]], device: str
 ) -> dict[str, Any]:
     clips = sum(len(batch.seeds) for batch in batches)
     median = {way: statistics.median(each[way] for each in seconds) for way in seconds[0]}
@@ -169,8 +181,8 @@ def tell_decoding(
         for way in words
     ]
     console.print_table(
-        f"{clips} clips in {len(batches)} batches, {SETTINGS.candidates} captions each; "
-        f"medians of {len(seconds)} rounds",
+        f"{clips} clips in {len(batches)} batches, {SETTINGS.candidates} captions each, "
+        f"on {device_name(torch.device(device))}; medians of {len(seconds)} rounds",
         ["", "clips/s", "tokens/s", "times ours", "with the encoder"],
         [*rows, [ENCODER, f"{clips / median[ENCODER]:.1f}", "", "", ""]],
     )
@@ -179,6 +191,7 @@ def tell_decoding(
         "speedup_with_encoding": round(over_ours("generate", True), 3),
         "speedup_over_cached": round(over_ours("generate, cached"), 3),
         "speedup_over_cached_with_encoding": round(over_ours("generate, cached", True), 3),
+        "speedup_compiled": round(1 / over_ours("ours, compiled"), 3),
         "clips_s": {way: round(clips / each, 1) for way, each in median.items()},
         "tokens_s": round(words["ours"] / median["ours"]),
     }

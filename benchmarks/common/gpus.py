@@ -1,8 +1,11 @@
-"""What GPUs do at their peak, with which measured figures are compared."""
+"""What GPUs do at their peak, with which measured figures are compared, and how long they work."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 
 class Peak(NamedTuple):
@@ -30,3 +33,26 @@ def peak(device: torch.device) -> Peak | None:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+
+
+def busy_s(work: Callable[[], Any], device: torch.device) -> float | None:
+    """Seconds in which a GPU has something to do while it does `work`; None on a CPU.
+
+    By the profiler, which slows the host down, but not what the GPU is given to do.
+    """
+    if device.type != "cuda":
+        return None
+    with profile(activities=[ProfilerActivity.CUDA]) as told:
+        work()
+        torch.cuda.synchronize(device)
+    ranges = [each.time_range for each in told.events() if each.device_type == DeviceType.CUDA]
+    return covered((each.start, each.end) for each in ranges) * 1e-6
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """How long at least one of these spans, `(start, end)`, lasts."""
+    total, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total

@@ -32,6 +32,7 @@ def _(config: TagGuidedConfig) -> Captioner:
         candidates=config.candidates,
         beams=config.beams,
         temperature=config.temperature,
+        compile=config.compile,
     )
 
 

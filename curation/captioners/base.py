@@ -6,7 +6,7 @@ raises for one clip and never drops one: an input it cannot serve comes back as 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -77,5 +77,39 @@ class Captioner(Protocol):
             seeds: one seed a clip.
             first: the first candidate asked for, counted from 0.
             last: the one after the last; None means as many as the captioner is set to write.
+        """
+        ...
+
+
+@runtime_checkable
+class HearsOnce(Protocol):
+    """A captioner that writes more captions of a clip later, without hearing it again.
+
+    Of such a captioner `caption` is `hear`, then `write`.
+    """
+
+    def hear(
+        self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
+    ) -> list[Any | Failure]:
+        """What `write` wants to know of a batch of clips, in order, one entry a clip.
+
+        Args:
+            waveforms: as of `Captioner.caption`.
+            guidance: likewise.
+        """
+        ...
+
+    def write(
+        self,
+        heard: Sequence[Any | Failure],
+        seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
+    ) -> list[list[Candidate] | Failure]:
+        """Write the candidates of clips that were heard; a failure comes back in its place.
+
+        Args:
+            heard: what `hear` gave, of whichever batches.
+            seeds: as of `Captioner.caption`, and `first` and `last` too.
         """
         ...

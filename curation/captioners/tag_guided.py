@@ -18,17 +18,20 @@ from curation.tags import ontology
 
 if TYPE_CHECKING:
     from curation.captioners.writer import Writer
+    from curation.models.captioner import EncoderOutput
 
 
 @dataclass(frozen=True)
 class TagGuided(Adapter):
-    """Fulfils `Captioner` with a `TagGuidedCaptioner`.
+    """Fulfils `Captioner` and `HearsOnce` with a `TagGuidedCaptioner`.
 
     Attributes:
         candidates: captions written for a clip, the first one by beam search.
         beams: width of the beam search that writes the first candidate.
         temperature: of the samples that are the others.
         max_tokens: the longest caption, end token included; a longer one is cut there.
+        compile: compile the decoder in `setup`, which is for GPUs (`models.compiled`). `setup` then
+            raises InputError where that cannot be done, as without a C++ compiler.
     """
 
     kind = "captioner"
@@ -37,6 +40,7 @@ class TagGuided(Adapter):
     beams: int = 3
     temperature: float = 0.7
     max_tokens: int = 30
+    compile: bool = False
 
     @property
     def sample_rate_hz(self) -> int:
@@ -60,8 +64,23 @@ class TagGuided(Adapter):
         for its only descendant; others are ignored. Clips shorter than one frame of the encoder
         are padded with silence; empty clips and samples that are not finite are failures.
         """
-        tags = [self._tag_vector(given) for given in guidance]
-        return self._loaded.caption(waveforms, tags, seeds, first, last)
+        return self.write(self.hear(waveforms, guidance), seeds, first, last)
+
+    def hear(
+        self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
+    ) -> list[EncoderOutput | Failure]:
+        """Encode clips, each with its guidance; see `HearsOnce`."""
+        return self._loaded.hear(waveforms, [self._tag_vector(given) for given in guidance])
+
+    def write(
+        self,
+        heard: Sequence[EncoderOutput | Failure],
+        seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
+    ) -> list[list[Candidate] | Failure]:
+        """Write the candidates of encoded clips; see `HearsOnce`."""
+        return self._loaded.write(heard, seeds, range(self.candidates)[first:last])
 
     def _tag_vector(self, tags: Iterable[Tag]) -> np.ndarray:
         """The tag vector of a clip's guidance; of tags that become the same one, the surest."""
@@ -93,6 +112,7 @@ class TagGuided(Adapter):
             self.beams,
             self.temperature,
             self.max_tokens,
+            self.compile,
         )
 
 

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from curation.captioners.base import Candidate
+from curation.errors import InputError
 from curation.models import inputs, weights
 from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.compiled import CompiledDecoder
 from curation.models.decoding import decode
 from curation.models.next_word import Decoded, gumbel_noise
 from curation.schema import Failure
@@ -26,52 +29,87 @@ class Writer:
         beams: int,
         temperature: float,
         max_tokens: int,
+        compiled: bool,
     ) -> None:
         self._model, self._tokenizer = weights.load(folder, TagGuidedCaptioner, device)
         self._candidates = candidates
         self._beams = beams
         self._temperature = temperature
         self._max_tokens = max_tokens
+        self._compiled = CompiledDecoder(self._model) if compiled else None
+        if self._compiled:
+            self._compile(self._compiled)
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
         self._model.to(weights.pick_device(device))
+        if self._compiled:
+            self._compiled.forget()
+
+    def _compile(self, decoder: CompiledDecoder) -> None:
+        """Compile now, where what is missing stops the worker, and not clip by clip later."""
+        try:
+            decoder.warm_up(self._beams, self._candidates - 1, self._max_tokens)
+        except torch.OutOfMemoryError:
+            raise
+        # What compilers and their drivers raise is no small family.
+        except Exception as error:
+            told = " ".join(str(error).split("\n\n")[0].split())
+            raise InputError(
+                f"captioner.compile: true, but the captioner cannot be compiled here: {told}; "
+                "torch.compile wants a C++ compiler (g++): install it, or leave compile out"
+            ) from error
 
     @torch.inference_mode()
-    def caption(
-        self,
-        waveforms: Sequence[np.ndarray],
-        tags: Sequence[np.ndarray],
-        seeds: Sequence[int],
-        first: int,
-        last: int | None,
-    ) -> list[list[Candidate] | Failure]:
-        """As `Captioner.caption`, guided by tag vectors `[tag]`."""
-        wanted = range(self._candidates)[first:last]
+    def hear(
+        self, waveforms: Sequence[np.ndarray], tags: Sequence[np.ndarray]
+    ) -> list[EncoderOutput | Failure]:
+        """As `HearsOnce.hear`, guided by tag vectors `[tag]`."""
         return inputs.each_heard(
             waveforms,
             "caption",
-            lambda heard: self._write(
-                [waveforms[clip] for clip in heard],
-                np.stack([tags[clip] for clip in heard]),
-                [seeds[clip] for clip in heard],
-                wanted,
+            lambda heard: self._encoded(
+                [waveforms[clip] for clip in heard], np.stack([tags[clip] for clip in heard])
             ),
         )
 
-    def _write(
-        self, waveforms: list[np.ndarray], tags: np.ndarray, seeds: list[int], wanted: range
+    @torch.inference_mode()
+    def write(
+        self, heard: Sequence[EncoderOutput | Failure], seeds: Sequence[int], wanted: range
     ) -> list[list[Candidate] | Failure]:
-        """The wanted candidates: number 0 is the best beam, the others are sampled."""
-        model, vectors = self._model, torch.from_numpy(tags)
-        encoded = inputs.in_chunks(
+        """As `HearsOnce.write`: candidate 0 is the best beam, the others are sampled."""
+        encoded = [
+            (one, seed)
+            for one, seed in zip(heard, seeds, strict=True)
+            if isinstance(one, EncoderOutput)
+        ]
+        written = iter(self._write(encoded, wanted) if encoded else [])
+        return [one if isinstance(one, Failure) else next(written) for one in heard]
+
+    def _encoded(self, waveforms: list[np.ndarray], tags: np.ndarray) -> list[EncoderOutput]:
+        """Each clip's, in order."""
+        model = self._model
+        vectors = torch.from_numpy(tags).to(model.device)
+        chunks = inputs.in_chunks(
             waveforms,
             model,
             lambda features, lengths, rows: model.encoder(features, lengths, vectors[rows]),
         )
-        beam, sampled = decode(
-            model,
-            _joined(encoded, len(waveforms)),
+        by_place = {
+            place: row
+            for places, chunk in chunks
+            for place, row in zip(places, chunk.rows(), strict=True)
+        }
+        return [by_place[place] for place in range(len(waveforms))]
+
+    def _write(
+        self, encoded: list[tuple[EncoderOutput, int]], wanted: range
+    ) -> list[list[Candidate] | Failure]:
+        """The wanted candidates of encoded clips, each with its seed."""
+        rows, seeds = zip(*encoded, strict=True)
+        decoder = self._compiled.decode if self._compiled else partial(decode, self._model)
+        beam, sampled = decoder(
+            EncoderOutput.batch(rows),
             self._beams if 0 in wanted else 0,
             self._noise(seeds, [number - 1 for number in wanted if number]),
             self._temperature,
@@ -80,7 +118,7 @@ class Writer:
         best = [[one] for one in beam] if beam else [[]] * len(sampled)
         return [self._told(first, rest) for first, rest in zip(best, sampled, strict=True)]
 
-    def _noise(self, seeds: list[int], samples: list[int]) -> torch.Tensor | None:
+    def _noise(self, seeds: Sequence[int], samples: list[int]) -> torch.Tensor | None:
         """The noise of these samples, drawn with all the others', so that it is always the same."""
         if not samples:
             return None
@@ -99,12 +137,3 @@ class Writer:
             )
             for method, one in by_method
         ]
-
-
-def _joined(chunks: Sequence[tuple[list[int], EncoderOutput]], clips: int) -> EncoderOutput:
-    """One batch, in the clips' own order, of chunks of clips."""
-    rows: list[EncoderOutput | None] = [None] * clips
-    for places, chunk in chunks:
-        for place, row in zip(places, chunk.rows(), strict=True):
-            rows[place] = row
-    return EncoderOutput.batch([row for row in rows if row is not None])

@@ -6,6 +6,8 @@ captions, and what is sampled for a clip depends on its own noise alone. Clips w
 all ended leave the batch. `tests/models` holds the beam equal to `generate(num_beams=...)`.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -39,17 +41,20 @@ def decode(
     clips = len(encoded.last_hidden_state)
     search = BeamSearch(model, clips, beams, max_tokens)
     sampler = Sampler(model, clips, noise, temperature, max_tokens)
-    captions = _Captions(model, encoded, beams + sampler.samples, max_tokens)
-    for at in range(max_tokens):
+    captions = Captions(model, encoded, beams + sampler.samples, max_tokens, model.decoder.step)
+    positions = torch.arange(max_tokens, device=model.device)
+    for filled, at in enumerate(positions.split(1), start=1):
         last = at == max_tokens - 1
-        log_probs = captions.step(at)
+        log_probs = captions.step(at, filled)
         parents, beam_ids = search.step(log_probs[:, :beams], at, last)
         sample_ids = sampler.step(log_probs[:, beams:], at, last)
         going = search.open | sampler.open
         rows = going.nonzero().flatten()
         if not len(rows):
             break
-        captions.go_on(parents, torch.cat([beam_ids, sample_ids], dim=1), at + 1)
+        if not _in_place(parents):
+            captions.reorder(parents, filled)
+        captions.ids = torch.cat([beam_ids, sample_ids], dim=1)
         if len(rows) <= _WORTH_LEAVING * len(going):
             captions.keep(rows)
             search.keep(rows)
@@ -57,17 +62,26 @@ def decode(
     return search.best(), sampler.captions()
 
 
-class _Captions:
+class Captions:
     """The decoder's side of all captions of the clips that are in the batch.
 
-    The past has room for the longest caption from the start, so that no step moves it.
+    The past has room for the longest caption from the start, so that no step moves it. `logits` is
+    `CaptionDecoder.step`, or that compiled.
+
+    Attributes:
+        ids: the newest word of each caption `[clip, caption]`.
     """
 
     def __init__(
-        self, model: TagGuidedCaptioner, encoded: EncoderOutput, captions: int, max_tokens: int
+        self,
+        model: TagGuidedCaptioner,
+        encoded: EncoderOutput,
+        captions: int,
+        max_tokens: int,
+        logits: Callable[..., Tensor],
     ) -> None:
         clips = len(encoded.last_hidden_state)
-        self.decoder = model.decoder
+        self.logits = logits
         self.encoded = encoded
         self.memory = model.decoder.project(encoded)
         self.past = [
@@ -75,15 +89,22 @@ class _Captions:
         ]
         self.ids = torch.full((clips, captions), model.config.bos_token_id, device=model.device)
 
-    def step(self, at: int) -> Tensor:
-        """Log-probabilities of the next word, `[clip, caption, word]`."""
-        logits = self.decoder.step(self.ids, at, self.past, self.memory, self.encoded)
+    def step(self, at: Tensor, filled: int, seen: Tensor | None = None) -> Tensor:
+        """Log-probabilities of the word behind position `at [1]`, `[clip, caption, word]`.
+
+        Of the past the `filled` first positions are looked at, of these those that are `seen`.
+        """
+        past = [KeyValue(*(each[:, :, :filled] for each in layer)) for layer in self.past]
+        logits = self.logits(self.ids, at, past, self.memory, self.encoded, seen)
         return logits.log_softmax(dim=-1)
 
-    def go_on(self, parents: Tensor, ids: Tensor, filled: int) -> None:
-        """Put the words `ids [clip, caption]` behind the captions, beams behind their parents'."""
-        self.ids = ids
-        _reorder(self.past, parents, filled)
+    def reorder(self, parents: Tensor, filled: int) -> None:
+        """Let each beam go on from its parent's past `[clip, beam]`; samples keep their own."""
+        clips, beams = parents.shape
+        for room in (each for layer in self.past for each in layer):
+            by_clip = room.unflatten(0, (clips, -1))[:, :beams, :, :filled]
+            index = parents[:, :, None, None, None].expand_as(by_clip)
+            by_clip.copy_(by_clip.gather(1, index))
 
     def keep(self, rows: Tensor) -> None:
         """Let the other clips leave."""
@@ -100,18 +121,11 @@ class _Captions:
 def _room(like: KeyValue, captions: int, steps: int) -> KeyValue:
     _, heads, _, width = like.keys.shape
     return KeyValue(
-        like.keys.new_empty(captions, heads, steps, width),
-        like.keys.new_empty(captions, heads, steps, width),
+        like.keys.new_zeros(captions, heads, steps, width),
+        like.keys.new_zeros(captions, heads, steps, width),
     )
 
 
-def _reorder(past: list[KeyValue], parents: Tensor, filled: int) -> None:
-    """Let each beam go on from its parent's past; samples keep their own."""
-    clips, beams = parents.shape
-    if bool((parents == torch.arange(beams, device=parents.device)).all()):
-        return
-    for keys_values in past:
-        for room in keys_values:
-            by_clip = room.unflatten(0, (clips, -1))[:, :beams, :, :filled]
-            index = parents[:, :, None, None, None].expand_as(by_clip)
-            by_clip.copy_(by_clip.gather(1, index))
+def _in_place(parents: Tensor) -> bool:
+    """Whether every beam goes on from its own past."""
+    return bool((parents == torch.arange(parents.shape[1], device=parents.device)).all())

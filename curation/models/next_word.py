@@ -34,6 +34,7 @@ class BeamSearch:
     """The beam search of transformers 5 (early_stopping False, length_penalty 1), clip by clip.
 
     `done*` hold the best ended captions of every clip there was; `rows` are the clips of the batch.
+    A step changes these tensors in place, so that it can be recorded once and played many times.
     """
 
     def __init__(self, model: TagGuidedCaptioner, clips: int, beams: int, max_tokens: int) -> None:
@@ -49,8 +50,14 @@ class BeamSearch:
         self.done_scores = torch.full((clips, beams), _NEVER, device=device)
         self.done = torch.full((clips, beams, max_tokens), self.eos, device=device)
 
-    def step(self, log_probs: Tensor, at: int, last: bool) -> tuple[Tensor, Tensor]:
-        """Take one word; which beam each beam goes on from, and the words: `[clip, beam]` each."""
+    def step(self, log_probs: Tensor, at: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one word; which beam each beam goes on from, and the words: `[clip, beam]` each.
+
+        Args:
+            log_probs: of the next word `[clip, beam, word]`.
+            at: its position `[1]`.
+            last: whether that is the last one `[1]`.
+        """
         if not self.beams:
             return _no_words(log_probs), _no_words(log_probs)
         words = log_probs.shape[-1]
@@ -58,13 +65,14 @@ class BeamSearch:
         scores, indices = total.topk(2 * self.beams, dim=1)
         parents, ids = indices // words, indices % words
         running = _of_clip(self.running, parents)
-        running[:, :, at] = ids
-        ends = (ids == self.eos) if not last else torch.ones_like(ids, dtype=torch.bool)
+        running.index_copy_(2, at, ids[:, :, None])
+        ends = (ids == self.eos) | last
         worst = self._finish(scores / (at + 1), running, ends)
         # Twice as many were kept as there are beams, so enough go on whichever of them end.
-        self.scores, kept = (scores + ends * _NEVER).topk(self.beams, dim=1)
-        self.running = _of_clip(running, kept)
-        self.open = self.open & (self.scores[:, 0] / (at + 1) > worst)
+        scores, kept = (scores + ends * _NEVER).topk(self.beams, dim=1)
+        self.scores.copy_(scores)
+        self.running.copy_(_of_clip(running, kept))
+        self.open.logical_and_(scores[:, 0] / (at + 1) > worst)
         return parents.gather(1, kept), ids.gather(1, kept)
 
     def keep(self, rows: Tensor) -> None:
@@ -96,7 +104,7 @@ class BeamSearch:
 
 
 class Sampler:
-    """Independent samples by the Gumbel-max trick."""
+    """Independent samples by the Gumbel-max trick; a step changes its tensors in place."""
 
     def __init__(
         self,
@@ -124,11 +132,14 @@ class Sampler:
         """Whether a clip of the batch has a sample that goes on, `[clip]`."""
         return ~self.finished[self.rows].all(dim=1)
 
-    def step(self, log_probs: Tensor, at: int, last: bool) -> Tensor:
-        """Draw one word a sample, `[clip, sample]`; those that have ended get padding."""
+    def step(self, log_probs: Tensor, at: Tensor, last: Tensor) -> Tensor:
+        """Draw one word a sample, `[clip, sample]`; those that have ended get padding.
+
+        The arguments are `BeamSearch.step`'s.
+        """
         if self.noise is None:
             return _no_words(log_probs)
-        ids = (log_probs / self.temperature + self.noise[:, :, at][self.rows]).argmax(dim=-1)
+        ids = (log_probs / self.temperature + self.noise[self.rows, :, at]).argmax(dim=-1)
         drawn = log_probs.gather(2, ids[:, :, None]).squeeze(2)
         finished = self.finished[self.rows]
         self.total[self.rows] += torch.where(finished, 0.0, drawn)

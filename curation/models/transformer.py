@@ -98,22 +98,31 @@ class DecoderLayer(nn.Module):
         """Keys and values of the memory `[clip, position, dim]`."""
         return self.memory_attention.project(memory)
 
-    def step(self, x: Tensor, past: KeyValue, at: int, memory: KeyValue, mask: Tensor) -> Tensor:
+    def step(
+        self,
+        x: Tensor,
+        past: KeyValue,
+        at: Tensor,
+        memory: KeyValue,
+        mask: Tensor,
+        seen: Tensor | None = None,
+    ) -> Tensor:
         """Transform the newest position of every caption of every clip.
 
         Args:
             x: `[clip, caption, dim]`.
             past: room for keys and values `[clip * caption, head, position, width]`; written at
-                position `at`.
+                position `at`, `[1]`.
             memory: one a clip, shared by its captions.
+            mask: true where a position of the memory may be attended to.
+            seen: true where a position of the past may be; None where all of them.
         """
         clips, captions, dim = x.shape
         normed = self.self_norm(x).view(clips * captions, 1, dim)
         newest = self.self_attention.project(normed)
-        past.keys[:, :, at : at + 1] = newest.keys
-        past.values[:, :, at : at + 1] = newest.values
-        seen = KeyValue(past.keys[:, :, : at + 1], past.values[:, :, : at + 1])
-        x = x + self.self_attention(normed, seen).view(clips, captions, dim)
+        past.keys.index_copy_(2, at, newest.keys)
+        past.values.index_copy_(2, at, newest.values)
+        x = x + self.self_attention(normed, past, seen).view(clips, captions, dim)
         x = x + self.memory_attention(self.memory_norm(x), memory, mask)
         return x + self.feed_forward(x)
 

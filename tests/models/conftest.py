@@ -1,5 +1,7 @@
 """Tiny random models, made once: what they say is nonsense, how they say it is not."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def captioner(request: pytest.FixtureRequest) -> TagGuidedCaptioner:
     return tiny_captioner(request.param)
 
 
-def tiny_captioner(guidance_mode: str) -> TagGuidedCaptioner:
+def tiny_captioner(guidance_mode: str, **sizes: int) -> TagGuidedCaptioner:
     config = TagGuidedCaptionerConfig(
         frontend=FRONTEND,
         cnn=CNN,
@@ -40,9 +42,20 @@ def tiny_captioner(guidance_mode: str) -> TagGuidedCaptioner:
         heads=2,
         feed_forward=16,
         vocab_size=len(word_tokenizer(CAPTIONS, 20)),
+        **sizes,
     )
     model = sharpened(TagGuidedCaptioner(config))
     assert isinstance(model, TagGuidedCaptioner)
+    return model
+
+
+@pytest.fixture
+def eager(captioner: TagGuidedCaptioner) -> TagGuidedCaptioner:
+    """The captioner, likelier to end a caption, so that clips end at different times."""
+    model = copy.deepcopy(captioner)
+    end = model.decoder.words.weight[model.config.eos_token_id]
+    with torch.no_grad():
+        model.decoder.norm.bias.add_(0.6 * end / end.square().sum())
     return model
 
 

@@ -1,6 +1,5 @@
 """The captioner generates by every method, heeds its tags, and survives saving."""
 
-import copy
 from pathlib import Path
 
 import pytest
@@ -28,16 +27,6 @@ def batch(clips: int = 5) -> dict[str, torch.Tensor]:
 def encoded(captioner: TagGuidedCaptioner) -> EncoderOutput:
     with torch.no_grad():
         return captioner.encoder(**batch())
-
-
-@pytest.fixture
-def eager(captioner: TagGuidedCaptioner) -> TagGuidedCaptioner:
-    """The captioner, likelier to end a caption, so that clips end at different times."""
-    model = copy.deepcopy(captioner)
-    end = model.decoder.words.weight[model.config.eos_token_id]
-    with torch.no_grad():
-        model.decoder.norm.bias.add_(0.6 * end / end.square().sum())
-    return model
 
 
 def words(ids: torch.Tensor) -> tuple[int, ...]:
