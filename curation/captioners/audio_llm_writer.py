@@ -20,8 +20,9 @@ from curation.captioners import conversation
 from curation.captioners.answers import candidates
 from curation.captioners.base import Candidate
 from curation.captioners.pretrained_writer import PretrainedWriter
-from curation.models import files, generation, inputs, pretrained
+from curation.models import files, generation, pretrained
 from curation.models.config import AudioLlmConfig
+from curation.models.heard import each_heard
 from curation.schema import Failure
 
 # The half of an Omni model that writes; the other half speaks.
@@ -70,7 +71,7 @@ class AudioLlmWriter(PretrainedWriter):
                 for clip, samples in zip(heard, written, strict=True)
             ]
 
-        return inputs.each_heard(waveforms, "caption", write)
+        return each_heard(waveforms, "caption", write)
 
     def _asked(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
         """What the model is given, one row a clip."""

@@ -22,6 +22,7 @@ from curation.captioners.asked import Asked
 from curation.captioners.base import Candidate
 from curation.captioners.conversation import long_enough, need_template, question
 from curation.models.config import VllmConfig
+from curation.models.heard import each_heard
 from curation.schema import Failure, Tag
 
 if TYPE_CHECKING:
@@ -116,8 +117,6 @@ class Vllm(Asked):
         What is no caption (`cleaning`) is left out; a clip for which nothing else was written is a
         failure, as are empty clips, samples that are not finite, and questions that vLLM refuses.
         """
-        from curation.models import inputs
-
         wanted = range(self.config.candidates)[first:last]
 
         def write(heard: list[int]) -> list[list[Candidate] | Failure]:
@@ -131,7 +130,7 @@ class Vllm(Asked):
                 for clip, questions in zip(heard, asked, strict=True)
             ]
 
-        return inputs.each_heard(waveforms, "caption", write)
+        return each_heard(waveforms, "caption", write)
 
     def _sampling(self, seed: int, number: int) -> dict[str, Any]:
         state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)

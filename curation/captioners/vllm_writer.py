@@ -22,7 +22,9 @@ class VllmWriter:
     def __init__(
         self, source: str, engine: Mapping[str, Any], version: str, sample_rate_hz: int
     ) -> None:
-        vllm_installed.need(vllm_installed.version(), version, "in this process")
+        vllm_installed.need(
+            vllm_installed.version(), version, "in this process", vllm_installed.HERE
+        )
         import vllm
 
         self._vllm = vllm

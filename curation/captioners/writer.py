@@ -11,6 +11,7 @@ from curation.captioners.base import Candidate
 from curation.models import inputs, weights
 from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
 from curation.models.decoding import decode
+from curation.models.heard import each_heard
 from curation.models.next_word import Decoded, gumbel_noise
 from curation.schema import Failure
 
@@ -48,7 +49,7 @@ class Writer:
     ) -> list[list[Candidate] | Failure]:
         """As `Captioner.caption`, guided by tag vectors `[tag]`."""
         wanted = range(self._candidates)[first:last]
-        return inputs.each_heard(
+        return each_heard(
             waveforms,
             "caption",
             lambda heard: self._write(

@@ -155,7 +155,9 @@ def test_a_model_without_a_template_or_a_processor_is_refused(qwen: Path, tmp_pa
 
 
 def test_without_vllm_the_way_to_it_is_told(qwen: Path) -> None:
-    with pytest.raises(InputError, match=r"vLLM is not installed in this process; .*py_executable"):
+    with pytest.raises(
+        InputError, match=r"vLLM is not installed in this process; .*plan --sample 0"
+    ):
         adapter(qwen).setup()
 
 
