@@ -6,6 +6,7 @@ each question, and hands on the rows that are not questions.
 
 import json
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,12 @@ import pyarrow as pa
 import pytest
 from ray.data import Dataset
 
-from curation import annotate, meter, planning, sink, vllm_stage
+from curation import annotate, meter, planning, run, sink, vllm_stage
 from curation.asking import ERROR, AskWorker, GatherWorker, reply_row
 from curation.config import RunConfig
 from curation.errors import InputError
 from curation.isolate import Task
 from curation.pools import pools
-from curation.select import apply
 from curation.status import status
 from curation.synth import write_corpus
 from curation.workers import Row, ScoreWorker
@@ -84,13 +84,13 @@ def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def rows(sounds: Path, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
+def rows(sounds: Path, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     config = vllm_run(sounds, qwen, tmp_path_factory.mktemp("asked"))
     return {"config": config, "by_shard": asked(config)}
 
 
 @pytest.fixture(scope="module")
-def evidence(rows: dict[int, Any]) -> pa.Table:
+def evidence(rows: dict[str, Any]) -> pa.Table:
     """Of a run whose rows came in the order of the plan."""
     gather = GatherWorker(rows["config"], meter.Tally, engines=2)
     whole = [
@@ -102,7 +102,7 @@ def evidence(rows: dict[int, Any]) -> pa.Table:
     return scored(rows["config"], whole)
 
 
-def test_every_clip_that_is_heard_is_asked_for_each_candidate(rows: dict[int, Any]) -> None:
+def test_every_clip_that_is_heard_is_asked_for_each_candidate(rows: dict[str, Any]) -> None:
     counts = {shard: len(each) - 1 for shard, each in rows["by_shard"].items()}
     assert counts == {0: 3 * CANDIDATES, 1: 2 * CANDIDATES, 2: 0}
     for own, *questions in rows["by_shard"].values():
@@ -114,7 +114,7 @@ def test_every_clip_that_is_heard_is_asked_for_each_candidate(rows: dict[int, An
 
 
 def test_every_clip_has_one_row_in_the_plans_order(
-    rows: dict[int, Any], evidence: pa.Table
+    rows: dict[str, Any], evidence: pa.Table
 ) -> None:
     table = evidence.to_pylist()
     assert [row["clip_id"] for row in table] == sorted(row["clip_id"] for row in table)
@@ -132,7 +132,7 @@ def test_every_clip_has_one_row_in_the_plans_order(
 
 
 def test_rows_in_any_order_and_twice_make_the_same_shards(
-    rows: dict[int, Any], evidence: pa.Table, sounds: Path, qwen: Path, tmp_path: Path
+    rows: dict[str, Any], evidence: pa.Table, sounds: Path, qwen: Path, tmp_path: Path
 ) -> None:
     config = vllm_run(sounds, qwen, tmp_path)
     planning.make_plan(config)
@@ -145,7 +145,7 @@ def test_rows_in_any_order_and_twice_make_the_same_shards(
     assert scored(config, whole).equals(evidence)
 
 
-def test_a_shard_that_misses_a_row_is_not_written(rows: dict[int, Any]) -> None:
+def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
     gather = GatherWorker(rows["config"], meter.Tally, engines=2)
     own, *questions = map(replied, rows["by_shard"][1])
     assert [gather(row) for row in (*questions, *questions[:-1])] == [[]] * (2 * len(questions) - 1)
@@ -153,7 +153,7 @@ def test_a_shard_that_misses_a_row_is_not_written(rows: dict[int, Any]) -> None:
     assert whole["task"] == own["task"] and gather(own) == []
 
 
-def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[int, Any]) -> None:
+def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -> None:
     tally = meter.Tally()
     gather = GatherWorker(rows["config"], lambda: tally, engines=2)
     [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
@@ -163,7 +163,7 @@ def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[int, Any]) -
     assert len(tally.values(meter.STAGE_SECONDS, stage="caption")) == 1
 
 
-def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[int, Any]) -> None:
+def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, Any]) -> None:
     worker = AskWorker(rows["config"], meter.Tally)
     [own] = worker({"task": Task(99, 0, 1).to_json()})
     [whole] = GatherWorker(rows["config"], meter.Tally, engines=1)(own)
@@ -179,6 +179,7 @@ def _through(config: RunConfig, pool: Any, restarts: int, retries: int) -> Any:
 
 def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     local_ray: None,
+    rows: dict[str, Any],
     evidence: pa.Table,
     sounds: Path,
     qwen: Path,
@@ -186,17 +187,15 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(vllm_stage, "processor", _through)
-    config = vllm_run(sounds, qwen, tmp_path / "run")
-    planned, _ = planning.make_plan(config)
-    counts = annotate.annotate(config, lambda done, of: None)
-    assert counts.clips == CLIPS
-    assert pa.concat_tables(sink.read_shards(config.run, [0, 1, 2])).equals(evidence)
-    (tmp_path / "run" / "evidence" / "shard-00001.parquet").unlink()
-    moved = vllm_run(sounds, qwen, tmp_path / "run", runtime_env={"env_vars": {"A": "1"}})
-    assert annotate.annotate(moved, lambda done, of: None) == counts
-    assert pa.concat_tables(sink.read_shards(config.run, [0, 1, 2])).equals(evidence)
-    assert status(moved).complete
-    assert apply.select(moved).clips_accepted == counts.ok
+    planning.make_plan(vllm_run(sounds, qwen, tmp_path))
+    done = Path(run.shard_uri(str(tmp_path), 1))
+    done.parent.mkdir()
+    written = shutil.copy2(run.shard_uri(rows["config"].run, 1), done).stat().st_mtime_ns
+    moved = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
+    counts = annotate.annotate(moved, lambda done, of: None)
+    assert counts.clips == CLIPS and done.stat().st_mtime_ns == written
+    assert pa.concat_tables(sink.read_shards(moved.run, [0, 1, 2])).equals(evidence)
+    assert status(moved.run).complete
 
 
 def test_where_vllm_is_not_installed_a_run_says_so(

@@ -21,7 +21,7 @@ from curation.captioners.answers import Answer, candidates
 from curation.captioners.asked import Asked
 from curation.captioners.base import Candidate
 from curation.captioners.conversation import long_enough, need_template, question
-from curation.models.config import VllmConfig
+from curation.models.config import REVISIONS, VllmConfig
 from curation.models.heard import each_heard
 from curation.schema import Failure, Tag
 
@@ -72,11 +72,11 @@ class Vllm(Asked):
     @property
     def engine(self) -> dict[str, Any]:
         """The arguments of vLLM's engine that follow from the run's YAML."""
-        revision = {} if Path(self.model).is_dir() else {"revision": self.revision}
+        revision = None if Path(self.model).is_dir() else self.revision
         return {
             "limit_mm_per_prompt": {"audio": 1},
             **self.config.engine,
-            **revision,
+            **(dict.fromkeys(REVISIONS, revision) if revision else {}),
             "dtype": self.config.dtype,
             "trust_remote_code": self.config.trust_remote_code,
         }

@@ -23,9 +23,10 @@ UNTAGGED_PROMPT = (
 # What `ray.data.llm` of the Ray that this package wants is built for.
 VLLM_VERSION = "0.29.0"
 # Arguments of vLLM's engine that other keys stand for.
+REVISIONS = ("revision", "code_revision", "tokenizer_revision")
 _SAID_OF_ENGINE = {
     "model": "captioner.model",
-    "revision": "captioner.revision",
+    **dict.fromkeys(REVISIONS, "captioner.revision"),
     "dtype": "captioner.dtype",
     "trust_remote_code": "captioner.trust_remote_code",
     "tensor_parallel_size": "annotate.pools.captioners.gpus",

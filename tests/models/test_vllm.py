@@ -141,7 +141,8 @@ def test_the_engine_is_told_where_the_model_is_and_what_the_yaml_says(
     told = {"limit_mm_per_prompt": {"audio": 1}, "dtype": "bfloat16", "trust_remote_code": False}
     assert here.engine == {**told, "max_model_len": 99}
     hub = Vllm("some/model", "abc", config=VllmConfig(model="some/model", revision="abc"))
-    assert (hub.source, hub.engine) == ("some/model", {**told, "revision": "abc"})
+    pinned = {"revision": "abc", "code_revision": "abc", "tokenizer_revision": "abc"}
+    assert (hub.source, hub.engine) == ("some/model", {**told, **pinned})
 
 
 def test_a_model_without_a_template_or_a_processor_is_refused(qwen: Path, tmp_path: Path) -> None:
