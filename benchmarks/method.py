@@ -40,7 +40,7 @@ from curation.select import apply
 from curation.synth import read_truth, write_corpus
 from training import held_out, record
 from training.demo import small
-from training.evaluate import evaluate
+from training.evaluate.run import evaluate
 from training.launch import LocalHost
 from training.pretrain import pretrain
 

@@ -35,7 +35,7 @@ from curation.scorers.clap import DualEncoderScorer
 from curation.select import apply
 from training import held_out, record
 from training.demo import small
-from training.evaluate import evaluate
+from training.evaluate.run import evaluate
 from training.launch import LocalHost
 from training.pairs import Pairs
 from training.pretrain import pretrain

@@ -2,8 +2,8 @@
 
 Evidence of half a million clips with four captions each is written, its index is made, and every
 kind of question is asked over HTTP on loopback, each time with other words, tags or thresholds, so
-that no answer is remembered. Told are the time on the clock and the CPU time of server and client
-together; on a machine that does other work the first is larger.
+that no answer is remembered. Told are the time on the clock, which shall stay under LIMIT_MS, and
+the CPU time of server and client together; on a machine that does other work the first is larger.
 
     python -m benchmarks.review [--clips 500000] [--times 40]
 """
@@ -36,6 +36,7 @@ CANDIDATES = 4
 SHARD_CLIPS = 512
 WORDS = 5000
 WORDS_A_CAPTION = 9
+LIMIT_MS = 200
 TOKEN = "benchmark"
 MARKS = 500
 MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
@@ -97,14 +98,14 @@ def evidence(first: int, stop: int, chance: np.random.Generator) -> pa.Table:
     numbers = np.minimum(chance.zipf(1.3, (count, WORDS_A_CAPTION)), WORDS) - 1
     captions = [" ".join(f"word{number}" for number in row) for row in numbers.tolist()]
     base = np.repeat(chance.normal(0.4, 0.1, clips), CANDIDATES)
-    scores = (base + chance.normal(0, 0.08, count)).astype(np.float32)
+    scores, second = (base + chance.normal(0, 0.08, (2, count))).astype(np.float32)
     candidates = pa.StructArray.from_arrays(
         [
             pa.array(captions),
             pa.array(["sample"] * count),
             pa.array(chance.normal(-1, 0.3, count).astype(np.float32)),
             pa.array(scores),
-            pa.nulls(count, pa.float32()),
+            pa.array(second),
         ],
         fields=list(CANDIDATE_TYPE),
     )
@@ -139,18 +140,17 @@ def tags(clips: int, chance: np.random.Generator) -> pa.Array:
 
 async def served(answers: Answers, times: int) -> dict[str, dict[str, float]]:
     """Serve, and ask from a thread."""
-    found: dict[str, dict[str, float]] = {}
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     app = server.application(answers, {}, TOKEN)
     serving = asyncio.create_task(server.serve(app, 0, port.set_result))
-    found = await asyncio.to_thread(measure, await port, times)
+    found = await asyncio.to_thread(measure, await port, times, answers.index.about.clips)
     serving.cancel()
     with suppress(asyncio.CancelledError):
         await serving
     return found
 
 
-def measure(port: int, times: int) -> dict[str, dict[str, float]]:
+def measure(port: int, times: int, clips: int) -> dict[str, dict[str, float]]:
     client = requests.Session()
     client.headers["X-Tagscribe-Token"] = TOKEN
 
@@ -165,10 +165,10 @@ def measure(port: int, times: int) -> dict[str, dict[str, float]]:
     while len(sample) < MARKS:
         page = ask("view", {"policy": {}, "sort": "sample", "limit": 100})["rows"]
         for row in page:
-            verdict = "good" if row["scores"]["clap"] > 0.4 else "bad"
+            verdict = "good" if row["clap_score"] > 0.4 else "bad"
             ask("mark", {"entry": row["entry"], "verdict": verdict, "sampled": True})
             sample.append(row["entry"])
-    return {name: timed(make, ask, times) for name, make in questions().items()}
+    return {name: timed(make, ask, times) for name, make in questions(clips).items()}
 
 
 def timed(
@@ -188,11 +188,14 @@ def timed(
     return {"p50": float(p50), "p95": float(p95), "cpu_p50": float(cpu50), "cpu_p95": float(cpu95)}
 
 
-def questions() -> dict[str, Callable[[int], tuple[Any, ...]]]:
+def questions(clips: int) -> dict[str, Callable[[int], tuple[Any, ...]]]:
     """Each kind of question; by a number, never the same twice."""
 
     def at(number: int) -> dict[str, Any]:
         return {"min_score": 0.3 + number / 300}
+
+    def second(number: int) -> dict[str, Any]:
+        return {"min_score": 0.4, "min_second_score": 0.3 + number / 300}
 
     def share(number: int, within: str = "all") -> dict[str, Any]:
         return {"keep_top": 0.3 + number / 300, "within": within}
@@ -203,6 +206,7 @@ def questions() -> dict[str, Callable[[int], tuple[Any, ...]]]:
     fixed = {"min_score": 0.4}
     return {
         "rows, threshold moved": lambda n: view(at(n), sort="threshold"),
+        "rows, second scorer's threshold moved": lambda n: view(second(n), sort="threshold"),
         "rows, a frequent word": lambda n: view(fixed, filter={"text": f"word{n}"}, sort="best"),
         "rows, two words": lambda n: view(fixed, filter={"text": f"word1 word{n + 2}"}),
         "rows, a clip's id": lambda n: view(fixed, filter={"text": f"clip{n:08d}"}),
@@ -217,9 +221,10 @@ def questions() -> dict[str, Callable[[int], tuple[Any, ...]]]:
         "yield, threshold moved": lambda n: ("yield", {"policy": at(n)}),
         "yield, share moved": lambda n: ("yield", {"policy": share(n)}),
         "yield, share by tag moved": lambda n: ("yield", {"policy": share(n, "tag")}),
+        "yield, second scorer's threshold moved": lambda n: ("yield", {"policy": second(n)}),
         "yield, two policies": lambda n: ("yield", {"policy": at(n), "other": fixed}),
         "precision curve": lambda n: ("curve", {"policy": fixed}),
-        "a clip": lambda n: (f"clips/{n * 997}",),
+        "a clip": lambda n: (f"clips/{n * 997 % clips}",),
         "a mark": lambda n: ("mark", {"entry": n, "verdict": "good"}),
     }
 
@@ -236,9 +241,21 @@ def report(
         ["", "p50", "p95", "CPU p50", "CPU p95"],
         [[name, *(f"{value:.1f}" for value in row.values())] for name, row in measured.items()],
     )
-    told = {"candidates": entries, "index_s": round(index_s, 1), "index_gb": round(index_gb, 3)}
+    slowest = max(measured, key=lambda name: measured[name]["p95"])
+    worst_ms = measured[slowest]["p95"]
+    kept = "under" if worst_ms < LIMIT_MS else "over"
+    print(f"Slowest: {slowest}, 95 % within {worst_ms:.0f} ms, {kept} the limit of {LIMIT_MS} ms")
     rows = {name: {k: round(v, 1) for k, v in row.items()} for name, row in measured.items()}
-    print(json.dumps({**told, "peak_gb": round(peak_gb, 2), "ms": rows}))
+    told = {
+        "candidates": entries,
+        "index_s": round(index_s, 1),
+        "index_gb": round(index_gb, 3),
+        "peak_gb": round(peak_gb, 2),
+        "limit_ms": LIMIT_MS,
+        "slowest_p95_ms": round(worst_ms, 1),
+        "ms": rows,
+    }
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def cluster(
     # which later clusters then demand; so the mode is said, unless the user has said it.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # Ray would tell its makers what runs, and start a process for it.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Its C++ core warns on stderr of what every actor pool of Ray Data does (ray#53727).
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with ExitStack() as stack:

@@ -17,11 +17,25 @@ def rehear(row: Mapping[str, Any]) -> audio.Decoded:
     Raises InputError where the file is gone or has changed since.
     """
     try:
-        data, name = read_clip_bytes(row["uri"])
-    except (OSError, ValueError) as error:  # ValueError: a name that no storage takes
+        data, name, same = read_again(row)
+    except (OSError, ValueError) as error:
         raise InputError(
             f"clip {row['clip_id']}: {row['uri']} cannot be read any more ({error})"
         ) from error
-    if audio.sha256(data) != row["audio_sha256"]:
+    if not same:
         raise InputError(f"clip {row['clip_id']}: {row['uri']} has changed since it was annotated")
+    return stretch(data, name, row)
+
+
+def read_again(row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
+    """A clip's file, a name for it in messages, and whether it has the bytes that were annotated.
+
+    Raises OSError where it cannot be read, ValueError for a name that no storage takes.
+    """
+    data, name = read_clip_bytes(row["uri"])
+    return data, name, audio.sha256(data) == row["audio_sha256"]
+
+
+def stretch(data: bytes, name: str, row: Mapping[str, Any]) -> audio.Decoded:
+    """What a row speaks of, from `start_s` to `end_s` of a file. Raises AudioError."""
     return audio.decode(data, name, row["start_s"], row["end_s"], row["end_s"] - row["start_s"])

@@ -59,6 +59,12 @@ def marks_uri(run: str) -> str:
     return storage.join(run, "marks")
 
 
+def model_name(identity: Mapping[str, str]) -> str:
+    """A model as rows name it: name, and revision or the start of its weights' hash."""
+    mark = identity.get("revision") or identity.get("weights_sha256", "")[:12]
+    return f"{identity['model']}@{mark}"
+
+
 def config_hash(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> str:
     """Hash of all that decides what the evidence says: settings, and the models' content."""
     settings = {
@@ -112,17 +118,23 @@ def check_same(
     theirs = RunConfig.model_validate(record.config).evidence_settings()
     found = {**theirs, **_by_part(record.models)}
     wanted = {**config.evidence_settings(), **_by_part(models)}
-    before, after = dict(_flatten(found)), dict(_flatten(wanted))
-    differing = [
-        f"{key}: {before.get(key)!r} there, {after.get(key)!r} here"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
     raise InputError(
         f"{run} belongs to another run: "
-        + "; ".join(differing)
+        + "; ".join(
+            f"{key}: {old!r} there, {new!r} here" for key, old, new in differences(found, wanted)
+        )
         + ". Name another folder under run:, or use the configuration in its run.json"
     )
+
+
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Each key in which nested settings differ, dotted and in order, with both its values."""
+    old, new = dict(_flatten(before)), dict(_flatten(after))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield key, old.get(key), new.get(key)
 
 
 def _by_part(models: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:

@@ -172,3 +172,11 @@ def read_shards(
         for start in range(0, len(shards), 8):
             few = shards[start : start + 8]
             yield from pool.map(lambda shard: read_shard(run_uri, shard, columns), few)
+
+
+def candidates(evidence: pa.Table) -> pa.Table:
+    """One row a candidate: its clip's `clip_id`, and its caption, method and scores."""
+    each = evidence["candidates"].combine_chunks()
+    rows = pa.Table.from_struct_array(each.flatten())
+    clip_ids = evidence["clip_id"].take(pc.list_parent_indices(each))
+    return rows.append_column("clip_id", clip_ids)

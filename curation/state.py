@@ -76,10 +76,23 @@ def recorded(run_uri: str) -> Iterator[Callable[[], None]]:
 
 def without_secrets(text: str) -> str:
     """A text in which no secret of the environment and no login in a URL can be read."""
-    for name, value in os.environ.items():
-        if _SECRET_NAME.search(name.upper()) and len(value) >= 8:
-            text = text.replace(value, f"<{name}>")
-    return _LOGIN_IN_URL.sub("<login>", text)
+    return hider()(text)
+
+
+def hider() -> Callable[[str], str]:
+    """`without_secrets` for many texts, by the environment as it is now."""
+    secrets = {
+        value: f"<{name}>"
+        for name, value in os.environ.items()
+        if _SECRET_NAME.search(name.upper()) and len(value) >= 8
+    }
+
+    def hide(text: str) -> str:
+        for value, name in secrets.items():
+            text = text.replace(value, name)
+        return _LOGIN_IN_URL.sub("<login>", text)
+
+    return hide
 
 
 def _reason(error: BaseException) -> str:

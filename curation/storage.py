@@ -79,8 +79,15 @@ def exists(uri: str) -> bool:
     filesystem, path = resolve(uri)
     if s3 := _s3(filesystem):
         return s3.exists(path)
+    if isinstance(filesystem, LocalFileSystem):
+        return bool(filesystem.exists(path))
     filesystem.invalidate_cache()
-    return bool(patiently(uri, partial(filesystem.exists, path)))
+    try:
+        # Not by the drivers' own `exists`, which takes every fault for a no.
+        patiently(uri, partial(filesystem.info, path))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def list_files(uri: str) -> Iterator[FileInfo]:
@@ -180,6 +187,8 @@ def put_new(uri: str, data: bytes) -> bool:
         if s3 := _s3(filesystem):
             # One request whatever the size: a multipart upload would ignore the condition.
             s3.put(path, data, mode="create", chunksize=5 * 2**30)
+        elif exists(uri):  # some drivers, the hub's too, ask this no better than `exists` of theirs
+            return read_bytes(uri) == data
         else:
             patiently(uri, partial(filesystem.pipe_file, path, data, mode="create"))
     except GaveUp:

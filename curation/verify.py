@@ -3,10 +3,9 @@
 Each finding is one sentence that names the shard or the pair; an empty list is a sound run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation import plan, run, sink, table
 from curation.schema import EVIDENCE_SCHEMA, OK
@@ -28,7 +27,7 @@ def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> 
         if shard in done:
             evidence = sink.read_shard(run_uri, shard)
             findings += _check_shard(plan.read_shard(run_uri, shard), evidence, shard)
-            told |= _captions(evidence)
+            told.update(_pairs(sink.candidates(evidence)))
         else:
             findings.append(f"shard {shard}: no evidence; tagscribe annotate writes it")
         if on_shard:
@@ -61,19 +60,15 @@ def _check_shard(clips: pa.Table, evidence: pa.Table, shard: int) -> list[str]:
     return findings[:FEW]
 
 
-def _captions(evidence: pa.Table) -> set[Pair]:
-    candidates = evidence["candidates"].combine_chunks()
-    clip = evidence["clip_id"].take(pc.list_parent_indices(candidates)).to_pylist()
-    captions = pc.struct_field(candidates.flatten(), "caption").to_pylist()
-    return set(zip(clip, captions, strict=True))
+def _pairs(rows: pa.Table) -> Iterator[Pair]:
+    return zip(rows["clip_id"].to_pylist(), rows["caption"].to_pylist(), strict=True)
 
 
 def _check_table(run_uri: str, told: set[Pair]) -> list[str]:
     uri = run.table_uri(run_uri)
     if table.newest(uri) is None:
         return []
-    rows = table.read(uri, columns=["clip_id", "caption"])
-    pairs = list(zip(rows["clip_id"].to_pylist(), rows["caption"].to_pylist(), strict=True))
+    pairs = list(_pairs(table.read(uri, columns=["clip_id", "caption"])))
     unbacked = [pair for pair in pairs if pair not in told]
     findings = [
         f"table: clip {clip_id}, caption {caption!r}: in no evidence"

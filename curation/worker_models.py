@@ -1,5 +1,6 @@
 """What a worker holds of a run's models, and each of them at work on decoded clips."""
 
+import gc
 import math
 import sys
 import time
@@ -36,8 +37,9 @@ class WorkerModels:
         self._limits: defaultdict[str, batching.Limit] = defaultdict(batching.Limit)
         self._verifier = tagging.Verifier(self.adapters.scorer) if config.tags.verify else None
         self._set_threads()
-        for model in self._held(caption, score, tag or caption):
-            self._parking.set_up(model)
+        with _no_collection():
+            for model in self._held(caption, score, tag or caption):
+                self._parking.set_up(model)
 
     def _held(self, caption: bool, score: bool, tag: bool) -> list[Parked]:
         """The models of a worker: those that caption, score or tag, or all of them."""
@@ -120,3 +122,15 @@ class WorkerModels:
         # do without torch leave it out of the process, which it makes four times as large.
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(self.config.annotate.model_threads)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """What models import stays; looking for garbage among it takes a quarter of their start."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

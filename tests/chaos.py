@@ -89,7 +89,8 @@ class Scene:
             write_corpus(f"{folder}/corpus", CLIPS, 17, workers=os.cpu_count() or 1)
             files.put(f"{folder}/corpus", f"{self.bucket}/", recursive=True)
             self.undisturbed = self.config("undisturbed").model_copy(update={"cluster": "local"})
-            path = write_yaml(self.undisturbed, Path(folder))
+            alone = self.undisturbed.annotate.model_copy(update={"actors": 1})
+            path = write_yaml(self.undisturbed.model_copy(update={"annotate": alone}), Path(folder))
             subprocess.run([BIN / "tagscribe", "run", path], check=True)
         need_sound(self.undisturbed)
 

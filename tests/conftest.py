@@ -11,7 +11,7 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from curation import annotate, planning, storage
+from curation import storage
 from curation.cluster import cluster
 from curation.config import RunConfig, parse
 from curation.select import apply
@@ -59,13 +59,13 @@ def local_ray() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
-    corpus: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None
-) -> RunConfig:
-    """A run that nothing disturbed, to compare others with; who changes it takes a copy."""
+def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run that nothing disturbed, not even Ray, to compare others with.
+
+    Who changes it takes a copy.
+    """
     config = corpus_run(corpus, tmp_path_factory.mktemp("run"), select={"keep_top": 0.5})
-    planning.make_plan(config)
-    annotate.annotate(config, lambda done, total: None)
+    in_process.annotated(config)
     apply.select(config)
     return config
 

@@ -26,6 +26,8 @@ CONFIGS = ROOT / "ray_configs"
 BIN = Path(sys.executable).parent
 _PORTS_A_NODE = 100
 _TRIES = 3
+# Else a node starts as many idle workers as it says that it has CPUs, when the first job comes.
+FEW_IDLE = {"RAY_prestart_worker_first_driver": "false"}
 # What `ray start` prints once the head knows the node.
 _UP = b"Ray runtime started"
 
@@ -129,6 +131,7 @@ class Cluster:
             "PYTHONPATH": str(ROOT),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
+            **FEW_IDLE,
             # The end of a test is no notice.
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         }
@@ -158,6 +161,8 @@ class Cluster:
             *place.prefix, BIN / "ray", "start", "--block", "--disable-usage-stats", *options,
             f"--num-cpus={node.cpus}", f"--num-gpus={node.gpus}", "--object-store-memory=200000000",
             f"--resources={json.dumps(node.resources)}", *port_options(first),
+            # A run's driver takes no logs, and each of these processes weighs as much as a node.
+            "--include-log-monitor=False",
         ]  # fmt: skip
         self.processes.append(self._started(command, index, first))
         if index == 0 and self.with_dashboard:

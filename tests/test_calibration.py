@@ -91,6 +91,8 @@ def test_of_written_captions_the_wrong_ones_are_discounted(rng: np.random.Genera
     for at in (0.0, 1.0, 2.0, 3.0):
         estimated = precision[np.searchsorted(curve.thresholds, at)]
         assert estimated == pytest.approx(right[matched >= at].mean(), abs=0.02)
+        assert curve.at(at) == estimated
+    assert np.isnan(curve.at(matched.max() + 1))
 
 
 def test_true_captions_are_taken_for_their_share(rng: np.random.Generator) -> None:
@@ -144,6 +146,8 @@ def test_percentiles_are_of_the_scores() -> None:
 def test_clips_are_shuffled_where_nothing_connects_their_tags() -> None:
     bark, dog, rain = "/m/05tny_", "/m/0bt9lr", "/m/06mb1"
     apart = annotated.unrelated([{bark}, {dog}, {rain}, {rain, dog}, set()])
+    strange = annotated.unrelated([{"/x/yz"}, {"/x/yz"}, {bark}])
+    assert strange.tolist() == [[False, False, True], [False, False, True], [True, True, False]]
     assert apart.tolist() == [
         [False, False, True, False, True],
         [False, False, True, False, True],
@@ -170,7 +174,7 @@ def test_a_runs_evidence_is_calibrated_without_its_audio(annotated_here: RunConf
 
 def test_another_scorers_evidence_is_refused(annotated_here: RunConfig, tmp_path: Path) -> None:
     other = DualEncoderScorer(DualEncoderScorer()._folder.as_posix())
-    with pytest.raises(InputError, match="its evidence is scored by .*--captions"):
+    with pytest.raises(InputError, match="the scorer here is another than the run.s: .*--captions"):
         annotated.scored(annotated_here, other, clips=10)
 
 

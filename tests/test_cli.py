@@ -25,7 +25,12 @@ def tagscribe(*arguments: object) -> subprocess.CompletedProcess[str]:
 def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run.yaml over the corpus, run to its end."""
     folder = tmp_path_factory.mktemp("cli")
-    config = corpus_run(corpus, folder / "run", select={"keep_top": 0.5})
+    config = corpus_run(
+        corpus,
+        folder / "run",
+        annotate={"shard_clips": 10, "actors": 1},
+        select={"keep_top": 0.5},
+    )
     path = write_yaml(config, folder)
     ended = tagscribe("run", path)
     assert ended.returncode == 0, ended.stderr

@@ -26,6 +26,7 @@ from tests.conftest import corpus_run, write_yaml
 from tests.nodes import (
     BIN,
     CONFIGS,
+    FEW_IDLE,
     ROOT,
     Cluster,
     NodeType,
@@ -337,6 +338,7 @@ def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         "PATH": f"{commands}:{BIN}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        **FEW_IDLE,
         "SLURM_JOB_ID": str(job),
         "SLURM_JOB_NODELIST": "n[1-2]",
         "SLURM_CPUS_PER_TASK": "10",

@@ -9,6 +9,8 @@ import pyarrow as pa
 from curation import sink, status, storage, table, verify
 from curation.config import RunConfig
 from curation.run import table_uri
+from curation.select import apply
+from tests import in_process
 from tests.conftest import RADOS_SECRET, corpus_run, write_yaml
 from tests.faults import Rates, disturbing
 
@@ -23,6 +25,15 @@ def ran(config: RunConfig, folder: Path) -> RunConfig:
     storage.configure(config.storage)
     assert verify.verify(config.run) == []
     storage.configure(storage.StorageConfig())  # what disturbs the run is gone after it
+    return config
+
+
+def ran_here(config: RunConfig) -> RunConfig:
+    """Run a configuration in this process, and verify it."""
+    in_process.annotated(config)
+    apply.select(config)
+    assert verify.verify(config.run) == []
+    storage.configure(storage.StorageConfig())
     return config
 
 
@@ -63,12 +74,12 @@ def test_a_run_in_a_bucket_says_what_a_local_run_says(
 
 
 def test_a_run_through_faults_says_the_same_and_tells_how_many(
-    corpus: Path, tmp_path: Path, s3_server: str, s3_folder: str, undisturbed: RunConfig
+    corpus: Path, s3_server: str, s3_folder: str, undisturbed: RunConfig
 ) -> None:
     rates = Rates(slow_down=0.08, reset=0.04, lost=0.04, cut=0.08, stall=0.01)
     with disturbing(s3_server, rates, seed=11, stall_s=3.0) as proxy:
         section = {"endpoint_url": proxy.url, "timeout_s": 2.0}
-        remote = ran(run_in(s3_folder, corpus, storage=section), tmp_path)
+        remote = ran_here(run_in(s3_folder, corpus, storage=section))
         done = proxy.counts()
     assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
     assert evidence_of(remote).equals(evidence_of(undisturbed))
@@ -80,13 +91,13 @@ def test_a_run_through_faults_says_the_same_and_tells_how_many(
 
 
 def test_audio_that_never_comes_is_one_error_row(
-    corpus: Path, tmp_path: Path, s3_server: str, s3_folder: str, undisturbed: RunConfig
+    corpus: Path, s3_server: str, s3_folder: str
 ) -> None:
     config = run_in(s3_folder, corpus)
     (broken,) = [file.uri for file in list(storage.list_files(f"{s3_folder}/corpus/audio"))[17:18]]
     with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
         section = storage.StorageConfig(endpoint_url=proxy.url, retry_s=1.0)
-        ran(config.model_copy(update={"storage": section}), tmp_path)
+        ran_here(config.model_copy(update={"storage": section}))
     rows = pa.concat_tables(sink.read_shards(config.run, [0, 1, 2, 3])).to_pylist()
     (failed,) = [row for row in rows if row["outcome"] == "error"]
     assert failed["uri"] == broken

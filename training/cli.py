@@ -1,36 +1,22 @@
-"""`tagscribe-train`: parses, calls the trainers, prints and writes what they made."""
+"""`tagscribe-train`: parses, calls the trainers, prints and writes what they made.
+
+Each command imports what it needs, so that help does not wait for torch.
+"""
 
 import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
-import yaml
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, logging
 
 from curation import console, storage
 from curation.errors import InputError, RunError
-from curation.scorers.clap import DualEncoderScorer
-from training import (
-    bench_loader,
-    convert,
-    demo,
-    evaluate,
-    export,
-    held_out,
-    launch,
-    metrics,
-    models,
-    record,
-    reference_clap,
-)
-from training import captioner as captioner_training
-from training import config as configuration
-from training.pairs import Pairs
-from training.pretrain_config import PretrainConfig
+from training.evaluate.datasets import DATASETS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +36,7 @@ Config = Annotated[
 Out = Annotated[Path, typer.Option(help="Folder of weights, tokenizer and metrics.json.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and corpus.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-Dataset = StrEnum("Dataset", {name: name for name in evaluate.DATASETS})  # type: ignore[misc]
+Dataset = StrEnum("Dataset", {name: name for name in DATASETS})  # type: ignore[misc]
 
 
 class Origin(StrEnum):
@@ -68,6 +54,10 @@ def captioner(config: Config = None, out: Out = Path("captioner"), seed: Seed = 
     without tags, with noisy and with true tags. The reference takes under ten minutes on two
     cores.
     """
+    from training import captioner as captioner_training
+    from training import config as configuration
+    from training import metrics
+
     settings = configuration.load(config, configuration.CaptionerTraining)
     model, tokenizer, report = captioner_training.train(settings, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": settings.model_dump(), **report})
@@ -107,13 +97,21 @@ def pretrain(
     Without data.tables it trains the reference CLAP on procedural sounds, with hard negatives;
     --out, --seed and --esc10 are read for that alone. It takes seven to ten minutes on two cores.
     """
+    from training import config as configuration
+    from training import metrics
+
     values = {} if config is None else configuration.document(config)
     if config is not None and "data" in values:
+        from training import launch, record
+        from training.pretrain_config import PretrainConfig
+
         settings = configuration.validated(config, values, PretrainConfig)
         launch.launch(settings, quiet)
         folder = record.model_uri(settings.run)
         typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
         return
+    from training import reference_clap
+
     reference = configuration.load(config, configuration.ReferenceClap)
     model, tokenizer, report = reference_clap.train(reference, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": reference.model_dump(), **report})
@@ -131,9 +129,13 @@ def pretrain(
         },
     )
     if esc10 is not None:
+        from curation.scorers.clap import DualEncoderScorer
+        from training import held_out
+        from training.evaluate.run import evaluate
+
         prompts = held_out.esc10_prompts(str(esc10))
         scorer = DualEncoderScorer(str(out))
-        evaluate.evaluate(scorer, "esc10", str(esc10), "1", prompts=prompts)
+        evaluate(scorer, "esc10", str(esc10), "1", prompts=prompts)
 
 
 @app.command("demo")
@@ -143,12 +145,18 @@ def demo_command(
     quiet: Quiet = False,
 ) -> None:
     """Pre-train a small model on the demo's table; compare it with chance and the reference."""
+    from training import demo
+
     demo.demo(run, epochs, quiet)
 
 
 @app.command("config")
 def show_config() -> None:
     """Print a whole configuration of `pretrain`: every key with its default."""
+    import yaml
+
+    from training.pretrain_config import PretrainConfig
+
     example = PretrainConfig.model_validate(
         {"run": "runs/pretrain", "data": {"tables": ["runs/mine/table"]}}
     )
@@ -178,17 +186,21 @@ def evaluate_model(
     count, split, prompts and crop rule; docs/evaluation.md has the data sets' layouts and the
     result's keys.
     """
+    from curation.scorers.clap import DualEncoderScorer
+    from training import launch
+    from training.evaluate.run import evaluate
+
     given = json.loads(storage.read_bytes(prompts)) if prompts else None
     scorer = DualEncoderScorer(model=model, revision=revision)
     with launch.process_group():
-        evaluate.evaluate(
-            scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet
-        )
+        evaluate(scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet)
 
 
 @app.command()
 def show(model: Annotated[str, typer.Argument(help="A model's directory.")]) -> None:
     """Print where a model comes from: tables, versions, policy, captioner, scorer, code."""
+    from training import record
+
     lineage = record.read_lineage(model)
     fields: dict[str, object] = {"step": lineage["step"]}
     for index, table in enumerate(lineage["tables"]):
@@ -211,6 +223,8 @@ def export_model(
     checkpoint: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
 ) -> None:
     """Write the model of a checkpoint, for instance of a training that still runs."""
+    from training import export
+
     about = export.export(run, out, checkpoint)
     typer.echo(f"wrote the model of step {about['step']} to {out}")
 
@@ -222,6 +236,11 @@ def bench_loader_of(
     batches: Annotated[int, typer.Option(min=1, help="Batches timed for each.")] = 20,
 ) -> None:
     """Say how many clips a second the loader alone gives, by its number of decoders."""
+    from training import bench_loader, models
+    from training import config as configuration
+    from training.pairs import Pairs
+    from training.pretrain_config import PretrainConfig
+
     settings = configuration.validated(config, configuration.document(config), PretrainConfig)
     storage.configure(settings.storage)
     pairs = Pairs.concat([Pairs.open(each.uri, each.version) for each in settings.data.tables])
@@ -255,6 +274,8 @@ def convert_checkpoint(
     out: Annotated[Path, typer.Option(help="The model's directory.")],
 ) -> None:
     """Convert a released checkpoint to a directory that scorers, trainers and evaluation open."""
+    from training import convert
+
     converted = {Origin.blat: convert.blat, Origin.laion: convert.laion}[origin]
     converted(checkpoint, out, tokenizer)
     typer.echo(f"wrote {out}")
@@ -262,7 +283,6 @@ def convert_checkpoint(
 
 def main() -> None:
     """The console script: mistakes of the user end in one line, not in a traceback."""
-    logging.disable_progress_bar()
     try:
         app()
     except (InputError, RunError) as error:
@@ -272,12 +292,18 @@ def main() -> None:
 
 def _save(
     out: Path,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     report: Mapping[str, Any],
 ) -> None:
     """Write weights in half precision, the tokenizer, and metrics.json."""
-    model.to(torch.float16).save_pretrained(out)
+    import torch
+
+    from curation.models import weights
+    from training import metrics
+
+    with weights.no_progress_bar():
+        model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     metrics.write(str(out / "metrics.json"), report)
     typer.echo(f"wrote {model.num_parameters():,} parameters to {out}")

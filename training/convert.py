@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, ClapConfig, ClapModel, PreTrainedTokenizerBase
 
 from curation.errors import InputError
+from curation.models import weights
 from curation.models.clap import ClapPair
 from curation.models.clap_frontend import laion_front_end
 from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
@@ -227,7 +228,8 @@ def _save(
             f"{tokenizer_of}: a tokenizer of {len(tokenizer)} tokens, the model knows {vocab_size};"
             " expected the tokenizer that it was trained with"
         )
-    model.save_pretrained(out)
+    with weights.no_progress_bar():
+        model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 

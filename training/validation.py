@@ -13,7 +13,7 @@ from curation import storage
 from curation.errors import InputError
 from curation.scorers.clap import DualEncoderScorer
 from training import record
-from training.evaluate import evaluate
+from training.evaluate.run import evaluate
 from training.export import export
 from training.pretrain_config import PretrainConfig
 

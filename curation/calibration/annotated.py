@@ -1,43 +1,66 @@
-"""The pairs of an annotated run: its clips' best captions, and the sounds as its scorer heard them.
+"""The pairs of an annotated run: its clips' best captions, with their own clip and with others.
 
-Both are in the evidence, so that only captions are embedded and no audio is read.
+Scores and captions are in the evidence, and so are the sounds as the run's scorer heard them; only
+a second scorer has to hear them anew.
 """
 
-from itertools import combinations
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import run, sink
+from curation.audio import AudioError, Decoded
+from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.config import RunConfig
 from curation.errors import InputError
+from curation.rehear import rehear
 from curation.schema import OK
 from curation.scorers.base import Scorer
 from curation.tags import ontology
 
+# The part that a scorer plays in a run.
+Part = Literal["scorer", "second_scorer"]
+
 # Shards that a sample comes from: enough that no folder and no day of recording fills it.
 _MOST_SHARDS = 32
-_COLUMNS = ["tags", "candidates", "audio_embedding", "outcome"]
+_SCORE = {"scorer": "clap_score", "second_scorer": "second_score"}
+_COLUMNS = ["clip_id", "tags", "candidates", "outcome"]
+# What a scorer's own sounds are made of.
+_SOUNDS = {
+    "scorer": ["audio_embedding"],
+    "second_scorer": ["uri", "start_s", "end_s", "audio_sha256"],
+}
 
 
-def scored(config: RunConfig, scorer: Scorer, clips: int) -> Scored:
+def scored(config: RunConfig, scorer: Scorer, clips: int, part: Part = "scorer") -> Scored:
     """The best captions of a random sample of a run's clips, scored with all clips of the sample.
 
-    A caption does not belong to the clips that have no tag in common with its own, nor one that
-    implies such a tag. Raises InputError where there is no evidence, or that of another scorer.
+    The best are those of the highest CLAP score. A caption does not belong to the clips that have
+    no tag in common with its own, nor one that implies such a tag.
+
+    Args:
+        scorer: that which plays `part` in the run; it is set up here.
+        clips: size of the sample, which the run's seed draws. A second scorer hears each of them
+            anew; those that are gone or have changed are left out.
+
+    Raises InputError where there is no evidence of two clips, or that of another scorer.
     """
-    _check_scorer(config, scorer)
-    rows = _drawn(config, clips)
-    best = [max(row["candidates"], key=lambda each: each["clap_score"]) for row in rows]
-    sounds = np.array([row["audio_embedding"] for row in rows], np.float32)
-    captions = [each["caption"] for each in best]
+    _check_scorer(config, scorer, part)
+    rows = _drawn(config, clips, part)
     scorer.setup()
+    if part == "second_scorer":
+        rows, sounds = _heard_again(config, scorer, rows)
+    else:
+        sounds = np.array([row["audio_embedding"] for row in rows], np.float32)
+    best = [max(row["candidates"], key=lambda each: each["clap_score"]) for row in rows]
+    captions = [each["caption"] for each in best]
     return Scored(
         source="written",
-        matched=np.array([each["clap_score"] for each in best]),
+        matched=np.array([each[_SCORE[part]] for each in best]),
         shuffled=scorer.embed_text(captions) @ sounds.T,
         others=unrelated([{tag["mid"] for tag in row["tags"]} for row in rows]),
         words=np.array([len(caption.split()) for caption in captions]),
@@ -50,25 +73,43 @@ def unrelated(tags: list[set[str]]) -> np.ndarray:
     Two clips are related where one has a class that the other has too, or that a class of the
     other implies: a bark is a dog's. A clip is related to itself, whatever it carries.
     """
-    implied = [mids.union(*(ontology.ancestors(mid) for mid in mids)) for mids in tags]
-    apart = ~np.eye(len(tags), dtype=bool)
-    for one, other in combinations(range(len(tags)), 2):
-        related = tags[one] & implied[other] or implied[one] & tags[other]
-        apart[one, other] = apart[other, one] = not related
+    implied = [mids.union(*map(_ancestors, mids)) for mids in tags]
+    column = {mid: place for place, mid in enumerate(sorted(set().union(*implied)))}
+    own, all_ = (np.zeros((len(tags), len(column)), np.float32) for _ in range(2))
+    for row, (mids, more) in enumerate(zip(tags, implied, strict=True)):
+        own[row, [column[mid] for mid in mids]] = 1
+        all_[row, [column[mid] for mid in more]] = 1
+    shared = own @ all_.T
+    apart: np.ndarray = (shared + shared.T) == 0
+    np.fill_diagonal(apart, False)
     return apart
 
 
-def _check_scorer(config: RunConfig, scorer: Scorer) -> None:
-    there = run.need_record(config.run).models["scorer"]
-    here = dict(scorer.identity)
-    if there != here:
+def _ancestors(mid: str) -> frozenset[str]:
+    try:
+        return ontology.ancestors(mid)
+    except InputError:  # a class of another vocabulary implies nothing
+        return frozenset()
+
+
+def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
+    there = run.need_record(config.run).models[part]
+    if other := _difference(dict(scorer.identity), there):
         raise InputError(
-            f"{config.run}: its evidence is scored by {there}, the configuration names {here}; "
-            "name the scorer of the run, or calibrate another one with --captions"
+            f"{config.run}: the {part.replace('_', ' ')} here is another than the run's: {other}; "
+            "name that of the run, or calibrate another one with --captions"
         )
 
 
-def _drawn(config: RunConfig, clips: int) -> list[dict[str, Any]]:
+def _difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{name} {here.get(name, '')!r} here, {there.get(name, '')!r} in run.json"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name)
+    )
+
+
+def _drawn(config: RunConfig, clips: int, part: Part) -> list[dict[str, Any]]:
     shards = sink.done_shards(config.run)
     if not shards:
         raise InputError(
@@ -77,10 +118,32 @@ def _drawn(config: RunConfig, clips: int) -> list[dict[str, Any]]:
         )
     rng = np.random.default_rng(config.seed)
     few = sorted(rng.permutation(shards)[:_MOST_SHARDS].tolist())
-    evidence = pa.concat_tables(sink.read_shards(config.run, few, _COLUMNS))
+    evidence = pa.concat_tables(sink.read_shards(config.run, few, [*_COLUMNS, *_SOUNDS[part]]))
     served = evidence.filter(pc.equal(evidence["outcome"], OK))
-    if served.num_rows < 2:
-        raise InputError(
-            f"{config.run}: {served.num_rows} clips with captions; expected two or more"
-        )
+    _need_two(config, served.num_rows, "with captions")
     return served.take(np.sort(rng.permutation(served.num_rows)[:clips])).to_pylist()
+
+
+def _need_two(config: RunConfig, clips: int, which: str) -> None:
+    if clips < 2:
+        raise InputError(f"{config.run}: {clips} clips {which}; expected two or more")
+
+
+def _heard_again(
+    config: RunConfig, scorer: Scorer, rows: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """The clips that can be heard once more, and their embeddings `[clip, dim]`."""
+    there = []
+
+    def sounds() -> Iterator[tuple[str, Decoded]]:
+        for row in rows:
+            try:
+                decoded = rehear(row)
+            except (InputError, AudioError):
+                continue
+            there.append(row)
+            yield row["clip_id"], decoded
+
+    embeddings = hearing.embedded(scorer, sounds())
+    _need_two(config, len(there), "with captions whose sound is still where it was")
+    return there, embeddings

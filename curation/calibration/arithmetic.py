@@ -17,6 +17,8 @@ Source = Literal["judged", "true", "written"]
 
 # Of fewer captions no precision is estimated.
 LEAST_KEPT = 10
+# The share of right captions where nothing is known of it.
+PRIOR = 0.5
 PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 _RESAMPLES = 1000
 _MOST_THRESHOLDS = 400
@@ -110,6 +112,12 @@ class Curve:
             if scored.source == "true":
                 return prior * kept / (prior * kept + (1 - prior) * shuffled)
             return np.clip(1 - (1 - prior) * shuffled / kept, 0, 1)
+
+    def at(self, score: float) -> float:
+        """Precision of the captions that score so much or more; NaN where there are none."""
+        place = int(np.searchsorted(self.thresholds, score))
+        once = np.ones((1, len(self._scored.matched)))
+        return float(np.append(self.precision(once)[0], np.nan)[place])
 
     def kept(self, weights: np.ndarray) -> np.ndarray:
         """Share `[resample, threshold]` of the captions that score as much or more."""

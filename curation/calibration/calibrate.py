@@ -32,7 +32,7 @@ def calibrate(
     else:
         scored = annotated.scored(config, scorer, clips)
     found = calibration(scored, scorer.identity, prior, precision)
-    picture = plot.svg(scored, prior, found.threshold, config.scorer.model, found.estimator)
+    picture = plot.picture(scored, prior, found.threshold, config.scorer.model, found.estimator)
     storage.put(storage.join(folder, "calibration.json"), found.as_json())
     storage.put(storage.join(folder, "calibration.svg"), picture)
     return found

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation import audio, storage
+from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.config import RunConfig
 from curation.errors import InputError
-from curation.schema import Failure
 from curation.scorers.base import Scorer
 
-# Recordings decoded and embedded together: few, as they may be as long as the run allows.
-_BATCH = 8
 _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -42,7 +40,8 @@ def scored(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> Score
     own = np.array([files.index(row.file) for row in rows])
     scorer.setup()
     folder = posixpath.dirname(csv_uri)
-    sounds = _embedded(config, scorer, [posixpath.join(folder, file) for file in files])
+    uris = [posixpath.join(folder, file) for file in files]
+    sounds = hearing.embedded(scorer, ((uri, _decoded(config, uri)) for uri in uris))
     scores = scorer.embed_text([row.text for row in rows]) @ sounds.T
     judged = any(row.right is not None for row in rows)
     return Scored(
@@ -95,24 +94,12 @@ def _drawn(csv_uri: str, rows: Sequence[Caption], clips: int, seed: int) -> list
     return [files[place] for place in np.random.default_rng(seed).permutation(len(files))[:clips]]
 
 
-def _embedded(config: RunConfig, scorer: Scorer, uris: list[str]) -> np.ndarray:
-    """Embeddings `[file, dim]`, of each file as a run would hear it."""
-    embedded: list[np.ndarray] = []
-    for start in range(0, len(uris), _BATCH):
-        batch = uris[start : start + _BATCH]
-        heard = scorer.embed_audio([_heard(config, scorer.sample_rate_hz, uri) for uri in batch])
-        for uri, embedding in zip(batch, heard, strict=True):
-            if isinstance(embedding, Failure):
-                raise InputError(f"{uri}: the scorer cannot hear it: {embedding.message}")
-            embedded.append(embedding)
-    return np.stack(embedded)
-
-
-def _heard(config: RunConfig, rate_hz: int, uri: str) -> np.ndarray:
+def _decoded(config: RunConfig, uri: str) -> audio.Decoded:
+    """The file as a run would hear it."""
     try:
         data = storage.read_bytes(uri)
         decoded = audio.decode(data, uri, None, None, config.audio.max_duration_s)
         audio.check_sound(decoded, uri, config.audio.silence_dbfs)
     except (OSError, audio.AudioError) as error:
         raise InputError(f"{uri}: {error}") from error
-    return audio.resample(decoded.waveform, decoded.sample_rate_hz, rate_hz)
+    return decoded

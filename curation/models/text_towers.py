@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -98,6 +97,9 @@ def _sentence_encoder(folder: Path) -> TextTower:
             f"{folder}/modules.json: the steps are {', '.join(steps)}; expected Transformer, "
             "Pooling and at most Normalize: choose another sentence encoder"
         )
+    # Two seconds of imports, which other towers do without.
+    from sentence_transformers import SentenceTransformer
+
     try:
         with weights.no_progress_bar():
             opened = SentenceTransformer(

@@ -70,7 +70,7 @@ def pick_device(device: str) -> torch.device:
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Every worker loads its models; their bars would be drawn over the run's own."""
+    """No bar of transformers' while weights are read or written: it is drawn over the run's own."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

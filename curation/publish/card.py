@@ -1,18 +1,23 @@
 """The dataset card: README.md with the YAML header that the hub reads, all of it from the run."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
 
+from curation.publish import making
 from curation.publish.columns import DESCRIPTIONS
 from curation.publish.files import PATTERNS
+from curation.publish.options import UNKNOWN, Format
 from curation.publish.summary import Summary
-from curation.publish.text import markdown
+from curation.publish.text import markdown, plain_name
 from curation.visible import visible
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
+# As the hub names them, by the number below which each lies.
+_SIZES = (
+    (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"), (10**8, "10M<n<100M"),
+)  # fmt: skip
 _METHOD = "Xu et al., BLAT: Bootstrapping Language-Audio Pre-training based on AudioSet Tag-guided "
 _METHOD += "Synthetic Data, ACM MM 2023"
 
@@ -32,7 +37,7 @@ def card(summary: Summary) -> bytes:
         _sample(summary),
         _rebuilding(summary),
         _citing(summary),
-        _FILES,
+        _files(summary),
     ]
     return "\n".join(parts).encode()
 
@@ -47,23 +52,42 @@ def _header(summary: Summary) -> str:
         "language": [visible(options.language)],
         "task_categories": ["text-to-audio", "audio-classification"],
         "tags": ["audio", "audio-captioning", "clap", "synthetic-captions", "croissant"],
-        "size_categories": [next((name for most, name in _SIZES if rows < most), "1M<n<10M")],
+        "size_categories": [next((name for most, name in _SIZES if rows < most), "100M<n<1B")],
         "configs": [{"config_name": "default", "data_files": files}],
     }
     return yaml.safe_dump(header, sort_keys=False, allow_unicode=False, width=1000)
 
 
 def _opening(summary: Summary) -> str:
-    total = summary.total
-    with_audio = "with the audio" if summary.options.audio else "without the audio"
-    return (
+    total, options = summary.total, summary.options
+    audio = "with the audio" if options.audio else "without the audio"
+    told = [
         f"{total.rows:,} captions of {total.clips:,} clips ({total.seconds / 3600:.2f} hours), "
-        f"{with_audio}. The captions were written by a model from the sound, and kept by their "
-        "CLAP score; no person has checked each of them.\n"
-    )
+        f"{audio}, for training models of sound and language. The captions were written by a model "
+        "that heard the sound, and chosen by scores of models; no person has checked each of them.",
+        _recordings(summary),
+    ]
+    if options.creator:
+        told.append(f"Published by {markdown(options.creator)}.")
+    if options.url:
+        told.append(f"Its page: {markdown(options.url)}.")
+    return "\n\n".join(told) + "\n"
+
+
+def _recordings(summary: Summary) -> str:
+    if summary.options.about:
+        return f"The recordings: {markdown(summary.options.about.rstrip('. '))}."
+    if summary.origin["catalog"] == "audioset":
+        return (
+            "The recordings are AudioSet's: stretches of YouTube videos, each named by the id of "
+            "its video and its start in ms."
+        )
+    return "Which recordings these are, whoever published this did not say."
 
 
 def _loading(summary: Summary) -> str:
+    if Format.PARQUET not in summary.options.formats:
+        return "## Load\n\nIt has no Parquet files; see Files below for what reads the others.\n"
     first = next(iter(summary.splits), "train")
     return (
         "## Load\n\n"
@@ -91,45 +115,54 @@ def _splits(summary: Summary) -> str:
         f"`clip_id`, as a fraction of 1, below {options.test:g} for test, below "
         f"{options.test + options.validation:g} for validation, else train. All captions of a clip "
         "are in one split, and a clip keeps its split from version to version. Two clips cut from "
-        "one recording may be in different splits.\n"
+        "one recording may be in different splits. Captions of validation and test are a model's "
+        "like all others: no truth to judge another captioner by.\n"
     )
 
 
 def _making(summary: Summary) -> str:
     origin = summary.origin
-    least, median, greatest = summary.scores
+    failed = sum(origin["errors"].values())
     rows: list[tuple[str, str]] = [
-        ("clips listed", f"{origin['clips']:,} (catalog: {markdown(origin['catalog'])})"),
-        ("without audio", f"{origin['missing']:,}"),
-        ("annotated", f"{origin['annotated']:,}"),
-        *((markdown(part), _model(told)) for part, told in origin["models"].items()),
-        ("policy", _told(origin["policy"])),
-        ("CLAP scores kept", f"{least:.3f} to {greatest:.3f}, median {median:.3f}"),
-        ("table version", f"{origin['table_version']}, of {origin['committed']}"),
-        ("selection", f"`{origin['selection']}`"),
-        ("plan, configuration", f"`{origin['plan_hash'][:16]}`, `{origin['config_hash'][:16]}`"),
+        ("clips listed", f"{origin['clips']:,}"),
+        ("failed", f"{failed:,}, {origin['missing']:,} of them for want of audio"),
+        ("given captions", f"{origin['annotated']:,}"),
+        ("in this dataset", f"{summary.total.clips:,}"),
+        *((markdown(part.replace("_", " ")), _model(it)) for part, it in origin["models"].items()),
+        *(
+            (f"`{name}`", f"{least:.3f} to {greatest:.3f}, median {median:.3f}")
+            for name, (least, median, greatest) in summary.scores.items()
+        ),
+        ("tags of the clips", _tags(summary.tags)),
+        ("version", f"{origin['table_version']}, of {origin['committed']}"),
+        ("id of this choice of captions", f"`{origin['selection']}`"),
+        ("hash of the list of clips", f"`{origin['plan_hash']}`"),
+        ("hash of settings and models", f"`{origin['config_hash']}`"),
         ("software", _told(origin["versions"])),
     ]
-    settings = json.dumps(origin["settings"], indent=1, sort_keys=True)
+    steps = "".join(
+        f"{number}. {markdown(step)}\n" for number, step in enumerate(making.steps(origin), 1)
+    )
     return (
-        "## How it was made\n\n"
-        "By tagscribe: a captioner that is told a clip's AudioSet tags writes candidates, a CLAP "
-        "model scores each against the sound, and a policy keeps some.\n\n"
-        + _table(("", ""), rows)
-        + "\nSettings that decide what captions say:\n\n"
-        + _indented(settings)
+        f"## How it was made\n\nBy tagscribe:\n\n{steps}\n"
+        + _table(("of the run", ""), rows)
+        + "\nEvery setting and the whole policy: `dataset.json`, under `claim.origin`.\n"
     )
 
 
 def _licences(summary: Summary) -> str:
-    told = f"The captions, scores and ids: {markdown(summary.options.licence)}.\n"
+    told = (
+        "No licence of captions, scores and ids was named.\n"
+        if summary.options.licence == UNKNOWN
+        else f"The captions, scores and ids: {markdown(summary.options.licence)}.\n"
+    )
     if not summary.options.audio:
         told += (
-            "The audio is not part of this dataset, and its licences are those of its owners: "
-            "AudioSet's clips, for one, are parts of YouTube videos.\n"
+            "\nThe audio is not part of this dataset. It is licensed by its owners; what they "
+            "allow was not looked at.\n"
         )
     elif not summary.licences:
-        told += "The audio was joined from a folder; its licences were not looked at.\n"
+        told += "\nThe audio was joined from a folder; its licences were not looked at.\n"
     else:
         told += "\nThe audio, each clip by its own licence (column `licence`):\n\n"
         rows = [(markdown(name), f"{count:,}") for name, count in sorted(summary.licences.items())]
@@ -154,6 +187,11 @@ def _faults(summary: Summary) -> str:
             "The captioner or the scorer is tagscribe's small reference model, trained on "
             "procedural sounds of 44 classes alone; what it says of other sounds is worth little."
         )
+    if predicted := summary.tags.get("predicted"):
+        faults.append(
+            f"{predicted:,} of the clips' {sum(summary.tags.values()):,} tags are a tagger's: no "
+            "person put them there."
+        )
     faults += [f"{count:,} clips failed: {kind}." for kind, count in origin["errors"].items()]
     return "## Known faults\n\n" + "".join(f"- {markdown(fault)}\n" for fault in faults)
 
@@ -164,7 +202,7 @@ def _sample(summary: Summary) -> str:
             markdown(row["clip_id"]),
             markdown(row["caption"]),
             f"{row['clap_score']:.3f}",
-            markdown(", ".join(tag["name"] for tag in row["tags"])),
+            markdown(", ".join(map(_tag, row["tags"]))),
         )
         for row in summary.sample
     ]
@@ -184,32 +222,59 @@ def _rebuilding(summary: Summary) -> str:
         "## Rebuild\n\nWith a folder of the audio of your own:\n\n"
         "    tagscribe rebuild path/to/this/folder --audio FOLDER --out DIR\n\n"
         f"{rule} It says how many clips were found, and how many files have the very bytes that "
-        "were annotated (`audio_sha256`).\n"
+        "were annotated (`audio_sha256`). Without tagscribe: a caption is that of `file` from "
+        "`start_s` to `end_s`.\n"
     )
 
 
 def _citing(summary: Summary) -> str:
-    origin = summary.origin
+    options, origin = summary.options, summary.origin
     entry = {
-        "title": f"{summary.options.name}, version {origin['table_version']}",
+        "title": f"{options.name}, version {origin['table_version']}",
+        "author": options.creator or "",
         "year": origin["committed"][:4],
-        "note": f"Made with tagscribe {origin['versions'].get('tagscribe', '')}, selection "
+        "howpublished": options.url or "",
+        "note": f"Made with tagscribe {origin['versions']['tagscribe']}, captions of choice "
         f"{origin['selection']}",
     }
-    lines = [f"  {name} = {{{_bibtex(value)}}}," for name, value in entry.items()]
+    lines = [f"  {name} = {{{_bibtex(value)}}}," for name, value in entry.items() if value]
+    key = plain_name(options.name)
     return (
         "## Cite\n\n"
-        + _indented("\n".join(["@misc{dataset,", *lines, "}"]))
+        + _indented("\n".join([f"@misc{{{key},", *lines, "}"]))
         + f"\nThe method: {markdown(_METHOD)}.\n"
     )
 
 
-_FILES = """## Files
+_CONTENTS = {
+    Format.PARQUET: "`data/`: Parquet, one row a caption.",
+    Format.WEBDATASET: "`webdataset/`: tars, one sample a clip: the sound as `flac`, its best "
+    "caption as `txt`, all that is known of it as `json`; `sizes.json` has the clips of each tar.",
+    Format.JSONL: "`jsonl/`: manifests of NeMo and of lhotse, one line a caption.",
+}
 
-`data/` Parquet, `webdataset/` tars, `jsonl/` manifests of NeMo and lhotse, as far as they were
-asked for; `croissant.json` metadata for machines; `CHANGELOG.md`; `left_out.csv`; `dataset.json`
-what every file was made from; `SHA256SUMS`, to be checked by `sha256sum -c SHA256SUMS`.
-"""
+
+def _files(summary: Summary) -> str:
+    files = [_CONTENTS[name] for name in summary.options.formats]
+    files.append("`croissant.json`: what is here, for machines (mlcommons.org/croissant).")
+    files.append("`CHANGELOG.md`: what changed since the version before.")
+    if summary.left_out:
+        files.append("`left_out.csv`: clips that are not in it, and why.")
+    files += [
+        "`dataset.json`: what every file was made from, with all settings.",
+        "`SHA256SUMS`: of all files; `sha256sum -c SHA256SUMS` checks them.",
+    ]
+    return "## Files\n\n" + "".join(f"- {line}\n" for line in files)
+
+
+def _tag(tag: dict[str, Any]) -> str:
+    return f"{tag['name']} (predicted)" if tag["origin"] == "predicted" else str(tag["name"])
+
+
+def _tags(counts: dict[str, int]) -> str:
+    named = {"human": "as they came with the clips", "predicted": "by the tagger"}
+    told = (f"{count:,} {named.get(origin, origin)}" for origin, count in sorted(counts.items()))
+    return markdown(", ".join(told) or "none")
 
 
 def _model(told: dict[str, Any]) -> str:

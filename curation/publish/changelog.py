@@ -1,7 +1,6 @@
 """What changed between two publications: policy, models, and which pairs came, stayed and went."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,48 +9,38 @@ import pyarrow as pa
 
 from curation import storage
 from curation.errors import InputError
-from curation.publish.destination import FACTS
+from curation.publish import existing
 from curation.publish.summary import Summary
 from curation.publish.text import markdown
+from curation.run import differences
 
 CHANGELOG = "CHANGELOG.md"
 _TITLE = "# Changes\n"
+_PAIR = ["clip_id", "caption"]
 # What of the origin is compared, key by key.
 _COMPARED = ("policy", "models", "settings", "plan_hash", "catalog", "versions")
 
 
 class Previous(NamedTuple):
-    """An earlier publication: where its dataset came from, its changelog, its pairs."""
+    """An earlier publication: where its dataset came from, its options, changelog and pairs."""
 
     origin: dict[str, Any]
+    options: dict[str, Any]
     changelog: str
     pairs: np.ndarray  # uint64, sorted hashes of clip id and caption
 
 
 def read_previous(uri: str) -> Previous:
     """Raises InputError where no finished dataset with Parquet files is there."""
+    claim = existing.claim_of(uri)
     try:
-        facts = json.loads(storage.read_bytes(storage.join(uri, FACTS)))
-        changelog = storage.read_bytes(storage.join(uri, CHANGELOG)).decode()
+        told = storage.read_bytes(storage.join(uri, CHANGELOG)).decode()
     except FileNotFoundError as error:
-        raise InputError(f"{uri}: no finished dataset of tagscribe publish: {error}") from error
-    return Previous(facts["claim"]["origin"], changelog, pair_hashes(parquet_rows(uri, _PAIR)))
-
-
-_PAIR = ["clip_id", "caption"]
-
-
-def parquet_rows(uri: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """A published dataset's Parquet files, one after the other, all splits.
-
-    Raises InputError where there are none.
-    """
-    files = [f.uri for f in storage.list_files(storage.join(uri, "data"))]
-    files = [file for file in files if file.endswith(".parquet")]
-    if not files:
-        raise InputError(f"{uri}: no Parquet files in data/; expected a published dataset")
-    for file in files:
-        yield storage.read_parquet(file, columns)
+        raise InputError(
+            f"{uri}: no {CHANGELOG}; it was not published to its end, publish it again first"
+        ) from error
+    pairs = pair_hashes(existing.rows_of(uri, _PAIR))
+    return Previous(claim["origin"], claim["options"], told, pairs)
 
 
 def pair_hashes(tables: Iterable[pa.Table]) -> np.ndarray:
@@ -80,27 +69,26 @@ def changelog(summary: Summary, pairs: np.ndarray, previous: Previous | None) ->
             f"{len(previous.pairs) - kept:,} gone, against version "
             f"{previous.origin['table_version']}.\n"
         )
-        lines += [f"- {markdown(change)}\n" for change in _changes(previous.origin, origin)]
+        lines += [f"- {markdown(change)}\n" for change in _changes(previous, summary)]
     else:
         lines.append("- The first version.\n")
     earlier = previous.changelog.removeprefix(_TITLE) if previous else ""
     return (_TITLE + "".join(lines) + earlier).encode()
 
 
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    old = dict(_flat({name: before.get(name) for name in _COMPARED}))
-    new = dict(_flat({name: after.get(name) for name in _COMPARED}))
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield f"{key}: {old.get(key)} before, {new.get(key)} now."
+def _changes(previous: Previous, summary: Summary) -> Iterator[str]:
+    """In words what differs of origin and options, but the pairs."""
+    before, after = previous.origin, summary.origin
+    old = {name: before.get(name) for name in _COMPARED} | {"options": previous.options}
+    new = {name: after.get(name) for name in _COMPARED} | {"options": summary.options.as_json()}
+    for key, value, now in differences(old, new):
+        yield f"{key}: {_told(value)} before, {_told(now)} now."
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
 
 
 def _hash(clip_id: str, caption: str) -> int:

@@ -7,26 +7,36 @@ import pyarrow as pa
 
 from curation.schema import AUDIO_TYPE
 
+_MODEL = "Model and revision, or the start of its weights' SHA-256."
+
 # In this order, where the source has them.
 DESCRIPTIONS = {
-    "clip_id": "The clip: <YouTube id>_<start in ms> for AudioSet, else as its catalog names it.",
+    "clip_id": "The clip's name; <YouTube id>_<start in ms> for clips of AudioSet.",
     "caption": "What the captioner wrote.",
     "clap_score": "Cosine similarity of audio and caption by the scorer; comparable within one "
     "scorer alone.",
+    "second_score": "The same by the second scorer, on a scale of its own.",
     "log_prob": "The captioner's own log-probability, mean a token.",
-    "rank": "1 for the clip's best caption by the policy, 2 for the next.",
-    "tags": "AudioSet classes of the clip: id, name, confidence, and who gave them.",
+    "rank": "1 for the clip's best caption, 2 for the next.",
+    "tags": "AudioSet classes of the clip: mid (AudioSet's id), name, confidence, and origin: "
+    "human as listed with the clip, predicted by the tagger.",
+    "tag_scores": "Cosine similarity of audio and name by the scorer, for each of the tags.",
     "guidance": "What the captioner was told of the tags, in prose.",
-    "captioner": "Model and revision, or the start of its weights' SHA-256.",
-    "scorer": "Model and revision, or the start of its weights' SHA-256.",
-    "file": "The audio's path in the folder that it was read from; the clip's id where it was "
-    "packed with others.",
-    "start_s": "Where in the audio the heard stretch begins; for AudioSet, in the listed segment.",
-    "end_s": "Where it ends.",
+    "captioner": _MODEL,
+    "scorer": _MODEL,
+    "second_scorer": _MODEL,
+    "file": "The audio's path in the folder that it was read from; of audio packed in tars or "
+    "Parquet, the clip's name.",
+    "start_s": "Where in the audio the heard stretch begins, in s; of AudioSet's, in the segment.",
+    "end_s": "Where it ends, in s.",
     "audio_sha256": "SHA-256 of the bytes of the audio file that was annotated.",
     "licence": "Licence of the clip's audio.",
     "audio": "The heard stretch, mono 16-bit FLAC.",
 }
+# What not every run has; a dataset in which all of one is null is without that column.
+OPTIONAL = ("second_score", "log_prob", "tag_scores", "second_scorer")
+# What belongs to a caption; all else is its clip's.
+OF_CAPTION = ("caption", "clap_score", "second_score", "log_prob", "rank")
 
 AUDIO_FIELD = pa.field("audio", AUDIO_TYPE)
 _DTYPES = {"string": "string", "float": "float32", "double": "float64", "int32": "int32"}

@@ -6,7 +6,7 @@ import typer
 
 from curation import console
 from curation.errors import InputError
-from curation.publish.options import Format, Options
+from curation.publish.options import UNKNOWN, Format, Options
 from curation.visible import visible
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 FEW = 5
 
-To = Annotated[
-    str, typer.Option("--to", metavar="URI", help="DIR, s3://... or hf://datasets/org/name.")
-]
+To = Annotated[str, typer.Option("--to", metavar="URI", help="DIR, s3://... or hf://org/name.")]
 Formats = Annotated[
     list[Format] | None,
     typer.Option("--format", help="What to write; may be repeated. Parquet by default."),
@@ -56,11 +54,15 @@ def publish(
         typer.Option(metavar="URI", help="The publication before, for the changelog."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Title; the run's folder by default.")] = None,
+    about: Annotated[
+        str | None,
+        typer.Option(help="What the recordings are and who made them, a sentence for the card."),
+    ] = None,
     creator: Annotated[str | None, typer.Option(help="Who publishes, for the metadata.")] = None,
     url: Annotated[str | None, typer.Option(help="Page of the dataset, for the metadata.")] = None,
     licence: Annotated[
         str, typer.Option(help="Licence of captions and scores, as the hub names it.")
-    ] = "unknown",
+    ] = UNKNOWN,
     language: Annotated[str, typer.Option(help="Language of the captions.")] = "en",
     validation: Annotated[float, typer.Option(help="Share of the clips for validation.")] = 0.05,
     test: Annotated[float, typer.Option(help="Share of the clips for test.")] = 0.05,
@@ -75,7 +77,7 @@ def publish(
     there with other content is never overwritten.
     """
     from curation import storage
-    from curation.publish import source
+    from curation.publish import hub, source
     from curation.publish.publication import prepare
     from curation.status import run_of
 
@@ -91,8 +93,9 @@ def publish(
         test=test,
         licence=licence,
         language=language,
+        about=about,
         creator=creator,
-        url=url or _page(to),
+        url=url or hub.page(hub.address(to)),
     )
     told = _licences(run, licences, licence_column)
     publication = prepare(source.of_run(run, version), options, told)
@@ -141,14 +144,13 @@ def _go(
     if done.summary is None:
         console.out.print(f"{done.uri}: published already, {done.files} files as they were written")
         return
-    total = done.summary.total
-    splits = ", ".join(f"{name} {part.clips}" for name, part in done.summary.splits.items())
+    clips = {name: part.clips for name, part in done.summary.splits.items()}
     if publication.options.audio:
         console.out.print(
             f"audio of {done.same} clips as it was annotated, of {done.other} clips from others"
         )
     console.out.print(
-        f"{done.uri}: {total.rows} captions of {total.clips} clips ({splits}) in {done.files} files"
+        f"{done.uri}: {_counted(done.summary.total.rows, clips)}, in {done.files} files"
     )
 
 
@@ -171,15 +173,15 @@ def _formats(asked: list[Format] | None) -> tuple[Format, ...]:
     return tuple(dict.fromkeys(asked or [Format.PARQUET]))
 
 
-def _page(to: str) -> str | None:
-    """The hub's page of a dataset that goes there."""
-    repository = to.removeprefix("hf://datasets/").partition("@")[0]
-    hub = to.startswith("hf://datasets/")
-    return f"https://huggingface.co/datasets/{repository}" if hub else None
+def _counted(captions: int, clips: dict[str, int]) -> str:
+    splits = ", ".join(f"{name} {count}" for name, count in clips.items())
+    return f"{captions} captions of {sum(clips.values())} clips ({splits})"
 
 
 def _print_outlook(told: "Outlook", uri: str) -> None:
-    console.out.print(f"would write to {uri}, by a sample of the rows:")
+    console.out.print(
+        f"would write to {uri}: {_counted(told.captions, told.clips)}; by a sample of the clips"
+    )
     console.print_fields(
         {
             name: f"{count} files, about {told.size_bytes[name] / 1e6:.2f} MB"

@@ -1,12 +1,13 @@
 """Croissant 1.0 metadata (mlcommons.org/croissant): what the Parquet files are, for machines."""
 
 import json
-import re
 from typing import Any
 
 from curation.publish.columns import DESCRIPTIONS
+from curation.publish.making import steps
 from curation.publish.options import Format
 from curation.publish.summary import Summary
+from curation.publish.text import plain_name
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -46,8 +47,11 @@ _CONTEXT: dict[str, Any] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-_NUMBERS = {"clap_score": "sc:Float", "log_prob": "sc:Float", "rank": "sc:Integer"}
-_NUMBERS |= {"start_s": "sc:Float", "end_s": "sc:Float"}
+_NUMBERS = {"rank": "sc:Integer"}
+_NUMBERS |= dict.fromkeys(
+    ("clap_score", "second_score", "log_prob", "tag_scores", "start_s", "end_s"), "sc:Float"
+)
+_REPEATED = {"guidance", "tag_scores"}
 # Lists of structs have no field of Croissant's that its own reader fills.
 _UNTOLD = {"tags"}
 
@@ -59,9 +63,10 @@ def croissant(summary: Summary) -> bytes:
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": re.sub(r"[^A-Za-z0-9_-]+", "-", options.name).strip("-") or "dataset",
-        "description": f"{total.rows} captions of {total.clips} clips, written by a model that "
-        "was told their AudioSet tags, and kept by their CLAP score.",
+        "name": plain_name(options.name),
+        "description": " ".join(
+            [f"{total.rows} captions of {total.clips} clips.", options.about or "", *steps(origin)]
+        ),
         "license": options.licence,
         "version": f"{origin['table_version']}.0.0",
         "datePublished": origin["committed"],
@@ -103,7 +108,7 @@ def _field(name: str) -> dict[str, Any]:
         "dataType": _NUMBERS.get(name, "sc:Text"),
         "source": source,
     }
-    if name == "guidance":
+    if name in _REPEATED:
         field["repeated"] = True
     if name == "audio":
         field["dataType"] = "sc:AudioObject"

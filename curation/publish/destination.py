@@ -13,6 +13,8 @@ from typing import Any
 from curation import storage
 from curation.errors import InputError
 
+# Of what `claim` holds.
+FORMAT = 1
 SUMS = "SHA256SUMS"
 FACTS = "dataset.json"
 _PROGRESS = "publishing.json"

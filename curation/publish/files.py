@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from curation.publish.columns import public, with_features
+from curation.publish.columns import OF_CAPTION, public, with_features
 from curation.publish.options import Format, Options
 from curation.publish.splits import Shard
 from curation.publish.text import key_of
@@ -54,25 +54,24 @@ def _parquet(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
 def _webdataset(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
     """One sample a clip: <key>.flac, <key>.txt with its best caption, <key>.json with all.
 
-    The JSON has what LAION-CLAP reads, `text` and `tag`, beside what is known of each caption.
+    The JSON has what LAION-CLAP reads, `text` (all captions, best first) and `tag`, beside all that
+    is known: of the captions in lists of that order, of the clip once.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for clip_id, captions in by_clip(rows):
             best, key = captions[0], key_of(clip_id)
             told = {
-                "text": [row["caption"] for row in captions],
-                "tag": [tag["name"] for tag in best["tags"]],
-                "clap_score": [row["clap_score"] for row in captions],
-                **{name: best[name] for name in rows.column_names if name not in _OF_CAPTION},
+                name: [row[name] for row in captions] if name in OF_CAPTION else best[name]
+                for name in rows.column_names
+                if name not in ("caption", "rank", "audio")
             }
+            told["text"] = [row["caption"] for row in captions]
+            told["tag"] = [tag["name"] for tag in best["tags"]]
             _add(tar, f"{key}.flac", best["audio"]["bytes"])
             _add(tar, f"{key}.txt", best["caption"].encode())
             _add(tar, f"{key}.json", json.dumps(told, sort_keys=True).encode())
     yield tar_path(shard), buffer.getvalue()
-
-
-_OF_CAPTION = {"caption", "clap_score", "log_prob", "rank", "audio"}
 
 
 def _jsonl(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
@@ -150,7 +149,7 @@ def _supervision(row: Row, start_s: float, duration_s: float, language: str) -> 
         "language": language,
         "custom": {
             "clap_score": row["clap_score"],
-            "tags": [tag["name"] for tag in row["tags"]],
+            "tags": row["tags"],
         },
     }
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from curation.errors import InputError
 
+# As the hub writes it.
+UNKNOWN = "unknown"
+
 
 class Format(StrEnum):
     """What a dataset may be written as."""
@@ -17,7 +20,10 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """`validation` and `test` are shares of the clips; the rest of them is train."""
+    """`validation` and `test` are shares of the clips; the rest of them is train.
+
+    `licence` is that of captions and scores, `about` says what the recordings are.
+    """
 
     name: str
     formats: tuple[Format, ...] = (Format.PARQUET,)
@@ -25,8 +31,9 @@ class Options:
     sample_rate_hz: int = 32000
     validation: float = 0.05
     test: float = 0.05
-    licence: str = "unknown"
+    licence: str = UNKNOWN
     language: str = "en"
+    about: str | None = None
     creator: str | None = None
     url: str | None = None
 

@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.publish import files, left_out, sounds
+from curation.publish.destination import FORMAT
 from curation.publish.licences import Licences
 from curation.publish.options import Options
 from curation.publish.source import Source
 from curation.publish.splits import Shard, first_of_clip, shards
 
-FORMAT = 1
-# So many rows are made into files to tell how large all will be.
-_MEASURED_ROWS = 64
+# So many clips are made into files to tell how large all will be.
+_MEASURED_CLIPS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,10 @@ class Publication:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a publication would write, by a sample of its rows."""
+    """What a publication would write at most; sizes by a sample of its clips."""
 
+    captions: int
+    clips: dict[str, int]  # by split
     files: dict[str, int]  # by format, beside the card and its kin
     size_bytes: dict[str, int]
 
@@ -72,22 +74,27 @@ def prepare(source: Source, options: Options, licences: Licences | None) -> Publ
 
 
 def outlook(publication: Publication) -> Outlook:
-    """Measure a few rows, spread over all; reads the audio of those alone."""
+    """Measure a few clips, spread over all; reads the audio of those alone."""
     options, rows = publication.options, publication.source.rows
-    places = np.linspace(0, rows.num_rows - 1, min(_MEASURED_ROWS, rows.num_rows)).astype(int)
-    few = rows.take(pa.array(places))
-    clips = int(first_of_clip(rows["clip_id"]).sum())
-    few, _ = made(few, publication)
-    shard = Shard("train", 0, 1, places)
+    first = first_of_clip(rows["clip_id"])
+    split_clips: Counter[str] = Counter()
+    for shard in publication.shards:
+        split_clips[shard.split] += int(first[shard.rows].sum())
+    clips = split_clips.total()
+    measured = np.linspace(0, clips - 1, min(_MEASURED_CLIPS, clips)).astype(int)
+    places = np.flatnonzero(np.isin(np.cumsum(first) - 1, measured))
+    few, _ = made(rows.take(pa.array(places)), publication)
+    share = clips / max(1, int(first_of_clip(few["clip_id"]).sum()))
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for path, data in files.data_files(few, shard, options):
+    for path, data in files.data_files(few, Shard("train", 0, 1, places), options):
         name = path.partition("/")[0]
-        sizes[name] += len(data) * rows.num_rows // max(1, few.num_rows)
+        sizes[name] += len(data)
         counts[name] = len(publication.shards) * (2 + options.audio if name == "jsonl" else 1)
     if options.audio and "jsonl" in counts:
         counts["jsonl"] += clips
-    return Outlook(dict(counts), dict(sizes))
+    size_bytes = {name: round(size * share) for name, size in sizes.items()}
+    return Outlook(rows.num_rows, dict(split_clips), dict(counts), size_bytes)
 
 
 def made(rows: pa.Table, publication: Publication) -> tuple[pa.Table, sounds.Heard]:

@@ -11,7 +11,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.publish import files, left_out, sounds
+from curation.publish import files, hub, left_out, sounds
 from curation.publish.card import card
 from curation.publish.changelog import (
     CHANGELOG,
@@ -49,12 +49,19 @@ def publish(
     """Write a dataset; run again, it goes on where it stopped, and changes nothing that is done.
 
     Args:
-        uri: a folder, `s3://` or `hf://datasets/org/name`.
+        uri: a folder, `s3://` or `hf://org/name`.
         previous: an earlier publication, with which the changelog compares this one.
         update: called with rows done and rows in all.
 
     Raises InputError where something else is there, naming it; nothing is overwritten.
     """
+    with hub.refusals_told(uri):
+        return _publish(publication, uri, previous, update)
+
+
+def _publish(
+    publication: Publication, uri: str, previous: str | None, update: Update | None
+) -> Published:
     destination, earlier = claimed(publication, uri, previous)
     if destination.finished:
         count = destination.check()
@@ -87,7 +94,9 @@ def claimed(
 
     Raises InputError where another publication is there, or none where the previous should be.
     """
-    earlier = read_previous(previous) if previous else None
+    uri = hub.address(uri)
+    hub.need_repository(uri)
+    earlier = read_previous(hub.address(previous)) if previous else None
     claim = {**publication.claim, "previous": earlier.origin if earlier else None}
     return Destination(uri, claim), earlier
 

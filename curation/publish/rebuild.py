@@ -1,7 +1,6 @@
 """A captions-only dataset and a folder of audio become a dataset with audio again."""
 
 import hashlib
-import json
 import posixpath
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from curation import storage
 from curation.catalog import audioset
 from curation.catalog.listing import is_audio, need_folder
 from curation.errors import InputError
-from curation.publish.changelog import parquet_rows
-from curation.publish.destination import FACTS, SUMS
+from curation.publish import existing, hub
+from curation.publish.destination import SUMS
 from curation.publish.options import Format, Options
 from curation.publish.source import Source
 from curation.publish.splits import first_of_clip
@@ -46,8 +45,9 @@ def source_of(
 
     Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
     """
-    claim = _claim(dataset)
-    rows = pa.concat_tables(parquet_rows(dataset, None)).replace_schema_metadata(None)
+    dataset = hub.address(dataset)
+    claim = existing.claim_of(dataset)
+    rows = pa.concat_tables(existing.rows_of(dataset)).replace_schema_metadata(None)
     if "audio" in rows.column_names:
         raise InputError(f"{dataset}: its audio is in it already; there is nothing to rebuild")
     rows = rows.sort_by([("clip_id", "ascending"), ("rank", "ascending")])
@@ -71,17 +71,6 @@ def options_of(told: dict[str, Any], formats: Sequence[Format], sample_rate_hz: 
     """The options of the dataset that is rebuilt, so that its clips keep their splits."""
     changed = {"formats": tuple(formats), "audio": True, "sample_rate_hz": sample_rate_hz}
     return Options(**{**told, **changed})
-
-
-def _claim(dataset: str) -> dict[str, Any]:
-    try:
-        facts = json.loads(storage.read_bytes(storage.join(dataset, FACTS)))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(
-            f"{dataset}: no {FACTS}; expected a dataset as tagscribe publish writes it"
-        ) from error
-    claim: dict[str, Any] = facts["claim"]
-    return claim
 
 
 def _by_segment(rows: pa.Table, audio: str, files: Literal["cut", "whole"]) -> pa.Table:

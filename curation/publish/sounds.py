@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from curation import audio
 from curation.audio import AudioError
-from curation.catalog.fetch import read_clip_bytes
 from curation.publish.columns import AUDIO_FIELD
 from curation.publish.splits import first_of_clip
 from curation.publish.text import key_of
+from curation.rehear import read_again, stretch
 from curation.schema import AUDIO_TYPE
 
 THREADS = 4
@@ -32,6 +32,7 @@ def add_audio(rows: pa.Table, sample_rate_hz: int, exact: bool) -> tuple[pa.Tabl
     """The rows whose audio can be had, with it, and what became of each clip."""
     firsts = pa.array(first_of_clip(rows["clip_id"]))
     clips = rows.filter(firsts).select(["clip_id", "uri", "from_s", "to_s", "audio_sha256"])
+    clips = clips.rename_columns({"from_s": "start_s", "to_s": "end_s"})
     heard = Heard()
     sounds: list[dict[str, Any] | None] = []
     for clip_id, same, flac in _read(clips.to_pylist(), sample_rate_hz, exact):
@@ -55,18 +56,15 @@ def _read(
     def one(clip: dict[str, Any]) -> tuple[str, bool, bytes | str]:
         clip_id = clip["clip_id"]
         try:
-            data, name = read_clip_bytes(clip["uri"])
-            same = audio.sha256(data) == clip["audio_sha256"]
+            data, name, same = read_again(clip)
             if exact and not same:
                 return clip_id, same, "its audio file has changed since it was annotated"
-            from_s, to_s = clip["from_s"], clip["to_s"]
-            decoded = audio.decode(data, name, from_s, to_s, to_s - from_s)
-            return clip_id, same, audio.flac(decoded, sample_rate_hz)
+            return clip_id, same, audio.flac(stretch(data, name, clip), sample_rate_hz)
         except FileNotFoundError:
             return clip_id, False, "its audio file is no longer there"
         except AudioError as error:
             return clip_id, False, f"its audio cannot be decoded: {error.type}"
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return clip_id, False, f"its audio cannot be read: {type(error).__name__}"
 
     with ThreadPoolExecutor(THREADS) as threads:

@@ -16,7 +16,7 @@ from curation import plan, run, sink, storage, table
 from curation.catalog.config import AudiosetConfig, FolderConfig
 from curation.config import RunConfig
 from curation.errors import InputError
-from curation.publish.columns import DESCRIPTIONS
+from curation.publish.columns import DESCRIPTIONS, OPTIONAL
 from curation.publish.text import without_paths
 from curation.status import status
 
@@ -46,10 +46,11 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
     known = table.open_table(uri, told.version).schema().to_arrow().names
     columns = [name for name in (*DESCRIPTIONS, "uri") if name in known and name != "audio"]
     rows = _with_files(table.read(uri, told.version, columns), config)
-    for name in ("captioner", "scorer"):
+    rows = _with_evidence(rows, run_uri, record)
+    for name in ("captioner", "scorer", "second_scorer"):
         rows = _replaced(rows, name, _shown(rows[name]))
-    rows = rows.append_column("audio_sha256", _from_evidence(run_uri, rows["clip_id"]))
-    return Source(rows, _origin(run_uri, record, config, told, committed))
+    empty = [name for name in OPTIONAL if rows[name].null_count == rows.num_rows]
+    return Source(rows.drop_columns(empty), _origin(run_uri, record, config, told, committed))
 
 
 def _origin(
@@ -64,8 +65,8 @@ def _origin(
     return {
         "table_version": version.version,
         "committed": committed.date().isoformat(),
-        "selection": version.lineage.get("selection"),
-        "policy": version.lineage.get("policy", {}),
+        "selection": version.lineage["selection"],
+        "policy": version.lineage["policy"],
         "plan_hash": record.plan_hash,
         "config_hash": record.config_hash,
         "catalog": config.catalog.kind,
@@ -118,11 +119,28 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
     return rows["clip_id"]
 
 
-def _from_evidence(run_uri: str, clip_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+def _with_evidence(rows: pa.Table, run_uri: str, record: run.RunRecord) -> pa.Table:
+    """Adds what evidence tells and the table does not: the file's hash, and further scores."""
     shards = sink.done_shards(run_uri)
-    columns = ["clip_id", "audio_sha256"]
+    columns = ["clip_id", "audio_sha256", "tag_scores"]
     evidence = pa.concat_tables(sink.read_shards(run_uri, shards, columns))
-    return evidence["audio_sha256"].take(pc.index_in(clip_ids, evidence["clip_id"]))
+    clip = pc.index_in(rows["clip_id"], evidence["clip_id"])
+    for name in columns[1:]:
+        rows = rows.append_column(name, evidence[name].take(clip))
+    second: pa.Array | pa.ChunkedArray = pa.nulls(rows.num_rows, pa.float32())
+    named = None
+    if model := record.models.get("second_scorer"):
+        read = sink.read_shards(run_uri, shards, ["clip_id", "candidates"])
+        told = ["clip_id", "caption", "second_score"]
+        candidates = pa.concat_tables(sink.candidates(part).select(told) for part in read)
+        second = candidates["second_score"].take(pc.index_in(_pairs(rows), _pairs(candidates)))
+        named = run.model_name(model)
+    names = pa.repeat(pa.scalar(named, pa.string()), rows.num_rows)
+    return rows.append_column("second_score", second).append_column("second_scorer", names)
+
+
+def _pairs(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["clip_id"], rows["caption"], "\0")
 
 
 def _shown(models: pa.ChunkedArray) -> pa.Array:

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.publish import left_out
 from curation.publish.columns import public
 from curation.publish.destination import Receipt
 from curation.publish.options import Options
-from curation.publish.splits import SPLITS, Shard
+from curation.publish.splits import SPLITS, Shard, first_of_clip
 
 SAMPLE_ROWS = 5
+_SCORES = ("clap_score", "second_score", "log_prob")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Summary:
     options: Options
     origin: dict[str, Any]
     splits: dict[str, SplitCounts]
-    scores: tuple[float, float, float]  # least, median, greatest CLAP score; NaN without rows
+    scores: dict[str, tuple[float, float, float]]  # by column: least, median, greatest
+    tags: dict[str, int]  # tags of clips by who gave them
     licences: dict[str, int]  # rows by licence of their audio
     left_out: dict[str, int]  # clips by reason
     columns: tuple[str, ...]
@@ -70,7 +73,8 @@ def summarise(
         options,
         origin,
         splits,
-        _scores(kept),
+        {name: _spread(kept[name]) for name in _SCORES if name in kept.column_names},
+        _tags(kept),
         _counts(kept["licence"]) if "licence" in kept.column_names else {},
         left_out.by_reason(out),
         (*kept.column_names, *(("audio",) if options.audio else ())),
@@ -78,11 +82,16 @@ def summarise(
     )
 
 
-def _scores(rows: pa.Table) -> tuple[float, float, float]:
-    scores = rows["clap_score"].to_numpy()
-    if not len(scores):
+def _spread(column: pa.ChunkedArray) -> tuple[float, float, float]:
+    told = column.drop_null().to_numpy()
+    if not len(told):
         return (np.nan,) * 3
-    return float(scores.min()), float(np.median(scores)), float(scores.max())
+    return float(told.min()), float(np.median(told)), float(told.max())
+
+
+def _tags(rows: pa.Table) -> dict[str, int]:
+    clips = rows["tags"].filter(pa.array(first_of_clip(rows["clip_id"])))
+    return _counts(pc.struct_field(pc.list_flatten(clips), "origin"))
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

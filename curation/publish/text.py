@@ -20,6 +20,11 @@ def markdown(value: object) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def plain_name(text: str) -> str:
+    """A name of ASCII letters, digits, `-` and `_`, for formats that take no other."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "dataset"
+
+
 def key_of(clip_id: str) -> str:
     """A clip's name in tars and folders: no dot, no slash, different for different ids."""
     data = clip_id.encode("utf-8", "surrogatepass")

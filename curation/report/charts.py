@@ -3,22 +3,23 @@
 What is drawn in a stand-in colour takes the colour of a CSS variable; text stays text.
 """
 
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from curation import svg
+from curation.calibration.arithmetic import PRIOR, Scored
+from curation.calibration.plot import draw_precision
 from curation.report.funnel import Step
 from curation.report.speed import Speed
 from curation.report.yields import Yield
+from curation.svg import Density, Style
 from curation.visible import visible
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Stand-ins, and the variables of page.css that they become.
 _INK, _GRID = "#010101", "#020202"
@@ -27,12 +28,22 @@ _VARIABLES = {
     _INK: "--ink", _GRID: "--grid", _FIRST: "--first", _SECOND: "--second", _THIRD: "--third",
     _FOURTH: "--fourth",
 }  # fmt: skip
-_SERIES = ((_FIRST, "-"), (_SECOND, "--"), (_THIRD, "-."), (_FOURTH, ":"))
+_SERIES: tuple[Style, ...] = (
+    {"color": _FIRST, "linestyle": "-"},
+    {"color": _SECOND, "linestyle": "--"},
+    {"color": _THIRD, "linestyle": "-."},
+    {"color": _FOURTH, "linestyle": ":"},
+)
+# Of the precision and of the share kept, which is that of the matched.
+_BELOW: tuple[Style, ...] = (
+    {"color": _FOURTH, "linestyle": "-"},
+    {"color": _FIRST, "linestyle": "--"},
+)
 
-_WIDTH_IN = 7.2
+# Narrow, so that on a telephone the text is large enough to be read.
+_WIDTH_IN = 5.6
 _SETTINGS = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "tagscribe",
     "text.parse_math": False,  # a tag may hold a dollar
     "font.size": 10,
     "text.color": _INK,
@@ -43,31 +54,25 @@ _SETTINGS = {
     "xtick.color": _INK,
     "ytick.color": _INK,
     "legend.frameon": False,
+    "savefig.transparent": True,
 }
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
-_BINS = 100
-_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4}
+_ABOVE: dict[str, Any] = {
+    "loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4, "fontsize": 9, "columnspacing": 1.0,
+    "handlelength": 2.0, "handletextpad": 0.5, "borderaxespad": 0.3,
+}  # fmt: skip
 _UNITS_S = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One distribution: how it is called, its values, and the area under it."""
-
-    name: str
-    values: np.ndarray
-    area: float = 1.0
 
 
 def funnel(name: str, steps: Sequence[Step]) -> str:
     """Bars of what each step left, a colour a unit."""
     units = list(dict.fromkeys(step.unit for step in steps))
-    colors = [_SERIES[units.index(step.unit)][0] for step in steps]
+    colors = [_SERIES[units.index(step.unit)]["color"] for step in steps]
     told = "; ".join(f"{step.name}: {step.left} {step.unit}" for step in steps)
     labels = [step.label for step in steps]
     bars = _Bars(labels, [step.left for step in steps], colors, "{:,.0f}")
-    return _drawn(name, "From listed clips to pairs", told, bars.height_in, bars.plot)
+    return _drawn(name, "From listed clips to pairs", told, bars.height_in, bars.draw)
 
 
 def roots(name: str, yields: Sequence[Yield]) -> str:
@@ -76,47 +81,53 @@ def roots(name: str, yields: Sequence[Yield]) -> str:
     shares = [100 * each.share for each in yields]
     bars = _Bars([each.name for each in yields], shares, [_FIRST] * len(yields), "{:.1f} %")
     title = "Clips that came to a pair, in percent, by root"
-    return _drawn(name, title, told, bars.height_in, bars.plot)
+    return _drawn(name, title, told, bars.height_in, bars.draw)
 
 
 def distributions(
-    name: str, title: str, axis: str, curves: Sequence[Curve], threshold: float | None
+    name: str,
+    title: str,
+    densities: Sequence[Density],
+    threshold: float | None,
+    pairs: Scored | None = None,
 ) -> str:
-    """Densities over common bins, each times its curve's area, and the threshold as a line."""
-    bins = np.histogram_bin_edges(np.concatenate([curve.values for curve in curves]), _BINS)
-    width = bins[1] - bins[0]
+    """Densities of a score with a threshold, and below what a threshold does to `pairs`."""
 
-    def plot(axes: "Axes") -> None:
-        for curve, (color, line) in zip(curves, _SERIES, strict=False):
-            counts, _ = np.histogram(curve.values, bins)
-            heights = counts / len(curve.values) / width * curve.area
-            axes.stairs(heights, bins, color=color, linestyle=line, linewidth=1.8, label=curve.name)
-        if threshold is not None:
-            axes.axvline(threshold, color=_INK, linewidth=1, label=f"threshold, {threshold:.3f}")
-        axes.set(xlabel=axis, ylabel="density")
-        axes.legend(**_ABOVE)
+    def draw(figure: Figure) -> None:
+        if pairs:
+            above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+            draw_precision(below, pairs, PRIOR, _BELOW)
+            below.legend(**_ABOVE)
+        else:
+            above = below = figure.subplots()
+        svg.draw_densities(above, densities, _SERIES)
+        below.set_xlabel(title)
+        for axes in dict.fromkeys((above, below)):
+            if threshold is not None:
+                svg.draw_threshold(axes, threshold)
+        above.legend(**_ABOVE)
 
-    told = "; ".join(_summary(curve) for curve in curves)
+    told = "; ".join(_summary(density) for density in densities)
     at = "" if threshold is None else f"; threshold {threshold:.3f}"
-    return _drawn(name, title, told + at, 3.2, plot)
+    more = "; below, precision and the share kept at each threshold" if pairs else ""
+    return _drawn(name, title, told + at + more, 4.8 if pairs else 2.8, draw)
 
 
 def speed(name: str, speed: Speed) -> str:
     """Clips a second of each pool over time."""
     unit_s, unit = next(each for each in _UNITS_S if speed.edges_s[-1] >= each[0] or each[0] == 1)
 
-    def plot(axes: "Axes") -> None:
-        for (pool, rates), (color, line) in zip(speed.pools.items(), _SERIES, strict=False):
-            axes.stairs(
-                rates, speed.edges_s / unit_s, color=color, linestyle=line, linewidth=1.8,
-                label=visible(pool),
-            )  # fmt: skip
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for (pool, rates), style in zip(speed.pools.items(), _SERIES, strict=False):
+            edges = speed.edges_s / unit_s
+            axes.stairs(rates, edges, label=visible(pool), linewidth=1.8, **style)
         axes.set(xlabel=f"{unit} since the beginning", ylabel="clips a second")
         axes.set_ylim(bottom=0)
         axes.legend(**_ABOVE)
 
     told = "; ".join(f"{pool}: at most {rates.max():.2f}" for pool, rates in speed.pools.items())
-    return _drawn(name, "Clips a second over time, by pool", told, 2.8, plot)
+    return _drawn(name, "Clips a second over time, by pool", told, 2.4, draw)
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,8 @@ class _Bars:
     def height_in(self) -> float:
         return 0.3 + 0.32 * len(self.values)
 
-    def plot(self, axes: "Axes") -> None:
+    def draw(self, figure: Figure) -> None:
+        axes = figure.subplots()
         places = range(len(self.values))  # two labels may be alike
         bars = axes.barh(places, self.values, color=self.colors, height=0.7)
         axes.bar_label(bars, [self.form.format(value) for value in self.values], padding=4)
@@ -143,30 +155,21 @@ class _Bars:
         axes.tick_params(bottom=False, labelbottom=False, left=False)
 
 
-def _summary(curve: Curve) -> str:
-    quarters = np.percentile(curve.values, (25, 50, 75))
+def _summary(density: Density) -> str:
+    quarters = np.percentile(density.values, (25, 50, 75))
     told = ", ".join(f"{value:.3f}" for value in quarters)
-    return f"{curve.name}: {len(curve.values)} values, quartiles {told}"
+    return f"{density.name}: {len(density.values)} values, quartiles {told}"
 
 
 def _drawn(
-    name: str, title: str, description: str, height_in: float, plot: Callable[["Axes"], None]
+    name: str, title: str, description: str, height_in: float, draw: Callable[[Figure], None]
 ) -> str:
-    # Slow to import, and only this command draws.
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
-        plot(figure.subplots())
-        figure.savefig(file, format="svg", transparent=True)
-    return _inlined(file.getvalue(), name, title, description)
+    return _inlined(svg.rendered(_SETTINGS, (_WIDTH_IN, height_in), draw), name, title, description)
 
 
-def _inlined(svg: bytes, name: str, title: str, description: str) -> str:
+def _inlined(drawing: bytes, name: str, title: str, description: str) -> str:
     """The drawing as an element of a page: named, described, and its ids its own."""
-    root = ElementTree.fromstring(svg)
+    root = ElementTree.fromstring(drawing)
     for parent in list(root.iter()):
         for child in list(parent):
             # Metadata, and a style that would be the whole page's.
@@ -197,7 +200,7 @@ def _name_ids(root: ElementTree.Element, prefix: str) -> None:
                 element.set(key, value.replace("url(#", f"url(#{prefix}"))
 
 
-def _themed(svg: str) -> str:
+def _themed(drawing: str) -> str:
     for color, variable in _VARIABLES.items():
-        svg = svg.replace(color, f"var({variable})")
-    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", svg)
+        drawing = drawing.replace(color, f"var({variable})")
+    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", drawing)

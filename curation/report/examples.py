@@ -1,7 +1,7 @@
 """The clips of the sample, with all that is known of each, and their sound."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +22,13 @@ _THREADS = 4
 class Candidate:
     """A caption of a clip.
 
-    `second_score` is None where there was one scorer, `score`, the policy's, where none decided.
+    `second_score` is None where there was one scorer, `log_prob` where the captioner does not tell
+    it, and `score`, the policy's, where none decided.
     """
 
     caption: str
     method: str
-    log_prob: float
+    log_prob: float | None
     clap_score: float
     second_score: float | None
     score: float | None
@@ -47,6 +48,47 @@ class Example:
         """The clip's tags, each with its CLAP score where tags were verified."""
         scores = self.row["tag_scores"] or [None] * len(self.row["tags"])
         return [{**tag, "score": s} for tag, s in zip(self.row["tags"], scores, strict=True)]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of candidates, as a column of their table."""
+
+    name: str
+    field: str
+    form: str
+    meaning: str
+
+    def told(self, candidate: Candidate) -> str:
+        value = getattr(candidate, self.field)
+        return "" if value is None else self.form.format(value)
+
+
+_COLUMNS = (
+    Column(
+        "CLAP", "clap_score", "{:.3f}", "how well caption and sound agree, by the scorer's cosine"
+    ),
+    Column("second", "second_score", "{:.3f}", "the same by the second scorer"),
+    Column(
+        "log-prob",
+        "log_prob",
+        "{:.2f}",
+        "how likely the captioner itself thought the caption, the mean of a token",
+    ),
+    Column("policy's score", "score", "{:.3f}", "what captions were ranked and filtered by"),
+)
+
+
+def columns(examples: Sequence[Example], policy: Mapping[str, Any]) -> list[Column]:
+    """The columns in which there is anything to tell, and that tell more than those before."""
+    candidates = [candidate for example in examples for candidate in example.candidates]
+    own_score = policy.get("score", "clap") != "clap"
+    return [
+        column
+        for column in _COLUMNS
+        if any(column.told(candidate) for candidate in candidates)
+        and (own_score or column.field != "score")
+    ]
 
 
 def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:

@@ -7,17 +7,17 @@ from typing import Any
 from curation import config as configuration
 from curation import progress, run, sink, storage
 from curation import status as statuses
+from curation.calibration.annotated import Part
 from curation.config import RunConfig
 from curation.errors import InputError
 from curation.report import shard, shuffled
+from curation.report.ends import Ends
 from curation.report.errors import Errors
 from curation.report.scores import Scores
 from curation.report.shuffled import Shuffled
 from curation.report.speed import Speed, speed
 from curation.report.strata import Drawn, Strata
 from curation.report.yields import Yields
-
-SHUFFLED_CLIPS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,7 @@ class Gathered:
 
     Attributes:
         lineage: what the newest version of the table was made from; empty where there is none.
+        strata: clips of each group from which those to hear were drawn.
         hours: of each pool's workers.
     """
 
@@ -33,11 +34,13 @@ class Gathered:
     config: RunConfig
     status: statuses.Status
     lineage: dict[str, Any]
+    ends: Ends
     errors: Errors
     scores: Scores
     yields: Yields
     drawn: list[Drawn]
-    shuffled: Shuffled
+    strata: dict[str, int]
+    shuffled: dict[Part, Shuffled]
     speed: Speed | None
     hours: dict[str, float]
 
@@ -61,10 +64,11 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
     if not evidence:
         raise InputError(f"{run_uri}: no evidence yet; run tagscribe annotate first")
     lineage = status.version.lineage if status.version else {}
-    errors, scores, yields, strata = Errors(), Scores(), Yields(), Strata(config.seed, clips)
+    ends, errors, scores, yields = Ends(), Errors(), Scores(), Yields()
+    strata = Strata(config.seed, clips)
     read = shard.read(run_uri, list(evidence), lineage.get("selection"))
     for done, each in enumerate(read, 1):
-        for part in (errors, scores, yields, strata):
+        for part in (ends, errors, scores, yields, strata):
             part.add(each)
         on_shard(done, len(evidence))
     footers = progress.footers(run_uri, evidence).values()
@@ -73,11 +77,13 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
         config=config,
         status=status,
         lineage=lineage,
+        ends=ends,
         errors=errors,
         scores=scores,
         yields=yields,
         drawn=strata.draw(),
-        shuffled=shuffled.shuffled(record, config, list(evidence), SHUFFLED_CLIPS),
+        strata=strata.clips_of,
+        shuffled=shuffled.shuffled(config),
         speed=speed(footers),
         hours=statuses.worker_hours(span for each in footers for span in each.spans),
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -22,6 +21,7 @@ MOST_BYTES = 15_000_000
 _LONGEST_TEXT = 2000
 # What the clips' headings and counts may add to a page that was measured without clips.
 _SLACK_BYTES = 2048
+_LEFT_OUT = Heard(missing="left out, to keep the page small")
 
 
 @dataclass(frozen=True)
@@ -34,55 +34,24 @@ class Report:
     audible: int
 
 
-def report(
-    run_uri: str,
-    clips: int,
-    on_shard: Callable[[int, int], None],
-    most_bytes: int = MOST_BYTES,
-) -> Report:
+def report(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Report:
     """The report of a run.
 
     Args:
         run_uri: the run's folder.
         clips: size of the sample to hear.
         on_shard: called with shards read and shards in all.
-        most_bytes: the page's size; the sample is cut to keep it, sounds first.
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
-    gathered = gather(run_uri, clips, on_shard)
-    drawn = examples.read(run_uri, gathered.drawn, gathered.scores)
-    templates = _environment()
-    page = _Page(templates, gathered, {example.stratum: [] for example in drawn}, len(drawn))
-    left = most_bytes - len(page.html().encode()) - _SLACK_BYTES
-    heard = examples.hear(drawn)
-    full = False
-    for example in drawn:
-        sound = Heard(missing=page.left_out) if full else next(heard)
-        block = page.clip(example, sound)
-        if len(block.encode()) > left and sound.sound:
-            full = True
-            sound = Heard(missing=page.left_out)
-            block = page.clip(example, sound)
-        if len(block.encode()) > left:
-            continue
-        left -= len(block.encode())
-        page.add(example, block, bool(sound.sound))
-    return Report(page.html(), len(drawn), page.shown, page.audible)
+    return Page(gather(run_uri, clips, on_shard)).filled()
 
 
-class _Page:
-    """A page that is being filled with clips."""
+class Page:
+    """A page to which nothing is wanting but its clips."""
 
-    left_out = "left out, to keep the page small"
-
-    def __init__(
-        self,
-        templates: Environment,
-        gathered: Gathered,
-        groups: dict[str, list[Markup]],
-        drawn: int,
-    ) -> None:
+    def __init__(self, gathered: Gathered) -> None:
+        templates = _environment()
         self._page, self._clip = (templates.get_template(f"{n}.html") for n in ("page", "clip"))
         script = templates.get_template("page.js").render()
         digest = hashlib.sha256(script.encode()).digest()
@@ -90,31 +59,42 @@ class _Page:
             "script": Markup(script),
             "script_sha256": base64.b64encode(digest).decode(),
         }
-        self._columns = {
-            "second": bool(np.isfinite(gathered.scores.second).any()),
-            "own_score": gathered.lineage.get("policy", {}).get("score", "clap") != "clap",
-        }
-        self._groups = groups
-        self._drawn = drawn
-        self.shown = 0
-        self.audible = 0
+        self._drawn = examples.read(gathered.config.run, gathered.drawn, gathered.scores)
+        self._columns = examples.columns(self._drawn, gathered.lineage.get("policy", {}))
 
-    def clip(self, example: Example, heard: Heard) -> Markup:
+    def filled(self, most_bytes: int = MOST_BYTES) -> Report:
+        """The page with as many of the clips drawn as it may have bytes for; sounds go first."""
+        groups: dict[str, list[Markup]] = {example.stratum: [] for example in self._drawn}
+        left = most_bytes - len(self._html(groups, 0).encode()) - _SLACK_BYTES
+        heard = examples.hear(self._drawn)
+        full, shown, audible = False, 0, 0
+        for example in self._drawn:
+            sound = _LEFT_OUT if full else next(heard)
+            block = self._block(example, sound)
+            if len(block.encode()) > left and sound.sound:
+                full, sound = True, _LEFT_OUT
+                block = self._block(example, sound)
+            if len(block.encode()) > left:
+                continue
+            left -= len(block.encode())
+            groups[example.stratum].append(block)
+            shown += 1
+            audible += bool(sound.sound)
+        return Report(self._html(groups, shown), len(self._drawn), shown, audible)
+
+    def _block(self, example: Example, heard: Heard) -> Markup:
         told = {"row": example.row, "tags": example.tags, "candidates": example.candidates}
-        return Markup(self._clip.render(**told, **self._columns, heard=heard))
+        return Markup(self._clip.render(**told, columns=self._columns, heard=heard))
 
-    def add(self, example: Example, block: Markup, audible: bool) -> None:
-        self._groups[example.stratum].append(block)
-        self.shown += 1
-        self.audible += audible
-
-    def html(self) -> str:
+    def _html(self, groups: dict[str, list[Markup]], shown: int) -> str:
+        """The page with the clips of each group; with all headings where it has no clips yet."""
         cut = ""
-        if self.shown < self._drawn:
-            cut = f"{self._drawn - self.shown} more were drawn and left out, to keep it small."
-        # An empty page has all headings, since it is there to be measured.
-        groups = {name: clips for name, clips in self._groups.items() if clips or not self.shown}
-        return self._page.render(**self._context, groups=groups, shown=self.shown, cut=cut)
+        if shown < len(self._drawn):
+            cut = f"{len(self._drawn) - shown} more were drawn and left out, to keep it small."
+        filled = {name: clips for name, clips in groups.items() if clips or not shown}
+        return self._page.render(
+            **self._context, groups=filled, columns=self._columns, shown=shown, cut=cut
+        )
 
 
 def write(out: str, page: Report) -> None:
@@ -123,20 +103,21 @@ def write(out: str, page: Report) -> None:
 
 
 def _environment() -> Environment:
+    hide = state.hider()
     return Environment(
         loader=PackageLoader("curation.report"),
         autoescape=lambda name: name is not None and name.endswith(".html"),
-        finalize=_shown,
+        finalize=lambda value: _shown(value, hide),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, hide: Callable[[str], str]) -> Any:
     """What a template shows for a value: of texts all that is unseen, no secrets, not too much."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    told = state.without_secrets(value)
+    told = hide(value)
     text, more = visible(told[:_LONGEST_TEXT]), len(told) - _LONGEST_TEXT
     return f"{text} … ({more:,} more characters)" if more > 0 else text

@@ -6,21 +6,23 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from curation.calibration.annotated import Part
+from curation.calibration.arithmetic import PRIOR, Curve, Scored
+from curation.calibration.report import ESTIMATORS
+from curation.pair_scores import auc, spearman
 from curation.report import charts
-from curation.report.charts import Curve
 from curation.report.gathered import Gathered
-
-_NO_CURVE = "No shuffled curve: "
+from curation.svg import Density
 
 
 @dataclass(frozen=True)
 class ScorerPart:
-    """What is told of one score."""
+    """What is told of one score, `told` a paragraph each."""
 
     title: str
     model: str
     chart: Markup
-    told: str
+    told: list[str]
 
 
 def parts(gathered: Gathered) -> list[ScorerPart]:
@@ -30,60 +32,90 @@ def parts(gathered: Gathered) -> list[ScorerPart]:
         return []
     threshold = _threshold(gathered, policy)
     by_clap = policy.get("score") == "clap"
-    told = [_first(gathered, threshold if by_clap else None)]
+    told = [_scorer(gathered, "scorer", scores.clap, threshold if by_clap else None)]
     if np.isfinite(scores.second).any():
-        told.append(_second(gathered, policy.get("min_second_score")))
+        least = policy.get("min_second_score")
+        second = _scorer(gathered, "second_scorer", scores.second, least)
+        second.told.append(_agreement(gathered))
+        told.append(second)
     if policy and not by_clap:
-        title, axis = "Score of the policy", policy["score"].replace("_", "-")
-        curves = _curves(scores.score, scores.accepted)
-        drawn = charts.distributions("policy-chart", title, axis, curves, threshold)
-        told.append(ScorerPart(title, axis, Markup(drawn), ""))
+        name = policy["score"].replace("_", "-")
+        title = f"Score of the policy: {name}"
+        drawn = charts.distributions(
+            "policy-chart", title, _densities(scores.score, scores.accepted), threshold
+        )
+        told.append(ScorerPart(title, "", Markup(drawn), []))
     return told
 
 
-def _first(gathered: Gathered, threshold: float | None) -> ScorerPart:
-    scores, shuffled = gathered.scores, gathered.shuffled
-    title, curves = "CLAP score", _curves(scores.clap, scores.accepted)
-    if shuffled.missing:
-        told = f"{_NO_CURVE}{shuffled.missing}."
-    else:
-        curves.append(Curve("shuffled", shuffled.scores))
-        told = _apart(scores.clap, shuffled.scores, threshold)
-    chart = charts.distributions("clap-chart", title, title, curves, threshold)
-    return ScorerPart(title, _named(gathered.record.models["scorer"]), Markup(chart), told)
-
-
-def _second(gathered: Gathered, threshold: float | None) -> ScorerPart:
-    scores, title = gathered.scores, "Score of the second scorer"
-    curves = _curves(scores.second, scores.accepted)
-    chart = charts.distributions("second-chart", title, "second score", curves, threshold)
-    told = _NO_CURVE + "of this scorer no embedding of the sounds is kept."
-    model = gathered.record.models.get("second_scorer", {})
+def _scorer(
+    gathered: Gathered, part: Part, values: np.ndarray, threshold: float | None
+) -> ScorerPart:
+    title = {"scorer": "CLAP score", "second_scorer": "Score of the second scorer"}[part]
+    model = gathered.record.models.get(part, {})
+    densities = _densities(values, gathered.scores.accepted)
+    shuffled = gathered.shuffled.get(part)
+    pairs = shuffled.pairs if shuffled else None
+    told = []
+    if pairs:
+        densities.append(Density("shuffled", pairs.shuffled_pairs))
+        told.append(_apart(pairs))
+        if threshold is not None:
+            told.append(_at(pairs, threshold))
+    elif shuffled:
+        told.append(f"No shuffled curve: {shuffled.missing}.")
+    name = part.replace("_", "-")
+    chart = charts.distributions(f"{name}-chart", title, densities, threshold, pairs)
     return ScorerPart(title, _named(model), Markup(chart), told)
 
 
-def _curves(values: np.ndarray, accepted: np.ndarray) -> list[Curve]:
-    """All candidates and, as a part of their area, the accepted ones; those without are none."""
+def _densities(values: np.ndarray, accepted: np.ndarray) -> list[Density]:
+    """All captions and, as a part of their area, the accepted ones; those without are none."""
     matched, taken = np.isfinite(values), np.isfinite(values) & accepted
     share = float(taken.sum() / max(1, matched.sum()))
-    curves = [Curve("matched", values[matched]), Curve("accepted", values[taken], share)]
-    return [curve for curve in curves if len(curve.values)]
+    densities = [
+        Density("matched", values[matched]),
+        Density("accepted", values[taken], share),
+    ]
+    return [density for density in densities if len(density.values)]
 
 
-def _apart(matched: np.ndarray, shuffled: np.ndarray, threshold: float | None) -> str:
-    ranked = np.sort(shuffled)
-    below = np.searchsorted(ranked, matched, "left") + np.searchsorted(ranked, matched, "right")
-    told = (
-        f"Shuffled are {len(shuffled):,} pairs of a caption with another clip that has no tag in "
-        f"common with its own. A matched caption outscores a shuffled one with probability "
-        f"{below.mean() / 2 / len(shuffled):.3f}."
-    )
-    if threshold is None:
-        return told
-    above, kept = (shuffled >= threshold).mean(), (matched >= threshold).mean()
+def _apart(pairs: Scored) -> str:
+    shuffled = pairs.shuffled_pairs
     return (
-        f"{told} {above:.1%} of the shuffled pairs reach the threshold, and {kept:.1%} of the "
-        "matched ones."
+        f"Shuffled are {len(shuffled):,} pairs of the best caption of one of "
+        f"{len(pairs.matched):,} random clips with another of these clips, which has no tag in "
+        "common with its own. The best caption of a clip outscores a shuffled one with probability "
+        f"{auc(pairs.matched, shuffled):.3f}."
+    )
+
+
+def _at(pairs: Scored, threshold: float) -> str:
+    above = (pairs.shuffled_pairs >= threshold).mean()
+    kept = (pairs.matched >= threshold).mean()
+    reached = (
+        f"{above:.1%} of the shuffled pairs reach the threshold, and {kept:.1%} of the best "
+        "captions."
+    )
+    if not kept:
+        return reached
+    return (
+        f"{reached} Precision from there on is {Curve(pairs, PRIOR).at(threshold):.1%}: "
+        f"{ESTIMATORS['written'].format(prior=PRIOR)}."
+    )
+
+
+def _agreement(gathered: Gathered) -> str:
+    scores = gathered.scores
+    both = np.isfinite(scores.clap) & np.isfinite(scores.second)
+    overall = spearman(scores.clap[both], scores.second[both])
+    within = scores.agreement[np.isfinite(scores.agreement)]
+    told = "no correlation" if overall is None else f"{overall:.2f}"
+    if not len(within):
+        return f"The two scorers' ranks of all captions correlate by {told} (Spearman)."
+    return (
+        f"The two scorers' ranks of all captions correlate by {told} (Spearman); those of one "
+        f"clip's captions, in the median of {len(within):,} clips, by {np.median(within):.2f}."
     )
 
 
@@ -96,6 +128,6 @@ def _threshold(gathered: Gathered, policy: dict[str, Any]) -> float | None:
     return gathered.scores.lowest_accepted
 
 
-def _named(model: dict[str, str]) -> str:
-    revision = model.get("revision")
-    return model.get("model", "") + (f", revision {revision}" if revision else "")
+def _named(identity: dict[str, str]) -> str:
+    revision = identity.get("revision")
+    return identity.get("model", "") + (f", revision {revision}" if revision else "")

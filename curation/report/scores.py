@@ -12,7 +12,9 @@ class Scores:
     """Gathers scores and reasons shard by shard; `[candidate]` each, in the evidence's order."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[np.ndarray]] = {"clap": [], "second": [], "score": []}
+        self._parts: dict[str, list[np.ndarray]] = {
+            name: [] for name in ("clap", "second", "score", "agreement")
+        }
         self._codes: list[np.ndarray] = []
         self._reasons: list[str] = []
         self._first: dict[int, int] = {}
@@ -24,6 +26,7 @@ class Scores:
         self._parts["clap"].append(shard.clap_score)
         self._parts["second"].append(shard.second_score)
         self._parts["score"].append(shard.score)
+        self._parts["agreement"].append(shard.agreement)
         codes = np.empty(len(shard.clip), np.int8)
         for reason in np.unique(shard.reason.astype(str)).tolist():
             codes[shard.reason == reason] = self._code(reason)
@@ -50,6 +53,11 @@ class Scores:
     def score(self) -> np.ndarray:
         """What the policy ranked by; NaN where undecided."""
         return self._all("score")
+
+    @cached_property
+    def agreement(self) -> np.ndarray:
+        """Of both scorers' ranks, `[clip]`; NaN where a clip has none."""
+        return self._all("agreement")
 
     @cached_property
     def _code_of_each(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What stands in each part of the page, from what was gathered of a run."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from curation import prices
 from curation.report import charts, funnel, scorers
 from curation.report.gathered import Gathered
+from curation.report.origin import origin
 
 MOST_TAGS = 700
 MOST_KINDS = 100
@@ -32,16 +34,17 @@ def context(gathered: Gathered) -> dict[str, Any]:
         "name": gathered.status.run.rstrip("/").rpartition("/")[2],
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "facts": _facts(gathered),
+        "origin": origin(record, gathered.config) | {"policy": _policy_told(policy)},
         "status": gathered.status,
         "record": record,
         "lineage": gathered.lineage,
         "steps": steps,
+        "ends": gathered.ends.clips(),
         "charts": {
             "funnel": Markup(charts.funnel("funnel-chart", steps)),
             "roots": Markup(charts.roots("roots-chart", roots)),
             "speed": Markup(charts.speed("speed-chart", speed)) if speed else "",
         },
-        "policy_told": _policy_told(policy),
         "scorers": scorers.parts(gathered),
         "roots": roots,
         "tags": tags[:MOST_TAGS],
@@ -49,23 +52,30 @@ def context(gathered: Gathered) -> dict[str, Any]:
         "errors": kinds[:MOST_KINDS],
         "errors_left_out": max(0, len(kinds) - MOST_KINDS),
         "faults": gathered.status.counts.faults,
+        "strata": gathered.strata,
         "pools": {
             pool: Cost(hours, prices.actor_hour(gathered.config, pool))
             for pool, hours in gathered.hours.items()
         },
         "priced": gathered.status.dollars is not None,
         "dollars": dollars,
+        "hours": _two_figures,
         "speed_told": _speed_told(gathered),
         "models": record.models,
         "versions": record.versions,
-        "policy": _yaml(policy),
-        "configuration": _yaml(record.config),
+        "configuration": _yaml(_again(gathered)),
     }
 
 
 def dollars(amount: float) -> str:
-    """Cents from a dollar on, three figures below."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3g}"
+    """Cents, and of less than a cent two figures."""
+    return f"${_two_figures(amount)}"
+
+
+def _two_figures(amount: float) -> str:
+    """Two decimals from a hundredth on, and two figures that are not 0 below."""
+    decimals = 2 if amount >= 0.01 or amount <= 0 else 1 - math.floor(math.log10(amount))
+    return f"{amount:,.{decimals}f}"
 
 
 def _steps(gathered: Gathered) -> list[funnel.Step]:
@@ -89,17 +99,24 @@ def _facts(gathered: Gathered) -> dict[str, str]:
     facts["pairs"] = f"{status.version.rows:,}" if status.version else "not selected yet"
     if status.version and status.pairs_a_clip is not None:
         facts["pairs a clip"] = f"{status.pairs_a_clip:.3f}"
+    facts["worker-hours"] = _two_figures(sum(gathered.hours.values()))
+    facts["cost"] = "no prices set" if status.dollars is None else dollars(status.dollars)
     if status.version and status.version.rows and status.dollars is not None:
         facts["cost of 1,000 pairs"] = dollars(1000 * status.dollars / status.version.rows)
-    facts["worker-hours"] = f"{sum(gathered.hours.values()):,.3f}"
-    facts["cost"] = "no prices set" if status.dollars is None else dollars(status.dollars)
     return facts
 
 
+def _again(gathered: Gathered) -> dict[str, Any]:
+    """The configuration that makes this table: the run's, with what the selection came from."""
+    lineage = gathered.lineage
+    selected = {"select": lineage["policy"], "table": lineage["table"]} if lineage else {}
+    return {**gathered.record.config, **selected}
+
+
 def _policy_told(policy: dict[str, Any]) -> str:
-    """The policy in a sentence."""
+    """The policy in a clause."""
     if not policy:
-        return "nothing is selected yet."
+        return "nothing is selected yet"
     by = {"clap": "the CLAP score", "log_prob": "the captioner's log-probability a token"}
     score = by.get(policy["score"], "the CLAP score and the log-probability, standardised, added")
     best = policy["per_clip"]
@@ -108,11 +125,11 @@ def _policy_told(policy: dict[str, Any]) -> str:
         least = policy["min_second_score"]
         told = f"of the captions whose second score is {least:g} or more, {told}"
     if policy["min_score"] is not None:
-        return f"{told}, where it is {policy['min_score']:g} or more."
+        return f"{told}, where it is {policy['min_score']:g} or more"
     if policy["keep_top"] is not None:
         within = "each tag" if policy["within"] == "tag" else "the run"
-        return f"{told}, and of those of {within} the best {policy['keep_top']:.0%}."
-    return f"{told}, without a threshold."
+        return f"{told}, and of those of {within} the best {policy['keep_top']:.0%}"
+    return f"{told}, without a threshold"
 
 
 def _speed_told(gathered: Gathered) -> str:

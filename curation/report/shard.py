@@ -17,7 +17,7 @@ from curation.select import rules
 # The reason of a candidate on which no selection has decided.
 UNDECIDED = "undecided"
 
-_COLUMNS = ["clip_id", "tags", "candidates", "outcome", "error"]
+_COLUMNS = ["clip_id", "tags", "candidates", "scorer_agreement", "outcome", "error"]
 _ROWS_A_BATCH = 65536
 
 
@@ -31,6 +31,7 @@ class Shard:
         clap_score, second_score: float32 `[candidate]`, NaN where there is none.
         score: float32 `[candidate]`, that by which the policy ranked; NaN where undecided.
         reason: str `[candidate]`.
+        agreement: float32 `[clip]`, of both scorers' ranks; NaN where there is none.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Shard:
     second_score: np.ndarray
     score: np.ndarray
     reason: np.ndarray
+    agreement: np.ndarray
 
     @cached_property
     def ok(self) -> np.ndarray:
@@ -72,6 +74,7 @@ def read(run_uri: str, shards: list[int], selection: str | None) -> Iterator[Sha
             _floats(pc.struct_field(flat, "second_score")),
             np.full(len(flat), np.nan, np.float32) if rows is None else _floats(rows["score"]),
             np.full(len(flat), UNDECIDED, object) if rows is None else rows["reason"].to_numpy(),
+            _floats(clips["scorer_agreement"].combine_chunks()),
         )
     if decided:
         decided.check_end()

@@ -1,5 +1,6 @@
 """A stratified sample of a run's clips, drawn while its shards go by."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +28,16 @@ class Strata:
 
     Keys are random, seeded by shard, so that the sample depends on no order; those of the narrowly
     rejected are the scores by which they missed, the highest first.
+
+    Attributes:
+        clips_of: clips of each stratum, kept or not; a clip counts with each of its strata.
     """
 
     def __init__(self, seed: int, clips: int) -> None:
         self._seed = seed
         self._clips = clips
         self._kept: dict[str, list[tuple[float, int, int]]] = {}
+        self.clips_of: Counter[str] = Counter()
 
     def add(self, shard: Shard) -> None:
         keys = np.random.default_rng([self._seed, shard.number]).random(shard.clips.num_rows)
@@ -55,6 +60,7 @@ class Strata:
     def _offer(
         self, stratum: str, shard: int, rows: np.ndarray, keys: np.ndarray, most: int | None = None
     ) -> None:
+        self.clips_of[stratum] += len(rows)
         most = self._clips if most is None else min(most, self._clips)
         few = np.argsort(keys, kind="stable")[:most]
         offered = [(float(keys[place]), shard, int(rows[place])) for place in few]

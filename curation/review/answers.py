@@ -4,15 +4,17 @@ All text that leaves here is `visible`: what is not seen in it is told by its co
 """
 
 import math
-from dataclasses import asdict
-from functools import lru_cache
-from typing import Any
+import threading
+from collections.abc import Callable, Hashable
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from curation import sink
-from curation.review import drawing, filters, policies, precision
-from curation.review.index import SCORES, Index
+from curation.errors import InputError
+from curation.review import counts, drawing, filters, policies, precision
+from curation.review.index import SCORES, SECOND, Index
 from curation.review.labels import Labels
 from curation.review.marks import Mark
 from curation.review.policies import REASONS
@@ -22,34 +24,49 @@ from curation.select.policy import Policy
 from curation.visible import visible
 
 Answer = dict[str, Any]
+Answered = TypeVar("Answered")
 
-# Decisions kept, of a byte an entry: those of the two policies compared, while one of them moves.
+# Decisions remembered, of a byte an entry: those of two policies while one of them moves. Counts
+# are small.
 _DECISIONS = 4
-_BINS = 60
-_THRESHOLDS = 33
+_COUNTS = 64
+# Precision is told at each second bin's edge: charts are no finer.
+_EVERY = 2
 _OF_A_CLIP = [name for name in EVIDENCE_SCHEMA.names if name != "audio_embedding"]
 
 
+class NoSuchClip(InputError):
+    """A clip's number that the index does not have."""
+
+
 class Answers:
-    """Safe in threads."""
+    """Safe in threads.
+
+    What takes a policy raises InputError for one whose scores the run does not have.
+    """
 
     def __init__(self, index: Index, labels: Labels) -> None:
         self.index = index
         self.labels = labels
-        self._decide = lru_cache(_DECISIONS)(lambda policy: policies.decide(index, policy))
-        self._base = lru_cache(_DECISIONS)(self._count_base)
+        self._decide = _remembering(partial(policies.decide, index), _DECISIONS)
+        self._grid = _remembering(partial(counts.grid, index), len(SCORES))
+        self._count = _remembering(self._counted, _COUNTS)
 
     def about(self) -> Answer:
-        """The run: its size, its tags by how many clips carry them, its kinds of errors."""
-        about, counts = self.index.about, self.index.tag_counts
-        most = np.argsort(-counts, kind="stable")
+        """The run: its size, what policies may use, its tags by how many clips carry them, errors.
+
+        `second` is the range of the second scorer's scores, None where policies cannot use them.
+        """
+        about, clips = self.index.about, self.index.tag_counts
+        most = np.argsort(-clips, kind="stable")
         return {
             "run": visible(about.run),
             "clips": about.clips,
             "captions": int(self.index.has_caption.sum()),
-            "tags": [[int(t), visible(about.tag_names[t]), int(counts[t])] for t in most],
+            "tags": [[int(t), visible(about.tag_names[t]), int(clips[t])] for t in most],
             "errors": [visible(kind) for kind in about.errors],
-            "strata": drawing.STRATA,
+            "scores": self.index.scores,
+            "second": self._second(),
         }
 
     def view(self, view: View) -> Answer:
@@ -60,37 +77,41 @@ class Answers:
         cutoff = self._cutoff(view.policy, first)
         entries = filters.page(self.index, self.labels, view, shown, cutoff)
         return {
-            "total": int(shown.sum()),
-            "reasons": _reasons(first[shown]),
+            "total": int(np.count_nonzero(shown)),
+            "reasons": _reasons(first, shown),
             "rows": self._rows(entries, view.policy, first),
         }
 
     def yields(self, asked: Yield) -> Answer:
         """What a policy accepts, its precision, and beside it another's."""
-        first = self._decide(asked.policy)
-        answer = {"first": self._outcome(asked.policy, first), "marks": len(self.labels)}
+        answer = {"first": self._outcome(asked.policy)}
         if asked.other:
-            second = self._decide(asked.other)
-            answer["second"] = self._outcome(asked.other, second)
+            answer["second"] = self._outcome(asked.other)
+            first, second = self._decide(asked.policy), self._decide(asked.other)
             answer["overlap"] = {
-                name: {"captions": int(which.sum()), "precision": asdict(self._precision(which))}
-                for name, which in filters.compared(first, second).items()
+                name: self._part(which) for name, which in filters.compared(first, second).items()
             }
         return answer
 
     def curve(self, policy: Policy) -> Answer:
-        """Precision at each threshold on the policy's score, among what `per_clip` lets through."""
-        thresholds, sizes, _ = self._base(policy.score, policy.per_clip)
+        """Precision at each threshold on the policy's score, among what comes before it."""
+        grid = self._grid(policy.score)
         entries, good = self.labels.sample()
-        remains = policies.remaining(self.index, policy)[entries]
-        marked = self._counts_at(policy, thresholds, entries[remains])
-        right = self._counts_at(policy, thresholds, entries[remains & good])
+        judged = self._decide(policy)[entries] <= policies.BELOW_THRESHOLD
+        counted = (
+            self._count(policy, policies.BELOW_THRESHOLD),
+            grid.count(entries[judged]),
+            grid.count(entries[judged & good]),
+        )
+        sizes, marked, right = (counts.at_least(each)[::_EVERY] for each in counted)
         estimates = map(precision.estimate, sizes, marked, right)
         return {
             "sampled": len(entries),
+            "lowest": float(grid.edges[0]),
+            "highest": float(grid.edges[-1]),
             "points": [
-                {"threshold": float(at), "captions": int(size.sum()), **asdict(each)}
-                for at, size, each in zip(thresholds, sizes, estimates, strict=True)
+                {"threshold": float(at), "captions": int(size.sum()), **vars(each)}
+                for at, size, each in zip(grid.edges[:-1:_EVERY], sizes, estimates, strict=True)
             ],
         }
 
@@ -99,7 +120,7 @@ class Answers:
         return {"mark": _told(self.labels.add(said))}
 
     def clip(self, clip: int) -> Answer:
-        """All that is known of a clip, its evidence read again. Raises IndexError."""
+        """All that is known of a clip, its evidence read again. Raises NoSuchClip."""
         evidence = self.evidence(clip)
         tags, scores = evidence["tags"], evidence["tag_scores"] or [None] * len(evidence["tags"])
         return {
@@ -111,49 +132,49 @@ class Answers:
             "guidance": [visible(each) for each in evidence["guidance"]],
             "agreement": _number(evidence["scorer_agreement"]),
             "error": _error(evidence["error"]),
-            "tags": [
-                [
-                    visible(tag["name"]),
-                    _number(tag["confidence"]),
-                    visible(tag["origin"]),
-                    _number(s),
-                ]
-                for tag, s in zip(tags, scores, strict=True)
-            ],
+            "tags": [_tag(tag, score) for tag, score in zip(tags, scores, strict=True)],
             "methods": [visible(each["method"]) for each in evidence["candidates"]],
         }
 
     def evidence(self, clip: int) -> Answer:
-        """A clip's row of evidence, without its embedding. Raises IndexError."""
-        if not 0 <= clip < self.index.about.clips:
-            raise IndexError(clip)
+        """A clip's row of evidence, without its embedding. Raises NoSuchClip."""
+        clips = self.index.about.clips
+        if not 0 <= clip < clips:
+            raise NoSuchClip(f"clip {clip}: there are {clips} of them, from 0 on")
         shard = int(self.index.columns["shard"][clip])
         rows = sink.read_shard(self.index.about.run, shard, _OF_A_CLIP)
         row: Answer = rows.slice(int(self.index.columns["row"][clip]), 1).to_pylist()[0]
         return row
 
+    def _second(self) -> Answer | None:
+        if SECOND in self.index.about.unusable or not self.index.has_caption.any():
+            return None
+        scores = self.index.second_score
+        return {"lowest": float(np.nanmin(scores)), "highest": float(np.nanmax(scores))}
+
     def _rows(self, entries: np.ndarray, policy: Policy, reasons: np.ndarray) -> list[Answer]:
-        index = self.index
-        clips = index.columns["clip"][entries]
-        captions = index.captions.take(entries).to_pylist()
-        clip_ids = index.clip_ids.take(clips).to_pylist()
+        columns = self.index.columns
+        clips = columns["clip"][entries]
+        captions = self.index.captions.take(entries).to_pylist()
+        clip_ids = self.index.clip_ids.take(clips).to_pylist()
         return [
             {
-                "entry": int(entry),
-                "clip": int(clip),
+                "entry": entry,
+                "clip": clip,
                 "clip_id": visible(clip_id),
-                "candidate": int(index.columns["candidate"][entry]),
+                "candidate": int(columns["candidate"][entry]),
                 "caption": visible(caption),
-                "scores": {name: _number(index.score(name)[entry]) for name in SCORES},
-                "second_score": _number(index.columns["second_score"][entry]),
-                "rank": int(index.columns[f"rank_{policy.score}"][entry]),
+                "clap_score": _number(columns["score_clap"][entry]),
+                "second_score": _number(columns["second_score"][entry]),
+                "log_prob": _number(columns["score_log_prob"][entry]),
+                "rank": policies.rank(self.index, policy, entry),
                 "reason": REASONS[reasons[entry]],
                 "error": self._error_of(clip),
-                "tags": [visible(tag) for tag in index.tags_of(clip)],
-                "mark": _told(self.labels.of(int(entry))),
+                "tags": [visible(tag) for tag in self.index.tags_of(clip)],
+                "mark": _told(self.labels.of(entry)),
             }
             for entry, clip, caption, clip_id in zip(
-                entries, clips, captions, clip_ids, strict=True
+                entries.tolist(), clips.tolist(), captions, clip_ids, strict=True
             )
         ]
 
@@ -161,23 +182,25 @@ class Answers:
         kind = self.index.columns["error"][clip]
         return visible(self.index.about.errors[kind]) if kind >= 0 else None
 
-    def _outcome(self, policy: Policy, reasons: np.ndarray) -> Answer:
-        accepted = reasons == policies.ACCEPTED
-        thresholds, _, histogram = self._base(policy.score, policy.per_clip)
-        span = (thresholds[0], thresholds[-1])
-        taken = np.histogram(self.index.score(policy.score)[accepted], _BINS, span)[0]
-        clips = np.zeros(self.index.about.clips, bool)
-        clips[self.index.columns["clip"][accepted]] = True
+    def _outcome(self, policy: Policy) -> Answer:
+        reasons, grid = self._decide(policy), self._grid(policy.score)
+        accepted, counted = reasons == policies.ACCEPTED, self._count(policy, policies.ACCEPTED)
+        before = self._count(policy, policies.BELOW_THRESHOLD)
         return {
             "reasons": _reasons(reasons),
-            "clips": int(clips.sum()),
+            "clips": _distinct(self.index.columns["clip"][accepted]),
             "cutoff": self._cutoff(policy, reasons),
-            "lowest": float(span[0]),
-            "highest": float(span[1]),
-            "histogram": histogram.tolist(),
-            "accepted": taken.tolist(),
-            "precision": asdict(self._precision(accepted)),
+            "lowest": float(grid.edges[0]),
+            "highest": float(grid.edges[-1]),
+            "histogram": before.sum(axis=1).tolist(),
+            "accepted": counted.sum(axis=1).tolist(),
+            "precision": self._precision(counted.sum(axis=0), accepted),
         }
+
+    def _part(self, which: np.ndarray) -> Answer:
+        """Some captions, bool `[entries]`: how many there are, and their precision."""
+        sizes = np.bincount(self.index.columns["stratum"][which], minlength=drawing.STRATA)
+        return {"captions": int(sizes.sum()), "precision": self._precision(sizes, which)}
 
     def _cutoff(self, policy: Policy, reasons: np.ndarray) -> float | None:
         if policy.min_score is not None:
@@ -185,35 +208,46 @@ class Answers:
         accepted = reasons == policies.ACCEPTED
         return float(self.index.score(policy.score)[accepted].min()) if accepted.any() else None
 
-    def _precision(self, which: np.ndarray) -> precision.Estimate:
-        stratum = self.index.columns["stratum"]
+    def _precision(self, sizes: np.ndarray, which: np.ndarray) -> Answer:
+        """Of some captions, bool `[entries]`, of which there are so many in each stratum."""
         entries, good = self.labels.sample()
-        inside = which[entries]
-        counted = [stratum[which], stratum[entries[inside]], stratum[entries[inside & good]]]
-        return precision.estimate(
-            *(np.bincount(each, minlength=drawing.STRATA) for each in counted)
-        )
+        inside, stratum = which[entries], self.index.columns["stratum"][entries]
+        marked = np.bincount(stratum[inside], minlength=drawing.STRATA)
+        right = np.bincount(stratum[inside & good], minlength=drawing.STRATA)
+        return vars(precision.estimate(sizes, marked, right))
 
-    def _count_base(self, score: str, per_clip: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Thresholds, sizes at each `[thresholds, strata]`, and the histogram before any."""
-        policy = Policy(score=score, per_clip=per_clip)
-        remains = np.flatnonzero(policies.remaining(self.index, policy))
-        values = self.index.score(policy.score)[remains]
-        lowest, highest = (values.min(), values.max()) if len(values) else (0.0, 1.0)
-        thresholds = np.linspace(lowest, max(highest, lowest + 1e-6), _THRESHOLDS)
-        sizes = self._counts_at(policy, thresholds, remains)
-        histogram = np.histogram(values, _BINS, (thresholds[0], thresholds[-1]))[0]
-        return thresholds, sizes, histogram
-
-    def _counts_at(self, policy: Policy, thresholds: np.ndarray, entries: np.ndarray) -> np.ndarray:
-        score = self.index.score(policy.score)[entries]
-        stratum = self.index.columns["stratum"][entries]
-        return precision.counts_at(thresholds, score, stratum, drawing.STRATA)
+    def _counted(self, policy: Policy, reason: int) -> np.ndarray:
+        """The captions with this reason or one before it, as `Grid.count` counts them."""
+        return self._grid(policy.score).count(self._decide(policy) <= reason)
 
 
-def _reasons(reasons: np.ndarray) -> dict[str, int]:
-    counted = np.bincount(reasons, minlength=len(REASONS))
-    return dict(zip(REASONS, counted.tolist(), strict=True))
+def _remembering(work: Callable[..., Answered], size: int) -> Callable[..., Answered]:
+    """`work`, its last answers remembered; of threads that ask the same at once, one works."""
+    lock, remembered = threading.Lock(), lru_cache(size)(work)
+
+    def asked(*args: Hashable) -> Answered:
+        with lock:
+            return remembered(*args)
+
+    return asked
+
+
+def _reasons(reasons: np.ndarray, shown: np.ndarray | None = None) -> dict[str, int]:
+    """How many entries have each reason, of those shown."""
+    counted = {}
+    for place, name in enumerate(REASONS):
+        such = reasons == place
+        counted[name] = int(np.count_nonzero(such if shown is None else such & shown))
+    return counted
+
+
+def _distinct(ascending: np.ndarray) -> int:
+    return int(np.count_nonzero(np.diff(ascending))) + bool(len(ascending))
+
+
+def _tag(tag: dict[str, Any], score: float | None) -> list[str | float | None]:
+    confidence = _number(tag["confidence"])
+    return [visible(tag["name"]), confidence, visible(tag["origin"]), _number(score)]
 
 
 def _number(value: float | None) -> float | None:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,25 @@ import pyarrow.compute as pc
 from curation import run, sink, storage
 from curation.console import Update
 from curation.errors import InputError
+from curation.report.errors import kinds_of
 from curation.review import drawing, index
-from curation.review.index import SCORES, About, Index
+from curation.review.index import SCORES, SECOND, About, Index
 from curation.review.postings import Gathering, words
 from curation.select import rules
 from curation.select.policy import Policy
 
-# Part of the cache's key: a change of the layout makes the indexes of before useless.
-_LAYOUT = 1
+# Part of an index's name: a change of the layout makes those of before useless.
+_LAYOUT = 2
 _EVIDENCE = ["clip_id", "tags", "candidates", "outcome", "error"]
+# Of a candidate, and the columns that hold them.
+_SCORE_FIELDS = {
+    "clap_score": "score_clap",
+    "log_prob": "score_log_prob",
+    "second_score": "second_score",
+}
 _NO_CANDIDATES = "no candidates"
+_MAKING = "making-"
+_A_DAY_S = 24 * 3600
 
 
 def opened(run_uri: str, on_shard: Update) -> Index:
@@ -43,13 +53,11 @@ def opened(run_uri: str, on_shard: Update) -> Index:
     design = _design(record, files)
     of_run = hashlib.sha256(storage.absolute(run_uri).encode()).hexdigest()[:16]
     home = cache_folder() / of_run
-    folder = home / design
+    folder = home / f"{design}-{_LAYOUT}"
     if not folder.exists():
         home.mkdir(parents=True, exist_ok=True)
         _make(run_uri, list(files), design, folder, on_shard)
-        for old in home.iterdir():
-            if old.is_dir() and old != folder:
-                shutil.rmtree(old, ignore_errors=True)
+        _drop_others(home, folder)
     return index.load(folder)
 
 
@@ -59,15 +67,23 @@ def cache_folder() -> Path:
     return Path(home) / "tagscribe" / "review"
 
 
+def _drop_others(home: Path, folder: Path) -> None:
+    """Remove the indexes of older states of the evidence, and what broken off makings left."""
+    for other in home.iterdir():
+        making = other.name.startswith(_MAKING) and time.time() - other.stat().st_mtime < _A_DAY_S
+        if other != folder and not making:
+            shutil.rmtree(other, ignore_errors=True)
+
+
 def _design(record: run.RunRecord, files: dict[int, storage.FileInfo]) -> str:
     """The name of the sample drawn of this evidence, which is the same wherever it lies."""
     sizes = [[shard, file.size_bytes] for shard, file in files.items()]
-    listing = json.dumps([_LAYOUT, record.config_hash, record.plan_hash, sizes])
+    listing = json.dumps([record.config_hash, record.plan_hash, sizes])
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
 def _make(run_uri: str, shards: list[int], design: str, folder: Path, on_shard: Update) -> None:
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix="making-"))
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_MAKING))
     try:
         gathered = _Gathered(aside)
         on_shard(0, len(shards))
@@ -76,6 +92,7 @@ def _make(run_uri: str, shards: list[int], design: str, folder: Path, on_shard: 
             gathered.add(shard, rows)
             on_shard(done, len(shards))
         columns, errors, tag_names = gathered.finish(aside)
+        scored, unusable = _scored(columns)
         index.save(
             aside,
             About(
@@ -86,8 +103,9 @@ def _make(run_uri: str, shards: list[int], design: str, folder: Path, on_shard: 
                 clips=len(columns["shard"]),
                 errors=errors,
                 tag_names=tag_names,
+                unusable=unusable,
             ),
-            columns,
+            columns | scored,
         )
         aside.rename(folder)
     except OSError:
@@ -123,7 +141,7 @@ class _Gathered:
         flat = candidates.flatten()
         places = pa.array(np.where(captioned, np.cumsum(captioned) - 1, 0), mask=~captioned)
         spread = flat.take(places)
-        for name in ("clap_score", "log_prob", "second_score"):
+        for name in _SCORE_FIELDS:
             scores = pc.struct_field(spread, name).cast(pa.float64()).fill_null(np.nan)
             self._append(**{name: scores.to_numpy()})
         captions = pc.struct_field(spread, "caption").fill_null("")
@@ -134,7 +152,10 @@ class _Gathered:
         self._clips += len(lengths)
 
     def finish(self, folder: Path) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
-        """All columns, kinds of errors, names of tags; postings are written into `folder`."""
+        """Columns as the evidence tells them, kinds of errors, names of tags.
+
+        Postings are written into `folder`.
+        """
         self._captions.close()
         self._clip_ids.close()
         self._words.postings().save(folder, "words")
@@ -146,16 +167,15 @@ class _Gathered:
         columns = {
             "clip": parts["clip"].astype(np.int32),
             "candidate": parts["candidate"].astype(np.int16),
-            "second_score": parts["second_score"].astype(np.float32),
-            "first_entry": np.r_[0, np.cumsum(parts["entries"])].astype(np.int64),
+            "first_entry": np.r_[0, np.cumsum(parts["entries"])].astype(np.int32),
             "shard": parts["shard"].astype(np.int32),
             "row": parts["row"].astype(np.int32),
             "error": parts["error"].astype(np.int16),
             "tag_starts": tag_starts,
             "tags": tags,
-            "tag_group": _rarest(tag_starts, tags),
+            "tag_group": rules.rarest(tag_starts, tags).astype(np.int32),
         }
-        columns |= _scored(columns, parts["clap_score"], parts["log_prob"])
+        columns |= {column: parts[field] for field, column in _SCORE_FIELDS.items()}
         names = [self._tag_names[mid] for mid in tag_clips.terms.to_pylist()]
         return columns, list(self._kinds), names
 
@@ -165,11 +185,11 @@ class _Gathered:
 
     def _errors(self, evidence: pa.Table, lengths: np.ndarray) -> np.ndarray:
         """The number of each clip's kind of error, -1 where it has captions."""
-        stage, type_ = (pc.struct_field(evidence["error"], name) for name in ("stage", "type"))
-        kinds = pc.binary_join_element_wise(stage, type_, "/").fill_null(_NO_CANDIDATES)
+        kinds = kinds_of(evidence)
         numbers = np.full(len(lengths), -1)
         for clip in np.flatnonzero(lengths == 0):
-            numbers[clip] = self._kinds.setdefault(kinds[clip].as_py(), len(self._kinds))
+            kind = kinds[clip] or _NO_CANDIDATES
+            numbers[clip] = self._kinds.setdefault(kind, len(self._kinds))
         return numbers
 
     def _add_tags(self, tags: pa.ListArray) -> None:
@@ -190,39 +210,48 @@ def _offsets(lists: pa.ListArray) -> pa.Array:
     return pc.subtract(lists.offsets, lists.offsets[0])
 
 
-def _rarest(starts: np.ndarray, tags: np.ndarray) -> np.ndarray:
-    """The group of each clip as `rules.rarest_tag` has it, int32 `[clips]`; tags are by mid."""
-    clips = len(starts) - 1
-    frequency = np.bincount(tags)
-    clip = np.repeat(np.arange(clips), np.diff(starts))
-    best = np.lexsort((tags, frequency[tags], clip))
-    tagged, first = np.unique(clip[best], return_index=True)
-    groups = np.full(clips, len(frequency), np.int32)
-    groups[tagged] = tags[best[first]]
-    return groups
+def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The columns of each usable score, and the sample; and why the other scores are not usable.
 
-
-def _scored(
-    columns: dict[str, np.ndarray], clap_score: np.ndarray, log_prob: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The columns of each score, and the sample, of entries that have a caption."""
+    Raises InputError where the scores of CLAP are not.
+    """
+    entries = len(columns["candidate"])
     rows = np.flatnonzero(columns["candidate"] >= 0)
-    clip = columns["clip"][rows]
-    candidates = rules.Candidates(clip, clap_score[rows], log_prob[rows], columns["tag_group"])
-    rules.need_scores(candidates)
-    group = columns["tag_group"][clip]
+    candidates = rules.Candidates(
+        clip=columns["clip"][rows],
+        clap_score=columns["score_clap"][rows],
+        second_score=columns["second_score"][rows],
+        log_prob=columns["score_log_prob"][rows],
+        clip_tag=columns["tag_group"],
+    )
+    rules.need_scores(candidates, Policy())
+    unusable = _unusable(candidates)
+    group = candidates.clip_tag[candidates.clip]
     result = {}
-    for name in SCORES:
+    for name in (name for name in SCORES if name not in unusable):
         score = rules.scores(candidates, Policy(score=name))
-        rank = rules.ranks(clip, score)
+        rank = rules.ranks(candidates.clip, score)
         order = np.argsort(-score, kind="stable")
         by_tag = order[np.argsort(group[order], kind="stable")]
-        result[f"score_{name}"] = _spread(score, rows, len(clap_score), np.nan)
-        result[f"rank_{name}"] = _spread(rank.astype(np.int16), rows, len(clap_score), 0)
+        result[f"score_{name}"] = _spread(score, rows, entries, np.nan)
+        result[f"rank_{name}"] = _spread(rank.astype(np.int16), rows, entries, 0)
         result[f"order_{name}"] = rows[order].astype(np.int32)
         result[f"tag_order_{name}"] = rows[by_tag].astype(np.int32)
-    stratum = drawing.strata(clap_score, result["rank_clap"])
-    return {**result, "stratum": stratum, "drawn": drawing.order(stratum)}
+    stratum = drawing.strata(columns["score_clap"], result["rank_clap"])
+    return {**result, "stratum": stratum, "drawn": drawing.order(stratum)}, unusable
+
+
+def _unusable(candidates: rules.Candidates) -> dict[str, str]:
+    """Why policies cannot use a score, as `select` says it, by the score's name."""
+    policies: dict[str, Policy] = {name: Policy(score=name) for name in SCORES}
+    policies[SECOND] = Policy(min_second_score=0.0)
+    told = {}
+    for name, policy in policies.items():
+        try:
+            rules.need_scores(candidates, policy)
+        except InputError as error:
+            told[name] = str(error)
+    return told
 
 
 def _spread(values: np.ndarray, rows: np.ndarray, length: int, elsewhere: float) -> np.ndarray:

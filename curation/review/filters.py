@@ -1,5 +1,7 @@
 """Which entries are shown, and in what order: masks and places over the columns of an index."""
 
+from bisect import bisect_left
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,14 +72,12 @@ def page(
         return drawn[asked[drawn]][part]
     if view.sort == "clip":
         return np.flatnonzero(shown)[part]
+    score, order = index.score(view.policy.score), index.columns[f"order_{view.policy.score}"]
+    found = order[shown[order]]
     if view.sort == "threshold":
-        found = np.flatnonzero(shown & index.has_caption)
-        away = np.abs(index.score(view.policy.score)[found] - (cutoff or 0.0))
-        found = found[_smallest(away, part.stop)]
-    else:
-        order = index.columns[f"order_{view.policy.score}"]
-        order = order[::-1] if view.sort == "worst" else order
-        found = order[shown[order]]
+        found = _nearest(found, score, cutoff or 0.0, part.stop)
+    elif view.sort == "worst":
+        found = found[::-1]
     without = np.flatnonzero(shown & ~index.has_caption)
     return np.concatenate([found, without])[part]
 
@@ -115,12 +115,18 @@ def _marked(index: Index, labels: Labels, wanted: str) -> np.ndarray:
     return ~marked if wanted == "unmarked" else marked
 
 
-def _smallest(values: np.ndarray, count: int) -> np.ndarray:
-    """The places of the smallest values, ascending."""
-    if count >= len(values):
-        return np.argsort(values, kind="stable")
-    nearest = np.argpartition(values, count)[:count]
-    return nearest[np.lexsort((nearest, values[nearest]))]
+def _nearest(best_first: np.ndarray, score: np.ndarray, cutoff: float, count: int) -> np.ndarray:
+    """The entries whose scores are nearest to the cutoff, the nearest first.
+
+    Of entries equally far away those come first that are fewer places away, so that a page begins
+    where the one before it ended.
+    """
+    place = bisect_left(best_first, -cutoff, key=lambda entry: -score[entry])
+    start = max(0, place - count)
+    near = best_first[start : place + count]
+    away = np.abs(score[near] - cutoff)
+    places = np.abs(np.arange(start, start + len(near)) - place + 0.5)
+    return near[np.lexsort((places, away))][:count]
 
 
 def _known(numbers: tuple[int, ...] | list[int], count: int, what: str) -> list[int]:

@@ -55,8 +55,8 @@ def guard(token: str, open_paths: frozenset[str]) -> Callable[..., Awaitable[web
 
 def _check(request: web.Request, token: str, open_paths: frozenset[str]) -> None:
     """Raises Refused for a request of another site, and for one that lacks the token."""
-    assert request.transport is not None
-    port = request.transport.get_extra_info("sockname")[1]
+    # Who has gone meanwhile has no socket, and is refused.
+    _, port, *_ = request.get_extra_info("sockname") or ("", 0)
     hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
     if request.headers.get("Host") not in hosts:
         raise Refused(403, "this server answers to 127.0.0.1 alone")

@@ -13,31 +13,22 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from curation.errors import InputError
 from curation.review.postings import Postings
 
 Score = Literal["clap", "log_prob", "combined"]
 SCORES: tuple[Score, ...] = ("clap", "log_prob", "combined")
-# The columns of each score: by which `policies` decides without sorting.
-BY_SCORE = ("score", "rank", "order", "tag_order")
-COLUMNS = (
-    "clip",
-    "candidate",
-    "second_score",
-    "stratum",
-    "drawn",
-    "first_entry",
-    "shard",
-    "row",
-    "error",
-    "tag_group",
-    "tag_starts",
-    "tags",
-)
+SECOND = "min_second_score"
+_COLUMNS = "columns"
 
 
 @dataclass(frozen=True)
 class About:
-    """What is known of an index beside its columns; `design` names the sample drawn of it."""
+    """What is known of an index beside its columns.
+
+    `design` names the sample drawn of it. `unusable` says why policies cannot use a score (of
+    `SCORES`, or SECOND), in the words of `select`, for each that they cannot.
+    """
 
     run: str
     design: str
@@ -46,6 +37,7 @@ class About:
     clips: int
     errors: list[str]
     tag_names: list[str]
+    unusable: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +47,9 @@ class Index:
     Entries stand in the order of the evidence. By name in `columns`:
 
     - of each entry: `clip` (its number), `candidate` (its place in the clip, -1: no caption),
-      `second_score`, `stratum`, and for each score, such as `score_clap`: `score_*` (NaN: no
-      caption) and `rank_*` (1 the clip's best, 0: no caption);
+      `stratum`, `second_score`, and for each usable score, such as `score_clap`: `score_*` (NaN: no
+      caption) and `rank_*` (1 the clip's best, 0: no caption); `score_log_prob` is always there,
+      and NaN, as `second_score` is, where there is none;
     - all entries with a caption, reordered: `drawn` (as the sample asks for them), `order_*` (best
       first) and `tag_order_*` (by `tag_group`, then best first);
     - of each clip: `first_entry` (and the number of entries at the end), `shard` and `row` of its
@@ -80,8 +73,25 @@ class Index:
         """How many clips carry each tag."""
         return np.diff(self.tag_clips.starts)
 
+    @property
+    def scores(self) -> list[Score]:
+        """Those by which policies may rank."""
+        return [name for name in SCORES if name not in self.about.unusable]
+
     def score(self, name: Score) -> np.ndarray:
+        """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
+        self._need(name)
         return self.columns[f"score_{name}"]
+
+    @property
+    def second_score(self) -> np.ndarray:
+        """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
+        self._need(SECOND)
+        return self.columns["second_score"]
+
+    def _need(self, score: str) -> None:
+        if score in self.about.unusable:
+            raise InputError(self.about.unusable[score])
 
     def entries_of(self, clip: int) -> range:
         first = self.columns["first_entry"]
@@ -93,22 +103,19 @@ class Index:
         return [self.about.tag_names[number] for number in numbers]
 
 
-def column_names() -> list[str]:
-    return [*COLUMNS, *(f"{column}_{score}" for column in BY_SCORE for score in SCORES)]
-
-
-def save(index_folder: Path, about: About, columns: dict[str, np.ndarray]) -> None:
+def save(folder: Path, about: About, columns: dict[str, np.ndarray]) -> None:
     """Write all of an index but its texts and postings."""
-    for name in column_names():
-        np.save(index_folder / f"{name}.npy", columns[name])
-    (index_folder / "about.json").write_text(json.dumps(asdict(about)))
+    (folder / _COLUMNS).mkdir()
+    for name, values in columns.items():
+        np.save(folder / _COLUMNS / name, values)
+    (folder / "about.json").write_text(json.dumps(asdict(about)))
 
 
 def load(folder: Path) -> Index:
-    about = json.loads((folder / "about.json").read_text())
+    files = (folder / _COLUMNS).iterdir()
     return Index(
-        about=About(**about),
-        columns={n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in column_names()},
+        about=About(**json.loads((folder / "about.json").read_text())),
+        columns={file.stem: np.load(file, mmap_mode="r") for file in files},
         captions=_mapped(folder / "captions.arrow"),
         clip_ids=_mapped(folder / "clip_ids.arrow"),
         words=Postings.load(folder, "words"),

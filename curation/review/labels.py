@@ -1,5 +1,6 @@
 """The marks of a run as they stand beside its index: by entry, and as a sample to count."""
 
+import math
 import threading
 
 import numpy as np
@@ -23,7 +24,8 @@ class Labels:
         self._index = index
         self._marker = marker
         self._writer = marks.Writer(run_uri)
-        self._lock = threading.Lock()
+        self._writing = threading.Lock()  # marks stand in files and here in the same order
+        self._lock = threading.Lock()  # of what is read, which waits for no file
         self._by_entry = _placed(marks.read(run_uri), index)
 
     def of(self, entry: int) -> Mark | None:
@@ -58,14 +60,15 @@ class Labels:
             InputError: there is no such caption, or nothing that corrects it.
             OSError: the mark could not be written.
         """
-        mark = self._mark(said)
-        self._writer.write(mark)
-        with self._lock:
-            if mark.verdict == "withdrawn":
-                self._by_entry.pop(said.entry, None)
-            else:
-                self._by_entry[said.entry] = mark
-        return self.of(said.entry)
+        with self._writing:
+            mark = self._mark(said)
+            self._writer.write(mark)
+            with self._lock:
+                if mark.verdict == "withdrawn":
+                    self._by_entry.pop(said.entry, None)
+                else:
+                    self._by_entry[said.entry] = mark
+            return self.of(said.entry)
 
     def _mark(self, said: Verdict) -> Mark:
         index, entry = self._index, said.entry
@@ -74,13 +77,14 @@ class Labels:
         corrected = (said.corrected or "").strip() or None
         if (said.verdict == "corrected") != (corrected is not None):
             raise InputError("a corrected caption, and no other, comes with its correction")
-        before = self.of(entry)
+        before, second = self.of(entry), float(index.columns["second_score"][entry])
         sampled = said.sampled or (before is not None and before.sample == index.about.design)
         return Mark(
             clip_id=index.clip_ids[int(index.columns["clip"][entry])].as_py(),
             candidate=int(index.columns["candidate"][entry]),
             caption=index.captions[entry].as_py(),
-            clap_score=float(index.score("clap")[entry]),
+            clap_score=float(index.columns["score_clap"][entry]),
+            second_score=None if math.isnan(second) else second,
             verdict=said.verdict,
             corrected=corrected,
             marker=self._marker,

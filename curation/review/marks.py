@@ -7,10 +7,9 @@ people can mark the same run, on object storage too, and a mark is lost by no cr
 import csv
 import io
 import json
-import threading
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -39,6 +38,7 @@ class Mark:
     marker: str
     time: str
     sample: str | None
+    second_score: float | None = None  # None too in marks of before there were second scorers
 
     @property
     def key(self) -> tuple[str, int]:
@@ -76,25 +76,23 @@ def newest(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
 
 def as_line(mark: Mark) -> bytes:
     """A mark as a row of its file; what is no valid text is written by its code."""
-    return json.dumps(asdict(mark)).encode() + b"\n"
+    return json.dumps(vars(mark)).encode() + b"\n"
 
 
 class Writer:
-    """Puts marks into files of its own. Safe in threads."""
+    """Puts marks into files of its own, one after the other."""
 
     def __init__(self, run_uri: str) -> None:
         self._folder = run.marks_uri(run_uri)
-        self._lock = threading.Lock()
         self._begin()
 
     def write(self, mark: Mark) -> None:
         """Returns when the mark is written. Raises OSError, and then it is not kept."""
-        with self._lock:
-            line = as_line(mark)
-            storage.put(self._uri, b"".join([*self._lines, line]))
-            self._lines.append(line)
-            if len(self._lines) == MARKS_A_FILE:
-                self._begin()
+        line = as_line(mark)
+        storage.put(self._uri, b"".join([*self._lines, line]))
+        self._lines.append(line)
+        if len(self._lines) == MARKS_A_FILE:
+            self._begin()
 
     def _begin(self) -> None:
         begun = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -103,8 +101,8 @@ class Writer:
 
 
 COLUMNS = (
-    "clip_id", "candidate", "caption", "clap_score", "right", "corrected", "marker", "time",
-    "sample",
+    "clip_id", "candidate", "caption", "clap_score", "second_score", "right", "corrected",
+    "marker", "time", "sample",
 )  # fmt: skip
 
 
@@ -120,6 +118,6 @@ def export(run_uri: str, to: str) -> int:
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for _, mark in sorted(labelled.items()):
-        table.writerow({**asdict(mark), "right": int(mark.verdict == "good")})
+        table.writerow({**vars(mark), "right": int(mark.verdict == "good")})
     storage.put(to, text.getvalue().encode())
     return len(labelled)

@@ -68,13 +68,3 @@ def _effective(weight: np.ndarray, n: np.ndarray, good: np.ndarray, precision: f
     smoothed = float(weight @ share)
     varies = float((each * share * (1 - share)).sum())
     return min(kish, smoothed * (1 - smoothed) / varies)
-
-
-def counts_at(
-    thresholds: np.ndarray, score: np.ndarray, stratum: np.ndarray, strata: int
-) -> np.ndarray:
-    """How many have at least each score, int `[thresholds, strata]`; `thresholds` ascend."""
-    passed = np.searchsorted(thresholds, score, side="right")
-    bins = (len(thresholds) + 1) * strata
-    counted = np.bincount(passed * strata + stratum, minlength=bins).reshape(-1, strata)
-    return counted[::-1].cumsum(axis=0)[::-1][1:]

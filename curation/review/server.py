@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from curation.audio import AudioError
 from curation.errors import InputError
 from curation.review import sound
-from curation.review.answers import Answers
+from curation.review.answers import Answers, NoSuchClip
 from curation.review.guard import Refused, guard
 from curation.review.questions import Verdict, View, Yield
 from curation.visible import visible
@@ -117,8 +117,11 @@ class _Server:
 async def _asked(request: web.Request, kind: type[Question]) -> Question:
     try:
         return kind.model_validate(await request.json())
-    except (ValidationError, ValueError) as error:
-        raise Refused(400, "not a question that this server knows") from error
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise Refused(400, visible("; ".join(wrong))) from error
+    except ValueError as error:
+        raise Refused(400, "a question is JSON, and this is none") from error
 
 
 async def _answered(answer: Callable[[Any], dict[str, Any]], asked: object) -> web.Response:
@@ -129,8 +132,8 @@ async def _done(work: Callable[[], Any]) -> Any:
     """What `work` returns, from a thread. Raises Refused, with what is wrong."""
     try:
         return await asyncio.to_thread(work)
-    except IndexError as error:
-        raise Refused(404, "there is no such clip") from error
+    except NoSuchClip as error:
+        raise Refused(404, str(error)) from error
     except (InputError, AudioError, OSError) as error:
         raise Refused(422, visible(str(error))) from error
 

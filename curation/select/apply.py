@@ -211,18 +211,12 @@ def _accepted_pairs(
     return (
         rows.append_column("rank", pa.array(rank[chosen], pa.int32()))
         .append_column(
-            "captioner", pa.array([_model_name(record.models["captioner"])] * count, pa.string())
+            "captioner", pa.array([run.model_name(record.models["captioner"])] * count, pa.string())
         )
         .append_column(
-            "scorer", pa.array([_model_name(record.models["scorer"])] * count, pa.string())
+            "scorer", pa.array([run.model_name(record.models["scorer"])] * count, pa.string())
         )
     )
-
-
-def _model_name(identity: dict[str, str]) -> str:
-    """A model as rows name it: name, and revision or the start of its weights' hash."""
-    mark = identity.get("revision") or identity.get("weights_sha256", "")[:12]
-    return f"{identity['model']}@{mark}"
 
 
 class _Embedder:

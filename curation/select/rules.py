@@ -99,7 +99,13 @@ def top_fraction(score: np.ndarray, group: np.ndarray, fraction: float) -> np.nd
     """True for the best `fraction` of each group, rounded up; ties go to the earlier entry."""
     place = ranks(group, score)
     size = np.bincount(group, minlength=1)[group] if len(group) else np.array([], int)
-    return place <= np.ceil(size * fraction - 1e-9)
+    return place <= kept(size, fraction)
+
+
+def kept(size: np.ndarray, fraction: float) -> np.ndarray:
+    """How many `fraction` keeps of a group of so many, int: rounded up."""
+    rounded: np.ndarray = np.ceil(size * fraction - 1e-9).astype(int)
+    return rounded
 
 
 def rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
@@ -107,16 +113,22 @@ def rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
 
     Returns int `[clips]`.
     """
-    mids, flat = np.unique([mid for tags in clip_tags for mid in tags], return_inverse=True)
-    frequency = np.bincount(flat, minlength=len(mids))
-    untagged = len(mids)
-    groups = np.full(len(clip_tags), untagged, dtype=np.int64)
-    offset = 0
-    for index, tags in enumerate(clip_tags):
-        own = flat[offset : offset + len(tags)]
-        offset += len(tags)
-        if len(own):
-            groups[index] = min(own, key=lambda tag: (frequency[tag], tag))
+    _, flat = np.unique([mid for tags in clip_tags for mid in tags], return_inverse=True)
+    lengths = [len(tags) for tags in clip_tags]
+    return rarest(np.r_[0, np.cumsum(lengths, dtype=np.int64)], flat)
+
+
+def rarest(starts: np.ndarray, tags: np.ndarray) -> np.ndarray:
+    """As `rarest_tag`; the tags of clip c are `tags[starts[c] : starts[c + 1]]`, numbered by mid.
+
+    Returns int `[clips]`.
+    """
+    frequency = np.bincount(tags)
+    clip = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    best = np.lexsort((tags, frequency[tags], clip))
+    tagged, first = np.unique(clip[best], return_index=True)
+    groups = np.full(len(starts) - 1, len(frequency), np.int64)
+    groups[tagged] = tags[best[first]]
     return groups
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from curation.synth.classes import CLASSES
 from curation.synth.scenes import Scene
@@ -81,12 +82,13 @@ def judge(caption: str, scene: Scene) -> Judgement:
     )
 
 
-def _classes_of(word: str) -> list[str]:
-    return [
+@lru_cache(maxsize=4096)
+def _classes_of(word: str) -> tuple[str, ...]:
+    return tuple(
         sound.key
         for sound in CLASSES
         if any(
             word.startswith(stem) and len(word) - len(stem) <= _LONGEST_ENDING
             for stem in sound.keywords
         )
-    ]
+    )

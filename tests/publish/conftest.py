@@ -2,8 +2,9 @@
 
 import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from curation.publish import source
 from curation.publish.licences import Licences
 from curation.publish.options import Format, Options
 from curation.publish.publication import Publication, prepare
+from curation.publish.publish import Published, publish
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
 
@@ -28,17 +30,30 @@ MODELS = {
 }
 # Half of the clips may be passed on.
 LICENCES = ("CC BY 4.0", "all rights reserved")
+WITHOUT_AUDIO = (Format.PARQUET, Format.JSONL)
 OPEN = Licences(by_source={"*": "cc0"})
 
-Caption = Callable[[int], str]
+Row = dict[str, Any]
 
 
 def caption_of(clip: int) -> str:
     return f"sound {clip} is heard"
 
 
-def make_run(folder: Path, caption: Caption = caption_of, clips: int = CLIPS) -> RunConfig:
-    """A selected run of short tones, two captions a clip, by models that nobody has."""
+def make_run(
+    folder: Path,
+    caption: Callable[[int], str] = caption_of,
+    clips: int = CLIPS,
+    models: Mapping[str, dict[str, str]] = MODELS,
+    heard: Callable[[Row], None] = lambda row: None,
+    **sections: Any,
+) -> RunConfig:
+    """A selected run of short tones, two captions a clip, by models that nobody has.
+
+    Args:
+        heard: changes a row of evidence.
+        sections: of the run's YAML, beside the catalog.
+    """
     write_sounds(folder / "audio", folder / "clips.csv", clips)
     config = parse(
         {
@@ -50,15 +65,17 @@ def make_run(folder: Path, caption: Caption = caption_of, clips: int = CLIPS) ->
             },
             "annotate": {"shard_clips": 16},
             "select": {"per_clip": 2},
+            **sections,
         },
         "test",
     )
     clips_listed = catalog.list_clips(config.catalog).clips
     planned = plan.make(clips_listed, config.annotate.shard_clips)
     plan.write(config.run, clips_listed, planned)
-    assert runs.write_record(config.run, planning.record_of(config, planned, MODELS))
+    record = planning.record_of(config, planned, dict(models))
+    assert runs.write_record(config.run, record)
     for shard in range(planned.shards):
-        write_shard(config, shard, caption)
+        write_shard(config, shard, caption, heard)
     apply.select(config)
     return config
 
@@ -77,23 +94,25 @@ def write_sounds(folder: Path, metadata: Path, clips: int) -> None:
             lines.writerow([path, "Dog;Rain", LICENCES[clip % 2]])
 
 
-def write_shard(config: RunConfig, shard: int, caption: Caption) -> None:
+def write_shard(
+    config: RunConfig, shard: int, caption: Callable[[int], str], heard: Callable[[Row], None]
+) -> None:
     rows = []
     for clip in plan.read_shard(config.run, shard).to_pylist():
         number = int(clip["clip_id"][-2:])
         first = {"caption": caption(number), "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
         second = {**first, "caption": f"another of {number}", "clap_score": 0.25}
-        rows.append(
-            {
-                **clip,
-                "start_s": 0.0,
-                "end_s": 0.3,
-                "audio_sha256": audio.sha256(Path(clip["uri"]).read_bytes()),
-                "guidance": ["dog", "rain"],
-                "candidates": [first, second],
-                "outcome": "ok",
-            }
-        )
+        row = {
+            **clip,
+            "start_s": 0.0,
+            "end_s": 0.3,
+            "audio_sha256": audio.sha256(Path(clip["uri"]).read_bytes()),
+            "guidance": ["dog", "rain"],
+            "candidates": [first, second],
+            "outcome": "ok",
+        }
+        heard(row)
+        rows.append(row)
     sink.write_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
 
 
@@ -118,3 +137,31 @@ def publication(
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run that is read alone."""
     return make_run(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="session")
+def captions(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Captions alone, as the default and as manifests; to be read alone."""
+    folder = tmp_path_factory.mktemp("captions")
+    publish(publication(run, *WITHOUT_AUDIO), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sounds(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With audio, in every format; to be read alone."""
+    folder = tmp_path_factory.mktemp("sounds")
+    publish(publication(run, *Format, audio=True), str(folder))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Each file's bytes by its path within."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def left_out(done: Published) -> dict[str, str]:
+    """Why each clip stays out."""
+    columns = (done.left_out[name].to_pylist() for name in ("clip_id", "reason"))
+    return dict(zip(*columns, strict=True))

@@ -48,7 +48,9 @@ def published(hostile: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def write(config: RunConfig, folder: Path, name: str) -> Published:
     formats = tuple(Format)
-    options = Options(name, formats, True, RATE_HZ, 0.0, 0.0, licence=NAME, creator=NAME)
+    options = Options(
+        name, formats, True, RATE_HZ, 0.0, 0.0, licence=NAME, creator=NAME, about=NAME
+    )
     return publish(prepare(source.of_run(config.run), options, OPEN), str(folder))
 
 

@@ -16,28 +16,10 @@ import pytest
 import soundfile
 
 from curation.config import RunConfig
-from curation.publish.options import Format
-from curation.publish.publish import publish
-from tests.publish.conftest import CLIPS, RATE_HZ, publication
+from tests.publish.conftest import CLIPS, RATE_HZ
 
 CAPTIONS = {f"sound {n} is heard" for n in range(CLIPS)} | {f"another of {n}" for n in range(CLIPS)}
 SPLITS = {"train", "validation", "test"}
-
-
-@pytest.fixture(scope="module")
-def captions(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Captions alone, the default."""
-    folder = tmp_path_factory.mktemp("captions")
-    publish(publication(run, Format.PARQUET, Format.JSONL), str(folder))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def sounds(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With audio, in every format."""
-    folder = tmp_path_factory.mktemp("sounds")
-    publish(publication(run, *Format, audio=True), str(folder))
-    return folder
 
 
 def train_rows(folder: Path) -> Any:

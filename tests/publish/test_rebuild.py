@@ -15,23 +15,16 @@ from curation import audio, planning, sink
 from curation.catalog import audioset
 from curation.config import RunConfig, parse
 from curation.errors import InputError
-from curation.isolate import Task
-from curation.meter import Tally
 from curation.publish.options import Format
 from curation.publish.publication import prepare
 from curation.publish.publish import Published, publish
 from curation.publish.rebuild import Coverage, options_of, source_of
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
-from curation.workers import FusedWorker
-from tests.publish.conftest import CLIPS, RATE_HZ, publication
+from tests import in_process
+from tests.publish.conftest import CLIPS, RATE_HZ, left_out, publication
 
 FROM_S = 1.0
-
-
-def told(done: Published) -> dict[str, str]:
-    columns = (done.left_out[name].to_pylist() for name in ("clip_id", "reason"))
-    return dict(zip(*columns, strict=True))
 
 
 def rebuild(
@@ -47,27 +40,19 @@ def rows_of(dataset: Path) -> pa.Table:
     return pa.concat_tables(parts).replace_schema_metadata(None)
 
 
-@pytest.fixture(scope="module")
-def captions(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("captions")
-    publish(publication(run), str(folder))
-    return folder
-
-
 def audio_of(run: RunConfig) -> Path:
     return Path(run.run).parent / "audio"
 
 
 def test_the_rebuilt_dataset_is_that_with_audio(
-    run: RunConfig, captions: Path, tmp_path: Path
+    run: RunConfig, captions: Path, sounds: Path, tmp_path: Path
 ) -> None:
-    publish(publication(run, audio=True), str(tmp_path / "with_audio"))
     done, coverage = rebuild(captions, audio_of(run), tmp_path / "rebuilt")
     assert coverage.told == f"{CLIPS} of {CLIPS} clips have a file (100.0 %)"
     assert (done.same, done.other) == (CLIPS, 0)
     names = [path.name for path in sorted((tmp_path / "rebuilt" / "data").iterdir())]
     assert names == [path.name for path in sorted((captions / "data").iterdir())]
-    expected = rows_of(tmp_path / "with_audio").drop_columns("licence")
+    expected = rows_of(sounds).drop_columns("licence")
     assert rows_of(tmp_path / "rebuilt").equals(expected)
 
 
@@ -83,7 +68,7 @@ def test_files_in_another_format_are_found_and_counted(
     done, coverage = rebuild(captions, tmp_path / "audio", tmp_path / "out")
     assert coverage == Coverage(CLIPS, CLIPS - 1)
     assert (done.same, done.other) == (CLIPS - 3, 1)
-    assert told(done) == {"b/tone03": "its audio cannot be decoded: unknown_format"}
+    assert left_out(done) == {"b/tone03": "its audio cannot be decoded: unknown_format"}
 
 
 def test_a_folder_without_any_of_the_clips_is_told(captions: Path, tmp_path: Path) -> None:
@@ -91,14 +76,13 @@ def test_a_folder_without_any_of_the_clips_is_told(captions: Path, tmp_path: Pat
         InputError, match=f"any of the {CLIPS} clips.*names such as 'a/tone00.flac'"
     ):
         source_of(str(captions), str(tmp_path))
-    with pytest.raises(InputError, match="expected a dataset as tagscribe publish writes it"):
+    with pytest.raises(InputError, match="expected a finished dataset"):
         source_of(str(tmp_path), str(tmp_path))
 
 
-def test_a_dataset_with_audio_needs_no_rebuilding(run: RunConfig, tmp_path: Path) -> None:
-    publish(publication(run, audio=True), str(tmp_path))
+def test_a_dataset_with_audio_needs_no_rebuilding(run: RunConfig, sounds: Path) -> None:
     with pytest.raises(InputError, match="its audio is in it already"):
-        source_of(str(tmp_path), str(audio_of(run)))
+        source_of(str(sounds), str(audio_of(run)))
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -182,13 +166,12 @@ def test_real_recordings_come_back_whole(shared_data: Path, tmp_path: Path) -> N
         },
         "test",
     )
-    planning.make_plan(config)
-    FusedWorker(config, Tally)({"task": Task(0, 0, len(listed)).to_json()})
+    evidence = in_process.annotated(config)
     apply.select(config)
     publish(publication(config), str(tmp_path / "captions"))
     done, coverage = rebuild(
         tmp_path / "captions", shared_data / "esc10" / "audio", tmp_path / "rebuilt"
     )
     assert coverage == Coverage(12, 12) and (done.same, done.other) == (12, 0)
-    heard_s = sum(sink.read_shard(config.run, 0, ["duration_s"])["duration_s"].to_pylist())
+    heard_s = sum(evidence["duration_s"].to_pylist())
     assert done.summary and done.summary.total.seconds == pytest.approx(heard_s, abs=0.01)

@@ -12,8 +12,8 @@ from curation.report import page
 from curation.report.page import Report
 
 
-def made(run_uri: str, clips: int = 60, most_bytes: int = page.MOST_BYTES) -> Report:
-    return page.report(run_uri, clips, lambda done, total: None, most_bytes)
+def made(run_uri: str, clips: int = 60) -> Report:
+    return page.report(run_uri, clips, lambda done, total: None)
 
 
 def parsed(html: str) -> Element:

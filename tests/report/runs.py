@@ -1,4 +1,4 @@
-"""Annotated runs that a report is made of: real ones, without Ray, and ones of chosen texts."""
+"""Runs of chosen evidence that a report is made of."""
 
 from pathlib import Path
 from typing import Any
@@ -7,24 +7,13 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from curation import audio, meter, plan, planning, run, sink
+from curation import audio, plan, planning, run, sink
 from curation.config import RunConfig, parse
-from curation.isolate import Task
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
-from curation.workers import FusedWorker
+from tests.runs import MODELS
 
-MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
 RATE_HZ = 16_000
 T0_S = 1_700_000_000.0
-
-
-def annotate(config: RunConfig) -> None:
-    """Plan a run and annotate it in this process, by the workers' own code."""
-    planned, _ = planning.make_plan(config)
-    worker = FusedWorker(config, meter.Tally)
-    for shard in range(planned.shards):
-        task = Task(shard, 0, planned.shard_size(shard))
-        assert not worker({"task": task.to_json()})["error"]
 
 
 def noise(path: Path, seconds: float = 0.5) -> bytes:
@@ -67,13 +56,16 @@ def failed(clip_id: str, stage: str, kind: str, message: str = "why") -> dict[st
     return row(clip_id, outcome="error", error=error, **{"candidates": [], **unheard})
 
 
-def candidate(caption: str, score: float, second: float | None = None) -> dict[str, Any]:
+def candidate(
+    caption: str, score: float, second: float | None = None, **columns: Any
+) -> dict[str, Any]:
     return {
         "caption": caption,
         "method": "beam",
         "log_prob": -1.0 - score,
         "clap_score": score,
         "second_score": second,
+        **columns,
     }
 
 

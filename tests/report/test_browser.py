@@ -1,8 +1,11 @@
 """The report in a real browser: no error, no request, sounds that play, and no serious finding."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
+from playwright.sync_api import Browser
 
 from curation.select import apply
 from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
@@ -10,6 +13,12 @@ from tests.report.page_of import made
 from tests.report.runs import candidate, failed, heard, noise, tag, written_run
 
 _PLAY = """async (player) => { await player.play(); return player.duration; }"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +49,39 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_anyone_can_use_the_page(url: str, width: int, scheme: Literal["light", "dark"]) -> None:
-    with chromium() as browser, opened(browser, url, width, scheme) as (page, seen):
+def test_anyone_can_use_the_page(
+    browser: Browser, url: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    with opened(browser, url, width, scheme) as (page, seen):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert seen.complaints == [] and seen.hosts == {"file"}
         assert serious_findings(page) == []
 
 
-def test_one_sound_plays_at_a_time(url: str) -> None:
-    with chromium() as browser, opened(browser, url) as (page, _):
+def test_one_sound_plays_at_a_time(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
         first, second = page.locator("audio").all()
         assert first.evaluate(_PLAY) == pytest.approx(0.5, abs=0.03)
         second.evaluate(_PLAY)
         assert first.evaluate("player => player.paused")
 
 
-def test_one_group_can_be_shown_alone(url: str) -> None:
-    with chromium() as browser, opened(browser, url) as (page, _):
+def test_one_group_can_be_shown_alone(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
         page.get_by_label("Show").select_option("error: decode/truncated")
         assert page.locator("article:visible h4").all_inner_texts() == ["clip2"]
         page.get_by_label("Show").select_option("all groups")
         assert page.locator("article:visible").count() == 3
+
+
+def test_texts_of_strangers_are_shown_and_do_nothing_else(
+    browser: Browser, hostile: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(hostile)
+    dialogs = []
+    with opened(browser, path.as_uri()) as (page, seen):
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.wait_for_load_state("networkidle")
+        assert page.locator("script").count() == 1
+        assert (seen.complaints, seen.hosts, dialogs) == ([], {"file"}, [])

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from curation.report import charts, funnel, shard
-from curation.report.charts import Curve
 from curation.report.errors import Errors, Kind
 from curation.report.funnel import Step
 from curation.report.scores import Scores
-from curation.report.shuffled import unrelated
+from curation.report.sections import dollars
 from curation.report.speed import speed
 from curation.report.strata import NARROW, Strata
 from curation.report.yields import UNKNOWN, UNTAGGED, Yield, Yields
 from curation.select import apply
 from curation.sink import Footer, ShardCounts, Span
+from curation.svg import Density
 from tests.report.runs import candidate, failed, row, tag, written_run
 
 BARK, DOG, RAIN = ("/m/05tny_", "Bark"), ("/m/0bt9lr", "Dog"), ("/m/06mb1", "Rain")
@@ -167,14 +167,6 @@ def test_speed_over_time_comes_to_all_clips() -> None:
     assert found.pools["decode"][-1] == 0.0
 
 
-def test_clips_that_share_or_imply_a_class_are_related() -> None:
-    apart = unrelated([{BARK[0]}, {DOG[0]}, {RAIN[0]}, set(), {"/x/yz"}, {"/x/yz"}])
-    assert not apart[0, 1] and not apart[1, 0]
-    assert apart[0, 2] and apart[2, 3]
-    assert not apart[4, 5]
-    assert not apart.diagonal().any()
-
-
 @pytest.mark.parametrize("label", ["$x^2$ <b>", "\x00\u202edog", "Hündin"])
 def test_a_chart_shows_any_label_as_text(label: str) -> None:
     drawn = charts.roots("chart", [Yield(label, 4, 3, 2, 2)])
@@ -184,9 +176,17 @@ def test_a_chart_shows_any_label_as_text(label: str) -> None:
     assert {shown, "50.0 %"} <= texts
 
 
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [(0.0, "$0.00"), (0.0000916, "$0.000092"), (0.05, "$0.05"), (1234.5, "$1,234.50")],
+)
+def test_dollars_are_told_without_powers_of_ten(amount: float, told: str) -> None:
+    assert dollars(amount) == told
+
+
 def test_a_chart_is_named_described_and_follows_the_theme() -> None:
     drawn = charts.distributions(
-        "scores", "Scores", "score", [Curve("matched", np.linspace(0, 1, 50))], threshold=0.5
+        "scores", "Scores", [Density("matched", np.linspace(0, 1, 50))], threshold=0.5
     )
     root = ElementTree.fromstring(drawn)
     named = {element.attrib.get("id"): element.text for element in root}

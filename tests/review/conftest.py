@@ -1,4 +1,4 @@
-"""A run to review, with sounds to hear and texts of strangers, and its server on loopback."""
+"""Runs to review, with sounds to hear and texts of strangers, and their servers on loopback."""
 
 import asyncio
 import threading
@@ -7,20 +7,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import audio, plan, planning, sink
-from curation.config import RunConfig, parse
+from curation import audio, run, sink, storage
+from curation.config import RunConfig
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels
-from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
-from tests.runs import MODELS
+from curation.schema import EVIDENCE_SCHEMA
+from tests.runs import planned_run
 
 TOKEN = "the-token-of-tests"
 HOSTILE = '<img src=x onerror=alert(1)> "\u202equoted\u202c" & <script>alert(2)</script>\x07'
+TEXTS = ("a dog barks", "rain falls", "Dogs bark", "an engine")
+CLIPS = 40
 SHARD_CLIPS = 10
+RATE_HZ = 16_000
+HEARD_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -44,47 +49,67 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def config(corpus: Path, tmp_path: Path) -> RunConfig:
-    return heard_run(corpus, tmp_path / "run")
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewed]:
+    """A server that is asked by many tests, of which none leaves a mark."""
+    with serving(heard_run(tmp_path_factory.mktemp("read"))) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def scored_twice(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run with a second scorer, whose captioner tells no log-probability."""
+    return heard_run(tmp_path_factory.mktemp("twice"), second=True)
+
+
+@pytest.fixture(scope="module")
+def second_scorer(scored_twice: RunConfig) -> Iterator[Reviewed]:
+    """A server of that run, of whose tests none leaves a mark."""
+    with serving(scored_twice) as started:
+        yield started
 
 
 @pytest.fixture
-def reviewed(config: RunConfig) -> Iterator[Reviewed]:
+def config(scored_twice: RunConfig) -> Iterator[RunConfig]:
+    """A run to mark; its marks are gone when the test ends."""
+    yield scored_twice
+    storage.delete_tree(run.marks_uri(scored_twice.run))
+
+
+@pytest.fixture
+def marking(config: RunConfig) -> Iterator[Reviewed]:
+    """A server that takes marks."""
     with serving(config) as started:
         yield started
 
 
-def heard_run(corpus: Path, folder: Path) -> RunConfig:
-    """A run over the corpus's sounds: four captions a clip, the first clip's hostile, one error."""
-    config = parse(
-        {
-            "run": str(folder),
-            "catalog": {"kind": "folder", "audio": str(corpus / "audio")},
-            "annotate": {"shard_clips": SHARD_CLIPS},
-            "select": {"min_score": 0.3},
-        },
-        "test",
-    )
-    files = sorted((corpus / "audio").iterdir())
-    listing = pa.Table.from_pylist(
-        [{"clip_id": file.stem, "uri": str(file), "tags": []} for file in files], CLIP_SCHEMA
-    )
-    planned = plan.make(listing, SHARD_CLIPS)
-    planning.run.write_record(config.run, planning.record_of(config, planned, MODELS))
-    rows = [evidence_row(number, file) for number, file in enumerate(files)]
-    for shard in range(planned.shards):
+def heard_run(folder: Path, second: bool = False) -> RunConfig:
+    """A run of short sounds: four captions a clip, the first clip's hostile, one error.
+
+    Its captioner tells its log-probabilities or, where there is a second scorer, does not.
+    """
+    config = planned_run(folder, CLIPS, SHARD_CLIPS, select={"min_score": 0.3})
+    noise = np.random.default_rng(1).integers(-2000, 2000, int(HEARD_S * RATE_HZ), np.int16)
+    sound = audio.encode_flac(noise, RATE_HZ)
+    rows = [
+        evidence_row(number, folder / f"{number}.flac", sound, second) for number in range(CLIPS)
+    ]
+    for shard in range(CLIPS // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
         sink.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
     return config
 
 
-def evidence_row(number: int, file: Path) -> dict[str, object]:
+def evidence_row(number: int, file: Path, sound: bytes, second: bool) -> dict[str, object]:
+    file.write_bytes(sound)
     name = HOSTILE if number == 0 else f"Tag {number % 7}"
     row: dict[str, object] = {
-        "clip_id": file.stem,
+        "clip_id": f"clip{number:05d}",
         "uri": str(file),
-        "audio_sha256": audio.sha256(file.read_bytes()),
+        "start_s": 0.0,
+        "end_s": HEARD_S,
+        "duration_s": HEARD_S,
+        "audio_sha256": audio.sha256(sound),
         "tags": [{"mid": f"/m/{number % 7}", "name": name, "confidence": 1.0, "origin": "human"}],
         "guidance": [name],
         "candidates": [],
@@ -92,16 +117,16 @@ def evidence_row(number: int, file: Path) -> dict[str, object]:
     }
     if number == 1:
         error = {"stage": "decode", "type": "truncated", "message": HOSTILE}
-        return {**row, "outcome": "error", "error": error}
-    texts = [HOSTILE] if number == 0 else ["a dog barks", "rain falls", "Dogs bark", "an engine"]
+        return {**row, "duration_s": None, "outcome": "error", "error": error}
     row["candidates"] = [
         {
             "caption": f"{text} {number}",
             "method": "beam",
-            "log_prob": -0.1 * place - number / 100,
+            "log_prob": None if second else -0.1 * place - number / 100,
             "clap_score": 0.1 + number / 80 - place / 50,
+            "second_score": (number * 7 + place * 11) % 40 / 40 if second else None,
         }
-        for place, text in enumerate(texts)
+        for place, text in enumerate([HOSTILE] if number == 0 else TEXTS)
     ]
     return row
 

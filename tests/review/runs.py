@@ -14,6 +14,8 @@ from tests.runs import planned_run
 
 SHARD_CLIPS = 100
 TAGS = ("/m/a", "/m/b", "/m/c", "/m/d")
+# Of a candidate: mean and deviation.
+SCORES = {"clap_score": (0.3, 0.2), "log_prob": (-1.0, 0.3), "second_score": (0.5, 0.2)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,34 +26,41 @@ class Drawn:
     candidates: rules.Candidates
 
 
-def drawn_run(folder: Path, clips: int, seed: int) -> Drawn:
+def drawn_run(
+    folder: Path, clips: int, seed: int, scores: tuple[str, ...] = tuple(SCORES)
+) -> Drawn:
     """A run of up to four candidates a clip; scores are rounded, so that many are equal."""
     chance = np.random.default_rng(seed)
     config = planned_run(folder, clips, SHARD_CLIPS)
-    rows = [_row(number, chance) for number in range(clips)]
+    rows = [_row(number, chance, scores) for number in range(clips)]
     for shard in range(clips // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
         sink.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
     flat = [(clip, each) for clip, row in enumerate(rows) for each in row["candidates"]]
+    as_read = {
+        # Evidence holds them as float32.
+        name: np.array([each.get(name, np.nan) for _, each in flat], np.float32).astype(np.float64)
+        for name in SCORES
+    }
     return Drawn(
         config,
         rules.Candidates(
             clip=np.array([clip for clip, _ in flat]),
-            clap_score=np.array([np.float32(each["clap_score"]) for _, each in flat], np.float64),
-            log_prob=np.array([np.float32(each["log_prob"]) for _, each in flat], np.float64),
             clip_tag=rules.rarest_tag([[tag["mid"] for tag in row["tags"]] for row in rows]),
+            **as_read,
         ),
     )
 
 
-def _row(number: int, chance: np.random.Generator) -> dict[str, list[dict[str, object]]]:
+def _row(
+    number: int, chance: np.random.Generator, scores: tuple[str, ...]
+) -> dict[str, list[dict[str, object]]]:
     tags = chance.choice(TAGS, size=chance.integers(0, 3), replace=False, p=(0.4, 0.3, 0.2, 0.1))
     candidates = [
         {
             "caption": f"caption {place} of clip {number}",
             "method": "beam",
-            "log_prob": round(float(chance.normal(-1, 0.3)), 1),
-            "clap_score": round(float(chance.normal(0.3, 0.2)), 1),
+            **{name: round(float(chance.normal(*SCORES[name])), 1) for name in scores},
         }
         for place in range(chance.integers(0, 5))
     ]

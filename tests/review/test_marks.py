@@ -1,17 +1,23 @@
 """Marks stay: over a server's end, beside another's, and as labels to calibrate with."""
 
 import csv
+import getpass
+import json
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
+from curation import cli
 from curation.config import RunConfig
 from curation.errors import InputError
 from curation.review import marks
 from tests.review.conftest import HOSTILE, serving
 from tests.review.test_server import ask, rows
-from tests.test_cli import tagscribe
 
 
 def test_marks_are_there_when_the_server_comes_back(config: RunConfig) -> None:
@@ -52,19 +58,25 @@ def test_the_sample_goes_on_where_it_was_left(config: RunConfig) -> None:
         assert ask(started, "curve", {"policy": {"per_clip": 4}}).json()["sampled"] == 3
 
 
-def test_labels_are_exported_as_they_were_marked(config: RunConfig, tmp_path: Path) -> None:
+def test_labels_are_exported_as_they_were_marked(
+    config: RunConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     labels = tmp_path / "labels.csv"
     with pytest.raises(InputError, match="no caption is marked"):
         marks.export(config.run, str(labels))
     with serving(config) as started:
         ask(started, "mark", {"entry": 0, "verdict": "corrected", "corrected": 'a, "b"'})
         ask(started, "mark", {"entry": 2, "verdict": "good"})
-    ended = tagscribe("review", config.run, "--export", labels)
-    assert ended.returncode == 0 and ended.stdout == f"2 marked captions in {labels}\n"
+    assert typed(monkeypatch, "review", config.run, "--export", labels) == 0
+    assert capsys.readouterr().out == f"2 marked captions in {labels}\n"
     with labels.open(newline="") as file:
         first, second = sorted(csv.DictReader(file), key=lambda row: row["right"])
     assert (first["caption"], first["corrected"]) == (f"{HOSTILE} 0", 'a, "b"')
     assert (second["right"], second["marker"]) == ("1", "Ann")
+    assert float(second["second_score"]) == pytest.approx(14 / 40)
 
 
 def test_a_file_that_holds_no_marks_is_told(config: RunConfig) -> None:
@@ -75,6 +87,40 @@ def test_a_file_that_holds_no_marks_is_told(config: RunConfig) -> None:
         marks.read(config.run)
 
 
-def test_a_run_without_evidence_says_what_to_do(tmp_path: Path) -> None:
-    ended = tagscribe("review", tmp_path / "nowhere", "--no-browser")
-    assert ended.returncode == 1 and "nowhere" in ended.stderr
+def test_marks_of_before_there_were_second_scorers_are_read(config: RunConfig) -> None:
+    with serving(config) as started:
+        ask(started, "mark", {"entry": 2, "verdict": "good"})
+    (file,) = (Path(config.run) / "marks").iterdir()
+    row = json.loads(file.read_text())
+    del row["second_score"]
+    file.write_text(json.dumps(row) + "\n")
+    assert [mark.second_score for mark in marks.read(config.run)] == [None]
+
+
+def test_a_run_without_evidence_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, "review", tmp_path / "nowhere", "--no-browser") == 1
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_the_command_serves_until_it_is_interrupted(config: RunConfig) -> None:
+    command = [Path(sys.executable).parent / "tagscribe", "review", config.run, "--no-browser"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as started:
+        assert started.stdout and started.stderr
+        url, token = started.stdout.readline().strip().split("/#")
+        headers = {"X-Tagscribe-Token": token}
+        told = requests.get(f"{url}/api/about", headers=headers, timeout=60).json()
+        started.send_signal(signal.SIGINT)
+        assert "0 captions of this run are marked" in started.stderr.read()
+    assert started.returncode == 0
+    assert told["policy"]["min_score"] == 0.3 and told["marker"] == getpass.getuser()
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit status of a command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["tagscribe", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)

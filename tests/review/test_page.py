@@ -2,19 +2,27 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from curation import sink
 from curation.review import marks
+from curation.select import rules
+from curation.select.policy import Policy
 from curation.visible import visible
 from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
 from tests.review.conftest import HOSTILE, Reviewed
 
 LOOPBACK = {"127.0.0.1"}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +37,8 @@ def ready(page: Page) -> None:
     expect(page.locator("#curve svg")).to_be_visible()
 
 
-def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, reviewed: Reviewed) -> None:
-    with opened(browser, reviewed.address) as (page, seen):
+def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, marking: Reviewed) -> None:
+    with opened(browser, marking.address) as (page, seen):
         ready(page)
         page.keyboard.press("s")
         expect(page.locator("#sample-note")).to_be_visible()
@@ -43,11 +51,11 @@ def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, reviewed: R
         page.keyboard.type("a cat meows")
         page.keyboard.press("Enter")
         expect(page.locator("#rows > li.corrected")).to_contain_text("a cat meows")
-    written = marks.read(reviewed.config.run)
+    written = marks.read(marking.config.run)
     assert [mark.verdict for mark in written].count("good") == 8
     assert [mark.verdict for mark in written].count("bad") == 2
     assert written[-1].corrected == "a cat meows"
-    assert {mark.sample for mark in written} == {reviewed.answers.index.about.design}
+    assert {mark.sample for mark in written} == {marking.answers.index.about.design}
     assert seen.complaints == [] and seen.hosts == LOOPBACK
 
 
@@ -121,25 +129,73 @@ def test_texts_of_strangers_are_shown_as_text(browser: Browser, reviewed: Review
     assert seen.complaints == [] and seen.hosts == LOOPBACK
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_the_page_is_accessible_and_no_wider_than_its_window(
-    browser: Browser,
-    reviewed: Reviewed,
-    width: int,
-    scheme: Literal["light", "dark"],
-    tmp_path: Path,
+def test_the_second_scorer_has_a_threshold_of_its_own(
+    browser: Browser, reviewed: Reviewed, second_scorer: Reviewed
 ) -> None:
-    with opened(browser, reviewed.address, width, scheme) as (page, seen):
+    name = "Second scorer's threshold as a number"
+    with opened(browser, second_scorer.address) as (page, seen):
+        ready(page)
+        expect(page.locator("#rows > li").first).to_contain_text("second scorer 0.")
+        expect(page.locator("#rows > li").first).not_to_contain_text("log-prob")
+        expect(page.locator("#first select").first.locator("option")).to_have_text("CLAP score")
+        page.get_by_label("Compare with a second policy").check()
+        expect(page.locator("#overlap tbody tr").nth(1)).to_contain_text("only0")
+        threshold = page.get_by_role("form", name="Policy", exact=True).get_by_label(name)
+        threshold.fill("0.5")
+        threshold.press("Enter")
+        rejected = select_counts(second_scorer, Policy(min_score=0.3, min_second_score=0.5))
+        expect(page.locator("#yield")).to_contain_text(
+            f"{rejected['below_second_threshold']} below its threshold"
+        )
+        expect(page.locator("#yield")).to_contain_text(f"{rejected['accepted']} of 153 captions")
+        expect(page.locator("#overlap tbody tr").nth(2)).not_to_contain_text("only0")
+        page.locator("#outcome").select_option("below_second_threshold")
+        total = rejected["below_second_threshold"]
+        expect(page.locator("#shown")).to_have_text(f"1 to 50 of {total}, 0 of them accepted")
+    assert seen.complaints == []
+    with opened(browser, reviewed.address) as (page, seen):
+        ready(page)
+        expect(page.get_by_label(name)).to_have_count(0)
+        expect(page.locator("main")).not_to_contain_text("second scorer")
+        expect(page.locator("#rows > li").first).to_contain_text("log-prob -")
+    assert seen.complaints == []
+
+
+def test_the_page_is_accessible_and_no_wider_than_its_window(
+    browser: Browser, marking: Reviewed, tmp_path: Path
+) -> None:
+    folder = Path(os.environ.get("TAGSCRIBE_SCREENSHOTS", tmp_path))
+    with opened(browser, marking.address) as (page, seen):
         ready(page)
         page.get_by_label("Compare with a second policy").check()
         expect(page.locator("#overlap tbody tr")).to_have_count(3)
-        page.locator("#rows > li").first.get_by_role("button", name="Mark good").click()
+        page.get_by_role("button", name="Mark good: a dog barks 16").click()
         expect(page.locator("#rows > li.good")).to_have_count(1)
+        # What axe looks at are these rows; forty more that are like them only take its time.
+        page.locator("#text").fill("dog barks 1")
+        expect(page.locator("#shown")).to_contain_text("1 to 10 of 10")
+        page.keyboard.press("Escape")
         page.keyboard.press("i")
         expect(page.locator(".known")).to_have_count(1)
-        assert serious_findings(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        folder = Path(os.environ.get("TAGSCRIBE_SCREENSHOTS", tmp_path))
-        page.screenshot(path=folder / f"review-{scheme}-{width}.png")
+        for width, scheme in product((WIDE, NARROW), SCHEMES):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            assert serious_findings(page) == [], f"{scheme}, {width} wide"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, scheme
+            page.screenshot(path=folder / f"review-{scheme}-{width}.png")
     assert seen.complaints == []
+
+
+def select_counts(served: Reviewed, policy: Policy) -> dict[str, int]:
+    """What `tagscribe select` makes of a run's captions, by reason."""
+    evidence = pa.concat_tables(
+        sink.read_shards(served.config.run, sink.done_shards(served.config.run))
+    ).to_pylist()
+    flat = [(clip, each) for clip, row in enumerate(evidence) for each in row["candidates"]]
+    scores = {
+        name: np.array([each[name] for _, each in flat], np.float64)
+        for name in ("clap_score", "second_score", "log_prob")
+    }
+    clip = np.array([clip for clip, _ in flat])
+    candidates = rules.Candidates(clip=clip, clip_tag=np.zeros(len(evidence), int), **scores)
+    return Counter(rules.decide(candidates, policy).reason.tolist())

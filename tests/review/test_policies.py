@@ -1,25 +1,34 @@
 """What the page says of a policy is what `select` does, candidate by candidate."""
 
+from collections import Counter
+from itertools import product
+
 import numpy as np
 import pytest
 
+from curation.errors import InputError
 from curation.review import build, policies
-from curation.review.index import Index
+from curation.review.answers import Answers
+from curation.review.index import SCORES, SECOND, Index
+from curation.review.labels import Labels
+from curation.review.questions import View, Yield
 from curation.select import rules
 from curation.select.policy import Policy
 from tests.review.runs import Drawn, drawn_run
 
+THRESHOLDS = (
+    {},
+    {"min_score": 0.25},
+    {"min_score": -1.0},
+    {"min_score": 0.3},  # as evidence has it, in float32, it is a little more
+    {"keep_top": 0.37},
+    {"keep_top": 0.5, "within": "tag"},
+)
+# In float32 0.7 is a little less, and 0.4 a little more.
+SECOND_THRESHOLDS = (None, 0.4, 0.7, 2.0)
 POLICIES = [
-    Policy(score=score, per_clip=per_clip, **threshold)
-    for score in ("clap", "log_prob", "combined")
-    for per_clip in (1, 2)
-    for threshold in (
-        {},
-        {"min_score": 0.25},
-        {"min_score": -1.0},
-        {"keep_top": 0.37},
-        {"keep_top": 0.5, "within": "tag"},
-    )
+    Policy(score=score, per_clip=per_clip, min_second_score=second, **threshold)
+    for score, per_clip, threshold, second in product(SCORES, (1, 2), THRESHOLDS, SECOND_THRESHOLDS)
 ]
 
 
@@ -33,6 +42,11 @@ def index(drawn: Drawn) -> Index:
     return build.opened(drawn.config.run, lambda done, total: None)
 
 
+@pytest.fixture(scope="module")
+def answers(drawn: Drawn, index: Index) -> Answers:
+    return Answers(index, Labels(drawn.config.run, index, "Ann"))
+
+
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
     expected = rules.decide(drawn.candidates, policy).reason
@@ -40,6 +54,75 @@ def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Inde
     found = np.array(policies.REASONS)[reasons[index.has_caption]]
     assert found.tolist() == expected.tolist()
     assert set(reasons[~index.has_caption]) == {policies.NONE}
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(score="log_prob", min_second_score=0.4)])
+def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
+    expected = rules.decide(drawn.candidates, policy).rank
+    ranks = np.array([policies.rank(index, policy, entry) for entry in range(index.about.entries)])
+    assert ranks[index.has_caption].tolist() == expected.tolist()
+    assert set(ranks[~index.has_caption]) == {0}
+
+
+def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: Answers) -> None:
+    first = Policy(per_clip=2, min_score=0.3, min_second_score=0.4)
+    other = Policy(per_clip=2, keep_top=0.5)
+    told = answers.yields(Yield(policy=first, other=other))
+    decided = [rules.decide(drawn.candidates, policy) for policy in (first, other)]
+    for name, decisions in zip(("first", "second"), decided, strict=True):
+        outcome, accepted = told[name], decisions.accepted
+        counted = Counter(decisions.reason.tolist())
+        assert {k: n for k, n in outcome["reasons"].items() if n and k != "no_caption"} == counted
+        assert outcome["clips"] == len(set(drawn.candidates.clip[accepted].tolist()))
+        assert sum(outcome["accepted"]) == accepted.sum() > 0
+        assert outcome["lowest"] <= outcome["cutoff"] <= outcome["highest"]
+    assert told["first"]["reasons"]["below_second_threshold"] > 0
+    one, two = (decisions.accepted for decisions in decided)
+    overlap = {name: part["captions"] for name, part in told["overlap"].items()}
+    assert overlap == {
+        "both": (one & two).sum(), "only_first": (one & ~two).sum(),
+        "only_second": (two & ~one).sum(),
+    }  # fmt: skip
+
+
+def test_the_curve_counts_what_each_threshold_would_leave(drawn: Drawn, answers: Answers) -> None:
+    policy = Policy(per_clip=2, min_second_score=0.4)
+    points = answers.curve(policy.model_copy(update={"min_score": 0.3}))["points"]
+    assert len(points) > 20
+    for point in points:
+        at = policy.model_copy(update={"min_score": point["threshold"]})
+        assert point["captions"] == rules.decide(drawn.candidates, at).accepted.sum()
+
+
+@pytest.mark.parametrize("sort", ["threshold", "best", "worst", "clip"])
+def test_a_page_begins_where_the_one_before_it_ended(sort: str, answers: Answers) -> None:
+    def entries(offset: int, limit: int) -> list[int]:
+        view = View(policy=Policy(min_score=0.3), sort=sort, offset=offset, limit=limit)
+        return [row["entry"] for row in answers.view(view)["rows"]]
+
+    pages = [entry for offset in range(0, 140, 7) for entry in entries(offset, 7)]
+    assert pages == entries(0, 140) and len(set(pages)) == 140
+
+
+def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    alone = drawn_run(tmp_path_factory.mktemp("alone"), 100, seed=2, scores=("clap_score",))
+    index = build.opened(alone.config.run, lambda done, total: None)
+    assert index.scores == ["clap"] and set(index.about.unusable) == {*SCORES, SECOND} - {"clap"}
+    for policy in (
+        Policy(score="log_prob"),
+        Policy(score="combined"),
+        Policy(min_second_score=0.2),
+    ):
+        with pytest.raises(InputError) as theirs:
+            rules.need_scores(alone.candidates, policy)
+        with pytest.raises(InputError) as ours:
+            policies.decide(index, policy)
+        assert str(ours.value) == str(theirs.value)
+    expected = rules.decide(alone.candidates, Policy(min_score=0.3)).reason
+    reasons = policies.decide(index, Policy(min_score=0.3))[index.has_caption]
+    assert np.array(policies.REASONS)[reasons].tolist() == expected.tolist()
 
 
 def test_tags_of_a_clip_and_clips_of_a_tag_agree(index: Index) -> None:

@@ -16,7 +16,7 @@ function frame(label, lowest, highest, tops, ...inside) {
 }
 
 function cut(at, lowest, highest) {
-  if (at === null) return null;
+  if (at === null || at < lowest || at > highest) return null;
   const x = LEFT + INNER.width * (at - lowest) / (highest - lowest);
   return draw("line", { class: "cut", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM });
 }
@@ -36,8 +36,7 @@ export function histogram(outcome) {
     ...bars("taken", outcome.accepted), cut(cutoff, lowest, highest));
 }
 
-export function curve(points, cutoff) {
-  const [lowest, highest] = [points[0].threshold, points.at(-1).threshold];
+export function curve({ points, lowest, highest }, cutoff) {
   const x = (at) => LEFT + INNER.width * (at - lowest) / (highest - lowest);
   const y = (share) => TOP + INNER.height * (1 - share);
   const known = points.filter((point) => point.precision !== null && point.captions);

@@ -4,11 +4,13 @@ import { ask, latest, sound } from "./asking.js";
 import { curve, histogram } from "./chart.js";
 import { $, fixed, make, precision, told, whole } from "./dom.js";
 import { PolicyForm } from "./policy.js";
-import { correcting, known, row, update } from "./rows.js";
+import { REASONS, correcting, known, row, update } from "./rows.js";
 
 const LIMIT = 50;
 const FILTERS = ["text", "tag", "outcome", "marked", "lowest", "highest", "compared", "sort"];
-const state = { offset: 0, total: 0, items: [], current: 0, cutoff: null, errors: [] };
+const state = {
+  clips: 0, captions: 0, second: null, offset: 0, total: 0, items: [], current: 0, cutoff: null,
+};
 let first, second;
 
 const number = (id) => ($(id).value === "" ? null : Number($(id).value));
@@ -68,10 +70,10 @@ function drawRows(answer) {
 }
 
 function entries(outcome) {
-  const { accepted, below_threshold, not_best, no_caption } = outcome.reasons;
-  const captions = accepted + below_threshold + not_best;
+  const { accepted, below_second_threshold, no_caption } = outcome.reasons;
   return [
-    ["accepted", `${whole(accepted)} of ${whole(captions)} captions`],
+    ["accepted", `${whole(accepted)} of ${whole(state.captions)} captions`],
+    ...(state.second ? [["second scorer", `${whole(below_second_threshold)} below its threshold`]] : []),
     ["of clips", `${whole(outcome.clips)} of ${whole(state.clips)}, ${whole(no_caption)} have no caption`],
     ["precision", precision(outcome.precision)],
   ];
@@ -94,7 +96,7 @@ function drawYield(answer) {
 }
 
 function drawCurve(answer) {
-  $("curve").replaceChildren(curve(answer.points, state.cutoff));
+  $("curve").replaceChildren(curve(answer, state.cutoff));
   const { marked } = answer.points[0];
   $("curve-note").textContent = answer.sampled
     ? `by ${whole(marked)} of ${whole(answer.sampled)} marks of the sample: those of captions among each clip's best`
@@ -120,13 +122,17 @@ async function act(action, item) {
   choose(place);
   try {
     if (action === "play") await play(item);
-    else if (action === "know") known(element(place), await ask(`/api/clips/${item.clip}`));
+    else if (action === "know") await know(element(place), item);
     else if (item.error !== null) say("there is no caption to mark");
     else if (action === "correct") correcting(element(place), item, (text) => mark(item, "corrected", text));
     else await mark(item, action);
   } catch (error) {
     fault(error);
   }
+}
+
+async function know(shown, item) {
+  known(shown, await ask(`/api/clips/${item.clip}`));
 }
 
 async function play(item) {
@@ -201,13 +207,15 @@ document.addEventListener("keydown", (event) => {
 
 async function begin() {
   const about = await ask("/api/about");
-  state.clips = about.clips;
+  Object.assign(state, { clips: about.clips, captions: about.captions, second: about.second });
   $("run-name").textContent = about.run;
   $("run-size").textContent = ` · ${whole(about.clips)} clips, ${whole(about.captions)} captions; marks by ${about.marker}`;
   $("tag").append(...about.tags.map(([tag, name, count]) => make("option", { value: tag }, `${name} (${whole(count)})`)));
+  const outcomes = Object.entries(REASONS).filter(([name]) => about.second || name !== "below_second_threshold");
+  $("outcome").append(...outcomes.map(([value, text]) => make("option", { value }, text)));
   $("outcome").append(...about.errors.map((kind, place) => make("option", { value: `error ${place}` }, `error ${kind}`)));
-  first = new PolicyForm($("first"), about.policy, moved);
-  second = new PolicyForm($("second"), about.policy, moved);
+  first = new PolicyForm($("first"), about.policy, about, moved);
+  second = new PolicyForm($("second"), about.policy, about, moved);
   for (const id of FILTERS) $(id).addEventListener("input", () => list());
   $("filter").addEventListener("submit", (event) => event.preventDefault());
   $("compare").addEventListener("change", () => {

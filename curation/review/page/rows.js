@@ -2,18 +2,18 @@
 
 import { fixed, make, told } from "./dom.js";
 
-const REASONS = {
+export const REASONS = {
   accepted: "accepted", below_threshold: "below threshold", not_best: "not the clip's best",
-  no_caption: "no caption",
+  below_second_threshold: "below the second scorer's threshold", no_caption: "no caption",
 };
 
 const span = (...children) => make("span", {}, ...children);
 
 export function row(item, act) {
-  const scores = item.scores.clap === null ? [] : [
-    span(`CLAP ${fixed(item.scores.clap)}`), span(`log-prob ${fixed(item.scores.log_prob)}`),
-    item.second_score === null ? null : span(`second scorer ${fixed(item.second_score)}`),
-    span(`rank ${item.rank}`),
+  const score = (name, value) => (value === null ? null : span(`${name} ${fixed(value)}`));
+  const scores = item.error !== null ? [] : [
+    score("CLAP", item.clap_score), score("log-prob", item.log_prob),
+    score("second scorer", item.second_score), span(`rank ${item.rank}`),
   ];
   const heading = item.error === null ? told(item.caption) : make("span", {}, "no caption: ", told(item.error));
   const element = make("li", { tabindex: -1, "data-entry": item.entry },

@@ -11,9 +11,9 @@ import soundfile
 
 from curation.schema import Failure
 from curation.scorers.clap import DualEncoderScorer
-from training.evaluate import evaluate
 from training.evaluate.embed import embed_clips, load
 from training.evaluate.evalset import EvalClip
+from training.evaluate.run import evaluate
 
 from .conftest import Write
 
@@ -93,7 +93,7 @@ import json, sys
 import numpy as np
 import torch.distributed as dist
 from curation.scorers.clap import DualEncoderScorer
-from training.evaluate import evaluate
+from training.evaluate.run import evaluate
 from training.evaluate.embed import embed_clips
 from training.evaluate.evalset import EvalClip
 

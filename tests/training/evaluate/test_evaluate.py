@@ -10,9 +10,9 @@ import soundfile
 from curation.audio import resample
 from curation.errors import InputError
 from curation.scorers.clap import DualEncoderScorer
-from training.evaluate import evaluate
 from training.evaluate.prompts import TEMPLATES, class_captions, embed_classes, spoken
 from training.evaluate.result import data_version
+from training.evaluate.run import evaluate
 from training.evaluate.zero_shot import multi_label_figures
 
 from .conftest import Write

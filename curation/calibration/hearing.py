@@ -1,0 +1,36 @@
+"""Sounds embedded by a scorer as a run embeds them."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+import numpy as np
+
+from curation import audio
+from curation.errors import InputError
+from curation.schema import Failure
+from curation.scorers.base import Scorer
+
+# Sounds decoded and embedded together: few, as they may be as long as the run allows.
+_BATCH = 8
+
+
+def embedded(scorer: Scorer, sounds: Iterable[tuple[str, audio.Decoded]]) -> np.ndarray:
+    """Embeddings `[sound, dim]` of named sounds, in order.
+
+    Raises InputError naming the sound that the scorer cannot hear.
+    """
+    found: list[np.ndarray] = []
+    waiting = iter(sounds)
+    while batch := list(islice(waiting, _BATCH)):
+        heard = scorer.embed_audio([_waveform(scorer, decoded) for _, decoded in batch])
+        for (name, _), embedding in zip(batch, heard, strict=True):
+            if isinstance(embedding, Failure):
+                raise InputError(f"{name}: the scorer cannot hear it: {embedding.message}")
+            found.append(embedding)
+    return np.array(found)
+
+
+def _waveform(scorer: Scorer, decoded: audio.Decoded) -> np.ndarray:
+    """At the scorer's rate, and rounded to 16 bits as in a run."""
+    resampled = audio.resample(decoded.waveform, decoded.sample_rate_hz, scorer.sample_rate_hz)
+    return audio.from_int16(audio.to_int16(resampled))

@@ -1,0 +1,44 @@
+"""A dataset that is published already: what it says of itself, and its rows."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from curation import storage
+from curation.errors import InputError
+from curation.publish.destination import FACTS, FORMAT
+
+
+def claim_of(uri: str) -> dict[str, Any]:
+    """What decided a dataset's bytes: its origin, its options, a hash of its rows.
+
+    Raises InputError where no finished dataset is there, or one of another format.
+    """
+    try:
+        claim: dict[str, Any] = json.loads(storage.read_bytes(storage.join(uri, FACTS)))["claim"]
+        found = claim["format"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f"{uri}: no {FACTS} of tagscribe publish there; expected a finished dataset"
+        ) from error
+    if found != FORMAT:
+        raise InputError(
+            f"{uri}/{FACTS}: format {found!r}, this version reads {FORMAT}; use the version of "
+            "tagscribe that wrote it"
+        )
+    return claim
+
+
+def rows_of(uri: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """A dataset's Parquet files, one after the other, all splits.
+
+    Raises InputError where there are none.
+    """
+    files = [file.uri for file in storage.list_files(storage.join(uri, "data"))]
+    files = [file for file in files if file.endswith(".parquet")]
+    if not files:
+        raise InputError(f"{uri}: no Parquet files in data/; expected a published dataset")
+    for file in files:
+        yield storage.read_parquet(file, columns)

@@ -1,0 +1,69 @@
+"""Addresses of datasets on the Hugging Face hub: `hf://org/name` here is a dataset, not a model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from curation import storage
+from curation.errors import InputError
+
+_HUB = "hf://"
+_DATASETS = "hf://datasets/"
+_OTHERS = ("models", "spaces", "kernels", "buckets")
+
+
+def address(uri: str) -> str:
+    """A URI as its filesystem knows it: `hf://org/name` becomes `hf://datasets/org/name`.
+
+    Raises InputError for a part of the hub that holds no datasets, and where a name is missing.
+    """
+    if not uri.startswith(_HUB):
+        return uri
+    kind, *names = uri.removeprefix(_HUB).strip("/").split("/")
+    names = names if kind == "datasets" else [kind, *names]
+    if kind in _OTHERS or len(names) < 2 or not all(names):
+        raise InputError(f"{uri}: expected hf://org/name, a dataset of the hub")
+    return _DATASETS + "/".join(names)
+
+
+def page(uri: str) -> str | None:
+    """The page of a dataset that lies on the hub; None for one that lies elsewhere."""
+    if not (repository := _repository(uri)):
+        return None
+    return f"https://huggingface.co/datasets/{repository.partition('@')[0]}"
+
+
+def need_repository(uri: str) -> None:
+    """Raises InputError where a dataset's repository on the hub is not there, or not for us."""
+    repository = _repository(uri)
+    if repository and not storage.exists(_DATASETS + repository):
+        name = repository.partition("@")[0]
+        raise InputError(
+            f"{uri}: the hub shows no dataset {repository}; log in by hf auth login, make it by "
+            f"hf repos create {name} --type dataset (--private)"
+        )
+
+
+@contextmanager
+def refusals_told(uri: str) -> Iterator[None]:
+    """What the hub refuses is an InputError that says what to do."""
+    if not uri.startswith(_HUB):
+        yield
+        return
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        if error.response.status_code not in (401, 403):
+            raise
+        raise InputError(
+            f"{uri}: the hub refuses; log in by hf auth login, with a token that may write there "
+            f"({error})"
+        ) from error
+
+
+def _repository(uri: str) -> str:
+    """`org/name` or `org/name@revision`; empty for what lies elsewhere."""
+    if not uri.startswith(_DATASETS):
+        return ""
+    return "/".join(uri.removeprefix(_DATASETS).split("/")[:2])

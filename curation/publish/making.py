@@ -1,0 +1,69 @@
+"""How the captions of a run came to be, in sentences made from its settings and its policy."""
+
+from typing import Any
+
+_TAGS = {
+    "given": "Tags are those that came with the clips.",
+    "predicted": "Tags are those that a tagger heard in the clips; others that came with them were "
+    "not used.",
+    "both": "Tags are those that came with the clips, and those that a tagger heard beside them.",
+}
+_BY = {
+    "clap": "CLAP score",
+    "log_prob": "the captioner's log-probability",
+    "combined": "CLAP score and log-probability, each standardised, together",
+}
+
+
+def steps(origin: dict[str, Any]) -> list[str]:
+    """One sentence or two a step, from tags to the choice of captions."""
+    settings = origin["settings"]
+    return [
+        *_tagging(settings),
+        _captioning(settings),
+        _scoring(settings),
+        choice(origin["policy"]),
+    ]
+
+
+def choice(policy: dict[str, Any]) -> str:
+    """What a policy accepts."""
+    by = _BY[policy["score"]]
+    told = ""
+    if policy["min_second_score"] is not None:
+        told += f"Captions to which the second scorer gives less than {policy['min_second_score']} "
+        told += "are out. "
+    told += f"Of a clip's captions the best {policy['per_clip']} by {by} were taken"
+    if policy["min_score"] is not None:
+        told += f", if that is {policy['min_score']} or more"
+    if policy["keep_top"] is not None:
+        within = " within each tag" if policy["within"] == "tag" else ""
+        told += f"; of what was taken, the best {100 * policy['keep_top']:g} %{within} were kept"
+    return told + "."
+
+
+def _tagging(settings: dict[str, Any]) -> list[str]:
+    tags = settings["tags"]
+    if settings["captioner"]["guidance"] == "none" and tags["use"] == "given":
+        return []
+    told = _TAGS[tags["use"]]
+    if tags["verify"]:
+        told += f" One whose name scores below {tags['verify']['min_score']} guides nothing."
+    return [told]
+
+
+def _captioning(settings: dict[str, Any]) -> str:
+    captioner, adaptive = settings["captioner"], settings["adaptive"]
+    guided = " and is told its tags" if captioner["guidance"] == "tags" else ", and no tag of it"
+    told = f"A captioner hears the clip{guided}; it writes {captioner['candidates']} captions"
+    if adaptive:
+        told += (
+            f", {adaptive['first']} at first and the rest where none of those scores "
+            f"{adaptive['enough_score']}"
+        )
+    return told + "."
+
+
+def _scoring(settings: dict[str, Any]) -> str:
+    second = ", and so does a second one" if settings["second_scorer"] else ""
+    return f"A CLAP model scores each caption against the sound{second}."

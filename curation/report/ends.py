@@ -1,0 +1,44 @@
+"""What became of the clips of a run: each came to a pair, or one thing kept it from that."""
+
+from collections import Counter
+
+import numpy as np
+
+from curation.report.shard import UNDECIDED, Shard
+from curation.select import rules
+
+# A clip counts with the first of these that one of its candidates met: how far it came.
+_FARTHEST_FIRST = (
+    rules.ACCEPTED,
+    rules.BELOW_THRESHOLD,
+    rules.BELOW_SECOND_THRESHOLD,
+    UNDECIDED,
+)
+_TOLD = {
+    rules.ACCEPTED: "came to a pair",
+    rules.BELOW_THRESHOLD: "the best caption is below the threshold",
+    rules.BELOW_SECOND_THRESHOLD: "every caption is below the second threshold",
+    UNDECIDED: "nothing is selected of it yet",
+}
+FAILED = "an error, see below"
+
+
+class Ends:
+    """Counts shard by shard."""
+
+    def __init__(self) -> None:
+        self._clips: Counter[str] = Counter()
+
+    def add(self, shard: Shard) -> None:
+        open_ = shard.ok.copy()
+        self._clips[FAILED] += int((~open_).sum())
+        for reason in _FARTHEST_FIRST:
+            here = np.zeros(len(open_), bool)
+            here[shard.clip[shard.reason == reason]] = True
+            self._clips[_TOLD[reason]] += int((here & open_).sum())
+            open_ &= ~here
+
+    def clips(self) -> dict[str, int]:
+        """Clips by what became of them, those that got farthest first; none that met nobody."""
+        order = [*_TOLD.values(), FAILED]
+        return {told: self._clips[told] for told in order if self._clips[told]}
