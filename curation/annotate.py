@@ -29,7 +29,9 @@ from curation import (
     run,
     sink,
     state,
+    vllm_stage,
 )
+from curation.asking import AskWorker, GatherWorker
 from curation.cluster import cluster
 from curation.config import RunConfig
 from curation.errors import RunError
@@ -156,11 +158,16 @@ def _settle(
         # Joined anew: actors of the graph that were just starting again when it ended would live
         # on otherwise, and hold their CPUs and GPUs.
         with _watched_ray(config, look):
-            results += _without_killers(_Alone(config, fused, len(died)), died)
+            alone = _Apart(config) if _by_vllm(config) else _Alone(config, fused, len(died))
+            results += _without_killers(alone, died)
     return [result.error for result in results if result.error]
 
 
-def _without_killers(alone: "_Alone", died: Sequence[Task]) -> list[TaskResult]:
+def _by_vllm(config: RunConfig) -> bool:
+    return config.captioner.kind == "vllm"
+
+
+def _without_killers(alone: "_Alone | _Apart", died: Sequence[Task]) -> list[TaskResult]:
     """Do shards on which workers died, without the clips that kill them."""
     # Lost nodes are the likelier cause: once more as they are, before the search.
     died = sorted(set(died) - alone.survived(died), key=lambda task: task.shard)
@@ -171,6 +178,26 @@ def _without_killers(alone: "_Alone", died: Sequence[Task]) -> list[TaskResult]:
         found = isolate.killers(died, alone.survived)
         alone.survived([replace(task, killers=found[task.shard]) for task in died])
     return alone.results
+
+
+class _Apart:
+    """The graph, for one task at a time: each starts vLLM anew, and none dies of another's clip."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.results: list[TaskResult] = []
+        self._config = config
+
+    def survived(self, tasks: Sequence[Task]) -> set[Task]:
+        """Those of the tasks that their workers lived through."""
+        return {task for task in tasks if self._try(task)}
+
+    def _try(self, task: Task) -> bool:
+        try:
+            results = list(run_tasks(self._config, [task]))
+        except ray.exceptions.RayActorError:
+            return False
+        self.results += results
+        return bool(results)
 
 
 class _Alone:
@@ -257,21 +284,35 @@ def _graph(config: RunConfig, tasks: Sequence[Task], fused: type) -> Dataset:
     rows = ray.data.from_items(
         [{"task": task.to_json()} for task in tasks], override_num_blocks=len(tasks)
     )
+    placed = placement.placed(config.annotate, len(tasks))
+    if _by_vllm(config):
+        return _through_vllm(rows, config, placed)
     separate = [DecodeWorker, CaptionWorker, ScoreWorker]
     workers = [fused] if config.annotate.placement == "fused" else separate
-    placed = placement.placed(config.annotate, len(tasks))
     for worker, pool in zip(workers, placed, strict=True):
-        rows = _stage(rows, worker, config, pool)
+        rows = _stage(rows.map, worker, config, pool)
     return rows
 
 
-def _stage(rows: Dataset, worker: type, config: RunConfig, pool: pools.Pool) -> Dataset:
+def _through_vllm(rows: Dataset, config: RunConfig, placed: Sequence[pools.Pool]) -> Dataset:
+    """Shards become questions, and replies become shards."""
+    decoders, captioners, scorers = placed
+    rows = _stage(rows.flat_map, AskWorker, config, decoders)
+    rows = vllm_stage.processor(config, captioners, WORKER_RESTARTS, TASK_RETRIES)(rows)
+    rows = _stage(rows.flat_map, GatherWorker, config, pools.GATHERER, captioners.most)
+    return _stage(rows.map, ScoreWorker, config, scorers)
+
+
+def _stage(
+    apply: Callable[..., Dataset], worker: type, config: RunConfig, pool: pools.Pool, *others: Any
+) -> Dataset:
+    """A pool of workers behind `apply`, a dataset's map or flat_map; `others` are its arguments."""
     with warnings.catch_warnings():
         # Ray 2.60 takes these bounds no other way, and warns that 2.64 will want another.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        return rows.map(
+        return apply(
             worker,
-            fn_constructor_args=(config, RayMeter),
+            fn_constructor_args=(config, RayMeter, *others),
             compute=ActorPoolStrategy(
                 min_size=pool.least,
                 max_size=pool.most,

@@ -278,6 +278,21 @@ class RunConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _vllm_has_a_pool(self) -> Self:
+        if self.captioner.kind != "vllm":
+            return self
+        if self.annotate.placement != "separate":
+            raise ValueError(
+                "captioner.kind: vllm needs annotate.placement: separate, as vLLM has a process "
+                "and an environment of its own"
+            )
+        if self.annotate.models != "together":
+            raise ValueError(
+                "captioner.kind: vllm needs annotate.models: together, as vLLM keeps its GPU"
+            )
+        return self
+
     @field_validator("run")
     @classmethod
     def _absolute(cls, run: str) -> str:
@@ -292,6 +307,7 @@ class RunConfig(Section):
         """
         sections = {"seed", "catalog", "audio", "tags", "captioner", "adaptive", "scorer"}
         settings = self.model_dump(mode="json", include=sections | {"second_scorer"})
+        settings["captioner"].pop("runtime_env", None)
         cut = {"shard_clips", "batch_seconds", "batch_tokens"}
         settings["annotate"] = self.annotate.model_dump(include=cut)
         return settings

@@ -31,10 +31,12 @@ class Pool:
     @property
     def ray_options(self) -> dict[str, Any]:
         """The same as Ray's remote options."""
-        options: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus}
+        options: dict[str, Any] = {"num_cpus": self.cpus}
+        if self.gpus:
+            options["num_gpus"] = self.gpus
         if self.node:
             options["resources"] = {self.node: NODE_SHARE}
-        return {name: amount for name, amount in options.items() if amount}
+        return options
 
     @property
     def shards_at_once(self) -> int:
@@ -48,6 +50,10 @@ class Pool:
         size = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
         node = f" on nodes of type '{self.node}'" if self.node else ""
         return f"{self.name}: {size} actors of {self.cpus} CPUs and {self.gpus:g} GPUs each{node}"
+
+
+# Behind vLLM: it sorts what comes, and works too little to hold a CPU.
+GATHERER = Pool("gatherer", 1, 1, cpus=0, gpus=0.0, node=None)
 
 
 def pools(config: AnnotateConfig) -> list[Pool]:

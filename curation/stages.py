@@ -251,12 +251,17 @@ def write_captions(
         limit or Limit(),
     )
     for clip, result in zip(batch, written, strict=True):
-        if isinstance(result, Failure):
-            clip.failure = result
-            continue
-        clip.candidates = _distinct([*clip.candidates, *result])
-        if not clip.candidates:
-            clip.failure = Failure("caption", "no_caption", "the captioner wrote nothing")
+        take_candidates(clip, result)
+
+
+def take_candidates(clip: Clip, result: list[Candidate] | Failure) -> None:
+    """Put what was written for a clip, or why nothing was, behind what it has already."""
+    if isinstance(result, Failure):
+        clip.failure = result
+        return
+    clip.candidates = _distinct([*clip.candidates, *result])
+    if not clip.candidates:
+        clip.failure = Failure("caption", "no_caption", "the captioner wrote nothing")
 
 
 def _captions(

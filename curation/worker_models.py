@@ -20,7 +20,12 @@ class WorkerModels:
     """The models of a worker; one shard at a time has them, by `turns`."""
 
     def __init__(
-        self, config: RunConfig, make_meter: meter.MakeMeter, caption: bool, score: bool
+        self,
+        config: RunConfig,
+        make_meter: meter.MakeMeter,
+        caption: bool,
+        score: bool,
+        tag: bool = False,
     ) -> None:
         self.config = config
         storage.configure(config.storage)
@@ -33,15 +38,18 @@ class WorkerModels:
         self._verifier = tagging.Verifier(self.adapters.scorer) if config.tags.verify else None
         self._set_threads()
         with _no_collection():
-            for model in self._held(caption, score):
+            for model in self._held(caption, score, tag or caption):
                 self._parking.set_up(model)
 
-    def _held(self, caption: bool, score: bool) -> list[Parked]:
-        """The models of a worker: those that caption, those that score, or all of them."""
+    def _held(self, caption: bool, score: bool, tag: bool) -> list[Parked]:
+        """The models of a worker: those that caption, score or tag, or all of them."""
         captioner, scorer, second_scorer, tagger = self.adapters
-        captions = [tagger, captioner] if caption else []
-        scorers = [scorer] if score or (caption and self._verifier) else []
-        held = [*captions, *scorers, second_scorer if score else None]
+        held = [
+            tagger if tag else None,
+            captioner if caption else None,
+            scorer if score or (tag and self._verifier) else None,
+            second_scorer if score else None,
+        ]
         return [model for model in held if model]
 
     @property
@@ -71,12 +79,16 @@ class WorkerModels:
                 with self._at_work(self.adapters.scorer, "tag"):
                     self._verifier.verify(batch, self._limits["scorer"])
 
-    def caption(self, batch: Clips, drawn: slice = stages.ALL) -> None:
+    def guide(self, batch: Clips) -> None:
+        """Hand clips' tags to the captioner, where it takes any."""
         if self.config.captioner.guidance == "tags":
             verify = self.config.tags.verify
             least = verify.min_score if verify else None
             for clip in batch:
                 tagging.guide(clip, self.config.captioner.min_confidence, least)
+
+    def caption(self, batch: Clips, drawn: slice = stages.ALL) -> None:
+        self.guide(batch)
         captioner, limit = self.adapters.captioner, self._limits["captioner"]
         with self._at_work(captioner, "caption"):
             stages.write_captions(captioner, batch, self.config.seed, drawn, limit)

@@ -31,7 +31,7 @@ class FusedWorker:
         self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, "fused", self._annotate)
+        return step(row, "fused", self._annotate)
 
     def run(self, clips: Clips) -> Clips:
         """Take clips through all stages."""
@@ -91,13 +91,11 @@ class DecodeWorker:
         self.hearing = self.models.hearing()
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, "decode", self._decode)
+        return step(row, "decode", self._decode)
 
     def run(self, clips: Clips) -> Clips:
         """Read and decode clips."""
-        decoded = [future.result().result() for future in self.hearing.submit(clips)]
-        measure_decoded(self.models.meter, decoded)
-        return decoded
+        return decode(self.models, self.hearing, clips)
 
     def _decode(self, task: Task, _: Clips, __: Spans) -> Clips:
         return self.run(clips_of(self.models.config.run, task))
@@ -110,7 +108,7 @@ class CaptionWorker:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, "caption", lambda _, clips, __: self.run(clips))
+        return step(row, "caption", lambda _, clips, __: self.run(clips))
 
     def run(self, clips: Clips) -> Clips:
         """Tag and caption decoded clips."""
@@ -130,7 +128,7 @@ class ScoreWorker:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)
 
     def __call__(self, row: Row) -> Row:
-        return _step(row, "score", self._score)
+        return step(row, "score", self._score)
 
     def run(self, clips: Clips) -> Clips:
         """Score captioned clips."""
@@ -153,6 +151,13 @@ def clips_of(run_uri: str, task: Task) -> Clips:
     for killer in task.killers:
         clips[killer].failure = failure()
     return clips[task.start : task.stop]
+
+
+def decode(models: WorkerModels, hearing: stages.Hearing, clips: Clips) -> Clips:
+    """Read and decode clips, all of them at once."""
+    decoded = [future.result().result() for future in hearing.submit(clips)]
+    measure_decoded(models.meter, decoded)
+    return decoded
 
 
 def measure_decoded(to: meter.Meter, clips: Clips) -> None:
@@ -179,7 +184,7 @@ def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
         models.meter.record(meter.CLIPS, number, outcome=outcome)
 
 
-def _step(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Row:
+def step(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Row:
     """Run one pool's work on one task; a task that raises is told to the driver, not lost.
 
     Between pools its clips travel as one opaque value, which Ray never splits, packed by us and

@@ -7,11 +7,13 @@ from curation.captioners.base import Captioner
 from curation.captioners.encoder_decoder import EncoderDecoder
 from curation.captioners.remote_code import RemoteCode
 from curation.captioners.tag_guided import TagGuided
+from curation.captioners.vllm import Vllm
 from curation.models.config import (
     AudioLlmConfig,
     EncoderDecoderConfig,
     RemoteCodeConfig,
     TagGuidedConfig,
+    VllmConfig,
 )
 
 
@@ -49,3 +51,8 @@ def _(config: EncoderDecoderConfig) -> Captioner:
 @build.register
 def _(config: RemoteCodeConfig) -> Captioner:
     return RemoteCode(config.model, config.revision, config=config)
+
+
+@build.register
+def _(config: VllmConfig) -> Captioner:
+    return Vllm(config.model, config.revision, config=config)

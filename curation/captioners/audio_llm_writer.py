@@ -16,12 +16,13 @@ from transformers import (
 )
 from transformers.configuration_utils import PreTrainedConfig
 
+from curation.captioners import conversation
 from curation.captioners.answers import candidates
 from curation.captioners.base import Candidate
 from curation.captioners.pretrained_writer import PretrainedWriter
-from curation.errors import InputError
-from curation.models import files, generation, inputs, pretrained
+from curation.models import files, generation, pretrained
 from curation.models.config import AudioLlmConfig
+from curation.models.heard import each_heard
 from curation.schema import Failure
 
 # The half of an Omni model that writes; the other half speaks.
@@ -34,8 +35,6 @@ _KNOWN = {
     AutoModelForSeq2SeqLM: MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoModelForCausalLM: (),
 }
-# Models make one token of 40 ms and none of less; a shorter clip is padded with silence.
-_SHORTEST_S = 0.2
 
 
 class AudioLlmWriter(PretrainedWriter):
@@ -44,12 +43,8 @@ class AudioLlmWriter(PretrainedWriter):
     def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
         super().__init__(folder, config, choose, expected, device)
         self._config = config
-        self._shortest = round(files.sample_rate_hz(folder) * _SHORTEST_S)
-        if self._processor.chat_template is None:
-            raise InputError(
-                f"{folder}: no chat template; expected chat_template.jinja, which says how the "
-                "model is asked: take the instruction-tuned model, or add its template"
-            )
+        self._rate_hz = files.sample_rate_hz(folder)
+        conversation.need_template(folder, self._processor)
         # Captions are written behind their prompts, so prompts end together.
         self._processor.tokenizer.padding_side = "left"
 
@@ -76,12 +71,12 @@ class AudioLlmWriter(PretrainedWriter):
                 for clip, samples in zip(heard, written, strict=True)
             ]
 
-        return inputs.each_heard(waveforms, "caption", write)
+        return each_heard(waveforms, "caption", write)
 
     def _asked(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
         """What the model is given, one row a clip."""
         conversations = [
-            [{"role": "user", "content": self._question(waveform, prompt)}]
+            conversation.question(prompt, audio=conversation.long_enough(waveform, self._rate_hz))
             for waveform, prompt in zip(waveforms, prompts, strict=True)
         ]
         asked = self._processor.apply_chat_template(
@@ -94,11 +89,6 @@ class AudioLlmWriter(PretrainedWriter):
             processor_kwargs={"text_kwargs": {"padding": True}},
         )
         return asked.to(self._model.device, self._model.dtype)
-
-    def _question(self, waveform: np.ndarray, prompt: str) -> list[dict[str, Any]]:
-        sound = np.pad(waveform, (0, max(0, self._shortest - len(waveform))))
-        text = [{"type": "text", "text": prompt}] if prompt else []
-        return [{"type": "audio", "audio": sound}, *text]
 
 
 def choose(config: PreTrainedConfig) -> pretrained.Choice | None:

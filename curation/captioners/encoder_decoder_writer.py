@@ -19,9 +19,10 @@ from transformers.configuration_utils import PreTrainedConfig
 from curation.captioners.answers import candidates
 from curation.captioners.base import Candidate
 from curation.captioners.pretrained_writer import PretrainedWriter
-from curation.models import files, generation, inputs, pretrained
+from curation.models import files, generation, pretrained
 from curation.models.config import EncoderDecoderConfig
 from curation.models.generation import Written
+from curation.models.heard import each_heard
 from curation.schema import Failure
 
 _Given = dict[str, Any]
@@ -60,7 +61,7 @@ class EncoderDecoderWriter(PretrainedWriter):
                 for first, rest in zip(best, drawn, strict=True)
             ]
 
-        return inputs.each_heard(waveforms, "caption", write)
+        return each_heard(waveforms, "caption", write)
 
     def _encoded(self, waveforms: list[np.ndarray]) -> _Given:
         """What `generate` is given: the encoder's output, and what every caption begins with."""

@@ -10,8 +10,9 @@ import torch
 from curation.captioners.answers import Answer, candidates
 from curation.captioners.base import Candidate
 from curation.errors import InputError
-from curation.models import inputs, pretrained, weights
+from curation.models import pretrained, weights
 from curation.models.config import RemoteCodeConfig
+from curation.models.heard import each_heard
 from curation.schema import Failure
 
 # The published models halve 10 ms frames five times, and divide by what is left of a clip.
@@ -50,7 +51,7 @@ class RemoteCodeWriter:
         self, waveforms: Sequence[np.ndarray], seeds: Sequence[int], wanted: range
     ) -> list[list[Candidate] | Failure]:
         """As `Captioner.caption`: candidate 0 is the best beam, the others are sampled."""
-        return inputs.each_heard(
+        return each_heard(
             waveforms,
             "caption",
             lambda heard: [self._captions(waveforms[clip], seeds[clip], wanted) for clip in heard],

@@ -14,6 +14,7 @@ from curation.models import inputs, weights
 from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
 from curation.models.compiled import CompiledDecoder
 from curation.models.decoding import decode
+from curation.models.heard import each_heard
 from curation.models.next_word import Decoded, gumbel_noise
 from curation.schema import Failure
 
@@ -65,7 +66,7 @@ class Writer:
         self, waveforms: Sequence[np.ndarray], tags: Sequence[np.ndarray]
     ) -> list[EncoderOutput | Failure]:
         """As `HearsOnce.hear`, guided by tag vectors `[tag]`."""
-        return inputs.each_heard(
+        return each_heard(
             waveforms,
             "caption",
             lambda heard: self._encoded(

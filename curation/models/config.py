@@ -20,6 +20,18 @@ UNTAGGED_PROMPT = (
     "heard. Do not quote speech, and write nothing but the sentence."
 )
 
+# What `ray.data.llm` of the Ray that this package wants is built for.
+VLLM_VERSION = "0.29.0"
+# Arguments of vLLM's engine that other keys stand for.
+REVISIONS = ("revision", "code_revision", "tokenizer_revision")
+_SAID_OF_ENGINE = {
+    "model": "captioner.model",
+    **dict.fromkeys(REVISIONS, "captioner.revision"),
+    "dtype": "captioner.dtype",
+    "trust_remote_code": "captioner.trust_remote_code",
+    "tensor_parallel_size": "annotate.pools.captioners.gpus",
+}
+
 
 class TagGuidedConfig(Section):
     """The captioner of this package, and the tags handed to it."""
@@ -68,10 +80,10 @@ class PretrainedConfig(Section):
         return self
 
 
-class AudioLlmConfig(PretrainedConfig):
-    """An audio-language model with a chat template, such as Qwen2-Audio."""
+class AskedConfig(PretrainedConfig):
+    """An audio-language model that is asked for a caption, whatever runs it."""
 
-    kind: Literal["audio_llm"] = Field("audio_llm", description="The kind of captioner.")
+    kind: Literal["audio_llm", "vllm"] = Field(description="The kind of captioner.")
     guidance: Guidance = Field(
         "tags", description="Name the clip's leaf tags in the prompt, or caption untagged."
     )
@@ -97,6 +109,39 @@ class AudioLlmConfig(PretrainedConfig):
         if self.guidance == "tags" and not self.untagged_prompt:
             raise ValueError("a model that takes no prompt takes no tags: set guidance: none")
         return self
+
+
+class AudioLlmConfig(AskedConfig):
+    """An audio-language model with a chat template, such as Qwen2-Audio."""
+
+    kind: Literal["audio_llm"] = Field("audio_llm", description="The kind of captioner.")
+
+
+class VllmConfig(AskedConfig):
+    """An audio-language model that vLLM runs, in an environment of its own."""
+
+    kind: Literal["vllm"] = Field("vllm", description="The kind of captioner.")
+    version: str = Field(
+        VLLM_VERSION,
+        description="The release of vLLM; it stands in run.json, and workers need to have it.",
+    )
+    engine: dict[str, Any] = Field(
+        {}, description="Arguments of vLLM's engine, such as {max_model_len: 4096}."
+    )
+    runtime_env: dict[str, Any] = Field(
+        {},
+        description="Ray's runtime environment of the actors that hold vLLM, such as "
+        "{py_executable: /opt/vllm/bin/python}; {}: the environment of all workers.",
+    )
+
+    @field_validator("engine")
+    @classmethod
+    def _said_once(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        twice = sorted(engine.keys() & _SAID_OF_ENGINE.keys())
+        if twice:
+            named = ", ".join(f"{name} by {_SAID_OF_ENGINE[name]}" for name in twice)
+            raise ValueError(f"already said elsewhere: {named}; leave it out here")
+        return engine
 
 
 class EncoderDecoderConfig(PretrainedConfig):
@@ -185,7 +230,8 @@ CaptionerConfig = Annotated[
     Annotated[TagGuidedConfig, Tag("tag_guided")]
     | Annotated[AudioLlmConfig, Tag("audio_llm")]
     | Annotated[EncoderDecoderConfig, Tag("encoder_decoder")]
-    | Annotated[RemoteCodeConfig, Tag("remote_code")],
+    | Annotated[RemoteCodeConfig, Tag("remote_code")]
+    | Annotated[VllmConfig, Tag("vllm")],
     Discriminator(lambda value: _kind(value, "tag_guided")),
 ]
 

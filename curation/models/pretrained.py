@@ -52,18 +52,27 @@ def load(
     Raises InputError where the directory holds another kind of model than `expected`, weights or a
     tokenizer that do not fit, or code that the settings do not allow.
     """
-    code, config = settings.trust_remote_code, _configuration(folder, settings)
+    config = _configuration(folder, settings)
     choice = choose(config)
     if choice is None:
         raise InputError(
             f"{folder / 'config.json'}: model_type is {config.model_type!r}, expected {expected}"
         )
-    with _telling(folder, "processor"):
-        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=code)
+    processor = _processor(folder, settings)
     model = _opened(folder, settings, choice)
     _check_processor(folder, processor, choice.config)
     _set_ends(folder, model, processor.tokenizer)
     return model.to(weights.pick_device(device)), processor
+
+
+def load_processor(folder: Path, settings: PretrainedConfig) -> ProcessorMixin:
+    """What prepares the inputs of a model that writes and that others run.
+
+    Raises InputError as `load` does.
+    """
+    config, processor = _configuration(folder, settings), _processor(folder, settings)
+    _check_processor(folder, processor, config)
+    return processor
 
 
 def load_classifier(
@@ -115,6 +124,11 @@ def _configuration(folder: Path, settings: PretrainedConfig) -> ModelConfig:
         _refuse_code_elsewhere(folder)
     with _telling(folder, "configuration"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
+
+
+def _processor(folder: Path, settings: PretrainedConfig) -> Any:
+    with _telling(folder, "processor"):
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
 
 
 def _fill(folder: Path, model: PreTrainedModel) -> list[str]:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from curation.errors import InputError
 from curation.models import inputs, weights
 from curation.models.base import Towers
+from curation.models.heard import each_heard
 from curation.schema import Failure
 
 _TEXT_BATCH = 128
@@ -39,7 +40,7 @@ class Embedder:
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         """As `Scorer.embed_audio`; clips of more than `window_samples` as `windows` cuts them."""
-        return inputs.each_heard(
+        return each_heard(
             waveforms, "score", lambda heard: self._embed_heard([waveforms[row] for row in heard])
         )
 

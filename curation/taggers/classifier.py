@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from transformers.configuration_utils import PreTrainedConfig as ModelConfig
 
-from curation.models import inputs, pretrained, weights
+from curation.models import pretrained, weights
 from curation.models.config import PretrainedConfig
+from curation.models.heard import each_heard
 from curation.schema import Failure
 
 # Kaldi's frame, and what the convolutions of wav2vec 2.0 see: nothing shorter is a feature.
@@ -38,7 +39,7 @@ class Classifier:
         is padded but what the model's own front end pads. On a CPU, which has nothing to gain from
         more, each clip goes alone, and is the same to the last bit whatever its batch.
         """
-        return inputs.each_heard(
+        return each_heard(
             waveforms, "tag", lambda heard: self._confidences([waveforms[clip] for clip in heard])
         )
 

@@ -131,8 +131,8 @@ def test_what_is_heard_asked_and_seeded_makes_the_caption(
 def test_tags_stand_in_the_prompt_by_their_names() -> None:
     config = AudioLlmConfig(model="m", prompt="Perhaps {tags}, {x}?", untagged_prompt="What?")
     adapter = AudioLlm(config=config)
-    assert adapter._prompt([DOG, RAIN]) == "Perhaps a dog, rain, {x}?"
-    assert adapter._prompt([]) == "What?"
+    assert adapter.prompt([DOG, RAIN]) == "Perhaps a dog, rain, {x}?"
+    assert adapter.prompt([]) == "What?"
 
 
 def test_untagged_a_model_is_told_no_tags(qwen: Path, sounds: list[np.ndarray]) -> None:

@@ -1,0 +1,46 @@
+"""Whether vLLM is installed, which release, and what to do about another; it is not imported."""
+
+from importlib.metadata import packages_distributions
+from importlib.metadata import version as version_of
+
+from curation.errors import InputError
+from curation.models.config import VLLM_VERSION
+
+_OTHERWISE = (
+    "make an environment for it (pip install 'ray[data]==2.60.0' "
+    f"'vllm[audio]=={VLLM_VERSION}') and name it as captioner.runtime_env, such as "
+    "{py_executable: /opt/vllm/bin/python}"
+)
+# Of what loads models in its own process.
+HERE = (
+    "a run captions in captioner.runtime_env, but the estimate of tagscribe plan and tagscribe "
+    "models check load vLLM themselves: start them in an environment that has it, or go without "
+    "(tagscribe plan --sample 0)"
+)
+
+
+def version() -> str | None:
+    """The release of vLLM that this process can import, by whatever name it is packaged."""
+    packages = packages_distributions().get("vllm", [])
+    return version_of(packages[0]) if packages else None
+
+
+def need(found: str | None, wanted: str, where: str, otherwise: str = _OTHERWISE) -> None:
+    """Raises InputError unless the release of vLLM that was found is the one wanted.
+
+    Args:
+        found: what `version` says of an environment.
+        wanted: `captioner.version`.
+        where: the environment, for the message.
+        otherwise: what to do where there is none.
+    """
+    if found is None:
+        raise InputError(
+            f"vLLM is not installed {where}; expected release {wanted} there: {otherwise}"
+        )
+    release = found.partition("+")[0]
+    if release != wanted:
+        raise InputError(
+            f"vLLM {found} is installed {where}, but captioner.version is {wanted}; install that, "
+            f"or set version: {release}"
+        )

@@ -1,0 +1,31 @@
+"""Which waveforms can be heard at all, and what becomes of the others; without torch."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from curation.schema import Failure, Stage
+
+Result = TypeVar("Result")
+
+
+def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
+    """Why a waveform cannot be heard, None where it can."""
+    if waveform.ndim != 1:
+        return Failure(stage, "not_mono", f"shape {waveform.shape}, expected [samples]")
+    if not waveform.size:
+        return Failure(stage, "empty", "no samples")
+    if not np.isfinite(waveform).all():
+        return Failure(stage, "not_finite", "samples that are not finite")
+    return None
+
+
+def each_heard(
+    waveforms: Sequence[np.ndarray], stage: Stage, work: Callable[[list[int]], list[Result]]
+) -> list[Result | Failure]:
+    """What `work` makes of the clips that can be heard, given their places; why others cannot."""
+    failures = [failure(waveform, stage) for waveform in waveforms]
+    heard = [place for place, failed in enumerate(failures) if failed is None]
+    made = iter(work(heard) if heard else [])
+    return [next(made) if failed is None else failed for failed in failures]

@@ -1,0 +1,225 @@
+"""The adapter of vLLM's models, by all that it does itself: no engine is at hand here."""
+
+import pickle
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curation import captioners, config
+from curation.captioners import vllm_installed
+from curation.captioners.base import Candidate
+from curation.captioners.vllm import Reply, Vllm
+from curation.errors import InputError
+from curation.models.config import AudioLlmConfig, VllmConfig
+from curation.schema import Failure, Tag
+
+from . import tiny_captioners as tiny
+
+DOG, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/06mb1", "Rain", 0.4)
+SOUND = np.linspace(-0.5, 0.5, 16_000, dtype="f4")
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.qwen2_audio(tmp_path_factory.mktemp("qwen2-audio"))
+
+
+def adapter(folder: Path, **settings: Any) -> Vllm:
+    made = captioners.build(VllmConfig(model=str(folder), **settings))
+    assert isinstance(made, Vllm)
+    return made
+
+
+def parsed(**sections: Any) -> config.RunConfig:
+    given = {"kind": "vllm", "model": "m", **sections.pop("captioner", {})}
+    run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}, "captioner": given}
+    return config.parse({**run, **sections}, "run.yaml")
+
+
+SEPARATE = {"placement": "separate"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({}, "vllm needs annotate.placement: separate"),
+        ({"annotate": {**SEPARATE, "models": "in_turns"}}, "vllm needs annotate.models: together"),
+        (
+            {"annotate": SEPARATE, "captioner": {"engine": {"dtype": "half", "model": "m"}}},
+            "engine: .*dtype by captioner.dtype, model by captioner.model; leave it out",
+        ),
+        (
+            {"annotate": SEPARATE, "captioner": {"runtime_environment": {}}},
+            "did you mean 'runtime_env'",
+        ),
+        ({"annotate": SEPARATE, "captioner": {"prompt": "What?"}}, r"put \{tags\} into it"),
+    ],
+)
+def test_a_mistake_in_the_section_is_named(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parsed(**sections)
+
+
+def test_where_vllm_is_installed_may_change_in_a_run_and_how_it_works_may_not() -> None:
+    def settings(**captioner: Any) -> dict[str, Any]:
+        return parsed(annotate=SEPARATE, captioner=captioner).evidence_settings()
+
+    assert settings(runtime_env={"py_executable": "/a"}) == settings(runtime_env={"pip": ["vllm"]})
+    assert settings(engine={"max_model_len": 9}) != settings()
+    assert settings(version="0.28.0") != settings()
+
+
+def test_a_question_is_the_models_own_template_with_tags_and_sound(qwen: Path) -> None:
+    captioner = adapter(qwen, prompt="Perhaps {tags}?", untagged_prompt="What?")
+    [tagged] = captioner.questions(SOUND, [DOG, RAIN], 7, range(1))
+    [untagged] = captioner.questions(SOUND, [], 7, range(1))
+    assert "<|AUDIO|>" in tagged.prompt
+    assert "Perhaps a dog, rain?<|im_end|>" in tagged.prompt
+    assert tagged.prompt.endswith("<|im_start|>assistant\n")
+    assert untagged.prompt == tagged.prompt.replace("Perhaps a dog, rain?", "What?")
+    assert tagged.sound is SOUND or np.array_equal(tagged.sound, SOUND)
+    [short] = captioner.questions(SOUND[:3], [], 7, range(1))
+    assert np.array_equal(short.sound, np.pad(SOUND[:3], (0, 3_200 - 3)))
+
+
+def test_untagged_a_model_is_asked_without_tags(qwen: Path) -> None:
+    captioner = adapter(qwen, guidance="none", untagged_prompt="What?")
+    assert captioner.questions(SOUND, [DOG], 7, range(1))[0].prompt.count("dog") == 0
+    assert captioner.answer([Reply("dog", [-1.0])], [DOG]) == [Candidate("dog", "sample", -1.0)]
+
+
+def test_each_candidate_has_a_seed_of_its_clip_and_its_number_alone(qwen: Path) -> None:
+    captioner = adapter(qwen, temperature=0.5, top_p=0.7, max_tokens=9)
+    sampling = [one.sampling for one in captioner.questions(SOUND, [], 7, range(4))]
+    assert sampling[2:] == [one.sampling for one in captioner.questions(SOUND, [], 7, range(2, 4))]
+    other = [one.sampling for one in captioner.questions(SOUND, [], 8, range(4))]
+    seeds = [each.pop("seed") for each in (*sampling, *other)]
+    assert len(set(seeds)) == 8 and all(0 <= seed < 2**63 for seed in seeds)
+    expected = {"temperature": 0.5, "top_p": 0.7, "max_tokens": 9, "logprobs": 0}
+    assert sampling == other == [expected] * 4
+
+
+def test_replies_become_candidates_as_any_language_models_answers_do(qwen: Path) -> None:
+    captioner = adapter(qwen, max_tokens=4)
+    replies: list[Reply | Failure] = [
+        Reply("Caption: a dog barks.", [-1.0, -2.0, -3.0]),
+        Reply("I'm sorry, I cannot help.", [-1.0]),
+        Reply("a dog barks and", [-1.0] * 4),
+        Reply("dog, rain", [-1.0]),
+    ]
+    assert captioner.answer(replies, [DOG, RAIN]) == [Candidate("a dog barks.", "sample", -2.0)]
+    refused = captioner.answer(replies[1:], [DOG, RAIN])
+    assert isinstance(refused, Failure) and (refused.type, refused.stage) == ("refusal", "caption")
+    cut = captioner.answer(replies[2:3], [])
+    assert isinstance(cut, Failure) and cut.type == "too_long"
+    odd = captioner.answer([replies[0], Reply("a dog", [float("nan")])], [])
+    assert isinstance(odd, Failure) and odd.type == "not_finite"
+    failure = Failure("caption", "ValueError", "the prompt is too long")
+    assert captioner.answer([replies[0], failure], []) == failure
+
+
+def test_run_json_names_model_weights_and_release(qwen: Path) -> None:
+    same = captioners.build(AudioLlmConfig(model=str(qwen))).identity
+    assert adapter(qwen).identity == {**same, "engine": "vllm 0.29.0"}
+    assert adapter(qwen, version="0.28.0").identity["engine"] == "vllm 0.28.0"
+    copy = pickle.loads(pickle.dumps(adapter(qwen)))
+    assert copy.identity == adapter(qwen).identity
+
+
+def test_the_engine_is_told_where_the_model_is_and_what_the_yaml_says(
+    qwen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(qwen.parent)
+    here = adapter(Path(qwen.name), engine={"max_model_len": 99})
+    assert here.source == str(qwen)
+    told = {"limit_mm_per_prompt": {"audio": 1}, "dtype": "bfloat16", "trust_remote_code": False}
+    assert here.engine == {**told, "max_model_len": 99}
+    hub = Vllm("some/model", "abc", config=VllmConfig(model="some/model", revision="abc"))
+    pinned = {"revision": "abc", "code_revision": "abc", "tokenizer_revision": "abc"}
+    assert (hub.source, hub.engine) == ("some/model", {**told, **pinned})
+
+
+def test_a_model_without_a_template_or_a_processor_is_refused(qwen: Path, tmp_path: Path) -> None:
+    bare = tiny.audio_flamingo3(tmp_path / "bare")
+    (bare / "chat_template.jinja").unlink()
+    with pytest.raises(InputError, match="no chat template; expected chat_template.jinja"):
+        adapter(bare).ready()
+    (bare / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="not a loadable processor|tokenizer"):
+        adapter(bare).ready()
+
+
+def test_without_vllm_the_way_to_it_is_told(qwen: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"vLLM is not installed in this process; .*plan --sample 0"
+    ):
+        adapter(qwen).setup()
+
+
+def test_another_release_is_refused() -> None:
+    vllm_installed.need("0.29.0+cpu", "0.29.0", "here")
+    with pytest.raises(
+        InputError, match="vLLM 0.30.1.cu130 is installed here, .*set version: 0.30.1"
+    ):
+        vllm_installed.need("0.30.1+cu130", "0.29.0", "here")
+
+
+class _Engine:
+    """What of vLLM's engine is used: it says which seed it was given, and refuses loud sounds."""
+
+    def __init__(self, model: str, **arguments: Any) -> None:
+        self.calls = 0
+        self.arguments = {"model": model, **arguments}
+
+    def generate(self, prompts: list[Any], params: list[Any], use_tqdm: bool) -> list[Any]:
+        self.calls += 1
+        if any(np.abs(prompt["multi_modal_data"]["audio"][0]).max() > 0.9 for prompt in prompts):
+            raise ValueError("too loud")
+        return [
+            SimpleNamespace(
+                outputs=[
+                    SimpleNamespace(
+                        text=f"a dog barks {one['seed']} times",
+                        logprobs=[{5: SimpleNamespace(logprob=-0.5)}],
+                    )
+                ]
+            )
+            for one in params
+        ]
+
+
+@pytest.fixture
+def engine(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vllm]:
+    """The adapter with an engine that stands in for vLLM's, and reads no weights."""
+    module = ModuleType("vllm")
+    module.__spec__ = ModuleSpec("vllm", None)
+    module.__dict__.update(LLM=_Engine, SamplingParams=dict)
+    monkeypatch.setitem(sys.modules, "vllm", module)
+    monkeypatch.setattr(vllm_installed, "version", lambda: "0.29.0")
+    made = adapter(qwen, candidates=3)
+    made.setup()
+    yield made
+
+
+def test_in_this_process_clips_keep_their_places_and_one_fails_alone(engine: Vllm) -> None:
+    clips = [SOUND, np.zeros(0, "f4"), 2 * SOUND, SOUND]
+    first, empty, loud, last = engine.caption(clips, [[], [], [], [DOG]], [1, 2, 3, 4])
+    assert isinstance(empty, Failure) and empty.type == "empty"
+    assert loud == Failure("caption", "ValueError", "too loud")
+    assert isinstance(first, list) and isinstance(last, list)
+    assert len({one.caption for one in (*first, *last)}) == 6
+    assert [one.log_prob for one in first] == [-0.5] * 3
+    assert engine.caption(clips[:1], [[]], [1], 1) == [first[1:]]
+
+
+def test_in_this_process_a_batch_is_asked_at_once(engine: Vllm) -> None:
+    before = engine._loaded._engine.calls
+    engine.caption([SOUND, SOUND], [[], []], [1, 2])
+    assert engine._loaded._engine.calls == before + 1
+    assert engine._loaded._engine.arguments["dtype"] == "bfloat16"

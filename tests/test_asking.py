@@ -1,0 +1,256 @@
+"""Shards become questions to vLLM and replies become shards, whatever order they come in.
+
+vLLM is not at hand here. What stands in for it does what `ray.data.llm` does: it takes a row for
+each question, and hands on the rows that are not questions.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from ray.data import Dataset
+
+from curation import annotate, meter, planning, run, sink, vllm_stage
+from curation.asking import ERROR, AskWorker, GatherWorker, reply_row
+from curation.config import RunConfig
+from curation.errors import InputError
+from curation.isolate import Task
+from curation.pools import pools
+from curation.status import status
+from curation.synth import write_corpus
+from curation.workers import Row, ScoreWorker
+from tests.conftest import corpus_run
+from tests.models import tiny_captioners as tiny
+
+CLIPS, SHARD_CLIPS, CANDIDATES = 7, 3, 2
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven clips, the fourth and the whole last shard of which nobody can decode."""
+    folder = tmp_path_factory.mktemp("sounds")
+    write_corpus(str(folder), clips=CLIPS, seed=77)
+    for place in (3, 6):
+        sorted((folder / "audio").iterdir())[place].write_bytes(b"no sound")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.qwen2_audio(tmp_path_factory.mktemp("qwen2-audio"))
+
+
+def vllm_run(sounds: Path, qwen: Path, folder: Path, **captioner: Any) -> RunConfig:
+    section = {"kind": "vllm", "model": str(qwen), "candidates": CANDIDATES, "max_tokens": 8}
+    return corpus_run(
+        sounds,
+        folder,
+        captioner={**section, **captioner},
+        annotate={"placement": "separate", "shard_clips": SHARD_CLIPS},
+    )
+
+
+def replied(row: Row) -> Row:
+    """As ray.data.llm: what vLLM wrote is a matter of the question's seed."""
+    if row[ERROR]:
+        return row
+    seed = row["sampling_params"]["seed"]
+    if seed % 5 == 0:
+        return {**row, ERROR: "ValueError: The prompt: too long"}
+    sound, rate_hz = row["multimodal_data"]["audio"]
+    assert (sound.dtype, rate_hz) == ("float32", tiny.SAMPLE_RATE_HZ)
+    tokens = [{11: {"logprob": -0.25, "rank": 1}}, {12: {"logprob": -0.75, "rank": 2}}]
+    written = {"generated_text": f"a bell rings {seed} times", "logprobs": tokens}
+    return {**reply_row({**row, **written}), ERROR: ""}
+
+
+def asked(config: RunConfig) -> dict[int, list[Row]]:
+    """The rows of each shard, the shard's own first."""
+    planned, _ = planning.make_plan(config)
+    worker = AskWorker(config, meter.Tally)
+    tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
+    return {task.shard: list(worker({"task": task.to_json()})) for task in tasks}
+
+
+def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
+    worker = ScoreWorker(config, meter.Tally)
+    assert [worker(row)["error"] for row in shards] == [""] * len(shards)
+    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
+
+
+@pytest.fixture(scope="module")
+def rows(sounds: Path, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    config = vllm_run(sounds, qwen, tmp_path_factory.mktemp("asked"))
+    return {"config": config, "by_shard": asked(config)}
+
+
+@pytest.fixture(scope="module")
+def evidence(rows: dict[str, Any]) -> pa.Table:
+    """Of a run whose rows came in the order of the plan."""
+    gather = GatherWorker(rows["config"], meter.Tally, engines=2)
+    whole = [
+        each
+        for shard in rows["by_shard"].values()
+        for row in shard
+        for each in gather(replied(row))
+    ]
+    return scored(rows["config"], whole)
+
+
+def test_every_clip_that_is_heard_is_asked_for_each_candidate(rows: dict[str, Any]) -> None:
+    counts = {shard: len(each) - 1 for shard, each in rows["by_shard"].items()}
+    assert counts == {0: 3 * CANDIDATES, 1: 2 * CANDIDATES, 2: 0}
+    for own, *questions in rows["by_shard"].values():
+        assert own["questions"] == len(questions) and own[ERROR]
+        assert not any(question[ERROR] for question in questions)
+        assert len({question["sampling_params"]["seed"] for question in questions}) == len(
+            questions
+        )
+
+
+def test_every_clip_has_one_row_in_the_plans_order(
+    rows: dict[str, Any], evidence: pa.Table
+) -> None:
+    table = evidence.to_pylist()
+    assert [row["clip_id"] for row in table] == sorted(row["clip_id"] for row in table)
+    assert len(table) == CLIPS
+    errors = [row["error"] for row in table]
+    assert [error["stage"] for error in errors if error].count("decode") == 2
+    refused = [error for error in errors if error and error["stage"] == "caption"]
+    assert all(error["message"] == "The prompt: too long" for error in refused)
+    for row in table:
+        if row["error"] is None:
+            assert len(row["candidates"]) == CANDIDATES
+            assert {one["log_prob"] for one in row["candidates"]} == {-0.5}
+            assert all(one["clap_score"] is not None for one in row["candidates"])
+            assert row["guidance"]
+
+
+def test_rows_in_any_order_and_twice_make_the_same_shards(
+    rows: dict[str, Any], evidence: pa.Table, sounds: Path, qwen: Path, tmp_path: Path
+) -> None:
+    config = vllm_run(sounds, qwen, tmp_path)
+    planning.make_plan(config)
+    mixed = [replied(row) for shard in rows["by_shard"].values() for row in shard]
+    again = [row for row in mixed if not row[ERROR]][:3]
+    random.Random(3).shuffle(mixed)
+    gather = GatherWorker(config, meter.Tally, engines=2)
+    whole = [each for row in [*again, *mixed] for each in gather(row)]
+    assert sorted(json.loads(row["task"])["shard"] for row in whole) == [0, 1, 2]
+    assert scored(config, whole).equals(evidence)
+
+
+def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
+    gather = GatherWorker(rows["config"], meter.Tally, engines=2)
+    own, *questions = map(replied, rows["by_shard"][1])
+    assert [gather(row) for row in (*questions, *questions[:-1])] == [[]] * (2 * len(questions) - 1)
+    [whole] = gather(own)
+    assert whole["task"] == own["task"] and gather(own) == []
+
+
+def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -> None:
+    tally = meter.Tally()
+    gather = GatherWorker(rows["config"], lambda: tally, engines=2)
+    [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
+    decode, caption = (sink.Span(*span) for span in json.loads(whole["spans"]))
+    assert (decode.pool, caption.pool, caption.worker) == ("decode", "caption", "vllm-1")
+    assert decode.ended_s == caption.started_s <= caption.ended_s
+    assert len(tally.values(meter.STAGE_SECONDS, stage="caption")) == 1
+
+
+def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, Any]) -> None:
+    worker = AskWorker(rows["config"], meter.Tally)
+    [own] = worker({"task": Task(99, 0, 1).to_json()})
+    [whole] = GatherWorker(rows["config"], meter.Tally, engines=1)(own)
+    assert "FileNotFoundError" in whole["error"] and own["questions"] == 0
+
+
+def _through(config: RunConfig, pool: Any, restarts: int, retries: int) -> Any:
+    def processor(rows: Dataset) -> Dataset:
+        return rows.map(replied)
+
+    return processor
+
+
+def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
+    local_ray: None,
+    rows: dict[str, Any],
+    evidence: pa.Table,
+    sounds: Path,
+    qwen: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vllm_stage, "processor", _through)
+    planning.make_plan(vllm_run(sounds, qwen, tmp_path))
+    done = Path(run.shard_uri(str(tmp_path), 1))
+    done.parent.mkdir()
+    written = shutil.copy2(run.shard_uri(rows["config"].run, 1), done).stat().st_mtime_ns
+    moved = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
+    counts = annotate.annotate(moved, lambda done, of: None)
+    assert counts.clips == CLIPS and done.stat().st_mtime_ns == written
+    assert pa.concat_tables(sink.read_shards(moved.run, [0, 1, 2])).equals(evidence)
+    assert status(moved.run).complete
+
+
+def test_where_vllm_is_not_installed_a_run_says_so(
+    local_ray: None, sounds: Path, qwen: Path, tmp_path: Path
+) -> None:
+    config = vllm_run(sounds, qwen, tmp_path)
+    planning.make_plan(config)
+    with pytest.raises(InputError, match="vLLM is not installed in the environment of the workers"):
+        annotate.annotate(config, lambda done, of: None)
+
+
+def test_the_stage_holds_what_its_pool_says_and_dies_a_bounded_number_of_times(
+    local_ray: None, sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_stage, "need_vllm", lambda captioner: None)
+    config = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
+    section = {"actors": [2, 4], "cpus": 3, "gpus": 2, "node": "vllm"}
+    settings = config.annotate.model_validate(
+        {"placement": "separate", "pools": {"captioners": section}}
+    )
+    made = vllm_stage.processor(config, pools(settings)[1], restarts=5, retries=6)
+    stage = made.get_stage_by_name("vLLMEngineStage")
+    held = stage.map_batches_kwargs
+    assert (held["num_cpus"], held["num_gpus"]) == (3, 2)
+    assert held["resources"] == {"vllm": 0.001}
+    assert (held["max_restarts"], held["max_task_retries"]) == (5, 6)
+    assert held["runtime_env"] == {"env_vars": {"A": "1"}}
+    assert (held["compute"].min_size, held["compute"].max_size) == (2, 4)
+    engine = stage.fn_constructor_kwargs["engine_kwargs"]
+    assert engine["tensor_parallel_size"] == 2 and engine["dtype"] == "bfloat16"
+    assert stage.fn_constructor_kwargs["model"] == str(qwen)
+    assert made.list_stage_names() == ["vLLMEngineStage"]
+
+
+class _Deadly:
+    """A graph that dies of one clip, and takes the tasks with it that it has at the time."""
+
+    def __init__(self, killer: int) -> None:
+        self.killer, self.calls = killer, 0
+
+    def __call__(self, config: RunConfig, tasks: Sequence[Task]) -> Iterator[Any]:
+        self.calls += 1
+        deadly = range(0, CLIPS)[self.killer :][:1]
+        if not any(set(deadly) & set(_places(task)) for task in tasks):
+            yield from (annotate.TaskResult(task, "", 0.0, 1.0) for task in tasks)
+
+
+def _places(task: Task) -> set[int]:
+    return set(range(task.start, task.stop)) - set(task.killers)
+
+
+def test_a_clip_that_kills_vllm_is_found_by_graphs_of_one_task(
+    sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(annotate, "run_tasks", _Deadly(killer=2))
+    alone = annotate._Apart(vllm_run(sounds, qwen, tmp_path))
+    results = annotate._without_killers(alone, [Task(0, 0, 4)])
+    assert results[-1].task == Task(0, 0, 4, killers=(2,))
