@@ -1,6 +1,7 @@
 """What all tests share: the real recordings beside the repository, and small planned runs."""
 
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,11 @@ def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
         },
         "test",
     )
+
+
+def heed_ctrl_c() -> None:
+    """In a new process: what a shell starts in the background inherits that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def write_yaml(config: BaseModel, folder: Path) -> Path:

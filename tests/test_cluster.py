@@ -10,7 +10,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import yaml
 from curation import sink, verify
 from curation.config import RunConfig
 from curation.status import status
-from tests.conftest import corpus_run, write_yaml
+from tests.conftest import corpus_run, heed_ctrl_c, write_yaml
 from tests.nodes import (
     BIN,
     CONFIGS,
@@ -65,8 +64,7 @@ def tagscribe(cluster: Cluster, *arguments: object) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # What a shell starts in the background inherits that Ctrl-C is ignored.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_ctrl_c,
     )
 
 

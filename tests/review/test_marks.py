@@ -16,6 +16,7 @@ from curation import cli
 from curation.config import RunConfig
 from curation.errors import InputError
 from curation.review import marks
+from tests.conftest import heed_ctrl_c
 from tests.review.conftest import HOSTILE, serving
 from tests.review.test_server import ask, rows
 
@@ -107,13 +108,16 @@ def test_a_run_without_evidence_says_what_to_do(
 def test_the_command_serves_until_it_is_interrupted(config: RunConfig) -> None:
     command = [Path(sys.executable).parent / "tagscribe", "review", config.run, "--no-browser"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as started:
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_ctrl_c
+    ) as started:
         assert started.stdout and started.stderr
         url, token = started.stdout.readline().strip().split("/#")
         headers = {"X-Tagscribe-Token": token}
         told = requests.get(f"{url}/api/about", headers=headers, timeout=60).json()
         started.send_signal(signal.SIGINT)
-        assert "0 captions of this run are marked" in started.stderr.read()
+        _, told_last = started.communicate(timeout=60)
+    assert "0 captions of this run are marked" in told_last
     assert started.returncode == 0
     assert told["policy"]["min_score"] == 0.3 and told["marker"] == getpass.getuser()
 
