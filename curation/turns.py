@@ -19,30 +19,16 @@ class Turns:
         self._ages = count()
         self._changed = threading.Condition()
         self._waiting: list[int] = []
-        self._new: set[int] = set()
         self._taken = False
 
     @contextmanager
     def join(self) -> Iterator["Turn"]:
         """A place among those who share, by when it was asked for; left at the end."""
-        with self._changed:
-            age = next(self._ages)
-            self._new.add(age)
-        turn = Turn(self, age)
+        turn = Turn(self, next(self._ages))
         try:
             yield turn
         finally:
             turn.leave()
-            self._no_longer_new(age)
-
-    def _begin(self, age: int) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: min(self._new, default=age) >= age)
-
-    def _no_longer_new(self, age: int) -> None:
-        with self._changed:
-            self._new.discard(age)
-            self._changed.notify_all()
 
     def _take(self, age: int) -> None:
         with self._changed:
@@ -50,7 +36,6 @@ class Turns:
             self._changed.wait_for(lambda: not self._taken and self._waiting[0] == age)
             heapq.heappop(self._waiting)
             self._taken = True
-        self._no_longer_new(age)
 
     def _leave(self) -> None:
         with self._changed:
@@ -65,13 +50,6 @@ class Turn:
         self._turns = turns
         self._age = age
         self._held = False
-
-    def begin(self) -> None:
-        """Wait until everybody elder has had the turn, or gone; then prepare for one's own.
-
-        What the first turn needs is then not kept waiting by what the second one needs.
-        """
-        self._turns._begin(self._age)
 
     def take(self) -> None:
         """Wait until nobody has the turn and nobody elder wants it; keep it if it is held."""

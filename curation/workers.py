@@ -36,7 +36,6 @@ class FusedWorker:
     def run(self, clips: Clips) -> Clips:
         """Take clips through all stages."""
         with self.models.turns.join() as turn:
-            turn.begin()
             if self.models.in_turns:
                 # Models that come and go do so once a shard. It is decoded by then, while another
                 # shard has the models, and keeps them to its end.

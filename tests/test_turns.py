@@ -62,28 +62,6 @@ def test_who_has_the_turn_keeps_it_and_who_leaves_it_keeps_its_age() -> None:
     assert order == ["younger", "elder", "younger again"]
 
 
-@pytest.mark.parametrize("elder_takes", [True, False], ids=["takes its turn", "fails before it"])
-def test_the_younger_begins_when_the_elder(elder_takes: bool) -> None:
-    turns = Turns()
-    begun = threading.Event()
-    with turns.join() as elder:
-        elder.begin()
-
-        def work() -> None:
-            with turns.join() as younger:
-                younger.begin()
-                begun.set()
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        assert not begun.wait(0.05)
-        if elder_takes:
-            elder.take()
-            assert begun.wait(10)
-    assert begun.wait(10)
-    thread.join()
-
-
 def test_work_that_fails_leaves_its_turn() -> None:
     turns = Turns()
     with pytest.raises(RuntimeError, match="no memory"), turns.join() as turn:
