@@ -26,9 +26,7 @@ def report(
     from curation import status, storage
     from curation.report import page
 
-    uri, config = status.run_of(of)
-    if config:
-        storage.configure(config.storage)
+    uri, _ = status.run_of(of)
     with console.progress("report", "shards", quiet) as on_shard:
         made = page.report(uri, sample, on_shard)
     target = out or storage.join(uri, "report.html")

@@ -37,11 +37,7 @@ def review(
     """
     from curation.status import run_of
 
-    run_uri, config = run_of(of)
-    if config:
-        from curation import storage
-
-        storage.configure(config.storage)
+    run_uri, _ = run_of(of)
     if export:
         from curation.review import marks
 

@@ -267,9 +267,10 @@ def _span(seconds: float) -> str:
 def run_of(argument: str) -> tuple[str, RunConfig | None]:
     """What a command was pointed at: a run's folder, or the YAML of a run.
 
-    Raises InputError where it is neither.
+    What a YAML says of object storage holds from here on. Raises InputError where it is neither.
     """
     if storage.exists(storage.join(argument, "run.json")):
         return storage.absolute(argument).rstrip("/"), None
     config = configuration.load(argument)
+    storage.configure(config.storage)
     return config.run, config

@@ -248,7 +248,12 @@ def _list_local(folder: str) -> Iterator[FileInfo]:
         if entry.is_dir():
             yield from _list_local(entry.path)
         elif entry.is_file():
-            yield FileInfo(entry.path, entry.stat().st_size)
+            try:
+                size = entry.stat().st_size
+            except FileNotFoundError:
+                # Moved or deleted meanwhile by another process.
+                continue
+            yield FileInfo(entry.path, size)
 
 
 @contextmanager

@@ -111,13 +111,11 @@ def at(uri: str, version: int | None = None) -> tuple[Version, datetime]:
 
     Raises InputError where there is no table, or no such version of it.
     """
-    table = open_table(uri, version)
     latest = open_table(uri)
-    entries = {entry["version"]: entry for entry in _asking(uri, latest.history)}
-    entry = entries[table.version()]
-    lineage = json.loads(entry.get(LINEAGE_KEY, "{}"))
+    table = latest if version is None else open_table(uri, version)
+    entry = _entries(latest)[table.version()]
     committed = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
-    return Version(table.version(), _rows(table), lineage), committed
+    return Version(table.version(), _rows(table), _lineage(entry)), committed
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -168,9 +166,18 @@ def history(uri: str) -> list[Version]:
 
 
 def _lineages(latest: DeltaTable) -> dict[int, dict[str, Any]]:
-    """The lineage of each version; only the newest table numbers its commits rightly."""
-    entries = _asking(latest.table_uri, latest.history)
-    return {entry["version"]: json.loads(entry.get(LINEAGE_KEY, "{}")) for entry in entries}
+    """The lineage of each version."""
+    return {version: _lineage(entry) for version, entry in _entries(latest).items()}
+
+
+def _entries(latest: DeltaTable) -> dict[int, dict[str, Any]]:
+    """What the log says of each version; only the newest table numbers its commits rightly."""
+    return {entry["version"]: entry for entry in _asking(latest.table_uri, latest.history)}
+
+
+def _lineage(entry: dict[str, Any]) -> dict[str, Any]:
+    lineage: dict[str, Any] = json.loads(entry.get(LINEAGE_KEY, "{}"))
+    return lineage
 
 
 def _rows(table: DeltaTable) -> int:

@@ -11,6 +11,7 @@ from curation.cli import app
 from curation.config import RunConfig
 from curation.errors import InputError
 from curation.status import run_of, status
+from curation.storage import settings
 from tests.runs import planned_run, span, write_evidence
 
 
@@ -125,6 +126,15 @@ def test_a_killed_driver_is_told_from_one_at_work(tmp_path: Path) -> None:
     assert killed.startswith("the driver has not been heard of since 2023-11-14 22:13:20 UTC")
     leave_state(config, "stopped", 1_700_000_000.0, "the disk is full")
     assert status(config.run).told == "stopped 2023-11-14 22:13:20 UTC: the disk is full"
+
+
+def test_what_a_yaml_says_of_storage_holds_for_its_run(tmp_path: Path) -> None:
+    config = planned_run(tmp_path, clips=20, shard_clips=10)
+    path = tmp_path / "run.yaml"
+    storage = "storage: {endpoint_url: 'http://127.0.0.1:9'}"
+    path.write_text(f"run: {config.run}\ncatalog: {{kind: folder, audio: x}}\n{storage}\n")
+    run_of(str(path))
+    assert settings().endpoint_url == "http://127.0.0.1:9"
 
 
 def test_the_command_takes_a_folder_or_a_yaml(tmp_path: Path) -> None:

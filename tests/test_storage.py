@@ -42,6 +42,15 @@ def test_a_new_file_is_put_once(root):
     assert storage.read_bytes(uri) == b"first"
 
 
+def test_files_that_go_while_a_folder_is_listed_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.bin", "b.bin", "c.bin"):
+        storage.put(str(tmp_path / name), b"there")
+    listed = storage.list_files(str(tmp_path))
+    first = next(listed)
+    (tmp_path / "b.bin").unlink()
+    assert [file.uri for file in (first, *listed)] == [str(tmp_path / f"{n}.bin") for n in "ac"]
+
+
 # Not moto, which looks first and puts then.
 @pytest.mark.parametrize("root", ["local", "rados_folder"], indirect=True)
 def test_of_many_that_put_a_new_file_one_succeeds(root):

@@ -4,7 +4,7 @@ Scores and captions are in the evidence, and so are the sounds as the run's scor
 a second scorer has to hear them anew.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -94,19 +94,16 @@ def _ancestors(mid: str) -> frozenset[str]:
 
 def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
     there = run.need_record(config.run).models[part]
-    if other := _difference(dict(scorer.identity), there):
+    differing = [
+        f"{name} {here or ''!r} here, {there or ''!r} in run.json"
+        for name, here, there in run.differences(scorer.identity, there)
+    ]
+    if differing:
         raise InputError(
-            f"{config.run}: the {part.replace('_', ' ')} here is another than the run's: {other}; "
+            f"{config.run}: the {part.replace('_', ' ')} here is another than the run's: "
+            f"{', '.join(differing)}; "
             "name that of the run, or calibrate another one with --captions"
         )
-
-
-def _difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"{name} {here.get(name, '')!r} here, {there.get(name, '')!r} in run.json"
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name)
-    )
 
 
 def _drawn(config: RunConfig, clips: int, part: Part) -> list[dict[str, Any]]:

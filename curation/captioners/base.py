@@ -113,3 +113,9 @@ class HearsOnce(Protocol):
             seeds: as of `Captioner.caption`, and `first` and `last` too.
         """
         ...
+
+
+def candidate_seed(seed: int, number: int) -> int:
+    """64 bits that are random for each candidate of a clip, by the clip's seed and its number."""
+    [state] = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
+    return int(state)

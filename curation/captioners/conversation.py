@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from curation.errors import InputError
+from curation.models.heard import at_least
 
 # Models make one token of 40 ms and none of less; a shorter clip is padded with silence.
 _SHORTEST_S = 0.2
@@ -28,4 +29,4 @@ def question(prompt: str, **sound: Any) -> list[dict[str, Any]]:
 
 def long_enough(waveform: np.ndarray, rate_hz: int) -> np.ndarray:
     """A waveform with silence behind it, where it is shorter than any token of sound."""
-    return np.pad(waveform, (0, max(0, round(rate_hz * _SHORTEST_S) - len(waveform))))
+    return at_least(waveform, round(rate_hz * _SHORTEST_S))

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from curation.captioners.base import Candidate
-from curation.captioners.pretrained import PretrainedCaptioner
+from curation.captioners.untagged import Untagged
 from curation.errors import InputError
 from curation.models import files
 from curation.models.config import RemoteCodeConfig
-from curation.schema import Failure, Tag
 
 if TYPE_CHECKING:
     from curation.captioners.remote_code_writer import RemoteCodeWriter
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoteCode(PretrainedCaptioner):
+class RemoteCode(Untagged):
     """Fulfils `Captioner` with a model of the hub that is called as those of AudioCaption are.
 
     Its `config.json` names a `sample_rate`, and its code a model for `AutoModel`, whose `forward`
     takes audio, audio_length, sample_method, beam_size, max_length and temp, and gives the ids of
-    words: `hf_wrapper.py` of https://github.com/wsntxxn/AudioCaption. The first candidate is the
-    best of its beam search, the others are sampled. It takes no tags and tells no log-probability.
+    words: `hf_wrapper.py` of https://github.com/wsntxxn/AudioCaption. It tells no log-probability.
+    A clip at which its code raises is a failure.
     """
 
     expected = "a captioner with code of its own"
@@ -51,22 +46,6 @@ class RemoteCode(PretrainedCaptioner):
             "tokenizer": self.config.tokenizer or self.model,
             "tokenizer_revision": self.config.tokenizer_revision or "",
         }
-
-    def caption(
-        self,
-        waveforms: Sequence[np.ndarray],
-        guidance: Sequence[Sequence[Tag]],
-        seeds: Sequence[int],
-        first: int = 0,
-        last: int | None = None,
-    ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of a batch of clips, whatever their guidance; see `Captioner`.
-
-        What is no caption (`cleaning`) is left out; a clip for which nothing else was written is a
-        failure, as are empty clips, samples that are not finite, and clips at which the model's
-        code raises.
-        """
-        return self._loaded.caption(waveforms, seeds, range(self.config.candidates)[first:last])
 
     @cached_property
     def _words(self) -> Path:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from curation.captioners.answers import Answer, candidates
-from curation.captioners.base import Candidate
+from curation.captioners.base import Candidate, candidate_seed
 from curation.errors import InputError
 from curation.models import pretrained, weights
 from curation.models.config import RemoteCodeConfig
-from curation.models.heard import each_heard
+from curation.models.heard import at_least, each_heard
 from curation.schema import Failure
 
 # The published models halve 10 ms frames five times, and divide by what is left of a clip.
@@ -61,8 +61,7 @@ class RemoteCodeWriter:
         self, waveform: np.ndarray, seed: int, wanted: range
     ) -> list[Candidate] | Failure:
         """One clip's; what lies beside it in a batch would change its decibels and its samples."""
-        padded = np.pad(waveform, (0, max(0, self._shortest - len(waveform))))
-        audio = torch.from_numpy(padded.astype(np.float32))[None]
+        audio = torch.from_numpy(at_least(waveform, self._shortest).astype(np.float32))[None]
         try:
             return candidates([self._answer(audio, seed, number) for number in wanted])
         except torch.OutOfMemoryError:
@@ -92,6 +91,5 @@ class RemoteCodeWriter:
         """The model draws from torch's global state: set it, and give it back."""
         device = self._model.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
-            torch.manual_seed(int(state[0]))
+            torch.manual_seed(candidate_seed(seed, number))
             yield

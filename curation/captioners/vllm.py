@@ -19,7 +19,7 @@ import numpy as np
 
 from curation.captioners.answers import Answer, candidates
 from curation.captioners.asked import Asked
-from curation.captioners.base import Candidate
+from curation.captioners.base import Candidate, candidate_seed
 from curation.captioners.conversation import long_enough, need_template, question
 from curation.models.config import REVISIONS, VllmConfig
 from curation.models.heard import each_heard
@@ -133,9 +133,8 @@ class Vllm(Asked):
         return each_heard(waveforms, "caption", write)
 
     def _sampling(self, seed: int, number: int) -> dict[str, Any]:
-        state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
         return {
-            "seed": int(state[0] >> np.uint64(1)),
+            "seed": candidate_seed(seed, number) >> 1,
             "temperature": self.config.temperature,
             "top_p": self.config.top_p,
             "max_tokens": self.config.max_tokens,

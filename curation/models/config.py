@@ -144,12 +144,10 @@ class VllmConfig(AskedConfig):
         return engine
 
 
-class EncoderDecoderConfig(PretrainedConfig):
-    """A speech-to-text model trained to caption, such as a Whisper."""
+class UntaggedConfig(PretrainedConfig):
+    """A captioner that takes no tags, by a beam search and samples."""
 
-    kind: Literal["encoder_decoder"] = Field(
-        "encoder_decoder", description="The kind of captioner."
-    )
+    kind: Literal["encoder_decoder", "remote_code"] = Field(description="The kind of captioner.")
     guidance: Literal["none"] = Field("none", description="It captions untagged, always.")
     min_confidence: float = Field(0.0, ge=0, le=1, description="No tags are handed over.")
     candidates: int = Field(
@@ -160,7 +158,15 @@ class EncoderDecoderConfig(PretrainedConfig):
     max_tokens: int = Field(64, ge=1, description="The longest caption, in tokens.")
 
 
-class RemoteCodeConfig(PretrainedConfig):
+class EncoderDecoderConfig(UntaggedConfig):
+    """A speech-to-text model trained to caption, such as a Whisper."""
+
+    kind: Literal["encoder_decoder"] = Field(
+        "encoder_decoder", description="The kind of captioner."
+    )
+
+
+class RemoteCodeConfig(UntaggedConfig):
     """A captioner by code of its own, from sounds to words, such as effb2-trm."""
 
     kind: Literal["remote_code"] = Field("remote_code", description="The kind of captioner.")
@@ -173,13 +179,6 @@ class RemoteCodeConfig(PretrainedConfig):
     tokenizer_revision: str | None = Field(
         None, description="The pinned revision of the tokenizer's hub id."
     )
-    guidance: Literal["none"] = Field("none", description="It captions untagged, always.")
-    min_confidence: float = Field(0.0, ge=0, le=1, description="No tags are handed over.")
-    candidates: int = Field(
-        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
-    )
-    beams: int = Field(3, ge=1, description="Width of the beam search.")
-    temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
     max_tokens: int = Field(20, ge=1, description="The longest caption, in tokens.")
 
 

@@ -1,4 +1,4 @@
-"""Which waveforms can be heard at all, and what becomes of the others; without torch."""
+"""Which waveforms can be heard at all, what becomes of the others, and of short ones; no torch."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -29,3 +29,8 @@ def each_heard(
     heard = [place for place, failed in enumerate(failures) if failed is None]
     made = iter(work(heard) if heard else [])
     return [next(made) if failed is None else failed for failed in failures]
+
+
+def at_least(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """A waveform with silence behind it, where it has fewer samples than a model hears."""
+    return np.pad(waveform, (0, max(0, samples - len(waveform))))

@@ -76,14 +76,11 @@ def publish(
     allows it; the others are left out and named. Run again, it goes on where it stopped. What is
     there with other content is never overwritten.
     """
-    from curation import storage
     from curation.publish import hub, source
     from curation.publish.publication import prepare
     from curation.status import run_of
 
-    run, config = run_of(of)
-    if config:
-        storage.configure(config.storage)
+    run, _ = run_of(of)
     options = Options(
         name=name or run.rpartition("/")[2],
         formats=_formats(format),

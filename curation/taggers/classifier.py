@@ -11,7 +11,7 @@ from transformers.configuration_utils import PreTrainedConfig as ModelConfig
 
 from curation.models import pretrained, weights
 from curation.models.config import PretrainedConfig
-from curation.models.heard import each_heard
+from curation.models.heard import at_least, each_heard
 from curation.schema import Failure
 
 # Kaldi's frame, and what the convolutions of wav2vec 2.0 see: nothing shorter is a feature.
@@ -54,8 +54,7 @@ class Classifier:
     def _features(self, waveform: np.ndarray) -> Features:
         """What the model's front end makes of one clip, each tensor `[1, ...]`."""
         rate = self._extractor.sampling_rate
-        missing = max(0, math.ceil(_SHORTEST_S * rate) - len(waveform))
-        clip = np.pad(waveform.astype(np.float32, copy=False), (0, missing))
+        clip = at_least(waveform.astype(np.float32, copy=False), math.ceil(_SHORTEST_S * rate))
         return dict(self._extractor(clip, sampling_rate=rate, return_tensors="pt"))
 
     def _classify(self, features: Sequence[Features]) -> np.ndarray:

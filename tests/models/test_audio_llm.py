@@ -36,6 +36,7 @@ from curation.models.config import AudioLlmConfig
 from curation.schema import Failure, Tag
 
 from . import tiny_captioners as tiny
+from .tiny_captioners import write
 
 DOG, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/06mb1", "Rain", 0.4)
 WHISPER_LARGE = {
@@ -249,10 +250,6 @@ def with_code(folder: Path) -> None:
 
 def without_rate(folder: Path) -> None:
     (folder / "processor_config.json").unlink()
-
-
-def write(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from curation.models.config import EncoderDecoderConfig
 from curation.schema import Failure, Tag
 
 from . import tiny_captioners as tiny
+from .captions import SEEDS, beside_bad_clips, need_same_one_by_one, told
 
 MOST = 24
-SEEDS = [11, 12, 13]
 CODE = """
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
@@ -55,12 +55,6 @@ def loaded(folder: Path, **settings: Any) -> captioners.Captioner:
     made = captioners.build(EncoderDecoderConfig(model=str(folder), **settings))
     made.setup()
     return made
-
-
-def told(result: list[Candidate] | Failure) -> list[tuple[str, str]]:
-    if isinstance(result, Failure):
-        return [(result.type, result.message)]
-    return [(one.method, one.caption) for one in result]
 
 
 def log_probs(result: list[Candidate] | Failure) -> list[float]:
@@ -119,14 +113,7 @@ def test_samples_follow_the_seed_and_the_beam_does_not(
 def test_candidates_are_the_same_asked_for_one_by_one(
     adapter: captioners.Captioner, sounds: list[np.ndarray]
 ) -> None:
-    together = adapter.caption(sounds, [[]] * 3, SEEDS)
-    apart = [adapter.caption(sounds, [[]] * 3, SEEDS, at, at + 1) for at in range(4)]
-    each = [
-        [one for result in alone if isinstance(result, list) for one in told(result)]
-        for alone in zip(*apart, strict=True)
-    ]
-    assert [told(result) for result in together] == each
-    assert sum(map(len, each)) > 3
+    need_same_one_by_one(adapter, sounds)
 
 
 def test_tags_make_no_difference(adapter: captioners.Captioner, sounds: list[np.ndarray]) -> None:
@@ -139,10 +126,8 @@ def test_tags_make_no_difference(adapter: captioners.Captioner, sounds: list[np.
 def test_bad_clips_are_failures_in_their_place(
     adapter: captioners.Captioner, sounds: list[np.ndarray]
 ) -> None:
-    clips = [np.zeros(0, "f4"), sounds[0], np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
-    results = adapter.caption(clips, [[]] * 4, [7, SEEDS[0], 7, 7])
-    assert [told(results[row])[0][0] for row in (0, 2, 3)] == ["empty", "not_finite", "not_mono"]
-    assert told(results[1]) == told(adapter.caption(sounds[:1], [[]], SEEDS[:1])[0])
+    heard = beside_bad_clips(adapter, sounds[0])
+    assert told(heard) == told(adapter.caption(sounds[:1], [[]], SEEDS[:1])[0])
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -3,7 +3,6 @@
 The code is a tiny imitation, called as that of AudioCaption's published models is.
 """
 
-import json
 import pickle
 import shutil
 import subprocess
@@ -18,16 +17,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from curation import captioners
-from curation.captioners.base import Candidate
 from curation.checks.captioner import fault_of
 from curation.errors import InputError
 from curation.models.config import RemoteCodeConfig
-from curation.schema import Failure, Tag
+from curation.schema import Tag
 
 from . import tiny_captioners
 from . import tiny_remote_code as tiny
+from .captions import SEEDS, beside_bad_clips, need_same_one_by_one, told
+from .tiny_captioners import write
 
-SEEDS = [11, 12, 13]
 ALLOWED = {"trust_remote_code": True, "revision": "read"}
 
 
@@ -67,19 +66,9 @@ def loaded(folder: Path, **settings: Any) -> captioners.Captioner:
     return made
 
 
-def told(result: list[Candidate] | Failure) -> list[tuple[str, str]]:
-    if isinstance(result, Failure):
-        return [(result.type, result.message)]
-    return [(one.method, one.caption) for one in result]
-
-
 def copied(folder: Path, to: Path) -> Path:
     shutil.copytree(folder.parent / "words", to / "words")
     return Path(shutil.copytree(folder, to / "copy"))
-
-
-def write(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def test_a_clip_alone_and_in_another_order_is_the_same(
@@ -122,13 +111,7 @@ def test_samples_follow_the_seed_and_the_beam_does_not(
 def test_candidates_are_the_same_asked_for_one_by_one(
     adapter: captioners.Captioner, sounds: list[np.ndarray]
 ) -> None:
-    together = adapter.caption(sounds, [[]] * 3, SEEDS)
-    apart = [adapter.caption(sounds, [[]] * 3, SEEDS, at, at + 1) for at in range(4)]
-    each = [
-        [one for result in alone if isinstance(result, list) for one in told(result)]
-        for alone in zip(*apart, strict=True)
-    ]
-    assert [told(result) for result in together] == each
+    need_same_one_by_one(adapter, sounds)
 
 
 def test_random_numbers_of_others_are_left_alone(
@@ -154,10 +137,8 @@ def test_tags_make_no_difference_and_no_log_probability_is_told(
 def test_bad_clips_are_failures_in_their_place(
     adapter: captioners.Captioner, sounds: list[np.ndarray]
 ) -> None:
-    clips = [np.zeros(0, "f4"), sounds[0], np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
-    results = adapter.caption(clips, [[]] * 4, [7, SEEDS[0], 7, 7])
-    assert [told(results[row])[0][0] for row in (0, 2, 3)] == ["empty", "not_finite", "not_mono"]
-    assert [results[1]] == adapter.caption(sounds[:1], [[]], SEEDS[:1])
+    heard = beside_bad_clips(adapter, sounds[0])
+    assert [heard] == adapter.caption(sounds[:1], [[]], SEEDS[:1])
 
 
 def test_a_clip_at_which_its_code_raises_is_a_failure(

@@ -3,7 +3,9 @@
 Their captions are random words of a small vocabulary, so that most come to an end.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
@@ -183,3 +185,8 @@ def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
         top_k=1,
     )
     randomised(model).save_pretrained(folder)
+
+
+def write(path: Path, **values: Any) -> None:
+    """Change values of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))

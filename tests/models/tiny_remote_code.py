@@ -79,7 +79,8 @@ class OwnCaptioningModel(PreTrainedModel):
         going = torch.ones(len(heard), dtype=torch.bool)
         for _ in range(max_length):
             scores = self.decoder(heard, ids) / temp
-            words = torch.distributions.Categorical(logits=scores).sample()
+            # What it raises does not depend on what others made the default.
+            words = torch.distributions.Categorical(logits=scores, validate_args=True).sample()
             ids = torch.cat([ids, words.where(going, END)[:, None]], dim=1)
             going &= ids[:, -1] != END
         return ids[:, 1:]

@@ -1,0 +1,40 @@
+"""What tests of captioners without tags share: how a result reads, what the contract promises."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from curation.captioners import Captioner
+from curation.captioners.base import Candidate
+from curation.schema import Failure
+
+SEEDS = [11, 12, 13]
+
+Result = list[Candidate] | Failure
+
+
+def told(result: Result) -> list[tuple[str, str]]:
+    """Method and caption of each candidate, or type and message of the failure."""
+    if isinstance(result, Failure):
+        return [(result.type, result.message)]
+    return [(one.method, one.caption) for one in result]
+
+
+def need_same_one_by_one(adapter: Captioner, sounds: Sequence[np.ndarray]) -> None:
+    """Four candidates of three sounds are the same asked for together and each by itself."""
+    together = adapter.caption(sounds, [[]] * 3, SEEDS)
+    apart = [adapter.caption(sounds, [[]] * 3, SEEDS, at, at + 1) for at in range(4)]
+    each = [
+        [one for result in alone if isinstance(result, list) for one in told(result)]
+        for alone in zip(*apart, strict=True)
+    ]
+    assert [told(result) for result in together] == each
+    assert sum(map(len, each)) > 3
+
+
+def beside_bad_clips(adapter: Captioner, sound: np.ndarray) -> Result:
+    """What a sound is captioned as among clips that cannot be heard, which fail in their place."""
+    clips = [np.zeros(0, "f4"), sound, np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
+    results = adapter.caption(clips, [[]] * 4, [7, SEEDS[0], 7, 7])
+    assert [told(results[row])[0][0] for row in (0, 2, 3)] == ["empty", "not_finite", "not_mono"]
+    return results[1]
