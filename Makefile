@@ -10,18 +10,23 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
+# uv, as it takes a third of pip's time; patient, as some packages are of hundreds of megabytes.
 $(READY): pyproject.toml constraints.txt
+	@echo "Installing the pinned packages into $(VENV): 7 GB, a minute or more."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	UV_HTTP_TIMEOUT=$${UV_HTTP_TIMEOUT:-180} $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--compile-bytecode --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pre-training
 	$(BIN)/tagscribe demo --out runs/demo
 	$(BIN)/tagscribe-train demo --run runs/demo
 
-# Two files at a time, as many of their tests wait for processes of their own.
+# Two files at a time, as many of their tests wait for processes of their own. Threads without work
+# sleep: spinning, as they do by default, those of one process take the cores from the others'.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff, mypy and the layers of the architecture
 	$(BIN)/ruff format --check .
