@@ -23,10 +23,10 @@ demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pr
 	$(BIN)/tagscribe demo --out runs/demo
 	$(BIN)/tagscribe-train demo --run runs/demo
 
-# Two files at a time, as many of their tests wait for processes of their own. Threads without work
-# sleep: spinning, as they do by default, those of one process take the cores from the others'.
+# Two files at a time, as many of their tests wait for processes of their own. So one thread is enough
+# for each, and threads without work sleep: spinning, they take the cores from other processes.
 test: $(READY) ## run the tests
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff, mypy and the layers of the architecture
 	$(BIN)/ruff format --check .

@@ -11,6 +11,9 @@ from ray._private import ray_constants
 from curation.errors import InputError
 
 LOCAL_OBJECT_STORE_BYTES = 1 << 30
+_QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
+# Ray gives its daemons half a minute to start, which a busy machine may exceed.
+_STARTS = 3
 
 
 @contextmanager
@@ -47,22 +50,11 @@ def cluster(
 
 
 def _start(address: str, cpus: int, node_types: Sequence[str], metrics_port: int | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
-        ray.init(
-            address="local",
-            # One more than there are: actors may hold every core, Ray's own tasks need one too.
-            num_cpus=max(cpus, (os.cpu_count() or 1) + 1),
-            resources=dict.fromkeys(node_types, 1),
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            _metrics_export_port=metrics_port,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        _start_our_own(cpus, node_types, metrics_port)
     else:
         try:
-            ray.init(address=address, **quiet)
+            ray.init(address=address, **_QUIET)
         except ConnectionError as error:
             raise InputError(
                 f"cluster: {address}: no Ray cluster answers there ({error}); start one with "
@@ -70,6 +62,26 @@ def _start(address: str, cpus: int, node_types: Sequence[str], metrics_port: int
             ) from error
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _start_our_own(cpus: int, node_types: Sequence[str], metrics_port: int | None) -> None:
+    for start in range(1, _STARTS + 1):
+        try:
+            ray.init(
+                address="local",
+                # One more than there are: actors may hold every core, Ray's own tasks need one too.
+                num_cpus=max(cpus, (os.cpu_count() or 1) + 1),
+                resources=dict.fromkeys(node_types, 1),
+                object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                _metrics_export_port=metrics_port,
+                _node_ip_address="127.0.0.1",
+                **_QUIET,
+            )
+            return
+        except Exception as error:
+            if start == _STARTS or "timed out during startup" not in str(error):
+                raise
 
 
 @contextmanager

@@ -34,9 +34,11 @@ import s3fs
 from curation import sink, table, verify
 from curation.config import RunConfig, parse
 from curation.run import evidence_uri, table_uri
+from curation.select import apply
 from curation.status import status
 from curation.storage import list_files
 from curation.synth import write_corpus
+from tests import in_process
 from tests.conftest import write_yaml
 from tests.faults import Rates, disturbing
 from tests.network import Network, network
@@ -80,18 +82,18 @@ class Outcome:
 class Scene:
     """A bucket with a corpus, and the undisturbed run that all others are compared with."""
 
-    def __init__(self, server: Gateway) -> None:
+    def __init__(self, server: Gateway, actors: int = WORKERS) -> None:
         self.server = server
+        self.actors = actors
         self.bucket = f"s3://{uuid.uuid4().hex}"
         files = s3fs.S3FileSystem()
         files.mkdir(self.bucket)
         with tempfile.TemporaryDirectory() as folder:
             write_corpus(f"{folder}/corpus", CLIPS, 17, workers=os.cpu_count() or 1)
             files.put(f"{folder}/corpus", f"{self.bucket}/", recursive=True)
-            self.undisturbed = self.config("undisturbed").model_copy(update={"cluster": "local"})
-            alone = self.undisturbed.annotate.model_copy(update={"actors": 1})
-            path = write_yaml(self.undisturbed.model_copy(update={"annotate": alone}), Path(folder))
-            subprocess.run([BIN / "tagscribe", "run", path], check=True)
+        self.undisturbed = self.config("undisturbed")
+        in_process.annotated(self.undisturbed)
+        apply.select(self.undisturbed)
         need_sound(self.undisturbed)
 
     def config(self, name: str) -> RunConfig:
@@ -106,7 +108,11 @@ class Scene:
                     "segments": f"{corpus}/segments_noisy.csv",
                     "audio": f"{corpus}/audio",
                 },
-                "annotate": {"shard_clips": SHARD_CLIPS, "actors": 3, "wait_for_nodes_s": 60},
+                "annotate": {
+                    "shard_clips": SHARD_CLIPS,
+                    "actors": self.actors,
+                    "wait_for_nodes_s": 60,
+                },
                 "select": {"keep_top": 0.5},
             },
             "chaos",
@@ -245,10 +251,11 @@ class Stage:
         rng.choice(self._actors()).kill()
 
     def kill_node(self, rng: random.Random) -> None:
-        """A worker node goes, and another one comes."""
+        """A worker node with actors goes, and another one comes."""
         assert self._cluster is not None
-        alive = [node for node in self._cluster.processes[1:] if node.poll() is None]
-        gone = rng.choice(alive)
+        workers = self._cluster.processes[1:]
+        self.wait_until(lambda: any(map(_actors_of, workers)))
+        gone = rng.choice([node for node in workers if _actors_of(node)] or workers)
         _kill_tree(gone.pid)
         gone.wait()
         self._cluster.start(NodeType("worker", 2))
@@ -284,15 +291,7 @@ class Stage:
 
     def _actors(self) -> list[psutil.Process]:
         assert self._cluster is not None
-        found = []
-        for node in self._cluster.processes:
-            with suppress(psutil.NoSuchProcess):
-                for process in psutil.Process(node.pid).children(recursive=True):
-                    with suppress(psutil.NoSuchProcess):
-                        title = " ".join(process.cmdline())
-                        if title.startswith("ray::") and "FusedWorker" in title:
-                            found.append(process)
-        return found
+        return [actor for node in self._cluster.processes for actor in _actors_of(node)]
 
     def _start_driver(self) -> None:
         assert self._cluster is not None
@@ -310,6 +309,17 @@ class Stage:
         if time.monotonic() > self._deadline:
             logs = sorted(self._path.parent.glob("driver-*.log"))
             raise AssertionError("no end in sight:\n" + logs[-1].read_text()[-3000:])
+
+
+def _actors_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(node.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                title = " ".join(process.cmdline())
+                if title.startswith("ray::") and "FusedWorker" in title:
+                    found.append(process)
+    return found
 
 
 def _are_done(config: RunConfig, shards: int) -> bool:

@@ -17,7 +17,8 @@ def scene(rados_gateway: Gateway) -> Scene:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in rados_gateway.environment.items():
             patch.setenv(name, value)
-        return Scene(rados_gateway)
+        # Two actors on three workers: every one that starts loads the models anew.
+        return Scene(rados_gateway, actors=2)
 
 
 STRIKES = (("driver", "storage"), ("actor", "head"), ("node", "cable"))

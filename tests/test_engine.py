@@ -71,10 +71,10 @@ def test_the_record_names_models_and_versions(undisturbed: RunConfig) -> None:
 @pytest.mark.parametrize(
     "annotate_section",
     [
-        {"actors": 3, "decode_threads": 1},
+        {"actors": 2, "decode_threads": 1},
         {"placement": "separate", "pools": {"decoders": 2, "captioners": 1, "scorers": 1}},
     ],
-    ids=["three actors", "separate pools"],
+    ids=["two actors", "separate pools"],
 )
 def test_where_the_work_runs_changes_no_row(
     annotate_section: dict, undisturbed: RunConfig, corpus: Path, tmp_path: Path

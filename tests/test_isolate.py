@@ -16,6 +16,7 @@ from curation.config import RunConfig, parse
 from curation.errors import RunError
 from curation.isolate import Task, killers
 from curation.workers import FusedWorker
+from tests import in_process
 from tests.conftest import corpus_run
 
 
@@ -71,9 +72,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
 
     poison.write_text("no sound")
     other = folder_run(folder, tmp_path / "other")
-    planning.make_plan(other)
-    annotate.annotate(other, lambda done, total: None)
-    expected = sink.read_shard(other.run, 0)
+    expected = in_process.annotated(other)
     ok = pc.equal(rows["outcome"], "ok")
     assert rows.filter(ok).equals(expected.filter(ok))
 

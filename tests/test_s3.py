@@ -1,7 +1,5 @@
 """The engine on object storage: a catalog, a run folder and a table in a bucket."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,29 +9,18 @@ from curation.config import RunConfig
 from curation.run import table_uri
 from curation.select import apply
 from tests import in_process
-from tests.conftest import RADOS_SECRET, corpus_run, write_yaml
+from tests.conftest import RADOS_SECRET, corpus_run
 from tests.faults import Rates, disturbing
 
 SELECT = {"keep_top": 0.5}
 
 
-def ran(config: RunConfig, folder: Path) -> RunConfig:
-    """Run a configuration by the command, whose Ray sees the environment, and verify it."""
-    path = write_yaml(config, folder)
-    tagscribe = Path(sys.executable).parent / "tagscribe"
-    subprocess.run([tagscribe, "run", path, "--quiet"], check=True, timeout=300)
-    storage.configure(config.storage)
-    assert verify.verify(config.run) == []
-    storage.configure(storage.StorageConfig())  # what disturbs the run is gone after it
-    return config
-
-
-def ran_here(config: RunConfig) -> RunConfig:
-    """Run a configuration in this process, and verify it."""
+def ran(config: RunConfig) -> RunConfig:
+    """Run a configuration in this process, and verify it; `test_security` has the command do it."""
     in_process.annotated(config)
     apply.select(config)
     assert verify.verify(config.run) == []
-    storage.configure(storage.StorageConfig())
+    storage.configure(storage.StorageConfig())  # what disturbs the run is gone after it
     return config
 
 
@@ -61,9 +48,9 @@ def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
 
 
 def test_a_run_in_a_bucket_says_what_a_local_run_says(
-    corpus: Path, tmp_path: Path, rados_folder: str, undisturbed: RunConfig
+    corpus: Path, rados_folder: str, undisturbed: RunConfig
 ) -> None:
-    remote = ran(run_in(rados_folder, corpus), tmp_path)
+    remote = ran(run_in(rados_folder, corpus))
     assert evidence_of(remote).equals(evidence_of(undisturbed))
     uris = pa.concat_tables(sink.read_shards(remote.run, [0, 1, 2, 3]))["uri"].to_pylist()
     assert all(uri.startswith(rados_folder) for uri in uris)
@@ -79,7 +66,7 @@ def test_a_run_through_faults_says_the_same_and_tells_how_many(
     rates = Rates(slow_down=0.08, reset=0.04, lost=0.04, cut=0.08, stall=0.01)
     with disturbing(s3_server, rates, seed=11, stall_s=3.0) as proxy:
         section = {"endpoint_url": proxy.url, "timeout_s": 2.0}
-        remote = ran_here(run_in(s3_folder, corpus, storage=section))
+        remote = ran(run_in(s3_folder, corpus, storage=section))
         done = proxy.counts()
     assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
     assert evidence_of(remote).equals(evidence_of(undisturbed))
@@ -97,7 +84,7 @@ def test_audio_that_never_comes_is_one_error_row(
     (broken,) = [file.uri for file in list(storage.list_files(f"{s3_folder}/corpus/audio"))[17:18]]
     with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
         section = storage.StorageConfig(endpoint_url=proxy.url, retry_s=1.0)
-        ran_here(config.model_copy(update={"storage": section}))
+        ran(config.model_copy(update={"storage": section}))
     rows = pa.concat_tables(sink.read_shards(config.run, [0, 1, 2, 3])).to_pylist()
     (failed,) = [row for row in rows if row["outcome"] == "error"]
     assert failed["uri"] == broken
