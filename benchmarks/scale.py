@@ -72,7 +72,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gpus", type=int, default=64, help="simulated, a process each; 0: none")
     parser.add_argument("--many", type=int, default=256, help="simulated, eight a process; 0: none")
     parser.add_argument("--rate", type=float, default=64, help="clips a second, all GPUs together")
-    parser.add_argument("--shards-a-gpu", type=int, default=8)
+    # AudioSet is 3,988 shards of 512 clips: 16 for each of 256 GPUs.
+    parser.add_argument("--shards-a-gpu", type=int, default=16)
     parser.add_argument("--shard-s", type=float, default=64, help="model seconds a shard")
     return parser.parse_args()
 

@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import torch
@@ -29,8 +29,11 @@ from curation.cluster import cluster
 from curation.console import Update
 from curation.errors import RunError
 from training import record
-from training.pretrain import need_trainable, pretrain
 from training.pretrain_config import PretrainConfig
+from training.trainable import need_trainable
+
+if TYPE_CHECKING:
+    from training.pretrain import Host
 
 _LOOK_INTERVAL_S = 2.0
 
@@ -44,9 +47,9 @@ def launch(config: PretrainConfig, quiet: bool = False) -> None:
     with console.progress("training", "steps", quiet or os.environ.get("RANK", "0") != "0") as bar:
         if in_torchrun():
             with process_group(config.runtime.device):
-                pretrain(config, LocalHost(config), bar)
+                _train(config, LocalHost(config), bar)
         elif config.launch.cluster is None:
-            pretrain(config, LocalHost(config), bar)
+            _train(config, LocalHost(config), bar)
         else:
             _under_ray(config, bar)
 
@@ -192,4 +195,11 @@ def _under_ray(config: PretrainConfig, bar: Update) -> None:
 
 def _ray_worker(settings: dict[str, Any]) -> None:
     config = PretrainConfig.model_validate(settings["config"])
-    pretrain(config, RayHost(config), lambda done, total: None)
+    _train(config, RayHost(config), lambda done, total: None)
+
+
+def _train(config: PretrainConfig, host: "Host", update: Update) -> None:
+    # Imported where it runs: who only starts workers, and waits for them, needs no model.
+    from training.pretrain import pretrain
+
+    pretrain(config, host, update)

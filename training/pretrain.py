@@ -24,12 +24,13 @@ from curation.models.weights import pick_device
 from training import checkpoints, chunks, group, losses, models, record, tracking
 from training.export import export
 from training.hearing import Heard, alike, hear
-from training.loader import Batch, Loader, need_batch
+from training.loader import Batch, Loader
 from training.loop import adamw, one_cycle
 from training.metrics import alignment, uniformity
 from training.objective import Objective
 from training.pairs import Pairs
 from training.pretrain_config import PretrainConfig
+from training.trainable import need_trainable
 
 MOST_LOGIT_SCALE = 100.0
 MOST_DATA_WAIT = 0.1
@@ -184,14 +185,6 @@ def prepare(config: PretrainConfig) -> Pairs:
     record.write(config, pairs)
     if first is not None:
         models.save(*first, start)
-    return pairs
-
-
-def need_trainable(config: PretrainConfig, world: int) -> Pairs:
-    """The clips to train on. Raises InputError for whatever of the configuration cannot be done."""
-    tracking.need_installed(config.saving.trackers)
-    pairs = record.open_pairs(config)
-    need_batch(pairs, config.schedule.batch, world)
     return pairs
 
 
