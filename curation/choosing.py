@@ -12,7 +12,6 @@ from curation.errors import InputError
 if TYPE_CHECKING:
     from curation.checks.findings import Finding
     from curation.checks.parts import Section
-    from curation.config import RunConfig
     from curation.models.catalogue import Entry
 
 app = typer.Typer(help="Choose the models of a run.", no_args_is_help=True)
@@ -102,12 +101,12 @@ def calibrate_command(
     Takes the best captions of an annotated run, each with its own clip and with clips that have no
     tag in common. Writes calibration.json and calibration.svg.
     """
-    from curation import storage
+    from curation import config, storage
     from curation.calibration.calibrate import calibrate
 
-    config = _load(yaml)
-    folder = out or storage.join(config.run, "calibration")
-    found = calibrate(config, clips, precision, prior, captions, folder)
+    run = config.opened(yaml)
+    folder = out or storage.join(run.run, "calibration")
+    found = calibrate(run, clips, precision, prior, captions, folder)
     console.print_table(
         f"{found.captions} captions, {found.clips} clips, scored by {found.scorer['model']}",
         ["score", "matched", "shuffled"],
@@ -116,14 +115,6 @@ def calibrate_command(
     for sentence in found.sentences():
         console.out.print(sentence)
     console.out.print(f"written: {folder}/calibration.json and calibration.svg")
-
-
-def _load(yaml: str) -> "RunConfig":
-    from curation import config, storage
-
-    loaded = config.load(yaml)
-    storage.configure(loaded.storage)
-    return loaded
 
 
 def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Section]":
@@ -135,7 +126,7 @@ def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Se
     if (yaml is None) != bool(named):
         raise InputError("name the models to check: either RUN.YAML, or --captioner, --scorer, ...")
     if yaml is not None:
-        return sections_of(_load(yaml))
+        return sections_of(config.opened(yaml))
     return {part: config.parse_model(part, text) for part, text in named.items()}
 
 

@@ -176,11 +176,9 @@ app.command("rebuild")(publishing.rebuild)
 
 
 def load(yaml: str) -> "RunConfig":
-    from curation import config, storage
+    from curation import config
 
-    loaded = config.load(yaml)
-    storage.configure(loaded.storage)
-    return loaded
+    return config.opened(yaml)
 
 
 def make_plan(config: "RunConfig") -> None:

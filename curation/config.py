@@ -338,6 +338,13 @@ def load(uri: str) -> RunConfig:
     return parse(data, uri)
 
 
+def opened(uri: str) -> RunConfig:
+    """As `load`, and what the YAML says of object storage holds in this process from here on."""
+    config = load(uri)
+    storage.configure(config.storage)
+    return config
+
+
 def parse(data: dict[str, Any], origin: str) -> RunConfig:
     try:
         return RunConfig.model_validate(data)

@@ -271,6 +271,5 @@ def run_of(argument: str) -> tuple[str, RunConfig | None]:
     """
     if storage.exists(storage.join(argument, "run.json")):
         return storage.absolute(argument).rstrip("/"), None
-    config = configuration.load(argument)
-    storage.configure(config.storage)
+    config = configuration.opened(argument)
     return config.run, config
