@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint reference-models bench chaos clean
+.PHONY: help demo test lint reference-models bench chaos compare clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,9 @@ bench: $(READY) ## run every benchmark; each prints a table and a line of JSON
 
 chaos: $(READY) ## kill and disturb runs on a cluster over S3, twenty seeds; docs/chaos.md
 	$(BIN)/python -m tests.chaos --seeds 20 --out docs/chaos.md
+
+compare: $(READY) ## compare the runs of revision BASE with those of the working tree, row by row
+	$(BIN)/python -m tests.compare_revisions $(BASE)
 
 clean: ## remove the virtual environment and what tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
