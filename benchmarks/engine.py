@@ -22,13 +22,11 @@ from pathlib import Path
 import torch
 
 from curation import (
-    annotate,
     batching,
     captioners,
     console,
     plan,
     planning,
-    pools,
     run,
     scorers,
     scoring,
@@ -36,7 +34,8 @@ from curation import (
     stages,
     tagging,
 )
-from curation.cluster import cluster
+from curation.cluster import graph, pools
+from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
 from curation.isolate import Task
 from curation.synth import write_corpus
@@ -168,7 +167,7 @@ def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Ti
     called_s = time.time()
     with cluster("local", pools.cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
-        results = list(annotate.run_tasks(config, tasks, worker))
+        results = list(graph.run_tasks(config, tasks, worker))
         store_mb = object_store_mb()
     failed = [result.error for result in results if result.error]
     assert not failed and len(results) == planned.shards, failed

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curation import annotate, console, planning, scorers, sink
-from curation.cluster import cluster
+from curation import console, planning, scorers, sink
+from curation.cluster import graph
+from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
 from curation.models.config import DualEncoderConfig
 from curation.schema import OK
@@ -83,7 +84,7 @@ def evidence(config: RunConfig) -> list[dict]:
     planned, coverage = planning.make_plan(config)
     console.out.print(coverage)
     with console.progress(f"guidance {config.captioner.guidance}", "clips") as update:
-        annotate.annotate(config, update)
+        graph.annotate(config, update)
     rows = pa.concat_tables(sink.read_shards(config.run, list(range(planned.shards)))).to_pylist()
     ended = Counter(row["outcome"] for row in rows)
     console.out.print(f"{len(rows)} clips accounted for: {dict(ended)}")

@@ -30,8 +30,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from curation import annotate, console, planning, storage, table
-from curation.cluster import cluster
+from curation import console, planning, storage, table
+from curation.cluster import graph
+from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
 from curation.run import table_uri
 from curation.schema import PAIR_SCHEMA
@@ -129,7 +130,7 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
         "benchmarks/method.py",
     )
     planning.make_plan(config)
-    annotate.annotate(config, lambda done, total: None)
+    graph.annotate(config, lambda done, total: None)
     apply.select(config)
     return config
 

@@ -27,8 +27,9 @@ import numpy as np
 import torch
 
 from benchmarks.method import BATCH, KEEP_TOP
-from curation import annotate, console, planning, storage, table
-from curation.cluster import cluster
+from curation import console, planning, storage, table
+from curation.cluster import graph
+from curation.cluster.session import cluster
 from curation.config import parse
 from curation.run import table_uri
 from curation.scorers.clap import DualEncoderScorer
@@ -109,7 +110,7 @@ def real_table(out: str, esc10: str) -> str:
         "benchmarks/real_pairs.py",
     )
     planning.make_plan(config)
-    annotate.annotate(config, lambda done, total: None)
+    graph.annotate(config, lambda done, total: None)
     apply.select(config)
     return table_uri(config.run)
 

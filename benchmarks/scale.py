@@ -301,9 +301,10 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
     import ray
     from ray.data import DataContext
 
-    from curation import annotate, planning
+    from curation import planning
+    from curation.cluster import graph
 
-    # What the driver is and shows nothing of: see curation/cluster.py.
+    # What the driver is and shows nothing of: see curation/cluster/session.py.
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     with tempfile.TemporaryDirectory() as folder:
         config = waiting_run(Path(folder), todo)
@@ -321,7 +322,7 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
         DataContext.get_current().wait_for_min_actors_s = 1800
         memory = Memory()
         worker = SeveralGpus if todo.a_process > 1 else FusedWorker
-        counts = annotate.annotate(config, memory.look, worker)
+        counts = graph.annotate(config, memory.look, worker)
         ray.shutdown()
         assert counts.ok == todo.shards * todo.shard_clips, counts
         footers = progress.footers(config.run, sink.list_evidence(config.run)).values()

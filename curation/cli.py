@@ -210,7 +210,7 @@ def estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
 
 
 def annotate(config: "RunConfig", quiet: bool) -> None:
-    from curation import annotate as annotating
+    from curation.cluster import graph as annotating
 
     with console.progress("annotate", "clips", quiet) as update:
         counts = annotating.annotate(config, update)

@@ -7,8 +7,9 @@ people give them, and true ones.
 import os
 from collections.abc import Iterator
 
-from curation import annotate, console, judging, planning, run, storage, table
-from curation.cluster import cluster
+from curation import console, judging, planning, run, storage, table
+from curation.cluster import graph
+from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
 from curation.select import apply
 from curation.synth import Scene, read_truth, write_corpus
@@ -39,7 +40,7 @@ def judge_guidance(
             config = run_config(out, corpus, guidance)
             planning.make_plan(config)
             with console.progress(f"{guidance} tags", "clips", quiet) as update:
-                annotate.annotate(config, update)
+                graph.annotate(config, update)
             apply.select(config)
             yield guidance, judging.judge_run(config.run, truth)
 

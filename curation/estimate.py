@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import pools, prices
+from curation import prices
+from curation.cluster import pools
 from curation.config import RunConfig
 from curation.plan import Plan
 from curation.sample import Sample

@@ -38,7 +38,7 @@ def submit(
     The job brings run.yaml and this package along. Submitted again while it runs, it is followed;
     submitted again after its end, it goes on where it stopped. Ctrl-C leaves it running.
     """
-    from curation import submit as submitting
+    from curation.cluster import jobs as submitting
 
     client = submitting.connect(address)
     sent = submitting.submit(yaml, client, env or [])
@@ -53,7 +53,7 @@ def submit(
 @app.command("follow")
 def follow_command(job: JobId, address: Address) -> None:
     """Print what a job prints, from its beginning to its end; exits with the job's code."""
-    from curation import submit as submitting
+    from curation.cluster import jobs as submitting
 
     _follow(submitting.connect(address), job, address)
 
@@ -61,7 +61,7 @@ def follow_command(job: JobId, address: Address) -> None:
 @app.command("stop")
 def stop_command(job: JobId, address: Address) -> None:
     """Stop a job. What it has written stays; submitted again, it goes on from there."""
-    from curation import submit as submitting
+    from curation.cluster import jobs as submitting
 
     stopped = submitting.stop(submitting.connect(address), job)
     console.out.print(f"{job} {'is stopped' if stopped else 'had ended before'}")
@@ -70,14 +70,14 @@ def stop_command(job: JobId, address: Address) -> None:
 @app.command("list")
 def list_command(address: Address) -> None:
     """List the cluster's tagscribe jobs, the oldest first."""
-    from curation import submit as submitting
+    from curation.cluster import jobs as submitting
 
     for each in submitting.jobs(submitting.connect(address)):
         console.out.print(f"{each.job}  {each.status:<9}  {each.started} UTC  {each.run}")
 
 
 def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:
-    from curation import submit as submitting
+    from curation.cluster import jobs as submitting
 
     def write(text: str) -> None:
         sys.stdout.write(text)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from curation import pools
+from curation.cluster import pools
 from curation.config import RunConfig
 
 

@@ -18,7 +18,7 @@ import ray
 import torch
 
 from curation import adapters, meter, plan, planning, run, sink, stages, storage
-from curation.cluster import cluster
+from curation.cluster.session import cluster
 from curation.config import RunConfig
 from curation.errors import InputError, RunError
 from curation.isolate import Task

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from curation import storage
-from curation.cluster import cluster
+from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
 from curation.select import apply
 from curation.synth import write_corpus

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pytest
 from ray.data import Dataset
 
-from curation import annotate, meter, planning, run, sink, vllm_stage
+from curation import meter, planning, run, sink
 from curation.asking import ERROR, AskWorker, GatherWorker, reply_row
+from curation.cluster import graph, vllm_stage
+from curation.cluster.pools import pools
 from curation.config import RunConfig
 from curation.errors import InputError
 from curation.isolate import Task
-from curation.pools import pools
 from curation.status import status
 from curation.synth import write_corpus
 from curation.workers import Row, ScoreWorker
@@ -192,7 +193,7 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     done.parent.mkdir()
     written = shutil.copy2(run.shard_uri(rows["config"].run, 1), done).stat().st_mtime_ns
     moved = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
-    counts = annotate.annotate(moved, lambda done, of: None)
+    counts = graph.annotate(moved, lambda done, of: None)
     assert counts.clips == CLIPS and done.stat().st_mtime_ns == written
     assert pa.concat_tables(sink.read_shards(moved.run, [0, 1, 2])).equals(evidence)
     assert status(moved.run).complete
@@ -204,7 +205,7 @@ def test_where_vllm_is_not_installed_a_run_says_so(
     config = vllm_run(sounds, qwen, tmp_path)
     planning.make_plan(config)
     with pytest.raises(InputError, match="vLLM is not installed in the environment of the workers"):
-        annotate.annotate(config, lambda done, of: None)
+        graph.annotate(config, lambda done, of: None)
 
 
 def test_the_stage_holds_what_its_pool_says_and_dies_a_bounded_number_of_times(
@@ -240,7 +241,7 @@ class _Deadly:
         self.calls += 1
         deadly = range(0, CLIPS)[self.killer :][:1]
         if not any(set(deadly) & set(_places(task)) for task in tasks):
-            yield from (annotate.TaskResult(task, "", 0.0, 1.0) for task in tasks)
+            yield from (graph.TaskResult(task, "", 0.0, 1.0) for task in tasks)
 
 
 def _places(task: Task) -> set[int]:
@@ -250,7 +251,7 @@ def _places(task: Task) -> set[int]:
 def test_a_clip_that_kills_vllm_is_found_by_graphs_of_one_task(
     sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(annotate, "run_tasks", _Deadly(killer=2))
-    alone = annotate._Apart(vllm_run(sounds, qwen, tmp_path))
-    results = annotate._without_killers(alone, [Task(0, 0, 4)])
+    monkeypatch.setattr(graph, "run_tasks", _Deadly(killer=2))
+    alone = graph._Apart(vllm_run(sounds, qwen, tmp_path))
+    results = graph._without_killers(alone, [Task(0, 0, 4)])
     assert results[-1].task == Task(0, 0, 4, killers=(2,))

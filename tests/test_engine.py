@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from curation import annotate, planning, sink, table, verify
+from curation import planning, sink, table, verify
+from curation.cluster import graph
 from curation.config import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.run import need_record, shard_uri, table_uri
@@ -33,7 +34,7 @@ def silent(_done: int, _total: int) -> None:
 def annotated(config: RunConfig) -> pa.Table:
     """Plan and annotate a run; all its evidence, in the order of the plan."""
     planning.make_plan(config)
-    annotate.annotate(config, silent)
+    graph.annotate(config, silent)
     return evidence_of(config)
 
 
@@ -94,7 +95,7 @@ def test_a_resumed_run_does_only_what_is_missing_and_tells_how_far_it_is(
     for shard in (0, 3):
         Path(shard_uri(config.run, shard)).unlink()
     told: list[tuple[int, int]] = []
-    annotate.annotate(config, lambda done, total: told.append((done, total)))
+    graph.annotate(config, lambda done, total: told.append((done, total)))
     assert evidence_of(config).equals(evidence_of(undisturbed))
     assert kept.stat().st_mtime_ns == written
     assert told == sorted(told) and (told[0], told[-1]) == ((20, 40), (40, 40))
@@ -248,7 +249,7 @@ def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
 def test_a_folder_of_another_run_is_refused(undisturbed: RunConfig) -> None:
     other = undisturbed.model_copy(update={"seed": 5})
     with pytest.raises(InputError, match="belongs to another run: seed: 0 there, 5 here"):
-        annotate.annotate(other, silent)
+        graph.annotate(other, silent)
     with pytest.raises(InputError, match="belongs to another run"):
         planning.make_plan(other)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from curation import annotate, planning, run, sink, verify
+from curation import planning, run, sink, verify
 from curation.checks.parts import sections_of
+from curation.cluster import graph
 from curation.config import RunConfig, parse
 from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 
@@ -42,7 +43,7 @@ def annotated(
     data = {"run": str(folder / "run"), "catalog": catalog, "annotate": section, **models}
     config = parse(data, "test")
     planning.make_plan(config)
-    return config, annotate.annotate(config, lambda done, total: None)
+    return config, graph.annotate(config, lambda done, total: None)
 
 
 def need_whole(

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
-from curation import annotate, audio, planning, sink, verify
+from curation import audio, planning, sink, verify
+from curation.cluster import graph
 from curation.config import RunConfig, parse
 from curation.errors import RunError
 from curation.isolate import Task, killers
@@ -55,7 +56,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its shard is the only one; the other rows are those of a run where that file is no sound."""
-    monkeypatch.setattr(annotate, "TASK_RETRIES", 0)  # no node is lost here
+    monkeypatch.setattr(graph, "TASK_RETRIES", 0)  # no node is lost here
     folder = tmp_path / "audio"
     folder.mkdir()
     for file in sorted((corpus / "audio").iterdir())[:6]:
@@ -63,7 +64,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     poison = sorted(folder.iterdir())[4]
     config = folder_run(folder, tmp_path / "run")
     planning.make_plan(config)
-    counts = annotate.annotate(config, lambda done, total: None, aborting_on(poison.name))
+    counts = graph.annotate(config, lambda done, total: None, aborting_on(poison.name))
     assert (counts.ok, counts.errors) == (5, {"worker/killed_worker": 1})
     rows = sink.read_shard(config.run, 0)
     [failed] = [row for row in rows.to_pylist() if row["outcome"] == "error"]
@@ -87,7 +88,7 @@ def test_models_that_kill_their_worker_are_not_blamed_on_clips(
     config = corpus_run(corpus, tmp_path / "run")
     planning.make_plan(config)
     with pytest.raises(RunError, match="workers cannot start: .*worker process has died"):
-        annotate.annotate(config, lambda done, total: None, Hopeless)
+        graph.annotate(config, lambda done, total: None, Hopeless)
 
 
 def folder_run(audio: Path, folder: Path) -> RunConfig:

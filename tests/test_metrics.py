@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from curation.cluster.metrics_export import exported
 from curation.meter import METRICS, Tally
-from curation.metrics import exported
 from tests.conftest import corpus_run
 
 DASHBOARD = Path(__file__).parents[1] / "ray_configs" / "grafana-dashboard.json"
@@ -22,9 +22,9 @@ RUN_AND_SCRAPE = """
 import sys, threading, time, urllib.request
 import ray
 from curation import annotate, config, planning, pools
-from curation.cluster import cluster
+from curation.cluster.session import cluster
 from curation.meter import RETRIES
-from curation.metrics import RayMeter
+from curation.cluster.metrics_export import RayMeter
 
 config = config.load(sys.argv[1])
 seen, missing = "", set(sys.argv[2:])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import ray
 
-from curation.cluster import cluster
+from curation.cluster.session import cluster
 
 BUSY = "The current node timed out during startup. This could happen because"
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from curation import annotate, config, placement, planning, pools
+from curation import config, planning
+from curation.cluster import graph, placement, pools
+from curation.cluster.pools import Pool
 from curation.config import AnnotateConfig
 from curation.errors import InputError
-from curation.pools import Pool
 from tests.conftest import corpus_run
 
 SEPARATE = {"placement": "separate"}
@@ -123,7 +124,7 @@ def test_what_does_not_fit_is_told_before_anything_runs(
     run = corpus_run(corpus, tmp_path, annotate={"shard_clips": 10, **section})
     planning.make_plan(run)
     with pytest.raises(InputError, match=message):
-        annotate.annotate(run, lambda done, total: None)
+        graph.annotate(run, lambda done, total: None)
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -131,4 +132,4 @@ def test_a_range_of_actors_annotates_every_clip(corpus: Path, tmp_path: Path) ->
     section = {"shard_clips": 10, "actors": [1, 2], "wait_for_nodes_s": 5}
     run = corpus_run(corpus, tmp_path, annotate=section)
     planning.make_plan(run)
-    assert annotate.annotate(run, lambda done, total: None).clips == 40
+    assert graph.annotate(run, lambda done, total: None).clips == 40

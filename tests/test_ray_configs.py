@@ -13,7 +13,8 @@ import pytest
 import ray
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from curation import config, placement, pools
+from curation import config
+from curation.cluster import placement, pools
 from tests.nodes import CONFIGS, cluster_spec, described, of_kuberay, of_ray_up
 
 KUBERAY = ("raycluster.yaml", "rayjob.yaml")

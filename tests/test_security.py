@@ -18,9 +18,10 @@ import pytest
 import soundfile
 import yaml
 
-from curation import annotate, audio, planning, run, storage, table
+from curation import audio, planning, run, storage, table
 from curation.catalog import list_clips
 from curation.catalog.config import WebDatasetConfig
+from curation.cluster import graph
 from curation.config import parse
 from curation.errors import InputError
 from curation.select import apply
@@ -151,7 +152,7 @@ def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None
         "test",
     )
     planning.make_plan(config)
-    annotate.annotate(config, lambda done, total: None)
+    graph.annotate(config, lambda done, total: None)
     apply.select(config)
     rows = table.read(run.table_uri(config.run)).to_pylist()
     assert sorted(row["clip_id"] + ".wav" for row in rows) == sorted(NAMES)

@@ -25,7 +25,7 @@ from ray.train import (
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from curation import console, storage
-from curation.cluster import cluster
+from curation.cluster.session import cluster
 from curation.console import Update
 from curation.errors import RunError
 from training import record

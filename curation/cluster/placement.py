@@ -6,9 +6,9 @@ from dataclasses import replace
 import ray
 
 from curation import console
+from curation.cluster.pools import Pool, pools
 from curation.config import AnnotateConfig
 from curation.errors import InputError
-from curation.pools import Pool, pools
 
 Resources = Mapping[str, float]
 

@@ -17,26 +17,14 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import (
-    adapters,
-    console,
-    isolate,
-    meter,
-    placement,
-    plan,
-    pools,
-    progress,
-    run,
-    sink,
-    state,
-    vllm_stage,
-)
+from curation import adapters, console, isolate, meter, plan, progress, run, sink, state
 from curation.asking import AskWorker, GatherWorker
-from curation.cluster import cluster
+from curation.cluster import placement, pools, vllm_stage
+from curation.cluster.metrics_export import RayMeter
+from curation.cluster.session import cluster
 from curation.config import RunConfig
 from curation.errors import RunError
 from curation.isolate import Task
-from curation.metrics import RayMeter
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
 # A worker that dies is started again, and its task tried again, this often.
