@@ -21,23 +21,12 @@ from pathlib import Path
 
 import torch
 
-from curation import (
-    batching,
-    captioners,
-    console,
-    plan,
-    planning,
-    run,
-    scorers,
-    scoring,
-    sink,
-    stages,
-    tagging,
-)
+from curation import batching, console, plan, planning, run, scoring, sink, stages, tagging
 from curation.cluster import graph, pools
 from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
 from curation.isolate import Task
+from curation.models import captioners, scorers
 from curation.synth import write_corpus
 from curation.workers import FusedWorker
 

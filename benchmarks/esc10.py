@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curation import console, planning, scorers, sink
+from curation import console, planning, sink
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
+from curation.models import scorers
 from curation.models.config import DualEncoderConfig
 from curation.schema import OK
 from curation.synth import CLASSES

@@ -34,9 +34,9 @@ from curation import console, planning, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config import RunConfig, parse
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import table_uri
 from curation.schema import PAIR_SCHEMA
-from curation.scorers.clap import DualEncoderScorer
 from curation.select import apply
 from curation.synth import read_truth, write_corpus
 from training import held_out, record

@@ -31,8 +31,8 @@ from curation import console, planning, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config import parse
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import table_uri
-from curation.scorers.clap import DualEncoderScorer
 from curation.select import apply
 from training import held_out, record
 from training.demo import small

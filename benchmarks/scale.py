@@ -37,9 +37,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from curation import captioners, console, meter, plan, progress, run, scorers, sink, state, table
-from curation.captioners.base import Candidate
+from curation import console, meter, plan, progress, run, sink, state, table
 from curation.config import RunConfig, parse
+from curation.models import captioners, scorers
+from curation.models.captioners.base import Candidate
 from curation.models.config import DualEncoderConfig, TagGuidedConfig
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from curation import audio, captioners, meter, stages
-from curation.captioners.vllm import Reply, Vllm
+from curation import audio, meter, stages
 from curation.config import RunConfig
 from curation.isolate import Task
+from curation.models import captioners
+from curation.models.captioners.vllm import Reply, Vllm
 from curation.models.config import VllmConfig
 from curation.schema import Failure
 from curation.sink import Span

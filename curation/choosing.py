@@ -10,9 +10,9 @@ from curation import console
 from curation.errors import InputError
 
 if TYPE_CHECKING:
-    from curation.checks.findings import Finding
-    from curation.checks.parts import Section
     from curation.models.catalogue import Entry
+    from curation.models.checks.findings import Finding
+    from curation.models.checks.parts import Section
 
 app = typer.Typer(help="Choose the models of a run.", no_args_is_help=True)
 
@@ -60,7 +60,7 @@ def check_command(
     A scorer must tell matched from shuffled pairs, a captioner write captions, a tagger put classes
     of AudioSet; and all of them the same again, whatever lies beside a clip.
     """
-    from curation.checks.parts import check
+    from curation.models.checks.parts import check
 
     sections = _sections(yaml, {"captioner": captioner, "scorer": scorer, "tagger": tagger})
     refused = []
@@ -120,7 +120,7 @@ def calibrate_command(
 def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Section]":
     """The models to check: those of a run, or those named one by one."""
     from curation import config
-    from curation.checks.parts import sections_of
+    from curation.models.checks.parts import sections_of
 
     named = {part: text for part, text in options.items() if text is not None}
     if (yaml is None) != bool(named):

@@ -1,8 +1,9 @@
 """From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
 
-from curation import adapters, catalog, plan, run
+from curation import catalog, plan, run
 from curation.config import RunConfig
 from curation.errors import InputError
+from curation.models import run_models
 
 
 def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
@@ -17,7 +18,7 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
         InputError: the catalog is faulty, or the folder belongs to another configuration or to
             another plan.
     """
-    models = adapters.build(config).identities
+    models = run_models.build(config).identities
     record = run.read_record(config.run)
     if record:
         run.check_same(config.run, record, config, models)

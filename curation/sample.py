@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import ray
 import torch
 
-from curation import adapters, meter, plan, planning, run, sink, stages, storage
+from curation import meter, plan, planning, run, sink, stages, storage
 from curation.cluster.session import cluster
 from curation.config import RunConfig
 from curation.errors import InputError, RunError
 from curation.isolate import Task
+from curation.models import run_models
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
@@ -138,7 +139,7 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     small = config.model_copy(update={"run": folder, "annotate": settings, "select": policy})
     planned = plan.make(clips, clips.num_rows)
     plan.write(folder, clips, planned)
-    models = adapters.build(config).identities
+    models = run_models.build(config).identities
     run.write_record(folder, planning.record_of(small, planned, models))
     return small
 

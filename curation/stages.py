@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from curation import audio
 from curation.batching import Limit, halving
-from curation.captioners.base import Candidate, Captioner, HearsOnce
 from curation.catalog.fetch import read_clip_bytes
 from curation.config import AudioConfig
+from curation.models.captioners.base import Candidate, Captioner, HearsOnce
 from curation.read_ahead import Budget, Room, TooLarge
 from curation.retrying import GaveUp, counting
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag

@@ -4,10 +4,10 @@ import numpy as np
 
 from curation import audio, scoring
 from curation.batching import Limit, halving
+from curation.models.scorers.base import Scorer
+from curation.models.taggers.base import Tagger
 from curation.schema import Failure, Tag
-from curation.scorers.base import Scorer
 from curation.stages import Clip
-from curation.taggers.base import Tagger
 from curation.tags.guidance import guidance_tags, phrase
 
 

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curation import adapters, batching, meter, scoring, stages, storage, tagging
+from curation import batching, meter, scoring, stages, storage, tagging
 from curation.config import RunConfig
+from curation.models import run_models
 from curation.parking import Parked, Parking
 from curation.turns import Turns
 
@@ -30,7 +31,7 @@ class WorkerModels:
         self.config = config
         storage.configure(config.storage)
         self.meter = make_meter()
-        self.adapters = adapters.build(config)
+        self.adapters = run_models.build(config)
         self.turns = Turns()
         self._parking = Parking(self.in_turns)
         # Of the models' memory, by the part that each plays.

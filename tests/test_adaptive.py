@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from curation.config import parse
-from curation.models.captioner import GuidedEncoder
+from curation.models.networks.tag_guided_captioner import GuidedEncoder
 from tests.conftest import corpus_run
 from tests.in_process import annotated
 

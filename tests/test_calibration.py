@@ -18,8 +18,8 @@ from curation.calibration.arithmetic import (
 from curation.calibration.report import calibration
 from curation.config import RunConfig
 from curation.errors import InputError
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.pair_scores import auc, separation
-from curation.scorers.clap import DualEncoderScorer
 
 RIGHT_MEAN = 3.0
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from curation import planning, run, sink, verify
-from curation.checks.parts import sections_of
 from curation.cluster import graph
 from curation.config import RunConfig, parse
+from curation.models.checks.parts import sections_of
 from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 
 CLIPS = 60

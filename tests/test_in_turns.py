@@ -6,10 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation import adapters, meter
-from curation.captioners.tag_guided import TagGuided
+from curation import meter
 from curation.config import RunConfig
-from curation.scorers.clap import DualEncoderScorer
+from curation.models import run_models
+from curation.models.captioners.tag_guided import TagGuided
+from curation.models.scorers.clap import DualEncoderScorer
 from tests.conftest import corpus_run
 from tests.in_process import annotated
 
@@ -81,12 +82,12 @@ class WatchedScorer(DualEncoderScorer):
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     """One that both of a run's models are watched on."""
 
-    def build(config: RunConfig) -> adapters.Adapters:
-        return adapters.Adapters(WatchedCaptioner(), WatchedScorer(), None, None)
+    def build(config: RunConfig) -> run_models.Adapters:
+        return run_models.Adapters(WatchedCaptioner(), WatchedScorer(), None, None)
 
     GPU.there.clear()
     GPU.came.clear()
-    monkeypatch.setattr("curation.adapters.build", build)
+    monkeypatch.setattr("curation.models.run_models.build", build)
     return GPU
 
 

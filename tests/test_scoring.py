@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from curation import scoring, stages
-from curation.captioners.base import Candidate
+from curation.models.captioners.base import Candidate
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.pair_scores import spearman
 from curation.schema import Failure
-from curation.scorers.clap import DualEncoderScorer
 
 RATE = 16000
 

@@ -9,8 +9,8 @@ import torch
 
 from curation import stages
 from curation.batching import Limit
-from curation.captioners.base import Candidate
 from curation.config import AudioConfig
+from curation.models.captioners.base import Candidate
 from curation.schema import CLIP_SCHEMA, Failure, Tag
 from curation.storage import StorageConfig
 

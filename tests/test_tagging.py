@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import cli, config, meter, planning, sample, sink, stages, taggers, tagging
+from curation import cli, config, meter, planning, sample, sink, stages, tagging
 from curation.isolate import Task
+from curation.models import taggers
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure, Tag
-from curation.scorers.clap import DualEncoderScorer
 from curation.tags.guidance import guidance_tags, phrase
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from tests.conftest import corpus_run

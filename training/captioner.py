@@ -10,9 +10,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from curation import synth
-from curation.models.captioner import IGNORED_LABEL, TagGuidedCaptioner, TagGuidedCaptionerConfig
-from curation.models.decoding import decode
-from curation.models.words import word_tokenizer
+from curation.models.decoding.cached import decode
+from curation.models.networks.tag_guided_captioner import (
+    IGNORED_LABEL,
+    TagGuidedCaptioner,
+    TagGuidedCaptionerConfig,
+)
+from curation.models.word_tokenizer import word_tokenizer
 from curation.synth import Scene
 from curation.synth.scenes import RELATIONS
 from training.augment import augment

@@ -129,7 +129,7 @@ def pretrain(
         },
     )
     if esc10 is not None:
-        from curation.scorers.clap import DualEncoderScorer
+        from curation.models.scorers.clap import DualEncoderScorer
         from training import held_out
         from training.evaluate.run import evaluate
 
@@ -186,7 +186,7 @@ def evaluate_model(
     count, split, prompts and crop rule; docs/evaluation.md has the data sets' layouts and the
     result's keys.
     """
-    from curation.scorers.clap import DualEncoderScorer
+    from curation.models.scorers.clap import DualEncoderScorer
     from training import launch
     from training.evaluate.run import evaluate
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curation import storage
 from curation.errors import InputError
-from curation.models.frontend_config import LogMelConfig
+from curation.models.networks.log_mel_config import LogMelConfig
 
 
 class Section(BaseModel):

@@ -17,10 +17,10 @@ from transformers import AutoTokenizer, ClapConfig, ClapModel, PreTrainedTokeniz
 
 from curation.errors import InputError
 from curation.models import weights
-from curation.models.clap import ClapPair
-from curation.models.clap_frontend import laion_front_end
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.frontend import mel_filters
+from curation.models.networks.clap import ClapPair
+from curation.models.networks.clap_frontend import laion_front_end
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.log_mel import mel_filters
 
 # Trainers save their last loss beside the weights, as a number of numpy's of any version.
 _NUMBERS: list[Any] = [

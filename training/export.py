@@ -5,7 +5,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from curation.errors import InputError
-from curation.models.base import Pair
+from curation.models.networks.towers import Pair
 from training import checkpoints, models, record
 
 

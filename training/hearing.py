@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from curation.models.base import Pair
+from curation.models.networks.towers import Pair
 from training.augment import augment
 from training.loader import Batch
 from training.pretrain_config import PretrainAugment

@@ -10,7 +10,7 @@ import numpy as np
 
 from curation import storage, synth
 from curation.errors import InputError
-from curation.scorers import Scorer
+from curation.models.scorers import Scorer
 from curation.synth import Scene
 from curation.tags.guidance import phrase
 from training.evaluate.prompts import embed_classes, normalised

@@ -14,12 +14,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from curation import storage
 from curation.errors import InputError
 from curation.models import weights
-from curation.models.base import Pair
-from curation.models.clap import clap_from_config
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.pair import load_pair
-from curation.models.text_towers import dual_encoder_with, open_text_tower
-from curation.models.words import word_tokenizer
+from curation.models.networks.clap import clap_from_config
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.load_towers import load_pair
+from curation.models.networks.text_towers import dual_encoder_with, open_text_tower
+from curation.models.networks.towers import Pair
+from curation.models.word_tokenizer import word_tokenizer
 from training.pretrain_config import (
     ClapModel,
     DualEncoderModel,

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from curation.models.base import Pair
-from curation.models.dual_encoder import DualEncoder
+from curation.models.networks.dual_encoder import DualEncoder
+from curation.models.networks.towers import Pair
 from training import losses, models
 from training.hearing import Heard
 from training.pretrain_config import PretrainConfig

@@ -12,8 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from curation import synth
-from curation.models.frontend import LogMel
-from curation.models.frontend_config import LogMelConfig
+from curation.models.networks.log_mel import LogMel
+from curation.models.networks.log_mel_config import LogMelConfig
 from curation.synth import Scene
 from training.config import CorpusConfig
 

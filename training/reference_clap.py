@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from curation import synth
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.words import word_tokenizer
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.word_tokenizer import word_tokenizer
 from curation.synth.negatives import KINDS
 from training.augment import augment
 from training.batches import by_length, cropped, padded

@@ -11,7 +11,7 @@ import torch
 
 from curation import storage
 from curation.errors import InputError
-from curation.scorers.clap import DualEncoderScorer
+from curation.models.scorers.clap import DualEncoderScorer
 from training import record
 from training.evaluate.run import evaluate
 from training.export import export

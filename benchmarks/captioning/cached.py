@@ -6,8 +6,8 @@ import torch
 from transformers import EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
-from curation.models.transformer import DecoderLayer, KeyValue
+from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.networks.transformer import DecoderLayer, KeyValue
 
 
 class CachedCaptioner(TagGuidedCaptioner):

@@ -18,10 +18,13 @@ from benchmarks.captioning import language
 from benchmarks.common.gpus import Peak, busy_s, device_name, peak
 from curation import console
 from curation.models import files
-from curation.models.captioner import TagGuidedCaptioner, TagGuidedCaptionerConfig
-from curation.models.compiled import CompiledDecoder
-from curation.models.decoding import decode
-from curation.models.next_word import gumbel_noise
+from curation.models.decoding.cached import decode
+from curation.models.decoding.compiled import CompiledDecoder
+from curation.models.decoding.next_token import gumbel_noise
+from curation.models.networks.tag_guided_captioner import (
+    TagGuidedCaptioner,
+    TagGuidedCaptionerConfig,
+)
 
 CLIP_S = 10
 BEAMS, SAMPLES, STEPS, ROUNDS = 3, 3, 30, 5

@@ -13,13 +13,13 @@ from transformers import DynamicCache, EncoderDecoderCache
 from benchmarks.captioning.cached import CachedCaptioner
 from benchmarks.common.gpus import device_name
 from curation import audio, batching, console, plan, stages, tagging
-from curation.captioners.tag_guided import TagGuided, known_tag
 from curation.config import RunConfig
 from curation.models import files, weights
-from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
-from curation.models.compiled import CompiledDecoder
-from curation.models.decoding import decode
-from curation.models.next_word import Decoded, gumbel_noise
+from curation.models.captioners.tag_guided import TagGuided, known_tag
+from curation.models.decoding.cached import decode
+from curation.models.decoding.compiled import CompiledDecoder
+from curation.models.decoding.next_token import Decoded, gumbel_noise
+from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 
 SETTINGS = TagGuided()
 SAMPLES = SETTINGS.candidates - 1

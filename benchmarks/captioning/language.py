@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from benchmarks.common.gpus import Peak
-from curation.models import generation
+from curation.models.decoding import transformers_sampling
 
 CLIPS, CANDIDATES, TOKENS = 16, 4, 64
 # Of a prompt, beside the 750 of the sound: what the default prompt with tags takes.
@@ -50,8 +50,8 @@ def ways(device: torch.device, config: Qwen2AudioConfig | None = None) -> Iterat
     given = inputs(model)
 
     def ours() -> int:
-        numbers = generation.draws(range(CLIPS), range(CANDIDATES), TOKENS)
-        written = generation.sample(model.generate, given, numbers, 0.9, 0.95)
+        numbers = transformers_sampling.draws(range(CLIPS), range(CANDIDATES), TOKENS)
+        written = transformers_sampling.sample(model.generate, given, numbers, 0.9, 0.95)
         return sum(len(one.ids) + one.ended for clip in written for one in clip if one)
 
     def generate() -> int:

@@ -17,9 +17,9 @@ from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.config import RunConfig
 from curation.errors import InputError
+from curation.models.scorers.base import Scorer
 from curation.rehear import rehear
 from curation.schema import OK
-from curation.scorers.base import Scorer
 from curation.tags import ontology
 
 # The part that a scorer plays in a run.

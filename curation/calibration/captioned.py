@@ -13,7 +13,7 @@ from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.config import RunConfig
 from curation.errors import InputError
-from curation.scorers.base import Scorer
+from curation.models.scorers.base import Scorer
 
 _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from curation import audio
 from curation.errors import InputError
+from curation.models.scorers.base import Scorer
 from curation.schema import Failure
-from curation.scorers.base import Scorer
 
 # Sounds decoded and embedded together: few, as they may be as long as the run allows.
 _BATCH = 8

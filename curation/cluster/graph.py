@@ -17,7 +17,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import adapters, console, isolate, meter, plan, progress, run, sink, state
+from curation import console, isolate, meter, plan, progress, run, sink, state
 from curation.asking import AskWorker, GatherWorker
 from curation.cluster import placement, pools, vllm_stage
 from curation.cluster.metrics_export import RayMeter
@@ -25,6 +25,7 @@ from curation.cluster.session import cluster
 from curation.config import RunConfig
 from curation.errors import RunError
 from curation.isolate import Task
+from curation.models import run_models
 from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
 # A worker that dies is started again, and its task tried again, this often.
@@ -60,7 +61,7 @@ def annotate(
         RunError: a shard could not be written; the others are.
     """
     record = run.need_record(config.run)
-    run.check_same(config.run, record, config, adapters.build(config).identities)
+    run.check_same(config.run, record, config, run_models.build(config).identities)
     planned = plan.recorded(record)
     done = sink.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))

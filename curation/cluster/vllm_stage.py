@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from curation.asking import captioner_of, reply_row
-from curation.captioners import vllm_installed
 from curation.cluster.pools import Pool
 from curation.config import RunConfig
 from curation.errors import InputError
+from curation.models.captioners import vllm_installed
 from curation.models.config import VllmConfig
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curation.errors import InputError
-from curation.models.frontend_config import LogMelConfig
+from curation.models.networks.log_mel_config import LogMelConfig
 from curation.models.reference import reference_dir
 
 ModelKind = Literal["captioner", "clap"]

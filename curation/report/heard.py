@@ -18,8 +18,8 @@ from torch.nn.functional import adaptive_avg_pool1d
 from curation import audio
 from curation.audio import AudioError
 from curation.errors import InputError
-from curation.models.frontend import LogMel
-from curation.models.frontend_config import LogMelConfig
+from curation.models.networks.log_mel import LogMel
+from curation.models.networks.log_mel_config import LogMelConfig
 from curation.rehear import rehear
 
 _OPUS_RATE_HZ = 48_000

@@ -5,12 +5,12 @@ The pairs are those of `tagscribe models calibrate`; they take the scorer itself
 
 from dataclasses import dataclass
 
-from curation import scorers
 from curation.calibration import annotated
 from curation.calibration.annotated import Part
 from curation.calibration.arithmetic import Scored
 from curation.config import RunConfig
 from curation.errors import InputError
+from curation.models import scorers
 
 _CLIPS = 500
 # The second scorer has to hear its clips anew.

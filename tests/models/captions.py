@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curation.captioners import Captioner
-from curation.captioners.base import Candidate
+from curation.models.captioners import Captioner
+from curation.models.captioners.base import Candidate
 from curation.schema import Failure
 
 SEEDS = [11, 12, 13]

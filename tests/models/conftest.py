@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from curation.models.captioner import TagGuidedCaptioner, TagGuidedCaptionerConfig
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.words import word_tokenizer
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.tag_guided_captioner import (
+    TagGuidedCaptioner,
+    TagGuidedCaptionerConfig,
+)
+from curation.models.word_tokenizer import word_tokenizer
 
 FRONTEND = {"sample_rate_hz": 8000, "n_fft": 256, "window": 256, "hop": 160, "high_hz": 4000.0}
 CNN = {"channels": [4, 8, 8], "convs_per_block": 1}

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from curation.captioners.base import Candidate
-from curation.captioners.tag_guided import TagGuided, known_tag
 from curation.errors import InputError
-from curation.models.captioner import TagGuidedCaptioner
-from curation.models.dual_encoder import DualEncoder
-from curation.models.words import word_tokenizer
+from curation.models.captioners.base import Candidate
+from curation.models.captioners.tag_guided import TagGuided, known_tag
+from curation.models.networks.dual_encoder import DualEncoder
+from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
+from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
-from curation.scorers.clap import DualEncoderScorer
 
 from .conftest import CAPTIONS
 
@@ -83,8 +83,8 @@ def test_what_is_not_set_up_brings_no_torch() -> None:
     """Drivers and decoders hold the adapters too, and start sooner without."""
     code = """
 import sys
-from curation.captioners.tag_guided import TagGuided
-from curation.scorers.clap import DualEncoderScorer
+from curation.models.captioners.tag_guided import TagGuided
+from curation.models.scorers.clap import DualEncoderScorer
 for adapter in (TagGuided(), DualEncoderScorer()):
     assert adapter.identity and adapter.sample_rate_hz
 assert not {"torch", "transformers"} & sys.modules.keys()

@@ -1,7 +1,7 @@
 """Answers that are captions become candidates; a clip without any tells what was written."""
 
-from curation.captioners.answers import Answer, candidates
-from curation.captioners.base import Candidate
+from curation.models.captioners.answers import Answer, candidates
+from curation.models.captioners.base import Candidate
 from curation.schema import Failure
 
 

@@ -27,11 +27,11 @@ from transformers import (
 )
 from transformers.configuration_utils import PreTrainedConfig
 
-from curation import captioners
-from curation.captioners import audio_llm_writer, encoder_decoder_writer
-from curation.captioners.audio_llm import AudioLlm
-from curation.captioners.base import Candidate
 from curation.errors import InputError
+from curation.models import captioners
+from curation.models.captioners import audio_llm_writer, encoder_decoder_writer
+from curation.models.captioners.audio_llm import AudioLlm
+from curation.models.captioners.base import Candidate
 from curation.models.config import AudioLlmConfig
 from curation.schema import Failure, Tag
 

@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation.models.captioner import IGNORED_LABEL, EncoderOutput, TagGuidedCaptioner
-from curation.models.decoding import decode
-from curation.models.next_word import gumbel_noise
+from curation.models.decoding.cached import decode
+from curation.models.decoding.next_token import gumbel_noise
+from curation.models.networks.tag_guided_captioner import (
+    IGNORED_LABEL,
+    EncoderOutput,
+    TagGuidedCaptioner,
+)
 
 MAX_TOKENS = 12
 LONGER = 30

@@ -16,13 +16,14 @@ from transformers import (
     pipeline,
 )
 
-from curation import config, scorers
+from curation import config
 from curation.errors import InputError
-from curation.models.clap import ClapPair, clap_from_config
-from curation.models.clap_frontend import fitted, int16_round_trip, laion_front_end
-from curation.models.pair import load_pair
+from curation.models import scorers
+from curation.models.networks.clap import ClapPair, clap_from_config
+from curation.models.networks.clap_frontend import fitted, int16_round_trip, laion_front_end
+from curation.models.networks.load_towers import load_pair
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
-from curation.scorers.clap import DualEncoderScorer
 
 from .conftest import CAPTIONS, sharpened
 from .tiny_scorers import (

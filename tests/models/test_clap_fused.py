@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
-from curation import scorers
-from curation.models.clap import FusedClap
-from curation.models.clap_frontend import four_views, laion_front_end
+from curation.models import scorers
 from curation.models.config import DualEncoderConfig
-from curation.models.pair import load_towers
-from curation.scorers.base import Scorer
+from curation.models.networks.clap import FusedClap
+from curation.models.networks.clap_frontend import four_views, laion_front_end
+from curation.models.networks.load_towers import load_towers
+from curation.models.scorers.base import Scorer
 
 from .tiny_scorers import as_int16, bytes_tokenizer, clap
 

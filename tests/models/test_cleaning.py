@@ -2,7 +2,7 @@
 
 import pytest
 
-from curation.captioners.cleaning import MAX_WORDS, Rejection, clean, first_sentence, loops
+from curation.models.captioners.cleaning import MAX_WORDS, Rejection, clean, first_sentence, loops
 
 LABELS = ["Speech", "Inside, small room", "a dog barking"]
 

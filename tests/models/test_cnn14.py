@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from curation.models.cnn14 import Cnn14, Cnn14Config, max_and_mean
+from curation.models.networks.cnn14 import Cnn14, Cnn14Config, max_and_mean
 
 TINY = Cnn14Config(channels=(4, 6, 8), convs_per_block=2, embed_dim=10, mels=16)
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from curation.captioners.base import Candidate
-from curation.captioners.tag_guided import TagGuided
 from curation.errors import InputError
-from curation.models.captioner import EncoderOutput, TagGuidedCaptioner
-from curation.models.compiled import CompiledDecoder
-from curation.models.decoding import decode
-from curation.models.next_word import Decoded, gumbel_noise
-from curation.models.words import word_tokenizer
+from curation.models.captioners.base import Candidate
+from curation.models.captioners.tag_guided import TagGuided
+from curation.models.decoding.cached import decode
+from curation.models.decoding.compiled import CompiledDecoder
+from curation.models.decoding.next_token import Decoded, gumbel_noise
+from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
 
 from .conftest import CAPTIONS, tiny_captioner
@@ -139,6 +139,6 @@ def test_where_it_cannot_be_compiled_the_error_says_what_to_do(
         raise RuntimeError("no compiler to be found")
 
     broken = partial(CompiledDecoder, backend=missing)
-    monkeypatch.setattr("curation.captioners.writer.CompiledDecoder", broken)
+    monkeypatch.setattr("curation.models.captioners.writer.CompiledDecoder", broken)
     with pytest.raises(InputError, match=r"no compiler to be found.*g\+\+.*leave compile out"):
         TagGuided(str(folder), compile=True).setup()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig, normalised
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig, normalised
 
 
 def test_default_is_blats_pair() -> None:

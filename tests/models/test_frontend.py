@@ -5,8 +5,8 @@ import pytest
 import torch
 import torchaudio
 
-from curation.models.frontend import LogMel
-from curation.models.frontend_config import LogMelConfig
+from curation.models.networks.log_mel import LogMel
+from curation.models.networks.log_mel_config import LogMelConfig
 
 BLAT = LogMelConfig()
 SMALL = LogMelConfig(sample_rate_hz=16_000, hop=512, high_hz=8000.0)

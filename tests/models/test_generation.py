@@ -17,7 +17,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from curation.models.generation import Written, draws, sample
+from curation.models.decoding.transformers_sampling import Written, draws, sample
 
 from . import tiny_captioners as tiny
 

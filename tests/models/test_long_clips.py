@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.embedder import mean_directions, sentences, windows
+from curation.models.scorers.pe_audio import PeAudioScorer
 from curation.schema import Failure
-from curation.scorers.clap import DualEncoderScorer
-from curation.scorers.embedder import mean_directions, sentences, windows
-from curation.scorers.pe_audio import PeAudioScorer
 
 from .tiny_scorers import clap, pe_audio
 

@@ -12,22 +12,22 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
-from curation.captioners.base import Candidate
-from curation.captioners.tag_guided import TagGuided
-from curation.checks import captioner as captioner_tests
-from curation.checks import scorer as scorer_tests
-from curation.checks import tagger as tagger_tests
-from curation.checks.findings import Finding, examine
-from curation.checks.sounds import sounds
 from curation.cli import main
 from curation.config import RunConfig
+from curation.models.captioners.base import Candidate
+from curation.models.captioners.tag_guided import TagGuided
 from curation.models.catalogue import catalogue
+from curation.models.checks import captioner as captioner_tests
+from curation.models.checks import scorer as scorer_tests
+from curation.models.checks import tagger as tagger_tests
+from curation.models.checks.findings import Finding, examine
+from curation.models.checks.sounds import sounds
 from curation.models.config import CaptionerConfig, ScorerConfig, TaggerConfig
-from curation.models.dual_encoder import DualEncoder
+from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.reference import reference_dir
-from curation.models.words import word_tokenizer
+from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
-from curation.scorers.clap import DualEncoderScorer
 from tests.conftest import write_yaml
 
 from .conftest import CAPTIONS

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from curation import captioners
-from curation.captioners.base import Candidate
+from curation.models import captioners
+from curation.models.captioners.base import Candidate
 from curation.models.config import AudioLlmConfig
 from curation.schema import Failure, Tag
 

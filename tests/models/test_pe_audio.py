@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioModel, PeAudioProcessor
 
-from curation import config, scorers
+from curation import config
 from curation.errors import InputError
-from curation.models.pe_audio import PeAudioTowers
+from curation.models import scorers
+from curation.models.networks.pe_audio import PeAudioTowers
+from curation.models.scorers.pe_audio import PeAudioScorer
 from curation.schema import Failure
-from curation.scorers.pe_audio import PeAudioScorer
 
 from .conftest import CAPTIONS
 from .tiny_scorers import bytes_tokenizer, pe_audio
@@ -154,7 +155,7 @@ def test_the_audio_of_a_model_with_video_is_the_same(
 def test_known_before_setup_light_and_picklable(folder: Path) -> None:
     code = f"""
 import pickle, sys
-from curation.scorers.pe_audio import PeAudioScorer
+from curation.models.scorers.pe_audio import PeAudioScorer
 adapter = PeAudioScorer({str(folder)!r})
 assert adapter.identity["long_captions"] == "mean of sentences"
 assert adapter.sample_rate_hz == 8000

@@ -12,10 +12,10 @@ import torchaudio
 from transformers import ClapConfig, ClapModel
 
 from curation import audio
-from curation.models.clap import ClapPair, ClapTowers, FusedClap
-from curation.models.clap_frontend import fitted, laion_front_end, log_mel_of
-from curation.models.frontend import LogMel
-from curation.models.frontend_config import LogMelConfig
+from curation.models.networks.clap import ClapPair, ClapTowers, FusedClap
+from curation.models.networks.clap_frontend import fitted, laion_front_end, log_mel_of
+from curation.models.networks.log_mel import LogMel
+from curation.models.networks.log_mel_config import LogMelConfig
 
 from .test_frontend import naive_log_mel
 from .tiny_scorers import as_int16

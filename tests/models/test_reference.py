@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from curation import synth
-from curation.captioners.tag_guided import TagGuided
+from curation.models.captioners.tag_guided import TagGuided
 from curation.models.reference import reference_dir
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure, Tag
-from curation.scorers.clap import DualEncoderScorer
 
 CLIPS = 12
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from curation import captioners
-from curation.checks.captioner import fault_of
 from curation.errors import InputError
+from curation.models import captioners
+from curation.models.checks.captioner import fault_of
 from curation.models.config import RemoteCodeConfig
 from curation.schema import Tag
 

@@ -18,10 +18,11 @@ from transformers import (
     BertModel,
 )
 
-from curation import config, taggers
+from curation import config
 from curation.errors import InputError
+from curation.models import taggers
+from curation.models.taggers.base import Tagger
 from curation.schema import Failure, Tag
-from curation.taggers.base import Tagger
 from curation.tags import ontology
 
 from . import tiny_taggers

@@ -15,10 +15,10 @@ from sentence_transformers.sentence_transformer.modules import (
 from transformers import AutoModel, BertConfig, RobertaConfig, T5Config
 
 from curation.errors import InputError
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.pair import load_pair
-from curation.models.text_towers import dual_encoder_with, open_text_tower
-from curation.models.words import word_tokenizer
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.load_towers import load_pair
+from curation.models.networks.text_towers import dual_encoder_with, open_text_tower
+from curation.models.word_tokenizer import word_tokenizer
 
 from .conftest import CAPTIONS, CNN, FRONTEND, sharpened
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import captioners, config
-from curation.captioners import vllm_installed
-from curation.captioners.base import Candidate
-from curation.captioners.vllm import Reply, Vllm
+from curation import config
 from curation.errors import InputError
+from curation.models import captioners
+from curation.models.captioners import vllm_installed
+from curation.models.captioners.base import Candidate
+from curation.models.captioners.vllm import Reply, Vllm
 from curation.models.config import AudioLlmConfig, VllmConfig
 from curation.schema import Failure, Tag
 

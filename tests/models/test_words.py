@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from curation.models.words import word_tokenizer
+from curation.models.word_tokenizer import word_tokenizer
 
 
 def test_round_trip_is_lower_case_without_punctuation() -> None:

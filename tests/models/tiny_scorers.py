@@ -15,7 +15,7 @@ from transformers import (
     RobertaTokenizerFast,
 )
 
-from curation.models.clap_frontend import laion_front_end
+from curation.models.networks.clap_frontend import laion_front_end
 
 from .conftest import sharpened
 

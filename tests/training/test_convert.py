@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers import BertModel, ClapConfig, ClapModel, PreTrainedTokenizerBase
 
 from curation.errors import InputError
-from curation.models.clap import ClapPair
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.pair import load_pair
-from curation.models.words import word_tokenizer
+from curation.models.networks.clap import ClapPair
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.load_towers import load_pair
+from curation.models.word_tokenizer import word_tokenizer
 from training import convert
 
 CAPTIONS = ["a dog barks while rain falls", "rain falls"]

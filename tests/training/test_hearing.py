@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from curation.models.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from training.hearing import alike, hear, mixed
 from training.loader import Batch
 from training.pretrain_config import PretrainAugment

@@ -19,8 +19,8 @@ from transformers import ClapModel, ClapProcessor
 
 from curation import storage
 from curation.errors import InputError, RunError
-from curation.models.pair import load_pair
-from curation.scorers.clap import DualEncoderScorer
+from curation.models.networks.load_towers import load_pair
+from curation.models.scorers.clap import DualEncoderScorer
 from tests.conftest import write_yaml
 from tests.models.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
 from tests.models.test_text_towers import sentence_encoder

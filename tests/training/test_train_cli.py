@@ -9,7 +9,7 @@ import yaml
 from curation import run as curation_run
 from curation import table
 from curation.config import parse
-from curation.scorers import build
+from curation.models.scorers import build
 from curation.select import apply
 from curation.synth import write_corpus
 from tests.conftest import corpus_run

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import yaml
 
-from curation.captioners.tag_guided import TagGuided
 from curation.errors import InputError
-from curation.models.frontend_config import LogMelConfig
+from curation.models.captioners.tag_guided import TagGuided
+from curation.models.networks.log_mel_config import LogMelConfig
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
-from curation.scorers.clap import DualEncoderScorer
 from training import cli
 from training.config import CaptionerTraining, ReferenceClap, load
 from training.procedural import render_corpus

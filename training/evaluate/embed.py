@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from curation import audio
 from curation.catalog.fetch import read_clip_bytes
+from curation.models.scorers import Scorer
 from curation.schema import Failure
-from curation.scorers import Scorer
 from training import group
 from training.evaluate.evalset import EvalClip
 

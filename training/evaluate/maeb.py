@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from curation.audio import Waveform, resample
 from curation.errors import InputError
+from curation.models.scorers import Scorer
 from curation.schema import Failure
-from curation.scorers import Scorer
 from training.evaluate.prompts import normalised
 
 Batch = Mapping[str, Any]

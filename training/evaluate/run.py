@@ -3,7 +3,7 @@
 from typing import Any
 
 from curation.errors import InputError
-from curation.scorers import Scorer
+from curation.models.scorers import Scorer
 from training import group
 from training.evaluate import result as results
 from training.evaluate.datasets import read

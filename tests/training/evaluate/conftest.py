@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.scorers.clap import DualEncoderScorer
+from curation.models.scorers.clap import DualEncoderScorer
 
 Write = Callable[[str], Path]
 

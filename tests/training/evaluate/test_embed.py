@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
-from curation.scorers.clap import DualEncoderScorer
 from training.evaluate.embed import embed_clips, load
 from training.evaluate.evalset import EvalClip
 from training.evaluate.run import evaluate
@@ -92,7 +92,7 @@ RANK = """
 import json, sys
 import numpy as np
 import torch.distributed as dist
-from curation.scorers.clap import DualEncoderScorer
+from curation.models.scorers.clap import DualEncoderScorer
 from training.evaluate.run import evaluate
 from training.evaluate.embed import embed_clips
 from training.evaluate.evalset import EvalClip

@@ -9,7 +9,7 @@ import soundfile
 
 from curation.audio import resample
 from curation.errors import InputError
-from curation.scorers.clap import DualEncoderScorer
+from curation.models.scorers.clap import DualEncoderScorer
 from training.evaluate.prompts import TEMPLATES, class_captions, embed_classes, spoken
 from training.evaluate.result import data_version
 from training.evaluate.run import evaluate

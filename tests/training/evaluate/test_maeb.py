@@ -8,7 +8,7 @@ import pytest
 
 from curation import synth
 from curation.errors import InputError
-from curation.scorers.clap import DualEncoderScorer
+from curation.models.scorers.clap import DualEncoderScorer
 from training.evaluate.maeb import MaebEncoder
 
 

@@ -1,0 +1,39 @@
+"""What the adapters of audio-language models share: what a clip is asked, and told of its tags."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curation.models.captioners.pretrained import PretrainedCaptioner
+from curation.models.config import AskedConfig
+from curation.schema import Tag
+from curation.tags.guidance import phrase
+
+_log = logging.getLogger("tagscribe.captioner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(PretrainedCaptioner):
+    """An adapter whose model answers a prompt about a clip."""
+
+    expected = "an audio-language model"
+
+    config: AskedConfig
+
+    def setup(self) -> None:
+        super().setup()
+        if not self.config.untagged_prompt:
+            _log.warning("%s takes no prompt: it captions untagged", self.model)
+
+    def prompt(self, tags: Sequence[Tag]) -> str:
+        """What a clip with these tags is asked."""
+        told = self._told(tags)
+        names = ", ".join(phrase(tag.mid) for tag in told)
+        return self.config.prompt.replace("{tags}", names) if told else self.config.untagged_prompt
+
+    def labels(self, tags: Sequence[Tag]) -> list[str]:
+        """The names of tags that stand in the prompt, which are no caption by themselves."""
+        return [name for tag in self._told(tags) for name in (phrase(tag.mid), tag.name)]
+
+    def _told(self, tags: Sequence[Tag]) -> Sequence[Tag]:
+        return tags if self.config.guidance == "tags" else ()

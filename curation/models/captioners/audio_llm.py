@@ -1,0 +1,56 @@
+"""The adapter of audio-language models: they are asked for a caption, and told the tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curation.models.captioners.asked import Asked
+from curation.models.captioners.base import Candidate
+from curation.models.config import AudioLlmConfig
+from curation.schema import Failure, Tag
+
+if TYPE_CHECKING:
+    from curation.models.captioners.audio_llm_writer import AudioLlmWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioLlm(Asked):
+    """Fulfils `Captioner` with any audio-text-to-text model of transformers with a chat template.
+
+    All candidates are sampled from one hearing of the clip.
+    """
+
+    config: AudioLlmConfig
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        guidance: Sequence[Sequence[Tag]],
+        seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
+    ) -> list[list[Candidate] | Failure]:
+        """Write the candidates of a batch of clips; see `Captioner`.
+
+        What is no caption (`cleaning`) is left out; a clip for which nothing else was written is a
+        failure, as are empty clips and samples that are not finite. What a model hears of a long
+        clip is its processor's affair: of those built on Whisper's encoder mostly the first 30 s.
+        """
+        return self._loaded.caption(
+            waveforms,
+            [self.prompt(tags) for tags in guidance],
+            [self.labels(tags) for tags in guidance],
+            seeds,
+            range(self.config.candidates)[first:last],
+        )
+
+    @cached_property
+    def _loaded(self) -> AudioLlmWriter:
+        from curation.models.captioners.audio_llm_writer import AudioLlmWriter
+
+        return AudioLlmWriter(self._folder, self.config, self.expected, self.device)

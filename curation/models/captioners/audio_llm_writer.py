@@ -1,0 +1,109 @@
+"""Captions of an audio-language model, by its weights: what its adapter is when set up."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import (
+    MODEL_FOR_MULTIMODAL_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
+    AutoModelForSeq2SeqLM,
+    Qwen2_5OmniThinkerForConditionalGeneration,
+    Qwen3OmniMoeThinkerForConditionalGeneration,
+)
+from transformers.configuration_utils import PreTrainedConfig
+
+from curation.models import files, pretrained
+from curation.models.captioners import conversation
+from curation.models.captioners.answers import candidates
+from curation.models.captioners.base import Candidate
+from curation.models.captioners.pretrained_writer import PretrainedWriter
+from curation.models.config import AudioLlmConfig
+from curation.models.decoding import transformers_sampling
+from curation.models.waveform_checks import each_heard
+from curation.schema import Failure
+
+# The half of an Omni model that writes; the other half speaks.
+_THINKERS = {
+    "qwen2_5_omni": Qwen2_5OmniThinkerForConditionalGeneration,
+    "qwen3_omni_moe": Qwen3OmniMoeThinkerForConditionalGeneration,
+}
+_KNOWN = {
+    AutoModelForMultimodalLM: MODEL_FOR_MULTIMODAL_LM_MAPPING,
+    AutoModelForSeq2SeqLM: MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM: (),
+}
+
+
+class AudioLlmWriter(PretrainedWriter):
+    """A loaded audio-language model; the arguments are `AudioLlm`'s."""
+
+    def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
+        super().__init__(folder, config, choose, expected, device)
+        self._config = config
+        self._rate_hz = files.sample_rate_hz(folder)
+        conversation.need_template(folder, self._processor)
+        # Captions are written behind their prompts, so prompts end together.
+        self._processor.tokenizer.padding_side = "left"
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        prompts: Sequence[str],
+        labels: Sequence[Sequence[str]],
+        seeds: Sequence[int],
+        wanted: range,
+    ) -> list[list[Candidate] | Failure]:
+        """As `Captioner.caption`: each clip with its prompt, and the names of tags in it."""
+
+        def write(heard: list[int]) -> list[list[Candidate] | Failure]:
+            written = transformers_sampling.sample(
+                self._model.generate,
+                self._asked([waveforms[clip] for clip in heard], [prompts[clip] for clip in heard]),
+                transformers_sampling.draws(
+                    [seeds[clip] for clip in heard], wanted, self._config.max_tokens
+                ),
+                self._config.temperature,
+                self._config.top_p,
+            )
+            return [
+                candidates([self._answer("sample", one) for one in samples], labels[clip])
+                for clip, samples in zip(heard, written, strict=True)
+            ]
+
+        return each_heard(waveforms, "caption", write)
+
+    def _asked(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
+        """What the model is given, one row a clip."""
+        conversations = [
+            conversation.question(prompt, audio=conversation.long_enough(waveform, self._rate_hz))
+            for waveform, prompt in zip(waveforms, prompts, strict=True)
+        ]
+        asked = self._processor.apply_chat_template(
+            conversations,
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+            # Of the prompts alone: sounds are padded as the model wants them.
+            processor_kwargs={"text_kwargs": {"padding": True}},
+        )
+        return asked.to(self._model.device, self._model.dtype)
+
+
+def choose(config: PreTrainedConfig) -> pretrained.Choice | None:
+    """The class that opens a model which answers in text; None where there is none.
+
+    transformers lists such models under several of its `Auto` classes, and Omni models as a whole
+    where they write and speak. What a model's own code calls a causal model may be one too.
+    """
+    if config.model_type in _THINKERS:
+        return pretrained.Choice(_THINKERS[config.model_type], config.thinker_config)
+    own = getattr(config, "auto_map", None) or {}
+    for auto, known in _KNOWN.items():
+        if type(config) in known or auto.__name__ in own:
+            return pretrained.Choice(auto, config)
+    return None

@@ -1,0 +1,122 @@
+"""Captions of a speech-to-text model, by its weights: what its adapter is when set up."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
+    AutoModelForSpeechSeq2Seq,
+    GenerationMixin,
+    WhisperTokenizer,
+)
+from transformers.configuration_utils import PreTrainedConfig
+
+from curation.models import files, pretrained
+from curation.models.captioners.answers import candidates
+from curation.models.captioners.base import Candidate
+from curation.models.captioners.pretrained_writer import PretrainedWriter
+from curation.models.config import EncoderDecoderConfig
+from curation.models.decoding import transformers_sampling
+from curation.models.decoding.transformers_sampling import Written
+from curation.models.waveform_checks import each_heard
+from curation.schema import Failure
+
+_Given = dict[str, Any]
+_Captions = list[list[Written | None]]
+
+
+class EncoderDecoderWriter(PretrainedWriter):
+    """A loaded speech-to-text model; the arguments are `EncoderDecoder`'s."""
+
+    def __init__(
+        self, folder: Path, config: EncoderDecoderConfig, expected: str, device: str
+    ) -> None:
+        super().__init__(folder, config, choose, expected, device)
+        self._config = config
+        self._rate_hz = files.sample_rate_hz(folder)
+        # A Whisper's own `generate` cuts, detects a language and merges what speech is split into.
+        self._generate = partial(GenerationMixin.generate, self._model)
+
+    @torch.inference_mode()
+    def caption(
+        self, waveforms: Sequence[np.ndarray], seeds: Sequence[int], wanted: range
+    ) -> list[list[Candidate] | Failure]:
+        """As `Captioner.caption`: candidate 0 is the best beam, the others are sampled."""
+
+        def write(heard: list[int]) -> list[list[Candidate] | Failure]:
+            given = self._encoded([waveforms[clip] for clip in heard])
+            samples = [number for number in wanted if number]
+            drawn = self._sampled(given, [seeds[clip] for clip in heard], samples)
+            # After the samples: it repeats the encoding in place.
+            best = self._beams(given, len(heard)) if 0 in wanted else [[] for _ in heard]
+            return [
+                candidates(
+                    [self._answer("beam", one) for one in first]
+                    + [self._answer("sample", one) for one in rest]
+                )
+                for first, rest in zip(best, drawn, strict=True)
+            ]
+
+        return each_heard(waveforms, "caption", write)
+
+    def _encoded(self, waveforms: list[np.ndarray]) -> _Given:
+        """What `generate` is given: the encoder's output, and what every caption begins with."""
+        features = self._processor(
+            audio=waveforms,
+            sampling_rate=self._rate_hz,
+            return_attention_mask=True,
+            return_tensors="pt",
+        ).to(self._model.device, self._model.dtype)
+        encoded = self._model.get_encoder()(**features, return_dict=True)
+        given = {"encoder_outputs": encoded, "attention_mask": features["attention_mask"]}
+        tokenizer = self._processor.tokenizer
+        if isinstance(tokenizer, WhisperTokenizer):
+            # Language and task, as in training; other models begin with their start token.
+            start = torch.tensor([tokenizer.prefix_tokens], device=self._model.device)
+            given["decoder_input_ids"] = start.repeat(len(waveforms), 1)
+        return given
+
+    def _sampled(self, given: _Given, seeds: list[int], wanted: list[int]) -> _Captions:
+        numbers = transformers_sampling.draws(seeds, wanted, self._config.max_tokens)
+        return transformers_sampling.sample(
+            self._generate, given, numbers, self._config.temperature
+        )
+
+    def _beams(self, given: _Given, clips: int) -> _Captions:
+        """The best beam of each clip."""
+        if self._config.beams == 1:
+            numbers = torch.zeros(clips, 1, self._config.max_tokens)
+            return transformers_sampling.sample(self._generate, given, numbers, top_p=0.0)
+        found = self._generate(
+            **given,
+            num_beams=self._config.beams,
+            max_new_tokens=self._config.max_tokens,
+            length_penalty=1.0,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        written = found.sequences[:, -found.beam_indices.shape[1] :].tolist()
+        scores = found.sequences_scores.tolist()
+        return [
+            [None if math.isnan(score) else self._until_end(ids, score)]
+            for ids, score in zip(written, scores, strict=True)
+        ]
+
+    def _until_end(self, ids: list[int], score: float) -> Written:
+        ends = self._model.generation_config.eos_token_id
+        length = next((at for at, token in enumerate(ids) if token in ends), len(ids))
+        return Written(tuple(ids[:length]), score, length < len(ids))
+
+
+def choose(config: PreTrainedConfig) -> pretrained.Choice | None:
+    """The class that opens an encoder-decoder that writes; None where there is none."""
+    own = AutoModelForSpeechSeq2Seq.__name__ in (getattr(config, "auto_map", None) or {})
+    known = type(config) in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
+    if config.is_encoder_decoder and (own or known):
+        return pretrained.Choice(AutoModelForSpeechSeq2Seq, config)
+    return None

@@ -1,0 +1,35 @@
+"""What captioners of transformers' classes are when set up: a model and its processor."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from transformers.configuration_utils import PreTrainedConfig
+
+from curation.models import pretrained, weights
+from curation.models.captioners.answers import Answer
+from curation.models.config import PretrainedConfig
+from curation.models.decoding.transformers_sampling import Written
+
+
+class PretrainedWriter:
+    """A loaded model that writes; the arguments are those of `pretrained.load`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: PretrainedConfig,
+        choose: Callable[[PreTrainedConfig], pretrained.Choice | None],
+        expected: str,
+        device: str,
+    ) -> None:
+        self._model, self._processor = pretrained.load(folder, config, choose, expected, device)
+
+    def move(self, device: str) -> None:
+        """Take the weights to another device, "auto" the GPU where there is one."""
+        self._model.to(weights.pick_device(device))
+
+    def _answer(self, method: str, written: Written | None) -> Answer | None:
+        if written is None:
+            return None
+        text = self._processor.tokenizer.decode(written.ids, skip_special_tokens=True)
+        return Answer(text, method, written.log_prob, written.ended)

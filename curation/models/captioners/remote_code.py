@@ -1,0 +1,64 @@
+"""The adapter of captioners by code of their own, which give words back, such as effb2-trm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curation.errors import InputError
+from curation.models import files
+from curation.models.captioners.untagged import Untagged
+from curation.models.config import RemoteCodeConfig
+
+if TYPE_CHECKING:
+    from curation.models.captioners.remote_code_writer import RemoteCodeWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteCode(Untagged):
+    """Fulfils `Captioner` with a model of the hub that is called as those of AudioCaption are.
+
+    Its `config.json` names a `sample_rate`, and its code a model for `AutoModel`, whose `forward`
+    takes audio, audio_length, sample_method, beam_size, max_length and temp, and gives the ids of
+    words: `hf_wrapper.py` of https://github.com/wsntxxn/AudioCaption. It tells no log-probability.
+    A clip at which its code raises is a failure.
+    """
+
+    expected = "a captioner with code of its own"
+
+    config: RemoteCodeConfig
+
+    @cached_property
+    def sample_rate_hz(self) -> int:
+        rate_hz = files.read_config(self._folder).get("sample_rate")
+        if not rate_hz:
+            raise InputError(
+                f"{self._folder / 'config.json'}: no sample_rate; expected that of {self.expected}"
+            )
+        return int(rate_hz)
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        return {
+            **super().identity,
+            "tokenizer": self.config.tokenizer or self.model,
+            "tokenizer_revision": self.config.tokenizer_revision or "",
+        }
+
+    @cached_property
+    def _words(self) -> Path:
+        """The tokenizer's directory."""
+        if self.config.tokenizer is None:
+            return self._folder
+        revision = self.config.tokenizer_revision
+        return files.folder_of(self.config.tokenizer, revision, "a directory with tokenizer.json")
+
+    @cached_property
+    def _loaded(self) -> RemoteCodeWriter:
+        from curation.models.captioners.remote_code_writer import RemoteCodeWriter
+
+        return RemoteCodeWriter(
+            self._folder, self._words, self.config, self.expected, self.device, self.sample_rate_hz
+        )

@@ -1,0 +1,95 @@
+"""Captions of a model by code of its own, by its weights: what its adapter is when set up."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from curation.errors import InputError
+from curation.models import pretrained, weights
+from curation.models.captioners.answers import Answer, candidates
+from curation.models.captioners.base import Candidate, candidate_seed
+from curation.models.config import RemoteCodeConfig
+from curation.models.waveform_checks import at_least, each_heard
+from curation.schema import Failure
+
+# The published models halve 10 ms frames five times, and divide by what is left of a clip.
+_SHORTEST_S = 0.4
+
+
+class RemoteCodeWriter:
+    """A loaded model; the arguments are `RemoteCode`'s, and the directory of its tokenizer."""
+
+    def __init__(
+        self,
+        folder: Path,
+        words: Path,
+        config: RemoteCodeConfig,
+        expected: str,
+        device: str,
+        sample_rate_hz: int,
+    ) -> None:
+        self._model, self._tokenizer = pretrained.load_by_its_code(
+            folder, words, config, expected, device
+        )
+        self._config = config
+        self._shortest = round(sample_rate_hz * _SHORTEST_S)
+        if self._tokenizer.eos_token_id is None:
+            raise InputError(
+                f"{words}: the tokenizer names no end token, by which a whole caption is known; "
+                "expected eos_token in tokenizer_config.json"
+            )
+
+    def move(self, device: str) -> None:
+        """Take the weights to another device, "auto" the GPU where there is one."""
+        self._model.to(weights.pick_device(device))
+
+    @torch.inference_mode()
+    def caption(
+        self, waveforms: Sequence[np.ndarray], seeds: Sequence[int], wanted: range
+    ) -> list[list[Candidate] | Failure]:
+        """As `Captioner.caption`: candidate 0 is the best beam, the others are sampled."""
+        return each_heard(
+            waveforms,
+            "caption",
+            lambda heard: [self._captions(waveforms[clip], seeds[clip], wanted) for clip in heard],
+        )
+
+    def _captions(
+        self, waveform: np.ndarray, seed: int, wanted: range
+    ) -> list[Candidate] | Failure:
+        """One clip's; what lies beside it in a batch would change its decibels and its samples."""
+        audio = torch.from_numpy(at_least(waveform, self._shortest).astype(np.float32))[None]
+        try:
+            return candidates([self._answer(audio, seed, number) for number in wanted])
+        except torch.OutOfMemoryError:
+            raise
+        # A model's own code raises what it likes.
+        except Exception as error:
+            return Failure("caption", type(error).__name__, str(error))
+
+    def _answer(self, audio: torch.Tensor, seed: int, number: int) -> Answer:
+        """A candidate for a clip `[1, sample]`."""
+        beam = {"sample_method": "beam", "beam_size": self._config.beams}
+        sample = {"sample_method": "sample", "temp": self._config.temperature}
+        with self._random_by(seed, number):
+            ids = self._model(
+                audio=audio,
+                audio_length=[audio.shape[1]],
+                max_length=self._config.max_tokens,
+                **(sample if number else beam),
+            )[0].tolist()
+        end = self._tokenizer.eos_token_id
+        length = ids.index(end) if end in ids else len(ids)
+        text = self._tokenizer.decode(ids[:length], skip_special_tokens=True)
+        return Answer(text, "sample" if number else "beam", None, length < len(ids))
+
+    @contextmanager
+    def _random_by(self, seed: int, number: int) -> Iterator[None]:
+        """The model draws from torch's global state: set it, and give it back."""
+        device = self._model.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(candidate_seed(seed, number))
+            yield

@@ -1,0 +1,146 @@
+"""The adapter of the tag-guided captioner: one caption by beam search, the rest sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curation.errors import InputError
+from curation.models import files
+from curation.models.adapter import Adapter
+from curation.models.captioners.base import Candidate
+from curation.schema import Failure, Tag
+from curation.tags import ontology
+
+if TYPE_CHECKING:
+    from curation.models.captioners.writer import Writer
+    from curation.models.networks.tag_guided_captioner import EncoderOutput
+
+
+@dataclass(frozen=True)
+class TagGuided(Adapter):
+    """Fulfils `Captioner` and `HearsOnce` with a `TagGuidedCaptioner`.
+
+    Attributes:
+        candidates: captions written for a clip, the first one by beam search.
+        beams: width of the beam search that writes the first candidate.
+        temperature: of the samples that are the others.
+        max_tokens: the longest caption, end token included; a longer one is cut there.
+        compile: compile the decoder in `setup`, which is for GPUs (`models.compiled`). `setup` then
+            raises InputError where that cannot be done, as without a C++ compiler.
+    """
+
+    kind = "captioner"
+
+    candidates: int = 4
+    beams: int = 3
+    temperature: float = 0.7
+    max_tokens: int = 30
+    compile: bool = False
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return files.log_mel(self._config).sample_rate_hz
+
+    @property
+    def tokens_a_clip(self) -> int:
+        return self.candidates * self.max_tokens
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        guidance: Sequence[Sequence[Tag]],
+        seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
+    ) -> list[list[Candidate] | Failure]:
+        """Write the candidates of a batch of clips; see `Captioner`.
+
+        A tag that the model does not know stands for its nearest ancestor that it knows, or else
+        for its only descendant; others are ignored. Clips shorter than one frame of the encoder
+        are padded with silence; empty clips and samples that are not finite are failures.
+        """
+        return self.write(self.hear(waveforms, guidance), seeds, first, last)
+
+    def hear(
+        self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
+    ) -> list[EncoderOutput | Failure]:
+        """Encode clips, each with its guidance; see `HearsOnce`."""
+        return self._loaded.hear(waveforms, [self._tag_vector(given) for given in guidance])
+
+    def write(
+        self,
+        heard: Sequence[EncoderOutput | Failure],
+        seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
+    ) -> list[list[Candidate] | Failure]:
+        """Write the candidates of encoded clips; see `HearsOnce`."""
+        return self._loaded.write(heard, seeds, range(self.candidates)[first:last])
+
+    def _tag_vector(self, tags: Iterable[Tag]) -> np.ndarray:
+        """The tag vector of a clip's guidance; of tags that become the same one, the surest."""
+        vocabulary = self._vocabulary
+        vector = np.zeros(len(vocabulary), np.float32)
+        for tag in tags:
+            known = known_tag(tag.mid, vocabulary)
+            if known is not None:
+                place = vocabulary[known]
+                vector[place] = max(vector[place], min(max(tag.confidence, 0.0), 1.0))
+        return vector
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return files.read_config(self._folder, "tagscribe-captioner")
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        return {mid: index for index, mid in enumerate(self._config.get("tags") or [])}
+
+    @cached_property
+    def _loaded(self) -> Writer:
+        from curation.models.captioners.writer import Writer
+
+        return Writer(
+            self._folder,
+            self.device,
+            self.candidates,
+            self.beams,
+            self.temperature,
+            self.max_tokens,
+            self.compile,
+        )
+
+
+def known_tag(mid: str, vocabulary: dict[str, int]) -> str | None:
+    """The tag of a model's vocabulary that stands for an AudioSet class, None where none does.
+
+    That is the class itself, else its nearest ancestor, else the only descendant in the vocabulary.
+    """
+    if mid in vocabulary:
+        return mid
+    try:
+        above = _nearest_above(mid, vocabulary)
+        below = _all_below(mid) & vocabulary.keys() if above is None else set()
+    except InputError:
+        return None
+    return above or (next(iter(below)) if len(below) == 1 else None)
+
+
+def _nearest_above(mid: str, vocabulary: dict[str, int]) -> str | None:
+    level = [mid]
+    while level:
+        level = [parent for child in level for parent in ontology.parents(child)]
+        found = [parent for parent in level if parent in vocabulary]
+        if found:
+            return min(found)
+    return None
+
+
+def _all_below(mid: str) -> set[str]:
+    below = set(ontology.children(mid))
+    return below.union(*(_all_below(child) for child in below))

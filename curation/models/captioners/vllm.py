@@ -1,0 +1,169 @@
+"""The adapter of audio-language models that vLLM runs.
+
+It makes questions of clips and candidates of what is replied to them. In a run the questions go
+through `ray.data.llm` (see `vllm_stage`); where vLLM is installed beside this package, as the check
+of a model may have it, the adapter asks an engine of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from curation.models.captioners.answers import Answer, candidates
+from curation.models.captioners.asked import Asked
+from curation.models.captioners.base import Candidate, candidate_seed
+from curation.models.captioners.conversation import long_enough, need_template, question
+from curation.models.config import REVISIONS, VllmConfig
+from curation.models.waveform_checks import each_heard
+from curation.schema import Failure, Tag
+
+if TYPE_CHECKING:
+    from curation.models.captioners.vllm_writer import VllmWriter
+
+
+class Question(NamedTuple):
+    """One candidate of one clip, as vLLM is asked for it.
+
+    `sound` is float32, `[sample]` at the model's rate; `sampling` are vLLM's SamplingParams.
+    """
+
+    prompt: str
+    sound: np.ndarray
+    sampling: dict[str, Any]
+
+
+class Reply(NamedTuple):
+    """What vLLM wrote, and the log-probability of each token of it, the end token included.
+
+    They are those of the untempered model, vLLM's raw ones.
+    """
+
+    text: str
+    log_probs: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vllm(Asked):
+    """Fulfils `Captioner` with any audio-language model that vLLM knows and has a chat template.
+
+    Each candidate is a question of its own, with a seed of its own.
+    """
+
+    config: VllmConfig
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        return {**super().identity, "engine": f"vllm {self.config.version}"}
+
+    @property
+    def source(self) -> str:
+        """The model as vLLM finds it on whatever machine: a directory, or a hub id."""
+        folder = Path(self.model)
+        return str(folder.absolute()) if folder.is_dir() else self.model
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """The arguments of vLLM's engine that follow from the run's YAML."""
+        revision = None if Path(self.model).is_dir() else self.revision
+        return {
+            "limit_mm_per_prompt": {"audio": 1},
+            **self.config.engine,
+            **(dict.fromkeys(REVISIONS, revision) if revision else {}),
+            "dtype": self.config.dtype,
+            "trust_remote_code": self.config.trust_remote_code,
+        }
+
+    def ready(self) -> None:
+        """Load what questions are made with. Raises InputError where it is not there."""
+        _ = self._processor
+
+    def questions(
+        self, waveform: np.ndarray, tags: Sequence[Tag], seed: int, wanted: range
+    ) -> list[Question]:
+        """What vLLM is asked for the wanted candidates of a clip that can be heard."""
+        prompt = self._rendered(self.prompt(tags))
+        sound = long_enough(waveform, self.sample_rate_hz)
+        return [Question(prompt, sound, self._sampling(seed, number)) for number in wanted]
+
+    def answer(
+        self, replies: Sequence[Reply | Failure], tags: Sequence[Tag]
+    ) -> list[Candidate] | Failure:
+        """A clip's candidates, of the replies to its questions; a failure among them is its own."""
+        answers: list[Answer | None] = []
+        for reply in replies:
+            if isinstance(reply, Failure):
+                return reply
+            answers.append(self._answer(reply))
+        return candidates(answers, self.labels(tags))
+
+    def caption(
+        self,
+        waveforms: Sequence[np.ndarray],
+        guidance: Sequence[Sequence[Tag]],
+        seeds: Sequence[int],
+        first: int = 0,
+        last: int | None = None,
+    ) -> list[list[Candidate] | Failure]:
+        """Write the candidates of a batch of clips by an engine in this process; see `Captioner`.
+
+        What is no caption (`cleaning`) is left out; a clip for which nothing else was written is a
+        failure, as are empty clips, samples that are not finite, and questions that vLLM refuses.
+        """
+        wanted = range(self.config.candidates)[first:last]
+
+        def write(heard: list[int]) -> list[list[Candidate] | Failure]:
+            asked = [
+                self.questions(waveforms[clip], guidance[clip], seeds[clip], wanted)
+                for clip in heard
+            ]
+            replies = iter(self._loaded.replies([one for clip in asked for one in clip]))
+            return [
+                self.answer([next(replies) for _ in questions], guidance[clip])
+                for clip, questions in zip(heard, asked, strict=True)
+            ]
+
+        return each_heard(waveforms, "caption", write)
+
+    def _sampling(self, seed: int, number: int) -> dict[str, Any]:
+        return {
+            "seed": candidate_seed(seed, number) >> 1,
+            "temperature": self.config.temperature,
+            "top_p": self.config.top_p,
+            "max_tokens": self.config.max_tokens,
+            "logprobs": 0,  # of the tokens that were drawn, and no others
+        }
+
+    def _answer(self, reply: Reply) -> Answer | None:
+        if not all(map(math.isfinite, reply.log_probs)):
+            return None
+        log_prob = fmean(reply.log_probs) if reply.log_probs else None
+        return Answer(reply.text, "sample", log_prob, len(reply.log_probs) < self.config.max_tokens)
+
+    def _rendered(self, prompt: str) -> str:
+        """A prompt as the model's chat template writes it, with the place of the sound."""
+        text = self._processor.apply_chat_template(
+            question(prompt), tokenize=False, add_generation_prompt=True
+        )
+        return str(text)
+
+    @cached_property
+    def _processor(self) -> Any:
+        from curation.models import pretrained
+
+        processor = pretrained.load_processor(self._folder, self.config)
+        need_template(self._folder, processor)
+        return processor
+
+    @cached_property
+    def _loaded(self) -> VllmWriter:
+        from curation.models.captioners.vllm_writer import VllmWriter
+
+        return VllmWriter(self.source, self.engine, self.config.version, self.sample_rate_hz)

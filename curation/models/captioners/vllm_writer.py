@@ -1,0 +1,69 @@
+"""vLLM's engine in this process: what the adapter is when set up."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from curation.errors import InputError
+from curation.models.captioners import vllm_installed
+from curation.models.captioners.vllm import Question, Reply
+from curation.schema import Failure
+
+
+class VllmWriter:
+    """A loaded engine.
+
+    Args:
+        source: the model's directory or hub id.
+        engine: arguments of the engine.
+        version: the release of vLLM that is wanted.
+        sample_rate_hz: of the sounds.
+    """
+
+    def __init__(
+        self, source: str, engine: Mapping[str, Any], version: str, sample_rate_hz: int
+    ) -> None:
+        vllm_installed.need(
+            vllm_installed.version(), version, "in this process", vllm_installed.HERE
+        )
+        import vllm
+
+        self._vllm = vllm
+        try:
+            self._engine = vllm.LLM(model=source, **engine)
+        # Of a model that it does not know vLLM's many parts raise what they like.
+        except Exception as error:
+            raise InputError(f"{source}: vLLM {version} cannot run it: {error}") from error
+        self._rate_hz = sample_rate_hz
+
+    def move(self, device: str) -> None:
+        """vLLM keeps its GPU: a run's configuration lets nobody ask for it."""
+        raise NotImplementedError(device)
+
+    def replies(self, questions: Sequence[Question]) -> list[Reply | Failure]:
+        """The reply to each question, in order; why there is none where vLLM refuses it."""
+        try:
+            return self._ask(questions)
+        except ValueError:
+            # One of them is refused, with all the others, before any is answered.
+            return [self._ask_alone(question) for question in questions]
+
+    def _ask_alone(self, question: Question) -> Reply | Failure:
+        try:
+            [reply] = self._ask([question])
+        except ValueError as error:
+            return Failure("caption", type(error).__name__, str(error))
+        return reply
+
+    def _ask(self, questions: Sequence[Question]) -> list[Reply | Failure]:
+        written = self._engine.generate(
+            [
+                {"prompt": one.prompt, "multi_modal_data": {"audio": (one.sound, self._rate_hz)}}
+                for one in questions
+            ],
+            [self._vllm.SamplingParams(**one.sampling) for one in questions],
+            use_tqdm=False,
+        )
+        return [
+            Reply(best.text, [next(iter(token.values())).logprob for token in best.logprobs])
+            for best in (each.outputs[0] for each in written)
+        ]

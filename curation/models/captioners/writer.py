@@ -1,0 +1,141 @@
+"""Captions of the tag-guided captioner, by its weights: what its adapter is when set up."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from curation.errors import InputError
+from curation.models import weights
+from curation.models.captioners.base import Candidate
+from curation.models.decoding.cached import decode
+from curation.models.decoding.compiled import CompiledDecoder
+from curation.models.decoding.next_token import Decoded, gumbel_noise
+from curation.models.networks import feature_batches
+from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.waveform_checks import each_heard
+from curation.schema import Failure
+
+
+class Writer:
+    """A loaded captioner; the arguments are `TagGuided`'s."""
+
+    def __init__(
+        self,
+        folder: Path,
+        device: str,
+        candidates: int,
+        beams: int,
+        temperature: float,
+        max_tokens: int,
+        compiled: bool,
+    ) -> None:
+        self._model, self._tokenizer = weights.load(folder, TagGuidedCaptioner, device)
+        self._candidates = candidates
+        self._beams = beams
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+        self._compiled = CompiledDecoder(self._model) if compiled else None
+        if self._compiled:
+            self._compile(self._compiled)
+
+    def move(self, device: str) -> None:
+        """Take the weights to another device, "auto" the GPU where there is one."""
+        self._model.to(weights.pick_device(device))
+        if self._compiled:
+            self._compiled.forget()
+
+    def _compile(self, decoder: CompiledDecoder) -> None:
+        """Compile now, where what is missing stops the worker, and not clip by clip later."""
+        try:
+            decoder.warm_up(self._beams, self._candidates - 1, self._max_tokens)
+        except torch.OutOfMemoryError:
+            raise
+        # What compilers and their drivers raise is no small family.
+        except Exception as error:
+            told = " ".join(str(error).split("\n\n")[0].split())
+            raise InputError(
+                f"captioner.compile: true, but the captioner cannot be compiled here: {told}; "
+                "torch.compile wants a C++ compiler (g++): install it, or leave compile out"
+            ) from error
+
+    @torch.inference_mode()
+    def hear(
+        self, waveforms: Sequence[np.ndarray], tags: Sequence[np.ndarray]
+    ) -> list[EncoderOutput | Failure]:
+        """As `HearsOnce.hear`, guided by tag vectors `[tag]`."""
+        return each_heard(
+            waveforms,
+            "caption",
+            lambda heard: self._encoded(
+                [waveforms[clip] for clip in heard], np.stack([tags[clip] for clip in heard])
+            ),
+        )
+
+    @torch.inference_mode()
+    def write(
+        self, heard: Sequence[EncoderOutput | Failure], seeds: Sequence[int], wanted: range
+    ) -> list[list[Candidate] | Failure]:
+        """As `HearsOnce.write`: candidate 0 is the best beam, the others are sampled."""
+        encoded = [
+            (one, seed)
+            for one, seed in zip(heard, seeds, strict=True)
+            if isinstance(one, EncoderOutput)
+        ]
+        written = iter(self._write(encoded, wanted) if encoded else [])
+        return [one if isinstance(one, Failure) else next(written) for one in heard]
+
+    def _encoded(self, waveforms: list[np.ndarray], tags: np.ndarray) -> list[EncoderOutput]:
+        """Each clip's, in order."""
+        model = self._model
+        vectors = torch.from_numpy(tags).to(model.device)
+        chunks = feature_batches.in_chunks(
+            waveforms,
+            model,
+            lambda features, lengths, rows: model.encoder(features, lengths, vectors[rows]),
+        )
+        by_place = {
+            place: row
+            for places, chunk in chunks
+            for place, row in zip(places, chunk.rows(), strict=True)
+        }
+        return [by_place[place] for place in range(len(waveforms))]
+
+    def _write(
+        self, encoded: list[tuple[EncoderOutput, int]], wanted: range
+    ) -> list[list[Candidate] | Failure]:
+        """The wanted candidates of encoded clips, each with its seed."""
+        rows, seeds = zip(*encoded, strict=True)
+        decoder = self._compiled.decode if self._compiled else partial(decode, self._model)
+        beam, sampled = decoder(
+            EncoderOutput.batch(rows),
+            self._beams if 0 in wanted else 0,
+            self._noise(seeds, [number - 1 for number in wanted if number]),
+            self._temperature,
+            self._max_tokens,
+        )
+        best = [[one] for one in beam] if beam else [[]] * len(sampled)
+        return [self._told(first, rest) for first, rest in zip(best, sampled, strict=True)]
+
+    def _noise(self, seeds: Sequence[int], samples: list[int]) -> torch.Tensor | None:
+        """The noise of these samples, drawn with all the others', so that it is always the same."""
+        if not samples:
+            return None
+        words = self._model.config.vocab_size
+        return gumbel_noise(seeds, self._candidates - 1, self._max_tokens, words)[:, samples]
+
+    def _told(
+        self, best: Sequence[Decoded], samples: Sequence[Decoded]
+    ) -> list[Candidate] | Failure:
+        if not all(math.isfinite(one.log_prob) for one in (*best, *samples)):
+            return Failure("caption", "not_finite", "the model's logits are not finite")
+        by_method = [*(("beam", one) for one in best), *(("sample", one) for one in samples)]
+        return [
+            Candidate(
+                self._tokenizer.decode(one.ids, skip_special_tokens=True), method, one.log_prob
+            )
+            for method, one in by_method
+        ]

@@ -1,0 +1,131 @@
+"""Beam search and sampling of a batch of clips in one cached loop, repeatable clip by clip.
+
+transformers' `generate` decodes a beam and samples apart, and samples from one global random
+state; here all captions of all clips advance together, the encoder's memory is shared by a clip's
+captions, and what is sampled for a clip depends on its own noise alone. Clips whose captions have
+all ended leave the batch. `tests/models` holds the beam equal to `generate(num_beams=...)`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from curation.models.decoding.next_token import BeamSearch, Decoded, Sampler
+from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.networks.transformer import KeyValue
+
+# Clips that are done leave once those that go on are at most this share of the batch: what leaving
+# costs, a copy of the others' memory and past, is then less than the steps that it saves.
+_WORTH_LEAVING = 0.75
+
+
+@torch.inference_mode()
+def decode(
+    model: TagGuidedCaptioner,
+    encoded: EncoderOutput,
+    beams: int,
+    noise: Tensor | None,
+    temperature: float,
+    max_tokens: int,
+) -> tuple[list[Decoded], list[list[Decoded]]]:
+    """The best beam of each clip, and its samples.
+
+    Args:
+        encoded: the encoder's output, one row a clip.
+        beams: width of the beam search; with 0 there is none, and the first list is empty.
+        noise: `gumbel_noise` for at least `max_tokens` steps; None draws no samples.
+        temperature: of the samples; the log-probabilities told are always untempered.
+        max_tokens: the longest caption, end token included; a longer one is cut.
+    """
+    clips = len(encoded.last_hidden_state)
+    search = BeamSearch(model, clips, beams, max_tokens)
+    sampler = Sampler(model, clips, noise, temperature, max_tokens)
+    captions = Captions(model, encoded, beams + sampler.samples, max_tokens, model.decoder.step)
+    positions = torch.arange(max_tokens, device=model.device)
+    for filled, at in enumerate(positions.split(1), start=1):
+        last = at == max_tokens - 1
+        log_probs = captions.step(at, filled)
+        parents, beam_ids = search.step(log_probs[:, :beams], at, last)
+        sample_ids = sampler.step(log_probs[:, beams:], at, last)
+        going = search.open | sampler.open
+        rows = going.nonzero().flatten()
+        if not len(rows):
+            break
+        if not _in_place(parents):
+            captions.reorder(parents, filled)
+        captions.ids = torch.cat([beam_ids, sample_ids], dim=1)
+        if len(rows) <= _WORTH_LEAVING * len(going):
+            captions.keep(rows)
+            search.keep(rows)
+            sampler.keep(rows)
+    return search.best(), sampler.captions()
+
+
+class Captions:
+    """The decoder's side of all captions of the clips that are in the batch.
+
+    The past has room for the longest caption from the start, so that no step moves it. `logits` is
+    `CaptionDecoder.step`, or that compiled.
+
+    Attributes:
+        ids: the newest word of each caption `[clip, caption]`.
+    """
+
+    def __init__(
+        self,
+        model: TagGuidedCaptioner,
+        encoded: EncoderOutput,
+        captions: int,
+        max_tokens: int,
+        logits: Callable[..., Tensor],
+    ) -> None:
+        clips = len(encoded.last_hidden_state)
+        self.logits = logits
+        self.encoded = encoded
+        self.memory = model.decoder.project(encoded)
+        self.past = [
+            _room(keys_values, clips * captions, max_tokens) for keys_values in self.memory
+        ]
+        self.ids = torch.full((clips, captions), model.config.bos_token_id, device=model.device)
+
+    def step(self, at: Tensor, filled: int, seen: Tensor | None = None) -> Tensor:
+        """Log-probabilities of the word behind position `at [1]`, `[clip, caption, word]`.
+
+        Of the past the `filled` first positions are looked at, of these those that are `seen`.
+        """
+        past = [KeyValue(*(each[:, :, :filled] for each in layer)) for layer in self.past]
+        logits = self.logits(self.ids, at, past, self.memory, self.encoded, seen)
+        return logits.log_softmax(dim=-1)
+
+    def reorder(self, parents: Tensor, filled: int) -> None:
+        """Let each beam go on from its parent's past `[clip, beam]`; samples keep their own."""
+        clips, beams = parents.shape
+        for room in (each for layer in self.past for each in layer):
+            by_clip = room.unflatten(0, (clips, -1))[:, :beams, :, :filled]
+            index = parents[:, :, None, None, None].expand_as(by_clip)
+            by_clip.copy_(by_clip.gather(1, index))
+
+    def keep(self, rows: Tensor) -> None:
+        """Let the other clips leave."""
+        clips = len(self.ids)
+        self.ids = self.ids[rows]
+        self.encoded = self.encoded.take(rows)
+        self.memory = [KeyValue(*(each[rows] for each in layer)) for layer in self.memory]
+        self.past = [
+            KeyValue(*(each.unflatten(0, (clips, -1))[rows].flatten(0, 1) for each in layer))
+            for layer in self.past
+        ]
+
+
+def _room(like: KeyValue, captions: int, steps: int) -> KeyValue:
+    _, heads, _, width = like.keys.shape
+    return KeyValue(
+        like.keys.new_zeros(captions, heads, steps, width),
+        like.keys.new_zeros(captions, heads, steps, width),
+    )
+
+
+def _in_place(parents: Tensor) -> bool:
+    """Whether every beam goes on from its own past."""
+    return bool((parents == torch.arange(parents.shape[1], device=parents.device)).all())

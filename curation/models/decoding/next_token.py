@@ -1,0 +1,177 @@
+"""Which word comes next: beam search and sampling of a batch of clips, each clip on its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
+
+_NEVER = -1.0e9
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Word ids without start and end token, and their mean log-probability, end included."""
+
+    ids: tuple[int, ...]
+    log_prob: float
+
+
+def gumbel_noise(seeds: Sequence[int], samples: int, steps: int, words: int) -> Tensor:
+    """Standard Gumbel noise `[clip, sample, step, word]`, each clip's from its own seed.
+
+    The arg max of log-probabilities plus such noise is an exact sample (Gumbel-max).
+    """
+    noise = torch.empty(len(seeds), samples, steps, words)
+    for row, seed in enumerate(seeds):
+        noise[row].exponential_(generator=torch.Generator().manual_seed(seed))
+    return noise.log_().neg_()
+
+
+class BeamSearch:
+    """The beam search of transformers 5 (early_stopping False, length_penalty 1), clip by clip.
+
+    `done*` hold the best ended captions of every clip there was; `rows` are the clips of the batch.
+    A step changes these tensors in place, so that it can be recorded once and played many times.
+    """
+
+    def __init__(self, model: TagGuidedCaptioner, clips: int, beams: int, max_tokens: int) -> None:
+        device = model.device
+        self.eos = model.config.eos_token_id
+        self.beams = beams
+        self.rows = torch.arange(clips, device=device)
+        # Only the first beam counts at the start: all begin with the same token.
+        self.scores = torch.full((clips, beams), _NEVER, device=device)
+        self.scores[:, :1] = 0.0
+        self.running = torch.full((clips, beams, max_tokens), self.eos, device=device)
+        self.open = torch.full((clips,), beams > 0, device=device)
+        self.done_scores = torch.full((clips, beams), _NEVER, device=device)
+        self.done = torch.full((clips, beams, max_tokens), self.eos, device=device)
+
+    def step(self, log_probs: Tensor, at: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one word; which beam each beam goes on from, and the words: `[clip, beam]` each.
+
+        Args:
+            log_probs: of the next word `[clip, beam, word]`.
+            at: its position `[1]`.
+            last: whether that is the last one `[1]`.
+        """
+        if not self.beams:
+            return _no_words(log_probs), _no_words(log_probs)
+        words = log_probs.shape[-1]
+        total = (log_probs + self.scores[:, :, None]).flatten(1)
+        scores, indices = total.topk(2 * self.beams, dim=1)
+        parents, ids = indices // words, indices % words
+        running = _of_clip(self.running, parents)
+        running.index_copy_(2, at, ids[:, :, None])
+        ends = (ids == self.eos) | last
+        worst = self._finish(scores / (at + 1), running, ends)
+        # Twice as many were kept as there are beams, so enough go on whichever of them end.
+        scores, kept = (scores + ends * _NEVER).topk(self.beams, dim=1)
+        self.scores.copy_(scores)
+        self.running.copy_(_of_clip(running, kept))
+        self.open.logical_and_(scores[:, 0] / (at + 1) > worst)
+        return parents.gather(1, kept), ids.gather(1, kept)
+
+    def keep(self, rows: Tensor) -> None:
+        """Let the other clips of the batch leave; what they have said is kept."""
+        self.rows, self.open = self.rows[rows], self.open[rows]
+        self.scores, self.running = self.scores[rows], self.running[rows]
+
+    def best(self) -> list[Decoded]:
+        """The best caption of every clip that there was; none at all without beams.
+
+        Its log-probability is NaN where logits that are not finite let no caption end.
+        """
+        if not self.beams:
+            return []
+        scores = self.done_scores[:, 0].masked_fill(self.done_scores[:, 0] == _NEVER, torch.nan)
+        told = zip(self.done[:, 0].tolist(), scores.tolist(), strict=True)
+        return [Decoded(_until(self.eos, ids), score) for ids, score in told]
+
+    def _finish(self, scores: Tensor, running: Tensor, ends: Tensor) -> Tensor:
+        """Put captions that end among the done ones, where they are better; the worst of those."""
+        ended = ends[:, : self.beams] & self.open[:, None]
+        new = torch.where(ended, scores[:, : self.beams], _NEVER)
+        both = torch.cat([self.done_scores[self.rows], new], dim=1)
+        done_scores, kept = both.topk(self.beams, dim=1)
+        captions = torch.cat([self.done[self.rows], running[:, : self.beams]], dim=1)
+        self.done[self.rows] = _of_clip(captions, kept)
+        self.done_scores[self.rows] = done_scores
+        return done_scores[:, -1]
+
+
+class Sampler:
+    """Independent samples by the Gumbel-max trick; a step changes its tensors in place."""
+
+    def __init__(
+        self,
+        model: TagGuidedCaptioner,
+        clips: int,
+        noise: Tensor | None,
+        temperature: float,
+        max_tokens: int,
+    ) -> None:
+        device = model.device
+        self.noise = None if noise is None else noise.to(device)
+        self.samples = 0 if noise is None else noise.shape[1]
+        self.eos = model.config.eos_token_id
+        self.pad = model.config.pad_token_id
+        self.temperature = temperature
+        shape = (clips, self.samples)
+        self.finished = torch.zeros(shape, dtype=torch.bool, device=device)
+        self.total = torch.zeros(shape, device=device)
+        self.length = torch.zeros(shape, dtype=torch.long, device=device)
+        self.ids = torch.full((*shape, max_tokens), self.pad, device=device)
+        self.rows = torch.arange(clips, device=device)  # of the clips that are in the batch
+
+    @property
+    def open(self) -> Tensor:
+        """Whether a clip of the batch has a sample that goes on, `[clip]`."""
+        return ~self.finished[self.rows].all(dim=1)
+
+    def step(self, log_probs: Tensor, at: Tensor, last: Tensor) -> Tensor:
+        """Draw one word a sample, `[clip, sample]`; those that have ended get padding.
+
+        The arguments are `BeamSearch.step`'s.
+        """
+        if self.noise is None:
+            return _no_words(log_probs)
+        ids = (log_probs / self.temperature + self.noise[self.rows, :, at]).argmax(dim=-1)
+        drawn = log_probs.gather(2, ids[:, :, None]).squeeze(2)
+        finished = self.finished[self.rows]
+        self.total[self.rows] += torch.where(finished, 0.0, drawn)
+        self.length[self.rows] += ~finished
+        ids = torch.where(finished, self.pad, ids)
+        self.finished[self.rows] = finished | (ids == self.eos) | last
+        self.ids[self.rows, :, at] = ids
+        return ids
+
+    def keep(self, rows: Tensor) -> None:
+        """Let the other clips of the batch leave; what they have said is kept."""
+        self.rows = self.rows[rows]
+
+    def captions(self) -> list[list[Decoded]]:
+        """The samples of every clip that there was."""
+        means = (self.total / self.length).tolist()
+        return [
+            [Decoded(_until(self.eos, ids), mean) for ids, mean in zip(*clip, strict=True)]
+            for clip in zip(self.ids.tolist(), means, strict=True)
+        ]
+
+
+def _of_clip(captions: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen captions of each clip, `[clip, choice, word]`, of `[clip, caption, word]`."""
+    return captions.gather(1, chosen[:, :, None].expand(-1, -1, captions.shape[2]))
+
+
+def _until(eos: int, ids: list[int]) -> tuple[int, ...]:
+    """The words before the first end token, or all of them."""
+    return tuple(ids[: ids.index(eos)] if eos in ids else ids)
+
+
+def _no_words(log_probs: Tensor) -> Tensor:
+    """The words of no captions, `[clip, 0]`, from their log-probabilities `[clip, 0, word]`."""
+    return log_probs.new_zeros(log_probs.shape[:2], dtype=torch.long)

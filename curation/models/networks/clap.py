@@ -1,0 +1,221 @@
+"""CLAP as transformers has it (HTSAT and RoBERTa), with batched front ends of ours."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrainedTokenizerBase
+
+from curation.errors import InputError
+from curation.models import weights
+from curation.models.networks.clap_frontend import (
+    fitted,
+    four_views,
+    frames_heard,
+    int16_round_trip,
+    laion_front_end,
+    log_mel_of,
+    read_extractor,
+    refuse_unheard,
+)
+from curation.models.networks.feature_batches import pad
+from curation.models.networks.log_mel import LogMel
+from curation.models.networks.towers import Pair, Towers, checkpoint_layers
+
+# What LAION trained with: RoBERTa would read 512.
+_TEXT_TOKENS = 77
+
+
+class ClapTowers(Towers):
+    """A `ClapModel` and its front end: what models with fusion and without have in common.
+
+    Attributes:
+        clap: the model of transformers.
+        extractor: holds the front end's numbers, and writes them beside the weights.
+    """
+
+    def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
+        """Raises InputError for a front end that its tower cannot take."""
+        super().__init__()
+        refuse_unheard(clap.config, extractor)
+        self.clap = clap
+        self.extractor = extractor
+        self.frontend = LogMel(log_mel_of(extractor))
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.extractor.sampling_rate
+
+    @property
+    def shortest_clip(self) -> int:
+        return 1
+
+    @property
+    def embed_dim(self) -> int:
+        return self.clap.config.projection_dim
+
+    @property
+    def max_text_tokens(self) -> int:
+        text = self.clap.config.text_config
+        # RoBERTa counts positions from the one after its padding token's id.
+        return min(_TEXT_TOKENS, text.max_position_embeddings - text.pad_token_id - 1)
+
+    @property
+    def text_vocab_size(self) -> int:
+        return self.clap.config.text_config.vocab_size
+
+    def project_audio(self, pooled: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of what the audio tower pooled."""
+        return F.normalize(self.clap.audio_projection(pooled), dim=-1)
+
+    def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """The output of RoBERTa's pooler `[batch, hidden]`."""
+        return self.clap.text_model(input_ids=input_ids, attention_mask=mask).pooler_output
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of the pooler's output."""
+        return F.normalize(self.clap.text_projection(pooled), dim=-1)
+
+    def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
+        return self.project_text(self.pool_text(input_ids, mask))
+
+
+class ClapPair(ClapTowers, Pair):
+    """A CLAP without fusion; hears every clip at one length, 10 s as LAION trained it.
+
+    A shorter clip is repeated and padded as the extractor says; of a longer one the central window
+    is heard, where transformers' `ClapFeatureExtractor` draws one at random. (A scorer hears the
+    longer clip whole, window by window.) The bands are the extractor's for
+    `truncation="rand_trunc"`: slaney, in dB.
+
+    The one `logit_scale` is the checkpoint's of sounds; that of captions becomes the same.
+    """
+
+    def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
+        """Raises InputError for a model with fusion, or bands that its tower cannot take."""
+        super().__init__(clap, extractor)
+        if clap.config.audio_config.enable_fusion:
+            raise InputError(
+                "a CLAP with fusion (enable_fusion: True) is scored with, and not trained here; "
+                "expected an unfused one, such as laion/clap-htsat-unfused"
+            )
+        # Follows the other scale when saved.
+        clap.logit_scale_t.requires_grad_(False)
+
+    @property
+    def logit_scale(self) -> nn.Parameter:  # type: ignore[override]
+        return self.clap.logit_scale_a
+
+    @property
+    def window_samples(self) -> int:
+        return self.extractor.nb_max_samples
+
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-mel features `[batch, frame, mel]` of the one length; see `Towers`."""
+        samples = self.extractor.nb_max_samples
+        with torch.no_grad():
+            clips = torch.stack(
+                [
+                    fitted(clip[:length], samples, self.extractor.padding)
+                    for clip, length in zip(waveforms, lengths.tolist(), strict=True)
+                ]
+            )
+            heard = torch.full_like(lengths, samples)
+            return self.frontend(int16_round_trip(clips), heard), self.frontend.frames(heard)
+
+    def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of features, every frame of which is heard."""
+        return self.project_audio(
+            self.clap.audio_model(input_features=features[:, None]).pooler_output
+        )
+
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        """Keep no activations inside HTSAT's stages and RoBERTa's layers."""
+        checkpoint_layers(self.clap, enabled)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write what `ClapModel`, and with a tokenizer beside it `ClapProcessor`, open."""
+        with torch.no_grad():
+            self.clap.logit_scale_t.copy_(self.clap.logit_scale_a)
+        self.clap.save_pretrained(folder)
+        self.extractor.save_pretrained(folder)
+
+
+class FusedClap(ClapTowers):
+    """A CLAP with fusion; hears a clip of any length as four views of 10 s, see `four_views`.
+
+    Views other than the first count only where the clip is longer than one; a clip that is not is
+    never marked as longer, where transformers' extractor so marks one of a batch at random.
+    """
+
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-mel features of the views, `[batch, 4, frame, mel]`, and the clips' own frames."""
+        samples, padding = self.extractor.nb_max_samples, self.extractor.padding
+        with torch.no_grad():
+            clips = [
+                clip[:length] if length > samples else fitted(clip[:length], samples, padding)
+                for clip, length in zip(waveforms, lengths.tolist(), strict=True)
+            ]
+            mels = self.frontend(int16_round_trip(pad(clips)), lengths.clamp(min=samples))
+            frames = self.frontend.frames(lengths.clamp(min=samples))
+            views = [
+                four_views(mel[:length], frames_heard(self.extractor))
+                for mel, length in zip(mels, frames.tolist(), strict=True)
+            ]
+            return torch.stack(views), frames
+
+    def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Unit vectors `[batch, embed_dim]` of the views of clips of so many frames."""
+        is_longer = lengths[:, None] > frames_heard(self.extractor)
+        heard = self.clap.audio_model(input_features=features, is_longer=is_longer)
+        return self.project_audio(heard.pooler_output)
+
+
+def load_clap(folder: Path, device: str) -> tuple[ClapTowers, PreTrainedTokenizerBase]:
+    """A model, with fusion or without, in float32 and evaluation mode, and its tokenizer.
+
+    Raises InputError where the directory holds no CLAP that can be served.
+    """
+    extractor = read_extractor(folder)
+    config = weights.load_config(folder, ClapConfig)
+    try:
+        refuse_unheard(config, extractor)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+    clap, tokenizer = weights.load(folder, ClapModel, device)
+    kind = FusedClap if config.audio_config.enable_fusion else ClapPair
+    return kind(clap, extractor).eval(), tokenizer
+
+
+def clap_from_config(
+    audio: dict[str, Any],
+    text: dict[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    frontend: dict[str, Any] | None = None,
+    embed_dim: int = 512,
+) -> ClapPair:
+    """A CLAP with random weights, to be trained.
+
+    Args:
+        audio: what differs from `ClapAudioConfig`'s defaults (HTSAT-tiny).
+        text: what differs from `ClapTextConfig`'s defaults (RoBERTa-base); the vocabulary and the
+            special tokens are the tokenizer's.
+        frontend: what differs from LAION's front end, by the names of `ClapFeatureExtractor`.
+
+    Raises InputError where the front end does not fit the audio tower.
+    """
+    config = ClapConfig(
+        audio_config=audio,
+        text_config={
+            **text,
+            "vocab_size": len(tokenizer),
+            "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+        },
+        projection_dim=embed_dim,
+    )
+    return ClapPair(ClapModel(config), laion_front_end(frontend or {}))

@@ -1,0 +1,138 @@
+"""LAION's two front ends: how a clip of any length becomes what the audio tower of a CLAP takes.
+
+Unfused (truncation "rand_trunc"): one view of 10 s, slaney bands. Fused (truncation "fusion"): four
+views, HTK bands. The numbers are those of transformers' `ClapFeatureExtractor`; where it draws at
+random, the rules here say what is taken.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import ClapConfig, ClapFeatureExtractor
+
+from curation.errors import InputError
+from curation.models.networks.log_mel_config import LogMelConfig
+
+Padding = Literal["repeatpad", "repeat", "pad"]
+
+_LAION_FRONT_END = {
+    "sampling_rate": 48_000,
+    "fft_window_size": 1024,
+    "hop_length": 480,
+    "feature_size": 64,
+    "frequency_min": 50,
+    "frequency_max": 14_000,
+    "max_length_s": 10,
+    "padding": "repeatpad",
+    "truncation": "rand_trunc",
+}
+
+_FULL_SCALE = 32767
+
+
+def laion_front_end(changes: dict[str, Any]) -> ClapFeatureExtractor:
+    """The front end that LAION trained unfused models with, but for `changes`."""
+    return ClapFeatureExtractor(**_LAION_FRONT_END | changes)
+
+
+def read_extractor(folder: Path) -> ClapFeatureExtractor:
+    """The front end of a CLAP's directory. Raises InputError where there is none."""
+    try:
+        return ClapFeatureExtractor.from_pretrained(folder)
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder}: no front end of a CLAP; expected preprocessor_config.json as "
+            f"ClapFeatureExtractor writes it: {error}"
+        ) from error
+
+
+def log_mel_of(extractor: ClapFeatureExtractor) -> LogMelConfig:
+    """The extractor's mel bands: HTK of equal height for fused models, slaney for the others."""
+    fused = extractor.truncation == "fusion"
+    return LogMelConfig(
+        sample_rate_hz=extractor.sampling_rate,
+        n_fft=extractor.fft_window_size,
+        window=extractor.fft_window_size,
+        hop=extractor.hop_length,
+        mels=extractor.feature_size,
+        low_hz=extractor.frequency_min,
+        high_hz=extractor.frequency_max,
+        mel_scale="htk" if fused else "slaney",
+        norm=None if fused else "slaney",
+    )
+
+
+def frames_heard(extractor: ClapFeatureExtractor) -> int:
+    """How many frames a view has, 1001 as LAION trained."""
+    return extractor.nb_max_samples // extractor.hop_length + 1
+
+
+def int16_round_trip(waveform: Tensor) -> Tensor:
+    """A waveform as 16 bits hold it: clipped at full scale, truncated towards zero.
+
+    LAION trained on sounds that had been through this, and transformers' extractor leaves it out.
+    Source: LAION-AI/CLAP, training/data.py (float32_to_int16, int16_to_float32).
+    """
+    return (waveform.clamp(-1, 1) * _FULL_SCALE).trunc() / _FULL_SCALE
+
+
+def fitted(clip: Tensor, samples: int, padding: Padding) -> Tensor:
+    """A clip `[sample]` made `samples` long.
+
+    A longer clip gives its central window. A shorter one is, by `padding`, repeated as often as it
+    fits and then padded with zeros ("repeatpad"), repeated and cut ("repeat"), or padded ("pad").
+    """
+    if len(clip) >= samples:
+        start = (len(clip) - samples) // 2
+        return clip[start : start + samples]
+    fits = samples // len(clip)
+    repeats = {"repeatpad": fits, "repeat": fits + 1, "pad": 1}[padding]
+    repeated = clip.repeat(repeats)[:samples]
+    return F.pad(repeated, (0, samples - len(repeated)))
+
+
+def four_views(mel: Tensor, frames: int) -> Tensor:
+    """Four views `[4, frames, mel]` of a clip's log-mel features `[frame, mel]`, no fewer frames.
+
+    The whole clip resized to `frames`, then a chunk of that many frames of its front, its middle
+    and its back. As in `ClapFeatureExtractor`, the frames at which a chunk may start are cut into
+    thirds (of which the last ones can be empty: then it starts at 0). It draws a frame of each
+    third at random; here the chunk starts at the one in the third's middle. Of a clip that has no
+    more than `frames`, all four are the clip.
+    """
+    if len(mel) == frames:
+        return mel.expand(4, -1, -1)
+    size = (frames, mel.shape[1])
+    whole = F.interpolate(mel[None, None], size=size, mode="bilinear", align_corners=False)[0]
+    thirds = torch.arange(len(mel) - frames + 1).tensor_split(3)
+    starts = [int(third[len(third) // 2]) if len(third) else 0 for third in thirds]
+    return torch.cat([whole, *(mel[None, start : start + frames] for start in starts)])
+
+
+def refuse_unheard(config: ClapConfig, extractor: ClapFeatureExtractor) -> None:
+    """Raises InputError for a front end that makes what its audio tower cannot take."""
+    audio = config.audio_config
+    wanted = "fusion" if audio.enable_fusion else "rand_trunc"
+    if extractor.truncation != wanted:
+        raise InputError(
+            f"the front end (truncation: {extractor.truncation} in preprocessor_config.json) and "
+            f"the audio tower (enable_fusion: {audio.enable_fusion} in config.json) do not belong "
+            f"together; expected truncation: {wanted}"
+        )
+    if extractor.feature_size != audio.num_mel_bins:
+        raise InputError(
+            f"the front end makes {extractor.feature_size} mel bands (feature_size), the audio "
+            f"tower takes {audio.num_mel_bins} (num_mel_bins); give both the same number"
+        )
+    frames = frames_heard(extractor)
+    most = audio.spec_size * (audio.spec_size // audio.num_mel_bins)
+    if frames > most:
+        raise InputError(
+            f"the front end makes {frames} frames (max_length_s: {extractor.max_length_s}, "
+            f"hop_length: {extractor.hop_length}), the audio tower takes {most} (spec_size: "
+            f"{audio.spec_size}, num_mel_bins: {audio.num_mel_bins}); shorten one or enlarge "
+            "the other"
+        )

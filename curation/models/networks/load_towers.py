@@ -1,0 +1,45 @@
+"""Opens any model that embeds sounds and captions: a dual encoder of ours, or a CLAP."""
+
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from curation.errors import InputError
+from curation.models import files, weights
+from curation.models.networks.clap import load_clap
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.towers import Pair, Towers
+
+_CLAP = "clap"
+
+
+def load_pair(
+    model: str | Path, device: str = "auto", revision: str | None = None
+) -> tuple[Pair, PreTrainedTokenizerBase]:
+    """A model that can be trained, in float32 and evaluation mode, and its tokenizer.
+
+    Args:
+        model: "reference", a directory as `tagscribe-train` or transformers' CLAP writes it, or a
+            hub id with a pinned `revision`.
+        device: "auto" (a GPU where there is one), "cpu", "cuda:1", ...
+
+    Raises InputError naming the directory and what it holds instead.
+    """
+    folder = files.locate(str(model), revision, "clap")
+    towers, tokenizer = load_towers(folder, device)
+    if not isinstance(towers, Pair):
+        raise InputError(
+            f"{folder}: a CLAP with fusion, which can score, but not be trained here; expected an "
+            "unfused one, such as laion/clap-htsat-unfused"
+        )
+    return towers, tokenizer
+
+
+def load_towers(folder: Path, device: str) -> tuple[Towers, PreTrainedTokenizerBase]:
+    """A model that scores, in float32 and evaluation mode, and its tokenizer.
+
+    Raises InputError naming the directory and what it holds instead.
+    """
+    if files.read_config(folder, DualEncoderConfig.model_type, _CLAP)["model_type"] == _CLAP:
+        return load_clap(folder, device)
+    return weights.load(folder, DualEncoder, device)

@@ -1,0 +1,360 @@
+"""The tag-guided captioner: CNN14 encoder, transformer decoder, tags as guidance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.modeling_outputs import Seq2SeqLMOutput
+from transformers.utils import ModelOutput
+
+from curation.models.networks.cnn14 import Cnn14, Cnn14Config, max_and_mean, valid_frames
+from curation.models.networks.log_mel import LogMel
+from curation.models.networks.log_mel_config import LogMelConfig
+from curation.models.networks.transformer import DecoderLayer, EncoderLayer, KeyValue, sinusoids
+
+GuidanceMode = Literal["memory", "additive"]
+
+IGNORED_LABEL = -100
+
+
+class TagGuidedCaptionerConfig(PreTrainedConfig):
+    """Sizes of a `TagGuidedCaptioner`, and the tags (AudioSet ids) that it understands.
+
+    `guidance_dropout` is the share of clips whose tags are withheld in training, so that the model
+    also captions untagged; `tag_loss_weight` that of the auxiliary loss of naming the tags.
+    """
+
+    model_type = "tagscribe-captioner"
+
+    frontend: dict[str, Any] | None = None
+    cnn: dict[str, Any] | None = None
+    tags: list[str] | None = None
+    guidance_mode: str = "memory"
+    guidance_dropout: float = 0.45
+    tag_loss_weight: float = 3.0
+    label_smoothing: float = 0.0
+    dim: int = 256
+    heads: int = 4
+    feed_forward: int = 1024
+    encoder_layers: int = 1
+    decoder_layers: int = 2
+    dropout: float = 0.2
+    vocab_size: int = 5000
+    pad_token_id: int = 0
+    bos_token_id: int = 1
+    eos_token_id: int = 2
+    decoder_start_token_id: int = 1
+    is_encoder_decoder: bool = True
+    tie_word_embeddings: bool = True
+
+    def log_mel(self) -> LogMelConfig:
+        return LogMelConfig(**(self.frontend or {}))
+
+    def cnn14(self) -> Cnn14Config:
+        return Cnn14Config.from_dict({"embed_dim": None, **(self.cnn or {})})
+
+    @property
+    def tag_list(self) -> list[str]:
+        return self.tags or []
+
+
+@dataclass
+class EncoderOutput(ModelOutput):
+    """What the decoder needs of a batch of clips.
+
+    Attributes:
+        last_hidden_state: the memory `[batch, position, dim]`: frames, then tags in mode "memory".
+        memory_mask: true where a position may be attended to, `[batch, position]`.
+        word_bias: what mode "additive" adds to each word embedding, `[batch, dim]`.
+        tag_logits: the clip's own tags as heard, `[batch, tag]`.
+    """
+
+    # `ModelOutput` wants defaults; these two are always given.
+    last_hidden_state: Tensor = cast(Tensor, None)
+    memory_mask: Tensor = cast(Tensor, None)
+    word_bias: Tensor | None = None
+    tag_logits: Tensor | None = None
+
+    def rows(self) -> list["EncoderOutput"]:
+        """One output a clip, its memory cut to what may be attended to."""
+        return [
+            EncoderOutput(
+                last_hidden_state=self.last_hidden_state[row][valid],
+                word_bias=None if self.word_bias is None else self.word_bias[row],
+            )
+            for row, valid in enumerate(self.memory_mask)
+        ]
+
+    def take(self, rows: Tensor) -> "EncoderOutput":
+        """The clips of these rows, with what the decoder needs of them."""
+        return EncoderOutput(
+            last_hidden_state=self.last_hidden_state[rows],
+            memory_mask=self.memory_mask[rows],
+            word_bias=None if self.word_bias is None else self.word_bias[rows],
+        )
+
+    @classmethod
+    def batch(cls, rows: Sequence["EncoderOutput"]) -> "EncoderOutput":
+        """The batch of `rows`, in which each may come from another batch."""
+        memories = [row.last_hidden_state for row in rows]
+        lengths = torch.tensor([len(memory) for memory in memories], device=memories[0].device)
+        memory = pad_sequence(memories, batch_first=True)
+        biases = [row.word_bias for row in rows if row.word_bias is not None]
+        return cls(
+            last_hidden_state=memory,
+            memory_mask=valid_frames(lengths, memory.shape[1]),
+            word_bias=torch.stack(biases) if biases else None,
+        )
+
+
+class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
+    """Writes captions of log-mel features, guided by a tag vector `[batch, tag]` in [0, 1].
+
+    Guidance comes in one of two modes. "memory": every given tag is one more position that the
+    encoder layers and the decoder attend to. "additive": the tag vector goes through a linear layer
+    and is added to every word embedding, then LayerNorm, then the position encoding (BLAT's way;
+    `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of zeros means untagged.
+
+    `generate(input_features=..., feature_lengths=..., tags=...)` works with every method of
+    transformers; it recomputes the caption each step. `curation.models.decoding.cached` is the fast path.
+    """
+
+    config_class = TagGuidedCaptionerConfig
+    main_input_name = "input_features"
+    _tied_weights_keys = {"decoder.head.weight": "decoder.words.weight"}
+
+    def __init__(self, config: TagGuidedCaptionerConfig) -> None:
+        super().__init__(config)
+        self.frontend = LogMel(config.log_mel())
+        self.encoder = GuidedEncoder(config)
+        self.decoder = CaptionDecoder(config)
+        self.post_init()
+        self.generation_config = GenerationConfig(
+            pad_token_id=config.pad_token_id,
+            bos_token_id=config.bos_token_id,
+            eos_token_id=config.eos_token_id,
+            decoder_start_token_id=config.decoder_start_token_id,
+            use_cache=False,
+        )
+
+    def get_encoder(self, *_: Any, **__: Any) -> nn.Module:
+        return self.encoder
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.decoder.head
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.decoder.words
+
+    @property
+    def shortest_clip(self) -> int:
+        """The fewest samples of which the encoder makes a frame."""
+        stride = self.encoder.cnn.config.frame_stride
+        return max(self.frontend.config.shortest, (stride - 1) * self.frontend.config.hop)
+
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-mel features and their lengths of `[batch, sample]`, padded as one likes."""
+        with torch.no_grad():
+            return self.frontend(waveforms, lengths), self.frontend.frames(lengths)
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, encoder_outputs: EncoderOutput | None = None, **_: Any
+    ) -> dict[str, Any]:
+        return {"decoder_input_ids": input_ids, "encoder_outputs": encoder_outputs}
+
+    def forward(
+        self,
+        input_features: Tensor | None = None,
+        feature_lengths: Tensor | None = None,
+        tags: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        encoder_outputs: EncoderOutput | None = None,
+        labels: Tensor | None = None,
+        tag_targets: Tensor | None = None,
+        **_: Any,
+    ) -> Seq2SeqLMOutput:
+        """Predict the next word of each caption; the loss where `labels` are given.
+
+        Args:
+            input_features: log-mel `[batch, frame, mel]`, of which `feature_lengths` are valid.
+            tags: the guidance `[batch, tag]`; None means untagged.
+            decoder_input_ids: captions so far `[batch, position]`; from `labels` where None.
+            labels: captions with end token `[batch, position]`, `IGNORED_LABEL` where padded.
+            tag_targets: the tags that the clip truly has `[batch, tag]`, for the auxiliary loss.
+        """
+        config = cast(TagGuidedCaptionerConfig, self.config)
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(input_features, feature_lengths, tags)
+        if decoder_input_ids is None and labels is not None:
+            decoder_input_ids = shifted(labels, config.bos_token_id, config.pad_token_id)
+        logits = self.decoder(decoder_input_ids, encoder_outputs)
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(
+                logits.transpose(1, 2),
+                labels,
+                ignore_index=IGNORED_LABEL,
+                label_smoothing=config.label_smoothing,
+            )
+            if tag_targets is not None and encoder_outputs.tag_logits is not None:
+                tag_loss = F.binary_cross_entropy_with_logits(
+                    encoder_outputs.tag_logits, tag_targets
+                )
+                loss = loss + config.tag_loss_weight * tag_loss
+        return Seq2SeqLMOutput(loss=loss, logits=logits)
+
+    @torch.no_grad()
+    def log_prob(self, encoded: EncoderOutput, captions: Tensor) -> Tensor:
+        """Mean log-probability a token of captions, teacher forced, end token included: `[batch]`.
+
+        Args:
+            encoded: the encoder's output, one clip a caption.
+            captions: word ids with end token `[batch, position]`, `IGNORED_LABEL` where padded.
+        """
+        inputs = shifted(captions, self.config.bos_token_id, self.config.pad_token_id)
+        logits = self.decoder(inputs, encoded)
+        losses = F.cross_entropy(
+            logits.transpose(1, 2), captions, ignore_index=IGNORED_LABEL, reduction="none"
+        )
+        return -losses.sum(dim=1) / (captions != IGNORED_LABEL).sum(dim=1)
+
+
+class GuidedEncoder(nn.Module):
+    """CNN14, a projection, and encoder layers over frames and, in mode "memory", tags."""
+
+    main_input_name = "input_features"
+
+    def __init__(self, config: TagGuidedCaptionerConfig) -> None:
+        super().__init__()
+        cnn = config.cnn14()
+        self.dim = config.dim
+        self.guidance_mode = config.guidance_mode
+        self.guidance_dropout = config.guidance_dropout
+        self.cnn = Cnn14(cnn)
+        self.input = nn.Linear(cnn.channels[-1], config.dim)
+        self.tag_head = nn.Linear(cnn.channels[-1], len(config.tag_list))
+        self.tag_words: nn.Module = (
+            nn.Embedding(len(config.tag_list), config.dim)
+            if config.guidance_mode == "memory"
+            else nn.Linear(len(config.tag_list), config.dim)
+        )
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.dim, config.heads, config.feed_forward, config.dropout)
+            for _ in range(config.encoder_layers)
+        )
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(
+        self,
+        input_features: Tensor,
+        feature_lengths: Tensor | None = None,
+        tags: Tensor | None = None,
+        **_: Any,
+    ) -> EncoderOutput:
+        """Encode `[batch, frame, mel]`; without `feature_lengths` every frame is valid."""
+        batch, frames, _mels = input_features.shape
+        if feature_lengths is None:
+            feature_lengths = torch.full((batch,), frames, device=input_features.device)
+        if tags is None:
+            tags = input_features.new_zeros(batch, self.tag_head.out_features)
+        if self.training:
+            kept = torch.rand(batch, 1, device=tags.device) >= self.guidance_dropout
+            tags = tags * kept
+        heard = self.cnn(input_features, feature_lengths)
+        x = self.input(heard.frames)
+        x = x + sinusoids(torch.arange(x.shape[1], device=x.device), self.dim)
+        valid = valid_frames(heard.lengths, x.shape[1])
+        bias = None
+        if self.guidance_mode == "memory":
+            words, given = self._tag_positions(tags)
+            x = torch.cat([x, words], dim=1)
+            valid = torch.cat([valid, given], dim=1)
+        else:
+            bias = self.tag_words(tags)
+        for layer in self.layers:
+            x = layer(x, valid)
+        return EncoderOutput(
+            last_hidden_state=self.norm(x),
+            memory_mask=valid,
+            word_bias=bias,
+            tag_logits=self.tag_head(max_and_mean(heard.frames, heard.lengths)),
+        )
+
+    def _tag_positions(self, tags: Tensor) -> tuple[Tensor, Tensor]:
+        """One position a given tag, weighted by its confidence, as many as the fullest clip has."""
+        most = int((tags > 0).sum(dim=1).max())
+        confidence, tag = tags.topk(most, dim=1)
+        return self.tag_words(tag) * confidence[:, :, None], confidence > 0
+
+
+class CaptionDecoder(nn.Module):
+    """Word embeddings (tied to the output), positions, decoder layers."""
+
+    def __init__(self, config: TagGuidedCaptionerConfig) -> None:
+        super().__init__()
+        self.dim = config.dim
+        self.words = nn.Embedding(config.vocab_size, config.dim)
+        self.guidance_norm = (
+            nn.LayerNorm(config.dim) if config.guidance_mode == "additive" else nn.Identity()
+        )
+        self.layers = nn.ModuleList(
+            DecoderLayer(config.dim, config.heads, config.feed_forward, config.dropout)
+            for _ in range(config.decoder_layers)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(config.dim)
+        self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
+
+    def forward(self, ids: Tensor, encoded: EncoderOutput) -> Tensor:
+        """Logits `[caption, position, word]` of whole captions, one clip a caption."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        x = self.dropout(self._embed(ids, positions, encoded.word_bias))
+        for layer, memory in zip(self.layers, self.project(encoded), strict=True):
+            x = layer(x, memory, encoded.memory_mask[:, None, None, :])
+        return self.head(self.norm(x))
+
+    def project(self, encoded: EncoderOutput) -> list[KeyValue]:
+        """Each layer's keys and values of the memory."""
+        memory = encoded.last_hidden_state
+        return [layer.project(memory) for layer in self._layers()]
+
+    def step(
+        self,
+        ids: Tensor,
+        at: Tensor,
+        past: list[KeyValue],
+        memory: list[KeyValue],
+        encoded: EncoderOutput,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Logits `[clip, caption, word]` behind the words `ids [clip, caption]`, at `at [1]`.
+
+        `past` and `seen` are `DecoderLayer.step`'s, and `memory` is what `project` gave.
+        """
+        x = self._embed(ids, at, encoded.word_bias)
+        mask = encoded.memory_mask[:, None, None, :]
+        for index, layer in enumerate(self._layers()):
+            x = layer.step(x, past[index], at, memory[index], mask, seen)
+        return self.head(self.norm(x))
+
+    def _layers(self) -> list[DecoderLayer]:
+        return cast(list[DecoderLayer], list(self.layers))
+
+    def _embed(self, ids: Tensor, positions: Tensor, bias: Tensor | None) -> Tensor:
+        words = self.words(ids) * self.dim**0.5
+        if bias is not None:
+            words = self.guidance_norm(words + bias[:, None, :])
+        return words + sinusoids(positions, self.dim)
+
+
+def shifted(labels: Tensor, bos: int, pad: int) -> Tensor:
+    """Decoder inputs of labels: the start token first, the last label left out."""
+    inputs = labels.new_full(labels.shape, bos)
+    inputs[:, 1:] = labels[:, :-1]
+    return inputs.masked_fill(inputs == IGNORED_LABEL, pad)

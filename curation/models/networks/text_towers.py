@@ -1,0 +1,164 @@
+"""Pre-trained text encoders as text towers: of transformers, or of sentence-transformers."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.configuration_utils import PreTrainedConfig
+
+from curation.errors import InputError
+from curation.models import files, weights
+from curation.models.networks.dual_encoder import (
+    DualEncoder,
+    DualEncoderConfig,
+    TextPooling,
+    no_pooler,
+)
+
+_POOLING: dict[str, TextPooling] = {"cls": "first", "mean": "mean"}
+
+# These count positions from the one after their padding token's id.
+_POSITIONS_AFTER_PADDING = {"camembert", "mpnet", "roberta", "xlm-roberta"}
+
+# What a configuration says of the file it was read from, not of the model.
+_OF_THE_FILE = {"architectures", "dtype", "transformers_version", "_name_or_path"}
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """A pre-trained text encoder, opened.
+
+    Attributes:
+        config: what `DualEncoderConfig.text` says of it.
+        model: the encoder in float32, without a pooler.
+        pooling: how its authors made one vector of its hidden states; "first" where they do not
+            say.
+        max_tokens: the longest text that it reads, special tokens included.
+    """
+
+    config: dict[str, Any]
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    pooling: TextPooling
+    max_tokens: int
+
+
+def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower:
+    """Open a directory, or a hub id (fetched once), of transformers or sentence-transformers.
+
+    A last step that normalises is left out: the tower's output goes through a linear layer.
+
+    Raises InputError where the weights are no safetensors, the model is no text encoder, or a
+    sentence encoder does more than pool its first token's state or the mean.
+    """
+    folder = files.folder_of(str(model), revision, "the directory of a text encoder")
+    if (folder / "modules.json").is_file():
+        return _sentence_encoder(folder)
+    try:
+        text = AutoConfig.from_pretrained(folder)
+        with weights.no_progress_bar():
+            encoder = AutoModel.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, **no_pooler(text)
+            )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{folder}: not a loadable text encoder; expected config.json, model.safetensors and a "
+            f"tokenizer as transformers writes them: {error}"
+        ) from error
+    return _tower(folder, encoder, tokenizer, "first")
+
+
+def dual_encoder_with(tower: TextTower, config: DualEncoderConfig) -> DualEncoder:
+    """A dual encoder whose text tower starts from `tower`; all else is fresh.
+
+    The text tower, its pooling and, where that is less, its longest text are the tower's, whatever
+    `config` says.
+    """
+    values = {
+        **config.to_dict(),
+        "text": tower.config,
+        "text_pooling": tower.pooling,
+        "max_text_tokens": min(config.max_text_tokens, tower.max_tokens),
+    }
+    model = DualEncoder(DualEncoderConfig.from_dict(values))
+    model.text.load_state_dict(tower.model.state_dict())
+    return model
+
+
+def _sentence_encoder(folder: Path) -> TextTower:
+    steps = _steps(folder)
+    if steps not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise InputError(
+            f"{folder}/modules.json: the steps are {', '.join(steps)}; expected Transformer, "
+            "Pooling and at most Normalize: choose another sentence encoder"
+        )
+    # Two seconds of imports, which other towers do without.
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with weights.no_progress_bar():
+            opened = SentenceTransformer(
+                str(folder), device="cpu", model_kwargs={"use_safetensors": True}
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{folder}: not a loadable sentence encoder: {error}") from error
+    transformer, pooling = opened[0], opened[1]
+    if pooling.pooling_mode not in _POOLING:
+        raise InputError(
+            f"{folder}: pools by {pooling.pooling_mode}; expected a sentence encoder that pools by "
+            f"{' or '.join(_POOLING)}"
+        )
+    encoder = transformer.auto_model.float()
+    if no_pooler(encoder.config):
+        encoder.pooler = None
+    return _tower(folder, encoder, transformer.tokenizer, _POOLING[pooling.pooling_mode])
+
+
+def _tower(
+    folder: Path,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pooling: TextPooling,
+) -> TextTower:
+    config = encoder.config
+    if config.is_encoder_decoder:
+        raise InputError(
+            f"{folder}: a {config.model_type} encodes and decodes; expected an encoder such as BERT"
+        )
+    values = config.to_diff_dict()
+    return TextTower(
+        config={name: each for name, each in values.items() if name not in _OF_THE_FILE},
+        model=encoder.eval(),
+        tokenizer=tokenizer,
+        pooling=pooling,
+        max_tokens=min(tokenizer.model_max_length, _positions(config)),
+    )
+
+
+def _positions(config: PreTrainedConfig) -> int:
+    """How many tokens have a position of their own."""
+    if config.model_type in _POSITIONS_AFTER_PADDING:
+        return config.max_position_embeddings - config.pad_token_id - 1
+    return config.max_position_embeddings
+
+
+def _steps(folder: Path) -> list[str]:
+    """The classes of a sentence encoder's steps, by the last part of their names."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text())
+        return [module["type"].rsplit(".", 1)[-1] for module in modules]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder}/modules.json: not a list of steps as sentence-transformers writes it: "
+            f"{error!r}"
+        ) from error

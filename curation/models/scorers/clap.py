@@ -1,0 +1,40 @@
+"""The adapter of dual encoders and CLAP: embeddings of sounds and of captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from curation.models import files
+from curation.models.scorers.adapter import ScorerAdapter
+
+if TYPE_CHECKING:
+    from curation.models.scorers.embedder import Embedder
+
+_DUAL_ENCODER, _CLAP = "tagscribe-dual-encoder", "clap"
+
+
+@dataclass(frozen=True)
+class DualEncoderScorer(ScorerAdapter):
+    """Fulfils `Scorer` with a `DualEncoder`, or a CLAP as transformers writes it.
+
+    A CLAP without fusion hears 10 s at once; one with fusion hears a clip of any length, as four
+    views of 10 s.
+    """
+
+    kind = "clap"
+
+    @cached_property
+    def sample_rate_hz(self) -> int:
+        config = files.read_config(self._folder, _DUAL_ENCODER, _CLAP)
+        if config["model_type"] == _DUAL_ENCODER:
+            return files.log_mel(config).sample_rate_hz
+        return files.sample_rate_hz(self._folder)
+
+    @cached_property
+    def _loaded(self) -> Embedder:
+        from curation.models.networks.load_towers import load_towers
+        from curation.models.scorers.embedder import Embedder
+
+        return Embedder(self._folder, *load_towers(self._folder, self.device))

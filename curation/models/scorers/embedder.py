@@ -1,0 +1,144 @@
+"""Embeddings by a model's two towers: what every adapter of a scorer is when set up."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from curation.errors import InputError
+from curation.models import weights
+from curation.models.networks import feature_batches
+from curation.models.networks.towers import Towers
+from curation.models.waveform_checks import each_heard
+from curation.schema import Failure
+
+_TEXT_BATCH = 128
+
+_NOT_FINITE = Failure("score", "not_finite", "the model's embedding of this clip is not finite")
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+
+class Embedder:
+    """A loaded pair of towers on its device."""
+
+    def __init__(self, folder: Path, towers: Towers, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Raises InputError for a tokenizer or weights with which no caption can be embedded."""
+        _refuse_unknown_ids(folder, towers, tokenizer)
+        self._towers, self._tokenizer = towers, tokenizer
+        if not np.isfinite(self.embed_text(["a dog barks"])).all():
+            raise InputError(
+                f"{folder}: a caption's embedding is not finite; expected weights without NaN, "
+                "and a dtype in which they do not overflow"
+            )
+
+    def move(self, device: str) -> None:
+        """Take the weights to another device, "auto" the GPU where there is one."""
+        self._towers.to(weights.pick_device(device))
+
+    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        """As `Scorer.embed_audio`; clips of more than `window_samples` as `windows` cuts them."""
+        return each_heard(
+            waveforms, "score", lambda heard: self._embed_heard([waveforms[row] for row in heard])
+        )
+
+    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
+        """As `Scorer.embed_text`; captions of more than `max_text_tokens` by their sentences."""
+        if not captions:
+            return np.empty((0, self._towers.embed_dim), dtype=np.float32)
+        tokens = self._tokenizer(list(captions), verbose=False)["input_ids"]
+        most = self._towers.max_text_tokens
+        parts = [
+            (row, part)
+            for row, caption in enumerate(captions)
+            for part in ([caption] if len(tokens[row]) <= most else sentences(caption))
+        ]
+        embeddings = self._embed_captions([part for _, part in parts])
+        return mean_directions(embeddings, [row for row, _ in parts], len(captions))
+
+    def _embed_heard(self, clips: list[np.ndarray]) -> list[np.ndarray | Failure]:
+        """One embedding a clip, or why it has none."""
+        window = self._towers.window_samples
+        cuts = [(row, cut) for row, clip in enumerate(clips) for cut in windows(len(clip), window)]
+        parts = self._embed_clips([clips[row][cut] for row, cut in cuts])
+        whole = mean_directions(parts, [row for row, _ in cuts], len(clips))
+        return [embedding if np.isfinite(embedding).all() else _NOT_FINITE for embedding in whole]
+
+    @torch.inference_mode()
+    def _embed_clips(self, clips: list[np.ndarray]) -> np.ndarray:
+        """Unit vectors `[clips, dim]`, not finite where the model's are not."""
+        embeddings = np.empty((len(clips), self._towers.embed_dim), dtype=np.float32)
+        encoded = feature_batches.in_chunks(
+            clips,
+            self._towers,
+            lambda features, lengths, _rows: self._towers.encode_features(features, lengths),
+        )
+        for rows, part in encoded:
+            embeddings[rows] = part.float().cpu().numpy()
+        return embeddings
+
+    @torch.inference_mode()
+    def _embed_captions(self, captions: list[str]) -> np.ndarray:
+        """Unit vectors `[captions, dim]` of captions, cut where they are too long."""
+        embeddings = np.empty((len(captions), self._towers.embed_dim), dtype=np.float32)
+        # Captions of like length go together, so that little is padding.
+        order = sorted(range(len(captions)), key=lambda index: len(captions[index]))
+        for start in range(0, len(order), _TEXT_BATCH):
+            rows = order[start : start + _TEXT_BATCH]
+            tokens = self._tokenizer(
+                [captions[row] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=self._towers.max_text_tokens,
+                return_tensors="pt",
+            ).to(self._towers.device)
+            embedded = self._towers.encode_text(tokens["input_ids"], tokens["attention_mask"])
+            embeddings[rows] = embedded.float().cpu().numpy()
+        return embeddings
+
+
+def windows(samples: int, window: int | None) -> Iterator[slice]:
+    """Where a clip of so many samples is heard: in windows, the last one flush with its end.
+
+    They follow from the clip's length alone: one after the other from the start, and where they do
+    not come out even, the last one begins earlier. The whole clip where it fits into one.
+    """
+    if window is None or samples <= window:
+        yield slice(0, samples)
+        return
+    for start in range(0, samples - window, window):
+        yield slice(start, start + window)
+    yield slice(samples - window, samples)
+
+
+def sentences(caption: str) -> list[str]:
+    """A caption cut after each '.', '!' or '?' that white space follows."""
+    return _SENTENCE_END.split(caption.strip())
+
+
+def mean_directions(parts: np.ndarray, owners: Sequence[int], count: int) -> np.ndarray:
+    """The mean of each owner's unit vectors, normalised again: `[count, dim]`.
+
+    Args:
+        parts: unit vectors `[part, dim]`.
+        owners: whose each part is, below `count`. One part alone is taken as it is; who has none
+            gets zeros.
+    """
+    means = np.zeros((count, parts.shape[1]), dtype=np.float32)
+    np.add.at(means, np.asarray(owners, dtype=int), parts)
+    several = np.bincount(np.asarray(owners, dtype=int), minlength=count) > 1
+    means[several] /= np.linalg.norm(means[several], axis=1, keepdims=True)
+    return means
+
+
+def _refuse_unknown_ids(folder: Path, towers: Towers, tokenizer: PreTrainedTokenizerBase) -> None:
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= towers.text_vocab_size:
+        raise InputError(
+            f"{folder}: the tokenizer has ids up to {highest}, the text tower knows "
+            f"{towers.text_vocab_size} (vocab_size); expected the tokenizer that it was trained "
+            "with"
+        )

@@ -1,0 +1,21 @@
+"""Taggers: the contract, and one adapter a kind of model."""
+
+from functools import singledispatch
+
+from curation.models.config import TaggerConfig
+from curation.models.taggers.audioset import AudioSetTagger
+from curation.models.taggers.base import Tagger
+
+
+@singledispatch
+def build(config: object) -> Tagger:
+    """The adapter that a run's configuration names, light until its `setup`.
+
+    One is registered for each type of configuration.
+    """
+    raise TypeError(f"no tagger is registered for {type(config).__name__}")
+
+
+@build.register
+def _(config: TaggerConfig) -> Tagger:
+    return AudioSetTagger(config.model, config.revision, config=config)

@@ -1,0 +1,114 @@
+"""The adapter of AudioSet taggers: the classes that a classifier of transformers hears in clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curation.errors import InputError
+from curation.models import files
+from curation.models.config import TaggerConfig
+from curation.models.pretrained_adapter import PretrainedAdapter
+from curation.schema import Failure, Tag
+from curation.tags import ontology
+
+if TYPE_CHECKING:
+    from curation.models.taggers.classifier import Classifier
+
+_NAMED_LABELS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioSetTagger(PretrainedAdapter):
+    """Fulfils `Tagger` with any audio classifier of transformers over AudioSet's classes.
+
+    AudioSet's classes do not exclude each other, so each has a confidence of its own: the sigmoid
+    of the model's output. (transformers' pipeline takes the softmax over all of them, unless the
+    model's problem_type is multi-label.)
+    """
+
+    expected = "an audio classifier"
+
+    config: TaggerConfig
+
+    def setup(self) -> None:
+        """Load the weights.
+
+        Raises InputError where the directory holds another kind of model, its labels are not
+        AudioSet's, or a threshold is that of a class which it does not know.
+        """
+        _ = self._least
+        super().setup()
+
+    def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
+        """The tags of a batch of clips; see `Tagger`.
+
+        Equally sure tags come in the order of the model's outputs. Empty clips, samples and outputs
+        that are not finite are failures. Of a long clip the front end says how much is heard: AST's
+        takes the first 10.24 s.
+        """
+        return [
+            heard if isinstance(heard, Failure) else self._surest(heard)
+            for heard in self._loaded.confidences(waveforms)
+        ]
+
+    def _surest(self, confidences: np.ndarray) -> list[Tag]:
+        """The tags of one clip, by the confidences `[class]` of its classes."""
+        order = np.argsort(-confidences, kind="stable")
+        kept = order[confidences[order] >= self._least[order]][: self.config.top_k]
+        return [
+            replace(
+                self._classes[output], confidence=float(confidences[output]), origin="predicted"
+            )
+            for output in kept
+        ]
+
+    @cached_property
+    def _classes(self) -> list[Tag]:
+        """The class of each of the model's outputs."""
+        return audioset_classes(self._folder)
+
+    @cached_property
+    def _least(self) -> np.ndarray:
+        """The threshold of each of the model's outputs, float32 `[class]`."""
+        mids, own = [known.mid for known in self._classes], self.config.thresholds
+        strange = [ontology.name(mid) for mid in own if mid not in mids]
+        if strange:
+            raise InputError(
+                f"thresholds: {', '.join(strange)}: {self.model} has no such class; leave it out"
+            )
+        return np.array([own.get(mid, self.config.threshold) for mid in mids], np.float32)
+
+    @cached_property
+    def _loaded(self) -> Classifier:
+        from curation.models.taggers.classifier import Classifier
+
+        return Classifier(self._folder, self.config, self.device)
+
+
+def audioset_classes(folder: Path) -> list[Tag]:
+    """The AudioSet class of each output of a classifier, by the id2label of its config.json.
+
+    Raises InputError naming some of the labels that are no AudioSet class, by name or by id.
+    """
+    outputs = files.read_config(folder).get("id2label") or {}
+    labels = [str(outputs[number]) for number in sorted(outputs, key=int)]
+    classes, strange = [], []
+    for label in labels:
+        try:
+            classes.append(ontology.tag_of(label))
+        except InputError:
+            strange.append(label)
+    if strange or not classes:
+        few = ", ".join(map(repr, strange[:_NAMED_LABELS]))
+        among = f", among them {few}" if few else ""
+        raise InputError(
+            f"{folder / 'config.json'}: {len(strange)} of {len(labels)} labels are no AudioSet "
+            f"classes{among}; expected a tagger whose id2label has them, by name or by id"
+        )
+    return classes
