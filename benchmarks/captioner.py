@@ -34,7 +34,7 @@ from benchmarks.captioning.adaptive import against_fixed
 from benchmarks.captioning.device import on_device
 from benchmarks.captioning.generation import against_generate
 from curation import console, planning
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.synth import write_corpus
 
 SEED = 21

@@ -14,8 +14,8 @@ import tempfile
 import numpy as np
 
 from curation import console, demo, judging
-from curation.select import rules
-from curation.select.policy import Policy
+from curation.config.policy import Policy
+from curation.select import policy as select_policy
 from curation.synth import read_truth, write_corpus
 
 Runs = dict[str, list[judging.Judged]]
@@ -76,7 +76,7 @@ def auc(judged: judging.Judged) -> dict[str, float]:
     """AUC of each score that a policy can rank by."""
     policies = [Policy(score="clap"), Policy(score="log_prob"), Policy(score="combined")]
     return {
-        policy.score: judging.filter_auc(judged, rules.scores(judged.candidates, policy))
+        policy.score: judging.filter_auc(judged, select_policy.scores(judged.candidates, policy))
         for policy in policies
     }
 

@@ -24,7 +24,7 @@ import torch
 from curation import batching, console, plan, planning, run, scoring, sink, stages, tagging
 from curation.cluster import graph, pools
 from curation.cluster.session import cluster
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.isolate import Task
 from curation.models import captioners, scorers
 from curation.synth import write_corpus

@@ -22,9 +22,9 @@ import pyarrow as pa
 from curation import console, planning, sink
 from curation.cluster import graph
 from curation.cluster.session import cluster
-from curation.config import RunConfig, parse
+from curation.config.models import DualEncoderConfig
+from curation.config.run import RunConfig, parse
 from curation.models import scorers
-from curation.models.config import DualEncoderConfig
 from curation.schema import OK
 from curation.synth import CLASSES
 from curation.synth.judge import read_caption

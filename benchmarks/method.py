@@ -33,7 +33,7 @@ import torch
 from curation import console, planning, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import table_uri
 from curation.schema import PAIR_SCHEMA

@@ -30,7 +30,7 @@ from benchmarks.method import BATCH, KEEP_TOP
 from curation import console, planning, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
-from curation.config import parse
+from curation.config.run import parse
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import table_uri
 from curation.select import apply

@@ -25,7 +25,7 @@ import pyarrow as pa
 import requests
 
 from curation import console, plan, planning, run, sink
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels

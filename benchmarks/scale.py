@@ -38,10 +38,10 @@ import pyarrow.parquet as pq
 import soundfile
 
 from curation import console, meter, plan, progress, run, sink, state, table
-from curation.config import RunConfig, parse
+from curation.config.models import DualEncoderConfig, TagGuidedConfig
+from curation.config.run import RunConfig, parse
 from curation.models import captioners, scorers
 from curation.models.captioners.base import Candidate
-from curation.models.config import DualEncoderConfig, TagGuidedConfig
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology
 from curation.workers import FusedWorker

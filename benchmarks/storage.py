@@ -29,7 +29,7 @@ import s3fs
 
 from benchmarks.engine import engine_run
 from curation import console, planning, sink, storage
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.select import apply
 from curation.synth import write_corpus
 from curation.workers import FusedWorker

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from curation import audio, meter, stages
-from curation.config import RunConfig
+from curation.config.models import VllmConfig
+from curation.config.run import RunConfig
 from curation.isolate import Task
 from curation.models import captioners
 from curation.models.captioners.vllm import Reply, Vllm
-from curation.models.config import VllmConfig
 from curation.schema import Failure
 from curation.sink import Span
 from curation.worker_models import Clips, WorkerModels

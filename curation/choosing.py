@@ -101,10 +101,11 @@ def calibrate_command(
     Takes the best captions of an annotated run, each with its own clip and with clips that have no
     tag in common. Writes calibration.json and calibration.svg.
     """
-    from curation import config, storage
+    from curation import storage
     from curation.calibration.calibrate import calibrate
+    from curation.config import run as config_run
 
-    run = config.opened(yaml)
+    run = config_run.opened(yaml)
     folder = out or storage.join(run.run, "calibration")
     found = calibrate(run, clips, precision, prior, captions, folder)
     console.print_table(
@@ -119,15 +120,15 @@ def calibrate_command(
 
 def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Section]":
     """The models to check: those of a run, or those named one by one."""
-    from curation import config
+    from curation.config import run as config_run
     from curation.models.checks.parts import sections_of
 
     named = {part: text for part, text in options.items() if text is not None}
     if (yaml is None) != bool(named):
         raise InputError("name the models to check: either RUN.YAML, or --captioner, --scorer, ...")
     if yaml is not None:
-        return sections_of(config.opened(yaml))
-    return {part: config.parse_model(part, text) for part, text in named.items()}
+        return sections_of(config_run.opened(yaml))
+    return {part: config_run.parse_model(part, text) for part, text in named.items()}
 
 
 def _print_findings(findings: "list[Finding]") -> None:

@@ -16,7 +16,7 @@ from curation.errors import InputError, RunError
 from curation.publish import commands as publishing
 
 if TYPE_CHECKING:
-    from curation.config import RunConfig
+    from curation.config.run import RunConfig
     from curation.table import Version
 
 app = typer.Typer(
@@ -157,7 +157,7 @@ def config_command(
     check: Annotated[str | None, typer.Option(metavar="RUN.YAML", help="Check a file.")] = None,
 ) -> None:
     """Explain the keys of run.yaml, or check one."""
-    from curation import config as configuration
+    from curation.config import run as configuration
 
     if check:
         configuration.load(check)
@@ -176,9 +176,9 @@ app.command("rebuild")(publishing.rebuild)
 
 
 def load(yaml: str) -> "RunConfig":
-    from curation import config
+    from curation.config import run as config_run
 
-    return config.opened(yaml)
+    return config_run.opened(yaml)
 
 
 def make_plan(config: "RunConfig") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from curation import console, judging, planning, run, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.select import apply
 from curation.synth import Scene, read_truth, write_corpus
 

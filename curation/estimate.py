@@ -12,7 +12,7 @@ import numpy as np
 
 from curation import prices
 from curation.cluster import pools
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.plan import Plan
 from curation.sample import Sample
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation import sink
+from curation.config.policy import Policy
 from curation.schema import OK
-from curation.select import rules
-from curation.select.policy import Policy
+from curation.select import policy as select_policy
 from curation.synth import Scene, judge
 
 BEAM = "beam"
@@ -30,7 +30,7 @@ FILTERS = {
 class Judged:
     """All candidates of a run, flat, and whether each is right; `[candidates]` each."""
 
-    candidates: rules.Candidates
+    candidates: select_policy.Candidates
     right: np.ndarray
     beam: np.ndarray
     relation: np.ndarray
@@ -49,7 +49,7 @@ def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
     flat = [(index, candidate) for index, row in enumerate(rows) for candidate in row["candidates"]]
     scenes = [truth[row["clip_id"][:11]] for row in rows]
     return Judged(
-        candidates=rules.Candidates(
+        candidates=select_policy.Candidates(
             clip=np.array([index for index, _ in flat]),
             clap_score=np.array([c["clap_score"] for _, c in flat]),
             second_score=np.array([c["second_score"] for _, c in flat], dtype=np.float64),
@@ -69,7 +69,8 @@ def shares(judged: Judged, among: np.ndarray | None = None) -> dict[str, float]:
     """
     counted = np.ones(len(judged.right), bool) if among is None else among
     kept = {"beam": judged.beam} | {
-        name: rules.decide(judged.candidates, policy).accepted for name, policy in FILTERS.items()
+        name: select_policy.decide(judged.candidates, policy).accepted
+        for name, policy in FILTERS.items()
     }
     return {name: _share(judged.right[mask & counted]) for name, mask in kept.items()}
 

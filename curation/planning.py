@@ -1,7 +1,7 @@
 """From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
 
 from curation import catalog, plan, run
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models import run_models
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from curation.cluster import pools
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 
 
 class Held(NamedTuple):

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from curation import storage
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 
 FORMAT = 2

@@ -19,7 +19,7 @@ import torch
 
 from curation import meter, plan, planning, run, sink, stages, storage
 from curation.cluster.session import cluster
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
 from curation.isolate import Task
 from curation.models import run_models

@@ -21,7 +21,7 @@ import pyarrow as pa
 from curation import audio
 from curation.batching import Limit, halving
 from curation.catalog.fetch import read_clip_bytes
-from curation.config import AudioConfig
+from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate, Captioner, HearsOnce
 from curation.read_ahead import Budget, Room, TooLarge
 from curation.retrying import GaveUp, counting

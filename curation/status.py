@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from curation import config as configuration
 from curation import plan, prices, progress, run, sink, state, storage, table
-from curation.config import RunConfig
-from curation.select.policy import Policy
+from curation.config import run as configuration
+from curation.config.policy import Policy
+from curation.config.run import RunConfig
 
 # The rate of late is over at least so long, and over so many times a shard's usual time.
 LATE_S = 600.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from curation import batching, meter, scoring, stages, storage, tagging
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.models import run_models
 from curation.parking import Parked, Parking
 from curation.turns import Turns

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from curation import meter, plan, scoring, sink, stages
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.isolate import Task, failure
 from curation.worker_models import Clips, WorkerModels
 

@@ -32,7 +32,7 @@ import pyarrow as pa
 import s3fs
 
 from curation import sink, table, verify
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.run import evidence_uri, table_uri
 from curation.select import apply
 from curation.status import status

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from curation import storage
 from curation.cluster.session import cluster
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.select import apply
 from curation.synth import write_corpus
 from tests import in_process

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from curation import meter, planning, sink
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.isolate import Task
 from curation.workers import FusedWorker
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation import plan, planning, run, sink
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 
 MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}

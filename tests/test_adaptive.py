@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from curation.config import parse
+from curation.config.run import parse
 from curation.models.networks.tag_guided_captioner import GuidedEncoder
 from tests.conftest import corpus_run
 from tests.in_process import annotated

@@ -19,7 +19,7 @@ from curation import meter, planning, run, sink
 from curation.asking import ERROR, AskWorker, GatherWorker, reply_row
 from curation.cluster import graph, vllm_stage
 from curation.cluster.pools import pools
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.isolate import Task
 from curation.status import status

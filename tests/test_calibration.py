@@ -16,7 +16,7 @@ from curation.calibration.arithmetic import (
     threshold,
 )
 from curation.calibration.report import calibration
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.pair_scores import auc, separation

@@ -20,8 +20,8 @@ import ray
 import yaml
 
 from curation import sink, verify
-from curation.catalog.config import FolderConfig
-from curation.config import RunConfig
+from curation.config.catalog import FolderConfig
+from curation.config.run import RunConfig
 from curation.status import status
 from tests.conftest import corpus_run, heed_ctrl_c, write_yaml
 from tests.nodes import (

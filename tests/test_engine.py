@@ -15,11 +15,11 @@ import soundfile
 
 from curation import planning, sink, table, verify
 from curation.cluster import graph
-from curation.config import RunConfig, TableConfig
+from curation.config.policy import Policy
+from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.run import need_record, shard_uri, table_uri
 from curation.select import apply
-from curation.select.policy import Policy
 from curation.synth import render
 from tests import in_process
 from tests.conftest import copy_of, corpus_run, write_yaml

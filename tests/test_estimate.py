@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from curation import estimate, plan, planning, run, sample
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.errors import InputError
 from tests.conftest import corpus_run
 from tests.runs import planned_run

@@ -12,7 +12,7 @@ import pytest
 
 from curation import planning, run, sink, verify
 from curation.cluster import graph
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.models.checks.parts import sections_of
 from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 

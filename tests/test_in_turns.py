@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from curation import meter
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.models import run_models
 from curation.models.captioners.tag_guided import TagGuided
 from curation.models.scorers.clap import DualEncoderScorer

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
 from curation import audio, planning, sink, verify
 from curation.cluster import graph
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.errors import RunError
 from curation.isolate import Task, killers
 from curation.workers import FusedWorker

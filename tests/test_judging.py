@@ -8,7 +8,7 @@ import pytest
 
 from curation import judging, sink
 from curation.schema import EVIDENCE_SCHEMA
-from curation.select import rules
+from curation.select import policy
 from curation.synth import hard_negatives, make_scene
 
 
@@ -65,7 +65,7 @@ def test_relations_share_out_the_whole(judged: judging.Judged) -> None:
 def test_the_auc_is_one_for_a_perfect_score_and_none_for_its_opposite(
     judged: judging.Judged,
 ) -> None:
-    candidates: rules.Candidates = judged.candidates
+    candidates: policy.Candidates = judged.candidates
     assert judging.filter_auc(judged, candidates.clap_score) == 1.0
     assert judging.filter_auc(judged, candidates.log_prob) == 0.0
     assert judging.filter_auc(judged, np.zeros(40)) == 0.5

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 import s3fs
 
-from curation import config, object_store, retrying, storage, table
+from curation import object_store, retrying, storage, table
+from curation.config import run
 from curation.errors import InputError
 from tests.conftest import S3_SECRET
 from tests.faults import Disturbed, Rates, disturbing
@@ -260,13 +261,13 @@ def test_a_section_that_cannot_be_is_refused_and_no_secret_is_repeated(
     section: dict, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as told:
-        config.parse({**MINIMAL, "storage": section}, "run.yaml")
+        run.parse({**MINIMAL, "storage": section}, "run.yaml")
     assert S3_SECRET not in str(told.value)
 
 
 def test_a_password_in_a_path_is_refused_and_not_repeated() -> None:
     with pytest.raises(InputError, match="holds a password") as told:
-        config.parse({**MINIMAL, "run": f"s3://me:{S3_SECRET}@bucket/run"}, "run.yaml")
+        run.parse({**MINIMAL, "run": f"s3://me:{S3_SECRET}@bucket/run"}, "run.yaml")
     assert S3_SECRET not in str(told.value)
 
 
@@ -295,9 +296,9 @@ def test_the_hub_has_its_driver() -> None:
 
 def test_where_storage_is_does_not_change_what_a_run_says() -> None:
     section = {"endpoint_url": "http://127.0.0.1:9000", "retry_s": 5}
-    placed = config.parse({**MINIMAL, "storage": section}, "a")
+    placed = run.parse({**MINIMAL, "storage": section}, "a")
     assert placed.storage.endpoint_url == section["endpoint_url"]
-    assert placed.evidence_settings() == config.parse(MINIMAL, "b").evidence_settings()
+    assert placed.evidence_settings() == run.parse(MINIMAL, "b").evidence_settings()
 
 
 def test_delta_is_told_nothing_of_a_local_table(tmp_path: Path) -> None:

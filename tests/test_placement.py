@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from curation import config, planning
+from curation import planning
 from curation.cluster import graph, placement, pools
 from curation.cluster.pools import Pool
-from curation.config import AnnotateConfig
+from curation.config import run as config_run
+from curation.config.run import AnnotateConfig
 from curation.errors import InputError
 from tests.conftest import corpus_run
 
@@ -57,7 +58,7 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
 def test_a_mistake_in_a_pool_is_named(section: dict, message: str) -> None:
     run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}, "annotate": section}
     with pytest.raises(InputError, match=message):
-        config.parse(run, "run.yaml")
+        config_run.parse(run, "run.yaml")
 
 
 def pool(name: str, least: int, cpus: int = 1, gpus: float = 0.0, node: str | None = None) -> Pool:

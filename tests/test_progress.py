@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from curation import progress, run, sink
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from tests.runs import planned_run, span, write_evidence
 
 SHARDS = progress.SHARDS_A_PART + 3

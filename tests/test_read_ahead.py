@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from curation import stages, storage
-from curation.config import AudioConfig
+from curation.config.run import AudioConfig
 from curation.storage import StorageConfig
 
 RATE = 16000

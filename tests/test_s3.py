@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation import sink, status, storage, table, verify
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.run import table_uri
 from curation.select import apply
 from tests import in_process

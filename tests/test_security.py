@@ -20,9 +20,9 @@ import yaml
 
 from curation import audio, planning, run, storage, table
 from curation.catalog import list_clips
-from curation.catalog.config import WebDatasetConfig
 from curation.cluster import graph
-from curation.config import parse
+from curation.config.catalog import WebDatasetConfig
+from curation.config.run import parse
 from curation.errors import InputError
 from curation.select import apply
 from tests.conftest import S3_SECRET, write_yaml

@@ -9,7 +9,7 @@ import torch
 
 from curation import stages
 from curation.batching import Limit
-from curation.config import AudioConfig
+from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate
 from curation.schema import CLIP_SCHEMA, Failure, Tag
 from curation.storage import StorageConfig

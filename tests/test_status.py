@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from curation import state, storage
 from curation.cli import app
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.status import run_of, status
 from curation.storage import settings

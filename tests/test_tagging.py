@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import cli, config, meter, planning, sample, sink, stages, tagging
+from curation import cli, meter, planning, sample, sink, stages, tagging
+from curation.config import run as config_run
 from curation.isolate import Task
 from curation.models import taggers
 from curation.models.scorers.clap import DualEncoderScorer
@@ -45,7 +46,7 @@ def noise(*rates_hz: int, tags: tuple[Tag, ...] = (), seed: int = 0) -> stages.C
 
 
 def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(config.TaggerConfig(**ast))
+    tagger = taggers.build(config_run.TaggerConfig(**ast))
     alone, both = noise(16000, tags=(DOG,)), noise(16000, tags=(DOG,))
     tagging.tag(tagger, [alone], keep_given=False)
     assert len(alone.tags) == 3 and {tag.origin for tag in alone.tags} == {"predicted"}
@@ -54,7 +55,7 @@ def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) ->
 
 
 def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(config.TaggerConfig(**ast))
+    tagger = taggers.build(config_run.TaggerConfig(**ast))
     clip = noise(16000)
     tagging.tag(tagger, [clip], keep_given=False)
     first, second, third = clip.tags
@@ -65,7 +66,7 @@ def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None
 
 
 def test_a_clip_that_cannot_be_tagged_fails_alone(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(config.TaggerConfig(**ast))
+    tagger = taggers.build(config_run.TaggerConfig(**ast))
     batch = [noise(16000), noise(16000)]
     batch[0].waveforms[16000] = np.zeros(0, np.int16)
     tagging.tag(tagger, batch, keep_given=False)
@@ -115,7 +116,9 @@ def test_tags_that_sound_wrong_do_not_guide() -> None:
     assert clip.guidance == [DOG]
 
 
-def tagged_run(corpus: Path, folder: Path, ast: dict[str, Any], placement: str) -> config.RunConfig:
+def tagged_run(
+    corpus: Path, folder: Path, ast: dict[str, Any], placement: str
+) -> config_run.RunConfig:
     """A run in one shard: tags given, predicted and verified, captions scored by two scorers."""
     return corpus_run(
         corpus,
@@ -127,7 +130,7 @@ def tagged_run(corpus: Path, folder: Path, ast: dict[str, Any], placement: str) 
     )
 
 
-def annotated(run: config.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
+def annotated(run: config_run.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
     """The evidence of a run's one shard, by its workers in this process."""
     planning.make_plan(run)
     row = {"task": Task(0, 0, CLIPS).to_json()}
@@ -140,7 +143,7 @@ def annotated(run: config.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def fused(
     corpus: Path, ast: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> config.RunConfig:
+) -> config_run.RunConfig:
     return tagged_run(corpus, tmp_path_factory.mktemp("fused") / "run", ast, "fused")
 
 
@@ -150,7 +153,7 @@ def tally() -> meter.Tally:
 
 
 @pytest.fixture(scope="module")
-def evidence(fused: config.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
+def evidence(fused: config_run.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
     return annotated(fused, tally)
 
 
@@ -204,7 +207,7 @@ def test_tagging_is_a_stage_of_its_own(evidence: list[dict[str, Any]], tally: me
 
 
 def test_show_prints_scores_of_tags_and_of_the_second_scorer(
-    fused: config.RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    fused: config_run.RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.show_clip(fused.run, evidence[0]["clip_id"])
     shown = capsys.readouterr().out
@@ -241,7 +244,7 @@ def test_candidates_drawn_later_are_scored_by_both_scorers(
     models: str, corpus: Path, ast: dict[str, Any], tmp_path: Path
 ) -> None:
     run = tagged_run(corpus, tmp_path / "run", ast, "fused")
-    adaptive = config.AdaptiveConfig(first=1, enough_score=0.5)
+    adaptive = config_run.AdaptiveConfig(first=1, enough_score=0.5)
     annotate = run.annotate.model_copy(update={"models": models})
     run = run.model_copy(update={"adaptive": adaptive, "annotate": annotate})
     rows = annotated(run, meter.Tally())

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation import console, meter, plan, stages
-from curation.config import AdaptiveConfig, RunConfig
+from curation.config.run import AdaptiveConfig, RunConfig
 from curation.workers import FusedWorker
 
 YIELDS = (0.9, 0.7, 0.5)

@@ -13,7 +13,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from benchmarks.captioning.cached import CachedCaptioner
 from benchmarks.common.gpus import device_name
 from curation import audio, batching, console, plan, stages, tagging
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuided, known_tag
 from curation.models.decoding.cached import decode

@@ -15,7 +15,7 @@ from curation import run, sink
 from curation.audio import AudioError, Decoded
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
 from curation.rehear import rehear

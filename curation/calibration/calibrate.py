@@ -3,7 +3,7 @@
 from curation import storage
 from curation.calibration import annotated, captioned, plot
 from curation.calibration.report import Calibration, calibration
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.models import scorers
 
 

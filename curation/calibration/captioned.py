@@ -11,7 +11,7 @@ import numpy as np
 from curation import audio, storage
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
 

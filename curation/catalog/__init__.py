@@ -3,14 +3,14 @@
 import pyarrow.compute as pc
 
 from curation.catalog import audioset, folder, parquet, webdataset
-from curation.catalog.config import (
+from curation.catalog.listing import Coverage, Listing
+from curation.config.catalog import (
     AudiosetConfig,
     CatalogConfig,
     FolderConfig,
     ParquetConfig,
     WebDatasetConfig,
 )
-from curation.catalog.listing import Coverage, Listing
 
 __all__ = ["CatalogConfig", "Coverage", "Listing", "list_clips"]
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import storage
-from curation.catalog.config import AudiosetConfig
 from curation.catalog.listing import (
     Coverage,
     Listing,
@@ -21,6 +20,7 @@ from curation.catalog.listing import (
     make_table,
     need_folder,
 )
+from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 
 _EXPECTED = 'YouTube id, start and end in seconds, class ids: abcdefghijk, 30.000, 40.000, "/m/..."'

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from curation import storage
-from curation.catalog.config import FolderConfig
 from curation.catalog.listing import (
     Coverage,
     Listing,
@@ -19,6 +18,7 @@ from curation.catalog.listing import (
     make_table,
     need_folder,
 )
+from curation.config.catalog import FolderConfig
 from curation.errors import InputError
 
 Row = dict[str, Any]

@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import storage
-from curation.catalog.config import ParquetConfig
 from curation.catalog.fetch import row_uri
 from curation.catalog.listing import (
     Coverage,
@@ -20,6 +19,7 @@ from curation.catalog.listing import (
     is_audio,
     make_table,
 )
+from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 
 

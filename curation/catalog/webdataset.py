@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 
 from curation import storage
-from curation.catalog.config import WebDatasetConfig
 from curation.catalog.fetch import member_uri
 from curation.catalog.listing import (
     Coverage,
@@ -22,6 +21,7 @@ from curation.catalog.listing import (
     is_audio,
     make_table,
 )
+from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 
 # Listing a tar waits for its storage most of the time.

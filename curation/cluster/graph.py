@@ -22,7 +22,7 @@ from curation.asking import AskWorker, GatherWorker
 from curation.cluster import placement, pools, vllm_stage
 from curation.cluster.metrics_export import RayMeter
 from curation.cluster.session import cluster
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.isolate import Task
 from curation.models import run_models

@@ -27,7 +27,8 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from curation import config, storage
+from curation import storage
+from curation.config import run as config_run
 from curation.errors import InputError, RunError
 
 RUN_KEY = "tagscribe.run"
@@ -88,7 +89,7 @@ def submit(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submi
         InputError: the YAML is faulty or names files of this machine, or another configuration
             is running on the same folder.
     """
-    settings = config.load(uri).model_copy(update={"cluster": "auto"})
+    settings = config_run.load(uri).model_copy(update={"cluster": "auto"})
     _need_reachable_paths(uri)
     for name in variables:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from curation.config import AnnotateConfig, PoolConfig, bounds
+from curation.config.run import AnnotateConfig, PoolConfig, bounds
 
 # What an actor takes of the resource that names its node's type: a node has room for all of them.
 NODE_SHARE = 0.001

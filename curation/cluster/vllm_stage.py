@@ -12,10 +12,10 @@ import ray
 
 from curation.asking import captioner_of, reply_row
 from curation.cluster.pools import Pool
-from curation.config import RunConfig
+from curation.config.models import VllmConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.captioners import vllm_installed
-from curation.models.config import VllmConfig
 
 if TYPE_CHECKING:
     from ray.data.llm import Processor

@@ -26,9 +26,9 @@ from transformers import (
 from transformers.configuration_utils import PreTrainedConfig as ModelConfig
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
+from curation.config.models import PretrainedConfig
 from curation.errors import InputError
 from curation.models import files, weights
-from curation.models.config import PretrainedConfig
 
 _EARS = {"feature_extractor", "audio_processor"}
 

@@ -5,9 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from curation.config.models import PretrainedConfig
 from curation.models import files
 from curation.models.adapter import Adapter
-from curation.models.config import PretrainedConfig
 
 
 @dataclass(frozen=True, kw_only=True)

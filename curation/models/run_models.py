@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.models import captioners, scorers, taggers
 from curation.models.captioners.base import Captioner
 from curation.models.scorers.base import Scorer

@@ -152,7 +152,7 @@ def _go(
 
 
 def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
-    from curation import config as configuration
+    from curation.config import run as configuration
     from curation.publish import licences
     from curation.run import need_record
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from curation import storage
 from curation.catalog import folder
-from curation.catalog.config import FolderConfig
-from curation.config import RunConfig
+from curation.config.catalog import FolderConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 
 UNTOLD = "no licence is told"

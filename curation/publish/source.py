@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import config as configuration
 from curation import plan, run, sink, storage, table
-from curation.catalog.config import AudiosetConfig, FolderConfig
-from curation.config import RunConfig
+from curation.config import run as configuration
+from curation.config.catalog import AudiosetConfig, FolderConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish.columns import DESCRIPTIONS, OPTIONAL
 from curation.publish.text import without_paths

@@ -5,19 +5,19 @@ from collections import Counter
 import numpy as np
 
 from curation.report.shard import UNDECIDED, Shard
-from curation.select import rules
+from curation.select import policy
 
 # A clip counts with the first of these that one of its candidates met: how far it came.
 _FARTHEST_FIRST = (
-    rules.ACCEPTED,
-    rules.BELOW_THRESHOLD,
-    rules.BELOW_SECOND_THRESHOLD,
+    policy.ACCEPTED,
+    policy.BELOW_THRESHOLD,
+    policy.BELOW_SECOND_THRESHOLD,
     UNDECIDED,
 )
 _TOLD = {
-    rules.ACCEPTED: "came to a pair",
-    rules.BELOW_THRESHOLD: "the best caption is below the threshold",
-    rules.BELOW_SECOND_THRESHOLD: "every caption is below the second threshold",
+    policy.ACCEPTED: "came to a pair",
+    policy.BELOW_THRESHOLD: "the best caption is below the threshold",
+    policy.BELOW_SECOND_THRESHOLD: "every caption is below the second threshold",
     UNDECIDED: "nothing is selected of it yet",
 }
 FAILED = "an error, see below"

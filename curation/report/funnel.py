@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from curation.report.errors import Kind
 from curation.report.shard import UNDECIDED
-from curation.select import rules
+from curation.select import policy
 
 # The clips that each step lost, by the stage of their error; a killed worker had not decoded them.
 _LOST: tuple[tuple[str, frozenset[str]], ...] = (
@@ -15,7 +15,7 @@ _LOST: tuple[tuple[str, frozenset[str]], ...] = (
     ("captioned", frozenset({"caption"})),
     ("scored", frozenset({"score"})),
 )
-_DECIDED = {rules.ACCEPTED, UNDECIDED, rules.NOT_BEST, rules.BELOW_THRESHOLD}
+_DECIDED = {policy.ACCEPTED, UNDECIDED, policy.NOT_BEST, policy.BELOW_THRESHOLD}
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def _caption_steps(reasons: dict[str, int], pairs: int | None) -> list[Step]:
         told.append(Step("of a selection", left, "captions"))
     # The best of a clip are taken from those that no veto has thrown out.
     vetoes = sorted(reasons.keys() - _DECIDED)
-    for reason in [*vetoes, rules.NOT_BEST, rules.BELOW_THRESHOLD] if pairs is not None else []:
+    for reason in [*vetoes, policy.NOT_BEST, policy.BELOW_THRESHOLD] if pairs is not None else []:
         left -= reasons.get(reason, 0)
         told.append(Step(_survived(reason), left, "captions"))
     return told if pairs is None else [*told, Step("pairs in the table", pairs, "pairs")]
 
 
 def _survived(reason: str) -> str:
-    if reason == rules.NOT_BEST:
+    if reason == policy.NOT_BEST:
         return "best of their clip"
     told = reason.replace("_", " ")
     return f"above the {told[6:]}" if told.startswith("below ") else f"not {told}"

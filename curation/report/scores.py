@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from curation.report.shard import Shard
-from curation.select import rules
+from curation.select import policy
 
 
 class Scores:
@@ -72,9 +72,9 @@ class Scores:
     @cached_property
     def accepted(self) -> np.ndarray:
         """Bool `[candidate]`."""
-        if rules.ACCEPTED not in self._reasons:
+        if policy.ACCEPTED not in self._reasons:
             return np.zeros(self._count, bool)
-        return self._code_of_each == self._reasons.index(rules.ACCEPTED)
+        return self._code_of_each == self._reasons.index(policy.ACCEPTED)
 
     @property
     def lowest_accepted(self) -> float | None:

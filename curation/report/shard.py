@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from curation import run, sink, storage
 from curation.errors import InputError
 from curation.schema import OK
-from curation.select import rules
+from curation.select import policy
 
 # The reason of a candidate on which no selection has decided.
 UNDECIDED = "undecided"
@@ -51,7 +51,7 @@ class Shard:
     @cached_property
     def pairs(self) -> np.ndarray:
         """Accepted candidates of each clip, int `[clip]`."""
-        accepted = self.clip[self.reason == rules.ACCEPTED]
+        accepted = self.clip[self.reason == policy.ACCEPTED]
         return np.bincount(accepted, minlength=self.clips.num_rows)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from curation.calibration import annotated
 from curation.calibration.annotated import Part
 from curation.calibration.arithmetic import Scored
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models import scorers
 

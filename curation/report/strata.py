@@ -7,7 +7,7 @@ import numpy as np
 
 from curation.report.errors import kinds_of
 from curation.report.shard import UNDECIDED, Shard
-from curation.select import rules
+from curation.select import policy
 
 ACCEPTED = "accepted"
 NARROW = "narrowly rejected"
@@ -51,7 +51,7 @@ class Strata:
             self._offer(f"error: {kind}", shard.number, rows, keys[rows], _ERRORS_A_KIND)
 
     def _offer_narrow(self, shard: Shard) -> None:
-        below = shard.reason == rules.BELOW_THRESHOLD
+        below = shard.reason == policy.BELOW_THRESHOLD
         best = np.full(shard.clips.num_rows, -np.inf)
         np.maximum.at(best, shard.clip[below], shard.score[below])
         rows = np.flatnonzero(np.isfinite(best))
@@ -90,5 +90,5 @@ class Strata:
 
 def stratum_of(reason: str) -> str:
     """The stratum of the clips of which a candidate met this end."""
-    named = {rules.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
+    named = {policy.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
     return named.get(reason, f"a caption rejected: {reason.replace('_', ' ')}")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from curation import sink
+from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.review import counts, drawing, filters, policies, precision
 from curation.review.index import SCORES, SECOND, Index
@@ -20,7 +21,6 @@ from curation.review.marks import Mark
 from curation.review.policies import REASONS
 from curation.review.questions import Verdict, View, Yield
 from curation.schema import EVIDENCE_SCHEMA
-from curation.select.policy import Policy
 from curation.visible import visible
 
 Answer = dict[str, Any]

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import run, sink, storage
+from curation.config.policy import Policy
 from curation.console import Update
 from curation.errors import InputError
 from curation.report.errors import kinds_of
 from curation.review import drawing, index
 from curation.review.index import SCORES, SECOND, About, Index
 from curation.review.postings import Gathering, words
-from curation.select import rules
-from curation.select.policy import Policy
+from curation.select import policy as select_policy
 
 # Part of an index's name: a change of the layout makes those of before useless.
 _LAYOUT = 2
@@ -173,7 +173,7 @@ class _Gathered:
             "error": parts["error"].astype(np.int16),
             "tag_starts": tag_starts,
             "tags": tags,
-            "tag_group": rules.rarest(tag_starts, tags).astype(np.int32),
+            "tag_group": select_policy.rarest(tag_starts, tags).astype(np.int32),
         }
         columns |= {column: parts[field] for field, column in _SCORE_FIELDS.items()}
         names = [self._tag_names[mid] for mid in tag_clips.terms.to_pylist()]
@@ -217,20 +217,20 @@ def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
     """
     entries = len(columns["candidate"])
     rows = np.flatnonzero(columns["candidate"] >= 0)
-    candidates = rules.Candidates(
+    candidates = select_policy.Candidates(
         clip=columns["clip"][rows],
         clap_score=columns["score_clap"][rows],
         second_score=columns["second_score"][rows],
         log_prob=columns["score_log_prob"][rows],
         clip_tag=columns["tag_group"],
     )
-    rules.need_scores(candidates, Policy())
+    select_policy.need_scores(candidates, Policy())
     unusable = _unusable(candidates)
     group = candidates.clip_tag[candidates.clip]
     result = {}
     for name in (name for name in SCORES if name not in unusable):
-        score = rules.scores(candidates, Policy(score=name))
-        rank = rules.ranks(candidates.clip, score)
+        score = select_policy.scores(candidates, Policy(score=name))
+        rank = select_policy.ranks(candidates.clip, score)
         order = np.argsort(-score, kind="stable")
         by_tag = order[np.argsort(group[order], kind="stable")]
         result[f"score_{name}"] = _spread(score, rows, entries, np.nan)
@@ -241,14 +241,14 @@ def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
     return {**result, "stratum": stratum, "drawn": drawing.order(stratum)}, unusable
 
 
-def _unusable(candidates: rules.Candidates) -> dict[str, str]:
+def _unusable(candidates: select_policy.Candidates) -> dict[str, str]:
     """Why policies cannot use a score, as `select` says it, by the score's name."""
     policies: dict[str, Policy] = {name: Policy(score=name) for name in SCORES}
     policies[SECOND] = Policy(min_second_score=0.0)
     told = {}
     for name, policy in policies.items():
         try:
-            rules.need_scores(candidates, policy)
+            select_policy.need_scores(candidates, policy)
         except InputError as error:
             told[name] = str(error)
     return told

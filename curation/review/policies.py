@@ -6,13 +6,13 @@ sorted again. Raises InputError for a policy whose scores the run does not have.
 
 import numpy as np
 
+from curation.config.policy import Policy
 from curation.review.index import Index
-from curation.select import rules
-from curation.select.policy import Policy
+from curation.select import policy as select_policy
 
 NO_CAPTION = "no_caption"
 REASONS = (
-    rules.ACCEPTED, rules.BELOW_THRESHOLD, rules.NOT_BEST, rules.BELOW_SECOND_THRESHOLD, NO_CAPTION,
+    select_policy.ACCEPTED, select_policy.BELOW_THRESHOLD, select_policy.NOT_BEST, select_policy.BELOW_SECOND_THRESHOLD, NO_CAPTION,
 )  # fmt: skip
 # Up to BELOW_THRESHOLD it is the threshold that decides.
 ACCEPTED, BELOW_THRESHOLD, NOT_BEST, BELOW_SECOND_THRESHOLD, NONE = range(5)
@@ -46,7 +46,7 @@ def rank(index: Index, policy: Policy, entry: int) -> int:
     own = slice(entries.start, entries.stop)
     vetoed = index.second_score[own] < policy.min_second_score
     score = np.where(vetoed, -np.inf, index.score(policy.score)[own])
-    return int(rules.ranks(np.zeros(len(entries), int), score)[entry - entries.start])
+    return int(select_policy.ranks(np.zeros(len(entries), int), score)[entry - entries.start])
 
 
 def _rank_among(index: Index, rank: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -72,8 +72,8 @@ def _best(index: Index, policy: Policy, remains: np.ndarray) -> np.ndarray:
     best_first = index.columns[f"{order}_{policy.score}"]
     best_first = best_first[remains[best_first]]
     if policy.within == "all":
-        return best_first[: int(rules.kept(np.array(len(best_first)), policy.keep_top))]
+        return best_first[: int(select_policy.kept(np.array(len(best_first)), policy.keep_top))]
     group = index.columns["tag_group"][index.columns["clip"][best_first]]
     size = np.bincount(group)
     place = np.arange(len(group)) - (np.cumsum(size) - size)[group]
-    return best_first[place < rules.kept(size, policy.keep_top)[group]]
+    return best_first[place < select_policy.kept(size, policy.keep_top)[group]]

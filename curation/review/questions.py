@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from curation.config.policy import Policy
 from curation.review.index import Score
-from curation.select.policy import Policy
 
 MAX_ROWS = 200
 

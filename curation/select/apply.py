@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import audio, plan, run, sink, storage, table
-from curation.config import RunConfig, TableConfig
+from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.rehear import rehear
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
-from curation.select import rules
+from curation.select import policy
 
 PAIRS_A_BATCH = 64
 AUDIO_THREADS = 4
@@ -76,15 +76,15 @@ def select(
             "annotate to its end" + (", or select with --partial" if shards else "")
         )
     read = _read(config.run, shards)
-    candidates = rules.Candidates(
+    candidates = policy.Candidates(
         clip=np.concatenate(read.clip),
         clap_score=np.concatenate(read.clap_score),
         second_score=np.concatenate(read.second_score),
         log_prob=np.concatenate(read.log_prob),
-        clip_tag=rules.rarest_tag(read.clip_tags),
+        clip_tag=policy.rarest_tag(read.clip_tags),
     )
-    rules.need_scores(candidates, config.select)
-    decisions = rules.decide(candidates, config.select)
+    policy.need_scores(candidates, config.select)
+    decisions = policy.decide(candidates, config.select)
     lineage = _lineage(config, record, shards)
     _write_decisions(config.run, lineage["selection"], read, candidates, decisions)
     version = table.commit(
@@ -143,8 +143,8 @@ def _write_decisions(
     run_uri: str,
     selection: str,
     read: _Read,
-    candidates: rules.Candidates,
-    decisions: rules.Decisions,
+    candidates: policy.Candidates,
+    decisions: policy.Decisions,
 ) -> None:
     """One row a candidate: its place in the evidence, its score, and why it was taken or not."""
     clip_ids = pa.chunked_array(read.clip_ids)
@@ -172,7 +172,7 @@ def _pairs(
     record: run.RunRecord,
     shards: list[int],
     candidates_a_shard: list[int],
-    decisions: rules.Decisions,
+    decisions: policy.Decisions,
     on_pairs: Callable[[int, int], None] | None,
 ) -> Iterator[pa.RecordBatch]:
     """The accepted pairs as record batches, shard by shard, each clip's pairs best first."""

@@ -8,8 +8,8 @@ import pytest
 
 from curation import storage
 from curation.catalog import Listing, list_clips
-from curation.catalog.config import AudiosetConfig
 from curation.catalog.fetch import read_clip_bytes
+from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.catalog import Listing, list_clips
-from curation.catalog.config import FolderConfig
+from curation.config.catalog import FolderConfig
 from curation.errors import InputError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from curation import storage
 from curation.catalog import Listing, fetch, list_clips, parquet
-from curation.catalog.config import ParquetConfig
+from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

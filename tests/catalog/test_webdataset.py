@@ -8,8 +8,8 @@ import pytest
 
 from curation import storage
 from curation.catalog import list_clips
-from curation.catalog.config import WebDatasetConfig
 from curation.catalog.fetch import member_uri, read_clip_bytes
+from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 
 

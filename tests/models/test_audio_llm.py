@@ -27,12 +27,12 @@ from transformers import (
 )
 from transformers.configuration_utils import PreTrainedConfig
 
+from curation.config.models import AudioLlmConfig
 from curation.errors import InputError
 from curation.models import captioners
 from curation.models.captioners import audio_llm_writer, encoder_decoder_writer
 from curation.models.captioners.audio_llm import AudioLlm
 from curation.models.captioners.base import Candidate
-from curation.models.config import AudioLlmConfig
 from curation.schema import Failure, Tag
 
 from . import tiny_captioners as tiny
@@ -184,7 +184,7 @@ def test_known_before_setup_picklable_and_without_torch(qwen: Path) -> None:
     code = f"""
 import sys
 from curation import captioners
-from curation.models.config import AudioLlmConfig
+from curation.config.models import AudioLlmConfig
 adapter = captioners.build(AudioLlmConfig(model={str(qwen)!r}))
 assert adapter.sample_rate_hz == 16_000
 assert adapter.tokens_a_clip == 4 * 64

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
+from curation.config.models import DualEncoderConfig
 from curation.models import scorers
-from curation.models.config import DualEncoderConfig
 from curation.models.networks.clap import FusedClap
 from curation.models.networks.clap_frontend import four_views, laion_front_end
 from curation.models.networks.load_towers import load_towers

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GenerationMixin, WhisperForConditionalGeneration, WhisperProcessor
 
+from curation.config.models import EncoderDecoderConfig
 from curation.errors import InputError
 from curation.models import captioners
 from curation.models.captioners.base import Candidate
-from curation.models.config import EncoderDecoderConfig
 from curation.schema import Failure, Tag
 
 from . import tiny_captioners as tiny

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
 from curation.cli import main
-from curation.config import RunConfig
+from curation.config.models import CaptionerConfig, ScorerConfig, TaggerConfig
+from curation.config.run import RunConfig
 from curation.models.captioners.base import Candidate
 from curation.models.captioners.tag_guided import TagGuided
 from curation.models.catalogue import catalogue
@@ -22,7 +23,6 @@ from curation.models.checks import scorer as scorer_tests
 from curation.models.checks import tagger as tagger_tests
 from curation.models.checks.findings import Finding, examine
 from curation.models.checks.sounds import sounds
-from curation.models.config import CaptionerConfig, ScorerConfig, TaggerConfig
 from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.reference import reference_dir
 from curation.models.scorers.clap import DualEncoderScorer

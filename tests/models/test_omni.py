@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from curation.config.models import AudioLlmConfig
 from curation.models import captioners
 from curation.models.captioners.base import Candidate
-from curation.models.config import AudioLlmConfig
 from curation.schema import Failure, Tag
 
 pytest.importorskip("torchvision", reason="Omni processors want it: pip install 'tagscribe[omni]'")

@@ -16,10 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from curation.config.models import RemoteCodeConfig
 from curation.errors import InputError
 from curation.models import captioners
 from curation.models.checks.captioner import fault_of
-from curation.models.config import RemoteCodeConfig
 from curation.schema import Tag
 
 from . import tiny_captioners
@@ -163,7 +163,7 @@ def test_known_before_setup_picklable_and_without_torch(folder: Path) -> None:
     code = f"""
 import sys
 from curation import captioners
-from curation.models.config import RemoteCodeConfig
+from curation.config.models import RemoteCodeConfig
 adapter = captioners.build(RemoteCodeConfig(**{section(folder).model_dump()!r}))
 assert adapter.sample_rate_hz == 16_000
 assert adapter.tokens_a_clip == 4 * 20

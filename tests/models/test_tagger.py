@@ -18,7 +18,7 @@ from transformers import (
     BertModel,
 )
 
-from curation import config
+from curation.config import run as config_run
 from curation.errors import InputError
 from curation.models import taggers
 from curation.models.taggers.base import Tagger
@@ -51,7 +51,7 @@ def clips() -> list[np.ndarray]:
 def tagger_of(folder: Path, **settings: object) -> Tagger:
     """The tagger of a section of a run's YAML."""
     section = {"model": str(folder), "dtype": "float32", **settings}
-    return taggers.build(config.TaggerConfig.model_validate(section))
+    return taggers.build(config_run.TaggerConfig.model_validate(section))
 
 
 def everything(folder: Path, **settings: object) -> Tagger:
@@ -133,7 +133,7 @@ def test_a_threshold_of_no_class_is_refused(folder: Path, tmp_path: Path) -> Non
     run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}}
     told = "tags.tagger.thresholds: .*'Speach' is no AudioSet class: did you mean 'Speech'"
     with pytest.raises(InputError, match=told):
-        config.parse({**run, "tags": {"use": "both", "tagger": section}}, "test")
+        config_run.parse({**run, "tags": {"use": "both", "tagger": section}}, "test")
     tiny_taggers.ast(tmp_path, ["Speech", "Music"])
     with pytest.raises(InputError, match="thresholds: Bark: .* has no such class"):
         tagger_of(tmp_path, thresholds={BARK: 0.5}).setup()

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import config
+from curation.config import run as config_run
+from curation.config.models import AudioLlmConfig, VllmConfig
 from curation.errors import InputError
 from curation.models import captioners
 from curation.models.captioners import vllm_installed
 from curation.models.captioners.base import Candidate
 from curation.models.captioners.vllm import Reply, Vllm
-from curation.models.config import AudioLlmConfig, VllmConfig
 from curation.schema import Failure, Tag
 
 from . import tiny_captioners as tiny
@@ -37,10 +37,10 @@ def adapter(folder: Path, **settings: Any) -> Vllm:
     return made
 
 
-def parsed(**sections: Any) -> config.RunConfig:
+def parsed(**sections: Any) -> config_run.RunConfig:
     given = {"kind": "vllm", "model": "m", **sections.pop("captioner", {})}
     run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}, "captioner": given}
-    return config.parse({**run, **sections}, "run.yaml")
+    return config_run.parse({**run, **sections}, "run.yaml")
 
 
 SEPARATE = {"placement": "separate"}

@@ -13,7 +13,7 @@ import soundfile
 
 from curation import audio, catalog, plan, planning, sink
 from curation import run as runs
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.publish import source
 from curation.publish.licences import Licences
 from curation.publish.options import Format, Options

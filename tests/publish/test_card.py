@@ -10,7 +10,7 @@ import yaml
 
 from curation import run as runs
 from curation import table
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.publish import making, source
 from curation.publish.options import Format, Options
 from curation.publish.publication import prepare

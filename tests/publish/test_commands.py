@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from curation.cli import app
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from tests.publish.conftest import CLIPS
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.publish import source
 from curation.publish.options import Format, Options
 from curation.publish.publication import prepare

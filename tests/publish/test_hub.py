@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation import storage
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish import hub
 from curation.publish.publish import publish

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from tests.publish.conftest import CLIPS, RATE_HZ
 
 CAPTIONS = {f"sound {n} is heard" for n in range(CLIPS)} | {f"another of {n}" for n in range(CLIPS)}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import storage
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish import licences, source
 from curation.publish.options import Format, Options

@@ -13,7 +13,7 @@ import soundfile
 
 from curation import audio, planning, sink
 from curation.catalog import audioset
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.errors import InputError
 from curation.publish.options import Format
 from curation.publish.publication import prepare

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.select import apply
 from tests.report.runs import candidate, failed, heard, noise, row, tag, written_run
 

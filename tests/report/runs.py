@@ -8,7 +8,7 @@ import pyarrow as pa
 import soundfile
 
 from curation import audio, plan, planning, run, sink
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 from tests.runs import MODELS
 

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from curation import audio, run, sink
-from curation.config import RunConfig, parse
+from curation.config.run import RunConfig, parse
 from curation.errors import InputError
 from curation.report import shuffled
 from curation.report.gathered import gather

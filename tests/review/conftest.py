@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from curation import audio, run, sink, storage
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation import sink
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.schema import EVIDENCE_SCHEMA
-from curation.select import rules
+from curation.select import policy
 from tests.runs import planned_run
 
 SHARD_CLIPS = 100
@@ -23,7 +23,7 @@ class Drawn:
     """A run, and its candidates as `select` reads them."""
 
     config: RunConfig
-    candidates: rules.Candidates
+    candidates: policy.Candidates
 
 
 def drawn_run(
@@ -44,9 +44,9 @@ def drawn_run(
     }
     return Drawn(
         config,
-        rules.Candidates(
+        policy.Candidates(
             clip=np.array([clip for clip, _ in flat]),
-            clip_tag=rules.rarest_tag([[tag["mid"] for tag in row["tags"]] for row in rows]),
+            clip_tag=policy.rarest_tag([[tag["mid"] for tag in row["tags"]] for row in rows]),
             **as_read,
         ),
     )

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from curation import cli
-from curation.config import RunConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.review import marks
 from tests.conftest import heed_ctrl_c

@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from curation import sink
+from curation.config.policy import Policy
 from curation.review import marks
-from curation.select import rules
-from curation.select.policy import Policy
+from curation.select import policy as select_policy
 from curation.visible import visible
 from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
 from tests.review.conftest import HOSTILE, Reviewed
@@ -197,5 +197,7 @@ def select_counts(served: Reviewed, policy: Policy) -> dict[str, int]:
         for name in ("clap_score", "second_score", "log_prob")
     }
     clip = np.array([clip for clip, _ in flat])
-    candidates = rules.Candidates(clip=clip, clip_tag=np.zeros(len(evidence), int), **scores)
-    return Counter(rules.decide(candidates, policy).reason.tolist())
+    candidates = select_policy.Candidates(
+        clip=clip, clip_tag=np.zeros(len(evidence), int), **scores
+    )
+    return Counter(select_policy.decide(candidates, policy).reason.tolist())

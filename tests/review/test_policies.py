@@ -6,14 +6,14 @@ from itertools import product
 import numpy as np
 import pytest
 
+from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.review import build, policies
 from curation.review.answers import Answers
 from curation.review.index import SCORES, SECOND, Index
 from curation.review.labels import Labels
 from curation.review.questions import View, Yield
-from curation.select import rules
-from curation.select.policy import Policy
+from curation.select import policy as select_policy
 from tests.review.runs import Drawn, drawn_run
 
 THRESHOLDS = (
@@ -49,7 +49,7 @@ def answers(drawn: Drawn, index: Index) -> Answers:
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
-    expected = rules.decide(drawn.candidates, policy).reason
+    expected = select_policy.decide(drawn.candidates, policy).reason
     reasons = policies.decide(index, policy)
     found = np.array(policies.REASONS)[reasons[index.has_caption]]
     assert found.tolist() == expected.tolist()
@@ -58,7 +58,7 @@ def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Inde
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(score="log_prob", min_second_score=0.4)])
 def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
-    expected = rules.decide(drawn.candidates, policy).rank
+    expected = select_policy.decide(drawn.candidates, policy).rank
     ranks = np.array([policies.rank(index, policy, entry) for entry in range(index.about.entries)])
     assert ranks[index.has_caption].tolist() == expected.tolist()
     assert set(ranks[~index.has_caption]) == {0}
@@ -68,7 +68,7 @@ def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: Answ
     first = Policy(per_clip=2, min_score=0.3, min_second_score=0.4)
     other = Policy(per_clip=2, keep_top=0.5)
     told = answers.yields(Yield(policy=first, other=other))
-    decided = [rules.decide(drawn.candidates, policy) for policy in (first, other)]
+    decided = [select_policy.decide(drawn.candidates, policy) for policy in (first, other)]
     for name, decisions in zip(("first", "second"), decided, strict=True):
         outcome, accepted = told[name], decisions.accepted
         counted = Counter(decisions.reason.tolist())
@@ -91,7 +91,7 @@ def test_the_curve_counts_what_each_threshold_would_leave(drawn: Drawn, answers:
     assert len(points) > 20
     for point in points:
         at = policy.model_copy(update={"min_score": point["threshold"]})
-        assert point["captions"] == rules.decide(drawn.candidates, at).accepted.sum()
+        assert point["captions"] == select_policy.decide(drawn.candidates, at).accepted.sum()
 
 
 @pytest.mark.parametrize("sort", ["threshold", "best", "worst", "clip"])
@@ -116,11 +116,11 @@ def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
         Policy(min_second_score=0.2),
     ):
         with pytest.raises(InputError) as theirs:
-            rules.need_scores(alone.candidates, policy)
+            select_policy.need_scores(alone.candidates, policy)
         with pytest.raises(InputError) as ours:
             policies.decide(index, policy)
         assert str(ours.value) == str(theirs.value)
-    expected = rules.decide(alone.candidates, Policy(min_score=0.3)).reason
+    expected = select_policy.decide(alone.candidates, Policy(min_score=0.3)).reason
     reasons = policies.decide(index, Policy(min_score=0.3))[index.has_caption]
     assert np.array(policies.REASONS)[reasons].tolist() == expected.tolist()
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from curation import run, sink, storage
+from curation.config.policy import Policy
 from curation.review import build, drawing, marks, precision
 from curation.review.answers import Answers
 from curation.review.index import Index
 from curation.review.labels import Labels
 from curation.schema import EVIDENCE_SCHEMA
-from curation.select.policy import Policy
 from curation.synth import hard_negatives, judge, make_scene
 from tests.runs import planned_run
 

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 
 from curation import cli, run, sink, table
+from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select.apply import select
-from curation.select.policy import Policy
 from tests.runs import planned_run
 
 

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curation.config.policy import Policy
 from curation.errors import InputError
-from curation.select import rules
-from curation.select.policy import Policy
+from curation.select import policy as select_policy
 
 
-def some_candidates() -> rules.Candidates:
+def some_candidates() -> select_policy.Candidates:
     """Three clips: two candidates, three, one; clip 2 alone carries tag 1."""
-    return rules.Candidates(
+    return select_policy.Candidates(
         clip=np.array([0, 0, 1, 1, 1, 2]),
         clap_score=np.array([0.5, 0.7, 0.1, 0.1, 0.3, 0.2]),
         second_score=np.array([0.4, 0.1, 0.3, 0.1, 0.1, 0.1]),
@@ -23,11 +23,11 @@ def some_candidates() -> rules.Candidates:
 
 
 def reasons(policy: Policy) -> list[str]:
-    return list(rules.decide(some_candidates(), policy).reason)
+    return list(select_policy.decide(some_candidates(), policy).reason)
 
 
-A, N, B = rules.ACCEPTED, rules.NOT_BEST, rules.BELOW_THRESHOLD
-S = rules.BELOW_SECOND_THRESHOLD
+A, N, B = select_policy.ACCEPTED, select_policy.NOT_BEST, select_policy.BELOW_THRESHOLD
+S = select_policy.BELOW_SECOND_THRESHOLD
 
 
 def test_without_a_threshold_each_clips_best_is_accepted() -> None:
@@ -61,7 +61,7 @@ def test_what_the_second_scorer_left_is_judged_by_the_first() -> None:
 
 
 def test_vetoed_candidates_rank_behind_the_others_of_their_clip() -> None:
-    decisions = rules.decide(some_candidates(), Policy(min_second_score=0.2))
+    decisions = select_policy.decide(some_candidates(), Policy(min_second_score=0.2))
     assert decisions.rank.tolist() == [1, 2, 1, 2, 3, 1]
     np.testing.assert_array_equal(decisions.score, some_candidates().clap_score)
 
@@ -72,14 +72,14 @@ def test_log_probability_is_a_score_of_its_own() -> None:
 
 def test_the_combined_score_is_the_sum_of_both_standardised() -> None:
     candidates = some_candidates()
-    combined = rules.scores(candidates, Policy(score="combined"))
+    combined = select_policy.scores(candidates, Policy(score="combined"))
     clap = (candidates.clap_score - candidates.clap_score.mean()) / candidates.clap_score.std()
     prob = (candidates.log_prob - candidates.log_prob.mean()) / candidates.log_prob.std()
     np.testing.assert_allclose(combined, clap + prob)
 
 
 def test_ranks_count_from_one_and_ties_go_to_the_earlier() -> None:
-    decisions = rules.decide(some_candidates(), Policy())
+    decisions = select_policy.decide(some_candidates(), Policy())
     assert decisions.rank.tolist() == [2, 1, 2, 3, 1, 1]
 
 
@@ -87,7 +87,7 @@ def test_ranks_count_from_one_and_ties_go_to_the_earlier() -> None:
 def test_the_top_fraction_matches_a_plain_sort(fraction: float) -> None:
     random = np.random.default_rng(3)
     score, group = random.normal(size=200), random.integers(0, 5, 200)
-    kept = rules.top_fraction(score, group, fraction)
+    kept = select_policy.top_fraction(score, group, fraction)
     for each in range(5):
         own = np.sort(score[group == each])[::-1]
         expected = own[: int(np.ceil(len(own) * fraction - 1e-9))]
@@ -95,7 +95,9 @@ def test_the_top_fraction_matches_a_plain_sort(fraction: float) -> None:
 
 
 def test_a_clip_counts_with_its_rarest_tag() -> None:
-    groups = rules.rarest_tag([["speech", "dog"], ["speech"], [], ["speech", "dog", "bell"]])
+    groups = select_policy.rarest_tag(
+        [["speech", "dog"], ["speech"], [], ["speech", "dog", "bell"]]
+    )
     dog, speech, untagged, bell = groups
     assert len({dog, speech, untagged, bell}) == 4
 
@@ -103,35 +105,35 @@ def test_a_clip_counts_with_its_rarest_tag() -> None:
 def test_an_empty_run_decides_nothing() -> None:
     nothing = np.array([], dtype=np.int64)
     no_score = nothing.astype(float)
-    empty = rules.Candidates(nothing, no_score, no_score, no_score, nothing)
+    empty = select_policy.Candidates(nothing, no_score, no_score, no_score, nothing)
     for policy in (
         Policy(min_second_score=0.1),
         Policy(keep_top=0.5, within="tag"),
         Policy(score="combined"),
     ):
-        assert rules.decide(empty, policy).accepted.tolist() == []
+        assert select_policy.decide(empty, policy).accepted.tolist() == []
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
     bad = dataclasses.replace(some_candidates(), clap_score=np.array([0, 0, np.nan, 0, 0, 0]))
     with pytest.raises(InputError, match="1 of 6 candidates have a score that is no finite"):
-        rules.need_scores(bad, Policy())
+        select_policy.need_scores(bad, Policy())
 
 
 @pytest.mark.parametrize("score", ["log_prob", "combined"])
 def test_captions_without_log_probability_are_ranked_by_clap_alone(score: Any) -> None:
     untold = dataclasses.replace(some_candidates(), log_prob=np.full(6, np.nan))
-    rules.need_scores(untold, Policy())
-    assert rules.decide(untold, Policy()).reason.tolist() == reasons(Policy())
+    select_policy.need_scores(untold, Policy())
+    assert select_policy.decide(untold, Policy()).reason.tolist() == reasons(Policy())
     with pytest.raises(InputError, match=f"{score}: 6 of 6 .*no log-prob.*rank by score: clap"):
-        rules.need_scores(untold, Policy(score=score))
+        select_policy.need_scores(untold, Policy(score=score))
 
 
 def test_evidence_of_one_scorer_has_no_second_threshold() -> None:
     alone = dataclasses.replace(some_candidates(), second_score=np.full(6, np.nan))
-    rules.need_scores(alone, Policy())
+    select_policy.need_scores(alone, Policy())
     with pytest.raises(InputError, match="min_second_score: 6 of 6 .*name a second_scorer"):
-        rules.need_scores(alone, Policy(min_second_score=0.2))
+        select_policy.need_scores(alone, Policy(min_second_score=0.2))
 
 
 @pytest.mark.parametrize(

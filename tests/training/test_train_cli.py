@@ -8,7 +8,7 @@ import yaml
 
 from curation import run as curation_run
 from curation import table
-from curation.config import parse
+from curation.config.run import parse
 from curation.models.scorers import build
 from curation.select import apply
 from curation.synth import write_corpus

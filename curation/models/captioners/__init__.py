@@ -2,19 +2,19 @@
 
 from functools import singledispatch
 
-from curation.models.captioners.audio_llm import AudioLlm
-from curation.models.captioners.base import Captioner
-from curation.models.captioners.encoder_decoder import EncoderDecoder
-from curation.models.captioners.remote_code import RemoteCode
-from curation.models.captioners.tag_guided import TagGuided
-from curation.models.captioners.vllm import Vllm
-from curation.models.config import (
+from curation.config.models import (
     AudioLlmConfig,
     EncoderDecoderConfig,
     RemoteCodeConfig,
     TagGuidedConfig,
     VllmConfig,
 )
+from curation.models.captioners.audio_llm import AudioLlm
+from curation.models.captioners.base import Captioner
+from curation.models.captioners.encoder_decoder import EncoderDecoder
+from curation.models.captioners.remote_code import RemoteCode
+from curation.models.captioners.tag_guided import TagGuided
+from curation.models.captioners.vllm import Vllm
 
 
 @singledispatch

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from curation.config.models import AskedConfig
 from curation.models.captioners.pretrained import PretrainedCaptioner
-from curation.models.config import AskedConfig
 from curation.schema import Tag
 from curation.tags.guidance import phrase
 

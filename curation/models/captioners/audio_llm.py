@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curation.config.models import AudioLlmConfig
 from curation.models.captioners.asked import Asked
 from curation.models.captioners.base import Candidate
-from curation.models.config import AudioLlmConfig
 from curation.schema import Failure, Tag
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from curation.config.models import EncoderDecoderConfig
 from curation.models.captioners.untagged import Untagged
-from curation.models.config import EncoderDecoderConfig
 
 if TYPE_CHECKING:
     from curation.models.captioners.encoder_decoder_writer import EncoderDecoderWriter

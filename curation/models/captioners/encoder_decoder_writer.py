@@ -16,11 +16,11 @@ from transformers import (
 )
 from transformers.configuration_utils import PreTrainedConfig
 
+from curation.config.models import EncoderDecoderConfig
 from curation.models import files, pretrained
 from curation.models.captioners.answers import candidates
 from curation.models.captioners.base import Candidate
 from curation.models.captioners.pretrained_writer import PretrainedWriter
-from curation.models.config import EncoderDecoderConfig
 from curation.models.decoding import transformers_sampling
 from curation.models.decoding.transformers_sampling import Written
 from curation.models.waveform_checks import each_heard

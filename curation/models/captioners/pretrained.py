@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from curation.models.config import AskedConfig, UntaggedConfig
+from curation.config.models import AskedConfig, UntaggedConfig
 from curation.models.pretrained_adapter import PretrainedAdapter
 
 

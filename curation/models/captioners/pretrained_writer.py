@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers.configuration_utils import PreTrainedConfig
 
+from curation.config.models import PretrainedConfig
 from curation.models import pretrained, weights
 from curation.models.captioners.answers import Answer
-from curation.models.config import PretrainedConfig
 from curation.models.decoding.transformers_sampling import Written
 
 

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation.config.models import RemoteCodeConfig
 from curation.errors import InputError
 from curation.models import files
 from curation.models.captioners.untagged import Untagged
-from curation.models.config import RemoteCodeConfig
 
 if TYPE_CHECKING:
     from curation.models.captioners.remote_code_writer import RemoteCodeWriter

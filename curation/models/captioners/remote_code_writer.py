@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from curation.config.models import RemoteCodeConfig
 from curation.errors import InputError
 from curation.models import pretrained, weights
 from curation.models.captioners.answers import Answer, candidates
 from curation.models.captioners.base import Candidate, candidate_seed
-from curation.models.config import RemoteCodeConfig
 from curation.models.waveform_checks import at_least, each_heard
 from curation.schema import Failure
 

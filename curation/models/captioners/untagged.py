@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curation.config.models import UntaggedConfig
 from curation.models.captioners.base import Candidate
 from curation.models.captioners.pretrained import PretrainedCaptioner
-from curation.models.config import UntaggedConfig
 from curation.schema import Failure, Tag
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from curation.config.models import REVISIONS, VllmConfig
 from curation.models.captioners.answers import Answer, candidates
 from curation.models.captioners.asked import Asked
 from curation.models.captioners.base import Candidate, candidate_seed
 from curation.models.captioners.conversation import long_enough, need_template, question
-from curation.models.config import REVISIONS, VllmConfig
 from curation.models.waveform_checks import each_heard
 from curation.schema import Failure, Tag
 

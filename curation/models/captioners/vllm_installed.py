@@ -3,8 +3,8 @@
 from importlib.metadata import packages_distributions
 from importlib.metadata import version as version_of
 
+from curation.config.models import VLLM_VERSION
 from curation.errors import InputError
-from curation.models.config import VLLM_VERSION
 
 _OTHERWISE = (
     "make an environment for it (pip install 'ray[data]==2.60.0' "

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from curation.config.models import Guidance
 from curation.models.captioners.base import Candidate, Captioner
 from curation.models.captioners.cleaning import MAX_WORDS, loops
 from curation.models.checks.findings import Outcome, Tests, bad_clips, served
 from curation.models.checks.sounds import Sound, cut, sounds
-from curation.models.config import Guidance
 from curation.schema import Tag
 
 EMPTY = "one is empty"

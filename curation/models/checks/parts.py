@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 
-from curation.config import RunConfig
-from curation.models import captioners, scorers, taggers
-from curation.models.checks import captioner, scorer, tagger
-from curation.models.checks.findings import Finding, examine
-from curation.models.config import (
+from curation.config.models import (
     CaptionerConfig,
     DualEncoderConfig,
     PeAudioConfig,
     ScorerConfig,
     TaggerConfig,
 )
+from curation.config.run import RunConfig
+from curation.models import captioners, scorers, taggers
+from curation.models.checks import captioner, scorer, tagger
+from curation.models.checks.findings import Finding, examine
 
 Section = CaptionerConfig | ScorerConfig | TaggerConfig
 

@@ -2,7 +2,7 @@
 
 from functools import singledispatch
 
-from curation.models.config import DualEncoderConfig, PeAudioConfig
+from curation.config.models import DualEncoderConfig, PeAudioConfig
 from curation.models.scorers.base import Scorer
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.models.scorers.pe_audio import PeAudioScorer

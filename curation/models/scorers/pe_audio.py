@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation.config.models import Dtype
 from curation.models import files
-from curation.models.config import Dtype
 from curation.models.scorers.adapter import ScorerAdapter
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from functools import singledispatch
 
-from curation.models.config import TaggerConfig
+from curation.config.models import TaggerConfig
 from curation.models.taggers.audioset import AudioSetTagger
 from curation.models.taggers.base import Tagger
 

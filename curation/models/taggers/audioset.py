@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curation.config.models import TaggerConfig
 from curation.errors import InputError
 from curation.models import files
-from curation.models.config import TaggerConfig
 from curation.models.pretrained_adapter import PretrainedAdapter
 from curation.schema import Failure, Tag
 from curation.tags import ontology

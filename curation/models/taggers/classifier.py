@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers.configuration_utils import PreTrainedConfig as ModelConfig
 
+from curation.config.models import PretrainedConfig
 from curation.models import pretrained, weights
-from curation.models.config import PretrainedConfig
 from curation.models.waveform_checks import at_least, each_heard
 from curation.schema import Failure
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from curation import storage
 from curation.catalog import list_clips
-from curation.catalog.config import AudiosetConfig
+from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.tags import ontology
 from training.evaluate.evalset import EvalClip, EvalSet

@@ -19,17 +19,17 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from curation import storage
-from curation.catalog.config import CatalogConfig
-from curation.errors import InputError
-from curation.models.config import (
+from curation.config.catalog import CatalogConfig
+from curation.config.models import (
     CaptionerConfig,
     DualEncoderConfig,
     ScorerConfig,
     TaggerConfig,
     TagGuidedConfig,
 )
+from curation.config.policy import Policy
+from curation.errors import InputError
 from curation.section import Section
-from curation.select.policy import Policy
 from curation.storage import StorageConfig
 
 
