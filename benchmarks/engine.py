@@ -21,14 +21,15 @@ from pathlib import Path
 
 import torch
 
-from curation import batching, console, plan, planning, run, scoring, sink, stages, tagging
+from curation import console, plan, planning, run, sink
+from curation.annotate import batching, scoring, stages, tagging
+from curation.annotate.task import Task
+from curation.annotate.workers import FusedWorker
 from curation.cluster import graph, pools
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
-from curation.isolate import Task
 from curation.models import captioners, scorers
 from curation.synth import write_corpus
-from curation.workers import FusedWorker
 
 
 def main() -> None:

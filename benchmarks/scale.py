@@ -37,14 +37,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from curation import console, meter, plan, progress, run, sink, state, table
+from curation import console, plan, progress, run, sink, state, table
+from curation.annotate import metrics
+from curation.annotate.workers import FusedWorker
 from curation.config.models import DualEncoderConfig, TagGuidedConfig
 from curation.config.run import RunConfig, parse
 from curation.models import captioners, scorers
 from curation.models.captioners.base import Candidate
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology
-from curation.workers import FusedWorker
 
 AUDIOSET_CLIPS = 2_041_789
 RATE_HZ = 8000
@@ -272,7 +273,7 @@ def _(config: WaitingScorerConfig) -> WaitingScorer:
 class SeveralGpus:
     """A process that stands for several GPUs: an engine's worker for each, two shards at a time."""
 
-    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
         gpus = [FusedWorker(config, make_meter) for _ in range(GPUS_A_PROCESS)]
         self._free: queue.SimpleQueue[FusedWorker] = queue.SimpleQueue()
         for gpu in gpus * 2:

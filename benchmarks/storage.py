@@ -29,10 +29,10 @@ import s3fs
 
 from benchmarks.engine import engine_run
 from curation import console, planning, sink, storage
+from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig, parse
 from curation.select import apply
 from curation.synth import write_corpus
-from curation.workers import FusedWorker
 from tests.moto_server import moto_server
 from tests.rgw import PROGRAMS, gateway
 

@@ -17,15 +17,16 @@ import pyarrow.parquet as pq
 import ray
 import torch
 
-from curation import meter, plan, planning, run, sink, stages, storage
+from curation import plan, planning, run, sink, storage
+from curation.annotate import metrics, stages
+from curation.annotate.task import Task
+from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
-from curation.isolate import Task
 from curation.models import run_models
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
-from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
 # The first clips through a model pay for what is set up once; they go through it twice.
 WARM_UP_CLIPS = 8
@@ -98,7 +99,7 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
     """Annotate and select these clips here, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         small = _small_run(config, folder, clips)
-        tally = meter.Tally()
+        tally = metrics.Tally()
         begun_s = time.perf_counter()
         workers = _workers(small, tally)
         setup_s = time.perf_counter() - begun_s
@@ -150,7 +151,7 @@ Worker = FusedWorker | DecodeWorker | CaptionWorker | ScoreWorker
 class _Gate:
     """A meter that lets nothing through until it is opened."""
 
-    def __init__(self, behind: meter.Meter) -> None:
+    def __init__(self, behind: metrics.Meter) -> None:
         self._behind = behind
         self.open = False
 
@@ -159,7 +160,7 @@ class _Gate:
             self._behind.record(name, value, **labels)
 
 
-def _workers(config: RunConfig, tally: meter.Tally) -> dict[str, tuple[Worker, _Gate]]:
+def _workers(config: RunConfig, tally: metrics.Tally) -> dict[str, tuple[Worker, _Gate]]:
     kinds: dict[str, type[Worker]] = {"fused": FusedWorker}
     if config.annotate.placement == "separate":
         kinds = {"decode": DecodeWorker, "caption": CaptionWorker, "score": ScoreWorker}
@@ -170,7 +171,7 @@ def _workers(config: RunConfig, tally: meter.Tally) -> dict[str, tuple[Worker, _
     return made
 
 
-def _giving(gate: _Gate) -> Callable[[], meter.Meter]:
+def _giving(gate: _Gate) -> Callable[[], metrics.Meter]:
     return lambda: gate
 
 
@@ -198,8 +199,8 @@ def _select(config: RunConfig) -> apply.Selection | None:
     return apply.select(config)
 
 
-def _seconds(tally: meter.Tally, stage: str) -> np.ndarray:
-    return np.array(tally.values(meter.STAGE_SECONDS, stage=stage))
+def _seconds(tally: metrics.Tally, stage: str) -> np.ndarray:
+    return np.array(tally.values(metrics.STAGE_SECONDS, stage=stage))
 
 
 def _sizes(uri: str) -> tuple[int, int]:

@@ -4,18 +4,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from curation import meter, planning, sink
+from curation import planning, sink
+from curation.annotate import metrics
+from curation.annotate.task import Task
+from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
-from curation.isolate import Task
-from curation.workers import FusedWorker
 
 
 def annotated(
-    config: RunConfig, shards_at_once: int = 1, tally: meter.Tally | None = None
+    config: RunConfig, shards_at_once: int = 1, tally: metrics.Tally | None = None
 ) -> pa.Table:
     """Plan and annotate a run; its evidence, shard by shard."""
     planned, _ = planning.make_plan(config)
-    counted = tally or meter.Tally()
+    counted = tally or metrics.Tally()
     worker = FusedWorker(config, lambda: counted)
     tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
     with ThreadPoolExecutor(shards_at_once) as pool:

@@ -15,16 +15,17 @@ import pyarrow as pa
 import pytest
 from ray.data import Dataset
 
-from curation import meter, planning, run, sink
-from curation.asking import ERROR, AskWorker, GatherWorker, reply_row
+from curation import planning, run, sink
+from curation.annotate import metrics
+from curation.annotate.task import Task
+from curation.annotate.vllm_workers import ERROR, AskWorker, GatherWorker, reply_row
+from curation.annotate.workers import Row, ScoreWorker
 from curation.cluster import graph, vllm_stage
 from curation.cluster.pools import pools
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.isolate import Task
 from curation.status import status
 from curation.synth import write_corpus
-from curation.workers import Row, ScoreWorker
 from tests.conftest import corpus_run
 from tests.models import tiny_captioners as tiny
 
@@ -73,13 +74,13 @@ def replied(row: Row) -> Row:
 def asked(config: RunConfig) -> dict[int, list[Row]]:
     """The rows of each shard, the shard's own first."""
     planned, _ = planning.make_plan(config)
-    worker = AskWorker(config, meter.Tally)
+    worker = AskWorker(config, metrics.Tally)
     tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
     return {task.shard: list(worker({"task": task.to_json()})) for task in tasks}
 
 
 def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
-    worker = ScoreWorker(config, meter.Tally)
+    worker = ScoreWorker(config, metrics.Tally)
     assert [worker(row)["error"] for row in shards] == [""] * len(shards)
     return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
 
@@ -93,7 +94,7 @@ def rows(sounds: Path, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def evidence(rows: dict[str, Any]) -> pa.Table:
     """Of a run whose rows came in the order of the plan."""
-    gather = GatherWorker(rows["config"], meter.Tally, engines=2)
+    gather = GatherWorker(rows["config"], metrics.Tally, engines=2)
     whole = [
         each
         for shard in rows["by_shard"].values()
@@ -140,14 +141,14 @@ def test_rows_in_any_order_and_twice_make_the_same_shards(
     mixed = [replied(row) for shard in rows["by_shard"].values() for row in shard]
     again = [row for row in mixed if not row[ERROR]][:3]
     random.Random(3).shuffle(mixed)
-    gather = GatherWorker(config, meter.Tally, engines=2)
+    gather = GatherWorker(config, metrics.Tally, engines=2)
     whole = [each for row in [*again, *mixed] for each in gather(row)]
     assert sorted(json.loads(row["task"])["shard"] for row in whole) == [0, 1, 2]
     assert scored(config, whole).equals(evidence)
 
 
 def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
-    gather = GatherWorker(rows["config"], meter.Tally, engines=2)
+    gather = GatherWorker(rows["config"], metrics.Tally, engines=2)
     own, *questions = map(replied, rows["by_shard"][1])
     assert [gather(row) for row in (*questions, *questions[:-1])] == [[]] * (2 * len(questions) - 1)
     [whole] = gather(own)
@@ -155,19 +156,19 @@ def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
 
 
 def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -> None:
-    tally = meter.Tally()
+    tally = metrics.Tally()
     gather = GatherWorker(rows["config"], lambda: tally, engines=2)
     [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
     decode, caption = (sink.Span(*span) for span in json.loads(whole["spans"]))
     assert (decode.pool, caption.pool, caption.worker) == ("decode", "caption", "vllm-1")
     assert decode.ended_s == caption.started_s <= caption.ended_s
-    assert len(tally.values(meter.STAGE_SECONDS, stage="caption")) == 1
+    assert len(tally.values(metrics.STAGE_SECONDS, stage="caption")) == 1
 
 
 def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, Any]) -> None:
-    worker = AskWorker(rows["config"], meter.Tally)
+    worker = AskWorker(rows["config"], metrics.Tally)
     [own] = worker({"task": Task(99, 0, 1).to_json()})
-    [whole] = GatherWorker(rows["config"], meter.Tally, engines=1)(own)
+    [whole] = GatherWorker(rows["config"], metrics.Tally, engines=1)(own)
     assert "FileNotFoundError" in whole["error"] and own["questions"] == 0
 
 

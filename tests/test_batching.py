@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from curation import stages
-from curation.batching import Limit, batches, halving
+from curation.annotate import stages
+from curation.annotate.batching import Limit, batches, halving
 from curation.schema import Failure
 
 RATE = 16000

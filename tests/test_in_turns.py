@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation import meter
+from curation.annotate import metrics
 from curation.config.run import RunConfig
 from curation.models import run_models
 from curation.models.captioners.tag_guided import TagGuided
@@ -114,8 +114,8 @@ def test_one_after_the_other_they_write_the_same_evidence(
 
 
 def test_a_budget_of_tokens_bounds_the_batches_of_a_run(corpus: Path, tmp_path: Path) -> None:
-    tally = meter.Tally()
+    tally = metrics.Tally()
     tokens = 3 * TagGuided().tokens_a_clip + 1
     section = {"shard_clips": 20, "batch_tokens": tokens}
     annotated(corpus_run(corpus, tmp_path, annotate=section), tally=tally)
-    assert max(tally.values(meter.BATCH_CLIPS)) == 3
+    assert max(tally.values(metrics.BATCH_CLIPS)) == 3

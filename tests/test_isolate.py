@@ -12,11 +12,11 @@ import pytest
 
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
 from curation import audio, planning, sink, verify
+from curation.annotate.task import Task, killers
+from curation.annotate.workers import FusedWorker
 from curation.cluster import graph
 from curation.config.run import RunConfig, parse
 from curation.errors import RunError
-from curation.isolate import Task, killers
-from curation.workers import FusedWorker
 from tests import in_process
 from tests.conftest import corpus_run
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from curation.annotate.metrics import METRICS, Tally
 from curation.cluster.metrics_export import exported
-from curation.meter import METRICS, Tally
 from tests.conftest import corpus_run
 
 DASHBOARD = Path(__file__).parents[1] / "ray_configs" / "grafana-dashboard.json"
@@ -23,7 +23,7 @@ import sys, threading, time, urllib.request
 import ray
 from curation import annotate, config, planning, pools
 from curation.cluster.session import cluster
-from curation.meter import RETRIES
+from curation.annotate.metrics import RETRIES
 from curation.cluster.metrics_export import RayMeter
 
 config = config.load(sys.argv[1])

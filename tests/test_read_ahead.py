@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation import stages, storage
+from curation import storage
+from curation.annotate import stages
 from curation.config.run import AudioConfig
 from curation.storage import StorageConfig
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from curation import scoring, stages
+from curation.annotate import scoring, stages
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.pair_scores import spearman

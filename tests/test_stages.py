@@ -7,8 +7,8 @@ import pyarrow as pa
 import soundfile
 import torch
 
-from curation import stages
-from curation.batching import Limit
+from curation.annotate import stages
+from curation.annotate.batching import Limit
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate
 from curation.schema import CLIP_SCHEMA, Failure, Tag

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import cli, meter, planning, sample, sink, stages, tagging
+from curation import cli, planning, sample, sink
+from curation.annotate import metrics, stages, tagging
+from curation.annotate.task import Task
+from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.config import run as config_run
-from curation.isolate import Task
 from curation.models import taggers
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure, Tag
 from curation.tags.guidance import guidance_tags, phrase
-from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from tests.conftest import corpus_run
 from tests.models import tiny_taggers
 
@@ -130,7 +131,7 @@ def tagged_run(
     )
 
 
-def annotated(run: config_run.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
+def annotated(run: config_run.RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
     """The evidence of a run's one shard, by its workers in this process."""
     planning.make_plan(run)
     row = {"task": Task(0, 0, CLIPS).to_json()}
@@ -148,12 +149,12 @@ def fused(
 
 
 @pytest.fixture(scope="module")
-def tally() -> meter.Tally:
-    return meter.Tally()
+def tally() -> metrics.Tally:
+    return metrics.Tally()
 
 
 @pytest.fixture(scope="module")
-def evidence(fused: config_run.RunConfig, tally: meter.Tally) -> list[dict[str, Any]]:
+def evidence(fused: config_run.RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
     return annotated(fused, tally)
 
 
@@ -196,11 +197,13 @@ def test_the_pools_write_the_same_evidence(
     corpus: Path, ast: dict[str, Any], evidence: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     separate = tagged_run(corpus, tmp_path / "run", ast, "separate")
-    assert annotated(separate, meter.Tally()) == evidence
+    assert annotated(separate, metrics.Tally()) == evidence
 
 
-def test_tagging_is_a_stage_of_its_own(evidence: list[dict[str, Any]], tally: meter.Tally) -> None:
-    seconds = {s: tally.values(meter.STAGE_SECONDS, stage=s) for s in ("tag", "caption", "score")}
+def test_tagging_is_a_stage_of_its_own(
+    evidence: list[dict[str, Any]], tally: metrics.Tally
+) -> None:
+    seconds = {s: tally.values(metrics.STAGE_SECONDS, stage=s) for s in ("tag", "caption", "score")}
     batches = len(seconds["caption"])
     # The tagger's turn and the verification's; the turns of both scorers.
     assert [len(each) for each in seconds.values()] == [2 * batches, batches, 2 * batches]
@@ -247,7 +250,7 @@ def test_candidates_drawn_later_are_scored_by_both_scorers(
     adaptive = config_run.AdaptiveConfig(first=1, enough_score=0.5)
     annotate = run.annotate.model_copy(update={"models": models})
     run = run.model_copy(update={"adaptive": adaptive, "annotate": annotate})
-    rows = annotated(run, meter.Tally())
+    rows = annotated(run, metrics.Tally())
     assert {len(row["candidates"]) > 1 for row in rows} == {True, False}
     for row in rows:
         first, second = (

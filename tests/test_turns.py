@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from curation.turns import Turn, Turns
+from curation.annotate.priority_lock import Turn, Turns
 
 
 def started(work: Callable[[], None], turns: Turns, waiting: int) -> threading.Thread:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curation import console, meter, plan, stages
+from curation import console, plan
+from curation.annotate import metrics, stages
+from curation.annotate.workers import FusedWorker
 from curation.config.run import AdaptiveConfig, RunConfig
-from curation.workers import FusedWorker
 
 YIELDS = (0.9, 0.7, 0.5)
 
@@ -32,13 +33,15 @@ class Drawn(NamedTuple):
 def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
     """Time adaptive drawing at every yield against all candidates for all, round by round."""
     rows = plan.read_shard(config.run, 0)
-    workers = {"fixed": FusedWorker(config, meter.Tally)}
+    workers = {"fixed": FusedWorker(config, metrics.Tally)}
     whole = drawn(workers["fixed"], rows)
     best = [max(clip.clap_scores) for clip in whole.clips]
     scores = {f"{share:g}": float(np.quantile(best, 1 - share)) for share in YIELDS}
     for share, score in scores.items():
         adaptive = AdaptiveConfig(first=1, enough_score=score)
-        workers[share] = FusedWorker(config.model_copy(update={"adaptive": adaptive}), meter.Tally)
+        workers[share] = FusedWorker(
+            config.model_copy(update={"adaptive": adaptive}), metrics.Tally
+        )
         told = drawn(workers[share], rows)
         assert told.accepted(score) == whole.accepted(score), share
     turns = [

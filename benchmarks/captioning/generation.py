@@ -12,7 +12,8 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 from benchmarks.captioning.cached import CachedCaptioner
 from benchmarks.common.gpus import device_name
-from curation import audio, batching, console, plan, stages, tagging
+from curation import audio, console, plan
+from curation.annotate import batching, stages, tagging
 from curation.config.run import RunConfig
 from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuided, known_tag

@@ -17,16 +17,18 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import console, isolate, meter, plan, progress, run, sink, state
-from curation.asking import AskWorker, GatherWorker
+from curation import console, plan, progress, run, sink, state
+from curation.annotate import metrics
+from curation.annotate import task as annotate_task
+from curation.annotate.task import Task
+from curation.annotate.vllm_workers import AskWorker, GatherWorker
+from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.cluster import placement, pools, vllm_stage
 from curation.cluster.metrics_export import RayMeter
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.errors import RunError
-from curation.isolate import Task
 from curation.models import run_models
-from curation.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 
 # A worker that dies is started again, and its task tried again, this often.
 WORKER_RESTARTS = 3
@@ -72,8 +74,8 @@ def annotate(
             beat()
             clips = ledger.look()
             on_clips(clips, planned.clips)
-            gauges.record(meter.CLIPS_DONE, clips)
-            gauges.record(meter.CLIPS_PLANNED, planned.clips)
+            gauges.record(metrics.CLIPS_DONE, clips)
+            gauges.record(metrics.CLIPS_PLANNED, planned.clips)
 
         if todo:
             tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
@@ -164,7 +166,7 @@ def _without_killers(alone: "_Alone | _Apart", died: Sequence[Task]) -> list[Tas
         console.err.print(
             f"workers died again and again on {len(died)} shards; looking for the clips that do it"
         )
-        found = isolate.killers(died, alone.survived)
+        found = annotate_task.killers(died, alone.survived)
         alone.survived([replace(task, killers=found[task.shard]) for task in died])
     return alone.results
 

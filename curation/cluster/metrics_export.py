@@ -2,7 +2,7 @@
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from curation.meter import METRICS, Metric
+from curation.annotate.metrics import METRICS, Metric
 
 
 class RayMeter:

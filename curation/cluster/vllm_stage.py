@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from curation.asking import captioner_of, reply_row
+from curation.annotate.vllm_workers import captioner_of, reply_row
 from curation.cluster.pools import Pool
 from curation.config.models import VllmConfig
 from curation.config.run import RunConfig

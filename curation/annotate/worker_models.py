@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curation import batching, meter, scoring, stages, storage, tagging
+from curation import storage
+from curation.annotate import batching, metrics, scoring, stages, tagging
+from curation.annotate.model_offload import Parked, Parking
+from curation.annotate.priority_lock import Turns
 from curation.config.run import RunConfig
 from curation.models import run_models
-from curation.parking import Parked, Parking
-from curation.turns import Turns
 
 Clips = list[stages.Clip]
 
@@ -23,7 +24,7 @@ class WorkerModels:
     def __init__(
         self,
         config: RunConfig,
-        make_meter: meter.MakeMeter,
+        make_meter: metrics.MakeMeter,
         caption: bool,
         score: bool,
         tag: bool = False,
@@ -93,7 +94,7 @@ class WorkerModels:
         captioner, limit = self.adapters.captioner, self._limits["captioner"]
         with self._at_work(captioner, "caption"):
             stages.write_captions(captioner, batch, self.config.seed, drawn, limit)
-        self.meter.record(meter.BATCH_CLIPS, len(batch))
+        self.meter.record(metrics.BATCH_CLIPS, len(batch))
 
     def score(self, batch: Clips) -> None:
         with self._at_work(self.adapters.scorer, "score"):
@@ -109,7 +110,7 @@ class WorkerModels:
     def timed(self, stage: str) -> Iterator[None]:
         begun_s = time.perf_counter()
         yield
-        self.meter.record(meter.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
+        self.meter.record(metrics.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
 
     @contextmanager
     def _at_work(self, model: Parked, stage: str) -> Iterator[None]:

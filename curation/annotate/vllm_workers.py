@@ -8,16 +8,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from curation import audio, meter, stages
+from curation import audio
+from curation.annotate import metrics, stages
+from curation.annotate.task import Task
+from curation.annotate.worker_models import Clips, WorkerModels
+from curation.annotate.workers import Row, Spans, clips_of, decode, step
 from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
-from curation.isolate import Task
 from curation.models import captioners
 from curation.models.captioners.vllm import Reply, Vllm
 from curation.schema import Failure
 from curation.sink import Span
-from curation.worker_models import Clips, WorkerModels
-from curation.workers import Row, Spans, clips_of, decode, step
 
 # The stages of ray.data.llm hand a row on as it is where this column is not empty, and fill it
 # where a request fails.
@@ -31,7 +32,7 @@ class AskWorker:
     The row of the shard says how many questions there are, and passes vLLM by.
     """
 
-    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False, tag=True)
         self.hearing = self.models.hearing()
         self._captioner = captioner_of(config)
@@ -109,7 +110,7 @@ class GatherWorker:
     and are done again.
     """
 
-    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter, engines: int) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter, engines: int) -> None:
         """`engines` is how many actors hold vLLM at most."""
         self._meter = make_meter()
         self._captioner = captioner_of(config)
@@ -132,7 +133,7 @@ class GatherWorker:
             # Which of the engines had a question is not told; all are held from first to last.
             asked_s = spans[-2].ended_s
             spans[-1] = Span("caption", f"vllm-{task.shard % self._engines}", asked_s, asked_s)
-            self._meter.record(meter.STAGE_SECONDS, time.time() - asked_s, stage="caption")
+            self._meter.record(metrics.STAGE_SECONDS, time.time() - asked_s, stage="caption")
             self._take(clips, held.replies)
             return clips
 

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from curation import audio
-from curation.batching import Limit, halving
+from curation.annotate.batching import Limit, halving
+from curation.annotate.stages import Clip
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.base import Scorer
 from curation.pair_scores import spearman
 from curation.schema import Failure
-from curation.stages import Clip
 
 _NOT_FINITE = Failure("score", "not_finite", "the score of one of its captions is not finite")
 

@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from curation import meter, plan, scoring, sink, stages
+from curation import plan, sink
+from curation.annotate import metrics, scoring, stages
+from curation.annotate.task import Task, failure
+from curation.annotate.worker_models import Clips, WorkerModels
 from curation.config.run import RunConfig
-from curation.isolate import Task, failure
-from curation.worker_models import Clips, WorkerModels
 
 Row = dict[str, Any]
 Spans = list[sink.Span]
@@ -26,7 +27,7 @@ WORKER = uuid.uuid4().hex[:12]
 class FusedWorker:
     """Reads, decodes, tags, captions and scores whole shards; sound never leaves the process."""
 
-    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=True)
         self.hearing = self.models.hearing()
 
@@ -85,7 +86,7 @@ class FusedWorker:
 class DecodeWorker:
     """Placement separate, first pool: a shard's number becomes its clips, decoded."""
 
-    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
         self.hearing = self.models.hearing()
 
@@ -103,7 +104,7 @@ class DecodeWorker:
 class CaptionWorker:
     """Placement separate, second pool: decoded clips become captioned clips, their tags before."""
 
-    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
 
     def __call__(self, row: Row) -> Row:
@@ -123,7 +124,7 @@ class CaptionWorker:
 class ScoreWorker:
     """Placement separate, last pool: captioned clips are scored and sunk as evidence."""
 
-    def __init__(self, config: RunConfig, make_meter: meter.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)
 
     def __call__(self, row: Row) -> Row:
@@ -159,14 +160,14 @@ def decode(models: WorkerModels, hearing: stages.Hearing, clips: Clips) -> Clips
     return decoded
 
 
-def measure_decoded(to: meter.Meter, clips: Clips) -> None:
+def measure_decoded(to: metrics.Meter, clips: Clips) -> None:
     """Record what reading and decoding these clips took."""
     for clip in clips:
-        to.record(meter.STAGE_SECONDS, clip.read_s, stage="read")
-        to.record(meter.STAGE_SECONDS, clip.decode_s, stage="decode")
-        to.record(meter.READ_BYTES, clip.encoded_bytes)
+        to.record(metrics.STAGE_SECONDS, clip.read_s, stage="read")
+        to.record(metrics.STAGE_SECONDS, clip.decode_s, stage="decode")
+        to.record(metrics.READ_BYTES, clip.encoded_bytes)
         for cause, number in clip.faults.items():
-            to.record(meter.RETRIES, number, cause=cause)
+            to.record(metrics.RETRIES, number, cause=cause)
 
 
 def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
@@ -180,7 +181,7 @@ def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
             models.config.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
         )
     for outcome, number in {"ok": counts.ok, **counts.errors}.items():
-        models.meter.record(meter.CLIPS, number, outcome=outcome)
+        models.meter.record(metrics.CLIPS, number, outcome=outcome)
 
 
 def step(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Row:

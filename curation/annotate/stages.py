@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation import audio
-from curation.batching import Limit, halving
+from curation.annotate.batching import Limit, halving
 from curation.catalog.fetch import read_clip_bytes
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate, Captioner, HearsOnce

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from curation import audio, scoring
-from curation.batching import Limit, halving
+from curation import audio
+from curation.annotate import scoring
+from curation.annotate.batching import Limit, halving
+from curation.annotate.stages import Clip
 from curation.models.scorers.base import Scorer
 from curation.models.taggers.base import Tagger
 from curation.schema import Failure, Tag
-from curation.stages import Clip
 from curation.tags.guidance import guidance_tags, phrase
 
 
