@@ -33,8 +33,9 @@ import torch
 from benchmarks.captioning.adaptive import against_fixed
 from benchmarks.captioning.device import on_device
 from benchmarks.captioning.generation import against_generate
-from curation import console, planning
+from curation import console
 from curation.config.run import RunConfig, parse
+from curation.run import planning
 from curation.synth import write_corpus
 
 SEED = 21

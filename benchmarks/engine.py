@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from curation import console, plan, planning, run, sink
+from curation import console
 from curation.annotate import batching, scoring, stages, tagging
 from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
@@ -29,6 +29,7 @@ from curation.cluster import graph, pools
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
 from curation.models import captioners, scorers
+from curation.run import evidence, layout, plan, planning
 from curation.synth import write_corpus
 
 
@@ -93,7 +94,7 @@ def timing(called_s: float, spans: list[tuple[float, float]], **more: float) -> 
 
 def bare_loop(config: RunConfig) -> Timing:
     """Plain processes over the same shards, without Ray."""
-    planned = plan.recorded(run.need_record(config.run))
+    planned = plan.recorded(layout.need_record(config.run))
     workers = min(int(config.annotate.actors), planned.shards)
     # As Ray does for its actors; else the decoding threads start OpenMP threads of their own.
     os.environ["OMP_NUM_THREADS"] = str(config.annotate.model_threads)
@@ -147,13 +148,13 @@ def bare_worker(
                 scoring.score(scorer, batch)
             for clip in chunk:
                 clip.waveforms.clear()
-        sink.write_shard(config.run, shard, stages.evidence(clips))
+        evidence.write_shard(config.run, shard, stages.evidence(clips))
         spans.put((started_s, time.time()))
 
 
 def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
-    planned = plan.recorded(run.need_record(config.run))
+    planned = plan.recorded(layout.need_record(config.run))
     called_s = time.time()
     with cluster("local", pools.cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
@@ -178,10 +179,10 @@ def object_store_mb() -> float:
 def same_evidence(folder: str, turn: int) -> None:
     """Engine and bare loop did the same work: their evidence is equal, row for row."""
     bare, engine = f"{folder}/bare{turn}", f"{folder}/engine{turn}"
-    shards = sink.done_shards(bare)
-    assert shards == sink.done_shards(engine)
+    shards = evidence.done_shards(bare)
+    assert shards == evidence.done_shards(engine)
     for shard in shards:
-        assert sink.read_shard(bare, shard).equals(sink.read_shard(engine, shard)), shard
+        assert evidence.read_shard(bare, shard).equals(evidence.read_shard(engine, shard)), shard
 
 
 def report(

@@ -19,12 +19,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curation import console, planning, sink
+from curation import console
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.models import DualEncoderConfig
 from curation.config.run import RunConfig, parse
 from curation.models import scorers
+from curation.run import evidence as run_evidence
+from curation.run import planning
 from curation.schema import OK
 from curation.synth import CLASSES
 from curation.synth.judge import read_caption
@@ -86,7 +88,9 @@ def evidence(config: RunConfig) -> list[dict]:
     console.out.print(coverage)
     with console.progress(f"guidance {config.captioner.guidance}", "clips") as update:
         graph.annotate(config, update)
-    rows = pa.concat_tables(sink.read_shards(config.run, list(range(planned.shards)))).to_pylist()
+    rows = pa.concat_tables(
+        run_evidence.read_shards(config.run, list(range(planned.shards)))
+    ).to_pylist()
     ended = Counter(row["outcome"] for row in rows)
     console.out.print(f"{len(rows)} clips accounted for: {dict(ended)}")
     return rows

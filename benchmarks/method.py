@@ -30,12 +30,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from curation import console, planning, storage, table
+from curation import console, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
 from curation.models.scorers.clap import DualEncoderScorer
-from curation.run import table_uri
+from curation.run import planning
+from curation.run.layout import table_uri
 from curation.schema import PAIR_SCHEMA
 from curation.select import apply
 from curation.synth import read_truth, write_corpus

@@ -27,12 +27,13 @@ import numpy as np
 import torch
 
 from benchmarks.method import BATCH, KEEP_TOP
-from curation import console, planning, storage, table
+from curation import console, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import parse
 from curation.models.scorers.clap import DualEncoderScorer
-from curation.run import table_uri
+from curation.run import planning
+from curation.run.layout import table_uri
 from curation.select import apply
 from training import held_out, record
 from training.demo import small

@@ -24,11 +24,13 @@ import numpy as np
 import pyarrow as pa
 import requests
 
-from curation import console, plan, planning, run, sink
+from curation import console
 from curation.config.run import RunConfig, parse
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels
+from curation.run import evidence as run_evidence
+from curation.run import layout, plan, planning
 from curation.schema import CANDIDATE_TYPE, EVIDENCE_SCHEMA, TAG_TYPE
 from curation.tags import ontology
 
@@ -79,12 +81,12 @@ def write_run(folder: Path, clips: int) -> RunConfig:
     config = parse(sections, "benchmark")
     shards = -(-clips // SHARD_CLIPS)
     planned = plan.Plan(clips, 0, shards, SHARD_CLIPS, "none")
-    run.write_record(config.run, planning.record_of(config, planned, MODELS))
+    layout.write_record(config.run, planning.record_of(config, planned, MODELS))
     chance = np.random.default_rng(1)
     with console.progress("evidence", "shards") as on_shard:
         for shard in range(shards):
             first = shard * SHARD_CLIPS
-            sink.write_shard(
+            run_evidence.write_shard(
                 config.run, shard, evidence(first, min(clips, first + SHARD_CLIPS), chance)
             )
             on_shard(shard + 1, shards)

@@ -37,13 +37,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from curation import console, plan, progress, run, sink, state, table
+from curation import console, table
 from curation.annotate import metrics
 from curation.annotate.workers import FusedWorker
 from curation.config.models import DualEncoderConfig, TagGuidedConfig
 from curation.config.run import RunConfig, parse
 from curation.models import captioners, scorers
 from curation.models.captioners.base import Candidate
+from curation.run import driver_state, footer_cache, layout, plan
+from curation.run import evidence as run_evidence
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology
 
@@ -154,7 +156,7 @@ def measure_status(folder: Path, options: argparse.Namespace) -> dict[str, float
     run_uri = str(folder / "run")
     finish(run_uri)
     with_progress = time_status(run_uri, options.clips)
-    shutil.rmtree(run.progress_uri(run_uri))
+    shutil.rmtree(layout.progress_uri(run_uri))
     return {"status_s": with_progress, "status_footers_s": time_status(run_uri, options.clips)}
 
 
@@ -171,8 +173,8 @@ def time_status(run_uri: str, clips: int) -> float:
 
 def finish(run_uri: str) -> None:
     """Leave what a finished run leaves, but for the rows: its evidence files hold footers alone."""
-    planned = plan.recorded(run.need_record(run_uri))
-    evidence = Path(run.evidence_uri(run_uri))
+    planned = plan.recorded(layout.need_record(run_uri))
+    evidence = Path(layout.evidence_uri(run_uri))
     evidence.mkdir()
     chance = random.Random(2)
     for shard in range(planned.shards):
@@ -180,22 +182,24 @@ def finish(run_uri: str) -> None:
         failed = chance.randrange(1 + clips // 4)
         scores = sorted(chance.choices(range(-10, 70), k=clips - failed))
         begun_s = 1.7e9 + shard // 64 * 600.0 + chance.random()
-        span = sink.Span("fused", f"{shard % 64:012x}", begun_s, begun_s + chance.uniform(550, 600))
+        span = run_evidence.Span(
+            "fused", f"{shard % 64:012x}", begun_s, begun_s + chance.uniform(550, 600)
+        )
         told = {
             "ok": clips - failed,
             "errors": {"catalog/missing": failed},
             "best_scores": {score: scores.count(score) for score in set(scores)},
         }
         footer = {
-            sink.COUNTS_KEY: json.dumps(told).encode(),
-            sink.WORK_KEY: json.dumps({"spans": [span]}).encode(),
+            run_evidence.COUNTS_KEY: json.dumps(told).encode(),
+            run_evidence.WORK_KEY: json.dumps({"spans": [span]}).encode(),
         }
         rows = EVIDENCE_SCHEMA.empty_table().replace_schema_metadata(footer)
-        pq.write_table(rows, run.shard_uri(run_uri, shard))
-    progress.Parts(run_uri, planned.shards, []).write(sink.list_evidence(run_uri))
-    with state.recorded(run_uri):
+        pq.write_table(rows, layout.shard_uri(run_uri, shard))
+    footer_cache.Parts(run_uri, planned.shards, []).write(run_evidence.list_evidence(run_uri))
+    with driver_state.recorded(run_uri):
         pass
-    table.commit(run.table_uri(run_uri), PAIR_SCHEMA, list, {"shards": planned.shards})
+    table.commit(layout.table_uri(run_uri), PAIR_SCHEMA, list, {"shards": planned.shards})
 
 
 # --- simulated GPUs
@@ -303,8 +307,8 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
     import ray
     from ray.data import DataContext
 
-    from curation import planning
     from curation.cluster import graph
+    from curation.run import planning
 
     # What the driver is and shows nothing of: see curation/cluster/session.py.
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_BACKEND_LOG_LEVEL": "fatal"}
@@ -327,7 +331,7 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
         counts = graph.annotate(config, memory.look, worker)
         ray.shutdown()
         assert counts.ok == todo.shards * todo.shard_clips, counts
-        footers = progress.footers(config.run, sink.list_evidence(config.run)).values()
+        footers = footer_cache.footers(config.run, run_evidence.list_evidence(config.run)).values()
         spans = [span for footer in footers for span in footer.spans]
     wall_s = max(span.ended_s for span in spans) - min(span.started_s for span in spans)
     results.put(

@@ -28,9 +28,10 @@ from typing import Any
 import s3fs
 
 from benchmarks.engine import engine_run
-from curation import console, planning, sink, storage
+from curation import console, storage
 from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig, parse
+from curation.run import evidence, planning
 from curation.select import apply
 from curation.synth import write_corpus
 from tests.moto_server import moto_server
@@ -153,10 +154,12 @@ def timed(config: RunConfig, worker: type[FusedWorker]) -> dict[str, float]:
 
 def same_evidence(local: str, remote: str) -> None:
     """Both did the same work: their evidence is equal, row for row, but for where the audio is."""
-    shards = sink.done_shards(local)
-    assert shards == sink.done_shards(remote)
+    shards = evidence.done_shards(local)
+    assert shards == evidence.done_shards(remote)
     for shard in shards:
-        here, there = (sink.read_shard(run, shard).drop_columns("uri") for run in (local, remote))
+        here, there = (
+            evidence.read_shard(run, shard).drop_columns("uri") for run in (local, remote)
+        )
         assert here.equals(there), shard
 
 

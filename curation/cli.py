@@ -96,10 +96,10 @@ def select_command(yaml: Yaml, partial: Partial = False, quiet: Quiet = False) -
 @app.command("run")
 def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Plan, annotate and select in one go; run again, it goes on where it stopped."""
-    from curation import run
+    from curation.run import layout
 
     config = load(yaml)
-    if run.read_record(config.run) is None:
+    if layout.read_record(config.run) is None:
         make_plan(config)
     annotate(config, quiet)
     select(config, partial=False, quiet=quiet)
@@ -182,7 +182,7 @@ def load(yaml: str) -> "RunConfig":
 
 
 def make_plan(config: "RunConfig") -> None:
-    from curation import planning
+    from curation.run import planning
 
     planned, coverage = planning.make_plan(config)
     console.out.print(coverage)
@@ -193,12 +193,13 @@ def make_plan(config: "RunConfig") -> None:
 
 def estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
     from curation import estimate as estimating
-    from curation import plan, run, sample
+    from curation import sample
+    from curation.run import layout, plan
 
     if not quiet:
         console.err.print(f"measuring {clips} clips ...")
     measured = sample.measured(config, clips)
-    planned = plan.recorded(run.need_record(config.run))
+    planned = plan.recorded(layout.need_record(config.run))
     told = estimating.estimate(config, planned, measured)
     console.print_table(
         f"Estimate from {measured.clips} clips measured on {measured.hardware}",
@@ -234,7 +235,9 @@ def select(config: "RunConfig", partial: bool, quiet: bool) -> None:
 
 def show_clip(uri: str, clip_id: str) -> None:
     """Print all evidence of one clip. Raises InputError when the plan does not know it."""
-    from curation import plan, run, sink, storage
+    from curation import storage
+    from curation.run import evidence as run_evidence
+    from curation.run import layout, plan
 
     for clips in plan.read_clips(uri, ["shard", "clip_id"]):
         where = clips["clip_id"].index(clip_id).as_py()
@@ -243,9 +246,9 @@ def show_clip(uri: str, clip_id: str) -> None:
             break
     else:
         raise InputError(f"{clip_id}: no such clip in the plan of {uri}")
-    if not storage.exists(run.shard_uri(uri, shard)):
+    if not storage.exists(layout.shard_uri(uri, shard)):
         raise InputError(f"{clip_id}: shard {shard} of {uri} has no evidence yet")
-    evidence = sink.read_shard(uri, shard)
+    evidence = run_evidence.read_shard(uri, shard)
     row = evidence.slice(evidence["clip_id"].index(clip_id).as_py(), 1).to_pylist()[0]
     embedding = row.pop("audio_embedding")
     candidates = row.pop("candidates")
@@ -283,9 +286,10 @@ def _figure(value: float | None) -> str:
 
 def show_table(uri: str, version: int | None, rows: int) -> None:
     """Print the versions of the curated table, and the first pairs of one."""
-    from curation import run, table
+    from curation import table
+    from curation.run import layout
 
-    table_uri = run.table_uri(uri)
+    table_uri = layout.table_uri(uri)
     console.print_table(
         "versions",
         ["version", "pairs", "policy"],

@@ -7,10 +7,11 @@ people give them, and true ones.
 import os
 from collections.abc import Iterator
 
-from curation import console, judging, planning, run, storage, table
+from curation import console, judging, storage, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
+from curation.run import layout, planning
 from curation.select import apply
 from curation.synth import Scene, read_truth, write_corpus
 
@@ -90,7 +91,7 @@ def print_relations(judged: dict[str, judging.Judged]) -> None:
 def print_selected(out: str) -> None:
     """A few accepted pairs of the run that is kept, and where it lies."""
     columns = ["clip_id", "caption", "clap_score"]
-    pairs = table.read(run.table_uri(out), columns=columns)
+    pairs = table.read(layout.table_uri(out), columns=columns)
     best = pairs.sort_by([("clap_score", "descending")]).slice(0, 5).to_pylist()
     console.print_table(
         f"Selected: {pairs.num_rows} pairs, the best by score first",

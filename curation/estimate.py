@@ -13,7 +13,7 @@ import numpy as np
 from curation import prices
 from curation.cluster import pools
 from curation.config.run import RunConfig
-from curation.plan import Plan
+from curation.run.plan import Plan
 from curation.sample import Sample
 
 RESAMPLES = 2000

@@ -78,8 +78,9 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
 
 def _policy(run_uri: str) -> dict[str, Any]:
     """The policy with which the page begins: the table's newest, else that of the run's record."""
-    from curation import run, table
+    from curation import table
+    from curation.run import layout
 
-    newest = table.newest(run.table_uri(run_uri))
+    newest = table.newest(layout.table_uri(run_uri))
     policy = newest.lineage.get("policy") if newest else None
-    return policy or run.need_record(run_uri).config["select"]
+    return policy or layout.need_record(run_uri).config["select"]

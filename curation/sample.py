@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import ray
 import torch
 
-from curation import plan, planning, run, sink, storage
+from curation import storage
 from curation.annotate import metrics, stages
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
@@ -25,6 +25,8 @@ from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
 from curation.models import run_models
+from curation.run import evidence as run_evidence
+from curation.run import layout, plan, planning
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
 
@@ -65,7 +67,7 @@ def measured(config: RunConfig, clips: int) -> Sample:
         InputError: no run is planned, or none of its clips has audio.
         RunError: the sample could not be annotated.
     """
-    run.need_record(config.run)
+    layout.need_record(config.run)
     drawn = draw(config.run, clips, config.seed)
     if drawn.num_rows == 0:
         raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
@@ -105,12 +107,12 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
         setup_s = time.perf_counter() - begun_s
         pool_s = _annotate(workers, clips)
         selection = _select(small)
-        evidence = sink.read_shard(folder, 0)
-        shard_bytes, footer_bytes = _sizes(run.shard_uri(folder, 0))
+        evidence = run_evidence.read_shard(folder, 0)
+        shard_bytes, footer_bytes = _sizes(layout.shard_uri(folder, 0))
         pairs = selection.version.rows if selection else 0
         return Sample(
             clips=clips.num_rows,
-            ok=sink.count(evidence).ok,
+            ok=run_evidence.count(evidence).ok,
             accepted=selection.clips_accepted if selection else 0,
             pairs=pairs,
             duration_s=evidence["duration_s"].fill_null(0.0).to_numpy(),
@@ -122,7 +124,7 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
             pool_s=pool_s,
             evidence_bytes=shard_bytes - footer_bytes,
             footer_bytes=footer_bytes,
-            table_bytes=_table_bytes(run.table_uri(folder)) if pairs else 0,
+            table_bytes=_table_bytes(layout.table_uri(folder)) if pairs else 0,
             setup_s=setup_s,
             cpus=cpus,
             gpus=gpus,
@@ -141,7 +143,7 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     planned = plan.make(clips, clips.num_rows)
     plan.write(folder, clips, planned)
     models = run_models.build(config).identities
-    run.write_record(folder, planning.record_of(small, planned, models))
+    layout.write_record(folder, planning.record_of(small, planned, models))
     return small
 
 
@@ -194,7 +196,7 @@ def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict
 
 def _select(config: RunConfig) -> apply.Selection | None:
     """The run's own policy over the sample; None where no clip has captions."""
-    if not sink.count(sink.read_shard(config.run, 0)).ok:
+    if not run_evidence.count(run_evidence.read_shard(config.run, 0)).ok:
         return None
     return apply.select(config)
 

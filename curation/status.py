@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from curation import plan, prices, progress, run, sink, state, storage, table
+from curation import prices, storage, table
 from curation.config import run as configuration
 from curation.config.policy import Policy
 from curation.config.run import RunConfig
+from curation.run import driver_state, footer_cache, layout, plan
+from curation.run import evidence as run_evidence
 
 # The rate of late is over at least so long, and over so many times a shard's usual time.
 LATE_S = 600.0
@@ -45,14 +47,14 @@ class Status:
     plan: plan.Plan
     shards_done: int
     clips_done: int
-    counts: sink.ShardCounts
+    counts: run_evidence.ShardCounts
     pairs_a_clip: float | None  # accepted, of the clips done: by the table, else by the policy
     rate: float | None
     rate_of_late: float | None
     left_s: float | None
     dollars: float | None
     slow: tuple[SlowShard, ...]
-    driver: state.State | None
+    driver: driver_state.State | None
     now_s: float
     version: table.Version | None
 
@@ -121,15 +123,17 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
     Raises:
         InputError: there is no run.
     """
-    record = run.need_record(run_uri)
+    record = layout.need_record(run_uri)
     config = config or configuration.parse(record.config, f"{run_uri}/run.json")
     planned = plan.recorded(record)
-    driver = state.read(run_uri)
+    driver = driver_state.read(run_uri)
     now_s = datetime.now(UTC).timestamp() if now_s is None else now_s
-    evidence = sink.list_evidence(run_uri)
-    footers = {s: f for s, f in progress.footers(run_uri, evidence).items() if s < planned.shards}
-    counts = sink.total([footer.counts for footer in footers.values()])
-    version = table.newest(run.table_uri(run_uri))
+    evidence = run_evidence.list_evidence(run_uri)
+    footers = {
+        s: f for s, f in footer_cache.footers(run_uri, evidence).items() if s < planned.shards
+    }
+    counts = run_evidence.total([footer.counts for footer in footers.values()])
+    version = table.newest(layout.table_uri(run_uri))
     shards = [_Timed.of(shard, footer) for shard, footer in footers.items() if footer.spans]
     rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
     expected = late or rate
@@ -158,10 +162,10 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
 class _Timed:
     shard: int
     clips: int
-    spans: tuple[sink.Span, ...]
+    spans: tuple[run_evidence.Span, ...]
 
     @classmethod
-    def of(cls, shard: int, footer: sink.Footer) -> "_Timed":
+    def of(cls, shard: int, footer: run_evidence.Footer) -> "_Timed":
         return cls(shard, footer.counts.clips, footer.spans)
 
     @property
@@ -186,7 +190,9 @@ def _rate(shards: list[_Timed]) -> float | None:
     return sum(shard.clips for shard in shards) / worked_s if worked_s > 0 else None
 
 
-def _rate_of_late(shards: list[_Timed], driver: state.State | None, now_s: float) -> float | None:
+def _rate_of_late(
+    shards: list[_Timed], driver: driver_state.State | None, now_s: float
+) -> float | None:
     """By the shards that ended in the last minutes; None where nothing is at work for so long."""
     if driver is None or driver.state != "running" or driver.silent(now_s):
         return None
@@ -198,7 +204,7 @@ def _rate_of_late(shards: list[_Timed], driver: state.State | None, now_s: float
     return sum(shard.clips for shard in shards if shard.ended_s > now_s - window_s) / window_s
 
 
-def worker_hours(spans: Iterable[sink.Span]) -> dict[str, float]:
+def worker_hours(spans: Iterable[run_evidence.Span]) -> dict[str, float]:
     """Hours of each pool: a worker's go from its first shard's beginning to its last one's end."""
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [math.inf, -math.inf])
     for span in spans:
@@ -236,7 +242,7 @@ def _selected(version: table.Version, planned: plan.Plan) -> float | None:
 
 
 def _foreseen(
-    policy: Policy, footers: Iterable[sink.Footer], counts: sink.ShardCounts
+    policy: Policy, footers: Iterable[run_evidence.Footer], counts: run_evidence.ShardCounts
 ) -> float | None:
     """Where the policy takes the best caption of a clip, and judges it by itself or by its rank."""
     if policy.per_clip != 1 or not counts.clips:

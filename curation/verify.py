@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from curation import plan, run, sink, table
+from curation import table
+from curation.run import evidence as run_evidence
+from curation.run import layout, plan
 from curation.schema import EVIDENCE_SCHEMA, OK
 
 FEW = 5
@@ -16,18 +18,18 @@ Pair = tuple[str, str]
 
 def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
     """Findings about plan, evidence and table of a run; empty when all promises hold."""
-    record = run.need_record(run_uri)
+    record = layout.need_record(run_uri)
     planned = plan.recorded(record)
-    done = set(sink.done_shards(run_uri))
+    done = set(run_evidence.done_shards(run_uri))
     beyond = sorted(shard for shard in done if shard >= planned.shards)
     findings = [f"shard {shard}: evidence beyond the plan" for shard in beyond]
     findings += _check_plan(run_uri, planned)
     told: set[Pair] = set()
     for shard in range(planned.shards):
         if shard in done:
-            evidence = sink.read_shard(run_uri, shard)
+            evidence = run_evidence.read_shard(run_uri, shard)
             findings += _check_shard(plan.read_shard(run_uri, shard), evidence, shard)
-            told.update(_pairs(sink.candidates(evidence)))
+            told.update(_pairs(run_evidence.candidates(evidence)))
         else:
             findings.append(f"shard {shard}: no evidence; tagscribe annotate writes it")
         if on_shard:
@@ -65,7 +67,7 @@ def _pairs(rows: pa.Table) -> Iterator[Pair]:
 
 
 def _check_table(run_uri: str, told: set[Pair]) -> list[str]:
-    uri = run.table_uri(run_uri)
+    uri = layout.table_uri(run_uri)
     if table.newest(uri) is None:
         return []
     pairs = list(_pairs(table.read(uri, columns=["clip_id", "caption"])))

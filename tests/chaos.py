@@ -31,9 +31,10 @@ import psutil
 import pyarrow as pa
 import s3fs
 
-from curation import sink, table, verify
+from curation import table, verify
 from curation.config.run import RunConfig, parse
-from curation.run import evidence_uri, table_uri
+from curation.run import evidence
+from curation.run.layout import evidence_uri, table_uri
 from curation.select import apply
 from curation.status import status
 from curation.storage import list_files
@@ -323,20 +324,20 @@ def _actors_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def _are_done(config: RunConfig, shards: int) -> bool:
-    return len(sink.done_shards(config.run)) >= shards
+    return len(evidence.done_shards(config.run)) >= shards
 
 
 def need_sound(config: RunConfig) -> None:
     """No promise broken, no clip failed, and no file in evidence/ but the plan's."""
     assert verify.verify(config.run) == []
     assert status(config.run).counts.errors == {}
-    shards = sink.done_shards(config.run)
+    shards = evidence.done_shards(config.run)
     names = [file.uri.rsplit("/", 1)[1] for file in list_files(evidence_uri(config.run))]
     assert names == [f"shard-{shard:05d}.parquet" for shard in shards]
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
-    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
+    return pa.concat_tables(evidence.read_shards(config.run, evidence.done_shards(config.run)))
 
 
 def pairs_of(config: RunConfig) -> pa.Table:

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from curation import planning, sink
 from curation.annotate import metrics
 from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
+from curation.run import evidence, planning
 
 
 def annotated(
@@ -22,4 +22,4 @@ def annotated(
     with ThreadPoolExecutor(shards_at_once) as pool:
         done = list(pool.map(worker, [{"task": task.to_json()} for task in tasks]))
     assert [row["error"] for row in done] == [""] * planned.shards
-    return pa.concat_tables(sink.read_shards(config.run, list(range(planned.shards))))
+    return pa.concat_tables(evidence.read_shards(config.run, list(range(planned.shards))))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curation import plan, planning, run, sink
 from curation.config.run import RunConfig, parse
+from curation.run import evidence, layout, plan, planning
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 
 MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
@@ -27,14 +27,14 @@ def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) 
     listing = pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
     planned = plan.make(listing, shard_clips)
     plan.write(config.run, listing, planned)
-    assert run.write_record(config.run, planning.record_of(config, planned, MODELS))
+    assert layout.write_record(config.run, planning.record_of(config, planned, MODELS))
     return config
 
 
 def write_evidence(
     config: RunConfig,
     shard: int,
-    spans: Sequence[sink.Span] = (),
+    spans: Sequence[evidence.Span] = (),
     scores: Sequence[float] = (0.5,),
     failed: int = 0,
 ) -> None:
@@ -65,10 +65,10 @@ def write_evidence(
         }
         for index in range(failed)
     ]
-    sink.write_shard(config.run, shard, pa.Table.from_pylist(clips, EVIDENCE_SCHEMA), spans)
+    evidence.write_shard(config.run, shard, pa.Table.from_pylist(clips, EVIDENCE_SCHEMA), spans)
 
 
 def span(
     started_s: float, ended_s: float, pool: str = "fused", worker: str = "w"
-) -> list[sink.Span]:
-    return [sink.Span(pool, worker, started_s, ended_s)]
+) -> list[evidence.Span]:
+    return [evidence.Span(pool, worker, started_s, ended_s)]

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 from ray.data import Dataset
 
-from curation import planning, run, sink
 from curation.annotate import metrics
 from curation.annotate.task import Task
 from curation.annotate.vllm_workers import ERROR, AskWorker, GatherWorker, reply_row
@@ -24,6 +23,8 @@ from curation.cluster import graph, vllm_stage
 from curation.cluster.pools import pools
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.run import evidence as run_evidence
+from curation.run import layout, planning
 from curation.status import status
 from curation.synth import write_corpus
 from tests.conftest import corpus_run
@@ -82,7 +83,9 @@ def asked(config: RunConfig) -> dict[int, list[Row]]:
 def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
     worker = ScoreWorker(config, metrics.Tally)
     assert [worker(row)["error"] for row in shards] == [""] * len(shards)
-    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
+    return pa.concat_tables(
+        run_evidence.read_shards(config.run, run_evidence.done_shards(config.run))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +162,7 @@ def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -
     tally = metrics.Tally()
     gather = GatherWorker(rows["config"], lambda: tally, engines=2)
     [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
-    decode, caption = (sink.Span(*span) for span in json.loads(whole["spans"]))
+    decode, caption = (run_evidence.Span(*span) for span in json.loads(whole["spans"]))
     assert (decode.pool, caption.pool, caption.worker) == ("decode", "caption", "vllm-1")
     assert decode.ended_s == caption.started_s <= caption.ended_s
     assert len(tally.values(metrics.STAGE_SECONDS, stage="caption")) == 1
@@ -190,13 +193,13 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
 ) -> None:
     monkeypatch.setattr(vllm_stage, "processor", _through)
     planning.make_plan(vllm_run(sounds, qwen, tmp_path))
-    done = Path(run.shard_uri(str(tmp_path), 1))
+    done = Path(layout.shard_uri(str(tmp_path), 1))
     done.parent.mkdir()
-    written = shutil.copy2(run.shard_uri(rows["config"].run, 1), done).stat().st_mtime_ns
+    written = shutil.copy2(layout.shard_uri(rows["config"].run, 1), done).stat().st_mtime_ns
     moved = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
     counts = graph.annotate(moved, lambda done, of: None)
     assert counts.clips == CLIPS and done.stat().st_mtime_ns == written
-    assert pa.concat_tables(sink.read_shards(moved.run, [0, 1, 2])).equals(evidence)
+    assert pa.concat_tables(run_evidence.read_shards(moved.run, [0, 1, 2])).equals(evidence)
     assert status(moved.run).complete
 
 

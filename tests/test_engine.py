@@ -13,12 +13,13 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from curation import planning, sink, table, verify
+from curation import table, verify
 from curation.cluster import graph
 from curation.config.policy import Policy
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
-from curation.run import need_record, shard_uri, table_uri
+from curation.run import evidence, planning
+from curation.run.layout import need_record, shard_uri, table_uri
 from curation.select import apply
 from curation.synth import render
 from tests import in_process
@@ -39,7 +40,7 @@ def annotated(config: RunConfig) -> pa.Table:
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
-    return pa.concat_tables(sink.read_shards(config.run, sink.done_shards(config.run)))
+    return pa.concat_tables(evidence.read_shards(config.run, evidence.done_shards(config.run)))
 
 
 def test_every_clip_has_captions_scores_and_measurements(undisturbed: RunConfig) -> None:
@@ -291,7 +292,7 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
 
 def wait_for_shards(run: str, count: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
-    while len(sink.done_shards(run)) < count and process.poll() is None:
+    while len(evidence.done_shards(run)) < count and process.poll() is None:
         assert time.monotonic() < deadline, "the run wrote no evidence in two minutes"
         time.sleep(0.02)
 
@@ -309,7 +310,7 @@ def test_a_killed_run_goes_on_to_the_same_rows(
         else:
             wait_for_shards(config.run, shards, process)
         kill_all(process)
-        assert len(sink.done_shards(config.run)) >= shards
+        assert len(evidence.done_shards(config.run)) >= shards
     assert start_command(yaml_file).wait(timeout=180) == 0
     assert evidence_of(config).equals(evidence_of(undisturbed))
     pairs, expected = (table.read(table_uri(c.run)) for c in (config, undisturbed))

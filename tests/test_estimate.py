@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation import estimate, plan, planning, run, sample
+from curation import estimate, sample
 from curation.config.run import RunConfig, parse
 from curation.errors import InputError
+from curation.run import layout, plan, planning
 from tests.conftest import corpus_run
 from tests.runs import planned_run
 from tests.test_cli import tagscribe
@@ -189,7 +190,7 @@ def test_a_plan_without_audio_cannot_be_measured(corpus: Path, tmp_path: Path) -
     }
     config = corpus_run(corpus, tmp_path / "run", catalog=catalog)
     planning.make_plan(config)
-    assert run.need_record(config.run).missing == 40
+    assert layout.need_record(config.run).missing == 40
     with pytest.raises(InputError, match="no planned clip has audio"):
         sample.measured(config, 20)
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from curation import planning, run, sink, verify
+from curation import verify
 from curation.cluster import graph
 from curation.config.run import RunConfig, parse
 from curation.models.checks.parts import sections_of
+from curation.run import evidence, layout, planning
 from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 
 CLIPS = 60
@@ -32,7 +33,7 @@ def recordings(shared: Path, folder: Path, clips: int) -> Path:
 
 def annotated(
     shared: Path, folder: Path, clips: int = CLIPS, **models: Any
-) -> tuple[RunConfig, sink.ShardCounts]:
+) -> tuple[RunConfig, evidence.ShardCounts]:
     catalog = {
         "kind": "folder",
         "audio": str(shared / "esc10" / "audio"),
@@ -47,14 +48,14 @@ def annotated(
 
 
 def need_whole(
-    config: RunConfig, counts: sink.ShardCounts, clips: int = CLIPS
+    config: RunConfig, counts: evidence.ShardCounts, clips: int = CLIPS
 ) -> list[dict[str, Any]]:
     """Every clip accounted for, and no fault but that of random words; the captioned rows."""
     assert counts.clips == clips and counts.ok > clips / 4
     assert set(counts.errors) <= NO_CAPTION, counts.errors
     assert verify.verify(config.run) == []
-    assert run.need_record(config.run).models.keys() == set(sections_of(config))
-    rows = [row for shard in (0, 1) for row in sink.read_shard(config.run, shard).to_pylist()]
+    assert layout.need_record(config.run).models.keys() == set(sections_of(config))
+    rows = [row for shard in (0, 1) for row in evidence.read_shard(config.run, shard).to_pylist()]
     return [row for row in rows if row["outcome"] == "ok"]
 
 

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
-from curation import audio, planning, sink, verify
+from curation import audio, verify
 from curation.annotate.task import Task, killers
 from curation.annotate.workers import FusedWorker
 from curation.cluster import graph
 from curation.config.run import RunConfig, parse
 from curation.errors import RunError
+from curation.run import evidence, planning
 from tests import in_process
 from tests.conftest import corpus_run
 
@@ -66,7 +67,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     planning.make_plan(config)
     counts = graph.annotate(config, lambda done, total: None, aborting_on(poison.name))
     assert (counts.ok, counts.errors) == (5, {"worker/killed_worker": 1})
-    rows = sink.read_shard(config.run, 0)
+    rows = evidence.read_shard(config.run, 0)
     [failed] = [row for row in rows.to_pylist() if row["outcome"] == "error"]
     assert failed["uri"] == str(poison)
     assert verify.verify(config.run) == []

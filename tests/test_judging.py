@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import judging, sink
+from curation import judging
+from curation.run import evidence
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import policy
 from curation.synth import hard_negatives, make_scene
@@ -43,7 +44,7 @@ def judged(tmp_path: Path) -> judging.Judged:
                 "outcome": "ok",
             }
         )
-    sink.write_shard(str(tmp_path), 0, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA))
+    evidence.write_shard(str(tmp_path), 0, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA))
     return judging.judge_run(str(tmp_path), truth)
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from curation import planning
 from curation.cluster import graph, placement, pools
 from curation.cluster.pools import Pool
 from curation.config import run as config_run
 from curation.config.run import AnnotateConfig
 from curation.errors import InputError
+from curation.run import planning
 from tests.conftest import corpus_run
 
 SEPARATE = {"placement": "separate"}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curation import plan, run
 from curation.errors import InputError
+from curation.run import layout, plan
 from curation.schema import CLIP_SCHEMA
 
 
@@ -36,7 +36,7 @@ def test_shards_hold_every_clip_once_in_order(tmp_path: Path) -> None:
         planned.shard_size(shard) for shard in range(planned.shards)
     ]
     assert pa.concat_tables(shards).equals(clips)
-    assert len(list(Path(run.plan_uri(str(tmp_path))).iterdir())) > 1
+    assert len(list(Path(layout.plan_uri(str(tmp_path))).iterdir())) > 1
 
 
 def test_the_hash_does_not_depend_on_how_the_table_is_held() -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from curation import progress, run, sink
 from curation.config.run import RunConfig
+from curation.run import evidence, footer_cache, layout
 from tests.runs import planned_run, span, write_evidence
 
-SHARDS = progress.SHARDS_A_PART + 3
+SHARDS = footer_cache.SHARDS_A_PART + 3
 
 
 @pytest.fixture
@@ -20,22 +20,22 @@ def config(tmp_path: Path) -> RunConfig:
     return config
 
 
-def footers(config: RunConfig) -> dict[int, sink.Footer]:
-    return progress.footers(config.run, sink.list_evidence(config.run))
+def footers(config: RunConfig) -> dict[int, evidence.Footer]:
+    return footer_cache.footers(config.run, evidence.list_evidence(config.run))
 
 
 def parts(config: RunConfig) -> list[str]:
-    folder = Path(run.progress_uri(config.run))
+    folder = Path(layout.progress_uri(config.run))
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 def write_parts(config: RunConfig, todo: list[int]) -> None:
-    progress.Parts(config.run, SHARDS, todo).write(sink.list_evidence(config.run))
+    footer_cache.Parts(config.run, SHARDS, todo).write(evidence.list_evidence(config.run))
 
 
 def test_the_copy_says_what_the_footers_say(config: RunConfig) -> None:
     read = footers(config)
-    assert read[1].counts == sink.ShardCounts(1, {"decode/truncated": 1})
+    assert read[1].counts == evidence.ShardCounts(1, {"decode/truncated": 1})
     assert read[1].spans == tuple(span(101.0, 102.0))
     write_parts(config, [])
     assert parts(config) == ["shards-00000.json", "shards-00064.json"]
@@ -45,13 +45,13 @@ def test_the_copy_says_what_the_footers_say(config: RunConfig) -> None:
 def test_the_copy_is_what_is_read(config: RunConfig) -> None:
     read = footers(config)
     write_parts(config, [])
-    for file in sink.list_evidence(config.run).values():
+    for file in evidence.list_evidence(config.run).values():
         Path(file.uri).write_bytes(b"x" * file.size_bytes)
     assert footers(config) == read
 
 
 def test_a_part_waits_for_its_last_shard(config: RunConfig) -> None:
-    Path(run.shard_uri(config.run, 5)).unlink()
+    Path(layout.shard_uri(config.run, 5)).unlink()
     write_parts(config, [5])
     assert parts(config) == ["shards-00064.json"]
     assert sorted(footers(config)) == [shard for shard in range(SHARDS) if shard != 5]
@@ -59,20 +59,20 @@ def test_a_part_waits_for_its_last_shard(config: RunConfig) -> None:
 
 def test_evidence_that_is_gone_is_not_done(config: RunConfig) -> None:
     write_parts(config, [])
-    Path(run.shard_uri(config.run, 5)).unlink()
+    Path(layout.shard_uri(config.run, 5)).unlink()
     assert 5 not in footers(config)
 
 
 def test_evidence_of_another_size_is_read_itself(config: RunConfig) -> None:
     write_parts(config, [])
-    Path(run.shard_uri(config.run, 5)).unlink()
+    Path(layout.shard_uri(config.run, 5)).unlink()
     write_evidence(config, 5, scores=[0.1] * 9)
     assert footers(config)[5].counts.ok == 9
 
 
 def test_what_is_done_again_is_taken_back_first(config: RunConfig) -> None:
     write_parts(config, [])
-    ledger = progress.Parts(config.run, SHARDS, todo=[5])
+    ledger = footer_cache.Parts(config.run, SHARDS, todo=[5])
     assert parts(config) == ["shards-00064.json"]
-    ledger.write(sink.list_evidence(config.run))
+    ledger.write(evidence.list_evidence(config.run))
     assert parts(config) == ["shards-00000.json", "shards-00064.json"]

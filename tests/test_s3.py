@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curation import sink, status, storage, table, verify
+from curation import status, storage, table, verify
 from curation.config.run import RunConfig
-from curation.run import table_uri
+from curation.run import evidence
+from curation.run.layout import table_uri
 from curation.select import apply
 from tests import in_process
 from tests.conftest import RADOS_SECRET, corpus_run
@@ -26,8 +27,8 @@ def ran(config: RunConfig) -> RunConfig:
 
 def evidence_of(config: RunConfig) -> pa.Table:
     """All evidence but where the audio lies."""
-    shards = sink.done_shards(config.run)
-    return pa.concat_tables(sink.read_shards(config.run, shards)).drop_columns("uri")
+    shards = evidence.done_shards(config.run)
+    return pa.concat_tables(evidence.read_shards(config.run, shards)).drop_columns("uri")
 
 
 def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
@@ -52,7 +53,7 @@ def test_a_run_in_a_bucket_says_what_a_local_run_says(
 ) -> None:
     remote = ran(run_in(rados_folder, corpus))
     assert evidence_of(remote).equals(evidence_of(undisturbed))
-    uris = pa.concat_tables(sink.read_shards(remote.run, [0, 1, 2, 3]))["uri"].to_pylist()
+    uris = pa.concat_tables(evidence.read_shards(remote.run, [0, 1, 2, 3]))["uri"].to_pylist()
     assert all(uri.startswith(rados_folder) for uri in uris)
     pairs = table.read(table_uri(remote.run))
     assert pairs["caption"].equals(table.read(table_uri(undisturbed.run))["caption"])
@@ -86,7 +87,7 @@ def test_audio_that_never_comes_is_one_error_row(
     with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
         section = storage.StorageConfig(endpoint_url=proxy.url, retry_s=1.0)
         ran(config.model_copy(update={"storage": section}))
-    rows = pa.concat_tables(sink.read_shards(config.run, [0, 1, 2, 3])).to_pylist()
+    rows = pa.concat_tables(evidence.read_shards(config.run, [0, 1, 2, 3])).to_pylist()
     (failed,) = [row for row in rows if row["outcome"] == "error"]
     assert failed["uri"] == broken
     assert (failed["error"]["stage"], failed["error"]["type"]) == ("read", "throttled")

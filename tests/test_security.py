@@ -18,12 +18,13 @@ import pytest
 import soundfile
 import yaml
 
-from curation import audio, planning, run, storage, table
+from curation import audio, storage, table
 from curation.catalog import list_clips
 from curation.cluster import graph
 from curation.config.catalog import WebDatasetConfig
 from curation.config.run import parse
 from curation.errors import InputError
+from curation.run import layout, planning
 from curation.select import apply
 from tests.conftest import S3_SECRET, write_yaml
 from tests.test_s3 import run_in
@@ -154,7 +155,7 @@ def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None
     planning.make_plan(config)
     graph.annotate(config, lambda done, total: None)
     apply.select(config)
-    rows = table.read(run.table_uri(config.run)).to_pylist()
+    rows = table.read(layout.table_uri(config.run)).to_pylist()
     assert sorted(row["clip_id"] + ".wav" for row in rows) == sorted(NAMES)
     paths = sorted(row["audio"]["path"] for row in rows)
     assert paths == ["etc/evil.flac", "evil.flac", "evil.flac", "tame.flac"]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curation import run, sink
+from curation.run import evidence as run_evidence
+from curation.run import layout
 from curation.schema import EVIDENCE_SCHEMA
 
 
@@ -27,45 +28,48 @@ def evidence(outcomes: list[str], caption: str = "a dog barks") -> pa.Table:
 
 def test_a_shard_is_read_back_as_written(tmp_path: Path) -> None:
     rows = evidence(["ok", "error"])
-    sink.write_shard(str(tmp_path), 3, rows)
-    assert sink.read_shard(str(tmp_path), 3).equals(rows)
-    assert sink.done_shards(str(tmp_path)) == [3]
+    run_evidence.write_shard(str(tmp_path), 3, rows)
+    assert run_evidence.read_shard(str(tmp_path), 3).equals(rows)
+    assert run_evidence.done_shards(str(tmp_path)) == [3]
 
 
 def test_a_second_write_of_a_shard_changes_nothing(tmp_path: Path) -> None:
     first = evidence(["ok"])
-    sink.write_shard(str(tmp_path), 0, first)
-    sink.write_shard(str(tmp_path), 0, evidence(["ok"], caption="a bell rings"))
-    assert sink.read_shard(str(tmp_path), 0).equals(first)
+    run_evidence.write_shard(str(tmp_path), 0, first)
+    run_evidence.write_shard(str(tmp_path), 0, evidence(["ok"], caption="a bell rings"))
+    assert run_evidence.read_shard(str(tmp_path), 0).equals(first)
 
 
 def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        sink.write_shard(str(tmp_path / folder), 0, evidence(["ok", "error"]))
-    a, b = (Path(run.shard_uri(str(tmp_path / f), 0)).read_bytes() for f in ("a", "b"))
+        run_evidence.write_shard(str(tmp_path / folder), 0, evidence(["ok", "error"]))
+    a, b = (Path(layout.shard_uri(str(tmp_path / f), 0)).read_bytes() for f in ("a", "b"))
     assert a == b
 
 
-def footers(folder: Path) -> list[sink.Footer]:
-    files = list(sink.list_evidence(str(folder)).values())
-    return [sink.Footer.parse(*told) for told in sink.read_footers(files)]
+def footers(folder: Path) -> list[run_evidence.Footer]:
+    files = list(run_evidence.list_evidence(str(folder)).values())
+    return [run_evidence.Footer.parse(*told) for told in run_evidence.read_footers(files)]
 
 
 def test_counts_come_from_the_footers(tmp_path: Path) -> None:
-    sink.write_shard(str(tmp_path), 0, evidence(["ok", "error", "error"]))
-    sink.write_shard(str(tmp_path), 1, evidence(["ok"]))
-    counts = sink.total([footer.counts for footer in footers(tmp_path)])
-    assert counts == sink.ShardCounts(ok=2, errors={"decode/truncated": 2})
+    run_evidence.write_shard(str(tmp_path), 0, evidence(["ok", "error", "error"]))
+    run_evidence.write_shard(str(tmp_path), 1, evidence(["ok"]))
+    counts = run_evidence.total([footer.counts for footer in footers(tmp_path)])
+    assert counts == run_evidence.ShardCounts(ok=2, errors={"decode/truncated": 2})
     assert counts.clips == 4
 
 
 def test_a_footer_says_who_had_the_shard_and_the_rows_do_not(tmp_path: Path) -> None:
     rows = evidence(["ok"])
-    spans = [sink.Span("decode", "ab", 1.0, 2.5), sink.Span("score", "cd", 2.5, 4.0)]
-    sink.write_shard(str(tmp_path), 0, rows, spans)
+    spans = [
+        run_evidence.Span("decode", "ab", 1.0, 2.5),
+        run_evidence.Span("score", "cd", 2.5, 4.0),
+    ]
+    run_evidence.write_shard(str(tmp_path), 0, rows, spans)
     (footer,) = footers(tmp_path)
     assert footer.spans == tuple(spans)
-    assert sink.read_shard(str(tmp_path), 0).equals(rows)
+    assert run_evidence.read_shard(str(tmp_path), 0).equals(rows)
 
 
 def test_best_scores_are_counted_in_hundredths(tmp_path: Path) -> None:
@@ -76,16 +80,16 @@ def test_best_scores_are_counted_in_hundredths(tmp_path: Path) -> None:
             {"caption": "a", "method": "beam", "log_prob": -1.0, "clap_score": score}
             for score in each
         ]
-    sink.write_shard(str(tmp_path), 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    run_evidence.write_shard(str(tmp_path), 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
     assert footers(tmp_path)[0].best_scores == {-1: 1, 50: 2}
 
 
 def test_a_file_in_the_making_is_no_shard(tmp_path: Path) -> None:
-    folder = Path(run.evidence_uri(str(tmp_path)))
+    folder = Path(layout.evidence_uri(str(tmp_path)))
     folder.mkdir()
     (folder / ".shard-00001.parquet.x7f").write_bytes(b"half")
-    assert sink.done_shards(str(tmp_path)) == []
+    assert run_evidence.done_shards(str(tmp_path)) == []
 
 
 def test_a_run_without_evidence_has_no_shards(tmp_path: Path) -> None:
-    assert sink.done_shards(str(tmp_path / "nowhere")) == []
+    assert run_evidence.done_shards(str(tmp_path / "nowhere")) == []

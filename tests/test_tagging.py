@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import cli, planning, sample, sink
+from curation import cli, sample
 from curation.annotate import metrics, stages, tagging
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.config import run as config_run
 from curation.models import taggers
 from curation.models.scorers.clap import DualEncoderScorer
+from curation.run import evidence as run_evidence
+from curation.run import planning
 from curation.schema import Failure, Tag
 from curation.tags.guidance import guidance_tags, phrase
 from tests.conftest import corpus_run
@@ -138,7 +140,7 @@ def annotated(run: config_run.RunConfig, tally: metrics.Tally) -> list[dict[str,
     for worker in PLACEMENTS[run.annotate.placement]:
         row = worker(run, lambda: tally)(row)
     assert row["error"] == ""
-    return sink.read_shard(run.run, 0).to_pylist()
+    return run_evidence.read_shard(run.run, 0).to_pylist()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import os
 from curation import console, storage, table
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
-from curation.run import table_uri
+from curation.run.layout import table_uri
 from training import held_out, record
 from training.launch import launch
 from training.pretrain_config import PretrainConfig

@@ -12,8 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from curation import run, storage
+from curation import storage
 from curation.errors import InputError
+from curation.run import layout
 from training.pairs import Pairs
 from training.pretrain_config import PretrainConfig
 
@@ -71,7 +72,7 @@ def write(config: PretrainConfig, pairs: Pairs) -> None:
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
         "tables": pairs.tables,
-        "versions": run.versions(),
+        "versions": layout.versions(),
     }
     storage.put_new(storage.join(config.run, "pretrain.json"), _json(record))
 

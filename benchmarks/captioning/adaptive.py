@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curation import console, plan
+from curation import console
 from curation.annotate import metrics, stages
 from curation.annotate.workers import FusedWorker
 from curation.config.run import AdaptiveConfig, RunConfig
+from curation.run import plan
 
 YIELDS = (0.9, 0.7, 0.5)
 

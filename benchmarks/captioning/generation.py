@@ -12,7 +12,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 from benchmarks.captioning.cached import CachedCaptioner
 from benchmarks.common.gpus import device_name
-from curation import audio, console, plan
+from curation import audio, console
 from curation.annotate import batching, stages, tagging
 from curation.config.run import RunConfig
 from curation.models import files, weights
@@ -21,6 +21,7 @@ from curation.models.decoding.cached import decode
 from curation.models.decoding.compiled import CompiledDecoder
 from curation.models.decoding.next_token import Decoded, gumbel_noise
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
+from curation.run import plan
 
 SETTINGS = TagGuided()
 SAMPLES = SETTINGS.candidates - 1

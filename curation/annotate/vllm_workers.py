@@ -17,8 +17,8 @@ from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
 from curation.models import captioners
 from curation.models.captioners.vllm import Reply, Vllm
+from curation.run.evidence import Span
 from curation.schema import Failure
-from curation.sink import Span
 
 # The stages of ray.data.llm hand a row on as it is where this column is not empty, and fill it
 # where a request fails.

@@ -11,14 +11,14 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from curation import plan, sink
 from curation.annotate import metrics, scoring, stages
 from curation.annotate.task import Task, failure
 from curation.annotate.worker_models import Clips, WorkerModels
 from curation.config.run import RunConfig
+from curation.run import evidence, plan
 
 Row = dict[str, Any]
-Spans = list[sink.Span]
+Spans = list[evidence.Span]
 
 # How evidence names this process: nothing of the machine is in it.
 WORKER = uuid.uuid4().hex[:12]
@@ -177,7 +177,7 @@ def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
     with models.timed("write"):
         # The last worker's time with the shard ends with the file that tells of it.
         spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
-        counts = sink.write_shard(
+        counts = evidence.write_shard(
             models.config.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
         )
     for outcome, number in {"ok": counts.ok, **counts.errors}.items():
@@ -192,8 +192,8 @@ def step(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Ro
     """
     begun_s = time.time()
     task, error = Task.from_json(row["task"]), row.get("error", "")
-    spans = [sink.Span(*span) for span in json.loads(row.get("spans", "[]"))]
-    spans.append(sink.Span(pool, WORKER, begun_s, begun_s))
+    spans = [evidence.Span(*span) for span in json.loads(row.get("spans", "[]"))]
+    spans.append(evidence.Span(pool, WORKER, begun_s, begun_s))
     clips: Clips = []
     if not error:
         try:

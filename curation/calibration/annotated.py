@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import run, sink
 from curation.audio import AudioError, Decoded
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
@@ -19,6 +18,8 @@ from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
 from curation.rehear import rehear
+from curation.run import evidence as run_evidence
+from curation.run import layout
 from curation.schema import OK
 from curation.tags import ontology
 
@@ -93,10 +94,10 @@ def _ancestors(mid: str) -> frozenset[str]:
 
 
 def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
-    there = run.need_record(config.run).models[part]
+    there = layout.need_record(config.run).models[part]
     differing = [
         f"{name} {here or ''!r} here, {there or ''!r} in run.json"
-        for name, here, there in run.differences(scorer.identity, there)
+        for name, here, there in layout.differences(scorer.identity, there)
     ]
     if differing:
         raise InputError(
@@ -107,7 +108,7 @@ def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
 
 
 def _drawn(config: RunConfig, clips: int, part: Part) -> list[dict[str, Any]]:
-    shards = sink.done_shards(config.run)
+    shards = run_evidence.done_shards(config.run)
     if not shards:
         raise InputError(
             f"{config.run}: no evidence yet; run tagscribe annotate first, or give captions of "
@@ -115,7 +116,9 @@ def _drawn(config: RunConfig, clips: int, part: Part) -> list[dict[str, Any]]:
         )
     rng = np.random.default_rng(config.seed)
     few = sorted(rng.permutation(shards)[:_MOST_SHARDS].tolist())
-    evidence = pa.concat_tables(sink.read_shards(config.run, few, [*_COLUMNS, *_SOUNDS[part]]))
+    evidence = pa.concat_tables(
+        run_evidence.read_shards(config.run, few, [*_COLUMNS, *_SOUNDS[part]])
+    )
     served = evidence.filter(pc.equal(evidence["outcome"], OK))
     _need_two(config, served.num_rows, "with captions")
     return served.take(np.sort(rng.permutation(served.num_rows)[:clips])).to_pylist()

@@ -17,7 +17,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation import console, plan, progress, run, sink, state
+from curation import console
 from curation.annotate import metrics
 from curation.annotate import task as annotate_task
 from curation.annotate.task import Task
@@ -29,6 +29,8 @@ from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.models import run_models
+from curation.run import driver_state, footer_cache, layout, plan
+from curation.run import evidence as run_evidence
 
 # A worker that dies is started again, and its task tried again, this often.
 WORKER_RESTARTS = 3
@@ -50,7 +52,7 @@ class TaskResult:
 
 def annotate(
     config: RunConfig, on_clips: Callable[[int, int], None], fused: type = FusedWorker
-) -> sink.ShardCounts:
+) -> run_evidence.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all.
 
     Args:
@@ -62,13 +64,13 @@ def annotate(
         InputError: the folder belongs to another run, or the cluster is too small.
         RunError: a shard could not be written; the others are.
     """
-    record = run.need_record(config.run)
-    run.check_same(config.run, record, config, run_models.build(config).identities)
+    record = layout.need_record(config.run)
+    layout.check_same(config.run, record, config, run_models.build(config).identities)
     planned = plan.recorded(record)
-    done = sink.done_shards(config.run)
+    done = run_evidence.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))
-    with state.recorded(config.run) as beat:
-        ledger = _Ledger(config.run, planned, progress.Parts(config.run, planned.shards, todo))
+    with driver_state.recorded(config.run) as beat:
+        ledger = _Ledger(config.run, planned, footer_cache.Parts(config.run, planned.shards, todo))
 
         def look(gauges: RayMeter) -> None:
             beat()
@@ -80,10 +82,10 @@ def annotate(
         if todo:
             tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
             errors = _settle(config, tasks, fused, look)
-            _need_all(planned, sink.done_shards(config.run), errors)
+            _need_all(planned, run_evidence.done_shards(config.run), errors)
         on_clips(ledger.look(), planned.clips)
-        footers = progress.footers(config.run, sink.list_evidence(config.run))
-        return sink.total([footer.counts for footer in footers.values()])
+        footers = footer_cache.footers(config.run, run_evidence.list_evidence(config.run))
+        return run_evidence.total([footer.counts for footer in footers.values()])
 
 
 @contextmanager
@@ -99,14 +101,14 @@ def _watched_ray(config: RunConfig, look: Callable[[RayMeter], None]) -> Iterato
 class _Ledger:
     """The evidence written so far, by its listing; its sums go to progress/ as they are full."""
 
-    def __init__(self, run_uri: str, planned: plan.Plan, parts: progress.Parts) -> None:
+    def __init__(self, run_uri: str, planned: plan.Plan, parts: footer_cache.Parts) -> None:
         self._run_uri = run_uri
         self._planned = planned
         self._parts = parts
 
     def look(self) -> int:
         """The clips whose evidence is there."""
-        evidence = sink.list_evidence(self._run_uri)
+        evidence = run_evidence.list_evidence(self._run_uri)
         self._parts.write(evidence)
         return sum(self._planned.shard_size(shard) for shard in evidence)
 

@@ -12,7 +12,7 @@ from curation.errors import InputError
 from curation.publish import existing
 from curation.publish.summary import Summary
 from curation.publish.text import markdown
-from curation.run import differences
+from curation.run.layout import differences
 
 CHANGELOG = "CHANGELOG.md"
 _TITLE = "# Changes\n"

@@ -154,7 +154,7 @@ def _go(
 def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
     from curation.config import run as configuration
     from curation.publish import licences
-    from curation.run import need_record
+    from curation.run.layout import need_record
 
     if csv and column:
         raise InputError("give --licences or --licence-column, not both")

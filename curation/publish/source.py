@@ -11,13 +11,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import plan, run, sink, storage, table
+from curation import storage, table
 from curation.config import run as configuration
 from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish.columns import DESCRIPTIONS, OPTIONAL
 from curation.publish.text import without_paths
+from curation.run import evidence as run_evidence
+from curation.run import layout, plan
 from curation.status import status
 
 
@@ -39,9 +41,9 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
 
     Raises InputError where there is no run, no table, or no such version of it.
     """
-    record = run.need_record(run_uri)
+    record = layout.need_record(run_uri)
     config = configuration.parse(record.config, f"{run_uri}/run.json")
-    uri = run.table_uri(run_uri)
+    uri = layout.table_uri(run_uri)
     told, committed = table.at(uri, version)
     known = table.open_table(uri, told.version).schema().to_arrow().names
     columns = [name for name in (*DESCRIPTIONS, "uri") if name in known and name != "audio"]
@@ -55,7 +57,7 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
 
 def _origin(
     run_uri: str,
-    record: run.RunRecord,
+    record: layout.RunRecord,
     config: RunConfig,
     version: table.Version,
     committed: datetime,
@@ -119,22 +121,22 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
     return rows["clip_id"]
 
 
-def _with_evidence(rows: pa.Table, run_uri: str, record: run.RunRecord) -> pa.Table:
+def _with_evidence(rows: pa.Table, run_uri: str, record: layout.RunRecord) -> pa.Table:
     """Adds what evidence tells and the table does not: the file's hash, and further scores."""
-    shards = sink.done_shards(run_uri)
+    shards = run_evidence.done_shards(run_uri)
     columns = ["clip_id", "audio_sha256", "tag_scores"]
-    evidence = pa.concat_tables(sink.read_shards(run_uri, shards, columns))
+    evidence = pa.concat_tables(run_evidence.read_shards(run_uri, shards, columns))
     clip = pc.index_in(rows["clip_id"], evidence["clip_id"])
     for name in columns[1:]:
         rows = rows.append_column(name, evidence[name].take(clip))
     second: pa.Array | pa.ChunkedArray = pa.nulls(rows.num_rows, pa.float32())
     named = None
     if model := record.models.get("second_scorer"):
-        read = sink.read_shards(run_uri, shards, ["clip_id", "candidates"])
+        read = run_evidence.read_shards(run_uri, shards, ["clip_id", "candidates"])
         told = ["clip_id", "caption", "second_score"]
-        candidates = pa.concat_tables(sink.candidates(part).select(told) for part in read)
+        candidates = pa.concat_tables(run_evidence.candidates(part).select(told) for part in read)
         second = candidates["second_score"].take(pc.index_in(_pairs(rows), _pairs(candidates)))
-        named = run.model_name(model)
+        named = layout.model_name(model)
     names = pa.repeat(pa.scalar(named, pa.string()), rows.num_rows)
     return rows.append_column("second_score", second).append_column("second_scorer", names)
 

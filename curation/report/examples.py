@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from curation import sink
 from curation.report import heard
 from curation.report.heard import Heard
 from curation.report.scores import Scores
 from curation.report.strata import Drawn
+from curation.run import evidence as run_evidence
 
 _THREADS = 4
 
@@ -95,7 +95,7 @@ def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:
     """The drawn clips, in their order; each shard is read once."""
     numbers = sorted({each.shard for each in drawn})
     found: dict[Drawn, Example] = {}
-    for number, evidence in zip(numbers, sink.read_shards(run_uri, numbers), strict=True):
+    for number, evidence in zip(numbers, run_evidence.read_shards(run_uri, numbers), strict=True):
         clip = pc.list_parent_indices(evidence["candidates"].combine_chunks()).to_numpy()
         for each in (each for each in drawn if each.shard == number):
             [row] = evidence.slice(each.row, 1).to_pylist()

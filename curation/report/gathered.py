@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from curation import progress, run, sink, storage
 from curation import status as statuses
+from curation import storage
 from curation.calibration.annotated import Part
 from curation.config import run as configuration
 from curation.config.run import RunConfig
@@ -18,6 +18,8 @@ from curation.report.shuffled import Shuffled
 from curation.report.speed import Speed, speed
 from curation.report.strata import Drawn, Strata
 from curation.report.yields import Yields
+from curation.run import evidence as run_evidence
+from curation.run import footer_cache, layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Gathered:
         hours: of each pool's workers.
     """
 
-    record: run.RunRecord
+    record: layout.RunRecord
     config: RunConfig
     status: statuses.Status
     lineage: dict[str, Any]
@@ -55,12 +57,12 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
-    record = run.need_record(run_uri)
+    record = layout.need_record(run_uri)
     # The folder may have been moved since; all else is as the run was told.
     config = configuration.parse({**record.config, "run": run_uri}, f"{run_uri}/run.json")
     storage.configure(config.storage)
     status = statuses.status(run_uri, config)
-    evidence = {s: f for s, f in sink.list_evidence(run_uri).items() if s < record.shards}
+    evidence = {s: f for s, f in run_evidence.list_evidence(run_uri).items() if s < record.shards}
     if not evidence:
         raise InputError(f"{run_uri}: no evidence yet; run tagscribe annotate first")
     lineage = status.version.lineage if status.version else {}
@@ -71,7 +73,7 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
         for part in (ends, errors, scores, yields, strata):
             part.add(each)
         on_shard(done, len(evidence))
-    footers = progress.footers(run_uri, evidence).values()
+    footers = footer_cache.footers(run_uri, evidence).values()
     return Gathered(
         record=record,
         config=config,

@@ -9,11 +9,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from curation import state, storage
+from curation import storage
 from curation.report import examples, sections
 from curation.report.examples import Example
 from curation.report.gathered import Gathered, gather
 from curation.report.heard import Heard
+from curation.run import driver_state
 from curation.visible import visible
 
 MOST_BYTES = 15_000_000
@@ -103,7 +104,7 @@ def write(out: str, page: Report) -> None:
 
 
 def _environment() -> Environment:
-    hide = state.hider()
+    hide = driver_state.hider()
     return Environment(
         loader=PackageLoader("curation.report"),
         autoescape=lambda name: name is not None and name.endswith(".html"),

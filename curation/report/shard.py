@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import run, sink, storage
+from curation import storage
 from curation.errors import InputError
+from curation.run import evidence as run_evidence
+from curation.run import layout
 from curation.schema import OK
 from curation.select import policy
 
@@ -60,8 +62,8 @@ def read(run_uri: str, shards: list[int], selection: str | None) -> Iterator[Sha
 
     Raises InputError where decisions and evidence do not belong together.
     """
-    decided = _Decisions(run.decisions_uri(run_uri, selection)) if selection else None
-    evidence = sink.read_shards(run_uri, shards, _COLUMNS)
+    decided = _Decisions(layout.decisions_uri(run_uri, selection)) if selection else None
+    evidence = run_evidence.read_shards(run_uri, shards, _COLUMNS)
     for number, clips in zip(shards, evidence, strict=True):
         candidates = clips["candidates"].combine_chunks()
         clip, flat = pc.list_parent_indices(candidates), candidates.flatten()

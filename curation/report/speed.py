@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.sink import Footer
+from curation.run.evidence import Footer
 
 BINS = 80
 

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from curation import sink
 from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.review import counts, drawing, filters, policies, precision
@@ -20,6 +19,7 @@ from curation.review.labels import Labels
 from curation.review.marks import Mark
 from curation.review.policies import REASONS
 from curation.review.questions import Verdict, View, Yield
+from curation.run import evidence as run_evidence
 from curation.schema import EVIDENCE_SCHEMA
 from curation.visible import visible
 
@@ -142,7 +142,7 @@ class Answers:
         if not 0 <= clip < clips:
             raise NoSuchClip(f"clip {clip}: there are {clips} of them, from 0 on")
         shard = int(self.index.columns["shard"][clip])
-        rows = sink.read_shard(self.index.about.run, shard, _OF_A_CLIP)
+        rows = run_evidence.read_shard(self.index.about.run, shard, _OF_A_CLIP)
         row: Answer = rows.slice(int(self.index.columns["row"][clip]), 1).to_pylist()[0]
         return row
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import run, sink, storage
+from curation import storage
 from curation.config.policy import Policy
 from curation.console import Update
 from curation.errors import InputError
@@ -24,6 +24,8 @@ from curation.report.errors import kinds_of
 from curation.review import drawing, index
 from curation.review.index import SCORES, SECOND, About, Index
 from curation.review.postings import Gathering, words
+from curation.run import evidence as run_evidence
+from curation.run import layout
 from curation.select import policy as select_policy
 
 # Part of an index's name: a change of the layout makes those of before useless.
@@ -46,8 +48,8 @@ def opened(run_uri: str, on_shard: Update) -> Index:
     Raises:
         InputError: there is no run, no evidence yet, or evidence that holds no usable scores.
     """
-    record = run.need_record(run_uri)
-    files = sink.list_evidence(run_uri)
+    record = layout.need_record(run_uri)
+    files = run_evidence.list_evidence(run_uri)
     if not files:
         raise InputError(f"{run_uri}: no evidence to review yet; tagscribe annotate writes it")
     design = _design(record, files)
@@ -75,7 +77,7 @@ def _drop_others(home: Path, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _design(record: run.RunRecord, files: dict[int, storage.FileInfo]) -> str:
+def _design(record: layout.RunRecord, files: dict[int, storage.FileInfo]) -> str:
     """The name of the sample drawn of this evidence, which is the same wherever it lies."""
     sizes = [[shard, file.size_bytes] for shard, file in files.items()]
     listing = json.dumps([record.config_hash, record.plan_hash, sizes])
@@ -87,7 +89,7 @@ def _make(run_uri: str, shards: list[int], design: str, folder: Path, on_shard: 
     try:
         gathered = _Gathered(aside)
         on_shard(0, len(shards))
-        evidence = sink.read_shards(run_uri, shards, _EVIDENCE)
+        evidence = run_evidence.read_shards(run_uri, shards, _EVIDENCE)
         for done, (shard, rows) in enumerate(zip(shards, evidence, strict=True), start=1):
             gathered.add(shard, rows)
             on_shard(done, len(shards))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from curation import run, storage
+from curation import storage
 from curation.errors import InputError
+from curation.run import layout
 
 Verdict = Literal["good", "bad", "corrected", "withdrawn"]
 # A file is written anew with each mark, so it is kept small.
@@ -55,7 +56,7 @@ def read(run_uri: str) -> list[Mark]:
     Raises InputError for a file that is no file of marks.
     """
     marks = []
-    for file in storage.list_files(run.marks_uri(run_uri)):
+    for file in storage.list_files(layout.marks_uri(run_uri)):
         if not file.uri.endswith(".jsonl"):
             continue
         for line in storage.read_bytes(file.uri).splitlines():
@@ -83,7 +84,7 @@ class Writer:
     """Puts marks into files of its own, one after the other."""
 
     def __init__(self, run_uri: str) -> None:
-        self._folder = run.marks_uri(run_uri)
+        self._folder = layout.marks_uri(run_uri)
         self._begin()
 
     def write(self, mark: Mark) -> None:

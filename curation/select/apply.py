@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import audio, plan, run, sink, storage, table
+from curation import audio, storage, table
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.rehear import rehear
+from curation.run import evidence as run_evidence
+from curation.run import layout, plan
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import policy
 
@@ -67,9 +69,9 @@ def select(
         InputError: the run is not planned, or not annotated to its end and `partial` is not set;
             or audio is to be embedded and has changed or gone since it was annotated.
     """
-    record = run.need_record(config.run)
+    record = layout.need_record(config.run)
     planned = plan.recorded(record)
-    shards = sink.done_shards(config.run)
+    shards = run_evidence.done_shards(config.run)
     if not shards or (len(shards) < planned.shards and not partial):
         raise InputError(
             f"{config.run}: {len(shards)} of {planned.shards} shards have evidence; run tagscribe "
@@ -88,7 +90,7 @@ def select(
     lineage = _lineage(config, record, shards)
     _write_decisions(config.run, lineage["selection"], read, candidates, decisions)
     version = table.commit(
-        run.table_uri(config.run),
+        layout.table_uri(config.run),
         PAIR_SCHEMA if config.table.audio == "reference" else PAIR_SCHEMA_WITH_AUDIO,
         lambda: _pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
         lineage,
@@ -109,7 +111,7 @@ def select(
 def _read(run_uri: str, shards: list[int]) -> _Read:
     read = _Read()
     columns = ["clip_id", "tags", "candidates"]
-    for evidence in sink.read_shards(run_uri, shards, columns):
+    for evidence in run_evidence.read_shards(run_uri, shards, columns):
         candidates = evidence["candidates"].combine_chunks()
         flat = candidates.flatten()
         before = len(read.clip_tags)
@@ -123,7 +125,7 @@ def _read(run_uri: str, shards: list[int]) -> _Read:
     return read
 
 
-def _lineage(config: RunConfig, record: run.RunRecord, shards: list[int]) -> dict[str, Any]:
+def _lineage(config: RunConfig, record: layout.RunRecord, shards: list[int]) -> dict[str, Any]:
     """What the version was made from; `selection` is its hash, and names the decisions' file."""
     lineage = {
         "policy": config.select.model_dump(mode="json"),
@@ -133,7 +135,7 @@ def _lineage(config: RunConfig, record: run.RunRecord, shards: list[int]) -> dic
         "shards": len(shards),
         "shards_planned": record.shards,
         **record.models,
-        "tagscribe": run.versions()["tagscribe"],
+        "tagscribe": layout.versions()["tagscribe"],
     }
     listing = json.dumps([lineage, shards], sort_keys=True).encode()
     return {**lineage, "selection": hashlib.sha256(listing).hexdigest()[:16]}
@@ -164,12 +166,12 @@ def _write_decisions(
     )
     buffer = io.BytesIO()
     pq.write_table(rows, buffer, compression="zstd")
-    storage.put(run.decisions_uri(run_uri, selection), buffer.getvalue())
+    storage.put(layout.decisions_uri(run_uri, selection), buffer.getvalue())
 
 
 def _pairs(
     config: RunConfig,
-    record: run.RunRecord,
+    record: layout.RunRecord,
     shards: list[int],
     candidates_a_shard: list[int],
     decisions: policy.Decisions,
@@ -179,7 +181,7 @@ def _pairs(
     total, written, start = int(decisions.accepted.sum()), 0, 0
     embedder = _Embedder(config.table) if config.table.audio == "embed" else None
     for evidence, count in zip(
-        sink.read_shards(config.run, shards), candidates_a_shard, strict=True
+        run_evidence.read_shards(config.run, shards), candidates_a_shard, strict=True
     ):
         part = slice(start, start + count)
         start += count
@@ -197,7 +199,7 @@ def _pairs(
 
 
 def _accepted_pairs(
-    evidence: pa.Table, accepted: np.ndarray, rank: np.ndarray, record: run.RunRecord
+    evidence: pa.Table, accepted: np.ndarray, rank: np.ndarray, record: layout.RunRecord
 ) -> pa.Table:
     candidates = evidence["candidates"].combine_chunks()
     clip = pc.list_parent_indices(candidates).to_numpy()
@@ -211,10 +213,11 @@ def _accepted_pairs(
     return (
         rows.append_column("rank", pa.array(rank[chosen], pa.int32()))
         .append_column(
-            "captioner", pa.array([run.model_name(record.models["captioner"])] * count, pa.string())
+            "captioner",
+            pa.array([layout.model_name(record.models["captioner"])] * count, pa.string()),
         )
         .append_column(
-            "scorer", pa.array([run.model_name(record.models["scorer"])] * count, pa.string())
+            "scorer", pa.array([layout.model_name(record.models["scorer"])] * count, pa.string())
         )
     )
 

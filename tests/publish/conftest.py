@@ -11,14 +11,15 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from curation import audio, catalog, plan, planning, sink
-from curation import run as runs
+from curation import audio, catalog
 from curation.config.run import RunConfig, parse
 from curation.publish import source
 from curation.publish.licences import Licences
 from curation.publish.options import Format, Options
 from curation.publish.publication import Publication, prepare
 from curation.publish.publish import Published, publish
+from curation.run import evidence, plan, planning
+from curation.run import layout as runs
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
 
@@ -113,7 +114,7 @@ def write_shard(
         }
         heard(row)
         rows.append(row)
-    sink.write_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    evidence.write_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
 
 
 def publication(

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from curation import run as runs
 from curation import table
 from curation.config.run import RunConfig
 from curation.publish import making, source
 from curation.publish.options import Format, Options
 from curation.publish.publication import prepare
 from curation.publish.publish import publish
+from curation.run import layout as runs
 from tests.publish.conftest import CLIPS, MODELS, OPEN, RATE_HZ, Row, make_run, publication
 
 SECOND = {"model": "org/second", "revision": "r2"}

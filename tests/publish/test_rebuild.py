@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from curation import audio, planning, sink
+from curation import audio
 from curation.catalog import audioset
 from curation.config.run import RunConfig, parse
 from curation.errors import InputError
@@ -19,6 +19,8 @@ from curation.publish.options import Format
 from curation.publish.publication import prepare
 from curation.publish.publish import Published, publish
 from curation.publish.rebuild import Coverage, options_of, source_of
+from curation.run import evidence as run_evidence
+from curation.run import planning
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
 from tests import in_process
@@ -119,7 +121,7 @@ def whole_recordings(folder: Path) -> RunConfig:
         }
         for clip in listed.sort_by("clip_id").to_pylist()
     ]
-    sink.write_shard(config.run, 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    run_evidence.write_shard(config.run, 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
     apply.select(config)
     return config
 

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from curation import audio, plan, planning, run, sink
+from curation import audio
 from curation.config.run import RunConfig, parse
+from curation.run import evidence, layout, plan, planning
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 from tests.runs import MODELS
 
@@ -91,8 +92,8 @@ def written_run(
     listing = pa.Table.from_pylist([{n: r[n] for n in CLIP_SCHEMA.names} for r in rows])
     planned = plan.make(listing.cast(CLIP_SCHEMA), size)
     plan.write(config.run, listing, planned)
-    assert run.write_record(config.run, planning.record_of(config, planned, MODELS))
+    assert layout.write_record(config.run, planning.record_of(config, planned, MODELS))
     for number, each in enumerate(shards):
-        spans = [sink.Span("fused", "w", T0_S + 60 * number, T0_S + 60 * number + 50)]
-        sink.write_shard(config.run, number, pa.Table.from_pylist(each, EVIDENCE_SCHEMA), spans)
+        spans = [evidence.Span("fused", "w", T0_S + 60 * number, T0_S + 60 * number + 50)]
+        evidence.write_shard(config.run, number, pa.Table.from_pylist(each, EVIDENCE_SCHEMA), spans)
     return config

@@ -15,8 +15,8 @@ from curation.report.sections import dollars
 from curation.report.speed import speed
 from curation.report.strata import NARROW, Strata
 from curation.report.yields import UNKNOWN, UNTAGGED, Yield, Yields
+from curation.run.evidence import Footer, ShardCounts, Span
 from curation.select import apply
-from curation.sink import Footer, ShardCounts, Span
 from curation.svg import Density
 from tests.report.runs import candidate, failed, row, tag, written_run
 

@@ -13,12 +13,14 @@ import soundfile
 import yaml
 from PIL import Image
 
-from curation import audio, run, sink
+from curation import audio
 from curation.config.run import RunConfig, parse
 from curation.errors import InputError
 from curation.report import shuffled
 from curation.report.gathered import gather
 from curation.report.page import Page, Report
+from curation.run import evidence as run_evidence
+from curation.run import layout
 from curation.select import apply
 from curation.synth import write_corpus
 from tests import in_process
@@ -79,7 +81,7 @@ def unselected(annotated: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
     """The page of the run before its selection, where its scorer is another by now."""
     folder = tmp_path_factory.mktemp("unselected") / "run"
     run_there = copy_of(annotated, folder)
-    digest = run.need_record(run_there.run).models["scorer"]["weights_sha256"]
+    digest = layout.need_record(run_there.run).models["scorer"]["weights_sha256"]
     record = folder / "run.json"
     record.write_text(record.read_text().replace(digest, "0" * 64))
     return parsed(made(run_there.run).html)
@@ -172,7 +174,7 @@ def test_a_clip_can_be_heard_and_seen_as_it_was(annotated: RunConfig, root: Elem
     evidence = {
         row["clip_id"]: row
         for shard in range(3)
-        for row in sink.read_shard(annotated.run, shard).to_pylist()
+        for row in run_evidence.read_shard(annotated.run, shard).to_pylist()
     }
     clip = clips(root)["accepted"][0]
     [player], [picture] = clip.iter("audio"), clip.iter("img")
@@ -186,7 +188,11 @@ def test_a_clip_can_be_heard_and_seen_as_it_was(annotated: RunConfig, root: Elem
 def test_the_captions_of_a_clip_stand_with_their_scores_and_ends(
     annotated: RunConfig, root: Element
 ) -> None:
-    rows = [row for shard in range(3) for row in sink.read_shard(annotated.run, shard).to_pylist()]
+    rows = [
+        row
+        for shard in range(3)
+        for row in run_evidence.read_shard(annotated.run, shard).to_pylist()
+    ]
     for clip in clips(root)["accepted"]:
         [row] = [row for row in rows if row["clip_id"] == title(clip)]
         shown = {tuple("".join(cell.itertext()) for cell in line)[:3] for line in clip.iter("tr")}
@@ -274,20 +280,22 @@ def test_a_run_of_which_nothing_is_selected_says_so(unselected: Element) -> None
 def test_a_selection_of_a_part_leaves_the_rest_undecided(own: RunConfig) -> None:
     for folder in ("table", "decisions"):
         shutil.rmtree(Path(own.run) / folder)
-    middle = Path(run.shard_uri(own.run, 1))
+    middle = Path(layout.shard_uri(own.run, 1))
     evidence = middle.read_bytes()
     middle.unlink()
     apply.select(own, partial=True)
     middle.write_bytes(evidence)
     found = clips(parsed(made(own.run).html))
     served = [
-        row["clip_id"] for row in sink.read_shard(own.run, 1).to_pylist() if row["candidates"]
+        row["clip_id"]
+        for row in run_evidence.read_shard(own.run, 1).to_pylist()
+        if row["candidates"]
     ]
     assert sorted(map(title, found["not selected yet"])) == sorted(served)
 
 
 def test_decisions_on_other_evidence_are_refused(own: RunConfig) -> None:
-    first, second = (Path(run.shard_uri(own.run, shard)) for shard in (0, 1))
+    first, second = (Path(layout.shard_uri(own.run, shard)) for shard in (0, 1))
     swapped = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(swapped)

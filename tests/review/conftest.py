@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import audio, run, sink, storage
+from curation import audio, storage
 from curation.config.run import RunConfig
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels
+from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from tests.runs import planned_run
 
@@ -73,7 +74,7 @@ def second_scorer(scored_twice: RunConfig) -> Iterator[Reviewed]:
 def config(scored_twice: RunConfig) -> Iterator[RunConfig]:
     """A run to mark; its marks are gone when the test ends."""
     yield scored_twice
-    storage.delete_tree(run.marks_uri(scored_twice.run))
+    storage.delete_tree(layout.marks_uri(scored_twice.run))
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def heard_run(folder: Path, second: bool = False) -> RunConfig:
     ]
     for shard in range(CLIPS // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
-        sink.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+        evidence.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
     return config
 
 

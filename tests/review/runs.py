@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curation import sink
 from curation.config.run import RunConfig
+from curation.run import evidence
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import policy
 from tests.runs import planned_run
@@ -35,7 +35,7 @@ def drawn_run(
     rows = [_row(number, chance, scores) for number in range(clips)]
     for shard in range(clips // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
-        sink.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+        evidence.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
     flat = [(clip, each) for clip, row in enumerate(rows) for each in row["candidates"]]
     as_read = {
         # Evidence holds them as float32.

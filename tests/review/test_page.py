@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from curation import sink
 from curation.config.policy import Policy
 from curation.review import marks
+from curation.run import evidence as run_evidence
 from curation.select import policy as select_policy
 from curation.visible import visible
 from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
@@ -189,7 +189,7 @@ def test_the_page_is_accessible_and_no_wider_than_its_window(
 def select_counts(served: Reviewed, policy: Policy) -> dict[str, int]:
     """What `tagscribe select` makes of a run's captions, by reason."""
     evidence = pa.concat_tables(
-        sink.read_shards(served.config.run, sink.done_shards(served.config.run))
+        run_evidence.read_shards(served.config.run, run_evidence.done_shards(served.config.run))
     ).to_pylist()
     flat = [(clip, each) for clip, row in enumerate(evidence) for each in row["candidates"]]
     scores = {

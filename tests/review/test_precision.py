@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import run, sink, storage
+from curation import storage
 from curation.config.policy import Policy
 from curation.review import build, drawing, marks, precision
 from curation.review.answers import Answers
 from curation.review.index import Index
 from curation.review.labels import Labels
+from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.synth import hard_negatives, judge, make_scene
 from tests.runs import planned_run
@@ -42,7 +43,7 @@ def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, np.nd
         right += judged
     for shard in range(CLIPS // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
-        sink.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+        evidence.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
     return build.opened(config.run, lambda done, total: None), np.array(right)
 
 
@@ -72,13 +73,13 @@ def marked_by_chance(index: Index, right: np.ndarray, seed: int) -> Answers:
     other = replace(index, columns={**index.columns, "drawn": drawn})
     asked = drawn[:MARKED]
     errs = np.random.default_rng((seed, 1)).random(MARKED) < ERROR
-    storage.delete_tree(run.marks_uri(index.about.run))
+    storage.delete_tree(layout.marks_uri(index.about.run))
     said = [
         mark_of(other, int(entry), bool(good))
         for entry, good in zip(asked, right[asked] ^ errs, strict=True)
     ]
     lines = b"".join(marks.as_line(each) for each in said)
-    storage.put(storage.join(run.marks_uri(index.about.run), "one.jsonl"), lines)
+    storage.put(storage.join(layout.marks_uri(index.about.run), "one.jsonl"), lines)
     return Answers(other, Labels(index.about.run, other, "simulated"))
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import requests
 
-from curation import run, storage
+from curation import storage
 from curation.review import marks
+from curation.run import layout
 from curation.visible import visible
 from tests.review.conftest import HOSTILE, TOKEN, Reviewed
 
@@ -201,7 +202,7 @@ def test_a_mark_that_makes_no_sense_is_not_written(
     said: dict[str, object], status: int, reviewed: Reviewed
 ) -> None:
     assert ask(reviewed, "mark", said).status_code == status
-    assert not storage.exists(run.marks_uri(reviewed.config.run))
+    assert not storage.exists(layout.marks_uri(reviewed.config.run))
 
 
 def test_each_caption_comes_with_the_scores_that_there_are(

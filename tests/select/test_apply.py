@@ -5,9 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curation import cli, run, sink, table
+from curation import cli, table
 from curation.config.policy import Policy
 from curation.errors import InputError
+from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select.apply import select
 from tests.runs import planned_run
@@ -30,9 +31,9 @@ def test_captions_of_a_captioner_that_tells_no_log_probability_are_selected(
         ],
         "outcome": "ok",
     }
-    sink.write_shard(config.run, 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), [])
+    evidence.write_shard(config.run, 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), [])
     assert select(config).clips_accepted == 1
-    [pair] = table.read(run.table_uri(config.run)).to_pylist()
+    [pair] = table.read(layout.table_uri(config.run)).to_pylist()
     assert (pair["caption"], pair["log_prob"]) == ("a bell rings", None)
     cli.show_table(config.run, None, 5)
     cli.show_clip(config.run, "clip00000")

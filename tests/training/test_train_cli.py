@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curation import run as curation_run
 from curation import table
 from curation.config.run import parse
 from curation.models.scorers import build
+from curation.run import layout as curation_run
 from curation.select import apply
 from curation.synth import write_corpus
 from tests.conftest import corpus_run
@@ -30,8 +30,8 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 @pytest.fixture(scope="module")
 def curated(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run of the engine over 40 clips; the folder."""
-    from curation import planning
     from curation.cluster import graph
+    from curation.run import planning
 
     folder = tmp_path_factory.mktemp("curated")
     write_corpus(str(folder / "corpus"), clips=40, seed=77)

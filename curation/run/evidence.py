@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import run, storage
+from curation import storage
+from curation.run import layout
 from curation.schema import EVIDENCE_SCHEMA, OK
 
 # Of a file's footer: what its rows come to, and what is not of the rows: who worked on it and when.
@@ -108,14 +109,14 @@ def write_shard(
         buffer,
         compression="zstd",
     )
-    storage.put_new(run.shard_uri(run_uri, shard), buffer.getvalue())
+    storage.put_new(layout.shard_uri(run_uri, shard), buffer.getvalue())
     return counts
 
 
 def list_evidence(run_uri: str) -> dict[int, storage.FileInfo]:
     """The file of each shard whose evidence is written, by the shard's number, ascending."""
     files = {}
-    for file in storage.list_files(run.evidence_uri(run_uri)):
+    for file in storage.list_files(layout.evidence_uri(run_uri)):
         match = _SHARD_NAME.search(file.uri)
         if match:
             files[int(match.group(1))] = file
@@ -161,7 +162,7 @@ def total(counts: list[ShardCounts]) -> ShardCounts:
 
 def read_shard(run_uri: str, shard: int, columns: list[str] | None = None) -> pa.Table:
     """Evidence of one shard, whole or some columns."""
-    return storage.read_parquet(run.shard_uri(run_uri, shard), columns)
+    return storage.read_parquet(layout.shard_uri(run_uri, shard), columns)
 
 
 def read_shards(

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import run, storage
+from curation import storage
 from curation.errors import InputError
+from curation.run import layout
 from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
 
 SHARDS_A_FILE = 64
@@ -58,7 +59,7 @@ def digest(clips: pa.Table, shard_clips: int) -> str:
 
 def write(run_uri: str, clips: pa.Table, plan: Plan) -> None:
     """Write plan/ of a run that has no run.json yet; what an earlier attempt left is replaced."""
-    storage.delete_tree(run.plan_uri(run_uri))
+    storage.delete_tree(layout.plan_uri(run_uri))
     clips = clips.select(CLIP_SCHEMA.names).cast(CLIP_SCHEMA)
     shard = np.arange(plan.clips, dtype=np.int32) // plan.shard_clips
     rows = clips.add_column(0, PLAN_SCHEMA.field("shard"), pa.array(shard))
@@ -83,11 +84,11 @@ def read_shard(run_uri: str, shard: int) -> pa.Table:
 
 def read_clips(run_uri: str, columns: list[str]) -> Iterator[pa.Table]:
     """Chosen columns of the whole plan, a file of the plan at a time, in order."""
-    for file in storage.list_files(run.plan_uri(run_uri)):
+    for file in storage.list_files(layout.plan_uri(run_uri)):
         yield storage.read_parquet(file.uri, columns)
 
 
-def recorded(record: run.RunRecord) -> Plan:
+def recorded(record: layout.RunRecord) -> Plan:
     """The plan that a run's record speaks of."""
     return Plan(
         clips=record.clips,
@@ -99,7 +100,7 @@ def recorded(record: run.RunRecord) -> Plan:
 
 
 def _file_uri(run_uri: str, index: int) -> str:
-    return storage.join(run.plan_uri(run_uri), f"part-{index:05d}.parquet")
+    return storage.join(layout.plan_uri(run_uri), f"part-{index:05d}.parquet")
 
 
 def _as_text(batch: pa.RecordBatch) -> pa.Array:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from curation import run, sink, storage
+from curation import storage
+from curation.run import evidence as run_evidence
+from curation.run import layout
 from curation.storage import FileInfo
 
 SHARDS_A_PART = 64
@@ -20,7 +22,7 @@ _READERS = 16
 Entry = dict[str, Any]
 
 
-def footers(run_uri: str, evidence: Mapping[int, FileInfo]) -> dict[int, sink.Footer]:
+def footers(run_uri: str, evidence: Mapping[int, FileInfo]) -> dict[int, run_evidence.Footer]:
     """The footer of each shard of a listing of evidence, from progress/ where it is told there."""
     known = {entry["shard"]: entry for part in _read_parts(run_uri) for entry in part}
     entries = {
@@ -30,7 +32,7 @@ def footers(run_uri: str, evidence: Mapping[int, FileInfo]) -> dict[int, sink.Fo
     }
     entries |= _read_entries({shard: evidence[shard] for shard in evidence.keys() - entries})
     return {
-        shard: sink.Footer.parse(entries[shard]["counts"], entries[shard]["work"])
+        shard: run_evidence.Footer.parse(entries[shard]["counts"], entries[shard]["work"])
         for shard in evidence
     }
 
@@ -44,7 +46,7 @@ class Parts:
         self._shards = shards
         redone = {shard // SHARDS_A_PART for shard in todo}
         self._written = set()
-        for file in storage.list_files(run.progress_uri(run_uri)):
+        for file in storage.list_files(layout.progress_uri(run_uri)):
             first = _first_shard(file.uri)
             if first is None:
                 continue
@@ -67,7 +69,7 @@ class Parts:
 
 
 def _read_parts(run_uri: str) -> list[list[Entry]]:
-    uris = [file.uri for file in storage.list_files(run.progress_uri(run_uri))]
+    uris = [file.uri for file in storage.list_files(layout.progress_uri(run_uri))]
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         return list(pool.map(_read_part, [uri for uri in uris if _first_shard(uri) is not None]))
 
@@ -81,7 +83,7 @@ def _read_part(uri: str) -> list[Entry]:
 
 
 def _read_entries(files: Mapping[int, FileInfo]) -> dict[int, Entry]:
-    read = sink.read_footers(list(files.values()))
+    read = run_evidence.read_footers(list(files.values()))
     return {
         shard: {"shard": shard, "bytes": file.size_bytes, "counts": counts, "work": work}
         for (shard, file), (counts, work) in zip(files.items(), read, strict=True)
@@ -89,7 +91,7 @@ def _read_entries(files: Mapping[int, FileInfo]) -> dict[int, Entry]:
 
 
 def _part_uri(run_uri: str, first: int) -> str:
-    return storage.join(run.progress_uri(run_uri), f"shards-{first:05d}.json")
+    return storage.join(layout.progress_uri(run_uri), f"shards-{first:05d}.json")
 
 
 def _first_shard(uri: str) -> int | None:

@@ -1,9 +1,10 @@
 """From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
 
-from curation import catalog, plan, run
+from curation import catalog
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models import run_models
+from curation.run import layout, plan
 
 
 def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
@@ -19,16 +20,16 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
             another plan.
     """
     models = run_models.build(config).identities
-    record = run.read_record(config.run)
+    record = layout.read_record(config.run)
     if record:
-        run.check_same(config.run, record, config, models)
+        layout.check_same(config.run, record, config, models)
     listing = catalog.list_clips(config.catalog)
     planned = plan.make(listing.clips, config.annotate.shard_clips)
     if record is None:
         plan.write(config.run, listing.clips, planned)
         record = record_of(config, planned, models)
-        if not run.write_record(config.run, record):
-            record = run.need_record(config.run)
+        if not layout.write_record(config.run, record):
+            record = layout.need_record(config.run)
     if record.plan_hash != planned.hash:
         raise InputError(
             f"{config.run} holds the plan of another listing: {record.clips} clips, "
@@ -40,16 +41,16 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
 
 def record_of(
     config: RunConfig, planned: plan.Plan, models: dict[str, dict[str, str]]
-) -> run.RunRecord:
+) -> layout.RunRecord:
     """What run.json says of a plan, of its configuration, and of the models' identities."""
-    return run.RunRecord(
-        format=run.FORMAT,
+    return layout.RunRecord(
+        format=layout.FORMAT,
         config=config.model_dump(mode="json"),
-        config_hash=run.config_hash(config, models),
+        config_hash=layout.config_hash(config, models),
         plan_hash=planned.hash,
         clips=planned.clips,
         missing=planned.missing,
         shards=planned.shards,
         models=models,
-        versions=run.versions(),
+        versions=layout.versions(),
     )
