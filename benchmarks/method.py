@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from curation import console, storage, table
+from curation import console, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
@@ -39,6 +39,7 @@ from curation.run import planning
 from curation.run.layout import table_uri
 from curation.schema import PAIR_SCHEMA
 from curation.select import apply
+from curation.storage import files as storage
 from curation.synth import read_truth, write_corpus
 from training import held_out, record
 from training.demo import small

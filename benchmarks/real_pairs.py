@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.method import BATCH, KEEP_TOP
-from curation import console, storage, table
+from curation import console, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import parse
@@ -35,6 +35,7 @@ from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import planning
 from curation.run.layout import table_uri
 from curation.select import apply
+from curation.storage import files as storage
 from training import held_out, record
 from training.demo import small
 from training.evaluate.run import evaluate

@@ -28,11 +28,12 @@ from typing import Any
 import s3fs
 
 from benchmarks.engine import engine_run
-from curation import console, storage
+from curation import console
 from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig, parse
 from curation.run import evidence, planning
 from curation.select import apply
+from curation.storage import files as storage
 from curation.synth import write_corpus
 from tests.moto_server import moto_server
 from tests.rgw import PROGRAMS, gateway

@@ -36,12 +36,13 @@ from transformers import ClapConfig
 from transformers import ClapModel as TransformersClap
 
 from benchmarks.common.gpus import device_name, peak
-from curation import console, storage, table
+from curation import console, table
 from curation.models.networks.clap import ClapPair
 from curation.models.networks.clap_frontend import laion_front_end
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.towers import Pair
 from curation.schema import PAIR_SCHEMA
+from curation.storage import files as storage
 from curation.synth import read_truth, write_corpus
 from training import bench_loader, record
 from training.demo import small

@@ -101,9 +101,9 @@ def calibrate_command(
     Takes the best captions of an annotated run, each with its own clip and with clips that have no
     tag in common. Writes calibration.json and calibration.svg.
     """
-    from curation import storage
     from curation.calibration.calibrate import calibrate
     from curation.config import run as config_run
+    from curation.storage import files as storage
 
     run = config_run.opened(yaml)
     folder = out or storage.join(run.run, "calibration")

@@ -235,9 +235,9 @@ def select(config: "RunConfig", partial: bool, quiet: bool) -> None:
 
 def show_clip(uri: str, clip_id: str) -> None:
     """Print all evidence of one clip. Raises InputError when the plan does not know it."""
-    from curation import storage
     from curation.run import evidence as run_evidence
     from curation.run import layout, plan
+    from curation.storage import files as storage
 
     for clips in plan.read_clips(uri, ["shard", "clip_id"]):
         where = clips["clip_id"].index(clip_id).as_py()

@@ -7,12 +7,13 @@ people give them, and true ones.
 import os
 from collections.abc import Iterator
 
-from curation import console, judging, storage, table
+from curation import console, judging, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
 from curation.run import layout, planning
 from curation.select import apply
+from curation.storage import files as storage
 from curation.synth import Scene, read_truth, write_corpus
 
 GUIDANCE = ("none", "noisy", "true")

@@ -23,8 +23,9 @@ def report(
     The run's folder is all that is asked, so that the cluster may be gone. The page stays under 15
     MB; where the sample does not fit, it is cut.
     """
-    from curation import status, storage
+    from curation import status
     from curation.report import page
+    from curation.storage import files as storage
 
     uri, _ = status.run_of(of)
     with console.progress("report", "shards", quiet) as on_shard:

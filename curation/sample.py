@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import ray
 import torch
 
-from curation import storage
 from curation.annotate import metrics, stages
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
@@ -29,6 +28,7 @@ from curation.run import evidence as run_evidence
 from curation.run import layout, plan, planning
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
+from curation.storage import files as storage
 
 # The first clips through a model pay for what is set up once; they go through it twice.
 WARM_UP_CLIPS = 8

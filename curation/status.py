@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from curation import prices, storage, table
+from curation import prices, table
 from curation.config import run as configuration
 from curation.config.policy import Policy
 from curation.config.run import RunConfig
 from curation.run import driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
+from curation.storage import files as storage
 
 # The rate of late is over at least so long, and over so many times a shard's usual time.
 LATE_S = 600.0

@@ -14,8 +14,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from curation import storage
 from curation.errors import InputError
+from curation.storage import files as storage
 
 T = TypeVar("T")
 

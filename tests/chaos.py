@@ -37,7 +37,7 @@ from curation.run import evidence
 from curation.run.layout import evidence_uri, table_uri
 from curation.select import apply
 from curation.status import status
-from curation.storage import list_files
+from curation.storage.files import list_files
 from curation.synth import write_corpus
 from tests import in_process
 from tests.conftest import write_yaml

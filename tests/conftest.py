@@ -12,10 +12,10 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from curation import storage
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
 from curation.select import apply
+from curation.storage import files as storage
 from curation.synth import write_corpus
 from tests import in_process
 from tests.moto_server import moto_server

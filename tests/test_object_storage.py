@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 import s3fs
 
-from curation import object_store, retrying, storage, table
+from curation import table
 from curation.config import run
 from curation.errors import InputError
+from curation.storage import files as storage
+from curation.storage import retry, s3
 from tests.conftest import S3_SECRET
 from tests.faults import Disturbed, Rates, disturbing
 from tests.rgw import ACCESS_KEY, Gateway
@@ -42,7 +44,7 @@ def test_every_request_comes_right_through_faults_and_they_are_counted(
     with disturbing(s3_server, Rates(**{fault: 0.3}), seed=5, stall_s=1.0) as proxy:
         reach(proxy, timeout_s=0.5 if fault == "stall" else 5.0)
         uris = [f"{s3_folder}/a/{index}.bin" for index in range(3)]
-        with retrying.counting() as faults:
+        with retry.counting() as faults:
             for index, uri in enumerate(uris):
                 data = b"%d" % index * 100_000
                 assert storage.put_new(uri, data) is True, "a lost answer is no other's file"
@@ -84,11 +86,11 @@ def test_what_keeps_failing_is_given_up_after_its_time(s3_server: str, s3_folder
     storage.put(f"{s3_folder}/whole.wav", b"y")
     with disturbing(s3_server, Rates(), broken="broken") as proxy:
         reach(proxy, retry_s=1.0)
-        before = retrying.totals().get(retrying.GIVEN_UP, 0)
-        with pytest.raises(retrying.GaveUp, match="broken.wav: throttled.* 1 s: .*reduce") as told:
+        before = retry.totals().get(retry.GIVEN_UP, 0)
+        with pytest.raises(retry.GaveUp, match="broken.wav: throttled.* 1 s: .*reduce") as told:
             storage.read_bytes(f"{s3_folder}/broken.wav", reserve=lambda size: None)
         assert told.value.kind == "throttled" and isinstance(told.value, OSError)
-        assert retrying.totals()[retrying.GIVEN_UP] == before + 1
+        assert retry.totals()[retry.GIVEN_UP] == before + 1
         assert 3 <= proxy.counts()["slow_down"] <= 40, "tried again, and backed off between"
         assert storage.read_bytes(f"{s3_folder}/whole.wav") == b"y"
 
@@ -96,16 +98,16 @@ def test_what_keeps_failing_is_given_up_after_its_time(s3_server: str, s3_folder
 def test_a_write_is_retried_longer_than_a_read(s3_server: str, s3_folder: str) -> None:
     with disturbing(s3_server, Rates(), broken="broken") as proxy:
         reach(proxy, retry_s=0.4)
-        with pytest.raises(retrying.GaveUp, match="for 0.4 s"):
+        with pytest.raises(retry.GaveUp, match="for 0.4 s"):
             storage.read_bytes(f"{s3_folder}/broken", reserve=lambda size: None)
-        with pytest.raises(retrying.GaveUp, match="for 2 s"):
+        with pytest.raises(retry.GaveUp, match="for 2 s"):
             storage.put_new(f"{s3_folder}/broken", b"x")
 
 
 def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_folder: str) -> None:
     storage.put(f"{rados_folder}/a", b"x")
     rados_gateway.stop()
-    with ThreadPoolExecutor(2) as threads, retrying.counting():
+    with ThreadPoolExecutor(2) as threads, retry.counting():
         reading = threads.submit(storage.read_bytes, f"{rados_folder}/a")
         writing = threads.submit(storage.put_new, f"{rados_folder}/b", b"y")
         time.sleep(1.0)
@@ -116,7 +118,7 @@ def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_fo
 
 
 def test_what_will_be_the_same_next_time_is_not_retried(s3_folder: str) -> None:
-    with retrying.counting() as faults:
+    with retry.counting() as faults:
         with pytest.raises(FileNotFoundError):
             storage.read_bytes(f"{s3_folder}/nothing")
         with pytest.raises(FileNotFoundError):
@@ -129,7 +131,7 @@ def test_what_will_be_the_same_next_time_is_not_retried(s3_folder: str) -> None:
 
 def test_the_waits_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(retrying.time, "sleep", waits.append)
+    monkeypatch.setattr(retry.time, "sleep", waits.append)
 
     def work() -> None:
         if len(waits) % 10 < 9:
@@ -137,11 +139,11 @@ def test_the_waits_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
         waits.append(0)
 
     for _ in range(40):
-        retrying.retrying("a", 1000.0, work)
+        retry.retrying("a", 1000.0, work)
     rounds = [waits[start : start + 9] for start in range(0, 400, 10)]
     for attempt in range(9):
         drawn = [each[attempt] for each in rounds]
-        limit_s = min(retrying.BACKOFF_LIMIT_S, retrying.BACKOFF_S * 2**attempt)
+        limit_s = min(retry.BACKOFF_LIMIT_S, retry.BACKOFF_S * 2**attempt)
         assert 0 <= min(drawn) < 0.3 * limit_s and 0.7 * limit_s < max(drawn) <= limit_s
 
 
@@ -221,7 +223,7 @@ def test_where_aws_has_a_bucket_is_asked(s3_server: str, s3_folder: str) -> None
     there = {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}
     filesystem = s3fs.S3FileSystem()
     filesystem.call_s3("create_bucket", Bucket=bucket, **there)
-    assert object_store.S3(filesystem, storage.settings()).region(bucket) == "eu-central-1"
+    assert s3.S3(filesystem, storage.settings()).region(bucket) == "eu-central-1"
 
 
 @pytest.mark.parametrize("key", ["a//b", "a/./b", "a/../b", "/a"])
@@ -310,9 +312,9 @@ def test_an_answer_of_any_driver_has_a_kind() -> None:
         def __init__(self, **fields: object) -> None:
             self.__dict__.update(fields)
 
-    of: Callable[[BaseException], str | None] = retrying.fault
+    of: Callable[[BaseException], str | None] = retry.fault
     assert of(Answered(code=429)) == of(Answered(status_code=503)) == "throttled"
     assert of(Answered(status_code=500)) == "server"
     assert of(Answered(code=404)) is None and of(OSError("disk full")) is None
     assert of(FileNotFoundError()) is None
-    assert object_store.protocol_of("abfs://container@account/a") == "abfs"
+    assert s3.protocol_of("abfs://container@account/a") == "abfs"

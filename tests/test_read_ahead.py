@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation import storage
 from curation.annotate import stages
 from curation.config.run import AudioConfig
-from curation.storage import StorageConfig
+from curation.storage import files as storage
+from curation.storage.files import StorageConfig
 
 RATE = 16000
 MIB = 2**20

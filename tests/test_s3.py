@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curation import status, storage, table, verify
+from curation import status, table, verify
 from curation.config.run import RunConfig
 from curation.run import evidence
 from curation.run.layout import table_uri
 from curation.select import apply
+from curation.storage import files as storage
 from tests import in_process
 from tests.conftest import RADOS_SECRET, corpus_run
 from tests.faults import Rates, disturbing

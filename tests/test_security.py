@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import yaml
 
-from curation import audio, storage, table
+from curation import audio, table
 from curation.catalog import list_clips
 from curation.cluster import graph
 from curation.config.catalog import WebDatasetConfig
@@ -26,6 +26,7 @@ from curation.config.run import parse
 from curation.errors import InputError
 from curation.run import layout, planning
 from curation.select import apply
+from curation.storage import files as storage
 from tests.conftest import S3_SECRET, write_yaml
 from tests.test_s3 import run_in
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curation import storage
+from curation.storage import files as storage
 
 PLACES = ["local", "s3_folder", "rados_folder"]
 

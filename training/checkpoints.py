@@ -15,8 +15,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from curation import storage
 from curation.errors import InputError, RunError
+from curation.storage import files as storage
 
 FORMAT = 1
 

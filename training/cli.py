@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curation import console, storage
+from curation import console
 from curation.errors import InputError, RunError
+from curation.storage import files as storage
 from training.evaluate.datasets import DATASETS
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from curation import storage
 from curation.errors import InputError
 from curation.models.networks.log_mel_config import LogMelConfig
+from curation.storage import files as storage
 
 
 class Section(BaseModel):

@@ -2,10 +2,11 @@
 
 import os
 
-from curation import console, storage, table
+from curation import console, table
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run.layout import table_uri
+from curation.storage import files as storage
 from training import held_out, record
 from training.launch import launch
 from training.pretrain_config import PretrainConfig

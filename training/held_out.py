@@ -8,9 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from curation import storage, synth
+from curation import synth
 from curation.errors import InputError
 from curation.models.scorers import Scorer
+from curation.storage import files as storage
 from curation.synth import Scene
 from curation.tags.guidance import phrase
 from training.evaluate.prompts import embed_classes, normalised

@@ -24,10 +24,11 @@ from ray.train import (
 )
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from curation import console, storage
+from curation import console
 from curation.cluster.session import cluster
 from curation.console import Update
 from curation.errors import RunError
+from curation.storage import files as storage
 from training import record
 from training.pretrain_config import PretrainConfig
 from training.trainable import need_trainable

@@ -16,8 +16,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from curation import audio, storage
+from curation import audio
 from curation.errors import InputError, RunError
+from curation.storage import files as storage
 from training.config import Section
 from training.order import epoch_order
 from training.pairs import Ints, Pairs

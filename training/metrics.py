@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from curation import storage
+from curation.storage import files as storage
 
 
 def auc(right: np.ndarray, wrong: np.ndarray) -> float:

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from curation import storage
 from curation.errors import InputError
 from curation.models import weights
 from curation.models.networks.clap import clap_from_config
@@ -20,6 +19,7 @@ from curation.models.networks.load_towers import load_pair
 from curation.models.networks.text_towers import dual_encoder_with, open_text_tower
 from curation.models.networks.towers import Pair
 from curation.models.word_tokenizer import word_tokenizer
+from curation.storage import files as storage
 from training.pretrain_config import (
     ClapModel,
     DualEncoderModel,

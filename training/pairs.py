@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import storage, table
+from curation import table
 from curation.catalog.fetch import row_uri
 from curation.errors import InputError
+from curation.storage import files as storage
 
 _AUDIO = "audio"
 

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from curation import console, storage
+from curation import console
 from curation.errors import RunError
 from curation.models.weights import pick_device
+from curation.storage import files as storage
 from training import checkpoints, chunks, group, losses, models, record, tracking
 from training.export import export
 from training.hearing import Heard, alike, hear

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from curation import storage
-from curation.storage import StorageConfig
+from curation.storage import files as storage
+from curation.storage.files import StorageConfig
 from training.config import AugmentConfig, CnnConfig, FrontendConfig, Section
 from training.loader import LoaderConfig
 

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from curation import storage
 from curation.errors import InputError
 from curation.run import layout
+from curation.storage import files as storage
 from training.pairs import Pairs
 from training.pretrain_config import PretrainConfig
 

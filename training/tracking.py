@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from curation import storage
 from curation.errors import InputError, RunError
+from curation.storage import files as storage
 
 _FLUSH_S = 5.0
 

@@ -9,9 +9,9 @@ import tempfile
 
 import torch
 
-from curation import storage
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
+from curation.storage import files as storage
 from training import record
 from training.evaluate.run import evaluate
 from training.export import export

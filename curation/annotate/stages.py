@@ -23,10 +23,10 @@ from curation.annotate.batching import Limit, halving
 from curation.catalog.fetch import read_clip_bytes
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate, Captioner, HearsOnce
-from curation.read_ahead import Budget, Room, TooLarge
-from curation.retrying import GaveUp, counting
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag
-from curation.storage import StorageConfig
+from curation.storage.files import StorageConfig
+from curation.storage.read_budget import Budget, Room, TooLarge
+from curation.storage.retry import GaveUp, counting
 from curation.tags.guidance import phrase
 
 # Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's

@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curation import storage
 from curation.annotate import batching, metrics, scoring, stages, tagging
 from curation.annotate.model_offload import Parked, Parking
 from curation.annotate.priority_lock import Turns
 from curation.config.run import RunConfig
 from curation.models import run_models
+from curation.storage import files as storage
 
 Clips = list[stages.Clip]
 

@@ -1,10 +1,10 @@
 """Calibrates a run's scorer, and writes what was found beside the run."""
 
-from curation import storage
 from curation.calibration import annotated, captioned, plot
 from curation.calibration.report import Calibration, calibration
 from curation.config.run import RunConfig
 from curation.models import scorers
+from curation.storage import files as storage
 
 
 def calibrate(

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import audio, storage
+from curation import audio
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
+from curation.storage import files as storage
 
 _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 

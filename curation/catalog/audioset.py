@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import storage
 from curation.catalog.listing import (
     Coverage,
     Listing,
@@ -22,6 +21,7 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 _EXPECTED = 'YouTube id, start and end in seconds, class ids: abcdefghijk, 30.000, 40.000, "/m/..."'
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import storage
+from curation.storage import files as storage
 
 # What the row groups last read may take; the one in use is kept whatever its size.
 _CACHE_BYTES = 256 * 2**20

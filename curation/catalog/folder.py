@@ -8,7 +8,6 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from curation import storage
 from curation.catalog.listing import (
     Coverage,
     Listing,
@@ -20,6 +19,7 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 Row = dict[str, Any]
 

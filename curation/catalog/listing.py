@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import storage
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA, TAG_TYPE, Tag
+from curation.storage import files as storage
 from curation.tags import ontology
 
 AUDIO_EXTENSIONS = frozenset(

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import storage
 from curation.catalog.fetch import row_uri
 from curation.catalog.listing import (
     Coverage,
@@ -21,6 +20,7 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 
 def list_clips(config: ParquetConfig) -> Listing:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation import storage
 from curation.catalog.fetch import member_uri
 from curation.catalog.listing import (
     Coverage,
@@ -23,6 +22,7 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 # Listing a tar waits for its storage most of the time.
 _THREADS = 8

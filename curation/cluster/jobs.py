@@ -27,9 +27,9 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from curation import storage
 from curation.config import run as config_run
 from curation.errors import InputError, RunError
+from curation.storage import files as storage
 
 RUN_KEY = "tagscribe.run"
 CONFIG_KEY = "tagscribe.config"

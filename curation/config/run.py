@@ -18,7 +18,6 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from curation import storage
 from curation.config.catalog import CatalogConfig
 from curation.config.models import (
     CaptionerConfig,
@@ -30,7 +29,8 @@ from curation.config.models import (
 from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.section import Section
-from curation.storage import StorageConfig
+from curation.storage import files as storage
+from curation.storage.files import StorageConfig
 
 
 class AudioConfig(Section):

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curation import storage
 from curation.errors import InputError
 from curation.publish import existing
 from curation.publish.summary import Summary
 from curation.publish.text import markdown
 from curation.run.layout import differences
+from curation.storage import files as storage
 
 CHANGELOG = "CHANGELOG.md"
 _TITLE = "# Changes\n"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from curation import storage
 from curation.errors import InputError
+from curation.storage import files as storage
 
 # Of what `claim` holds.
 FORMAT = 1

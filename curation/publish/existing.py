@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation import storage
 from curation.errors import InputError
 from curation.publish.destination import FACTS, FORMAT
+from curation.storage import files as storage
 
 
 def claim_of(uri: str) -> dict[str, Any]:

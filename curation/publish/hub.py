@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curation import storage
 from curation.errors import InputError
+from curation.storage import files as storage
 
 _HUB = "hf://"
 _DATASETS = "hf://datasets/"

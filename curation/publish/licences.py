@@ -10,11 +10,11 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import storage
 from curation.catalog import folder
 from curation.config.catalog import FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 UNTOLD = "no licence is told"
 _CC_URL = re.compile(

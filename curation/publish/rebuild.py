@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import storage
 from curation.catalog import audioset
 from curation.catalog.listing import is_audio, need_folder
 from curation.errors import InputError
@@ -19,6 +18,7 @@ from curation.publish.destination import SUMS
 from curation.publish.options import Format, Options
 from curation.publish.source import Source
 from curation.publish.splits import first_of_clip
+from curation.storage import files as storage
 
 
 @dataclass(frozen=True)

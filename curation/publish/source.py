@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import storage, table
+from curation import table
 from curation.config import run as configuration
 from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
@@ -21,6 +21,7 @@ from curation.publish.text import without_paths
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
 from curation.status import status
+from curation.storage import files as storage
 
 
 @dataclass(frozen=True, eq=False)

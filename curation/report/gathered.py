@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from curation import status as statuses
-from curation import storage
 from curation.calibration.annotated import Part
 from curation.config import run as configuration
 from curation.config.run import RunConfig
@@ -20,6 +19,7 @@ from curation.report.strata import Drawn, Strata
 from curation.report.yields import Yields
 from curation.run import evidence as run_evidence
 from curation.run import footer_cache, layout
+from curation.storage import files as storage
 
 
 @dataclass(frozen=True, eq=False)

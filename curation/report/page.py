@@ -9,12 +9,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from curation import storage
 from curation.report import examples, sections
 from curation.report.examples import Example
 from curation.report.gathered import Gathered, gather
 from curation.report.heard import Heard
 from curation.run import driver_state
+from curation.storage import files as storage
 from curation.visible import visible
 
 MOST_BYTES = 15_000_000

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import storage
 from curation.errors import InputError
 from curation.run import evidence as run_evidence
 from curation.run import layout
 from curation.schema import OK
 from curation.select import policy
+from curation.storage import files as storage
 
 # The reason of a candidate on which no selection has decided.
 UNDECIDED = "undecided"

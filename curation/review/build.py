@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import storage
 from curation.config.policy import Policy
 from curation.console import Update
 from curation.errors import InputError
@@ -27,6 +26,7 @@ from curation.review.postings import Gathering, words
 from curation.run import evidence as run_evidence
 from curation.run import layout
 from curation.select import policy as select_policy
+from curation.storage import files as storage
 
 # Part of an index's name: a change of the layout makes those of before useless.
 _LAYOUT = 2

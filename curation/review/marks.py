@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from curation import storage
 from curation.errors import InputError
 from curation.run import layout
+from curation.storage import files as storage
 
 Verdict = Literal["good", "bad", "corrected", "withdrawn"]
 # A file is written anew with each mark, so it is kept small.

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from curation import storage
 from curation.errors import InputError, RunError
+from curation.storage import files as storage
 
 BEAT_INTERVAL_S = 30.0
 # A driver that has been silent for so long is taken for dead.

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import storage
 from curation.run import layout
 from curation.schema import EVIDENCE_SCHEMA, OK
+from curation.storage import files as storage
 
 # Of a file's footer: what its rows come to, and what is not of the rows: who worked on it and when.
 COUNTS_KEY = b"tagscribe.counts"

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from curation import storage
 from curation.run import evidence as run_evidence
 from curation.run import layout
-from curation.storage import FileInfo
+from curation.storage import files as storage
+from curation.storage.files import FileInfo
 
 SHARDS_A_PART = 64
 _READERS = 16

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from curation import storage
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 FORMAT = 2
 RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")

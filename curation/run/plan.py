@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import storage
 from curation.errors import InputError
 from curation.run import layout
 from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
+from curation.storage import files as storage
 
 SHARDS_A_FILE = 64
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import audio, storage, table
+from curation import audio, table
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.rehear import rehear
@@ -23,6 +23,7 @@ from curation.run import evidence as run_evidence
 from curation.run import layout, plan
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import policy
+from curation.storage import files as storage
 
 PAIRS_A_BATCH = 64
 AUDIO_THREADS = 4

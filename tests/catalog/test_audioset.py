@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from curation import storage
 from curation.catalog import Listing, list_clips
 from curation.catalog.fetch import read_clip_bytes
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA
+from curation.storage import files as storage
 
 HEADER = "# Segments csv\n# num_ytids=1\n# YTID, start_seconds, end_seconds, positive_labels\n"
 SPEECH, DOG = "/m/09x0r", "/m/0bt9lr"

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import storage
 from curation.catalog import Listing, fetch, list_clips, parquet
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

@@ -6,11 +6,11 @@ import tarfile
 
 import pytest
 
-from curation import storage
 from curation.catalog import list_clips
 from curation.catalog.fetch import member_uri, read_clip_bytes
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 
 
 def tar_of(members: dict[str, bytes], mode: str = "w") -> bytes:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from curation import storage
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish import hub
 from curation.publish.publish import publish
 from curation.publish.rebuild import source_of
+from curation.storage import files as storage
 from tests.hub_server import REPOSITORY, Hub, hub_server
 from tests.publish.conftest import CLIPS, WITHOUT_AUDIO, contents, publication
 from tests.publish.test_publish import cut_after

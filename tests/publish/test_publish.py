@@ -11,7 +11,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation import storage
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish import licences, source
@@ -19,6 +18,7 @@ from curation.publish.options import Format, Options
 from curation.publish.publication import outlook, prepare
 from curation.publish.publish import claimed, publish
 from curation.select import apply
+from curation.storage import files as storage
 from tests.publish.conftest import (
     CLIPS,
     WITHOUT_AUDIO,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from curation import storage
 from curation.cli import app
 from curation.errors import InputError
 from curation.select import apply
+from curation.storage import files as storage
 from tests.conftest import write_yaml
 from tests.report.page_of import clips, parsed, title
 from tests.report.runs import heard, noise, written_run

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import audio, storage
+from curation import audio
 from curation.config.run import RunConfig
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
+from curation.storage import files as storage
 from tests.runs import planned_run
 
 TOKEN = "the-token-of-tests"

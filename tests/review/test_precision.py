@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import storage
 from curation.config.policy import Policy
 from curation.review import build, drawing, marks, precision
 from curation.review.answers import Answers
@@ -16,6 +15,7 @@ from curation.review.index import Index
 from curation.review.labels import Labels
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
+from curation.storage import files as storage
 from curation.synth import hard_negatives, judge, make_scene
 from tests.runs import planned_run
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import requests
 
-from curation import storage
 from curation.review import marks
 from curation.run import layout
+from curation.storage import files as storage
 from curation.visible import visible
 from tests.review.conftest import HOSTILE, TOKEN, Reviewed
 

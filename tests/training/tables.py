@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from curation import audio, storage, table
+from curation import audio, table
 from curation.catalog.fetch import read_clip_bytes
 from curation.schema import PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
+from curation.storage import files as storage
 
 RATE_HZ = 8000
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from curation import audio, storage
+from curation import audio
 from curation.errors import InputError
+from curation.storage import files as storage
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training.bench_loader import bench
 from training.loader import Batch, Loader, LoaderConfig

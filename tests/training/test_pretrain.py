@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import ClapModel, ClapProcessor
 
-from curation import storage
 from curation.errors import InputError, RunError
 from curation.models.networks.load_towers import load_pair
 from curation.models.scorers.clap import DualEncoderScorer
+from curation.storage import files as storage
 from tests.conftest import write_yaml
 from tests.models.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
 from tests.models.test_text_towers import sentence_encoder

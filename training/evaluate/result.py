@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from curation import console, storage
+from curation import console
+from curation.storage import files as storage
 from training.evaluate.evalset import EvalClip
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from curation import storage
 from curation.errors import InputError
+from curation.storage import files as storage
 from training.evaluate.datasets import DATASETS, read
 from training.evaluate.evalset import EvalSet
 from training.evaluate.readers import layout

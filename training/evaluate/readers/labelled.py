@@ -1,7 +1,7 @@
 """Data sets with one class a clip: ESC-50, ESC-10, UrbanSound8K and VGGSound."""
 
-from curation import storage
 from curation.errors import InputError
+from curation.storage import files as storage
 from training.evaluate.evalset import EvalSet
 from training.evaluate.readers.layout import (
     audio_files,

@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from curation import storage
 from curation.catalog.listing import is_audio
 from curation.errors import InputError
-from curation.storage import FileInfo
+from curation.storage import files as storage
+from curation.storage.files import FileInfo
 from training.evaluate.evalset import EvalClip, EvalSet
 
 Row = dict[str, str]

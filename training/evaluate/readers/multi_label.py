@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from curation import storage
 from curation.catalog import list_clips
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
+from curation.storage import files as storage
 from curation.tags import ontology
 from training.evaluate.evalset import EvalClip, EvalSet
 from training.evaluate.readers.layout import (

@@ -15,9 +15,9 @@ import fsspec
 from obstore.store import S3Store
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from curation import s3_read
 from curation.errors import InputError
-from curation.retrying import retrying
+from curation.storage import s3_reader
+from curation.storage.retry import retrying
 
 T = TypeVar("T")
 
@@ -200,7 +200,7 @@ class S3:
             return b""
         return self._asking(
             path,
-            lambda: s3_read.get(self._reader(bucket), key, start, end, etag, reserve),
+            lambda: s3_reader.get(self._reader(bucket), key, start, end, etag, reserve),
             patience_s,
         )
 
@@ -211,7 +211,7 @@ class S3:
     def head(self, path: str) -> tuple[int, str | None]:
         """Size and tag of an object. Raises FileNotFoundError."""
         bucket, key, _ = self._filesystem.split_path(path)
-        return self._asking(path, lambda: s3_read.head(self._reader(bucket), key))
+        return self._asking(path, lambda: s3_reader.head(self._reader(bucket), key))
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object, or any below it as a folder."""
@@ -259,7 +259,7 @@ class S3:
                 options = _native_options(session, settings)
                 if "AWS_ENDPOINT_URL" not in options:
                     options["AWS_REGION"] = self.region(bucket)
-                store = s3_read.open_bucket(bucket, options, credentials, settings.timeout_s)
+                store = s3_reader.open_bucket(bucket, options, credentials, settings.timeout_s)
                 _readers[bucket, settings, named] = store
         return store
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from curation import object_store
-from curation.object_store import S3, FileInfo, S3File, StorageConfig
-from curation.retrying import GaveUp, retrying
+from curation.storage import s3 as storage_s3
+from curation.storage.retry import GaveUp, retrying
+from curation.storage.s3 import S3, FileInfo, S3File, StorageConfig
 
 __all__ = ["FileInfo", "GaveUp", "StorageConfig"]
 
@@ -38,7 +38,7 @@ def configure(settings: StorageConfig) -> None:
     Raises InputError for a profile that this machine does not have.
     """
     global _settings
-    object_store.need_profile(settings)
+    storage_s3.need_profile(settings)
     _settings = settings
 
 
@@ -54,11 +54,11 @@ def resolve(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     if is_local(uri):  # a local name may hold what fsspec reads as a chain of filesystems, "::"
         return LocalFileSystem(), _local_path(uri)
-    return object_store.open_filesystem(uri, _settings)
+    return storage_s3.open_filesystem(uri, _settings)
 
 
 def is_local(uri: str) -> bool:
-    return object_store.protocol_of(uri) in ("", "file", "local")
+    return storage_s3.protocol_of(uri) in ("", "file", "local")
 
 
 def absolute(uri: str) -> str:
@@ -72,7 +72,7 @@ def join(uri: str, *parts: str) -> str:
 
 def delta_options(uri: str) -> dict[str, str] | None:
     """What Delta Lake is told of a remote table; it may hold secrets, so keep it in memory."""
-    return None if is_local(uri) else object_store.delta_options(uri, _settings)
+    return None if is_local(uri) else storage_s3.delta_options(uri, _settings)
 
 
 def exists(uri: str) -> bool:
