@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
-from curation import audio, verify
+from curation import verify
 from curation.annotate.task import Task, killers
 from curation.annotate.workers import FusedWorker
+from curation.audio import decode as audio_decode
 from curation.cluster import graph
 from curation.config.run import RunConfig, parse
 from curation.errors import RunError
@@ -109,13 +110,13 @@ def aborting_on(name: str) -> type:
     class Aborting(FusedWorker):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            decode = audio.decode
+            decode = audio_decode.decode
 
-            def aborting(data: Any, told: str, *rest: Any) -> audio.Decoded:
+            def aborting(data: Any, told: str, *rest: Any) -> audio_decode.Decoded:
                 if name in told:
                     os.abort()
                 return decode(data, told, *rest)
 
-            audio.decode = aborting  # type: ignore[assignment]
+            audio_decode.decode = aborting  # type: ignore[assignment]
 
     return Aborting

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation import audio
 from curation.annotate.batching import Limit, halving
 from curation.annotate.stages import Clip
+from curation.audio import decode
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.base import Scorer
 from curation.pair_scores import spearman
@@ -71,7 +71,7 @@ def _embedded(
     embedded = halving(
         batch,
         rate,
-        lambda part: scorer.embed_audio([audio.from_int16(clip.waveforms[rate]) for clip in part]),
+        lambda part: scorer.embed_audio([decode.from_int16(clip.waveforms[rate]) for clip in part]),
         "score",
         limit or Limit(),
     )

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.audio import AudioError, Decoded
+from curation.audio.decode import AudioError, Decoded
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
+from curation.catalog.reload import rehear
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
-from curation.rehear import rehear
 from curation.run import evidence as run_evidence
 from curation.run import layout
 from curation.schema import OK

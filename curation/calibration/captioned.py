@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import audio
+from curation.audio import decode
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.config.run import RunConfig
@@ -95,12 +95,12 @@ def _drawn(csv_uri: str, rows: Sequence[Caption], clips: int, seed: int) -> list
     return [files[place] for place in np.random.default_rng(seed).permutation(len(files))[:clips]]
 
 
-def _decoded(config: RunConfig, uri: str) -> audio.Decoded:
+def _decoded(config: RunConfig, uri: str) -> decode.Decoded:
     """The file as a run would hear it."""
     try:
         data = storage.read_bytes(uri)
-        decoded = audio.decode(data, uri, None, None, config.audio.max_duration_s)
-        audio.check_sound(decoded, uri, config.audio.silence_dbfs)
-    except (OSError, audio.AudioError) as error:
+        decoded = decode.decode(data, uri, None, None, config.audio.max_duration_s)
+        decode.check_sound(decoded, uri, config.audio.silence_dbfs)
+    except (OSError, decode.AudioError) as error:
         raise InputError(f"{uri}: {error}") from error
     return decoded

@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import audio
-from curation.audio import AudioError
+from curation.audio import decode
+from curation.audio.decode import AudioError
+from curation.catalog.reload import read_again, stretch
 from curation.publish.columns import AUDIO_FIELD
 from curation.publish.splits import first_of_clip
 from curation.publish.text import key_of
-from curation.rehear import read_again, stretch
 from curation.schema import AUDIO_TYPE
 
 THREADS = 4
@@ -59,7 +59,7 @@ def _read(
             data, name, same = read_again(clip)
             if exact and not same:
                 return clip_id, same, "its audio file has changed since it was annotated"
-            return clip_id, same, audio.flac(stretch(data, name, clip), sample_rate_hz)
+            return clip_id, same, decode.flac(stretch(data, name, clip), sample_rate_hz)
         except FileNotFoundError:
             return clip_id, False, "its audio file is no longer there"
         except AudioError as error:

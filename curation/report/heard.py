@@ -15,12 +15,12 @@ from markupsafe import Markup
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool1d
 
-from curation import audio
-from curation.audio import AudioError
+from curation.audio import decode
+from curation.audio.decode import AudioError
+from curation.catalog.reload import rehear
 from curation.errors import InputError
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
-from curation.rehear import rehear
 
 _OPUS_RATE_HZ = 48_000
 _OPUS_BITS_A_SECOND = 45_000
@@ -53,9 +53,9 @@ def hear(row: Mapping[str, Any]) -> Heard:
     )
 
 
-def opus(decoded: audio.Decoded) -> bytes:
+def opus(decoded: decode.Decoded) -> bytes:
     """The sound as Ogg/Opus, which browsers play, at an eighth of the bytes of FLAC."""
-    waveform = audio.resample(decoded.waveform, decoded.sample_rate_hz, _OPUS_RATE_HZ)
+    waveform = decode.resample(decoded.waveform, decoded.sample_rate_hz, _OPUS_RATE_HZ)
     frame = av.AudioFrame.from_ndarray(np.clip(waveform, -1.0, 1.0)[None], "flt", "mono")
     frame.sample_rate = _OPUS_RATE_HZ
     file = io.BytesIO()
@@ -71,10 +71,10 @@ def opus(decoded: audio.Decoded) -> bytes:
 
 
 @torch.inference_mode()
-def spectrogram(decoded: audio.Decoded) -> bytes:
+def spectrogram(decoded: decode.Decoded) -> bytes:
     """64 mel bands from 50 Hz to 14 kHz, the loudest 80 dB, as a WebP a pixel a band."""
     front_end = _front_end()
-    waveform = audio.resample(
+    waveform = decode.resample(
         decoded.waveform, decoded.sample_rate_hz, front_end.config.sample_rate_hz
     )
     samples = torch.from_numpy(np.ascontiguousarray(waveform))[None]

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from curation import audio
+from curation.audio import decode
+from curation.catalog.reload import rehear
 from curation.errors import InputError
-from curation.rehear import rehear
 
 # What browsers decode everywhere; rarer rates are resampled to the highest of them.
 _RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000)
@@ -21,4 +21,4 @@ def flac(evidence: dict[str, Any]) -> bytes:
         raise InputError("this clip was never heard, see its error")
     heard = rehear(evidence)
     rate_hz = heard.sample_rate_hz if heard.sample_rate_hz in _RATES_HZ else _RATES_HZ[-1]
-    return audio.flac(heard, rate_hz)
+    return decode.flac(heard, rate_hz)

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import audio, table
+from curation import table
+from curation.audio import decode
+from curation.catalog.reload import rehear
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
-from curation.rehear import rehear
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
@@ -244,7 +245,7 @@ class _Embedder:
                 f"{error}; put the file back, annotate in another run folder, or set "
                 "table.audio: reference"
             ) from error
-        flac = audio.flac(heard, self.rate_hz)
+        flac = decode.flac(heard, self.rate_hz)
         return {"bytes": flac, "path": _path(row["clip_id"])}
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from curation import audio, catalog
+from curation import catalog
+from curation.audio import decode
 from curation.config.run import RunConfig, parse
 from curation.publish import source
 from curation.publish.licences import Licences
@@ -107,7 +108,7 @@ def write_shard(
             **clip,
             "start_s": 0.0,
             "end_s": 0.3,
-            "audio_sha256": audio.sha256(Path(clip["uri"]).read_bytes()),
+            "audio_sha256": decode.sha256(Path(clip["uri"]).read_bytes()),
             "guidance": ["dog", "rain"],
             "candidates": [first, second],
             "outcome": "ok",

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from curation import audio, table
+from curation import table
+from curation.audio import decode
 from curation.catalog.fetch import read_clip_bytes
 from curation.schema import PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.storage import files as storage
@@ -67,6 +68,6 @@ def commit(uri: str, rows: list[dict[str, Any]], embed: bool = False, **lineage:
 
 def _embedded(row: dict[str, Any]) -> dict[str, Any]:
     data, name = read_clip_bytes(row["uri"])
-    heard = audio.decode(data, name, row["start_s"], row["end_s"], float("inf"))
-    flac = audio.encode_flac(audio.to_int16(heard.waveform), heard.sample_rate_hz)
+    heard = decode.decode(data, name, row["start_s"], row["end_s"], float("inf"))
+    flac = decode.encode_flac(decode.to_int16(heard.waveform), heard.sample_rate_hz)
     return {"bytes": flac, "path": f"{row['clip_id']}.flac"}
