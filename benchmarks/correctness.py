@@ -13,12 +13,13 @@ import tempfile
 
 import numpy as np
 
-from curation import console, demo, judging
+from curation import console
 from curation.config.policy import Policy
+from curation.demo import accuracy, demo
 from curation.select import policy as select_policy
 from curation.synth import read_truth, write_corpus
 
-Runs = dict[str, list[judging.Judged]]
+Runs = dict[str, list[accuracy.Judged]]
 
 
 def main() -> None:
@@ -38,14 +39,14 @@ def main() -> None:
 
 
 def report(runs: Runs, options: argparse.Namespace) -> None:
-    shares = {g: [judging.shares(each) for each in judged] for g, judged in runs.items()}
+    shares = {g: [accuracy.shares(each) for each in judged] for g, judged in runs.items()}
     columns = list(shares["none"][0])
     console.print_table(
         f"Captions all right, of {options.clips} clips, {len(options.seeds)} seeds: mean ± spread",
         ["tags", *columns],
         [[g, *(told([s[c] for s in each]) for c in columns)] for g, each in shares.items()],
     )
-    relations = {g: [judging.by_relation(each) for each in judged] for g, judged in runs.items()}
+    relations = {g: [accuracy.by_relation(each) for each in judged] for g, judged in runs.items()}
     for column in columns:
         names = ("single", "then", "background")
         console.print_table(
@@ -72,11 +73,11 @@ def report(runs: Runs, options: argparse.Namespace) -> None:
     )
 
 
-def auc(judged: judging.Judged) -> dict[str, float]:
+def auc(judged: accuracy.Judged) -> dict[str, float]:
     """AUC of each score that a policy can rank by."""
     policies = [Policy(score="clap"), Policy(score="log_prob"), Policy(score="combined")]
     return {
-        policy.score: judging.filter_auc(judged, select_policy.scores(judged.candidates, policy))
+        policy.score: accuracy.filter_auc(judged, select_policy.scores(judged.candidates, policy))
         for policy in policies
     }
 

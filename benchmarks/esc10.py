@@ -24,12 +24,12 @@ from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.models import DualEncoderConfig
 from curation.config.run import RunConfig, parse
+from curation.demo.grading import read_caption
 from curation.models import scorers
 from curation.run import evidence as run_evidence
 from curation.run import planning
 from curation.schema import OK
 from curation.synth import CLASSES
-from curation.synth.judge import read_caption
 
 FOLDS = (2, 3)
 BY_MID = {sound.mid: sound for sound in CLASSES}

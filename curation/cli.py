@@ -56,7 +56,7 @@ def demo_command(
     Sounds are made procedurally, so that what each caption should say is known. The run with noisy
     tags is left in OUT, the other two in OUT/compare.
     """
-    from curation.demo import demo
+    from curation.demo.demo import demo
 
     demo(str(out), clips, seed, quiet)
 
@@ -113,7 +113,7 @@ def status_command(
     """Say where a run stands, how fast it is, what it costs and why it stopped, from its folder."""
     import json
 
-    from curation.status import run_of, status
+    from curation.ops.status import run_of, status
 
     state = status(*run_of(of))
     if as_json:
@@ -125,7 +125,7 @@ def status_command(
 @app.command("verify")
 def verify_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Check plan, evidence and table against each other; exits with 1 when a promise is broken."""
-    from curation.verify import verify
+    from curation.ops.verify import verify
 
     with console.progress("verify", "shards", quiet) as on_shard:
         findings = verify(load(yaml).run, on_shard)
@@ -192,8 +192,8 @@ def make_plan(config: "RunConfig") -> None:
 
 
 def estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
-    from curation import estimate as estimating
-    from curation import sample
+    from curation.estimate import estimate as estimating
+    from curation.estimate import sample
     from curation.run import layout, plan
 
     if not quiet:

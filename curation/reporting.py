@@ -23,7 +23,7 @@ def report(
     The run's folder is all that is asked, so that the cluster may be gone. The page stays under 15
     MB; where the sample does not fit, it is cut.
     """
-    from curation import status
+    from curation.ops import status
     from curation.report import page
     from curation.storage import files as storage
 

@@ -35,7 +35,7 @@ def review(
     Marks are kept in RUN/marks as they are made. The first time, an index of the evidence is made
     in your cache folder, a minute or two for a million clips.
     """
-    from curation.status import run_of
+    from curation.ops.status import run_of
 
     run_uri, _ = run_of(of)
     if export:

@@ -31,12 +31,13 @@ import psutil
 import pyarrow as pa
 import s3fs
 
-from curation import table, verify
+from curation import table
 from curation.config.run import RunConfig, parse
+from curation.ops import verify
+from curation.ops.status import status
 from curation.run import evidence
 from curation.run.layout import evidence_uri, table_uri
 from curation.select import apply
-from curation.status import status
 from curation.storage.files import list_files
 from curation.synth import write_corpus
 from tests import in_process

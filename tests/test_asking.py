@@ -23,9 +23,9 @@ from curation.cluster import graph, vllm_stage
 from curation.cluster.pools import pools
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.ops.status import status
 from curation.run import evidence as run_evidence
 from curation.run import layout, planning
-from curation.status import status
 from curation.synth import write_corpus
 from tests.conftest import corpus_run
 from tests.models import tiny_captioners as tiny

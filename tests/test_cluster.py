@@ -19,11 +19,11 @@ import pytest
 import ray
 import yaml
 
-from curation import verify
 from curation.config.catalog import FolderConfig
 from curation.config.run import RunConfig
+from curation.ops import verify
+from curation.ops.status import status
 from curation.run import evidence
-from curation.status import status
 from tests.conftest import corpus_run, heed_ctrl_c, write_yaml
 from tests.nodes import (
     BIN,

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from curation import table, verify
+from curation import table
 from curation.cluster import graph
 from curation.config.policy import Policy
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
+from curation.ops import verify
 from curation.run import evidence, planning
 from curation.run.layout import need_record, shard_uri, table_uri
 from curation.select import apply

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation import estimate, sample
 from curation.config.run import RunConfig, parse
 from curation.errors import InputError
+from curation.estimate import estimate, sample
 from curation.run import layout, plan, planning
 from tests.conftest import corpus_run
 from tests.runs import planned_run

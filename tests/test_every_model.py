@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from curation import verify
 from curation.cluster import graph
 from curation.config.run import RunConfig, parse
 from curation.models.checks.parts import sections_of
+from curation.ops import verify
 from curation.run import evidence, layout, planning
 from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 

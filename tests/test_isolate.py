@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
-from curation import verify
 from curation.annotate.task import Task, killers
 from curation.annotate.workers import FusedWorker
 from curation.audio import decode as audio_decode
 from curation.cluster import graph
 from curation.config.run import RunConfig, parse
 from curation.errors import RunError
+from curation.ops import verify
 from curation.run import evidence, planning
 from tests import in_process
 from tests.conftest import corpus_run

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curation import status, table, verify
+from curation import table
 from curation.config.run import RunConfig
+from curation.ops import status, verify
 from curation.run import evidence
 from curation.run.layout import table_uri
 from curation.select import apply

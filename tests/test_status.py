@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from curation.cli import app
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.ops.status import run_of, status
 from curation.run import driver_state
-from curation.status import run_of, status
 from curation.storage import files as storage
 from curation.storage.files import settings
 from tests.runs import planned_run, span, write_evidence

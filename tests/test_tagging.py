@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import cli, sample
+from curation import cli
 from curation.annotate import metrics, stages, tagging
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.config import run as config_run
+from curation.estimate import sample
 from curation.models import taggers
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import evidence as run_evidence

@@ -76,9 +76,9 @@ def publish(
     allows it; the others are left out and named. Run again, it goes on where it stopped. What is
     there with other content is never overwritten.
     """
+    from curation.ops.status import run_of
     from curation.publish import hub, source
     from curation.publish.publication import prepare
-    from curation.status import run_of
 
     run, _ = run_of(of)
     options = Options(

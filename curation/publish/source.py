@@ -16,11 +16,11 @@ from curation.config import run as configuration
 from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.ops.status import status
 from curation.publish.columns import DESCRIPTIONS, OPTIONAL
 from curation.publish.text import without_paths
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
-from curation.status import status
 from curation.storage import files as storage
 
 

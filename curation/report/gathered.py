@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from curation import status as statuses
 from curation.calibration.annotated import Part
 from curation.config import run as configuration
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.ops import status as statuses
 from curation.report import shard, shuffled
 from curation.report.ends import Ends
 from curation.report.errors import Errors

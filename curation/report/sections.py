@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from curation import prices
+from curation.ops import prices
 from curation.report import charts, funnel, scorers
 from curation.report.gathered import Gathered
 from curation.report.origin import origin

@@ -4,9 +4,9 @@ Every clip follows from (seed, index) alone. `render` gives the sound and its tr
 a folder in AudioSet's layout, `judge` says what a caption gets right.
 """
 
+from curation.demo.grading import Judgement, judge
 from curation.synth.classes import CLASSES, Clause, SoundClass
 from curation.synth.corpus import clip_name, noisy_tags, read_truth, true_tags, write_corpus
-from curation.synth.judge import Judgement, judge
 from curation.synth.mixing import render
 from curation.synth.negatives import hard_negative, hard_negatives
 from curation.synth.scenes import Scene, make_scene

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from curation.config.policy import Policy
+from curation.demo import grading
 from curation.review import build, drawing, marks, precision
 from curation.review.answers import Answers
 from curation.review.index import Index
@@ -16,7 +17,7 @@ from curation.review.labels import Labels
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
-from curation.synth import hard_negatives, judge, make_scene
+from curation.synth import hard_negatives, make_scene
 from tests.runs import planned_run
 
 CLIPS = 1500
@@ -52,7 +53,7 @@ def scene_row(number: int) -> tuple[dict[str, object], list[bool]]:
     scene = make_scene(seed=5, index=number)
     wrong = hard_negatives(scene, chance, count=1) or [scene.captions[0]]
     captions = [str(chance.choice([scene.captions[0], wrong[0]])) for _ in range(2)]
-    right = [bool(judge(caption, scene).all_right) for caption in captions]
+    right = [bool(grading(caption, scene).all_right) for caption in captions]
     candidates = [
         {
             "caption": caption,

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from curation.config.policy import Policy
+from curation.demo import grading
 from curation.run import evidence as run_evidence
 from curation.schema import OK
 from curation.select import policy as select_policy
-from curation.synth import Scene, judge
+from curation.synth import Scene
 
 BEAM = "beam"
 KEEP = 0.5
@@ -56,7 +57,7 @@ def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
             log_prob=np.array([c["log_prob"] for _, c in flat]),
             clip_tag=np.zeros(len(rows), dtype=np.int64),
         ),
-        right=np.array([judge(c["caption"], scenes[index]).all_right for index, c in flat]),
+        right=np.array([grading(c["caption"], scenes[index]).all_right for index, c in flat]),
         beam=np.array([c["method"] == BEAM for _, c in flat]),
         relation=np.array([scenes[index].relation for index, _ in flat]),
     )

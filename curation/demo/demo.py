@@ -7,10 +7,11 @@ people give them, and true ones.
 import os
 from collections.abc import Iterator
 
-from curation import console, judging, table
+from curation import console, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig, parse
+from curation.demo import accuracy
 from curation.run import layout, planning
 from curation.select import apply
 from curation.storage import files as storage
@@ -35,7 +36,7 @@ def demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
 
 def judge_guidance(
     out: str, corpus: str, truth: dict[str, Scene], quiet: bool
-) -> Iterator[tuple[str, judging.Judged]]:
+) -> Iterator[tuple[str, accuracy.Judged]]:
     """Run the engine over a corpus under each guidance, and judge every caption it wrote."""
     with cluster("local", 1):
         for guidance in GUIDANCE:
@@ -44,7 +45,7 @@ def judge_guidance(
             with console.progress(f"{guidance} tags", "clips", quiet) as update:
                 graph.annotate(config, update)
             apply.select(config)
-            yield guidance, judging.judge_run(config.run, truth)
+            yield guidance, accuracy.judge_run(config.run, truth)
 
 
 def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
@@ -60,15 +61,15 @@ def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
             },
             "captioner": {"guidance": "none" if guidance == "none" else "tags"},
             "annotate": {"shard_clips": 64},
-            "select": {"score": "clap", "keep_top": judging.KEEP},
+            "select": {"score": "clap", "keep_top": accuracy.KEEP},
         },
         f"demo, {guidance} tags",
     )
 
 
-def print_shares(judged: dict[str, judging.Judged]) -> None:
+def print_shares(judged: dict[str, accuracy.Judged]) -> None:
     """Right captions before and after each filter, a row a guidance."""
-    rows = {name: judging.shares(each) for name, each in judged.items()}
+    rows = {name: accuracy.shares(each) for name, each in judged.items()}
     columns = list(next(iter(rows.values())))
     console.print_table(
         "Captions all right (classes, order, relation), of all clips",
@@ -77,12 +78,12 @@ def print_shares(judged: dict[str, judging.Judged]) -> None:
     )
 
 
-def print_relations(judged: dict[str, judging.Judged]) -> None:
+def print_relations(judged: dict[str, accuracy.Judged]) -> None:
     """Right captions by relation, before and after the CLAP filter."""
     before, after = "beam", "half by CLAP"
     rows = []
     for name, each in judged.items():
-        told = judging.by_relation(each)
+        told = accuracy.by_relation(each)
         rows.append([name, *(f"{row[before]:.3f} -> {row[after]:.3f}" for row in told.values())])
     console.print_table(
         "By relation: beam -> half by CLAP", ["tags", "single", "then", "background"], rows

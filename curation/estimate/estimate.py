@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import prices
 from curation.cluster import pools
 from curation.config.run import RunConfig
+from curation.estimate.sample import Sample
+from curation.ops import prices
 from curation.run.plan import Plan
-from curation.sample import Sample
 
 RESAMPLES = 2000
 _Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations

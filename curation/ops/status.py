@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from curation import prices, table
+from curation import table
 from curation.config import run as configuration
 from curation.config.policy import Policy
 from curation.config.run import RunConfig
+from curation.ops import prices
 from curation.run import driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.storage import files as storage
