@@ -144,7 +144,7 @@ def _digits(number: int, alphabet: str) -> str:
 
 def tagscribe(*arguments: object) -> list[str]:
     """A command line of this very checkout."""
-    start = "from curation.cli import main; main()"
+    start = "from curation.cli.main import main; main()"
     return [sys.executable, "-c", start, *map(str, arguments)]
 
 

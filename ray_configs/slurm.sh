@@ -62,6 +62,6 @@ for node in "${nodes[@]:1}"; do
 done
 
 "${step[@]}" --nodelist="${nodes[0]}" env RAY_ADDRESS="$head_ip:$port" \
-    python -m curation.cli run "$run_yaml" &
+    python -m curation.cli.main run "$run_yaml" &
 steps+=($!)
 wait $!

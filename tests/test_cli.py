@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from curation.cli import app
+from curation.cli.main import app
 from tests.conftest import corpus_run, write_yaml
 
 COMMANDS = (

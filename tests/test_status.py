@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from curation.cli import app
+from curation.cli.main import app
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.ops.status import run_of, status

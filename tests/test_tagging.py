@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import cli
 from curation.annotate import metrics, stages, tagging
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
+from curation.cli import main
 from curation.config import run as config_run
 from curation.estimate import sample
 from curation.models import taggers
@@ -215,7 +215,7 @@ def test_tagging_is_a_stage_of_its_own(
 def test_show_prints_scores_of_tags_and_of_the_second_scorer(
     fused: config_run.RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli.show_clip(fused.run, evidence[0]["clip_id"])
+    main.show_clip(fused.run, evidence[0]["clip_id"])
     shown = capsys.readouterr().out
     tag, score = evidence[0]["tags"][-1], evidence[0]["tag_scores"][-1]
     assert f"{tag['name']} ({tag['confidence']:.2f}, predicted, score {score:.3f})" in shown

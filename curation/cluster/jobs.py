@@ -231,7 +231,7 @@ def _need_reachable_paths(uri: str) -> None:
 def _entrypoint(variables: list[str]) -> str:
     missing = "not set on the head node: set it where Ray is started, on every node"
     needed = "".join(f': "${{{name}:?{missing}}}"; ' for name in variables)
-    return f"{needed}python -m curation.cli run run.yaml"
+    return f"{needed}python -m curation.cli.main run run.yaml"
 
 
 def _pack(folder: Path, content: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
-from curation.cli import main
+from curation.cli.main import main
 from curation.config.models import CaptionerConfig, ScorerConfig, TaggerConfig
 from curation.config.run import RunConfig
 from curation.models.captioners.base import Candidate

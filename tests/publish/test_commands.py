@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from curation.cli import app
+from curation.cli.main import app
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from tests.publish.conftest import CLIPS

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from curation.cli import app
+from curation.cli.main import app
 from curation.errors import InputError
 from curation.select import apply
 from curation.storage import files as storage

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from curation import cli
+from curation.cli import main
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.review import marks
@@ -126,5 +126,5 @@ def typed(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     """The exit status of a command, run in this process."""
     monkeypatch.setattr(sys, "argv", ["tagscribe", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     return int(ended.value.code or 0)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curation import choosing, console, jobs, reporting, reviewing
+from curation import console
+from curation.cli import jobs, models, report, review
+from curation.cli import publish as publishing
 from curation.errors import InputError, RunError
-from curation.publish import commands as publishing
 
 if TYPE_CHECKING:
     from curation.config.run import RunConfig
@@ -166,11 +167,11 @@ def config_command(
         print(configuration.document(), end="")
 
 
-app.command("report")(reporting.report)
-app.command("review")(reviewing.review)
+app.command("report")(report.report)
+app.command("review")(review.review)
 app.command("submit")(jobs.submit)
 app.add_typer(jobs.app, name="jobs")
-app.add_typer(choosing.app, name="models")
+app.add_typer(models.app, name="models")
 app.command("publish")(publishing.publish)
 app.command("rebuild")(publishing.rebuild)
 
