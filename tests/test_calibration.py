@@ -19,7 +19,7 @@ from curation.calibration.report import calibration
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
-from curation.pair_scores import auc, separation
+from curation.stats import auc, separation
 
 RIGHT_MEAN = 3.0
 

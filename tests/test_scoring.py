@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 from curation.annotate import scoring, stages
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.clap import DualEncoderScorer
-from curation.pair_scores import spearman
 from curation.schema import Failure
+from curation.stats import spearman
 
 RATE = 16000
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from curation.visible import visible
+from curation.text_safety import visible
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from curation.annotate.stages import Clip
 from curation.audio import decode
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.base import Scorer
-from curation.pair_scores import spearman
 from curation.schema import Failure
+from curation.stats import spearman
 
 _NOT_FINITE = Failure("score", "not_finite", "the score of one of its captions is not finite")
 

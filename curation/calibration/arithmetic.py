@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from curation.pair_scores import spearman
+from curation.stats import spearman
 
 # What the captions of the matched pairs are: judged by people, right by assumption, or written by
 # a captioner, so that some of them are wrong.

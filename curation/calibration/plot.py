@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from curation import svg
+from curation import plots
 from curation.calibration.arithmetic import Curve, Scored, Threshold
-from curation.svg import Density, Style
+from curation.plots import Density, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,17 +29,17 @@ def picture(
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        svg.draw_densities(above, densities, (_MATCHED, _SHUFFLED))
+        plots.draw_densities(above, densities, (_MATCHED, _SHUFFLED))
         draw_precision(below, scored, prior, (_PRECISION, _MATCHED))
         for axes in (above, below):
             if threshold:
-                svg.draw_threshold(axes, threshold.score)
+                plots.draw_threshold(axes, threshold.score)
             axes.legend()
         above.set_title(title)
         below.set_xlabel("CLAP score")
         below.set_title(estimator, fontsize="small")
 
-    return svg.rendered({}, (8, 6), draw)
+    return plots.rendered({}, (8, 6), draw)
 
 
 def draw_precision(axes: "Axes", scored: Scored, prior: float, styles: Sequence[Style]) -> None:

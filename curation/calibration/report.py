@@ -9,7 +9,7 @@ import numpy as np
 from curation.calibration import arithmetic
 from curation.calibration.arithmetic import Scored, Source, Threshold
 from curation.errors import InputError
-from curation.pair_scores import auc
+from curation.stats import auc
 
 # What a precision rests on, by what the captions are.
 ESTIMATORS: dict[Source, str] = {

@@ -7,7 +7,7 @@ import typer
 from curation import console
 from curation.errors import InputError
 from curation.publish.options import UNKNOWN, Format, Options
-from curation.visible import visible
+from curation.text_safety import visible
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -54,7 +54,7 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
     from curation.review import build, server
     from curation.review.answers import Answers
     from curation.review.labels import Labels
-    from curation.visible import visible
+    from curation.text_safety import visible
 
     with console.progress("index", "shards", quiet) as on_shard:
         index = build.opened(run_uri, on_shard)

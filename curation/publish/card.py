@@ -11,7 +11,7 @@ from curation.publish.files import PATTERNS
 from curation.publish.options import UNKNOWN, Format
 from curation.publish.summary import Summary
 from curation.publish.text import markdown, plain_name
-from curation.visible import visible
+from curation.text_safety import visible
 
 # As the hub names them, by the number below which each lies.
 _SIZES = (

@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Any
 
-from curation.visible import visible
+from curation.text_safety import visible
 
 # A colon only where it would make a link of a bare address.
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|~$]|:(?=//))")

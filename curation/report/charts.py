@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 import numpy as np
 from matplotlib.figure import Figure
 
-from curation import svg
+from curation import plots
 from curation.calibration.arithmetic import PRIOR, Scored
 from curation.calibration.plot import draw_precision
+from curation.plots import Density, Style
 from curation.report.funnel import Step
 from curation.report.speed import Speed
 from curation.report.yields import Yield
-from curation.svg import Density, Style
-from curation.visible import visible
+from curation.text_safety import visible
 
 # Stand-ins, and the variables of page.css that they become.
 _INK, _GRID = "#010101", "#020202"
@@ -100,11 +100,11 @@ def distributions(
             below.legend(**_ABOVE)
         else:
             above = below = figure.subplots()
-        svg.draw_densities(above, densities, _SERIES)
+        plots.draw_densities(above, densities, _SERIES)
         below.set_xlabel(title)
         for axes in dict.fromkeys((above, below)):
             if threshold is not None:
-                svg.draw_threshold(axes, threshold)
+                plots.draw_threshold(axes, threshold)
         above.legend(**_ABOVE)
 
     told = "; ".join(_summary(density) for density in densities)
@@ -164,7 +164,9 @@ def _summary(density: Density) -> str:
 def _drawn(
     name: str, title: str, description: str, height_in: float, draw: Callable[[Figure], None]
 ) -> str:
-    return _inlined(svg.rendered(_SETTINGS, (_WIDTH_IN, height_in), draw), name, title, description)
+    return _inlined(
+        plots.rendered(_SETTINGS, (_WIDTH_IN, height_in), draw), name, title, description
+    )
 
 
 def _inlined(drawing: bytes, name: str, title: str, description: str) -> str:

@@ -15,7 +15,7 @@ from curation.report.gathered import Gathered, gather
 from curation.report.heard import Heard
 from curation.run import driver_state
 from curation.storage import files as storage
-from curation.visible import visible
+from curation.text_safety import visible
 
 MOST_BYTES = 15_000_000
 # Longer texts are cut: a page is to be read.

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from curation.calibration.annotated import Part
 from curation.calibration.arithmetic import PRIOR, Curve, Scored
 from curation.calibration.report import ESTIMATORS
-from curation.pair_scores import auc, spearman
+from curation.plots import Density
 from curation.report import charts
 from curation.report.gathered import Gathered
-from curation.svg import Density
+from curation.stats import auc, spearman
 
 
 @dataclass(frozen=True)

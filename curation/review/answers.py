@@ -21,7 +21,7 @@ from curation.review.policies import REASONS
 from curation.review.questions import Verdict, View, Yield
 from curation.run import evidence as run_evidence
 from curation.schema import EVIDENCE_SCHEMA
-from curation.visible import visible
+from curation.text_safety import visible
 
 Answer = dict[str, Any]
 Answered = TypeVar("Answered")

@@ -15,7 +15,7 @@ from curation.review import sound
 from curation.review.answers import Answers, NoSuchClip
 from curation.review.guard import Refused, guard
 from curation.review.questions import Verdict, View, Yield
-from curation.visible import visible
+from curation.text_safety import visible
 
 LOOPBACK = "127.0.0.1"
 MAX_REQUEST_BYTES = 64 * 1024

@@ -16,7 +16,7 @@ from curation.publish.options import Format, Options
 from curation.publish.publication import prepare
 from curation.publish.publish import Published, publish
 from curation.publish.text import key_of, markdown, without_paths
-from curation.visible import visible
+from curation.text_safety import visible
 from tests.publish.conftest import OPEN, RATE_HZ, make_run
 
 HOSTILE = (

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from curation.plots import Density
 from curation.report import charts, funnel, shard
 from curation.report.errors import Errors, Kind
 from curation.report.funnel import Step
@@ -17,7 +18,6 @@ from curation.report.strata import NARROW, Strata
 from curation.report.yields import UNKNOWN, UNTAGGED, Yield, Yields
 from curation.run.evidence import Footer, ShardCounts, Span
 from curation.select import apply
-from curation.svg import Density
 from tests.report.runs import candidate, failed, row, tag, written_run
 
 BARK, DOG, RAIN = ("/m/05tny_", "Bark"), ("/m/0bt9lr", "Dog"), ("/m/06mb1", "Rain")

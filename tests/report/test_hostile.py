@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from curation.visible import visible
+from curation.text_safety import visible
 from tests.report.conftest import SECRET
 from tests.report.hostile import HOSTILE, run_of
 from tests.report.page_of import made, parsed, text

@@ -17,7 +17,7 @@ from curation.config.policy import Policy
 from curation.review import marks
 from curation.run import evidence as run_evidence
 from curation.select import policy as select_policy
-from curation.visible import visible
+from curation.text_safety import visible
 from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
 from tests.review.conftest import HOSTILE, Reviewed
 

@@ -10,7 +10,7 @@ import requests
 from curation.review import marks
 from curation.run import layout
 from curation.storage import files as storage
-from curation.visible import visible
+from curation.text_safety import visible
 from tests.review.conftest import HOSTILE, TOKEN, Reviewed
 
 POLICY = {"min_score": 0.3}

@@ -5,7 +5,7 @@ import numpy as np
 from curation.models.checks.findings import Outcome, Tests, bad_clips, served
 from curation.models.checks.sounds import cut, sounds, unlike_in_length
 from curation.models.scorers.base import Scorer
-from curation.pair_scores import separation
+from curation.stats import separation
 
 # Captions handed out at random reach this once in 30,000 times.
 LEAST_DEVIATIONS = 4.0
