@@ -1,0 +1,2 @@
+"""What a run folder says of itself: status, verification and cost. No cluster is needed.
+"""
