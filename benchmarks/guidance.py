@@ -18,9 +18,10 @@ if not __package__:
 
 import torch
 
-from training import captioner, metrics
-from training.config import CaptionerTraining
-from training.procedural import render_corpora
+from training import metrics
+from training.config.reference import CaptionerTraining
+from training.reference import captioner
+from training.reference.corpus import render_corpora
 
 MODES = ("memory", "additive")
 

@@ -41,11 +41,12 @@ from curation.schema import PAIR_SCHEMA
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import read_truth, write_corpus
-from training import held_out, record
+from training import run_folder
 from training.demo import small
 from training.evaluate.run import evaluate
 from training.launch import LocalHost
 from training.pretrain import pretrain
+from training.reference import held_out
 
 FIRST_SEED = 31
 ARMS = ("template", "unguided", "guided", "guided_filtered", "true")
@@ -152,7 +153,7 @@ def train_and_measure(job: tuple[str, str, int, int, str]) -> dict[str, float]:
     begun = time.monotonic()
     last = pretrain(config, LocalHost(config), lambda done, total: None)
     trained_s = time.monotonic() - begun
-    scorer = DualEncoderScorer(record.model_uri(run))
+    scorer = DualEncoderScorer(run_folder.model_uri(run))
     scorer.setup()
     figures = held_out.measure(scorer, held_out_clips())
     if storage.exists(esc10):

@@ -36,12 +36,13 @@ from curation.run import planning
 from curation.run.layout import table_uri
 from curation.select import apply
 from curation.storage import files as storage
-from training import held_out, record
+from training import run_folder
+from training.data.table_index import Pairs
 from training.demo import small
 from training.evaluate.run import evaluate
 from training.launch import LocalHost
-from training.pairs import Pairs
 from training.pretrain import pretrain
+from training.reference import held_out
 
 CURATED_FOLDS = ("1", "2")
 TESTED_FOLD = "3"
@@ -121,10 +122,10 @@ def train_with_real(job: tuple[str, str, str]) -> str:
     """Pre-train as the run of procedural pairs was, for as many steps; the new run's folder."""
     torch.set_num_threads(1)
     alone, real, run = job
-    told = record.read(alone)
+    told = run_folder.read(alone)
     assert told is not None
     tables = [told["tables"][0]["uri"], real]
-    steps = record.read_lineage(record.model_uri(alone))["step"]
+    steps = run_folder.read_lineage(run_folder.model_uri(alone))["step"]
     clips = len(Pairs.concat([Pairs.open(each) for each in tables]))
     config = small(run, tables, round(steps / (clips // BATCH)), told["config"]["seed"])
     pretrain(config, LocalHost(config), lambda done, total: None)
@@ -133,7 +134,7 @@ def train_with_real(job: tuple[str, str, str]) -> str:
 
 def accuracy(run: str, esc10: str) -> float:
     """On the fold that no pair comes from."""
-    scorer = DualEncoderScorer(record.model_uri(run))
+    scorer = DualEncoderScorer(run_folder.model_uri(run))
     prompts = held_out.esc10_prompts(esc10)
     result = evaluate(scorer, "esc10", esc10, TESTED_FOLD, prompts=prompts, quiet=True)
     right: float = result["figures"]["custom"]["accuracy"]

@@ -55,9 +55,9 @@ def captioner(config: Config = None, out: Out = Path("captioner"), seed: Seed = 
     without tags, with noisy and with true tags. The reference takes under ten minutes on two
     cores.
     """
-    from training import captioner as captioner_training
-    from training import config as configuration
     from training import metrics
+    from training.config import reference as configuration
+    from training.reference import captioner as captioner_training
 
     settings = configuration.load(config, configuration.CaptionerTraining)
     model, tokenizer, report = captioner_training.train(settings, seed)
@@ -98,23 +98,23 @@ def pretrain(
     Without data.tables it trains the reference CLAP on procedural sounds, with hard negatives;
     --out, --seed and --esc10 are read for that alone. It takes seven to ten minutes on two cores.
     """
-    from training import config as configuration
     from training import metrics
+    from training.config import reference as configuration
 
     values = {} if config is None else configuration.document(config)
     if config is not None and "data" in values:
-        from training import launch, record
-        from training.pretrain_config import PretrainConfig
+        from training import launch, run_folder
+        from training.config.pretrain import PretrainConfig
 
         settings = configuration.validated(config, values, PretrainConfig)
         launch.launch(settings, quiet)
-        folder = record.model_uri(settings.run)
+        folder = run_folder.model_uri(settings.run)
         typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
         return
-    from training import reference_clap
+    from training.reference import clap
 
     reference = configuration.load(config, configuration.ReferenceClap)
-    model, tokenizer, report = reference_clap.train(reference, seed)
+    model, tokenizer, report = clap.train(reference, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": reference.model_dump(), **report})
     metrics.table(
         "held-out true captions against wrong ones: AUC",
@@ -131,8 +131,8 @@ def pretrain(
     )
     if esc10 is not None:
         from curation.models.scorers.clap import DualEncoderScorer
-        from training import held_out
         from training.evaluate.run import evaluate
+        from training.reference import held_out
 
         prompts = held_out.esc10_prompts(str(esc10))
         scorer = DualEncoderScorer(str(out))
@@ -156,7 +156,7 @@ def show_config() -> None:
     """Print a whole configuration of `pretrain`: every key with its default."""
     import yaml
 
-    from training.pretrain_config import PretrainConfig
+    from training.config.pretrain import PretrainConfig
 
     example = PretrainConfig.model_validate(
         {"run": "runs/pretrain", "data": {"tables": ["runs/mine/table"]}}
@@ -200,9 +200,9 @@ def evaluate_model(
 @app.command()
 def show(model: Annotated[str, typer.Argument(help="A model's directory.")]) -> None:
     """Print where a model comes from: tables, versions, policy, captioner, scorer, code."""
-    from training import record
+    from training import run_folder
 
-    lineage = record.read_lineage(model)
+    lineage = run_folder.read_lineage(model)
     fields: dict[str, object] = {"step": lineage["step"]}
     for index, table in enumerate(lineage["tables"]):
         made = table["lineage"]
@@ -237,16 +237,17 @@ def bench_loader_of(
     batches: Annotated[int, typer.Option(min=1, help="Batches timed for each.")] = 20,
 ) -> None:
     """Say how many clips a second the loader alone gives, by its number of decoders."""
-    from training import bench_loader, models
-    from training import config as configuration
-    from training.pairs import Pairs
-    from training.pretrain_config import PretrainConfig
+    from training import models
+    from training.config import reference as configuration
+    from training.config.pretrain import PretrainConfig
+    from training.data import loader_speed
+    from training.data.table_index import Pairs
 
     settings = configuration.validated(config, configuration.document(config), PretrainConfig)
     storage.configure(settings.storage)
     pairs = Pairs.concat([Pairs.open(each.uri, each.version) for each in settings.data.tables])
     pair, _ = models.build(settings, pairs.all_captions)
-    rows = bench_loader.bench(
+    rows = loader_speed.bench(
         pairs,
         settings.data,
         settings.schedule.batch,
@@ -275,9 +276,9 @@ def convert_checkpoint(
     out: Annotated[Path, typer.Option(help="The model's directory.")],
 ) -> None:
     """Convert a released checkpoint to a directory that scorers, trainers and evaluation open."""
-    from training import convert
+    from training.convert import released
 
-    converted = {Origin.blat: convert.blat, Origin.laion: convert.laion}[origin]
+    converted = {Origin.blat: released.blat, Origin.laion: released.laion}[origin]
     converted(checkpoint, out, tokenizer)
     typer.echo(f"wrote {out}")
 

@@ -7,9 +7,10 @@ from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run.layout import table_uri
 from curation.storage import files as storage
-from training import held_out, record
+from training import run_folder
+from training.config.pretrain import PretrainConfig
 from training.launch import launch
-from training.pretrain_config import PretrainConfig
+from training.reference import held_out
 
 HELD_OUT_CLIPS = 600
 
@@ -27,7 +28,7 @@ def demo(folder: str, epochs: int, quiet: bool = False) -> None:
     storage.delete_tree(config.run)
     console.out.print(f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}")
     launch(config, quiet)
-    model = record.model_uri(config.run)
+    model = run_folder.model_uri(config.run)
     scorers = {"pre-trained here": DualEncoderScorer(model), "reference": DualEncoderScorer()}
     for scorer in scorers.values():
         scorer.setup()

@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from curation.errors import InputError
 from curation.models.networks.towers import Pair
-from training import checkpoints, models, record
+from training import checkpoints, models, run_folder
 
 
 def export(run: str, out: str, checkpoint: str | None = None) -> dict[str, Any]:
@@ -19,9 +19,9 @@ def export(run: str, out: str, checkpoint: str | None = None) -> dict[str, Any]:
     """
     pair, tokenizer, about = checkpoint_model(run, checkpoint)
     models.save(pair, tokenizer, out)
-    told = record.read(run)
+    told = run_folder.read(run)
     assert told is not None
-    record.write_lineage(out, told, {"step": about["step"], "figures": about["figures"]})
+    run_folder.write_lineage(out, told, {"step": about["step"], "figures": about["figures"]})
     return about
 
 
@@ -32,11 +32,11 @@ def checkpoint_model(
 
     Raises InputError where the run has no checkpoint yet.
     """
-    found = list(checkpoints.listed(record.checkpoints_uri(run)).values())
+    found = list(checkpoints.listed(run_folder.checkpoints_uri(run)).values())
     if not found and checkpoint is None:
         raise InputError(f"{run}: no checkpoint yet; run tagscribe-train pretrain to its end")
     state = checkpoints.read(checkpoint or found[-1])
-    pair, tokenizer = models.opened(record.start_uri(run))
+    pair, tokenizer = models.opened(run_folder.start_uri(run))
     weights = checkpoints.module_state(state, "averaged")
     prefix = "module.pair." if weights else "pair."
     weights = weights or checkpoints.module_state(state, "objective")

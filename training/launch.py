@@ -29,9 +29,9 @@ from curation.cluster.session import cluster
 from curation.console import Update
 from curation.errors import RunError
 from curation.storage import files as storage
-from training import record
-from training.pretrain_config import PretrainConfig
-from training.trainable import need_trainable
+from training import run_folder
+from training.config.pretrain import PretrainConfig
+from training.preflight import need_trainable
 
 if TYPE_CHECKING:
     from training.pretrain import Host
@@ -176,7 +176,7 @@ def _under_ray(config: PretrainConfig, bar: Update) -> None:
         )
 
         def look() -> None:
-            lines = storage.read_bytes(record.metrics_uri(config.run)).splitlines()
+            lines = storage.read_bytes(run_folder.metrics_uri(config.run)).splitlines()
             if lines:
                 last = json.loads(lines[-1])
                 bar(last["step"], int(last["steps_planned"]))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training import group
+from training import distributed
 
 
 def info_nce(
@@ -40,8 +40,8 @@ def info_nce(
         >>> float(info_nce(audio, text, torch.tensor(100.0)))
         0.0
     """
-    all_audio, all_text = group.gather(audio), group.gather(text)
-    target = group.first_row(audio) + torch.arange(len(audio), device=audio.device)
+    all_audio, all_text = distributed.gather(audio), distributed.gather(text)
+    target = distributed.first_row(audio) + torch.arange(len(audio), device=audio.device)
     by_clip = _without(logit_scale * audio @ all_text.T, alike, target)
     by_caption = _without(logit_scale * text @ all_audio.T, alike, target)
     if hard_negatives is not None:
@@ -49,7 +49,7 @@ def info_nce(
         by_clip = torch.cat([by_clip, own], dim=1)
     of_clips = F.cross_entropy(by_clip, target, reduction="sum")
     of_captions = F.cross_entropy(by_caption, target, reduction="sum")
-    return (of_clips + of_captions) * group.world() / (2 * len(all_audio))
+    return (of_clips + of_captions) * distributed.world() / (2 * len(all_audio))
 
 
 def sigmoid(
@@ -72,14 +72,14 @@ def sigmoid(
         >>> round(float(sigmoid(audio, text, torch.tensor(100.0), torch.tensor(-50.0))), 6)
         0.0
     """
-    all_text = group.gather(text)
-    target = group.first_row(audio) + torch.arange(len(audio), device=audio.device)
+    all_text = distributed.gather(text)
+    target = distributed.first_row(audio) + torch.arange(len(audio), device=audio.device)
     own = F.one_hot(target, len(all_text)).bool()
     logits = logit_scale * audio @ all_text.T + bias
     losses = -F.logsigmoid(torch.where(own, logits, -logits))
     if alike is not None:
         losses = losses.masked_fill(alike & ~own, 0.0)
-    return losses.sum() * group.world() / len(all_text)
+    return losses.sum() * distributed.world() / len(all_text)
 
 
 def right_or_wrong(

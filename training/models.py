@@ -20,7 +20,7 @@ from curation.models.networks.text_towers import dual_encoder_with, open_text_to
 from curation.models.networks.towers import Pair
 from curation.models.word_tokenizer import word_tokenizer
 from curation.storage import files as storage
-from training.pretrain_config import (
+from training.config.pretrain import (
     ClapModel,
     DualEncoderModel,
     PretrainConfig,

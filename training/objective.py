@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerBase
 from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.networks.towers import Pair
 from training import losses, models
-from training.hearing import Heard
-from training.pretrain_config import PretrainConfig
+from training.config.pretrain import PretrainConfig
+from training.data.features import Heard
 
 # Where SigLIP starts it: nearly all pairs of a batch are wrong.
 _SIGMOID_BIAS = -10.0

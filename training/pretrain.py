@@ -22,16 +22,16 @@ from curation import console
 from curation.errors import RunError
 from curation.models.weights import pick_device
 from curation.storage import files as storage
-from training import checkpoints, chunks, group, losses, models, record, tracking
+from training import checkpoints, distributed, grad_cache, losses, models, run_folder, tracking
+from training.config.pretrain import PretrainConfig
+from training.data.features import Heard, alike, hear
+from training.data.loader import Batch, Loader
+from training.data.table_index import Pairs
 from training.export import export
-from training.hearing import Heard, alike, hear
-from training.loader import Batch, Loader
-from training.loop import adamw, one_cycle
 from training.metrics import alignment, uniformity
 from training.objective import Objective
-from training.pairs import Pairs
-from training.pretrain_config import PretrainConfig
-from training.trainable import need_trainable
+from training.optim import adamw, one_cycle
+from training.preflight import need_trainable
 
 MOST_LOGIT_SCALE = 100.0
 MOST_DATA_WAIT = 0.1
@@ -69,7 +69,7 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
     """Train, or go on training, to the end of the schedule; the last figures.
 
     Writes checkpoints, metrics.jsonl and in the end the model to the run's folder; the files'
-    meaning is in `training.record`. Called in every process of the group alike.
+    meaning is in `training.run_folder`. Called in every process of the group alike.
 
     Raises:
         InputError: the configuration does not fit the tables, the folder or the machine.
@@ -78,17 +78,17 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
     storage.configure(config.storage)
-    lead = group.rank() == 0
+    lead = distributed.rank() == 0
     device = _device(config.runtime.device)
 
     # The folder: one training, its tables at fixed versions, its first weights made once. The
     # other processes look when the first one has written all that.
     if lead:
         pairs = prepare(config)
-    group.agreed(None)
+    distributed.agreed(None)
     if not lead:
-        pairs = need_trainable(config, group.world())
-    pair, tokenizer = models.opened(record.start_uri(config.run))
+        pairs = need_trainable(config, distributed.world())
+    pair, tokenizer = models.opened(run_folder.start_uri(config.run))
     objective = Objective(pair, tokenizer, config, device)
     loader = Loader(
         pairs,
@@ -96,8 +96,8 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
         config.schedule.batch,
         config.seed,
         pair.sample_rate_hz,
-        group.rank(),
-        group.world(),
+        distributed.rank(),
+        distributed.world(),
     )
 
     # All that changes from step to step, and where it stood.
@@ -112,10 +112,10 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
         parts["averaged"] = averaged
     step, figures = _resume(config, parts, rates, loader)
 
-    writer = checkpoints.Writer(record.checkpoints_uri(config.run), config.saving.keep)
+    writer = checkpoints.Writer(run_folder.checkpoints_uri(config.run), config.saving.keep)
     trackers: list[tracking.Sink] = []
     if lead:
-        lines = tracking.JsonLines(record.metrics_uri(config.run), step)
+        lines = tracking.JsonLines(run_folder.metrics_uri(config.run), step)
         settings = config.model_dump(mode="json")
         trackers = [
             lines,
@@ -167,23 +167,23 @@ def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> di
             tracker.close()
         host.close()
     if lead:
-        export(config.run, record.model_uri(config.run))
-    group.agreed(None)
+        export(config.run, run_folder.model_uri(config.run))
+    distributed.agreed(None)
     return figures
 
 
 def prepare(config: PretrainConfig) -> Pairs:
-    """Make the run's folder what it says in `training.record`, where it is not yet.
+    """Make the run's folder what it says in `training.run_folder`, where it is not yet.
 
     Returns the clips to train on.
 
     Raises InputError as `need_trainable` does, before anything is written.
     """
-    pairs = need_trainable(config, group.world())
-    start = record.start_uri(config.run)
+    pairs = need_trainable(config, distributed.world())
+    start = run_folder.start_uri(config.run)
     built = storage.exists(storage.join(start, "config.json"))
     first = None if built else models.build(config, pairs.all_captions)
-    record.write(config, pairs)
+    run_folder.write(config, pairs)
     if first is not None:
         models.save(*first, start)
     return pairs
@@ -193,16 +193,18 @@ def _step(
     objective: Objective, heard: Heard, config: PretrainConfig, trained: list[nn.Parameter]
 ) -> Step:
     objective.zero_grad(set_to_none=True)
-    same = alike(heard.clips, heard.texts, group.gather(heard.clips), group.gather(heard.texts))
+    same = alike(
+        heard.clips, heard.texts, distributed.gather(heard.clips), distributed.gather(heard.texts)
+    )
     rows = len(heard.captions)
     size = config.schedule.chunk or rows
-    loss, audio, text = chunks.backward(
+    loss, audio, text = grad_cache.backward(
         objective,
         [heard.part(slice(start, start + size)) for start in range(0, rows, size)],
         objective.embed,
         lambda audio, text: objective.loss_of(audio, text, same),
     )
-    group.average_gradients(trained)
+    distributed.average_gradients(trained)
     norm = nn.utils.clip_grad_norm_(trained, config.schedule.clip_norm)
     return Step(loss, norm, audio, text, same)
 
@@ -216,17 +218,19 @@ def _figures(
     epoch: int,
 ) -> dict[str, float]:
     """What is reported of a step, over all processes; speed and data wait since the last report."""
-    all_audio, all_text = group.gather(step.audio), group.gather(step.text)
-    own = group.first_row(step.audio) + torch.arange(len(step.audio), device=step.audio.device)
+    all_audio, all_text = distributed.gather(step.audio), distributed.gather(step.text)
+    own = distributed.first_row(step.audio) + torch.arange(
+        len(step.audio), device=step.audio.device
+    )
     similar = step.audio @ all_text.T
     best = similar.argmax(dim=1)
     found = (best == own) | step.same.gather(1, best[:, None])[:, 0]
     figures: dict[str, float] = {
-        "loss": group.total(float(step.loss)) / group.world(),
+        "loss": distributed.total(float(step.loss)) / distributed.world(),
         "loss_of_chance": losses.chance(config.loss, len(all_audio)),
         "logit_scale": float(objective.pair.logit_scale.detach().exp()),
         "gradient_norm": float(step.gradient_norm),
-        "recall_at_1": group.total(float(found.sum())) / len(all_audio),
+        "recall_at_1": distributed.total(float(found.sum())) / len(all_audio),
         "alignment": alignment(all_audio, all_text),
         "uniformity": uniformity(all_audio),
         "learning_rate": float(rate.get_last_lr()[0]),
@@ -256,7 +260,7 @@ class _Clock:
         figures = {
             "samples_per_s": self._steps * batch / elapsed,
             "data_wait": self._waited / elapsed,
-            "clips_replaced": group.total(self.replaced),
+            "clips_replaced": distributed.total(self.replaced),
         }
         if figures["data_wait"] > MOST_DATA_WAIT and not self._first and not self._warned:
             self._warned = True
@@ -290,8 +294,12 @@ def _resume(
     config: PretrainConfig, parts: Mapping[str, Any], rates: list[LambdaLR], loader: Loader
 ) -> tuple[int, dict[str, float]]:
     """Set everything to the newest checkpoint; the steps done, 0 without one, and its figures."""
-    found = checkpoints.listed(record.checkpoints_uri(config.run)) if group.rank() == 0 else {}
-    newest: str | None = group.agreed(max(found.items())[1] if found else None)
+    found = (
+        checkpoints.listed(run_folder.checkpoints_uri(config.run))
+        if distributed.rank() == 0
+        else {}
+    )
+    newest: str | None = distributed.agreed(max(found.items())[1] if found else None)
     if newest is None:
         return 0, {}
     state = checkpoints.read(newest)

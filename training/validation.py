@@ -12,15 +12,15 @@ import torch
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.storage import files as storage
-from training import record
+from training import run_folder
+from training.config.pretrain import PretrainConfig
 from training.evaluate.run import evaluate
 from training.export import export
-from training.pretrain_config import PretrainConfig
 
 
 def validate(run: str, checkpoint: str) -> None:
     """Evaluate a checkpoint on every data set of the run's `validation` section."""
-    told = record.read(run)
+    told = run_folder.read(run)
     if told is None:
         raise InputError(f"{run}: no training here (no pretrain.json)")
     config = PretrainConfig.model_validate(told["config"])
@@ -32,7 +32,7 @@ def validate(run: str, checkpoint: str) -> None:
         for each in config.validation:
             result = evaluate(scorer, each.dataset, each.data, each.split, quiet=True)
             told_of = {key: result[key] for key in ("dataset", "split", "clips", "figures")}
-            _append(record.validation_uri(run), {"step": step, **told_of})
+            _append(run_folder.validation_uri(run), {"step": step, **told_of})
 
 
 def _append(uri: str, line: dict[str, object]) -> None:

@@ -1,2 +1,1 @@
-"""What a run will bring, take and cost, measured on a sample and the hardware that will run it.
-"""
+"""What a run will bring, take and cost, measured on a sample and the hardware that will run it."""

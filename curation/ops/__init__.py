@@ -1,2 +1,1 @@
-"""What a run folder says of itself: status, verification and cost. No cluster is needed.
-"""
+"""What a run folder says of itself: status, verification and cost. No cluster is needed."""

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from training import augment
-from training.batches import by_length, cropped, padded
-from training.config import AugmentConfig
+from training.config.reference import AugmentConfig
+from training.data import augmentation
+from training.reference.batches import by_length, cropped, padded
 
 OFF = AugmentConfig(
     gain_db=0, equalizer_db=0, noise=0, silence=0, mel_shift=0, mel_mask=0, frame_mask=0
@@ -21,32 +21,32 @@ def random() -> torch.Generator:
 
 
 def test_off_is_identity() -> None:
-    changed, lengths = augment.augment(features(), torch.full((3,), 20), OFF, random())
+    changed, lengths = augmentation.augment(features(), torch.full((3,), 20), OFF, random())
     torch.testing.assert_close(changed, features())
     assert lengths.tolist() == [20, 20, 20]
 
 
 def test_same_seed_same_changes() -> None:
     settings = AugmentConfig(silence=1, noise=1)
-    first, _ = augment.augment(features(), torch.full((3,), 20), settings, random())
-    second, _ = augment.augment(features(), torch.full((3,), 20), settings, random())
+    first, _ = augmentation.augment(features(), torch.full((3,), 20), settings, random())
+    second, _ = augmentation.augment(features(), torch.full((3,), 20), settings, random())
     assert torch.equal(first, second)
 
 
 def test_noise_adds_power_and_never_takes_it() -> None:
-    noisy = augment.add_noise(features(), 1.0, random())
+    noisy = augmentation.add_noise(features(), 1.0, random())
     assert (noisy - features()).min() > -1e-3
     assert (noisy - features()).max() > 1
 
 
 def test_equalizer_is_smooth_and_the_same_at_all_times() -> None:
-    change = augment.equalize(features(), 3.0, random()) - features()
+    change = augmentation.equalize(features(), 3.0, random()) - features()
     torch.testing.assert_close(change, change[:, :1].expand_as(change), atol=1e-4, rtol=0)
     assert change.diff(dim=2).abs().max() < change.abs().max()
 
 
 def test_shift_moves_bands() -> None:
-    moved = augment.shift_mels(features(), 2, random())
+    moved = augmentation.shift_mels(features(), 2, random())
     for clip, original in zip(moved, features(), strict=True):
         shifts = [
             s for s in range(-2, 3) if torch.equal(clip[:, 4:12], original[:, 4 - s : 12 - s])
@@ -55,7 +55,7 @@ def test_shift_moves_bands() -> None:
 
 
 def test_hidden_stripes_get_the_mean() -> None:
-    hidden = augment.hide(features(), 4, 4, random())
+    hidden = augmentation.hide(features(), 4, 4, random())
     changed = hidden != features()
     means = features().mean(dim=(1, 2), keepdim=True).expand_as(hidden)
     assert changed.any()
@@ -63,7 +63,7 @@ def test_hidden_stripes_get_the_mean() -> None:
 
 
 def test_silence_keeps_the_clip_whole() -> None:
-    lengthened, lengths = augment.add_silence(features(), torch.full((3,), 20), random())
+    lengthened, lengths = augmentation.add_silence(features(), torch.full((3,), 20), random())
     assert lengths.unique().tolist() == [lengthened.shape[1]]
     for clip, original in zip(lengthened, features(), strict=True):
         heard = clip[clip[:, 0] != -100.0]

@@ -13,7 +13,7 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training import chunks, group, losses
+from training import distributed, grad_cache, losses
 
 CLIPS, SOUND, WORDS, DIM = 8, 6, 5, 4
 LOSSES = ("info_nce", "sigmoid")
@@ -35,7 +35,7 @@ class Towers(nn.Module):
         sounds, captions = rows
         return F.normalize(self.audio(sounds), dim=1), F.normalize(self.text(captions), dim=1)
 
-    def loss_of(self, name: str, same: Tensor) -> chunks.Loss:
+    def loss_of(self, name: str, same: Tensor) -> grad_cache.Loss:
         def loss(audio: Tensor, text: Tensor) -> Tensor:
             scale = self.logit_scale.exp()
             if name == "info_nce":
@@ -62,10 +62,10 @@ def gradients(name: str, size: int, rank: int, world: int) -> dict[str, Tensor]:
     mine = torch.arange(CLIPS).tensor_split(world)[rank]
     same = clips[mine][:, None] == clips[None, :]
     parts = [(sounds[rows], captions[rows]) for rows in mine.split(size)]
-    loss, _, _ = chunks.backward(towers, parts, towers.embed, towers.loss_of(name, same))
-    group.average_gradients(towers.parameters())
+    loss, _, _ = grad_cache.backward(towers, parts, towers.embed, towers.loss_of(name, same))
+    distributed.average_gradients(towers.parameters())
     told = {key: p.grad for key, p in towers.named_parameters() if p.grad is not None}
-    return {**told, "loss": torch.tensor(group.total(float(loss)) / world)}
+    return {**told, "loss": torch.tensor(distributed.total(float(loss)) / world)}
 
 
 def process(rank: int, world: int, port: int, folder: str) -> None:
@@ -121,7 +121,7 @@ def test_local_negatives_alone_would_give_other_gradients(name: str) -> None:
     towers = Towers()
     none = torch.zeros(4, 4, dtype=torch.bool)
     half = [(sounds[:4], captions[:4])]
-    chunks.backward(towers, half, towers.embed, towers.loss_of(name, none))
+    grad_cache.backward(towers, half, towers.embed, towers.loss_of(name, none))
     assert not torch.allclose(whole, towers.audio[0].weight.grad, rtol=1e-2)
 
 
@@ -132,7 +132,7 @@ def test_dropout_draws_the_same_in_both_passes() -> None:
     towers = Towers(dropout=0.5)
     parts = [(sounds[rows], captions[rows]) for rows in torch.arange(CLIPS).split(3)]
     torch.manual_seed(3)
-    loss, _, _ = chunks.backward(towers, parts, towers.embed, towers.loss_of("info_nce", same))
+    loss, _, _ = grad_cache.backward(towers, parts, towers.embed, towers.loss_of("info_nce", same))
     chunked = {key: p.grad.clone() for key, p in towers.named_parameters() if p.grad is not None}
     towers.zero_grad()
     torch.manual_seed(3)
@@ -158,7 +158,7 @@ def test_chunks_count_once_in_batch_norms_statistics() -> None:
     def loss(audio: Tensor, text: Tensor) -> Tensor:
         return losses.info_nce(audio, text, torch.tensor(5.0), alike=same)
 
-    chunks.backward(tower, rows, embed, loss)
+    grad_cache.backward(tower, rows, embed, loss)
     for part in rows:
         once(part)
     torch.testing.assert_close(norm.running_mean, once.running_mean)

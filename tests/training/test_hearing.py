@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from training.hearing import alike, hear, mixed
-from training.loader import Batch
-from training.pretrain_config import PretrainAugment
+from training.config.pretrain import PretrainAugment
+from training.data.features import alike, hear, mixed
+from training.data.loader import Batch
 
 OFF = PretrainAugment(gain_db=0, equalizer_db=0)
 CAPTIONS = ["a dog barks", "rain", "Rain ", "a bell"]

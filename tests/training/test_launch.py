@@ -17,8 +17,8 @@ import pytest
 
 from tests.conftest import write_yaml
 from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table
-from training import checkpoints, record
-from training.pretrain_config import PretrainConfig
+from training import checkpoints, run_folder
+from training.config.pretrain import PretrainConfig
 
 __all__ = ["table"]
 
@@ -46,7 +46,7 @@ def workers_of(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 def wait_for_checkpoints(command: subprocess.Popen[bytes], run: Path, count: int) -> None:
     deadline = time.monotonic() + 240
-    while len(checkpoints.listed(record.checkpoints_uri(str(run)))) < count:
+    while len(checkpoints.listed(run_folder.checkpoints_uri(str(run)))) < count:
         assert command.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -74,7 +74,7 @@ def test_killed_in_part_and_whole_on_two_it_goes_on_on_one_and_on_three(
     os.killpg(command.pid, signal.SIGKILL)
     command.wait()
     assert not (run / "model").exists()
-    reached = max(checkpoints.listed(record.checkpoints_uri(str(run))))
+    reached = max(checkpoints.listed(run_folder.checkpoints_uri(str(run))))
     subprocess.run(under_ray(table, run, 1, **saving), check=True, timeout=300)
     # What was killed on two cost nothing but time; on one, batch norm sees whole batches.
     kept = range(1, reached + 1)

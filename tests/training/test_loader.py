@@ -17,10 +17,10 @@ from curation.audio import decode
 from curation.errors import InputError
 from curation.storage import files as storage
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
-from training.bench_loader import bench
-from training.loader import Batch, Loader, LoaderConfig
-from training.pairs import Pairs
-from training.samples import caption_weights
+from training.data.clip_decode import caption_weights
+from training.data.loader import Batch, Loader, LoaderConfig
+from training.data.loader_speed import bench
+from training.data.table_index import Pairs
 
 CLIPS, BATCH, SEED = 20, 6, 11
 HERE = LoaderConfig(workers=0, crop_s=0.7)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.order import epoch_order
+from training.data.epoch_order import epoch_order
 
 CLIPS, BATCH = 1000, 8
 

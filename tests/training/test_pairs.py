@@ -10,7 +10,7 @@ import pytest
 from curation import table
 from curation.errors import InputError
 from tests.training.tables import commit, pair_rows, write_wavs
-from training.pairs import Pairs
+from training.data.table_index import Pairs
 
 CLIPS = 20
 

@@ -25,10 +25,10 @@ from tests.conftest import write_yaml
 from tests.models.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
 from tests.models.test_text_towers import sentence_encoder
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
-from training import checkpoints, record
+from training import checkpoints, run_folder
+from training.config.pretrain import PretrainConfig
 from training.launch import LocalHost
 from training.pretrain import pretrain
-from training.pretrain_config import PretrainConfig
 
 CLIPS = 24
 NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -92,7 +92,7 @@ def train(config: PretrainConfig) -> None:
 
 def curve(run: Path | str) -> dict[int, float]:
     """The loss at each step."""
-    lines = storage.read_bytes(record.metrics_uri(str(run))).splitlines()
+    lines = storage.read_bytes(run_folder.metrics_uri(str(run))).splitlines()
     return {line["step"]: line["loss"] for line in map(json.loads, lines)}
 
 
@@ -104,10 +104,10 @@ def assert_learnt(run: Path) -> None:
 
 def cut_back(run: Path, step: int) -> None:
     """Leave a run as one that died after the checkpoint of `step`."""
-    for later, uri in checkpoints.listed(record.checkpoints_uri(str(run))).items():
+    for later, uri in checkpoints.listed(run_folder.checkpoints_uri(str(run))).items():
         if later > step:
             storage.delete(uri)
-    storage.delete_tree(record.model_uri(str(run)))
+    storage.delete_tree(run_folder.model_uri(str(run)))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_the_model_opens_as_a_scorer_and_tells_its_lineage(undisturbed: Path, ta
     scorer.setup()
     assert scorer.sample_rate_hz == RATE_HZ
     assert scorer.embed_text(["a tone"]).shape == (1, 8)
-    lineage = record.read_lineage(str(undisturbed / "model"))
+    lineage = run_folder.read_lineage(str(undisturbed / "model"))
     assert lineage["step"] == STEPS
     assert lineage["tables"][0]["uri"] == table
     assert lineage["tables"][0]["version"] == 0
@@ -162,7 +162,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(
     command = [Path(sys.executable).parent / "tagscribe-train", "pretrain", settings, "--quiet"]
     killed = subprocess.Popen(command)
     deadline = time.monotonic() + 120
-    while not checkpoints.listed(record.checkpoints_uri(str(run))):
+    while not checkpoints.listed(run_folder.checkpoints_uri(str(run))):
         assert killed.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
@@ -189,7 +189,7 @@ def test_averaged_weights_are_the_result_where_asked_for(table: str, tmp_path: P
     run = tmp_path / "run"
     train(config_of(table, run, schedule={"epochs": 1, "ema": 0.5}))
     state = checkpoints.read(
-        list(checkpoints.listed(record.checkpoints_uri(str(run))).values())[-1]
+        list(checkpoints.listed(run_folder.checkpoints_uri(str(run))).values())[-1]
     )
     averaged = checkpoints.module_state(state, "averaged")["module.pair.logit_scale"]
     last = checkpoints.module_state(state, "objective")["pair.logit_scale"]
@@ -204,7 +204,7 @@ def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
     values = config_of(table, run).model_dump() | {"loss": "sigmoid"}
     train(PretrainConfig.model_validate(values))
     state = checkpoints.read(
-        list(checkpoints.listed(record.checkpoints_uri(str(run))).values())[-1]
+        list(checkpoints.listed(run_folder.checkpoints_uri(str(run))).values())[-1]
     )
     assert checkpoints.module_state(state, "objective")["bias"] != -10.0
     assert_learnt(run)
@@ -227,8 +227,8 @@ def test_a_checkpoint_of_another_architecture_is_told(
     train(config_of(table, other, model={"embed_dim": 4}, schedule={"epochs": 1}))
     run = tmp_path / "run"
     train(config_of(table, run))
-    [*_, newest] = checkpoints.listed(record.checkpoints_uri(str(run))).values()
-    [*_, foreign] = checkpoints.listed(record.checkpoints_uri(str(other))).values()
+    [*_, newest] = checkpoints.listed(run_folder.checkpoints_uri(str(run))).values()
+    [*_, foreign] = checkpoints.listed(run_folder.checkpoints_uri(str(other))).values()
     storage.put(newest, storage.read_bytes(foreign))
     with pytest.raises(InputError, match=r"another architecture: pair.*shape.*configure the model"):
         train(config_of(table, run))
@@ -237,7 +237,7 @@ def test_a_checkpoint_of_another_architecture_is_told(
 def test_a_broken_checkpoint_is_told(table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(config_of(table, run, schedule={"epochs": 1}))
-    [*_, newest] = checkpoints.listed(record.checkpoints_uri(str(run))).values()
+    [*_, newest] = checkpoints.listed(run_folder.checkpoints_uri(str(run))).values()
     storage.put(newest, storage.read_bytes(newest)[:1000])
     with pytest.raises(InputError, match="not a checkpoint.*delete it"):
         train(config_of(table, run, schedule={"epochs": 1}))
@@ -268,7 +268,7 @@ def test_a_full_disk_leaves_the_checkpoints_before_whole(table: str, tmp_path: P
         config = config_of(table, run, saving={"keep": 9})
         with pytest.raises(RunError, match="could not be written.*so far are whole"):
             train(config)
-        kept = checkpoints.listed(record.checkpoints_uri(str(run)))
+        kept = checkpoints.listed(run_folder.checkpoints_uri(str(run)))
         assert kept
         for uri in kept.values():
             checkpoints.read(uri)
@@ -288,7 +288,7 @@ def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
     train(config_of(table, run, schedule={"epochs": 1}, saving={"trackers": ["tensorboard"]}))
     assert [f for f in storage.list_files(f"{run}/tensorboard") if f.size_bytes]
     assert storage.exists(f"{run}/model/config.json")
-    assert list(checkpoints.listed(record.checkpoints_uri(run))) == [3, 4]
+    assert list(checkpoints.listed(run_folder.checkpoints_uri(run))) == [3, 4]
     scores = curve(run)
     assert sorted(scores) == [1, 2, 3, 4]
     assert torch.isfinite(torch.tensor(list(scores.values()))).all()
@@ -358,7 +358,7 @@ def test_a_model_that_is_there_is_trained_on(undisturbed: Path, table: str, tmp_
     train(PretrainConfig.model_validate(values))
     given, started, trained = (
         load_file(f"{folder}/model.safetensors")
-        for folder in (undisturbed / "model", record.start_uri(str(run)), run / "model")
+        for folder in (undisturbed / "model", run_folder.start_uri(str(run)), run / "model")
     )
     assert given.keys() == started.keys() == trained.keys()
     assert all(torch.equal(given[name], started[name]) for name in given)

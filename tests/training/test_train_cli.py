@@ -15,8 +15,8 @@ from curation.synth import write_corpus
 from tests.conftest import corpus_run
 from tests.training.test_pretrain import TINY
 from training import cli
-from training import config as configuration
-from training.pretrain_config import PretrainConfig
+from training.config import reference as configuration
+from training.config.pretrain import PretrainConfig
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:

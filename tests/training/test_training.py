@@ -13,8 +13,8 @@ from curation.models.networks.log_mel_config import LogMelConfig
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
 from training import cli
-from training.config import CaptionerTraining, ReferenceClap, load
-from training.procedural import render_corpus
+from training.config.reference import CaptionerTraining, ReferenceClap, load
+from training.reference.corpus import render_corpus
 
 TINY = {
     "corpus": {"clips": 24, "held_out_clips": 6, "workers": 1},

@@ -12,7 +12,7 @@ from curation.audio import decode
 from curation.catalog.fetch import read_clip_bytes
 from curation.models.scorers import Scorer
 from curation.schema import Failure
-from training import group
+from training import distributed
 from training.evaluate.evalset import EvalClip
 
 Embedding = np.ndarray | Failure
@@ -53,14 +53,14 @@ def embed_clips(
         batch: clips embedded at once.
         quiet: no progress bar, which else is on stderr where that is a terminal.
     """
-    starts = range(0, len(clips), batch)[group.rank() :: group.world()]
+    starts = range(0, len(clips), batch)[distributed.rank() :: distributed.world()]
     batches = [range(start, min(start + batch, len(clips))) for start in starts]
     mine: dict[int, Embedding] = {}
-    hidden = True if quiet or group.rank() else None
+    hidden = True if quiet or distributed.rank() else None
     with tqdm(desc="embedding", total=len(clips), unit="clip", disable=hidden) as bar:
         for rows, sounds in _loaded(clips, batches, scorer.sample_rate_hz, max_duration_s):
             mine |= _embed_batch(scorer, rows, sounds)
-            bar.update(len(rows) * group.world())
+            bar.update(len(rows) * distributed.world())
     vectors: dict[int, np.ndarray] = {}
     failures: dict[int, Failure] = {}
     for row, embedding in sorted(_gathered(mine).items()):
@@ -116,8 +116,8 @@ def _embed_batch(
 
 
 def _gathered(mine: dict[int, Embedding]) -> dict[int, Embedding]:
-    if group.world() == 1:
+    if distributed.world() == 1:
         return mine
-    parts: list[dict[int, Embedding]] = [{} for _ in range(group.world())]
+    parts: list[dict[int, Embedding]] = [{} for _ in range(distributed.world())]
     dist.all_gather_object(parts, mine)
     return {row: embedding for part in parts for row, embedding in part.items()}

@@ -4,7 +4,7 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.models.scorers import Scorer
-from training import group
+from training import distributed
 from training.evaluate import result as results
 from training.evaluate.datasets import read
 from training.evaluate.embed import Embedded, crop_rule, embed_clips
@@ -80,7 +80,7 @@ def evaluate(
         "model": scorer.identity,
         **_measure(scorer, data, embedded, prompts),
     }
-    if group.rank() == 0:
+    if distributed.rank() == 0:
         if out is not None:
             results.write(out, result)
         if not quiet:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.loader import Loader, LoaderConfig
-from training.pairs import Pairs
+from training.data.loader import Loader, LoaderConfig
+from training.data.table_index import Pairs
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Whether a configuration can be trained on, known before there is a model."""
 
-from training import record, tracking
-from training.loader import need_batch
-from training.pairs import Pairs
-from training.pretrain_config import PretrainConfig
+from training import run_folder, tracking
+from training.config.pretrain import PretrainConfig
+from training.data.loader import need_batch
+from training.data.table_index import Pairs
 
 
 def need_trainable(config: PretrainConfig, world: int) -> Pairs:
     """The clips to train on. Raises InputError for whatever of the configuration cannot be done."""
     tracking.need_installed(config.saving.trackers)
-    pairs = record.open_pairs(config)
+    pairs = run_folder.open_pairs(config)
     need_batch(pairs, config.schedule.batch, world)
     return pairs

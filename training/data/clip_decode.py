@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from curation.audio import decode as audio_decode
 from curation.catalog.fetch import read_clip_bytes
-from training.pairs import Place
+from training.data.table_index import Place
 
 SCORE_TEMPERATURE = 0.05
 

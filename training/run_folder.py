@@ -15,8 +15,8 @@ from typing import Any
 from curation.errors import InputError
 from curation.run import layout
 from curation.storage import files as storage
-from training.pairs import Pairs
-from training.pretrain_config import PretrainConfig
+from training.config.pretrain import PretrainConfig
+from training.data.table_index import Pairs
 
 FORMAT = 1
 LINEAGE = "lineage.json"

@@ -16,7 +16,7 @@ from curation.synth import Scene
 from curation.tags.guidance import phrase
 from training.evaluate.prompts import embed_classes, normalised
 from training.metrics import recall_at
-from training.procedural import in_pool
+from training.reference.corpus import in_pool
 
 SEED = 8  # below 1000, as every seed that no training hears
 WRONG_KINDS = ("replaced", "dropped", "swapped", "relation")

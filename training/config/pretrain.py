@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from curation.storage import files as storage
 from curation.storage.files import StorageConfig
-from training.config import AugmentConfig, CnnConfig, FrontendConfig, Section
-from training.loader import LoaderConfig
+from training.config.reference import AugmentConfig, CnnConfig, FrontendConfig, Section
+from training.data.loader import LoaderConfig
 
 # Named alike from any folder and in any process.
 Uri = Annotated[str, AfterValidator(storage.absolute)]

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from curation import console
-from training.config import ScheduleConfig
+from training.config.pretrain import PretrainSchedule
+from training.config.reference import ScheduleConfig
 from training.muon import Muon
-from training.pretrain_config import PretrainSchedule
 
 Item = TypeVar("Item")
 

@@ -14,13 +14,13 @@ from curation import synth
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.word_tokenizer import word_tokenizer
 from curation.synth.negatives import KINDS
-from training.augment import augment
-from training.batches import by_length, cropped, padded
-from training.config import ReferenceClap
-from training.loop import optimise
+from training.config.reference import ReferenceClap
+from training.data.augmentation import augment
 from training.losses import info_nce, right_or_wrong
 from training.metrics import auc, recall_at
-from training.procedural import Corpus, render_corpora
+from training.optim import optimise
+from training.reference.batches import by_length, cropped, padded
+from training.reference.corpus import Corpus, render_corpora
 
 _EVALUATION_BATCH = 32
 _VOCABULARY_SCENES = 5000

@@ -19,11 +19,11 @@ from curation.models.networks.tag_guided_captioner import (
 from curation.models.word_tokenizer import word_tokenizer
 from curation.synth import Scene
 from curation.synth.scenes import RELATIONS
-from training.augment import augment
-from training.batches import by_length, cropped, padded
-from training.config import CaptionerTraining
-from training.loop import optimise
-from training.procedural import Corpus, render_corpora
+from training.config.reference import CaptionerTraining
+from training.data.augmentation import augment
+from training.optim import optimise
+from training.reference.batches import by_length, cropped, padded
+from training.reference.corpus import Corpus, render_corpora
 
 GUIDANCE = ("none", "noisy", "true")
 

@@ -8,7 +8,7 @@ them, it is `ray_over_torchrun_all_cores`. Then the loader alone. Where there is
 at BLAT's size and HTSAT at LAION's in bf16: samples a second, and the share of the GPU's peak
 (model FLOP utilisation).
 
-    python -m benchmarks.training [--turns 3] [--steps 160]
+    python -m benchmarks.pretraining [--turns 3] [--steps 160]
 
 Prints tables and ends in one line of JSON.
 """
@@ -44,12 +44,13 @@ from curation.models.networks.towers import Pair
 from curation.schema import PAIR_SCHEMA
 from curation.storage import files as storage
 from curation.synth import read_truth, write_corpus
-from training import bench_loader, record
+from training import run_folder
+from training.config.pretrain import PretrainConfig
+from training.data import loader_speed
+from training.data.loader import LoaderConfig
+from training.data.table_index import Pairs
 from training.demo import small
-from training.loader import LoaderConfig
 from training.losses import info_nce
-from training.pairs import Pairs
-from training.pretrain_config import PretrainConfig
 
 CLIPS = 320
 BATCH = 32
@@ -136,7 +137,7 @@ def trained(config: PretrainConfig, way: Way, path: str) -> list[dict[str, Any]]
     # What Ray gives a worker of one CPU, and torchrun each process.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    lines = storage.read_bytes(record.metrics_uri(config.run)).splitlines()
+    lines = storage.read_bytes(run_folder.metrics_uri(config.run)).splitlines()
     return [json.loads(line) for line in lines][START_UP_STEPS // LOG_EVERY :]
 
 
@@ -186,7 +187,7 @@ def tell(turns: list[dict[Way, list[dict[str, Any]]]]) -> dict[str, Any]:
 
 
 def loader_alone(uri: str) -> dict[str, Any]:
-    rows = bench_loader.bench(Pairs.open(uri), LoaderConfig(), BATCH, 16_000, 30, (0, 1, 2))
+    rows = loader_speed.bench(Pairs.open(uri), LoaderConfig(), BATCH, 16_000, 30, (0, 1, 2))
     console.print_table(
         "the loader alone",
         ["decoders", "clips/s", "MB/s", "first batch, s"],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.pairs import Floats, Ints
+from training.data.table_index import Floats, Ints
 
 _POOLED = 16  # batches
 

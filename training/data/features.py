@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from curation.models.networks.towers import Pair
-from training.augment import augment
-from training.loader import Batch
-from training.pretrain_config import PretrainAugment
+from training.config.pretrain import PretrainAugment
+from training.data.augmentation import augment
+from training.data.loader import Batch
 
 _ALONE = -1
 

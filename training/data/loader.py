@@ -19,10 +19,8 @@ from torch.utils.data import DataLoader
 from curation.audio import decode as audio_decode
 from curation.errors import InputError, RunError
 from curation.storage import files as storage
-from training.config import Section
-from training.order import epoch_order
-from training.pairs import Ints, Pairs
-from training.samples import (
+from training.config.reference import Section
+from training.data.clip_decode import (
     SCORE_TEMPERATURE,
     CaptionChoice,
     Decoded,
@@ -34,6 +32,8 @@ from training.samples import (
     decode,
     padded,
 )
+from training.data.epoch_order import epoch_order
+from training.data.table_index import Ints, Pairs
 
 STATE_FORMAT = 1
 

@@ -15,7 +15,7 @@ from curation import synth
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
 from curation.synth import Scene
-from training.config import CorpusConfig
+from training.config.reference import CorpusConfig
 
 Rendered = TypeVar("Rendered")
 

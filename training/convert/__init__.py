@@ -1,0 +1,2 @@
+"""Released checkpoints of other code as model directories of ours.
+"""
