@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.config.policy import Policy
-from curation.demo import grading
+from curation.demo.grading import grade_caption
 from curation.run import evidence as run_evidence
 from curation.schema import OK
 from curation.select import policy as select_policy
@@ -57,7 +57,7 @@ def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
             log_prob=np.array([c["log_prob"] for _, c in flat]),
             clip_tag=np.zeros(len(rows), dtype=np.int64),
         ),
-        right=np.array([grading(c["caption"], scenes[index]).all_right for index, c in flat]),
+        right=np.array([grade_caption(c["caption"], scenes[index]).all_right for index, c in flat]),
         beam=np.array([c["method"] == BEAM for _, c in flat]),
         relation=np.array([scenes[index].relation for index, _ in flat]),
     )

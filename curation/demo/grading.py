@@ -13,7 +13,7 @@ _BACKGROUND = {"background", "behind", "over", "front"}
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CaptionGrade:
     """What a caption gets right. The counts are of classes, for an F1 over many captions."""
 
     classes_right: bool
@@ -68,11 +68,11 @@ def read_caption(caption: str) -> Reading:
     return Reading(named, "background")
 
 
-def judge(caption: str, scene: Scene) -> Judgement:
+def grade_caption(caption: str, scene: Scene) -> CaptionGrade:
     """Whether the caption names the scene's classes and no other, their relation and order."""
     reading = read_caption(caption)
     found, true = set(reading.classes), set(scene.classes)
-    return Judgement(
+    return CaptionGrade(
         classes_right=found == true,
         relation_right=reading.relation == scene.relation,
         order_right=reading.classes == scene.classes,

@@ -1,10 +1,9 @@
 """Procedural sounds with exact captions: the corpus that needs no download.
 
 Every clip follows from (seed, index) alone. `render` gives the sound and its truth, `write_corpus`
-a folder in AudioSet's layout, `judge` says what a caption gets right.
+a folder in AudioSet's layout.
 """
 
-from curation.demo.grading import Judgement, judge
 from curation.synth.classes import CLASSES, Clause, SoundClass
 from curation.synth.corpus import clip_name, noisy_tags, read_truth, true_tags, write_corpus
 from curation.synth.mixing import render
@@ -14,13 +13,11 @@ from curation.synth.scenes import Scene, make_scene
 __all__ = [
     "CLASSES",
     "Clause",
-    "Judgement",
     "Scene",
     "SoundClass",
     "clip_name",
     "hard_negative",
     "hard_negatives",
-    "judge",
     "make_scene",
     "noisy_tags",
     "read_truth",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from curation.config.policy import Policy
-from curation.demo import grading
+from curation.demo.grading import grade_caption
 from curation.review import build, drawing, marks, precision
 from curation.review.answers import Answers
 from curation.review.index import Index
@@ -53,7 +53,7 @@ def scene_row(number: int) -> tuple[dict[str, object], list[bool]]:
     scene = make_scene(seed=5, index=number)
     wrong = hard_negatives(scene, chance, count=1) or [scene.captions[0]]
     captions = [str(chance.choice([scene.captions[0], wrong[0]])) for _ in range(2)]
-    right = [bool(grading(caption, scene).all_right) for caption in captions]
+    right = [bool(grade_caption(caption, scene).all_right) for caption in captions]
     candidates = [
         {
             "caption": caption,

@@ -5,8 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from curation.demo import grading
-from curation.demo.grading import read_caption
+from curation.demo.grading import grade_caption, read_caption
 from curation.synth import CLASSES, Scene, hard_negative, hard_negatives, make_scene
 from curation.synth.negatives import KINDS
 
@@ -16,7 +15,7 @@ SCENES = [make_scene(11, index) for index in range(3000)]
 def test_every_reference_caption_is_all_right() -> None:
     for scene in SCENES:
         for caption in scene.captions:
-            assert grading(caption, scene).all_right, f"{caption!r} for {scene}"
+            assert grade_caption(caption, scene).all_right, f"{caption!r} for {scene}"
 
 
 def test_every_hard_negative_is_wrong_in_its_own_respect() -> None:
@@ -28,7 +27,7 @@ def test_every_hard_negative_is_wrong_in_its_own_respect() -> None:
             if caption is None:
                 continue
             seen[kind] += 1
-            found = grading(caption, scene)
+            found = grade_caption(caption, scene)
             assert not found.all_right, f"{kind}: {caption!r} for {scene}"
             assert found.classes_right == (kind in ("swapped", "relation"))
             if kind == "swapped":
@@ -73,7 +72,7 @@ def test_keywords_find_their_class_and_no_other() -> None:
     ],
 )
 def test_judge_reads_by_hand(caption: str, classes: bool, relation: bool, order: bool) -> None:
-    found = grading(caption, Scene(("dog_bark", "rain"), "background", 5.0, ()))
+    found = grade_caption(caption, Scene(("dog_bark", "rain"), "background", 5.0, ()))
     assert (found.classes_right, found.relation_right, found.order_right) == (
         classes,
         relation,
@@ -82,7 +81,7 @@ def test_judge_reads_by_hand(caption: str, classes: bool, relation: bool, order:
 
 
 def test_counts_are_of_classes() -> None:
-    found = grading(
+    found = grade_caption(
         "a dog barks before a siren wails", Scene(("dog_bark", "rain"), "then", 5.0, ())
     )
     assert (found.true_positives, found.false_positives, found.false_negatives) == (1, 1, 1)

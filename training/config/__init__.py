@@ -1,2 +1,1 @@
-"""The settings of trainings as typed data; no I/O beyond reading the file itself.
-"""
+"""The settings of trainings as typed data; no I/O beyond reading the file itself."""

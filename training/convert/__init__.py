@@ -1,2 +1,1 @@
-"""Released checkpoints of other code as model directories of ours.
-"""
+"""Released checkpoints of other code as model directories of ours."""

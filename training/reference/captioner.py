@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from curation import synth
+from curation.demo.grading import grade_caption
 from curation.models.decoding.cached import decode
 from curation.models.networks.tag_guided_captioner import (
     IGNORED_LABEL,
@@ -165,7 +166,7 @@ def _model_config(config: CaptionerTraining, words: int) -> TagGuidedCaptionerCo
 
 
 def _correctness(captions: Sequence[str], scenes: Sequence[Scene]) -> dict[str, Any]:
-    judgements = [synth.judge(text, scene) for text, scene in zip(captions, scenes, strict=True)]
+    judgements = [grade_caption(text, scene) for text, scene in zip(captions, scenes, strict=True)]
     right = sum(judgement.true_positives for judgement in judgements)
     wrong = sum(judgement.false_positives + judgement.false_negatives for judgement in judgements)
     all_right = np.array([judgement.all_right for judgement in judgements])
