@@ -1,7 +1,7 @@
 """How fast captions are decoded, against transformers' `generate`, and what adaptive drawing saves.
 
 Decoding: k = 4 captions a clip, one by three beams and three sampled, of the same encoded clips in
-turns: by `curation.models.decoding.cached`; by `generate` on the captioner as it is, which recomputes the
+turns: by `models.decoding.cached`; by `generate` on the captioner as it is, which recomputes the
 caption each step (`speedup`); by `generate` with transformers' own caches put into the same model
 (`speedup_over_cached`); and by ours compiled, `captioner.compile`, against ours as it is
 (`speedup_compiled`). `generate` has one call for the beam and one for the samples. All four must

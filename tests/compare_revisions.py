@@ -2,8 +2,9 @@
 
 Each revision runs the demo at seed 1 (three runs) and the ESC-10 example, in processes of its own
 and with the packages of this environment. The rows of evidence, decisions and table must be equal,
-in order: every caption, float, tag and reason, and the stage and kind of each error. `renamed.json` maps the
-names of the older revision to those of the newer one. Not compared: the wording of messages,
+in order: every caption, float, tag and reason, and the stage and kind of each error.
+`renamed.json` maps the names of the older revision to those of the newer one. Not compared: the
+wording of messages,
 `run.json`, lineage, hashes (an Ogg file gets a random serial number) and Parquet footers.
 
     python -m tests.compare_revisions OLD [NEW]

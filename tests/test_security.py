@@ -29,7 +29,7 @@ from curation.run import layout, planning
 from curation.select import apply
 from curation.storage import files as storage
 from tests.conftest import S3_SECRET, write_yaml
-from tests.test_s3 import run_in
+from tests.storage.test_s3 import run_in
 
 S3_TOKEN = "nor-must-this-token-be-written"
 SECRETS = (S3_SECRET.encode(), S3_TOKEN.encode())

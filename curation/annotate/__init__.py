@@ -1,4 +1,4 @@
-"""What happens to a clip, as plain code: load, tag, caption, score, one evidence row; and its workers.
+"""What happens to a clip, as plain code: load, tag, caption, score, row; and the workers that do it.
 
 Placing the workers on machines is left to `cluster`.
 """

@@ -1,1 +1,1 @@
-"""The method on one machine with exact truth: three runs over a procedural corpus, and their grading."""
+"""The method on one machine: runs over a procedural corpus, graded against its exact truth."""

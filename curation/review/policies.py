@@ -12,8 +12,12 @@ from curation.select import policy as select_policy
 
 NO_CAPTION = "no_caption"
 REASONS = (
-    select_policy.ACCEPTED, select_policy.BELOW_THRESHOLD, select_policy.NOT_BEST, select_policy.BELOW_SECOND_THRESHOLD, NO_CAPTION,
-)  # fmt: skip
+    select_policy.ACCEPTED,
+    select_policy.BELOW_THRESHOLD,
+    select_policy.NOT_BEST,
+    select_policy.BELOW_SECOND_THRESHOLD,
+    NO_CAPTION,
+)
 # Up to BELOW_THRESHOLD it is the threshold that decides.
 ACCEPTED, BELOW_THRESHOLD, NOT_BEST, BELOW_SECOND_THRESHOLD, NONE = range(5)
 

@@ -122,7 +122,7 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
     `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of zeros means untagged.
 
     `generate(input_features=..., feature_lengths=..., tags=...)` works with every method of
-    transformers; it recomputes the caption each step. `curation.models.decoding.cached` is the fast path.
+    transformers; it recomputes the caption each step. `curation.models.decoding.cached` is faster.
     """
 
     config_class = TagGuidedCaptionerConfig

@@ -19,7 +19,7 @@ import soundfile
 from curation.audio import decode
 
 RATE = 44100
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def chirp(seconds=5.0, rate=RATE):

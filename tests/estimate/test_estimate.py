@@ -10,9 +10,9 @@ from curation.config.run import RunConfig, parse
 from curation.errors import InputError
 from curation.estimate import estimate, sample
 from curation.run import layout, plan, planning
+from tests.cli.test_cli import tagscribe
 from tests.conftest import corpus_run
 from tests.runs import planned_run
-from tests.test_cli import tagscribe
 
 PLANNED = plan.Plan(clips=100_000, missing=20_000, shards=196, shard_clips=512, hash="")
 

@@ -14,10 +14,10 @@ from curation.config import run
 from curation.errors import InputError
 from curation.storage import files as storage
 from curation.storage import retry, s3
+from tests.config.test_run_yaml import MINIMAL
 from tests.conftest import S3_SECRET
 from tests.faults import Disturbed, Rates, disturbing
 from tests.rgw import ACCESS_KEY, Gateway
-from tests.test_config import MINIMAL
 
 
 def reach(proxy: Disturbed, **settings: object) -> None:
