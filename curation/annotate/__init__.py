@@ -1,4 +1,4 @@
-"""What happens to a clip, as plain code: load, tag, caption, score, row; and the workers that do it.
+"""The stages of a clip as plain code (load, tag, caption, score, row), and the workers.
 
 Placing the workers on machines is left to `cluster`.
 """
