@@ -28,11 +28,12 @@ demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pr
 test: $(READY) ## run the tests
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(READY) ## ruff, mypy and the layers of the architecture
+lint: $(READY) ## ruff, mypy, the layers of the architecture, names and words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.lint_names
 
 reference-models: $(READY) ## train the built-in captioner and CLAP anew on procedural sounds
 	$(BIN)/tagscribe-train captioner --out curation/models/reference/captioner
