@@ -21,9 +21,8 @@ from curation.models.decoding.next_token import Decoded, gumbel_noise
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
-
-from .conftest import CAPTIONS, tiny_captioner
-from .test_captioner import LONGER, encoded
+from tests.models.conftest import CAPTIONS, tiny_captioner
+from tests.models.test_captioner import LONGER, encoded
 
 WORDS = len(word_tokenizer(CAPTIONS, 20))
 COMPILER = os.environ.get("CXX", "g++")
