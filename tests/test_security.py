@@ -20,6 +20,8 @@ import yaml
 
 from curation import table
 from curation.audio import decode
+from curation.audio.decode import decode_audio
+from curation.audio.errors import AudioError
 from curation.catalog import list_clips
 from curation.cluster import graph
 from curation.config.catalog import WebDatasetConfig
@@ -181,9 +183,9 @@ def test_json_that_claims_gigabytes_is_refused_unread(tmp_path: Path) -> None:
 # --- bombs
 
 
-def refused(data: bytes) -> decode.AudioError:
-    with pytest.raises(decode.AudioError) as told:
-        decode.decode(data, "bomb", None, None, 10.0)
+def refused(data: bytes) -> AudioError:
+    with pytest.raises(AudioError) as told:
+        decode_audio(data, "bomb", None, None, 10.0)
     return told.value
 
 
@@ -202,7 +204,7 @@ def test_hours_of_silence_in_few_bytes_cost_no_more_than_a_clip(format: str) -> 
     data = encoded(np.zeros(3600 * 8000, np.int16), 8000, format)
     assert len(data) < 2**20
     tracemalloc.start()
-    heard = decode.decode(data, "bomb", None, None, 10.0)
+    heard = decode_audio(data, "bomb", None, None, 10.0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert heard.duration_s == pytest.approx(10.0, abs=0.01)
@@ -227,16 +229,14 @@ def test_the_limit_on_samples_counts_channels(monkeypatch: pytest.MonkeyPatch) -
     eight = np.zeros((10 * 8000, 8), np.int16)
     error = refused(encoded(eight, 8000, "FLAC"))
     assert error.type == "too_large" and "640000 samples" in str(error)
-    assert (
-        decode.decode(encoded(eight[:, :2], 8000, "FLAC"), "a", None, None, 10.0).duration_s == 10
-    )
+    assert decode_audio(encoded(eight[:, :2], 8000, "FLAC"), "a", None, None, 10.0).duration_s == 10
 
 
 def test_a_stretch_of_a_long_film_costs_no_more_than_a_clip(tmp_path: Path) -> None:
     pytest.importorskip("av")
     data = _adts(3600.0)
     tracemalloc.start()
-    heard = decode.decode(data, "bomb.aac", None, None, 10.0)
+    heard = decode_audio(data, "bomb.aac", None, None, 10.0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert heard.duration_s == pytest.approx(10.0, abs=0.1)

@@ -14,7 +14,7 @@ from benchmarks.captioning.cached import CachedCaptioner
 from benchmarks.common.gpus import device_name
 from curation import console
 from curation.annotate import batching, stages, tagging
-from curation.audio import decode as audio_decode
+from curation.audio.waveform import from_int16
 from curation.config.run import RunConfig
 from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuided, known_tag
@@ -82,7 +82,7 @@ def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]
 
 
 def batch_of(model: TagGuidedCaptioner, clips: list[stages.Clip], rate_hz: int) -> Batch:
-    sounds = [torch.from_numpy(audio_decode.from_int16(clip.waveforms[rate_hz])) for clip in clips]
+    sounds = [torch.from_numpy(from_int16(clip.waveforms[rate_hz])) for clip in clips]
     samples = torch.tensor([len(sound) for sound in sounds], device=model.device)
     waveforms = pad_sequence(sounds, batch_first=True).to(model.device)
     features, lengths = model.features(waveforms, samples)

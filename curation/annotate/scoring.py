@@ -7,7 +7,7 @@ import numpy as np
 
 from curation.annotate.batching import Limit, halving
 from curation.annotate.stages import Clip
-from curation.audio import decode
+from curation.audio.waveform import from_int16
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
@@ -71,7 +71,7 @@ def _embedded(
     embedded = halving(
         batch,
         rate,
-        lambda part: scorer.embed_audio([decode.from_int16(clip.waveforms[rate]) for clip in part]),
+        lambda part: scorer.embed_audio([from_int16(clip.waveforms[rate]) for clip in part]),
         "score",
         limit or Limit(),
     )

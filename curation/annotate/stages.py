@@ -19,7 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation.annotate.batching import Limit, halving
-from curation.audio import decode as audio_decode
+from curation.audio.decode import check_audible, decode_audio, sha256_hex
+from curation.audio.errors import AudioError
+from curation.audio.waveform import Levels, from_int16, measure_levels, resample, to_int16
 from curation.catalog.fetch import read_clip_bytes
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate, Captioner, HearsOnce
@@ -49,7 +51,7 @@ class Clip:
     tags: list[Tag]
     duration_s: float | None = None
     sample_rate_hz: int | None = None
-    levels: audio_decode.Levels | None = None
+    levels: Levels | None = None
     audio_sha256: str | None = None
     waveforms: dict[int, np.ndarray] = field(default_factory=dict)  # int16, by rate in Hz
     guidance: list[Tag] = field(default_factory=list)
@@ -185,20 +187,16 @@ def decode_read(clip: Clip, encoded: Encoded | None, listening: Listening) -> Cl
     data, name = encoded.data, encoded.name
     begun_s = time.perf_counter()
     try:
-        clip.audio_sha256 = audio_decode.sha256(data)
-        heard = audio_decode.decode(
-            data, name, clip.start_s, clip.end_s, listening.audio.max_duration_s
-        )
+        clip.audio_sha256 = sha256_hex(data)
+        heard = decode_audio(data, name, clip.start_s, clip.end_s, listening.audio.max_duration_s)
         clip.start_s, clip.end_s, clip.duration_s = heard.start_s, heard.end_s, heard.duration_s
         clip.sample_rate_hz = heard.sample_rate_hz
-        found = audio_decode.levels(heard.waveform)
+        found = measure_levels(heard.waveform)
         clip.levels = found if math.isfinite(found.rms_dbfs) else None
-        audio_decode.check_sound(heard, name, listening.audio.silence_dbfs)
+        check_audible(heard, name, listening.audio.silence_dbfs)
         for rate in listening.sample_rates_hz:
-            clip.waveforms[rate] = audio_decode.to_int16(
-                audio_decode.resample(heard.waveform, heard.sample_rate_hz, rate)
-            )
-    except audio_decode.AudioError as error:
+            clip.waveforms[rate] = to_int16(resample(heard.waveform, heard.sample_rate_hz, rate))
+    except AudioError as error:
         clip.failure = Failure("decode", error.type, str(error))
     except Exception as error:
         clip.failure = Failure("decode", type(error).__name__, str(error))
@@ -282,7 +280,7 @@ def _captions(
 def _heard_by(captioner: Captioner, clips: list[Clip]) -> tuple[list[np.ndarray], list[list[Tag]]]:
     """Clips as a captioner is given them: waveforms and guidance."""
     rate = captioner.sample_rate_hz
-    waveforms = [audio_decode.from_int16(clip.waveforms[rate]) for clip in clips]
+    waveforms = [from_int16(clip.waveforms[rate]) for clip in clips]
     return waveforms, [clip.guidance for clip in clips]
 
 

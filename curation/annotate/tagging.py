@@ -5,7 +5,7 @@ import numpy as np
 from curation.annotate import scoring
 from curation.annotate.batching import Limit, halving
 from curation.annotate.stages import Clip
-from curation.audio import decode
+from curation.audio.waveform import from_int16
 from curation.models.scorers.base import Scorer
 from curation.models.taggers.base import Tagger
 from curation.schema import Failure, Tag
@@ -22,7 +22,7 @@ def tag(tagger: Tagger, batch: list[Clip], keep_given: bool, limit: Limit | None
     predicted = halving(
         batch,
         rate,
-        lambda part: tagger.tag([decode.from_int16(clip.waveforms[rate]) for clip in part]),
+        lambda part: tagger.tag([from_int16(clip.waveforms[rate]) for clip in part]),
         "tag",
         limit or Limit(),
     )

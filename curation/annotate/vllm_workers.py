@@ -12,7 +12,7 @@ from curation.annotate import metrics, stages
 from curation.annotate.task import Task
 from curation.annotate.worker_models import Clips, WorkerModels
 from curation.annotate.workers import Row, Spans, clips_of, decode, step
-from curation.audio import decode as audio_decode
+from curation.audio.waveform import from_int16
 from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
 from curation.models import captioners
@@ -64,7 +64,7 @@ class AskWorker:
 
     def _questions(self, task: str, place: int, clip: stages.Clip, wanted: range) -> Iterator[Row]:
         rate_hz = self._captioner.sample_rate_hz
-        waveform = audio_decode.from_int16(clip.waveforms[rate_hz])
+        waveform = from_int16(clip.waveforms[rate_hz])
         seed = stages.clip_seed(self.models.config.seed, clip.clip_id)
         asked = self._captioner.questions(waveform, clip.guidance, seed, wanted)
         for number, question in zip(wanted, asked, strict=True):

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.audio.decode import AudioError, Decoded
+from curation.audio.decode import DecodedAudio
+from curation.audio.errors import AudioError
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.catalog.reload import rehear
@@ -135,7 +136,7 @@ def _heard_again(
     """The clips that can be heard once more, and their embeddings `[clip, dim]`."""
     there = []
 
-    def sounds() -> Iterator[tuple[str, Decoded]]:
+    def sounds() -> Iterator[tuple[str, DecodedAudio]]:
         for row in rows:
             try:
                 decoded = rehear(row)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.audio import decode
+from curation.audio.decode import DecodedAudio, check_audible, decode_audio
+from curation.audio.errors import AudioError
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
 from curation.config.run import RunConfig
@@ -95,12 +96,12 @@ def _drawn(csv_uri: str, rows: Sequence[Caption], clips: int, seed: int) -> list
     return [files[place] for place in np.random.default_rng(seed).permutation(len(files))[:clips]]
 
 
-def _decoded(config: RunConfig, uri: str) -> decode.Decoded:
+def _decoded(config: RunConfig, uri: str) -> DecodedAudio:
     """The file as a run would hear it."""
     try:
         data = storage.read_bytes(uri)
-        decoded = decode.decode(data, uri, None, None, config.audio.max_duration_s)
-        decode.check_sound(decoded, uri, config.audio.silence_dbfs)
-    except (OSError, decode.AudioError) as error:
+        decoded = decode_audio(data, uri, None, None, config.audio.max_duration_s)
+        check_audible(decoded, uri, config.audio.silence_dbfs)
+    except (OSError, AudioError) as error:
         raise InputError(f"{uri}: {error}") from error
     return decoded

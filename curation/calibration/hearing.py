@@ -5,7 +5,8 @@ from itertools import islice
 
 import numpy as np
 
-from curation.audio import decode
+from curation.audio.decode import DecodedAudio
+from curation.audio.waveform import from_int16, resample, to_int16
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
@@ -14,7 +15,7 @@ from curation.schema import Failure
 _BATCH = 8
 
 
-def embedded(scorer: Scorer, sounds: Iterable[tuple[str, decode.Decoded]]) -> np.ndarray:
+def embedded(scorer: Scorer, sounds: Iterable[tuple[str, DecodedAudio]]) -> np.ndarray:
     """Embeddings `[sound, dim]` of named sounds, in order.
 
     Raises InputError naming the sound that the scorer cannot hear.
@@ -30,7 +31,7 @@ def embedded(scorer: Scorer, sounds: Iterable[tuple[str, decode.Decoded]]) -> np
     return np.array(found)
 
 
-def _waveform(scorer: Scorer, decoded: decode.Decoded) -> np.ndarray:
+def _waveform(scorer: Scorer, decoded: DecodedAudio) -> np.ndarray:
     """At the scorer's rate, and rounded to 16 bits as in a run."""
-    resampled = decode.resample(decoded.waveform, decoded.sample_rate_hz, scorer.sample_rate_hz)
-    return decode.from_int16(decode.to_int16(resampled))
+    resampled = resample(decoded.waveform, decoded.sample_rate_hz, scorer.sample_rate_hz)
+    return from_int16(to_int16(resampled))

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from curation.audio import decode
+from curation.audio.decode import DecodedAudio, decode_audio, sha256_hex
 from curation.catalog.fetch import read_clip_bytes
 from curation.errors import InputError
 
 
-def rehear(row: Mapping[str, Any]) -> decode.Decoded:
+def rehear(row: Mapping[str, Any]) -> DecodedAudio:
     """Read and decode the stretch that a row of evidence or of pairs speaks of.
 
     Args:
@@ -33,9 +33,9 @@ def read_again(row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
     Raises OSError where it cannot be read, ValueError for a name that no storage takes.
     """
     data, name = read_clip_bytes(row["uri"])
-    return data, name, decode.sha256(data) == row["audio_sha256"]
+    return data, name, sha256_hex(data) == row["audio_sha256"]
 
 
-def stretch(data: bytes, name: str, row: Mapping[str, Any]) -> decode.Decoded:
+def stretch(data: bytes, name: str, row: Mapping[str, Any]) -> DecodedAudio:
     """What a row speaks of, from `start_s` to `end_s` of a file. Raises AudioError."""
-    return decode.decode(data, name, row["start_s"], row["end_s"], row["end_s"] - row["start_s"])
+    return decode_audio(data, name, row["start_s"], row["end_s"], row["end_s"] - row["start_s"])

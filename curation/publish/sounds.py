@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.audio import decode
-from curation.audio.decode import AudioError
+from curation.audio.errors import AudioError
+from curation.audio.waveform import resample_to_flac
 from curation.catalog.reload import read_again, stretch
 from curation.publish.columns import AUDIO_FIELD
 from curation.publish.splits import first_of_clip
@@ -59,7 +59,9 @@ def _read(
             data, name, same = read_again(clip)
             if exact and not same:
                 return clip_id, same, "its audio file has changed since it was annotated"
-            return clip_id, same, decode.flac(stretch(data, name, clip), sample_rate_hz)
+            sound = stretch(data, name, clip)
+            flac = resample_to_flac(sound.waveform, sound.sample_rate_hz, sample_rate_hz)
+            return clip_id, same, flac
         except FileNotFoundError:
             return clip_id, False, "its audio file is no longer there"
         except AudioError as error:

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool1d
 
-from curation.audio import decode
-from curation.audio.decode import AudioError
+from curation.audio.decode import AudioError, DecodedAudio
+from curation.audio.waveform import resample
 from curation.catalog.reload import rehear
 from curation.errors import InputError
 from curation.models.networks.log_mel import LogMel
@@ -53,9 +53,9 @@ def hear(row: Mapping[str, Any]) -> Heard:
     )
 
 
-def opus(decoded: decode.Decoded) -> bytes:
+def opus(decoded: DecodedAudio) -> bytes:
     """The sound as Ogg/Opus, which browsers play, at an eighth of the bytes of FLAC."""
-    waveform = decode.resample(decoded.waveform, decoded.sample_rate_hz, _OPUS_RATE_HZ)
+    waveform = resample(decoded.waveform, decoded.sample_rate_hz, _OPUS_RATE_HZ)
     frame = av.AudioFrame.from_ndarray(np.clip(waveform, -1.0, 1.0)[None], "flt", "mono")
     frame.sample_rate = _OPUS_RATE_HZ
     file = io.BytesIO()
@@ -71,12 +71,10 @@ def opus(decoded: decode.Decoded) -> bytes:
 
 
 @torch.inference_mode()
-def spectrogram(decoded: decode.Decoded) -> bytes:
+def spectrogram(decoded: DecodedAudio) -> bytes:
     """64 mel bands from 50 Hz to 14 kHz, the loudest 80 dB, as a WebP a pixel a band."""
     front_end = _front_end()
-    waveform = decode.resample(
-        decoded.waveform, decoded.sample_rate_hz, front_end.config.sample_rate_hz
-    )
+    waveform = resample(decoded.waveform, decoded.sample_rate_hz, front_end.config.sample_rate_hz)
     samples = torch.from_numpy(np.ascontiguousarray(waveform))[None]
     [mel] = front_end(samples, torch.tensor([samples.shape[1]])).transpose(1, 2)
     bands = adaptive_avg_pool1d(mel, min(mel.shape[1], _WIDEST_FRAMES)).numpy()

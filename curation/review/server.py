@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from curation.audio.decode import AudioError
+from curation.audio.errors import AudioError
 from curation.errors import InputError
 from curation.review import sound
 from curation.review.answers import Answers, NoSuchClip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from curation.audio import decode
+from curation.audio.waveform import resample_to_flac
 from curation.catalog.reload import rehear
 from curation.errors import InputError
 
@@ -19,6 +19,6 @@ def flac(evidence: dict[str, Any]) -> bytes:
     """
     if evidence["duration_s"] is None:
         raise InputError("this clip was never heard, see its error")
-    heard = rehear(evidence)
-    rate_hz = heard.sample_rate_hz if heard.sample_rate_hz in _RATES_HZ else _RATES_HZ[-1]
-    return decode.flac(heard, rate_hz)
+    sound = rehear(evidence)
+    rate_hz = sound.sample_rate_hz if sound.sample_rate_hz in _RATES_HZ else _RATES_HZ[-1]
+    return resample_to_flac(sound.waveform, sound.sample_rate_hz, rate_hz)

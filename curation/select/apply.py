@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import table
-from curation.audio import decode
+from curation.audio.waveform import resample_to_flac
 from curation.catalog.reload import rehear
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
@@ -245,7 +245,7 @@ class _Embedder:
                 f"{error}; put the file back, annotate in another run folder, or set "
                 "table.audio: reference"
             ) from error
-        flac = decode.flac(heard, self.rate_hz)
+        flac = resample_to_flac(heard.waveform, heard.sample_rate_hz, self.rate_hz)
         return {"bytes": flac, "path": _path(row["clip_id"])}
 
 

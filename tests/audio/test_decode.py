@@ -16,7 +16,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.audio import decode
+from curation.audio.decode import check_audible, decode_audio, sha256_hex
+from curation.audio.errors import AudioError
+from curation.audio.waveform import (
+    Levels,
+    encode_flac,
+    from_int16,
+    measure_levels,
+    resample,
+    to_int16,
+)
 
 RATE = 44100
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -90,14 +99,14 @@ def similarity(found, expected):
 
 
 def error_of(data, start_s=None, end_s=None, max_duration_s=30.0):
-    with pytest.raises(decode.AudioError) as caught:
-        decode.decode(data, "clip.wav", start_s, end_s, max_duration_s)
+    with pytest.raises(AudioError) as caught:
+        decode_audio(data, "clip.wav", start_s, end_s, max_duration_s)
     return caught.value.type, str(caught.value)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_whole_sound(encoded, name):
-    decoded = decode.decode(encoded[name], name, None, None, 30.0)
+    decoded = decode_audio(encoded[name], name, None, None, 30.0)
     assert decoded.waveform.dtype == np.float32 and decoded.waveform.ndim == 1
     assert decoded.duration_s == pytest.approx(5.0, abs=0.06)  # AAC pads
     assert decoded.start_s == 0.0 and decoded.end_s == pytest.approx(decoded.duration_s)
@@ -108,8 +117,8 @@ def test_every_format_gives_the_whole_sound(encoded, name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_stretch_is_the_same_as_that_part_of_the_whole(encoded, name):
-    whole = decode.decode(encoded[name], name, None, None, 30.0)
-    part = decode.decode(encoded[name], name, 2.0, 3.5, 30.0)
+    whole = decode_audio(encoded[name], name, None, None, 30.0)
+    part = decode_audio(encoded[name], name, 2.0, 3.5, 30.0)
     assert (part.start_s, part.end_s) == pytest.approx((2.0, 3.5), abs=1e-3)
     first = round(part.start_s * whole.sample_rate_hz)
     # A WebM file tells time in milliseconds, so its cuts are as exact as that.
@@ -119,21 +128,21 @@ def test_a_stretch_is_the_same_as_that_part_of_the_whole(encoded, name):
 
 @pytest.mark.parametrize("name", ["flac", "webm"])
 def test_of_a_longer_stretch_the_centre_is_heard(encoded, name):
-    decoded = decode.decode(encoded[name], name, 1.0, None, 2.0)
+    decoded = decode_audio(encoded[name], name, 1.0, None, 2.0)
     assert (decoded.start_s, decoded.end_s) == pytest.approx((2.0, 4.0), abs=0.01)
-    again = decode.decode(encoded[name], name, 1.0, None, 2.0)
+    again = decode_audio(encoded[name], name, 1.0, None, 2.0)
     assert np.array_equal(decoded.waveform, again.waveform)
 
 
 def test_an_end_beyond_the_file_is_the_end_of_the_file(encoded):
-    decoded = decode.decode(encoded["ogg"], "a.ogg", 4.0, 14.0, 30.0)
+    decoded = decode_audio(encoded["ogg"], "a.ogg", 4.0, 14.0, 30.0)
     assert (decoded.start_s, decoded.end_s) == pytest.approx((4.0, 5.0), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_was_heard_can_be_heard_again_by_its_times(encoded, name):
-    heard = decode.decode(encoded[name], name, 1.0, 4.33333, 2.0)
-    again = decode.decode(encoded[name], name, heard.start_s, heard.end_s, heard.duration_s)
+    heard = decode_audio(encoded[name], name, 1.0, 4.33333, 2.0)
+    again = decode_audio(encoded[name], name, heard.start_s, heard.end_s, heard.duration_s)
     assert np.array_equal(heard.waveform, again.waveform)
     assert (heard.start_s, heard.end_s) == (again.start_s, again.end_s)
 
@@ -141,15 +150,15 @@ def test_what_was_heard_can_be_heard_again_by_its_times(encoded, name):
 def test_channels_are_averaged():
     left = chirp()
     data = libsndfile_bytes("WAV", "FLOAT", np.stack([left, np.zeros_like(left)], axis=1))
-    assert np.allclose(decode.decode(data, "a.wav", None, None, 9.0).waveform, left / 2, atol=1e-7)
+    assert np.allclose(decode_audio(data, "a.wav", None, None, 9.0).waveform, left / 2, atol=1e-7)
 
 
 def test_an_open_file_serves_as_well_as_bytes(encoded, tmp_path):
     path = tmp_path / "a.flac"
     path.write_bytes(encoded["flac"])
     with path.open("rb") as file:
-        from_file = decode.decode(file, "a.flac", 1.0, 2.0, 9.0)
-    from_bytes = decode.decode(encoded["flac"], "a.flac", 1.0, 2.0, 9.0)
+        from_file = decode_audio(file, "a.flac", 1.0, 2.0, 9.0)
+    from_bytes = decode_audio(encoded["flac"], "a.flac", 1.0, 2.0, 9.0)
     assert np.array_equal(from_file.waveform, from_bytes.waveform)
 
 
@@ -171,7 +180,7 @@ def test_only_the_wanted_stretch_is_read(format):
     noise = np.random.default_rng(0).standard_normal(600 * 8000).astype(np.float32) / 10
     data = libsndfile_bytes(format, None, noise, 8000)
     file = Counting(data)
-    assert decode.decode(file, "long", 300.0, 305.0, 10.0).duration_s == 5.0
+    assert decode_audio(file, "long", 300.0, 305.0, 10.0).duration_s == 5.0
     assert file.count < len(data) / 5
 
 
@@ -257,12 +266,12 @@ def test_a_wav_written_to_a_pipe_is_not_truncated(encoded):
     data = encoded["wav"]
     at = data.index(b"data") + 4
     piped = data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :]
-    assert decode.decode(piped, "a.wav", None, None, 9.0).duration_s == 5.0
+    assert decode_audio(piped, "a.wav", None, None, 9.0).duration_s == 5.0
 
 
 def test_an_mp3_without_a_frame_count_is_not_truncated(tmp_path):
     data = ffmpeg_bytes(tmp_path / "a.mp3", "libmp3lame", options={"write_xing": "0"})
-    decoded = decode.decode(data, "a.mp3", None, None, 9.0)
+    decoded = decode_audio(data, "a.mp3", None, None, 9.0)
     assert decoded.duration_s == pytest.approx(5.0, abs=0.1)
 
 
@@ -277,9 +286,9 @@ def test_a_clip_of_some_milliseconds():
 
 
 def test_silence():
-    decoded = decode.decode(libsndfile_bytes("WAV", None, chirp() * 0), "a.wav", None, None, 9.0)
-    with pytest.raises(decode.AudioError, match="a.wav is silent .* -120.0 dBFS") as caught:
-        decode.check_sound(decoded, "a.wav", silence_dbfs=-60.0)
+    decoded = decode_audio(libsndfile_bytes("WAV", None, chirp() * 0), "a.wav", None, None, 9.0)
+    with pytest.raises(AudioError, match="a.wav is silent .* -120.0 dBFS") as caught:
+        check_audible(decoded, "a.wav", silence_dbfs=-60.0)
     assert caught.value.type == "silent"
 
 
@@ -288,24 +297,24 @@ def test_samples_that_are_no_numbers(value):
     sound = chirp()
     sound[100:103] = value
     data = libsndfile_bytes("WAV", "FLOAT", sound)
-    decoded = decode.decode(data, "a.wav", None, None, 9.0)
-    with pytest.raises(decode.AudioError, match="holds 3 samples of 220500 that are NaN") as caught:
-        decode.check_sound(decoded, "a.wav", silence_dbfs=-60.0)
+    decoded = decode_audio(data, "a.wav", None, None, 9.0)
+    with pytest.raises(AudioError, match="holds 3 samples of 220500 that are NaN") as caught:
+        check_audible(decoded, "a.wav", silence_dbfs=-60.0)
     assert caught.value.type == "not_finite"
 
 
 def test_an_error_survives_the_way_between_processes():
-    error = pickle.loads(pickle.dumps(decode.AudioError("silent", "a.wav is silent")))
+    error = pickle.loads(pickle.dumps(AudioError("silent", "a.wav is silent")))
     assert (error.type, str(error)) == ("silent", "a.wav is silent")
 
 
 def test_levels_of_a_full_scale_sine():
     sine = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
-    found = decode.levels(sine)
+    found = measure_levels(sine)
     assert found.peak_dbfs == pytest.approx(0.0, abs=0.01)
     assert found.rms_dbfs == pytest.approx(-3.01, abs=0.01)
-    assert decode.levels(np.zeros(10, np.float32)) == decode.Levels(-120.0, -120.0)
-    assert math.isnan(decode.levels(np.array([np.nan, 1.0], np.float32)).rms_dbfs)
+    assert measure_levels(np.zeros(10, np.float32)) == Levels(-120.0, -120.0)
+    assert math.isnan(measure_levels(np.array([np.nan, 1.0], np.float32)).rms_dbfs)
 
 
 @pytest.mark.parametrize("rates", [(44100, 16000), (16000, 44100), (48000, 32000), (22255, 32000)])
@@ -313,7 +322,7 @@ def test_resampling_keeps_a_tone(rates):
     before, after = rates
     tone = np.sin(2 * np.pi * 1000 * np.arange(2 * before) / before).astype(np.float32)
     expected = np.sin(2 * np.pi * 1000 * np.arange(2 * after) / after)
-    found = decode.resample(tone, before, after)
+    found = resample(tone, before, after)
     assert found.dtype == np.float32 and len(found) == 2 * after
     inside = slice(after // 10, -after // 10)
     assert np.abs(found[inside] - expected[inside]).max() < 0.01
@@ -321,17 +330,17 @@ def test_resampling_keeps_a_tone(rates):
 
 def test_resampling_removes_what_the_new_rate_cannot_hold():
     tone = np.sin(2 * np.pi * 12000 * np.arange(RATE) / RATE).astype(np.float32)
-    assert decode.levels(decode.resample(tone, RATE, 16000)[1000:-1000]).peak_dbfs < -40
+    assert measure_levels(resample(tone, RATE, 16000)[1000:-1000]).peak_dbfs < -40
 
 
 def test_resampling_is_the_same_from_many_threads():
     sound = chirp()
     sound.flags.writeable = False
-    expected = decode.resample(sound, RATE, 16000)
+    expected = resample(sound, RATE, 16000)
     found = [None] * 8
 
     def work(slot):
-        found[slot] = decode.resample(sound, RATE, 16000)
+        found[slot] = resample(sound, RATE, 16000)
 
     threads = [threading.Thread(target=work, args=(slot,)) for slot in range(8)]
     for thread in threads:
@@ -343,19 +352,19 @@ def test_resampling_is_the_same_from_many_threads():
 
 def test_sixteen_bits_there_and_back():
     samples = np.array([-32767, -1, 0, 1, 32767], np.int16)
-    assert np.array_equal(decode.to_int16(decode.from_int16(samples)), samples)
+    assert np.array_equal(to_int16(from_int16(samples)), samples)
     loud = np.array([-2.0, -1.0, 1.0, 2.0], np.float32)
-    assert decode.to_int16(loud).tolist() == [-32767, -32767, 32767, 32767]
+    assert to_int16(loud).tolist() == [-32767, -32767, 32767, 32767]
 
 
 def test_flac_is_lossless():
-    samples = decode.to_int16(chirp())
-    found, rate = soundfile.read(io.BytesIO(decode.encode_flac(samples, 16000)), dtype="int16")
+    samples = to_int16(chirp())
+    found, rate = soundfile.read(io.BytesIO(encode_flac(samples, 16000)), dtype="int16")
     assert rate == 16000 and np.array_equal(found, samples)
 
 
 def test_sha256_is_that_of_the_command_line():
-    assert decode.sha256(b"abc").startswith("ba7816bf8f01cfea")
+    assert sha256_hex(b"abc").startswith("ba7816bf8f01cfea")
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"no recordings at {DATA}")
@@ -364,7 +373,7 @@ def test_real_recordings_decode_and_are_not_taken_for_truncated():
     clips = sorted((DATA / "audioset" / "clips").iterdir())
     assert (len(recordings), len(clips)) == (240, 3)
     for path in [*recordings[::10], *clips]:
-        decoded = decode.decode(path.read_bytes(), path.name, None, None, 30.0)
+        decoded = decode_audio(path.read_bytes(), path.name, None, None, 30.0)
         seconds = 5.0 if path.suffix == ".ogg" else 10.0
         assert decoded.duration_s == pytest.approx(seconds, abs=0.05), path.name
-        decode.check_sound(decoded, path.name, silence_dbfs=-80.0)
+        check_audible(decoded, path.name, silence_dbfs=-80.0)

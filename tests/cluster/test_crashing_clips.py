@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
+from curation.annotate import stages
 from curation.annotate.task import Task, killers
 from curation.annotate.workers import FusedWorker
-from curation.audio import decode as audio_decode
+from curation.audio.decode import DecodedAudio
 from curation.cluster import graph
 from curation.config.run import RunConfig, parse
 from curation.errors import RunError
@@ -110,13 +111,13 @@ def aborting_on(name: str) -> type:
     class Aborting(FusedWorker):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            decode = audio_decode.decode
+            decode = stages.decode_audio
 
-            def aborting(data: Any, told: str, *rest: Any) -> audio_decode.Decoded:
+            def aborting(data: Any, told: str, *rest: Any) -> DecodedAudio:
                 if name in told:
                     os.abort()
                 return decode(data, told, *rest)
 
-            audio_decode.decode = aborting  # type: ignore[assignment]
+            stages.decode_audio = aborting  # type: ignore[assignment]
 
     return Aborting

@@ -11,7 +11,8 @@ import torch
 import torchaudio
 from transformers import ClapConfig, ClapModel
 
-from curation.audio import decode
+from curation.audio.decode import DecodedAudio, decode_audio
+from curation.audio.waveform import resample
 from curation.models.networks.clap import ClapPair, ClapTowers, FusedClap
 from curation.models.networks.clap_frontend import fitted, laion_front_end, log_mel_of
 from curation.models.networks.log_mel import LogMel
@@ -24,15 +25,15 @@ TOLERANCE_DB = 0.05
 
 
 @pytest.fixture(scope="module")
-def recordings(shared_data: Path) -> list[decode.Decoded]:
+def recordings(shared_data: Path) -> list[DecodedAudio]:
     """Six recordings of ESC-10, and an AudioSet clip: 5 and 10 s at 44.1 and 32 kHz."""
     paths = sorted((shared_data / "esc10" / "audio").iterdir())[::40]
     paths += sorted((shared_data / "audioset" / "clips").glob("*.wav"))
-    return [decode.decode(path.read_bytes(), path.name, None, None, 60.0) for path in paths]
+    return [decode_audio(path.read_bytes(), path.name, None, None, 60.0) for path in paths]
 
 
-def at(recordings: list[decode.Decoded], rate_hz: int) -> list[np.ndarray]:
-    return [decode.resample(each.waveform, each.sample_rate_hz, rate_hz) for each in recordings]
+def at(recordings: list[DecodedAudio], rate_hz: int) -> list[np.ndarray]:
+    return [resample(each.waveform, each.sample_rate_hz, rate_hz) for each in recordings]
 
 
 def untrained(fused: bool) -> ClapTowers:
@@ -53,7 +54,7 @@ def assert_close(got: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_laions_front_ends_are_transformers_and_a_naive_stft(
-    recordings: list[decode.Decoded], fused: bool
+    recordings: list[DecodedAudio], fused: bool
 ) -> None:
     towers = untrained(fused)
     for clip in at(recordings, 48_000):
@@ -68,7 +69,7 @@ def test_laions_front_ends_are_transformers_and_a_naive_stft(
             assert_close(view, naive)
 
 
-def test_a_long_recording_has_the_extractors_four_views(recordings: list[decode.Decoded]) -> None:
+def test_a_long_recording_has_the_extractors_four_views(recordings: list[DecodedAudio]) -> None:
     """Two frames more than a view has: then the extractor draws nothing at random."""
     towers = untrained(fused=True)
     long = np.concatenate(at(recordings, 48_000))[: 480_000 + 2 * 480]
@@ -80,7 +81,7 @@ def test_a_long_recording_has_the_extractors_four_views(recordings: list[decode.
 
 
 def test_cnn14s_front_end_is_torchaudios_and_a_naive_stft(
-    recordings: list[decode.Decoded],
+    recordings: list[DecodedAudio],
 ) -> None:
     config = LogMelConfig()
     transform = torch.nn.Sequential(

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from curation import catalog
-from curation.audio import decode
+from curation.audio.decode import sha256_hex
 from curation.config.run import RunConfig, parse
 from curation.publish import source
 from curation.publish.licences import Licences
@@ -108,7 +108,7 @@ def write_shard(
             **clip,
             "start_s": 0.0,
             "end_s": 0.3,
-            "audio_sha256": decode.sha256(Path(clip["uri"]).read_bytes()),
+            "audio_sha256": sha256_hex(Path(clip["uri"]).read_bytes()),
             "guidance": ["dog", "rain"],
             "candidates": [first, second],
             "outcome": "ok",

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from curation.audio import decode
+from curation.audio.decode import sha256_hex
 from curation.catalog import audioset
 from curation.config.run import RunConfig, parse
 from curation.errors import InputError
@@ -114,7 +114,7 @@ def whole_recordings(folder: Path) -> RunConfig:
             **clip,
             "start_s": FROM_S + 0.25,
             "end_s": FROM_S + 0.75,
-            "audio_sha256": decode.sha256(Path(clip["uri"]).read_bytes()),
+            "audio_sha256": sha256_hex(Path(clip["uri"]).read_bytes()),
             "guidance": [],
             "candidates": [candidate],
             "outcome": "ok",

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from curation.audio import decode
+from curation.audio.decode import sha256_hex
 from curation.config.run import RunConfig, parse
 from curation.run import evidence, layout, plan, planning
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
@@ -47,7 +47,7 @@ def row(clip_id: str, **columns: Any) -> dict[str, Any]:
 
 def heard(clip_id: str, path: Path, **columns: Any) -> dict[str, Any]:
     """The row of a clip whose sound lies at a path."""
-    return row(clip_id, uri=str(path), audio_sha256=decode.sha256(path.read_bytes()), **columns)
+    return row(clip_id, uri=str(path), audio_sha256=sha256_hex(path.read_bytes()), **columns)
 
 
 def failed(clip_id: str, stage: str, kind: str, message: str = "why") -> dict[str, Any]:

@@ -13,7 +13,7 @@ import soundfile
 import yaml
 from PIL import Image
 
-from curation.audio import decode
+from curation.audio.waveform import measure_levels
 from curation.config.run import RunConfig, parse
 from curation.errors import InputError
 from curation.report import shuffled
@@ -181,7 +181,7 @@ def test_a_clip_can_be_heard_and_seen_as_it_was(annotated: RunConfig, root: Elem
     row = evidence[title(clip)]
     sound, rate_hz = soundfile.read(data(player), dtype="float32")
     assert len(sound) / rate_hz == pytest.approx(row["duration_s"], abs=0.03)
-    assert decode.levels(np.asarray(sound)).rms_dbfs == pytest.approx(row["rms_dbfs"], abs=1.0)
+    assert measure_levels(np.asarray(sound)).rms_dbfs == pytest.approx(row["rms_dbfs"], abs=1.0)
     assert Image.open(data(picture)).height == 64
 
 

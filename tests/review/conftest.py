@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.audio import decode
+from curation.audio.decode import sha256_hex
+from curation.audio.waveform import encode_flac
 from curation.config.run import RunConfig
 from curation.review import build, server
 from curation.review.answers import Answers
@@ -92,7 +93,7 @@ def heard_run(folder: Path, second: bool = False) -> RunConfig:
     """
     config = planned_run(folder, CLIPS, SHARD_CLIPS, select={"min_score": 0.3})
     noise = np.random.default_rng(1).integers(-2000, 2000, int(HEARD_S * RATE_HZ), np.int16)
-    sound = decode.encode_flac(noise, RATE_HZ)
+    sound = encode_flac(noise, RATE_HZ)
     rows = [
         evidence_row(number, folder / f"{number}.flac", sound, second) for number in range(CLIPS)
     ]
@@ -111,7 +112,7 @@ def evidence_row(number: int, file: Path, sound: bytes, second: bool) -> dict[st
         "start_s": 0.0,
         "end_s": HEARD_S,
         "duration_s": HEARD_S,
-        "audio_sha256": decode.sha256(sound),
+        "audio_sha256": sha256_hex(sound),
         "tags": [{"mid": f"/m/{number % 7}", "name": name, "confidence": 1.0, "origin": "human"}],
         "guidance": [name],
         "candidates": [],

@@ -8,7 +8,8 @@ import pyarrow as pa
 import soundfile
 
 from curation import table
-from curation.audio import decode
+from curation.audio.decode import decode_audio
+from curation.audio.waveform import encode_flac, to_int16
 from curation.catalog.fetch import read_clip_bytes
 from curation.schema import PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.storage import files as storage
@@ -68,6 +69,6 @@ def commit(uri: str, rows: list[dict[str, Any]], embed: bool = False, **lineage:
 
 def _embedded(row: dict[str, Any]) -> dict[str, Any]:
     data, name = read_clip_bytes(row["uri"])
-    heard = decode.decode(data, name, row["start_s"], row["end_s"], float("inf"))
-    flac = decode.encode_flac(decode.to_int16(heard.waveform), heard.sample_rate_hz)
+    heard = decode_audio(data, name, row["start_s"], row["end_s"], float("inf"))
+    flac = encode_flac(to_int16(heard.waveform), heard.sample_rate_hz)
     return {"bytes": flac, "path": f"{row['clip_id']}.flac"}

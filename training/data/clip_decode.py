@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from curation.audio import decode as audio_decode
+from curation.audio.decode import decode_audio
+from curation.audio.errors import AudioError
+from curation.audio.waveform import from_int16, resample, to_int16
 from curation.catalog.fetch import read_clip_bytes
 from training.data.table_index import Place
 
@@ -67,14 +69,12 @@ def crop(place: Place, crop_s: float, surplus_s: float, draw: float) -> Place:
 def decode(place: Place, sample_rate_hz: int) -> Samples:
     """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
     data, name = read_clip_bytes(place.uri)
-    heard = audio_decode.decode(data, name, place.start_s, place.end_s, float("inf"))
+    heard = decode_audio(data, name, place.start_s, place.end_s, float("inf"))
     waveform = heard.waveform
     if place.embedded:
         # The very samples written: to_int16 takes 32767 for full scale, libsndfile 32768.
-        waveform = audio_decode.from_int16(np.rint(waveform * np.float32(32768)).astype(np.int16))
-    return audio_decode.to_int16(
-        audio_decode.resample(waveform, heard.sample_rate_hz, sample_rate_hz)
-    )
+        waveform = from_int16(np.rint(waveform * np.float32(32768)).astype(np.int16))
+    return to_int16(resample(waveform, heard.sample_rate_hz, sample_rate_hz))
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Decoder(Dataset[Decoded]):
         for row, sample in enumerate(samples):
             try:
                 heard.append(self._heard(sample))
-            except (audio_decode.AudioError, OSError) as error:
+            except (AudioError, OSError) as error:
                 failures[row] = str(error)
                 heard.append(np.zeros(0, np.int16))
         waveforms, lengths = padded(heard)

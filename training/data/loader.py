@@ -16,7 +16,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from curation.audio import decode as audio_decode
+from curation.audio.decode import MIN_DURATION_S
+from curation.audio.errors import AudioError
 from curation.errors import InputError, RunError
 from curation.storage import files as storage
 from training.config.reference import Section
@@ -43,7 +44,7 @@ class LoaderConfig(Section):
 
     crop_s: float = Field(
         default=10.0,
-        ge=audio_decode.MIN_DURATION_S,
+        ge=MIN_DURATION_S,
         description="Longest stretch heard, in seconds; of a longer clip, one at random.",
     )
     workers: int = Field(
@@ -314,7 +315,7 @@ class Loader:
             sample = self._draw(planned.epoch, int(clip))
             try:
                 return sample, decode(sample.place, self.sample_rate_hz)
-            except (audio_decode.AudioError, OSError) as error:
+            except (AudioError, OSError) as error:
                 self._count_missing(sample, str(error))
         raise InputError(
             f"clip {self.pairs.clip_id(planned.samples[row].clip)} cannot be read ({reason}), and "

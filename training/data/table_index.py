@@ -48,7 +48,7 @@ class Source:
 class Place:
     """Where a clip's sound lies. None ends at the file's end.
 
-    `embedded` sound was written by the table, as 16-bit FLAC of `curation.audio.decode.to_int16`.
+    `embedded` sound was written by the table, as 16-bit FLAC of `curation.audio.waveform.to_int16`.
     """
 
     uri: str

@@ -8,7 +8,9 @@ import numpy as np
 import torch.distributed as dist
 from tqdm import tqdm
 
-from curation.audio import decode
+from curation.audio.decode import decode_audio
+from curation.audio.errors import AudioError
+from curation.audio.waveform import Waveform, resample
 from curation.catalog.fetch import read_clip_bytes
 from curation.models.scorers import Scorer
 from curation.schema import Failure
@@ -72,16 +74,16 @@ def embed_clips(
     return Embedded(embeddings, list(vectors), failures)
 
 
-def load(clip: EvalClip, sample_rate_hz: int, max_duration_s: float) -> decode.Waveform | Failure:
+def load(clip: EvalClip, sample_rate_hz: int, max_duration_s: float) -> Waveform | Failure:
     """A clip's waveform `[samples]` at the rate, or why it cannot be had."""
     try:
         data, name = read_clip_bytes(clip.uri)
-        decoded = decode.decode(data, name, clip.start_s, clip.end_s, max_duration_s)
+        decoded = decode_audio(data, name, clip.start_s, clip.end_s, max_duration_s)
     except OSError as error:
         return Failure("read", type(error).__name__, str(error))
-    except decode.AudioError as error:
+    except AudioError as error:
         return Failure("decode", error.type, str(error))
-    return decode.resample(decoded.waveform, decoded.sample_rate_hz, sample_rate_hz)
+    return resample(decoded.waveform, decoded.sample_rate_hz, sample_rate_hz)
 
 
 def _loaded(
@@ -89,11 +91,11 @@ def _loaded(
     batches: Sequence[range],
     sample_rate_hz: int,
     max_duration_s: float,
-) -> Iterator[tuple[range, list[decode.Waveform | Failure]]]:
+) -> Iterator[tuple[range, list[Waveform | Failure]]]:
     """The sounds of each batch; while one is embedded, threads load the next."""
     with ThreadPoolExecutor(thread_name_prefix="load") as pool:
 
-        def begin(rows: range) -> Iterator[decode.Waveform | Failure]:
+        def begin(rows: range) -> Iterator[Waveform | Failure]:
             return pool.map(lambda row: load(clips[row], sample_rate_hz, max_duration_s), rows)
 
         ahead = begin(batches[0]) if batches else iter(())
@@ -105,7 +107,7 @@ def _loaded(
 
 
 def _embed_batch(
-    scorer: Scorer, rows: range, sounds: Sequence[decode.Waveform | Failure]
+    scorer: Scorer, rows: range, sounds: Sequence[Waveform | Failure]
 ) -> dict[int, Embedding]:
     results: dict[int, Embedding] = {
         row: sound for row, sound in zip(rows, sounds, strict=True) if isinstance(sound, Failure)

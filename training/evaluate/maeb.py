@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from curation.audio.decode import Waveform, resample
+from curation.audio.waveform import Waveform, resample
 from curation.errors import InputError
 from curation.models.scorers import Scorer
 from curation.schema import Failure

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from curation.audio import decode
+from curation.audio.decode import decode_audio
+from curation.audio.waveform import to_int16
 from curation.errors import InputError
 from curation.storage import files as storage
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
@@ -182,8 +183,8 @@ def test_long_clips_are_cropped_at_another_place_each_epoch(pairs: Pairs, uris: 
     for batch in heard(loader_of(pairs, HERE.model_copy(update={"crop_s": 0.4})), 30):
         for clip, _, sound in batch:
             samples = np.frombuffer(sound, np.int16)
-            decoded = decode.decode(Path(uris[clip]).read_bytes(), "", 0.1, None, 99).waveform
-            whole = decode.to_int16(decoded)
+            decoded = decode_audio(Path(uris[clip]).read_bytes(), "", 0.1, None, 99).waveform
+            whole = to_int16(decoded)
             assert len(samples) == min(len(whole), int(0.4 * RATE_HZ))
             step = int(0.04 * RATE_HZ)
             places = range(0, len(whole) - len(samples) + 1, step)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.audio.decode import resample
+from curation.audio.waveform import resample
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
 from training.evaluate.prompts import TEMPLATES, class_captions, embed_classes, spoken

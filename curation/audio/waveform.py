@@ -1,0 +1,96 @@
+"""Waveforms in memory: resampling, levels, 16-bit samples and FLAC.
+
+Decoding of files is in `decode`.
+"""
+
+import io
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+if TYPE_CHECKING:
+    import torch
+
+Waveform = npt.NDArray[np.float32]
+
+FLOOR_DBFS = -120.0
+
+# A larger sinc kernel is slow and can fill the memory; such pairs of rates are filtered by SciPy.
+_MAX_KERNEL_TAPS = 2**20
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Loudness in dB relative to full scale: a full-scale sine has peak 0 and RMS -3.01 dBFS.
+
+    Nothing is lower than `FLOOR_DBFS`, which stands for digital silence.
+    """
+
+    peak_dbfs: float
+    rms_dbfs: float
+
+
+def measure_levels(waveform: Waveform) -> Levels:
+    """Peak and RMS of `[samples]`; see `Levels` for the convention. NaN gives NaN."""
+    peak = max(float(waveform.max()), -float(waveform.min()))
+    rms = math.sqrt(float(np.dot(waveform, waveform)) / len(waveform))
+    return Levels(_dbfs(peak), _dbfs(rms))
+
+
+def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
+    """`[samples]` at another rate, `ceil(samples * to_hz / from_hz)` of them; safe in threads."""
+    if from_hz == to_hz:
+        return waveform
+    divisor = math.gcd(from_hz, to_hz)
+    up, down = to_hz // divisor, from_hz // divisor
+    if up * down > _MAX_KERNEL_TAPS:
+        import scipy.signal  # slow to import, and few pairs need it
+
+        resampled = scipy.signal.resample_poly(waveform, up, down)
+        return np.ascontiguousarray(resampled, dtype=np.float32)
+    import torch  # heavy, and a clip that is at the right rate already does not need it
+
+    with torch.inference_mode():
+        # torch warns of arrays that it could not write to.
+        samples = torch.from_numpy(np.require(waveform, np.float32, ["C", "W"]))
+        return cast(Waveform, _sinc_resampler(from_hz, to_hz)(samples).numpy())
+
+
+def to_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
+    """16-bit samples of `[samples]`: times 32767, rounded to the nearest, clipped at full scale."""
+    return np.rint(np.clip(waveform, -1.0, 1.0) * np.float32(32767)).astype(np.int16)
+
+
+def from_int16(samples: npt.NDArray[np.int16]) -> Waveform:
+    """The waveform of 16-bit samples; `to_int16` of it gives them back, -32768 as -32767."""
+    return samples.astype(np.float32) / np.float32(32767)
+
+
+def encode_flac(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
+    """16-bit mono `[samples]` as a FLAC file, lossless."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate_hz, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def resample_to_flac(waveform: Waveform, from_hz: int, to_hz: int) -> bytes:
+    """`[samples]` as a mono 16-bit FLAC file at another rate."""
+    return encode_flac(to_int16(resample(waveform, from_hz, to_hz)), to_hz)
+
+
+@lru_cache(maxsize=32)
+def _sinc_resampler(from_hz: int, to_hz: int) -> "torch.nn.Module":
+    """The kernel for a pair of rates (Hann-windowed sinc), built once."""
+    import torchaudio
+
+    return cast("torch.nn.Module", torchaudio.transforms.Resample(from_hz, to_hz))
+
+
+def _dbfs(amplitude: float) -> float:
+    floor = 10 ** (FLOOR_DBFS / 20)
+    return amplitude if math.isnan(amplitude) else 20 * math.log10(max(amplitude, floor))
