@@ -34,8 +34,9 @@ from benchmarks.captioning.adaptive import against_fixed
 from benchmarks.captioning.device import on_device
 from benchmarks.captioning.generation import against_generate
 from curation import console
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.run import planning
+from curation.run.config_file import parse_run_config
 from curation.synth import write_corpus
 
 SEED = 21
@@ -70,7 +71,7 @@ def main() -> None:
 
 def planned_run(folder: str, options: argparse.Namespace) -> RunConfig:
     """A run over the corpus, in one shard."""
-    config = parse(
+    config = parse_run_config(
         {
             "run": f"{folder}/run",
             "catalog": {

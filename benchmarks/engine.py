@@ -27,9 +27,10 @@ from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
 from curation.cluster import graph, pools
 from curation.cluster.session import cluster
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.models import captioners, scorers
 from curation.run import evidence, layout, plan, planning
+from curation.run.config_file import parse_run_config
 from curation.synth import write_corpus
 
 
@@ -66,7 +67,7 @@ def planned_run(
         lines = segments.read_text().splitlines(keepends=True)
         segments = Path(folder) / f"{name}.csv"
         segments.write_text("".join(lines[: 3 + clips]))
-    config = parse(
+    config = parse_run_config(
         {
             "run": f"{folder}/{name}",
             "catalog": {

@@ -23,11 +23,12 @@ from curation import console
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.models import DualEncoderConfig
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.demo.grading import read_caption
 from curation.models import scorers
 from curation.run import evidence as run_evidence
 from curation.run import planning
+from curation.run.config_file import parse_run_config
 from curation.schema import OK
 from curation.synth import CLASSES
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def config_of(folder: str, data: Path, guidance: str) -> RunConfig:
-    return parse(
+    return parse_run_config(
         {
             "run": f"{folder}/{guidance}",
             "catalog": {

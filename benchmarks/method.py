@@ -33,9 +33,10 @@ import torch
 from curation import console, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import planning
+from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.schema import PAIR_SCHEMA
 from curation.select import apply
@@ -118,7 +119,7 @@ def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
 
 
 def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: Any) -> RunConfig:
-    config = parse(
+    config = parse_run_config(
         {
             "run": run,
             "catalog": {

@@ -30,9 +30,9 @@ from benchmarks.method import BATCH, KEEP_TOP
 from curation import console, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
-from curation.config.run import parse
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import planning
+from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.select import apply
 from curation.storage import files as storage
@@ -103,7 +103,7 @@ def real_table(out: str, esc10: str) -> str:
             for row in csv.DictReader(lines)
             if row["fold"] in CURATED_FOLDS
         )
-    config = parse(
+    config = parse_run_config(
         {
             "run": f"{out}/real",
             "catalog": {"kind": "folder", "audio": f"{esc10}/audio", "metadata": str(metadata)},

@@ -25,12 +25,13 @@ import pyarrow as pa
 import requests
 
 from curation import console
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan, planning
+from curation.run.config_file import parse_run_config
 from curation.schema import CANDIDATE_TYPE, EVIDENCE_SCHEMA, TAG_TYPE
 from curation.tags import ontology
 
@@ -78,7 +79,7 @@ def write_run(folder: Path, clips: int) -> RunConfig:
         "catalog": {"kind": "folder", "audio": str(folder)},
         "annotate": {"shard_clips": SHARD_CLIPS},
     }
-    config = parse(sections, "benchmark")
+    config = parse_run_config(sections, "benchmark")
     shards = -(-clips // SHARD_CLIPS)
     planned = plan.Plan(clips, 0, shards, SHARD_CLIPS, "none")
     layout.write_record(config.run, planning.record_of(config, planned, MODELS))

@@ -41,11 +41,12 @@ from curation import console, table
 from curation.annotate import metrics
 from curation.annotate.workers import FusedWorker
 from curation.config.models import DualEncoderConfig, TagGuidedConfig
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.models import captioners, scorers
 from curation.models.captioners.base import Candidate
 from curation.run import driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run.config_file import parse_run_config
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology
 
@@ -356,7 +357,7 @@ def waiting_run(folder: Path, todo: Load) -> RunConfig:
     clips = todo.shards * todo.shard_clips
     rows = "".join(f"noise.wav,clip{index:07d},Dog;Rain\n" for index in range(clips))
     (folder / "clips.csv").write_text("file,id,tags\n" + rows)
-    config = parse(
+    config = parse_run_config(
         {
             "run": str(folder / "run"),
             "catalog": {

@@ -30,8 +30,9 @@ import s3fs
 from benchmarks.engine import engine_run
 from curation import console
 from curation.annotate.workers import FusedWorker
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.run import evidence, planning
+from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import write_corpus
@@ -120,7 +121,7 @@ def high_water_bytes(folder: str) -> int:
 
 
 def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:
-    return parse(
+    return parse_run_config(
         {
             "run": f"{root}/{name}",
             "catalog": {

@@ -1,7 +1,9 @@
-"""A section of a run's YAML: every key known, nothing changed once it is read."""
+"""Base class of the sections of YAML files."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
+    """Base of all YAML sections: unknown keys are errors, instances are frozen."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -32,10 +32,11 @@ import pyarrow as pa
 import s3fs
 
 from curation import table
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.ops import verify
 from curation.ops.status import status
 from curation.run import evidence
+from curation.run.config_file import parse_run_config
 from curation.run.layout import evidence_uri, table_uri
 from curation.select import apply
 from curation.storage.files import list_files
@@ -100,7 +101,7 @@ class Scene:
 
     def config(self, name: str) -> RunConfig:
         corpus = f"{self.bucket}/corpus"
-        return parse(
+        return parse_run_config(
             {
                 "run": f"{self.bucket}/runs/{name}",
                 "cluster": "auto",

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from curation.cluster.session import cluster
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
+from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import write_corpus
@@ -90,7 +91,7 @@ def copy_of(run: RunConfig, folder: Path) -> RunConfig:
 
 def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
     """A run over the corpus, in four shards, by the reference models."""
-    return parse(
+    return parse_run_config(
         {
             "run": str(folder),
             "catalog": {

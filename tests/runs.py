@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.run import evidence, layout, plan, planning
+from curation.run.config_file import parse_run_config
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 
 MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
@@ -14,7 +15,7 @@ MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
 
 def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) -> RunConfig:
     """A planned run of clips that lie nowhere."""
-    config = parse(
+    config = parse_run_config(
         {
             "run": str(folder / "run"),
             "catalog": {"kind": "folder", "audio": str(folder)},

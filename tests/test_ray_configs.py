@@ -14,7 +14,7 @@ import ray
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from curation.cluster import placement, pools
-from curation.config import run as config_run
+from curation.run import config_file
 from tests.nodes import CONFIGS, cluster_spec, described, of_kuberay, of_ray_up
 
 KUBERAY = ("raycluster.yaml", "rayjob.yaml")
@@ -146,7 +146,7 @@ def test_every_cluster_has_the_same_node_types_and_the_run_fits_them() -> None:
     assert [each.name for each in types] == ["head", "decoder", "captioner", "scorer"]
     for other in (of_kuberay("rayjob.yaml"), *map(of_ray_up, RAY_UP)):
         assert other == types
-    run = config_run.load(str(CONFIGS / "run.yaml"))
+    run = config_file.read_run_config(str(CONFIGS / "run.yaml"))
     nodes = [{"CPU": t.cpus, "GPU": t.gpus, **t.resources} for t in types]
     asked = pools.pools(run.annotate)
     assert placement.first_misfit(asked, nodes) is None

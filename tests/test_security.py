@@ -25,9 +25,9 @@ from curation.audio.errors import AudioError
 from curation.catalog import list_clips
 from curation.cluster import graph
 from curation.config.catalog import WebDatasetConfig
-from curation.config.run import parse
 from curation.errors import InputError
 from curation.run import layout, planning
+from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from tests.conftest import S3_SECRET, write_yaml
@@ -147,7 +147,7 @@ def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None
     hard.type, hard.linkname = tarfile.LNKTYPE, "../run.yaml"
     archive(tmp_path, symbolic, hard, *map(tarfile.TarInfo, NAMES), content=sound)
     before = {path for path in tmp_path.rglob("*")}
-    config = parse(
+    config = parse_run_config(
         {
             "run": str(tmp_path / "run"),
             "catalog": {"kind": "webdataset", "data": str(tmp_path / "data")},

@@ -158,13 +158,13 @@ def config_command(
     check: Annotated[str | None, typer.Option(metavar="RUN.YAML", help="Check a file.")] = None,
 ) -> None:
     """Explain the keys of run.yaml, or check one."""
-    from curation.config import run as configuration
+    from curation.run import config_file, config_reference
 
     if check:
-        configuration.load(check)
+        config_file.read_run_config(check)
         console.out.print(f"{check}: valid")
     if show or not check:
-        print(configuration.document(), end="")
+        print(config_reference.format_config_reference(), end="")
 
 
 app.command("report")(report.report)
@@ -177,9 +177,9 @@ app.command("rebuild")(publishing.rebuild)
 
 
 def load(yaml: str) -> "RunConfig":
-    from curation.config import run as config_run
+    from curation.run import config_file
 
-    return config_run.opened(yaml)
+    return config_file.open_run_config(yaml)
 
 
 def make_plan(config: "RunConfig") -> None:

@@ -102,10 +102,10 @@ def calibrate_command(
     tag in common. Writes calibration.json and calibration.svg.
     """
     from curation.calibration.calibrate import calibrate
-    from curation.config import run as config_run
+    from curation.run import config_file
     from curation.storage import files as storage
 
-    run = config_run.opened(yaml)
+    run = config_file.open_run_config(yaml)
     folder = out or storage.join(run.run, "calibration")
     found = calibrate(run, clips, precision, prior, captions, folder)
     console.print_table(
@@ -120,15 +120,15 @@ def calibrate_command(
 
 def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Section]":
     """The models to check: those of a run, or those named one by one."""
-    from curation.config import run as config_run
     from curation.models.checks.parts import sections_of
+    from curation.run import config_file
 
     named = {part: text for part, text in options.items() if text is not None}
     if (yaml is None) != bool(named):
         raise InputError("name the models to check: either RUN.YAML, or --captioner, --scorer, ...")
     if yaml is not None:
-        return sections_of(config_run.opened(yaml))
-    return {part: config_run.parse_model(part, text) for part, text in named.items()}
+        return sections_of(config_file.open_run_config(yaml))
+    return {part: config_file.parse_model_section(part, text) for part, text in named.items()}
 
 
 def _print_findings(findings: "list[Finding]") -> None:

@@ -152,8 +152,8 @@ def _go(
 
 
 def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
-    from curation.config import run as configuration
     from curation.publish import licences
+    from curation.run import config_file
     from curation.run.layout import need_record
 
     if csv and column:
@@ -161,7 +161,7 @@ def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None
     if csv:
         return licences.read(csv)
     if column:
-        config = configuration.parse(need_record(run).config, f"{run}/run.json")
+        config = config_file.parse_run_config(need_record(run).config, f"{run}/run.json")
         return licences.of_catalog(config, column)
     return None
 

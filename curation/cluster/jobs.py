@@ -27,8 +27,8 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from curation.config import run as config_run
 from curation.errors import InputError, RunError
+from curation.run import config_file
 from curation.storage import files as storage
 
 RUN_KEY = "tagscribe.run"
@@ -89,7 +89,7 @@ def submit(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submi
         InputError: the YAML is faulty or names files of this machine, or another configuration
             is running on the same folder.
     """
-    settings = config_run.load(uri).model_copy(update={"cluster": "auto"})
+    settings = config_file.read_run_config(uri).model_copy(update={"cluster": "auto"})
     _need_reachable_paths(uri)
     for name in variables:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

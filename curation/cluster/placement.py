@@ -7,7 +7,7 @@ import ray
 
 from curation import console
 from curation.cluster.pools import Pool, pools
-from curation.config.run import AnnotateConfig
+from curation.config.annotate import AnnotateConfig
 from curation.errors import InputError
 
 Resources = Mapping[str, float]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from curation.config.run import AnnotateConfig, PoolConfig, bounds
+from curation.config.annotate import AnnotateConfig, PoolConfig, pool_bounds
 
 # What an actor takes of the resource that names its node's type: a node has room for all of them.
 NODE_SHARE = 0.001
@@ -60,14 +60,14 @@ def pools(config: AnnotateConfig) -> list[Pool]:
     """The pools of a run in the order of its stages; fused actors that are 'auto' count one."""
     threads = config.cpus_per_actor or config.model_threads
     if config.placement == "fused":
-        least, most = (1, 1) if config.actors == "auto" else bounds(config.actors)
+        least, most = (1, 1) if config.actors == "auto" else pool_bounds(config.actors)
         gpus = config.gpus_per_actor
         return [Pool("annotate.actors", least, most, threads, gpus, config.node)]
 
     def pool(name: str, of: PoolConfig, cpus: int, gpus: float) -> Pool:
         return Pool(
             f"annotate.pools.{name}",
-            *bounds(of.actors),
+            *pool_bounds(of.actors),
             cpus=cpus if of.cpus is None else of.cpus,
             gpus=gpus if of.gpus is None else of.gpus,
             node=of.node or config.node,

@@ -2,11 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from curation.section import Section
 
 
-class CatalogSection(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class CatalogSection(Section):
+    """A catalog section; values are not converted to the type of their key."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class AudiosetConfig(CatalogSection):

@@ -3,13 +3,13 @@
 import hashlib
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from curation.section import Section
 
 
-class Policy(BaseModel):
+class Policy(Section):
     """The second scorer's veto, then best of k within a clip, then the threshold on the rest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     score: Literal["clap", "log_prob", "combined"] = Field(
         "clap",

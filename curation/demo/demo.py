@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from curation import console, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.demo import accuracy
 from curation.run import layout, planning
+from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import Scene, read_truth, write_corpus
@@ -51,7 +52,7 @@ def judge_guidance(
 def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
     """The run of one guidance; that of noisy tags, the likeliest in life, is `out` itself."""
     segments = "segments.csv" if guidance == "true" else "segments_noisy.csv"
-    return parse(
+    return parse_run_config(
         {
             "run": out if guidance == KEPT else storage.join(out, "compare", guidance),
             "catalog": {

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from curation import table
-from curation.config import run as configuration
 from curation.config.policy import Policy
 from curation.config.run import RunConfig
 from curation.ops import prices
-from curation.run import driver_state, footer_cache, layout, plan
+from curation.run import config_file, driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.storage import files as storage
 
@@ -126,7 +125,7 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
         InputError: there is no run.
     """
     record = layout.need_record(run_uri)
-    config = config or configuration.parse(record.config, f"{run_uri}/run.json")
+    config = config or config_file.parse_run_config(record.config, f"{run_uri}/run.json")
     planned = plan.recorded(record)
     driver = driver_state.read(run_uri)
     now_s = datetime.now(UTC).timestamp() if now_s is None else now_s
@@ -279,5 +278,5 @@ def run_of(argument: str) -> tuple[str, RunConfig | None]:
     """
     if storage.exists(storage.join(argument, "run.json")):
         return storage.absolute(argument).rstrip("/"), None
-    config = configuration.opened(argument)
+    config = config_file.open_run_config(argument)
     return config.run, config

@@ -12,15 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import table
-from curation.config import run as configuration
 from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.ops.status import status
 from curation.publish.columns import DESCRIPTIONS, OPTIONAL
 from curation.publish.text import without_paths
+from curation.run import config_file, layout, plan
 from curation.run import evidence as run_evidence
-from curation.run import layout, plan
 from curation.storage import files as storage
 
 
@@ -43,7 +42,7 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
     Raises InputError where there is no run, no table, or no such version of it.
     """
     record = layout.need_record(run_uri)
-    config = configuration.parse(record.config, f"{run_uri}/run.json")
+    config = config_file.parse_run_config(record.config, f"{run_uri}/run.json")
     uri = layout.table_uri(run_uri)
     told, committed = table.at(uri, version)
     known = table.open_table(uri, told.version).schema().to_arrow().names

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from curation.calibration.annotated import Part
-from curation.config import run as configuration
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.ops import status as statuses
@@ -17,8 +16,8 @@ from curation.report.shuffled import Shuffled
 from curation.report.speed import Speed, speed
 from curation.report.strata import Drawn, Strata
 from curation.report.yields import Yields
+from curation.run import config_file, footer_cache, layout
 from curation.run import evidence as run_evidence
-from curation.run import footer_cache, layout
 from curation.storage import files as storage
 
 
@@ -59,7 +58,7 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
     """
     record = layout.need_record(run_uri)
     # The folder may have been moved since; all else is as the run was told.
-    config = configuration.parse({**record.config, "run": run_uri}, f"{run_uri}/run.json")
+    config = config_file.parse_run_config({**record.config, "run": run_uri}, f"{run_uri}/run.json")
     storage.configure(config.storage)
     status = statuses.status(run_uri, config)
     evidence = {s: f for s, f in run_evidence.list_evidence(run_uri).items() if s < record.shards}

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import fsspec
 from obstore.store import S3Store
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from curation.errors import InputError
+from curation.section import Section
 from curation.storage import s3_reader
 from curation.storage.retry import retrying
 
@@ -39,10 +40,8 @@ _readers: dict[tuple[Any, ...], S3Store] = {}
 _WRITE_PATIENCE = 5
 
 
-class StorageConfig(BaseModel):
+class StorageConfig(Section):
     """How object storage is reached and read. No secrets: see docs/storage.md."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     endpoint_url: str | None = Field(
         None,

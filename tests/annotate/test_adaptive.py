@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from curation.config.run import parse
 from curation.models.networks.tag_guided_captioner import GuidedEncoder
+from curation.run.config_file import parse_run_config
 from tests.conftest import corpus_run
 from tests.in_process import annotated
 
@@ -99,7 +99,7 @@ def test_a_clip_that_is_drawn_for_twice_is_heard_once(
 
 def test_adaptive_settings_belong_to_the_evidence() -> None:
     sections = {"run": "r", "catalog": {"kind": "folder", "audio": "a"}}
-    plain = parse(sections, "test").evidence_settings()
-    adaptive = parse({**sections, "adaptive": {"first": 1, "enough_score": 0.3}}, "test")
+    plain = parse_run_config(sections, "test").evidence_settings()
+    adaptive = parse_run_config({**sections, "adaptive": {"first": 1, "enough_score": 0.3}}, "test")
     assert adaptive.evidence_settings()["adaptive"] == {"first": 1, "enough_score": 0.3}
     assert plain["adaptive"] is None

@@ -10,7 +10,8 @@ from curation.annotate import metrics, stages, tagging
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.cli import main
-from curation.config import run as config_run
+from curation.config.models import TaggerConfig
+from curation.config.run import AdaptiveConfig, RunConfig
 from curation.estimate import sample
 from curation.models import taggers
 from curation.models.scorers.clap import DualEncoderScorer
@@ -50,7 +51,7 @@ def noise(*rates_hz: int, tags: tuple[Tag, ...] = (), seed: int = 0) -> stages.C
 
 
 def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(config_run.TaggerConfig(**ast))
+    tagger = taggers.build(TaggerConfig(**ast))
     alone, both = noise(16000, tags=(DOG,)), noise(16000, tags=(DOG,))
     tagging.tag(tagger, [alone], keep_given=False)
     assert len(alone.tags) == 3 and {tag.origin for tag in alone.tags} == {"predicted"}
@@ -59,7 +60,7 @@ def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) ->
 
 
 def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(config_run.TaggerConfig(**ast))
+    tagger = taggers.build(TaggerConfig(**ast))
     clip = noise(16000)
     tagging.tag(tagger, [clip], keep_given=False)
     first, second, third = clip.tags
@@ -70,7 +71,7 @@ def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None
 
 
 def test_a_clip_that_cannot_be_tagged_fails_alone(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(config_run.TaggerConfig(**ast))
+    tagger = taggers.build(TaggerConfig(**ast))
     batch = [noise(16000), noise(16000)]
     batch[0].waveforms[16000] = np.zeros(0, np.int16)
     tagging.tag(tagger, batch, keep_given=False)
@@ -120,9 +121,7 @@ def test_tags_that_sound_wrong_do_not_guide() -> None:
     assert clip.guidance == [DOG]
 
 
-def tagged_run(
-    corpus: Path, folder: Path, ast: dict[str, Any], placement: str
-) -> config_run.RunConfig:
+def tagged_run(corpus: Path, folder: Path, ast: dict[str, Any], placement: str) -> RunConfig:
     """A run in one shard: tags given, predicted and verified, captions scored by two scorers."""
     return corpus_run(
         corpus,
@@ -134,7 +133,7 @@ def tagged_run(
     )
 
 
-def annotated(run: config_run.RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
+def annotated(run: RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
     """The evidence of a run's one shard, by its workers in this process."""
     planning.make_plan(run)
     row = {"task": Task(0, 0, CLIPS).to_json()}
@@ -145,9 +144,7 @@ def annotated(run: config_run.RunConfig, tally: metrics.Tally) -> list[dict[str,
 
 
 @pytest.fixture(scope="module")
-def fused(
-    corpus: Path, ast: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> config_run.RunConfig:
+def fused(corpus: Path, ast: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     return tagged_run(corpus, tmp_path_factory.mktemp("fused") / "run", ast, "fused")
 
 
@@ -157,7 +154,7 @@ def tally() -> metrics.Tally:
 
 
 @pytest.fixture(scope="module")
-def evidence(fused: config_run.RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
+def evidence(fused: RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
     return annotated(fused, tally)
 
 
@@ -213,7 +210,7 @@ def test_tagging_is_a_stage_of_its_own(
 
 
 def test_show_prints_scores_of_tags_and_of_the_second_scorer(
-    fused: config_run.RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    fused: RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     main.show_clip(fused.run, evidence[0]["clip_id"])
     shown = capsys.readouterr().out
@@ -250,7 +247,7 @@ def test_candidates_drawn_later_are_scored_by_both_scorers(
     models: str, corpus: Path, ast: dict[str, Any], tmp_path: Path
 ) -> None:
     run = tagged_run(corpus, tmp_path / "run", ast, "fused")
-    adaptive = config_run.AdaptiveConfig(first=1, enough_score=0.5)
+    adaptive = AdaptiveConfig(first=1, enough_score=0.5)
     annotate = run.annotate.model_copy(update={"models": models})
     run = run.model_copy(update={"adaptive": adaptive, "annotate": annotate})
     rows = annotated(run, metrics.Tally())

@@ -16,10 +16,11 @@ from curation.annotate.task import Task, killers
 from curation.annotate.workers import FusedWorker
 from curation.audio.decode import DecodedAudio
 from curation.cluster import graph
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.ops import verify
 from curation.run import evidence, planning
+from curation.run.config_file import parse_run_config
 from tests import in_process
 from tests.conftest import corpus_run
 
@@ -96,7 +97,7 @@ def test_models_that_kill_their_worker_are_not_blamed_on_clips(
 
 def folder_run(audio: Path, folder: Path) -> RunConfig:
     catalog = {"kind": "folder", "audio": str(audio)}
-    config = parse({"run": str(folder), "catalog": catalog}, "test")
+    config = parse_run_config({"run": str(folder), "catalog": catalog}, "test")
     # It is the decoder that aborts; these models are there at once, each time a worker starts anew.
     models = {
         "captioner": WaitingCaptionerConfig(clip_s=0),

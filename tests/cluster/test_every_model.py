@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from curation.cluster import graph
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.models.checks.parts import sections_of
 from curation.ops import verify
 from curation.run import evidence, layout, planning
+from curation.run.config_file import parse_run_config
 from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 
 CLIPS = 60
@@ -42,7 +43,7 @@ def annotated(
     }
     section = {"shard_clips": clips // 2, "actors": 2}
     data = {"run": str(folder / "run"), "catalog": catalog, "annotate": section, **models}
-    config = parse(data, "test")
+    config = parse_run_config(data, "test")
     planning.make_plan(config)
     return config, graph.annotate(config, lambda done, total: None)
 

@@ -6,10 +6,9 @@ import pytest
 
 from curation.cluster import graph, placement, pools
 from curation.cluster.pools import Pool
-from curation.config import run as config_run
-from curation.config.run import AnnotateConfig
+from curation.config.annotate import AnnotateConfig
 from curation.errors import InputError
-from curation.run import planning
+from curation.run import config_file, planning
 from tests.conftest import corpus_run
 
 SEPARATE = {"placement": "separate"}
@@ -58,7 +57,7 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
 def test_a_mistake_in_a_pool_is_named(section: dict, message: str) -> None:
     run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}, "annotate": section}
     with pytest.raises(InputError, match=message):
-        config_run.parse(run, "run.yaml")
+        config_file.parse_run_config(run, "run.yaml")
 
 
 def pool(name: str, least: int, cpus: int = 1, gpus: float = 0.0, node: str | None = None) -> Pool:

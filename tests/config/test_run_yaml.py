@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curation.config import run
+from curation.config.annotate import AnnotateConfig
+from curation.config.policy import Policy
 from curation.errors import InputError
+from curation.run import config_file, config_reference
 
 MINIMAL = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
 
@@ -18,13 +20,13 @@ def written(tmp_path: Path, text: str) -> str:
 
 
 def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
-    loaded = run.load(written(tmp_path, yaml.safe_dump(MINIMAL)))
+    loaded = config_file.read_run_config(written(tmp_path, yaml.safe_dump(MINIMAL)))
     assert loaded.annotate.shard_clips == 512
     assert loaded.captioner.candidates == 4
 
 
 def test_the_run_folder_is_made_absolute() -> None:
-    assert Path(run.parse(MINIMAL, "test").run) == Path.cwd() / "runs/x"
+    assert Path(config_file.parse_run_config(MINIMAL, "test").run) == Path.cwd() / "runs/x"
 
 
 @pytest.mark.parametrize(
@@ -42,38 +44,38 @@ def test_the_run_folder_is_made_absolute() -> None:
 )
 def test_a_mistake_is_named_with_what_was_expected(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        run.parse({**MINIMAL, **change}, "run.yaml")
+        config_file.parse_run_config({**MINIMAL, **change}, "run.yaml")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere.yaml: no such file"):
-        run.load(str(tmp_path / "nowhere.yaml"))
+        config_file.read_run_config(str(tmp_path / "nowhere.yaml"))
 
 
 @pytest.mark.parametrize("text", ["run: [", "- a\n- b\n", ""])
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="run.yaml: "):
-        run.load(written(tmp_path, text))
+        config_file.read_run_config(written(tmp_path, text))
 
 
 def test_the_documentation_is_itself_a_valid_file() -> None:
-    text = run.document().replace("<required>", "somewhere")
+    text = config_reference.format_config_reference().replace("<required>", "somewhere")
     documented = yaml.safe_load(text)
-    loaded = run.parse(documented, "document")
-    assert loaded.annotate == run.AnnotateConfig()
-    assert loaded.select == run.Policy()
+    loaded = config_file.parse_run_config(documented, "document")
+    assert loaded.annotate == AnnotateConfig()
+    assert loaded.select == Policy()
 
 
 def test_the_documentation_explains_every_key() -> None:
-    lines = run.document().splitlines()
+    lines = config_reference.format_config_reference().splitlines()
     for key, before in zip(lines[1:], lines, strict=False):
         if not key.lstrip().startswith("#"):
             assert before.lstrip().startswith("#"), f"{key!r} is not explained"
 
 
 def test_where_the_work_runs_does_not_change_what_it_says() -> None:
-    base = run.parse(MINIMAL, "a")
-    placed = run.parse(
+    base = config_file.parse_run_config(MINIMAL, "a")
+    placed = config_file.parse_run_config(
         {
             **MINIMAL,
             "run": "elsewhere",
@@ -83,5 +85,5 @@ def test_where_the_work_runs_does_not_change_what_it_says() -> None:
         "b",
     )
     assert placed.evidence_settings() == base.evidence_settings()
-    seeded = run.parse({**MINIMAL, "seed": 7}, "c")
+    seeded = config_file.parse_run_config({**MINIMAL, "seed": 7}, "c")
     assert seeded.evidence_settings() != base.evidence_settings()

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.estimate import estimate, sample
 from curation.run import layout, plan, planning
+from curation.run.config_file import parse_run_config
 from tests.cli.test_cli import tagscribe
 from tests.conftest import corpus_run
 from tests.runs import planned_run
@@ -43,7 +44,9 @@ def taken(**changes: object) -> sample.Sample:
 
 
 def configured(**sections: object) -> RunConfig:
-    return parse({"run": "x", "catalog": {"kind": "folder", "audio": "y"}, **sections}, "test")
+    return parse_run_config(
+        {"run": "x", "catalog": {"kind": "folder", "audio": "y"}, **sections}, "test"
+    )
 
 
 def test_the_sum_over_a_run_is_that_of_its_sample() -> None:

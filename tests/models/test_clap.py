@@ -16,13 +16,13 @@ from transformers import (
     pipeline,
 )
 
-from curation.config import run as config_run
 from curation.errors import InputError
 from curation.models import scorers
 from curation.models.networks.clap import ClapPair, clap_from_config
 from curation.models.networks.clap_frontend import fitted, int16_round_trip, laion_front_end
 from curation.models.networks.load_towers import load_pair
 from curation.models.scorers.clap import DualEncoderScorer
+from curation.run import config_file
 from curation.schema import Failure
 
 from .conftest import CAPTIONS, sharpened
@@ -190,7 +190,7 @@ def test_checkpointing_changes_no_gradient(tokenizer: PreTrainedTokenizerBase) -
 def test_one_line_of_a_run_makes_it_the_scorer(pair: ClapPair, folder: Path) -> None:
     run = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
     section = {"kind": "clap", "model": str(folder)}
-    scorer = scorers.build(config_run.parse({**run, "scorer": section}, "test").scorer)
+    scorer = scorers.build(config_file.parse_run_config({**run, "scorer": section}, "test").scorer)
     assert scorer.sample_rate_hz == 8000
     scorer.setup()
     clips = [noise(5), noise(3000), np.zeros(0, dtype="f4"), noise(20_000)]

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioModel, PeAudioProcessor
 
-from curation.config import run as config_run
 from curation.errors import InputError
 from curation.models import scorers
 from curation.models.networks.pe_audio import PeAudioTowers
 from curation.models.scorers.pe_audio import PeAudioScorer
+from curation.run import config_file
 from curation.schema import Failure
 
 from .conftest import CAPTIONS
@@ -111,7 +111,7 @@ def test_weights_are_held_as_the_configuration_says(
 ) -> None:
     run = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
     section = {"kind": "pe_audio", "model": str(folder)}
-    half = scorers.build(config_run.parse({**run, "scorer": section}, "test").scorer)
+    half = scorers.build(config_file.parse_run_config({**run, "scorer": section}, "test").scorer)
     assert isinstance(half, PeAudioScorer) and half.dtype == "bfloat16"
     half.setup()
     held = {parameter.dtype for parameter in half._loaded._towers.parameters()}

@@ -18,10 +18,11 @@ from transformers import (
     BertModel,
 )
 
-from curation.config import run as config_run
+from curation.config.models import TaggerConfig
 from curation.errors import InputError
 from curation.models import taggers
 from curation.models.taggers.base import Tagger
+from curation.run import config_file
 from curation.schema import Failure, Tag
 from curation.tags import ontology
 
@@ -51,7 +52,7 @@ def clips() -> list[np.ndarray]:
 def tagger_of(folder: Path, **settings: object) -> Tagger:
     """The tagger of a section of a run's YAML."""
     section = {"model": str(folder), "dtype": "float32", **settings}
-    return taggers.build(config_run.TaggerConfig.model_validate(section))
+    return taggers.build(TaggerConfig.model_validate(section))
 
 
 def everything(folder: Path, **settings: object) -> Tagger:
@@ -133,7 +134,7 @@ def test_a_threshold_of_no_class_is_refused(folder: Path, tmp_path: Path) -> Non
     run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}}
     told = "tags.tagger.thresholds: .*'Speach' is no AudioSet class: did you mean 'Speech'"
     with pytest.raises(InputError, match=told):
-        config_run.parse({**run, "tags": {"use": "both", "tagger": section}}, "test")
+        config_file.parse_run_config({**run, "tags": {"use": "both", "tagger": section}}, "test")
     tiny_taggers.ast(tmp_path, ["Speech", "Music"])
     with pytest.raises(InputError, match="thresholds: Bark: .* has no such class"):
         tagger_of(tmp_path, thresholds={BARK: 0.5}).setup()

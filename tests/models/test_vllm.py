@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation.config import run as config_run
 from curation.config.models import AudioLlmConfig, VllmConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models import captioners
 from curation.models.captioners import vllm_installed
 from curation.models.captioners.base import Candidate
 from curation.models.captioners.vllm import Reply, Vllm
+from curation.run import config_file
 from curation.schema import Failure, Tag
 
 from . import tiny_captioners as tiny
@@ -37,10 +38,10 @@ def adapter(folder: Path, **settings: Any) -> Vllm:
     return made
 
 
-def parsed(**sections: Any) -> config_run.RunConfig:
+def parsed(**sections: Any) -> RunConfig:
     given = {"kind": "vllm", "model": "m", **sections.pop("captioner", {})}
     run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}, "captioner": given}
-    return config_run.parse({**run, **sections}, "run.yaml")
+    return config_file.parse_run_config({**run, **sections}, "run.yaml")
 
 
 SEPARATE = {"placement": "separate"}

@@ -13,7 +13,7 @@ import soundfile
 
 from curation import catalog
 from curation.audio.decode import sha256_hex
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.publish import source
 from curation.publish.licences import Licences
 from curation.publish.options import Format, Options
@@ -21,6 +21,7 @@ from curation.publish.publication import Publication, prepare
 from curation.publish.publish import Published, publish
 from curation.run import evidence, plan, planning
 from curation.run import layout as runs
+from curation.run.config_file import parse_run_config
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
 
@@ -57,7 +58,7 @@ def make_run(
         sections: of the run's YAML, beside the catalog.
     """
     write_sounds(folder / "audio", folder / "clips.csv", clips)
-    config = parse(
+    config = parse_run_config(
         {
             "run": str(folder / "run"),
             "catalog": {

@@ -13,7 +13,7 @@ import soundfile
 
 from curation.audio.decode import sha256_hex
 from curation.catalog import audioset
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish.options import Format
 from curation.publish.publication import prepare
@@ -21,6 +21,7 @@ from curation.publish.publish import Published, publish
 from curation.publish.rebuild import Coverage, options_of, source_of
 from curation.run import evidence as run_evidence
 from curation.run import planning
+from curation.run.config_file import parse_run_config
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
 from tests import in_process
@@ -105,7 +106,7 @@ def whole_recordings(folder: Path) -> RunConfig:
         "audio": str(folder / "whole"),
         "files": "whole",
     }
-    config = parse({"run": str(folder / "run"), "catalog": catalog}, "test")
+    config = parse_run_config({"run": str(folder / "run"), "catalog": catalog}, "test")
     planning.make_plan(config)
     listed = audioset.list_clips(config.catalog).clips  # type: ignore[arg-type]
     candidate = {"caption": "noise", "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
@@ -156,7 +157,7 @@ def test_real_recordings_come_back_whole(shared_data: Path, tmp_path: Path) -> N
         writer = csv.DictWriter(file, listed[0])
         writer.writeheader()
         writer.writerows(listed)
-    config = parse(
+    config = parse_run_config(
         {
             "run": str(tmp_path / "run"),
             "catalog": {

@@ -8,8 +8,9 @@ import pyarrow as pa
 import soundfile
 
 from curation.audio.decode import sha256_hex
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.run import evidence, layout, plan, planning
+from curation.run.config_file import parse_run_config
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 from tests.runs import MODELS
 
@@ -79,7 +80,7 @@ def written_run(
 ) -> RunConfig:
     """A run whose evidence is given row by row; its scorer is nowhere."""
     size = max(map(len, shards))
-    config = parse(
+    config = parse_run_config(
         {
             "run": str(folder),
             "catalog": {"kind": "folder", "audio": "/nowhere"},

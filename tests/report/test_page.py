@@ -14,13 +14,14 @@ import yaml
 from PIL import Image
 
 from curation.audio.waveform import measure_levels
-from curation.config.run import RunConfig, parse
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.report import shuffled
 from curation.report.gathered import gather
 from curation.report.page import Page, Report
 from curation.run import evidence as run_evidence
 from curation.run import layout
+from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.synth import write_corpus
 from tests import in_process
@@ -44,7 +45,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     gone.unlink()
     cut.write_bytes(cut.read_bytes()[:2000])
     catalog = {"segments": str(folder / "segments.csv"), "audio": str(folder / "audio")}
-    config = parse(
+    config = parse_run_config(
         {
             "run": str(folder / "run"),
             "catalog": {"kind": "audioset", **catalog},
@@ -160,7 +161,7 @@ def test_the_configuration_on_the_page_makes_the_run_again(
     annotated: RunConfig, root: Element
 ) -> None:
     shown = ["".join(each.itertext()) for each in root.iter("pre")]
-    assert parse(yaml.safe_load(shown[-1]), "page") == annotated
+    assert parse_run_config(yaml.safe_load(shown[-1]), "page") == annotated
 
 
 def test_each_group_has_its_clips(root: Element) -> None:

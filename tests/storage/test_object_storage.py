@@ -10,8 +10,8 @@ import pytest
 import s3fs
 
 from curation import table
-from curation.config import run
 from curation.errors import InputError
+from curation.run import config_file
 from curation.storage import files as storage
 from curation.storage import retry, s3
 from tests.config.test_run_yaml import MINIMAL
@@ -263,13 +263,15 @@ def test_a_section_that_cannot_be_is_refused_and_no_secret_is_repeated(
     section: dict, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as told:
-        run.parse({**MINIMAL, "storage": section}, "run.yaml")
+        config_file.parse_run_config({**MINIMAL, "storage": section}, "run.yaml")
     assert S3_SECRET not in str(told.value)
 
 
 def test_a_password_in_a_path_is_refused_and_not_repeated() -> None:
     with pytest.raises(InputError, match="holds a password") as told:
-        run.parse({**MINIMAL, "run": f"s3://me:{S3_SECRET}@bucket/run"}, "run.yaml")
+        config_file.parse_run_config(
+            {**MINIMAL, "run": f"s3://me:{S3_SECRET}@bucket/run"}, "run.yaml"
+        )
     assert S3_SECRET not in str(told.value)
 
 
@@ -298,9 +300,11 @@ def test_the_hub_has_its_driver() -> None:
 
 def test_where_storage_is_does_not_change_what_a_run_says() -> None:
     section = {"endpoint_url": "http://127.0.0.1:9000", "retry_s": 5}
-    placed = run.parse({**MINIMAL, "storage": section}, "a")
+    placed = config_file.parse_run_config({**MINIMAL, "storage": section}, "a")
     assert placed.storage.endpoint_url == section["endpoint_url"]
-    assert placed.evidence_settings() == run.parse(MINIMAL, "b").evidence_settings()
+    assert (
+        placed.evidence_settings() == config_file.parse_run_config(MINIMAL, "b").evidence_settings()
+    )
 
 
 def test_delta_is_told_nothing_of_a_local_table(tmp_path: Path) -> None:

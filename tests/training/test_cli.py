@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from curation import table
-from curation.config.run import parse
 from curation.models.scorers import build
 from curation.run import layout as curation_run
+from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.synth import write_corpus
 from tests.conftest import corpus_run
@@ -70,7 +70,7 @@ def test_from_a_table_to_the_next_rounds_scorer(
     assert f"{curation_run.table_uri(curated)} version {policy.version}" in told
     for word in ("keep_top", "captioner", "scorer", "tagscribe"):
         assert word in told
-    scorer = build(parse({
+    scorer = build(parse_run_config({
         "run": "unused",
         "catalog": {"kind": "folder", "audio": "unused"},
         "scorer": {"kind": "clap", "model": str(model)},

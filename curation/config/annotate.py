@@ -1,0 +1,125 @@
+"""How the work is cut and placed, as the `annotate:` section of a run's YAML."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from curation.section import Section
+
+
+def pool_bounds(size: int | tuple[int, int]) -> tuple[int, int]:
+    """The least and the most of a pool's size."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def _check_size(size: int | tuple[int, int]) -> int | tuple[int, int]:
+    least, most = pool_bounds(size)
+    if not 1 <= least <= most:
+        raise ValueError(f"{size}: expected 1 or more, or [least, most]")
+    return size
+
+
+def _check_share(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"{gpus}: expected a fraction of one GPU, or whole GPUs")
+    return gpus
+
+
+def _check_node(node: str) -> str:
+    if node in {"memory", "object_store_memory"}:
+        raise ValueError(f"{node}: a resource of Ray's own; name the node type otherwise")
+    return node
+
+
+PoolSize = Annotated[int | tuple[int, int], AfterValidator(_check_size)]
+GpuShare = Annotated[float, Field(ge=0), AfterValidator(_check_share)]
+NodeType = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$"), AfterValidator(_check_node)]
+
+
+class PoolConfig(Section):
+    """One pool of placement 'separate'; a number or [least, most] alone says its actors."""
+
+    actors: PoolSize = Field(
+        1, description="Actors: a number, or [least, most] between which the pool is sized."
+    )
+    cpus: int | None = Field(
+        None, ge=1, description="CPUs of each actor; null: cpus_per_actor, 1 for decoders."
+    )
+    gpus: GpuShare | None = Field(
+        None, description="GPU share of each actor; null: gpus_per_actor, 0 for decoders."
+    )
+    node: NodeType | None = Field(None, description="As annotate.node, for this pool alone.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_alone(cls, value: Any) -> Any:
+        return {"actors": value} if isinstance(value, int | list | tuple) else value
+
+
+class PoolsConfig(Section):
+    """The pools of placement 'separate'."""
+
+    decoders: PoolConfig = Field(PoolConfig(), description="Actors that read and decode.")
+    captioners: PoolConfig = Field(PoolConfig(), description="Actors that tag and caption.")
+    scorers: PoolConfig = Field(PoolConfig(), description="Actors that score and write evidence.")
+
+
+class AnnotateConfig(Section):
+    """How the work is cut and placed. Only shard_clips and batch_* touch the evidence."""
+
+    shard_clips: int = Field(
+        512, ge=1, description="Clips a shard: the unit of work, of commit and of resume."
+    )
+    batch_seconds: float = Field(
+        160.0, gt=0, description="Budget of a model batch: clips times the longest one's seconds."
+    )
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Budget of the captions that a model batch writes at once: clips times "
+        "candidates times the longest caption's tokens; null: none but batch_seconds.",
+    )
+    models: Literal["together", "in_turns"] = Field(
+        "together",
+        description="Models of an actor that share a GPU: all in its memory, or one after the "
+        "other for each shard, while the others wait in the host's.",
+    )
+    placement: Literal["fused", "separate"] = Field(
+        "fused",
+        description="fused: each actor reads, decodes, captions and scores its shard; separate: "
+        "pools of decoders, captioners and scorers, sized apart.",
+    )
+    actors: int | tuple[int, int] | Literal["auto"] = Field(
+        "auto",
+        description="Actors of placement fused: a number, or [least, most] between which their "
+        "pool is sized; auto: one a GPU, else one a CPU.",
+    )
+    pools: PoolsConfig = Field(
+        PoolsConfig(),
+        description="Placement separate only. A number or [least, most] in place of a pool's keys "
+        "says its actors.",
+    )
+    gpus_per_actor: GpuShare = Field(
+        0.0, description="GPU share of each actor that holds a model; 0 runs on CPUs."
+    )
+    cpus_per_actor: int | None = Field(
+        None, ge=1, description="CPUs of each actor that holds a model; null: model_threads."
+    )
+    node: NodeType | None = Field(
+        None,
+        description="Type of the nodes that the actors run on: those whose Ray was started with "
+        "this resource, as by ray start --resources '{\"captioner\": 1}'; null: any node.",
+    )
+    wait_for_nodes_s: float = Field(
+        0.0,
+        ge=0,
+        description="How long a run waits for the first nodes that its pools need, on a cluster "
+        "that grows; 0: every node is up, and what does not fit is an error at once.",
+    )
+    decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
+    model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")
+
+    @field_validator("actors")
+    @classmethod
+    def _size_or_auto(cls, actors: Any) -> Any:
+        return actors if actors == "auto" else _check_size(actors)

@@ -1,0 +1,80 @@
+"""The YAML file of a run: read, parsed, and its errors explained.
+
+The sections themselves are `curation.config`.
+"""
+
+import difflib
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from curation.config.models import CaptionerConfig, ScorerConfig, TaggerConfig
+from curation.config.run import RunConfig
+from curation.errors import InputError
+from curation.run.config_keys import known_keys
+from curation.storage import files as storage
+
+# Path and type of each model's section.
+_MODEL_SECTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "captioner": (("captioner",), CaptionerConfig),
+    "scorer": (("scorer",), ScorerConfig),
+    "tagger": (("tags", "tagger"), TaggerConfig),
+}
+
+
+def read_run_config(uri: str) -> RunConfig:
+    """Read a run's YAML. Raises InputError naming file, key, what was expected and what to do."""
+    try:
+        text = storage.read_bytes(uri).decode()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{uri}: no such file; expected the YAML of a run") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{uri}: not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(
+            f"{uri}: expected keys such as run: and catalog:; see tagscribe config --show"
+        )
+    return parse_run_config(data, uri)
+
+
+def open_run_config(uri: str) -> RunConfig:
+    """Read a run's YAML, and configure object storage in this process by its `storage:`."""
+    config = read_run_config(uri)
+    storage.configure(config.storage)
+    return config
+
+
+def parse_run_config(data: dict[str, Any], origin: str) -> RunConfig:
+    """The run of a mapping. Raises InputError that names origin, key and what was expected."""
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise InputError(f"{origin}: " + "; ".join(lines)) from error
+
+
+def parse_model_section(part: str, text: str) -> Any:
+    """The section of one model, as YAML: captioner, scorer or tagger. Raises InputError."""
+    path, kind = _MODEL_SECTIONS[part]
+    try:
+        return TypeAdapter(kind).validate_python(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise InputError(f"{part}: not YAML: {error}") from error
+    except ValidationError as error:
+        lines = [_explain(problem, path) for problem in error.errors()]
+        raise InputError("; ".join(lines)) from error
+
+
+def _explain(problem: Any, above: tuple[str, ...] = ()) -> str:
+    """One sentence for one validation problem, with the nearest key for a misspelt one."""
+    path = [*above, *(str(part) for part in problem["loc"])]
+    key = ".".join(path)
+    if problem["type"] != "extra_forbidden":
+        return f"{key or 'the file'}: {problem['msg']}"
+    siblings = list(known_keys(path[:-1]))
+    matches = difflib.get_close_matches(path[-1], siblings, n=1)
+    hint = f"did you mean '{matches[0]}'?" if matches else f"known here: {', '.join(siblings)}"
+    return f"unknown key '{key}'; {hint}"
