@@ -1,5 +1,7 @@
-"""How far the scores of matched pairs stand from those of shuffled ones, and scores agree:
-arithmetic alone.
+"""Statistics of scores: AUC, Spearman's correlation, Wilson's interval, separation of pairs.
+
+Pure functions of arrays. What the scores are of is left to the caller. SciPy is imported where it
+is used, because its import takes longer than most commands.
 """
 
 import math
@@ -8,16 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Z_95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+
 
 @dataclass(frozen=True)
 class Separation:
-    """What tells the matched pairs of a square of scores from its shuffled ones.
+    """How far the matched pairs of a square of scores stand from the shuffled ones.
 
     Attributes:
-        gap: mean score of matched pairs less that of shuffled ones.
+        gap: mean score of the matched pairs less that of the shuffled ones.
         auc: probability that a matched pair outscores a shuffled one.
-        deviations: the sum over the matched pairs, in standard deviations from what it would be
-            were captions handed out at random; 0 where all scores are alike.
+        deviations: the sum over the matched pairs, in standard deviations from its expectation
+            under a random assignment of captions; 0 where all scores are equal.
     """
 
     gap: float
@@ -28,9 +32,10 @@ class Separation:
 def separation(scores: np.ndarray) -> Separation:
     """The separation of scores `[sound, caption]`, matched on the diagonal; at least two of each.
 
-    Some sounds score high with everything, and so do some captions. The mean and the variance of
-    the sum along a random permutation know that (Hoeffding 1951, "A combinatorial central limit
-    theorem"): they follow from the scores less the means of their row and of their column.
+    Some sounds score high with every caption, and some captions with every sound. The mean and the
+    variance of the sum along a random permutation account for that (Hoeffding 1951, "A
+    combinatorial central limit theorem"): they follow from the scores less the means of their row
+    and of their column.
     """
     count = len(scores)
     matched = np.diagonal(scores)
@@ -45,31 +50,46 @@ def separation(scores: np.ndarray) -> Separation:
 
 
 def auc(higher: np.ndarray, lower: np.ndarray) -> float:
-    """Probability that one of the first scores exceeds one of the second; ties count half.
+    """Area under the ROC curve: the probability that a score of `higher` exceeds one of `lower`.
 
-    NaN where either has none.
+    Ties count half. It is the Mann-Whitney U statistic over the number of pairs.
+
+    Args:
+        higher: scores of the positives `[n]`.
+        lower: scores of the negatives `[m]`.
+
+    Returns NaN where either is empty.
     """
+    from scipy.stats import rankdata
+
     if not len(higher) or not len(lower):
         return float("nan")
-    ordered = np.sort(lower)
-    below = np.searchsorted(ordered, higher, "left") + np.searchsorted(ordered, higher, "right")
-    return float(below.mean()) / (2 * len(lower))
+    count = len(higher)
+    ranks = rankdata(np.concatenate([higher, lower]))
+    u = float(ranks[:count].sum()) - count * (count + 1) / 2
+    return 2 * u / count / (2 * len(lower))
 
 
 def spearman(
     first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
 ) -> float | None:
-    """Spearman's correlation; equal values share the mean of their ranks.
+    """Spearman's rank correlation; equal values share the mean of their ranks.
 
-    None where there are fewer than two values of each, or all of one are alike.
+    Returns None where there are fewer than two values, or all values of one side are equal.
     """
-    ranks = np.array([_ranks(first), _ranks(second)])
+    from scipy.stats import rankdata
+
+    ranks = np.array([rankdata(first), rankdata(second)])
     if (ranks == ranks[:, :1]).all(axis=1).any():
         return None
     return float(np.corrcoef(ranks)[0, 1])
 
 
-def _ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Ranks from 1, the least first."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
+def wilson_interval(share: float, n: float, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's score interval for a share seen in `n` trials (Wilson, JASA 22, 1927).
+
+    `n` may be an effective sample size, and need not be an integer.
+    """
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -14,6 +14,7 @@ from curation.demo.grading import grade_caption
 from curation.run import evidence as run_evidence
 from curation.schema import OK
 from curation.select import policy as select_policy
+from curation.stats import auc
 from curation.synth import Scene
 
 BEAM = "beam"
@@ -84,11 +85,7 @@ def by_relation(judged: Judged) -> dict[str, dict[str, float]]:
 
 def filter_auc(judged: Judged, score: np.ndarray) -> float:
     """Probability that a right beam caption outscores a wrong one (ties count half)."""
-    right = score[judged.beam & judged.right]
-    wrong = score[judged.beam & ~judged.right]
-    if not len(right) or not len(wrong):
-        return float("nan")
-    return float(((right[:, None] > wrong).mean() + (right[:, None] >= wrong).mean()) / 2)
+    return auc(score[judged.beam & judged.right], score[judged.beam & ~judged.right])
 
 
 def _share(right: np.ndarray) -> float:

@@ -15,9 +15,9 @@ from curation.config.run import RunConfig
 from curation.estimate.sample import Sample
 from curation.ops import prices
 from curation.run.plan import Plan
+from curation.stats import wilson_interval
 
 RESAMPLES = 2000
-_Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 _MODEL_STAGES = ("tag", "caption", "score")
 # What the workers of each pool do.
 _STAGES = {
@@ -181,11 +181,8 @@ def _bar(values: np.ndarray) -> Bar:
 
 def _wilson(hits: int, trials: int) -> Bar:
     """A share and its Wilson interval."""
-    share, square = hits / trials, _Z**2
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    reach = math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    reach *= _Z / (1 + square / trials)
-    return Bar(share, max(0.0, centre - reach), min(1.0, centre + reach))
+    share = hits / trials
+    return Bar(share, *wilson_interval(share, trials))
 
 
 def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.report.shard import Shard
 
@@ -37,13 +36,3 @@ class Errors:
     def kinds(self) -> list[Kind]:
         """The commonest first."""
         return sorted(self._kinds.values(), key=lambda kind: (-kind.clips, kind.name))
-
-
-def kinds_of(clips: pa.Table) -> list[str | None]:
-    """`stage/type` of each clip; None for those without error."""
-    errors = clips["error"].combine_chunks()
-    named = pc.binary_join_element_wise(
-        pc.struct_field(errors, "stage"), pc.struct_field(errors, "type"), "/"
-    )
-    told: list[str | None] = named.to_pylist()
-    return told

@@ -9,11 +9,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from curation.redact import secret_redactor
 from curation.report import examples, sections
 from curation.report.examples import Example
 from curation.report.gathered import Gathered, gather
 from curation.report.heard import Heard
-from curation.run import driver_state
 from curation.storage import files as storage
 from curation.text_safety import visible
 
@@ -104,7 +104,7 @@ def write(out: str, page: Report) -> None:
 
 
 def _environment() -> Environment:
-    hide = driver_state.hider()
+    hide = secret_redactor()
     return Environment(
         loader=PackageLoader("curation.report"),
         autoescape=lambda name: name is not None and name.endswith(".html"),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.report.errors import kinds_of
 from curation.report.shard import UNDECIDED, Shard
+from curation.run.error_kinds import error_kinds
 from curation.select import policy
 
 ACCEPTED = "accepted"
@@ -45,7 +45,7 @@ class Strata:
             rows = np.unique(shard.clip[shard.reason == reason])
             self._offer(stratum_of(reason), shard.number, rows, keys[rows])
         self._offer_narrow(shard)
-        kinds = np.array(kinds_of(shard.clips), object)
+        kinds = np.array(error_kinds(shard.clips), object)
         for kind in sorted({kind for kind in kinds.tolist() if kind}):
             rows = np.flatnonzero(kinds == kind)
             self._offer(f"error: {kind}", shard.number, rows, keys[rows], _ERRORS_A_KIND)

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 from curation.config.policy import Policy
 from curation.console import Update
 from curation.errors import InputError
-from curation.report.errors import kinds_of
 from curation.review import drawing, index
 from curation.review.index import SCORES, SECOND, About, Index
 from curation.review.postings import Gathering, words
 from curation.run import evidence as run_evidence
 from curation.run import layout
+from curation.run.error_kinds import error_kinds
 from curation.select import policy as select_policy
 from curation.storage import files as storage
 
@@ -187,7 +187,7 @@ class _Gathered:
 
     def _errors(self, evidence: pa.Table, lengths: np.ndarray) -> np.ndarray:
         """The number of each clip's kind of error, -1 where it has captions."""
-        kinds = kinds_of(evidence)
+        kinds = error_kinds(evidence)
         numbers = np.full(len(lengths), -1)
         for clip in np.flatnonzero(lengths == 0):
             kind = kinds[clip] or _NO_CANDIDATES

@@ -5,12 +5,11 @@ the marked captions are a simple random sample, so a part counts by its size in 
 exactly, and not by how many of it were marked.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-Z_95 = 1.959964
+from curation.stats import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,9 @@ def estimate(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> Estimate
     weight = size[heard] / size[heard].sum()
     precision = float(weight @ share)
     effective = _effective(weight, n, good[heard], precision)
-    low, high = wilson(precision, effective)
+    low, high = wilson_interval(precision, effective)
     known = float(size[heard].sum() / size.sum())
     return Estimate(precision, known * low, known * high + 1 - known, int(n.sum()), effective)
-
-
-def wilson(share: float, n: float, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval for a share seen in `n` draws (Wilson, JASA 22, 1927)."""
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _effective(weight: np.ndarray, n: np.ndarray, good: np.ndarray, precision: float) -> float:

@@ -5,8 +5,6 @@ minute; one that is older, and says running, is all that a killed driver leaves.
 """
 
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,15 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from curation.errors import InputError, RunError
+from curation.redact import redact_secrets
 from curation.storage import files as storage
 
 BEAT_INTERVAL_S = 30.0
 # A driver that has been silent for so long is taken for dead.
 SILENT_AFTER_S = 4 * BEAT_INTERVAL_S
 LONGEST_REASON = 2000
-
-_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY|API_KEY")
-_LOGIN_IN_URL = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
 
 
 @dataclass(frozen=True)
@@ -74,34 +70,13 @@ def recorded(run_uri: str) -> Iterator[Callable[[], None]]:
     _write(run_uri, State("finished", started_s, time.time()))
 
 
-def without_secrets(text: str) -> str:
-    """A text in which no secret of the environment and no login in a URL can be read."""
-    return hider()(text)
-
-
-def hider() -> Callable[[str], str]:
-    """`without_secrets` for many texts, by the environment as it is now."""
-    secrets = {
-        value: f"<{name}>"
-        for name, value in os.environ.items()
-        if _SECRET_NAME.search(name.upper()) and len(value) >= 8
-    }
-
-    def hide(text: str) -> str:
-        for value, name in secrets.items():
-            text = text.replace(value, name)
-        return _LOGIN_IN_URL.sub("<login>", text)
-
-    return hide
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted from the keyboard (Ctrl-C)"
     if isinstance(error, SystemExit):
         return "terminated from outside (SIGTERM)"
     told = str(error) if isinstance(error, InputError | RunError) else _with_class(error)
-    return without_secrets(told)[:LONGEST_REASON]
+    return redact_secrets(told)[:LONGEST_REASON]
 
 
 def _with_class(error: BaseException) -> str:

@@ -145,16 +145,6 @@ def test_nothing_marked_tells_nothing() -> None:
     assert (found.precision, found.low, found.high) == (None, 0.0, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("share", "n", "low", "high"),
-    [(0.5, 10, 0.2366, 0.7634), (1.0, 20, 0.8389, 1.0), (0.0, 20, 0.0, 0.1611)],
-)
-def test_wilsons_interval_is_that_of_the_textbooks(
-    share: float, n: int, low: float, high: float
-) -> None:
-    assert precision.wilson(share, n) == pytest.approx((low, high), abs=1e-4)
-
-
 def test_a_sample_takes_its_strata_in_turn(corpus_index: tuple[Index, np.ndarray]) -> None:
     index, _ = corpus_index
     stratum, drawn = index.columns["stratum"], index.columns["drawn"]
