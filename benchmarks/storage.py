@@ -36,8 +36,8 @@ from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import write_corpus
-from tests.moto_server import moto_server
-from tests.rgw import PROGRAMS, gateway
+from tests.support.moto_server import moto_server
+from tests.support.rados_gateway import PROGRAMS, gateway
 
 MIB = 2**20
 

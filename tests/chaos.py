@@ -41,12 +41,12 @@ from curation.run.layout import evidence_uri, table_uri
 from curation.select import apply
 from curation.storage.files import list_files
 from curation.synth import write_corpus
-from tests import in_process
 from tests.conftest import write_yaml
-from tests.faults import Rates, disturbing
-from tests.network import Network, network
-from tests.nodes import BIN, Cluster, NodeType
-from tests.rgw import Gateway, gateway
+from tests.support import in_process
+from tests.support.fault_proxy import Rates, disturbing
+from tests.support.network import Network, network
+from tests.support.nodes import BIN, Cluster, NodeType
+from tests.support.rados_gateway import Gateway, gateway
 
 FAULTS = ("actor", "node", "driver", "head", "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)

@@ -27,7 +27,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-REPOSITORY = Path(__file__).parents[1]
+from tests.support.paths import REPOSITORY
+
 RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text())
 RUNS = ("demo", "demo/compare/none", "demo/compare/true", "esc10")
 TABLE_ORDER = ("clip_id", "rank")

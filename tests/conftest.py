@@ -18,15 +18,15 @@ from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import write_corpus
-from tests import in_process
-from tests.moto_server import moto_server
-from tests.rgw import Gateway, gateway, need_gateway
+from tests.support import in_process
+from tests.support.moto_server import moto_server
+from tests.support.paths import SHARED_DATA
+from tests.support.rados_gateway import Gateway, gateway, need_gateway
 
 S3_SECRET = "must-not-be-written-anywhere"
 # The gateway's own tool takes it as an argument, so it is in the list of processes for a moment.
 RADOS_SECRET = "of-the-gateway-and-nobody-else"
 THREADS = torch.get_num_threads()
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 # The slowest come first, so that no process of two is left with them when the other one is done.
@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """../shared/data: real recordings and lists; tests that need it skip where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip(f"real recordings are not there: {SHARED}")
-    return SHARED
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real recordings are not there: {SHARED_DATA}")
+    return SHARED_DATA
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +139,7 @@ def s3_folder(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def rados_gateway() -> Iterator[Gateway]:
-    """Ceph's RADOS gateway, a real S3 server; see `tests.rgw`."""
+    """Ceph's RADOS gateway, a real S3 server; see `tests.support.rados_gateway`."""
     need_gateway()
     with gateway(RADOS_SECRET) as started:
         yield started

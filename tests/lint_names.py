@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-REPOSITORY = Path(__file__).parents[1]
+from tests.support.paths import REPOSITORY
+
 PACKAGES = ("curation", "training")
 CHECKED = (*PACKAGES, "benchmarks", "tests")
 

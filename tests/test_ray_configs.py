@@ -15,7 +15,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from curation.cluster import placement, pools
 from curation.run import config_file
-from tests.nodes import CONFIGS, cluster_spec, described, of_kuberay, of_ray_up
+from tests.support.nodes import CONFIGS, cluster_spec, described, of_kuberay, of_ray_up
 
 KUBERAY = ("raycluster.yaml", "rayjob.yaml")
 RAY_UP = ("aws.yaml", "gcp.yaml")

@@ -11,7 +11,7 @@ import torch
 from curation.models.networks.tag_guided_captioner import GuidedEncoder
 from curation.run.config_file import parse_run_config
 from tests.conftest import corpus_run
-from tests.in_process import annotated
+from tests.support.in_process import annotated
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from curation.models import run_models
 from curation.models.captioners.tag_guided import TagGuided
 from curation.models.scorers.clap import DualEncoderScorer
 from tests.conftest import corpus_run
-from tests.in_process import annotated
+from tests.support.in_process import annotated
 
 # Nearly every clip wants more.
 ADAPTIVE = {"first": 1, "enough_score": 0.9}

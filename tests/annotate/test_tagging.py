@@ -20,7 +20,7 @@ from curation.run import planning
 from curation.schema import Failure, Tag
 from curation.tags.guidance import guidance_tags, phrase
 from tests.conftest import corpus_run
-from tests.models import tiny_taggers
+from tests.support import tiny_taggers
 
 DOG, BARK, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/05tny_", "Bark", 0.7), Tag("/m/06mb1", "Rain")
 CLIPS = 40

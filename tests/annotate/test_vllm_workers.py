@@ -28,7 +28,7 @@ from curation.run import evidence as run_evidence
 from curation.run import layout, planning
 from curation.synth import write_corpus
 from tests.conftest import corpus_run
-from tests.models import tiny_captioners as tiny
+from tests.support import tiny_captioners as tiny
 
 CLIPS, SHARD_CLIPS, CANDIDATES = 7, 3, 2
 

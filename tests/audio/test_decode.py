@@ -9,7 +9,6 @@ import pickle
 import struct
 import threading
 import tracemalloc
-from pathlib import Path
 
 import av
 import numpy as np
@@ -26,9 +25,9 @@ from curation.audio.waveform import (
     resample,
     to_int16,
 )
+from tests.support.paths import SHARED_DATA
 
 RATE = 44100
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def chirp(seconds=5.0, rate=RATE):
@@ -367,10 +366,10 @@ def test_sha256_is_that_of_the_command_line():
     assert sha256_hex(b"abc").startswith("ba7816bf8f01cfea")
 
 
-@pytest.mark.skipif(not DATA.exists(), reason=f"no recordings at {DATA}")
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason=f"no recordings at {SHARED_DATA}")
 def test_real_recordings_decode_and_are_not_taken_for_truncated():
-    recordings = sorted((DATA / "esc10" / "audio").glob("*.ogg"))
-    clips = sorted((DATA / "audioset" / "clips").iterdir())
+    recordings = sorted((SHARED_DATA / "esc10" / "audio").glob("*.ogg"))
+    clips = sorted((SHARED_DATA / "audioset" / "clips").iterdir())
     assert (len(recordings), len(clips)) == (240, 3)
     for path in [*recordings[::10], *clips]:
         decoded = decode_audio(path.read_bytes(), path.name, None, None, 30.0)

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.chaos import Scene
-from tests.network import can_be_made, network
-from tests.rgw import Gateway
+from tests.support.network import can_be_made, network
+from tests.support.rados_gateway import Gateway
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,10 @@ from curation.ops import verify
 from curation.ops.status import status
 from curation.run import evidence
 from tests.conftest import corpus_run, heed_ctrl_c, write_yaml
-from tests.nodes import (
+from tests.support.nodes import (
     BIN,
     CONFIGS,
     FEW_IDLE,
-    ROOT,
     Cluster,
     NodeType,
     answers,
@@ -39,6 +38,7 @@ from tests.nodes import (
     free_ports,
     of_kuberay,
 )
+from tests.support.paths import REPOSITORY
 
 SECRET = "must-not-be-in-any-log"
 
@@ -345,7 +345,7 @@ def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         "PATH": f"{commands}:{BIN}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(REPOSITORY),
         **FEW_IDLE,
         "SLURM_JOB_ID": str(job),
         "SLURM_JOB_NODELIST": "n[1-2]",

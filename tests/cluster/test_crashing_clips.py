@@ -21,8 +21,8 @@ from curation.errors import RunError
 from curation.ops import verify
 from curation.run import evidence, planning
 from curation.run.config_file import parse_run_config
-from tests import in_process
 from tests.conftest import corpus_run
+from tests.support import in_process
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -16,7 +16,7 @@ from curation.models.checks.parts import sections_of
 from curation.ops import verify
 from curation.run import evidence, layout, planning
 from curation.run.config_file import parse_run_config
-from tests.models import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
+from tests.support import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 
 CLIPS = 60
 FEW_CLIPS = 12

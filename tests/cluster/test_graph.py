@@ -23,8 +23,8 @@ from curation.run import evidence, planning
 from curation.run.layout import need_record, shard_uri, table_uri
 from curation.select import apply
 from curation.synth import render
-from tests import in_process
 from tests.conftest import copy_of, corpus_run, write_yaml
+from tests.support import in_process
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

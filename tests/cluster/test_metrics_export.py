@@ -13,9 +13,10 @@ import pytest
 from curation.annotate.metrics import METRICS, Tally
 from curation.cluster.metrics_export import exported
 from tests.conftest import corpus_run
+from tests.support.paths import REPOSITORY
 
-DASHBOARD = Path(__file__).parents[2] / "ray_configs" / "grafana-dashboard.json"
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+DASHBOARD = REPOSITORY / "ray_configs" / "grafana-dashboard.json"
+PAGE = REPOSITORY / "docs" / "metrics.md"
 
 # Runs a YAML on a Ray of its own, reads its metrics port all the while, and prints what it saw.
 RUN_AND_SCRAPE = """

@@ -13,7 +13,7 @@ from curation.run import layout, plan, planning
 from curation.run.config_file import parse_run_config
 from tests.cli.test_cli import tagscribe
 from tests.conftest import corpus_run
-from tests.runs import planned_run
+from tests.support.runs import planned_run
 
 PLANNED = plan.Plan(clips=100_000, missing=20_000, shards=196, shard_clips=512, hash="")
 

@@ -18,8 +18,7 @@ from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
-
-from .conftest import CAPTIONS
+from tests.support.tiny_networks import CAPTIONS
 
 SEEDS = [100, 101, 102, 103, 104, 105, 106, 107]
 GUIDANCE: list[list[Tag]] = [[], [Tag("/m/0bt9lr", "Dog")], [Tag("/m/06mb1", "Rain", 0.4)]] * 3

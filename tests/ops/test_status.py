@@ -13,7 +13,7 @@ from curation.ops.status import run_of, status
 from curation.run import driver_state
 from curation.storage import files as storage
 from curation.storage.files import settings
-from tests.runs import planned_run, span, write_evidence
+from tests.support.runs import planned_run, span, write_evidence
 
 
 def leave_state(config: RunConfig, kind: str, heard_s: float, reason: str = "") -> None:

@@ -11,9 +11,9 @@ from curation.publish import hub
 from curation.publish.publish import publish
 from curation.publish.rebuild import source_of
 from curation.storage import files as storage
-from tests.hub_server import REPOSITORY, Hub, hub_server
 from tests.publish.conftest import CLIPS, WITHOUT_AUDIO, contents, publication
 from tests.publish.test_publish import cut_after
+from tests.support.hub_server import REPOSITORY, Hub, hub_server
 
 TO = f"hf://{REPOSITORY}"
 API = f"/api/datasets/{REPOSITORY}"

@@ -24,8 +24,8 @@ from curation.run import planning
 from curation.run.config_file import parse_run_config
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
-from tests import in_process
 from tests.publish.conftest import CLIPS, RATE_HZ, left_out, publication
+from tests.support import in_process
 
 FROM_S = 1.0
 

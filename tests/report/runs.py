@@ -12,7 +12,7 @@ from curation.config.run import RunConfig
 from curation.run import evidence, layout, plan, planning
 from curation.run.config_file import parse_run_config
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
-from tests.runs import MODELS
+from tests.support.runs import MODELS
 
 RATE_HZ = 16_000
 T0_S = 1_700_000_000.0

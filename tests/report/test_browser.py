@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from curation.select import apply
-from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
 from tests.report.page_of import made
 from tests.report.runs import candidate, failed, heard, noise, tag, written_run
+from tests.support.chromium import NARROW, WIDE, chromium, opened, serious_findings
 
 _PLAY = """async (player) => { await player.play(); return player.duration; }"""
 

@@ -24,10 +24,10 @@ from curation.run import layout
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.synth import write_corpus
-from tests import in_process
 from tests.conftest import copy_of
 from tests.report.page_of import addresses, clips, data, made, parsed, text, title
 from tests.report.runs import candidate, failed, row, written_run
+from tests.support import in_process
 
 CLIPS = 12
 SVG = "{http://www.w3.org/2000/svg}svg"

@@ -20,7 +20,7 @@ from curation.review.labels import Labels
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
-from tests.runs import planned_run
+from tests.support.runs import planned_run
 
 TOKEN = "the-token-of-tests"
 HOSTILE = '<img src=x onerror=alert(1)> "\u202equoted\u202c" & <script>alert(2)</script>\x07'

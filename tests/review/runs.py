@@ -10,7 +10,7 @@ from curation.config.run import RunConfig
 from curation.run import evidence
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import policy
-from tests.runs import planned_run
+from tests.support.runs import planned_run
 
 SHARD_CLIPS = 100
 TAGS = ("/m/a", "/m/b", "/m/c", "/m/d")

@@ -18,8 +18,8 @@ from curation.review import marks
 from curation.run import evidence as run_evidence
 from curation.select import policy as select_policy
 from curation.text_safety import visible
-from tests.chromium import NARROW, WIDE, chromium, opened, serious_findings
 from tests.review.conftest import HOSTILE, Reviewed
+from tests.support.chromium import NARROW, WIDE, chromium, opened, serious_findings
 
 LOOPBACK = {"127.0.0.1"}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

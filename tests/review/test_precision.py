@@ -18,7 +18,7 @@ from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
 from curation.synth import hard_negatives, make_scene
-from tests.runs import planned_run
+from tests.support.runs import planned_run
 
 CLIPS = 1500
 SHARD_CLIPS = 500

@@ -6,7 +6,7 @@ import pytest
 
 from curation.config.run import RunConfig
 from curation.run import evidence, footer_cache, layout
-from tests.runs import planned_run, span, write_evidence
+from tests.support.runs import planned_run, span, write_evidence
 
 SHARDS = footer_cache.SHARDS_A_PART + 3
 

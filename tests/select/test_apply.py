@@ -12,7 +12,7 @@ from curation.errors import InputError
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select.apply import select
-from tests.runs import planned_run
+from tests.support.runs import planned_run
 
 
 def test_captions_of_a_captioner_that_tells_no_log_probability_are_selected(

@@ -16,8 +16,8 @@ from curation.storage import files as storage
 from curation.storage import retry, s3
 from tests.config.test_run_yaml import MINIMAL
 from tests.conftest import S3_SECRET
-from tests.faults import Disturbed, Rates, disturbing
-from tests.rgw import ACCESS_KEY, Gateway
+from tests.support.fault_proxy import Disturbed, Rates, disturbing
+from tests.support.rados_gateway import ACCESS_KEY, Gateway
 
 
 def reach(proxy: Disturbed, **settings: object) -> None:

@@ -11,9 +11,9 @@ from curation.run import evidence
 from curation.run.layout import table_uri
 from curation.select import apply
 from curation.storage import files as storage
-from tests import in_process
 from tests.conftest import RADOS_SECRET, corpus_run
-from tests.faults import Rates, disturbing
+from tests.support import in_process
+from tests.support.fault_proxy import Rates, disturbing
 
 SELECT = {"keep_top": 0.5}
 

@@ -1,14 +1,14 @@
 """The class list and hierarchy: counts, names, families, and targets as published."""
 
 import csv
-from pathlib import Path
 
 import pytest
 
 from curation.errors import InputError
 from curation.tags import ontology
+from tests.support.paths import SHARED_DATA
 
-AUDIOSET = Path(__file__).parents[3] / "shared" / "data" / "audioset"
+AUDIOSET = SHARED_DATA / "audioset"
 
 BARK, DOG, PETS, ANIMAL = "/m/05tny_", "/m/0bt9lr", "/m/068hy", "/m/0jbk"
 GROWL, HUMAN_VOICE = "/m/0ghcn6", "/m/09l8g"

@@ -13,6 +13,7 @@ from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.synth import write_corpus
 from tests.conftest import corpus_run
+from tests.support.paths import REPOSITORY
 from tests.training.test_pretrain import TINY
 from training import cli
 from training.config import reference as configuration
@@ -147,7 +148,7 @@ def test_the_printed_configuration_is_one(
 
 @pytest.mark.parametrize("name", ["pretrain", "blat", "clap"])
 def test_examples_are_configurations(name: str) -> None:
-    path = str(Path(__file__).parents[2] / "examples" / f"{name}.yaml")
+    path = str(REPOSITORY / "examples" / f"{name}.yaml")
     config = configuration.validated(path, configuration.document(path), PretrainConfig)
     assert config.data.tables
 

@@ -22,8 +22,8 @@ from curation.models.networks.load_towers import load_pair
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.storage import files as storage
 from tests.conftest import write_yaml
-from tests.models.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
-from tests.models.test_text_towers import sentence_encoder
+from tests.models.networks.test_text_towers import sentence_encoder
+from tests.models.scorers.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training import checkpoints, run_folder
 from training.config.pretrain import PretrainConfig
@@ -295,7 +295,7 @@ def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
 
 
 def test_a_clap_is_pretrained_and_transformers_opens_it(table: str, tmp_path: Path) -> None:
-    """The same embeddings to 1e-4: the front end's tolerance, see tests/models/test_clap.py."""
+    """The same embeddings to 1e-4, the front end's tolerance: tests/models/scorers/test_clap.py."""
     bytes_tokenizer().save_pretrained(tmp_path / "tokenizer")
     run = tmp_path / "run"
     values = config_of(table, run, schedule={"epochs": 1}).model_dump()

@@ -21,8 +21,8 @@ from curation.models.decoding.next_token import Decoded, gumbel_noise
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
-from tests.models.conftest import CAPTIONS, tiny_captioner
-from tests.models.test_captioner import LONGER, encoded
+from tests.models.networks.test_tag_guided_captioner import LONGER, encoded
+from tests.support.tiny_networks import CAPTIONS, tiny_captioner
 
 WORDS = len(word_tokenizer(CAPTIONS, 20))
 COMPILER = os.environ.get("CXX", "g++")

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from curation.models.decoding.transformers_sampling import Written, draws, sample
-from tests.models import tiny_captioners as tiny
+from tests.support import tiny_captioners as tiny
 
 MOST = 12
 SOUND, PAD, END, WORDS = 1, 2, 3, 20

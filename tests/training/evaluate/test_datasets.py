@@ -6,11 +6,10 @@ import pytest
 
 from curation.errors import InputError
 from curation.storage import files as storage
+from tests.training.evaluate.conftest import Write
 from training.evaluate.datasets import DATASETS, read
 from training.evaluate.evalset import EvalSet
 from training.evaluate.readers import layout
-
-from .conftest import Write
 
 ESC50 = (
     "filename,fold,target,category,esc10,src_file,take\n"

@@ -11,11 +11,10 @@ import soundfile
 
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
+from tests.training.evaluate.conftest import Write
 from training.evaluate.embed import embed_clips, load
 from training.evaluate.evalset import EvalClip
 from training.evaluate.run import evaluate
-
-from .conftest import Write
 
 # An embedding's components between two batch sizes: float32 sums in another order.
 TOLERANCE = 1e-5

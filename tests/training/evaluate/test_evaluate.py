@@ -10,12 +10,11 @@ import soundfile
 from curation.audio.waveform import resample
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
+from tests.training.evaluate.conftest import Write
 from training.evaluate.prompts import TEMPLATES, class_captions, embed_classes, spoken
 from training.evaluate.result import data_version
 from training.evaluate.run import evaluate
 from training.evaluate.zero_shot import multi_label_figures
-
-from .conftest import Write
 
 CLASSES = ("Baby cry", "Chainsaw", "Clock tick", "Dog bark", "Fire crackling", "Helicopter",
            "Person sneeze", "Rain", "Rooster", "Sea waves")  # fmt: skip

@@ -29,8 +29,7 @@ from curation.models.scorers.clap import DualEncoderScorer
 from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
 from tests.conftest import write_yaml
-
-from .conftest import CAPTIONS
+from tests.support.tiny_networks import CAPTIONS
 
 Ended = tuple[int, str, str]
 Models = Callable[..., Ended]

@@ -21,11 +21,10 @@ from curation.errors import InputError
 from curation.models import captioners
 from curation.models.checks.captioner import fault_of
 from curation.schema import Tag
-
-from . import tiny_captioners
-from . import tiny_remote_code as tiny
-from .captions import SEEDS, beside_bad_clips, need_same_one_by_one, told
-from .tiny_captioners import write
+from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, told
+from tests.support import tiny_captioners
+from tests.support import tiny_remote_code as tiny
+from tests.support.tiny_captioners import write
 
 ALLOWED = {"trust_remote_code": True, "revision": "read"}
 

@@ -19,8 +19,7 @@ from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.load_towers import load_pair
 from curation.models.networks.text_towers import dual_encoder_with, open_text_tower
 from curation.models.word_tokenizer import word_tokenizer
-
-from .conftest import CAPTIONS, CNN, FRONTEND, sharpened
+from tests.support.tiny_networks import CAPTIONS, CNN, FRONTEND, sharpened
 
 TOKENIZER = word_tokenizer(CAPTIONS, 20)
 SIZES = {

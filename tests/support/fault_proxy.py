@@ -1,6 +1,6 @@
 """A proxy that disturbs: it stands between a client and an S3 server, and breaks some requests.
 
-    python -m tests.faults UPSTREAM --seed 3 --slow-down 0.1 --reset 0.1 --lost 0.05 --cut 0.1
+    python -m tests.support.fault_proxy UPSTREAM --seed 3 --slow-down 0.1 --reset 0.1 --cut 0.1
 
 Which request is broken, and how, follows from the seed, the request's method and path, and how
 often that was asked before; so an object that is broken now is whole a few attempts later, and a
@@ -220,7 +220,7 @@ def disturbing(
     options = [f"--{name.replace('_', '-')}={rate}" for name, rate in asdict(rates).items()]
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "tests.faults", upstream, f"--seed={seed}"),
+            *(sys.executable, "-m", "tests.support.fault_proxy", upstream, f"--seed={seed}"),
             *(f"--stall-s={stall_s}", f"--broken={broken}", f"--host={host}", *options),
         ],
         stdout=subprocess.PIPE,

@@ -24,9 +24,8 @@ from curation.models.networks.load_towers import load_pair
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import config_file
 from curation.schema import Failure
-
-from .conftest import CAPTIONS, sharpened
-from .tiny_scorers import (
+from tests.support.tiny_networks import CAPTIONS, sharpened
+from tests.support.tiny_scorers import (
     AUDIO,
     FRONT_END,
     FUSED_AUDIO,

@@ -18,9 +18,8 @@ from curation.models.networks.pe_audio import PeAudioTowers
 from curation.models.scorers.pe_audio import PeAudioScorer
 from curation.run import config_file
 from curation.schema import Failure
-
-from .conftest import CAPTIONS
-from .tiny_scorers import bytes_tokenizer, pe_audio
+from tests.support.tiny_networks import CAPTIONS
+from tests.support.tiny_scorers import bytes_tokenizer, pe_audio
 
 SHORT = ["a dog barks", "rain, and then a cat meows", "a"]
 

@@ -13,8 +13,7 @@ from curation.models.networks.clap import FusedClap
 from curation.models.networks.clap_frontend import four_views, laion_front_end
 from curation.models.networks.load_towers import load_towers
 from curation.models.scorers.base import Scorer
-
-from .tiny_scorers import as_int16, bytes_tokenizer, clap
+from tests.support.tiny_scorers import as_int16, bytes_tokenizer, clap
 
 CAPTIONS = ["a dog barks", "rain falls and a cat meows"]
 

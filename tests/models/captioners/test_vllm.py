@@ -20,8 +20,7 @@ from curation.models.captioners.base import Candidate
 from curation.models.captioners.vllm import Reply, Vllm
 from curation.run import config_file
 from curation.schema import Failure, Tag
-
-from . import tiny_captioners as tiny
+from tests.support import tiny_captioners as tiny
 
 DOG, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/06mb1", "Rain", 0.4)
 SOUND = np.linspace(-0.5, 0.5, 16_000, dtype="f4")

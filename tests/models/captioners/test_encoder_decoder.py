@@ -16,9 +16,8 @@ from curation.errors import InputError
 from curation.models import captioners
 from curation.models.captioners.base import Candidate
 from curation.schema import Failure, Tag
-
-from . import tiny_captioners as tiny
-from .captions import SEEDS, beside_bad_clips, need_same_one_by_one, told
+from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, told
+from tests.support import tiny_captioners as tiny
 
 MOST = 24
 CODE = """

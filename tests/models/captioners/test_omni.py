@@ -14,7 +14,7 @@ from curation.schema import Failure, Tag
 
 pytest.importorskip("torchvision", reason="Omni processors want it: pip install 'tagscribe[omni]'")
 
-from . import tiny_omni  # noqa: E402
+from tests.support import tiny_omni  # noqa: E402
 
 DOG = Tag("/m/0bt9lr", "Dog")
 SEEDS = [11, 12, 13]

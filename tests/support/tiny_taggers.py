@@ -17,8 +17,7 @@ from transformers import (
 )
 
 from curation.tags import ontology
-
-from .conftest import sharpened
+from tests.support.tiny_networks import sharpened
 
 RATE = 16000
 BANDS = 32

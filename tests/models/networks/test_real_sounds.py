@@ -17,9 +17,8 @@ from curation.models.networks.clap import ClapPair, ClapTowers, FusedClap
 from curation.models.networks.clap_frontend import fitted, laion_front_end, log_mel_of
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
-
-from .test_frontend import naive_log_mel
-from .tiny_scorers import as_int16
+from tests.models.networks.test_log_mel import naive_log_mel
+from tests.support.tiny_scorers import as_int16
 
 TOLERANCE_DB = 0.05
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import yaml
 
-from tests.network import Network, Place
+from tests.support.network import Network, Place
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = ROOT / "ray_configs"
+CONFIGS = REPOSITORY / "ray_configs"
 BIN = Path(sys.executable).parent
 _PORTS_A_NODE = 100
 _TRIES = 3
@@ -128,7 +128,7 @@ class Cluster:
             # What a Ray of this process has set there is not for these nodes.
             **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "PATH": f"{BIN}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(REPOSITORY),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             **FEW_IDLE,

@@ -7,8 +7,7 @@ from curation.models.scorers.clap import DualEncoderScorer
 from curation.models.scorers.embedder import mean_directions, sentences, windows
 from curation.models.scorers.pe_audio import PeAudioScorer
 from curation.schema import Failure
-
-from .tiny_scorers import clap, pe_audio
+from tests.support.tiny_scorers import clap, pe_audio
 
 
 @pytest.fixture(scope="module", params=["clap", "fused", "pe_audio"])

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from . import tiny_captioners as tiny
-from .conftest import sharpened
+from tests.support import tiny_captioners as tiny
+from tests.support.tiny_networks import sharpened
 
 SAMPLE_RATE_HZ = 16_000
 CODE = """

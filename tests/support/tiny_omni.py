@@ -15,7 +15,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from . import tiny_captioners as tiny
+from tests.support import tiny_captioners as tiny
 
 _MARKS = {
     "audio_token": "<|AUDIO|>",

@@ -34,9 +34,8 @@ from curation.models.captioners import audio_llm_writer, encoder_decoder_writer
 from curation.models.captioners.audio_llm import AudioLlm
 from curation.models.captioners.base import Candidate
 from curation.schema import Failure, Tag
-
-from . import tiny_captioners as tiny
-from .tiny_captioners import write
+from tests.support import tiny_captioners as tiny
+from tests.support.tiny_captioners import write
 
 DOG, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/06mb1", "Rain", 0.4)
 WHISPER_LARGE = {

@@ -25,8 +25,7 @@ from curation.models.taggers.base import Tagger
 from curation.run import config_file
 from curation.schema import Failure, Tag
 from curation.tags import ontology
-
-from . import tiny_taggers
+from tests.support import tiny_taggers
 
 MALE_SPEECH, BARK = "/m/05zppz", "/m/05tny_"
 

@@ -16,8 +16,7 @@ from transformers import (
 )
 
 from curation.models.networks.clap_frontend import laion_front_end
-
-from .conftest import sharpened
+from tests.support.tiny_networks import sharpened
 
 # One second at 8 kHz becomes 101 frames of 32 bands; the tower folds up to 128.
 FRONT_END = {
