@@ -35,7 +35,7 @@ from benchmarks.captioning.device import on_device
 from benchmarks.captioning.generation import against_generate
 from curation import console
 from curation.config.run import RunConfig
-from curation.run import planning
+from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
 from curation.synth import write_corpus
 
@@ -83,7 +83,7 @@ def planned_run(folder: str, options: argparse.Namespace) -> RunConfig:
         },
         "benchmarks/captioner.py",
     )
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     return config
 
 

@@ -29,8 +29,9 @@ from curation.cluster import graph, pools
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.models import captioners, scorers
-from curation.run import evidence, layout, plan, planning
+from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.record import require_run_record
 from curation.synth import write_corpus
 
 
@@ -79,7 +80,7 @@ def planned_run(
         },
         name,
     )
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     return config
 
 
@@ -95,7 +96,7 @@ def timing(called_s: float, spans: list[tuple[float, float]], **more: float) -> 
 
 def bare_loop(config: RunConfig) -> Timing:
     """Plain processes over the same shards, without Ray."""
-    planned = plan.recorded(layout.need_record(config.run))
+    planned = plan.recorded(require_run_record(config.run))
     workers = min(int(config.annotate.actors), planned.shards)
     # As Ray does for its actors; else the decoding threads start OpenMP threads of their own.
     os.environ["OMP_NUM_THREADS"] = str(config.annotate.model_threads)
@@ -155,7 +156,7 @@ def bare_worker(
 
 def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
-    planned = plan.recorded(layout.need_record(config.run))
+    planned = plan.recorded(require_run_record(config.run))
     called_s = time.time()
     with cluster("local", pools.cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]

@@ -26,8 +26,8 @@ from curation.config.models import DualEncoderConfig
 from curation.config.run import RunConfig
 from curation.demo.grading import read_caption
 from curation.models import scorers
+from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
-from curation.run import planning
 from curation.run.config_file import parse_run_config
 from curation.schema import OK
 from curation.synth import CLASSES
@@ -85,7 +85,7 @@ def config_of(folder: str, data: Path, guidance: str) -> RunConfig:
 
 def evidence(config: RunConfig) -> list[dict]:
     """Plan and annotate; every row of the evidence."""
-    planned, coverage = planning.make_plan(config)
+    planned, coverage = catalog_plan.create_plan(config)
     console.out.print(coverage)
     with console.progress(f"guidance {config.captioner.guidance}", "clips") as update:
         graph.annotate(config, update)

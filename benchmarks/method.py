@@ -35,7 +35,7 @@ from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.models.scorers.clap import DualEncoderScorer
-from curation.run import planning
+from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.schema import PAIR_SCHEMA
@@ -133,7 +133,7 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
         },
         "benchmarks/method.py",
     )
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     graph.annotate(config, lambda done, total: None)
     apply.select(config)
     return config

@@ -31,7 +31,7 @@ from curation import console, table
 from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.models.scorers.clap import DualEncoderScorer
-from curation.run import planning
+from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.select import apply
@@ -112,7 +112,7 @@ def real_table(out: str, esc10: str) -> str:
         },
         "benchmarks/real_pairs.py",
     )
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     graph.annotate(config, lambda done, total: None)
     apply.select(config)
     return table_uri(config.run)

@@ -29,9 +29,10 @@ from curation.config.run import RunConfig
 from curation.review import build, server
 from curation.review.answers import Answers
 from curation.review.labels import Labels
+from curation.run import catalog_plan, plan
 from curation.run import evidence as run_evidence
-from curation.run import layout, plan, planning
 from curation.run.config_file import parse_run_config
+from curation.run.record import write_run_record
 from curation.schema import CANDIDATE_TYPE, EVIDENCE_SCHEMA, TAG_TYPE
 from curation.tags import ontology
 
@@ -82,7 +83,7 @@ def write_run(folder: Path, clips: int) -> RunConfig:
     config = parse_run_config(sections, "benchmark")
     shards = -(-clips // SHARD_CLIPS)
     planned = plan.Plan(clips, 0, shards, SHARD_CLIPS, "none")
-    layout.write_record(config.run, planning.record_of(config, planned, MODELS))
+    write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
     chance = np.random.default_rng(1)
     with console.progress("evidence", "shards") as on_shard:
         for shard in range(shards):

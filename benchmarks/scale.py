@@ -47,6 +47,7 @@ from curation.models.captioners.base import Candidate
 from curation.run import driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
+from curation.run.record import require_run_record
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
 from curation.tags import ontology
 
@@ -174,7 +175,7 @@ def time_status(run_uri: str, clips: int) -> float:
 
 def finish(run_uri: str) -> None:
     """Leave what a finished run leaves, but for the rows: its evidence files hold footers alone."""
-    planned = plan.recorded(layout.need_record(run_uri))
+    planned = plan.recorded(require_run_record(run_uri))
     evidence = Path(layout.evidence_uri(run_uri))
     evidence.mkdir()
     chance = random.Random(2)
@@ -309,13 +310,13 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
     from ray.data import DataContext
 
     from curation.cluster import graph
-    from curation.run import planning
+    from curation.run import catalog_plan
 
     # What the driver is and shows nothing of: see curation/cluster/session.py.
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     with tempfile.TemporaryDirectory() as folder:
         config = waiting_run(Path(folder), todo)
-        planning.make_plan(config)
+        catalog_plan.create_plan(config)
         ray.init(
             address="local",
             num_cpus=todo.gpus // todo.a_process + 1,

@@ -31,7 +31,7 @@ from benchmarks.engine import engine_run
 from curation import console
 from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
-from curation.run import evidence, planning
+from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
@@ -140,7 +140,7 @@ def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:
 def timed(config: RunConfig, worker: type[FusedWorker]) -> dict[str, float]:
     """Seconds of each step of a run."""
     began = time.time()
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     plan_s = time.time() - began
     annotated = engine_run(config, worker)
     began = time.time()

@@ -22,11 +22,11 @@ from curation import table
 from curation.audio import decode
 from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
-from curation.catalog import list_clips
+from curation.catalog.catalog import list_clips
 from curation.cluster import graph
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
-from curation.run import layout, planning
+from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
@@ -156,7 +156,7 @@ def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None
         },
         "test",
     )
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     graph.annotate(config, lambda done, total: None)
     apply.select(config)
     rows = table.read(layout.table_uri(config.run)).to_pylist()

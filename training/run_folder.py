@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curation.errors import InputError
-from curation.run import layout
+from curation.run.record import package_versions
 from curation.storage import files as storage
 from training.config.pretrain import PretrainConfig
 from training.data.table_index import Pairs
@@ -72,7 +72,7 @@ def write(config: PretrainConfig, pairs: Pairs) -> None:
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
         "tables": pairs.tables,
-        "versions": layout.versions(),
+        "versions": package_versions(),
     }
     storage.put_new(storage.join(config.run, "pretrain.json"), _json(record))
 

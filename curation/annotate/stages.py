@@ -22,7 +22,7 @@ from curation.annotate.batching import Limit, halving
 from curation.audio.decode import check_audible, decode_audio, sha256_hex
 from curation.audio.errors import AudioError
 from curation.audio.waveform import Levels, from_int16, measure_levels, resample, to_int16
-from curation.catalog.fetch import read_clip_bytes
+from curation.catalog.clip_bytes import read_clip_bytes
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate, Captioner, HearsOnce
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag

@@ -20,7 +20,7 @@ from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
 from curation.run import evidence as run_evidence
-from curation.run import layout
+from curation.run.record import list_differences, require_run_record
 from curation.schema import OK
 from curation.tags import ontology
 
@@ -95,10 +95,10 @@ def _ancestors(mid: str) -> frozenset[str]:
 
 
 def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
-    there = layout.need_record(config.run).models[part]
+    there = require_run_record(config.run).models[part]
     differing = [
         f"{name} {here or ''!r} here, {there or ''!r} in run.json"
-        for name, here, there in layout.differences(scorer.identity, there)
+        for name, here, there in list_differences(scorer.identity, there)
     ]
     if differing:
         raise InputError(

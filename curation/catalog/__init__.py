@@ -1,38 +1,4 @@
-"""Where clips come from: each kind of catalog becomes one sorted listing, audio found or not."""
+"""Where clips come from: each kind of catalog becomes one sorted listing, with or without audio.
 
-import pyarrow.compute as pc
-
-from curation.catalog import audioset, folder, parquet, webdataset
-from curation.catalog.listing import Coverage, Listing
-from curation.config.catalog import (
-    AudiosetConfig,
-    CatalogConfig,
-    FolderConfig,
-    ParquetConfig,
-    WebDatasetConfig,
-)
-
-__all__ = ["CatalogConfig", "Coverage", "Listing", "list_clips"]
-
-
-def list_clips(config: CatalogConfig) -> Listing:
-    """List a catalog: one row a clip, with its tags and where its audio is.
-
-    Sorted by clip id; clips packed in Parquet or tar files by their place, so that neighbours in
-    the listing are neighbours in a file. Raises InputError for what the catalog cannot mean.
-    """
-    match config:
-        case AudiosetConfig():
-            return _sorted(audioset.list_clips(config), "clip_id")
-        case FolderConfig():
-            return _sorted(folder.list_clips(config), "clip_id")
-        case ParquetConfig():
-            return _sorted(parquet.list_clips(config), "uri")
-        case WebDatasetConfig():
-            return _sorted(webdataset.list_clips(config), "uri")
-
-
-def _sorted(listing: Listing, column: str) -> Listing:
-    keys = [(column, "ascending"), ("clip_id", "ascending")]
-    order = pc.sort_indices(listing.clips, sort_keys=keys)
-    return Listing(listing.clips.take(order), listing.coverage)
+Decoding is left to `curation.audio`, and cutting the listing into shards to `curation.run`.
+"""

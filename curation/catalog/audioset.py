@@ -34,7 +34,7 @@ _LINE = re.compile(
 _NAME = re.compile(r"([\w-]{11})(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?", re.ASCII)
 
 
-def list_clips(config: AudiosetConfig) -> Listing:
+def list_audioset_clips(config: AudiosetConfig) -> Listing:
     """The listed segments; ids are `<YouTube id>_<start in ms>`, `uri` null where none is found.
 
     Raises InputError for a line that cannot be read, a class that AudioSet does not have, a

@@ -24,7 +24,7 @@ from curation.storage import files as storage
 Row = dict[str, Any]
 
 
-def list_clips(config: FolderConfig) -> Listing:
+def list_folder_clips(config: FolderConfig) -> Listing:
     """One clip a row of the metadata, or one an audio file where there is none.
 
     Raises InputError for metadata that cannot be read, a column that is not there, a class that

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.catalog.fetch import row_uri
+from curation.catalog.clip_bytes import row_uri
 from curation.catalog.listing import (
     Coverage,
     Listing,
@@ -23,7 +23,7 @@ from curation.errors import InputError
 from curation.storage import files as storage
 
 
-def list_clips(config: ParquetConfig) -> Listing:
+def list_parquet_clips(config: ParquetConfig) -> Listing:
     """One clip a row; its audio is the row's bytes, or the file that the row's path names.
 
     The audio is not read. Raises InputError for a file that is not Parquet, a column that is not

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curation.audio.decode import DecodedAudio, decode_audio, sha256_hex
-from curation.catalog.fetch import read_clip_bytes
+from curation.catalog.clip_bytes import read_clip_bytes
 from curation.errors import InputError
 
 

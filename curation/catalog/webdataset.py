@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.catalog.fetch import member_uri
+from curation.catalog.clip_bytes import member_uri
 from curation.catalog.listing import (
     Coverage,
     Listing,
@@ -32,7 +32,7 @@ _BUFFER_BYTES = 8 * 2**20
 _MAX_JSON_BYTES = 2**24
 
 
-def list_clips(config: WebDatasetConfig) -> Listing:
+def list_webdataset_clips(config: WebDatasetConfig) -> Listing:
     """One clip a sample; a sample that has a JSON and no audio is listed as missing.
 
     Only the tars' headers and the JSON members are used, and nothing is unpacked. Raises

@@ -20,7 +20,7 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id that submit pr
 INTERRUPTED = 130
 
 
-def submit(
+def submit_command(
     yaml: Annotated[str, typer.Argument(metavar="RUN.YAML", help="The run's configuration.")],
     address: Address,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
@@ -51,7 +51,7 @@ def submit(
 
 
 @app.command("follow")
-def follow_command(job: JobId, address: Address) -> None:
+def follow_job_command(job: JobId, address: Address) -> None:
     """Print what a job prints, from its beginning to its end; exits with the job's code."""
     from curation.cluster import jobs as submitting
 
@@ -59,7 +59,7 @@ def follow_command(job: JobId, address: Address) -> None:
 
 
 @app.command("stop")
-def stop_command(job: JobId, address: Address) -> None:
+def stop_job_command(job: JobId, address: Address) -> None:
     """Stop a job. What it has written stays; submitted again, it goes on from there."""
     from curation.cluster import jobs as submitting
 
@@ -68,7 +68,7 @@ def stop_command(job: JobId, address: Address) -> None:
 
 
 @app.command("list")
-def list_command(address: Address) -> None:
+def list_jobs_command(address: Address) -> None:
     """List the cluster's tagscribe jobs, the oldest first."""
     from curation.cluster import jobs as submitting
 

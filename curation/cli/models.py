@@ -22,7 +22,7 @@ _SECTION = "A section as run.yaml has it, such as '{kind: clap, model: /models/c
 
 
 @app.command("list")
-def list_command(
+def list_models_command(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, for machines.")] = False,
 ) -> None:
     """List the models that can be plugged in, with licence, size, memory and traps.
@@ -47,7 +47,7 @@ def list_command(
 
 
 @app.command("check")
-def check_command(
+def check_models_command(
     yaml: Annotated[
         str | None, typer.Argument(metavar="[RUN.YAML]", help="Check all models of a run.")
     ] = None,
@@ -75,7 +75,7 @@ def check_command(
 
 
 @app.command("calibrate")
-def calibrate_command(
+def calibrate_scorer_command(
     yaml: Yaml,
     clips: Annotated[int, typer.Option(min=2, help="Clips of the sample.")] = 200,
     precision: Annotated[

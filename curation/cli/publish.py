@@ -29,7 +29,7 @@ DryRun = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
-def publish(
+def publish_command(
     of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
     to: To,
     format: Formats = None,
@@ -99,7 +99,7 @@ def publish(
     _go(publication, to, previous, dry_run, quiet)
 
 
-def rebuild(
+def rebuild_command(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As publish wrote it.")],
     audio: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of audio.")],
     out: Annotated[str, typer.Option(metavar="URI", help="Where the dataset with audio goes.")],
@@ -154,14 +154,14 @@ def _go(
 def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
     from curation.publish import licences
     from curation.run import config_file
-    from curation.run.layout import need_record
+    from curation.run.record import require_run_record
 
     if csv and column:
         raise InputError("give --licences or --licence-column, not both")
     if csv:
         return licences.read(csv)
     if column:
-        config = config_file.parse_run_config(need_record(run).config, f"{run}/run.json")
+        config = config_file.parse_run_config(require_run_record(run).config, f"{run}/run.json")
         return licences.of_catalog(config, column)
     return None
 
@@ -190,7 +190,7 @@ def _print_outlook(told: "Outlook", uri: str) -> None:
 def _print_left_out(out: "pa.Table") -> None:
     import pyarrow.compute as pc
 
-    from curation.publish.left_out import by_reason
+    from curation.publish.excluded import by_reason
 
     for reason, clips in by_reason(out).items():
         found = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW)

@@ -7,7 +7,7 @@ import typer
 from curation import console
 
 
-def report(
+def report_command(
     of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
     out: Annotated[
         str | None,

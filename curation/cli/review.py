@@ -12,7 +12,7 @@ from curation import console
 TOKEN_BYTES = 32
 
 
-def review(
+def review_command(
     of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: a free one.")
@@ -80,7 +80,8 @@ def _policy(run_uri: str) -> dict[str, Any]:
     """The policy with which the page begins: the table's newest, else that of the run's record."""
     from curation import table
     from curation.run import layout
+    from curation.run.record import require_run_record
 
     newest = table.newest(layout.table_uri(run_uri))
     policy = newest.lineage.get("policy") if newest else None
-    return policy or layout.need_record(run_uri).config["select"]
+    return policy or require_run_record(run_uri).config["select"]

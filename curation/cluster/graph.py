@@ -29,8 +29,9 @@ from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.models import run_models
-from curation.run import driver_state, footer_cache, layout, plan
+from curation.run import driver_state, footer_cache, plan
 from curation.run import evidence as run_evidence
+from curation.run.record import check_same_run, require_run_record
 
 # A worker that dies is started again, and its task tried again, this often.
 WORKER_RESTARTS = 3
@@ -64,8 +65,8 @@ def annotate(
         InputError: the folder belongs to another run, or the cluster is too small.
         RunError: a shard could not be written; the others are.
     """
-    record = layout.need_record(config.run)
-    layout.check_same(config.run, record, config, run_models.build(config).identities)
+    record = require_run_record(config.run)
+    check_same_run(config.run, record, config, run_models.build(config).identities)
     planned = plan.recorded(record)
     done = run_evidence.done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))

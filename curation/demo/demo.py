@@ -12,7 +12,7 @@ from curation.cluster import graph
 from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.demo import accuracy
-from curation.run import layout, planning
+from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
@@ -42,7 +42,7 @@ def judge_guidance(
     with cluster("local", 1):
         for guidance in GUIDANCE:
             config = run_config(out, corpus, guidance)
-            planning.make_plan(config)
+            catalog_plan.create_plan(config)
             with console.progress(f"{guidance} tags", "clips", quiet) as update:
                 graph.annotate(config, update)
             apply.select(config)

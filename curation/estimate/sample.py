@@ -24,8 +24,9 @@ from curation.cluster.session import cluster
 from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
 from curation.models import run_models
+from curation.run import catalog_plan, layout, plan
 from curation.run import evidence as run_evidence
-from curation.run import layout, plan, planning
+from curation.run.record import require_run_record, write_run_record
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
 from curation.storage import files as storage
@@ -67,7 +68,7 @@ def measured(config: RunConfig, clips: int) -> Sample:
         InputError: no run is planned, or none of its clips has audio.
         RunError: the sample could not be annotated.
     """
-    layout.need_record(config.run)
+    require_run_record(config.run)
     drawn = draw(config.run, clips, config.seed)
     if drawn.num_rows == 0:
         raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
@@ -143,7 +144,7 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     planned = plan.make(clips, clips.num_rows)
     plan.write(folder, clips, planned)
     models = run_models.build(config).identities
-    layout.write_record(folder, planning.record_of(small, planned, models))
+    write_run_record(folder, catalog_plan.build_run_record(small, planned, models))
     return small
 
 

@@ -19,6 +19,7 @@ from curation.config.run import RunConfig
 from curation.ops import prices
 from curation.run import config_file, driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run.record import require_run_record
 from curation.storage import files as storage
 
 # The rate of late is over at least so long, and over so many times a shard's usual time.
@@ -124,7 +125,7 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
     Raises:
         InputError: there is no run.
     """
-    record = layout.need_record(run_uri)
+    record = require_run_record(run_uri)
     config = config or config_file.parse_run_config(record.config, f"{run_uri}/run.json")
     planned = plan.recorded(record)
     driver = driver_state.read(run_uri)

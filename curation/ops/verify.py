@@ -10,6 +10,7 @@ import pyarrow as pa
 from curation import table
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
+from curation.run.record import require_run_record
 from curation.schema import EVIDENCE_SCHEMA, OK
 
 FEW = 5
@@ -18,7 +19,7 @@ Pair = tuple[str, str]
 
 def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
     """Findings about plan, evidence and table of a run; empty when all promises hold."""
-    record = layout.need_record(run_uri)
+    record = require_run_record(run_uri)
     planned = plan.recorded(record)
     done = set(run_evidence.done_shards(run_uri))
     beyond = sorted(shard for shard in done if shard >= planned.shards)

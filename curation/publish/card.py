@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from curation.publish import making
+from curation.publish import provenance
 from curation.publish.columns import DESCRIPTIONS
 from curation.publish.files import PATTERNS
 from curation.publish.options import UNKNOWN, Format
@@ -141,7 +141,7 @@ def _making(summary: Summary) -> str:
         ("software", _told(origin["versions"])),
     ]
     steps = "".join(
-        f"{number}. {markdown(step)}\n" for number, step in enumerate(making.steps(origin), 1)
+        f"{number}. {markdown(step)}\n" for number, step in enumerate(provenance.steps(origin), 1)
     )
     return (
         f"## How it was made\n\nBy tagscribe:\n\n{steps}\n"

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from curation.errors import InputError
-from curation.publish import existing
+from curation.publish import published_dataset
 from curation.publish.summary import Summary
 from curation.publish.text import markdown
-from curation.run.layout import differences
+from curation.run.record import list_differences
 from curation.storage import files as storage
 
 CHANGELOG = "CHANGELOG.md"
@@ -32,14 +32,14 @@ class Previous(NamedTuple):
 
 def read_previous(uri: str) -> Previous:
     """Raises InputError where no finished dataset with Parquet files is there."""
-    claim = existing.claim_of(uri)
+    claim = published_dataset.claim_of(uri)
     try:
         told = storage.read_bytes(storage.join(uri, CHANGELOG)).decode()
     except FileNotFoundError as error:
         raise InputError(
             f"{uri}: no {CHANGELOG}; it was not published to its end, publish it again first"
         ) from error
-    pairs = pair_hashes(existing.rows_of(uri, _PAIR))
+    pairs = pair_hashes(published_dataset.rows_of(uri, _PAIR))
     return Previous(claim["origin"], claim["options"], told, pairs)
 
 
@@ -81,7 +81,7 @@ def _changes(previous: Previous, summary: Summary) -> Iterator[str]:
     before, after = previous.origin, summary.origin
     old = {name: before.get(name) for name in _COMPARED} | {"options": previous.options}
     new = {name: after.get(name) for name in _COMPARED} | {"options": summary.options.as_json()}
-    for key, value, now in differences(old, new):
+    for key, value, now in list_differences(old, new):
         yield f"{key}: {_told(value)} before, {_told(now)} now."
 
 

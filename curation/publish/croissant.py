@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from curation.publish.columns import DESCRIPTIONS
-from curation.publish.making import steps
 from curation.publish.options import Format
+from curation.publish.provenance import steps
 from curation.publish.summary import Summary
 from curation.publish.text import plain_name
 

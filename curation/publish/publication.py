@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.errors import InputError
-from curation.publish import files, left_out, sounds
+from curation.publish import audio_column, excluded, files
 from curation.publish.destination import FORMAT
 from curation.publish.licences import Licences
 from curation.publish.options import Options
@@ -56,7 +56,7 @@ def prepare(source: Source, options: Options, licences: Licences | None) -> Publ
 
     Raises InputError where audio is asked for and no licences are told, or none allows it.
     """
-    stays = left_out.SCHEMA.empty_table()
+    stays = excluded.SCHEMA.empty_table()
     if options.audio and source.exact:
         if licences is None:
             raise InputError(
@@ -66,7 +66,7 @@ def prepare(source: Source, options: Options, licences: Licences | None) -> Publ
             )
         source, stays = _allowed(source, licences)
     if not source.rows.num_rows:
-        told = left_out.by_reason(stays).items()
+        told = excluded.by_reason(stays).items()
         reasons = ", ".join(f"{clips} clips: {why}" for why, clips in told)
         raise InputError(f"nothing to publish ({reasons or 'the table has no pairs'})")
     cut = shards(source.rows, options.validation, options.test, options.audio)
@@ -97,12 +97,12 @@ def outlook(publication: Publication) -> Outlook:
     return Outlook(rows.num_rows, dict(split_clips), dict(counts), size_bytes)
 
 
-def made(rows: pa.Table, publication: Publication) -> tuple[pa.Table, sounds.Heard]:
+def made(rows: pa.Table, publication: Publication) -> tuple[pa.Table, audio_column.Heard]:
     """The rows as they are published, with their audio where it is asked for."""
     if not publication.options.audio:
-        return rows, sounds.Heard()
+        return rows, audio_column.Heard()
     rate_hz = publication.options.sample_rate_hz
-    return sounds.add_audio(rows, rate_hz, publication.source.exact)
+    return audio_column.add_audio(rows, rate_hz, publication.source.exact)
 
 
 def _allowed(source: Source, licences: Licences) -> tuple[Source, pa.Table]:
@@ -110,7 +110,7 @@ def _allowed(source: Source, licences: Licences) -> tuple[Source, pa.Table]:
     ids, refused = licences.column(source.rows)
     rows = source.rows.append_column("licence", ids)
     stays = rows.select(["clip_id"]).append_column("reason", refused).filter(refused.is_valid())
-    stays = stays.filter(pa.array(first_of_clip(stays["clip_id"]))).cast(left_out.SCHEMA)
+    stays = stays.filter(pa.array(first_of_clip(stays["clip_id"]))).cast(excluded.SCHEMA)
     return replace(source, rows=rows.filter(refused.is_null())), stays
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.publish import files, hub, left_out, sounds
+from curation.publish import audio_column, excluded, files, hub
 from curation.publish.card import card
 from curation.publish.changelog import (
     CHANGELOG,
@@ -68,9 +68,9 @@ def _publish(
         return Published(destination.uri, count, None, publication.left_out)
     written = _write_shards(publication, destination, update)
     receipts = [receipt for _, receipt in written.values()]
-    stays = [publication.left_out, *(left_out.of(receipt.left_out) for receipt in receipts)]
+    stays = [publication.left_out, *(excluded.of(receipt.left_out) for receipt in receipts)]
     out = pa.concat_tables(stays)
-    rows = left_out.kept(publication.source.rows, out)
+    rows = excluded.kept(publication.source.rows, out)
     summary = summarise(rows, publication.options, publication.source.origin, written, out)
     sums = {path: digest for receipt in receipts for path, digest in receipt.files.items()}
     log = changelog(summary, pair_hashes([rows]), earlier)
@@ -123,7 +123,9 @@ def _write_shards(
     return written
 
 
-def _receipt(rows: pa.Table, heard: sounds.Heard, files: dict[str, str], bytes: int) -> Receipt:
+def _receipt(
+    rows: pa.Table, heard: audio_column.Heard, files: dict[str, str], bytes: int
+) -> Receipt:
     first = rows.filter(pa.array(first_of_clip(rows["clip_id"])))
     seconds = pc.sum(pc.subtract(first["end_s"], first["start_s"])).as_py() or 0.0
     return Receipt(
@@ -142,7 +144,7 @@ def _beside(summary: Summary, written: Written, out: pa.Table) -> dict[str, byte
     """The files beside the data, by path."""
     beside = {"README.md": card(summary), "croissant.json": croissant(summary)}
     if out.num_rows:
-        beside["left_out.csv"] = left_out.as_csv(out)
+        beside["left_out.csv"] = excluded.as_csv(out)
     if Format.WEBDATASET in summary.options.formats:
         # Clips by tar, where open_clip and LAION-CLAP look for them.
         for split in summary.splits:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curation.catalog import audioset
 from curation.catalog.listing import is_audio, need_folder
 from curation.errors import InputError
-from curation.publish import existing, hub
+from curation.publish import hub, published_dataset
 from curation.publish.destination import SUMS
 from curation.publish.options import Format, Options
 from curation.publish.source import Source
@@ -46,8 +46,8 @@ def source_of(
     Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
     """
     dataset = hub.address(dataset)
-    claim = existing.claim_of(dataset)
-    rows = pa.concat_tables(existing.rows_of(dataset)).replace_schema_metadata(None)
+    claim = published_dataset.claim_of(dataset)
+    rows = pa.concat_tables(published_dataset.rows_of(dataset)).replace_schema_metadata(None)
     if "audio" in rows.column_names:
         raise InputError(f"{dataset}: its audio is in it already; there is nothing to rebuild")
     rows = rows.sort_by([("clip_id", "ascending"), ("rank", "ascending")])

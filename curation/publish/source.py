@@ -20,6 +20,7 @@ from curation.publish.columns import DESCRIPTIONS, OPTIONAL
 from curation.publish.text import without_paths
 from curation.run import config_file, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run.record import RunRecord, format_model_name, require_run_record
 from curation.storage import files as storage
 
 
@@ -41,7 +42,7 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
 
     Raises InputError where there is no run, no table, or no such version of it.
     """
-    record = layout.need_record(run_uri)
+    record = require_run_record(run_uri)
     config = config_file.parse_run_config(record.config, f"{run_uri}/run.json")
     uri = layout.table_uri(run_uri)
     told, committed = table.at(uri, version)
@@ -57,7 +58,7 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
 
 def _origin(
     run_uri: str,
-    record: layout.RunRecord,
+    record: RunRecord,
     config: RunConfig,
     version: table.Version,
     committed: datetime,
@@ -121,7 +122,7 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
     return rows["clip_id"]
 
 
-def _with_evidence(rows: pa.Table, run_uri: str, record: layout.RunRecord) -> pa.Table:
+def _with_evidence(rows: pa.Table, run_uri: str, record: RunRecord) -> pa.Table:
     """Adds what evidence tells and the table does not: the file's hash, and further scores."""
     shards = run_evidence.done_shards(run_uri)
     columns = ["clip_id", "audio_sha256", "tag_scores"]
@@ -136,7 +137,7 @@ def _with_evidence(rows: pa.Table, run_uri: str, record: layout.RunRecord) -> pa
         told = ["clip_id", "caption", "second_score"]
         candidates = pa.concat_tables(run_evidence.candidates(part).select(told) for part in read)
         second = candidates["second_score"].take(pc.index_in(_pairs(rows), _pairs(candidates)))
-        named = layout.model_name(model)
+        named = format_model_name(model)
     names = pa.repeat(pa.scalar(named, pa.string()), rows.num_rows)
     return rows.append_column("second_score", second).append_column("second_scorer", names)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.publish import left_out
+from curation.publish import excluded
 from curation.publish.columns import public
 from curation.publish.destination import Receipt
 from curation.publish.options import Options
@@ -76,7 +76,7 @@ def summarise(
         {name: _spread(kept[name]) for name in _SCORES if name in kept.column_names},
         _tags(kept),
         _counts(kept["licence"]) if "licence" in kept.column_names else {},
-        left_out.by_reason(out),
+        excluded.by_reason(out),
         (*kept.column_names, *(("audio",) if options.audio else ())),
         _sample(kept),
     )

@@ -16,8 +16,9 @@ from curation.report.shuffled import Shuffled
 from curation.report.speed import Speed, speed
 from curation.report.strata import Drawn, Strata
 from curation.report.yields import Yields
-from curation.run import config_file, footer_cache, layout
+from curation.run import config_file, footer_cache
 from curation.run import evidence as run_evidence
+from curation.run.record import RunRecord, require_run_record
 from curation.storage import files as storage
 
 
@@ -31,7 +32,7 @@ class Gathered:
         hours: of each pool's workers.
     """
 
-    record: layout.RunRecord
+    record: RunRecord
     config: RunConfig
     status: statuses.Status
     lineage: dict[str, Any]
@@ -56,7 +57,7 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
-    record = layout.need_record(run_uri)
+    record = require_run_record(run_uri)
     # The folder may have been moved since; all else is as the run was told.
     config = config_file.parse_run_config({**record.config, "run": run_uri}, f"{run_uri}/run.json")
     storage.configure(config.storage)

@@ -1,7 +1,7 @@
 """What a run is, a line for each of its parts: whence the clips, who captions, who scores."""
 
 from curation.config.run import RunConfig
-from curation.run.layout import RunRecord
+from curation.run.record import RunRecord
 from curation.section import Section
 
 

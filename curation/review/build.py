@@ -23,8 +23,9 @@ from curation.review import drawing, index
 from curation.review.index import SCORES, SECOND, About, Index
 from curation.review.postings import Gathering, words
 from curation.run import evidence as run_evidence
-from curation.run import layout
 from curation.run.error_kinds import error_kinds
+from curation.run.record import RunRecord
+from curation.run.record import require_run_record
 from curation.select import policy as select_policy
 from curation.storage import files as storage
 
@@ -48,7 +49,7 @@ def opened(run_uri: str, on_shard: Update) -> Index:
     Raises:
         InputError: there is no run, no evidence yet, or evidence that holds no usable scores.
     """
-    record = layout.need_record(run_uri)
+    record = require_run_record(run_uri)
     files = run_evidence.list_evidence(run_uri)
     if not files:
         raise InputError(f"{run_uri}: no evidence to review yet; tagscribe annotate writes it")
@@ -77,7 +78,7 @@ def _drop_others(home: Path, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _design(record: layout.RunRecord, files: dict[int, storage.FileInfo]) -> str:
+def _design(record: RunRecord, files: dict[int, storage.FileInfo]) -> str:
     """The name of the sample drawn of this evidence, which is the same wherever it lies."""
     sizes = [[shard, file.size_bytes] for shard, file in files.items()]
     listing = json.dumps([record.config_hash, record.plan_hash, sizes])

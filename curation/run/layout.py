@@ -1,34 +1,10 @@
-"""A run's folder: where its files lie, and the one plan and configuration it belongs to."""
+"""Where the files of a run folder lie."""
 
-import hashlib
-import json
-import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from typing import Any
-
-from curation.config.run import RunConfig
-from curation.errors import InputError
 from curation.storage import files as storage
 
-FORMAT = 2
-RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 
-
-@dataclass(frozen=True)
-class RunRecord:
-    """run.json: what the run is, so that its evidence can be read and trusted alone."""
-
-    format: int
-    config: dict[str, Any]
-    config_hash: str
-    plan_hash: str
-    clips: int
-    missing: int
-    shards: int
-    models: dict[str, dict[str, str]]
-    versions: dict[str, str]
+def record_uri(run: str) -> str:
+    return storage.join(run, "run.json")
 
 
 def plan_uri(run: str) -> str:
@@ -57,93 +33,3 @@ def decisions_uri(run: str, selection: str) -> str:
 
 def marks_uri(run: str) -> str:
     return storage.join(run, "marks")
-
-
-def model_name(identity: Mapping[str, str]) -> str:
-    """A model as rows name it: name, and revision or the start of its weights' hash."""
-    mark = identity.get("revision") or identity.get("weights_sha256", "")[:12]
-    return f"{identity['model']}@{mark}"
-
-
-def config_hash(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> str:
-    """Hash of all that decides what the evidence says: settings, and the models' content."""
-    settings = {
-        "settings": config.evidence_settings(),
-        "models": {part: dict(identity) for part, identity in models.items()},
-    }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{p: version(p) for p in RECORDED_PACKAGES}}
-
-
-def read_record(run: str) -> RunRecord | None:
-    """The record of a run folder; None where no run was planned yet."""
-    try:
-        data = storage.read_bytes(storage.join(run, "run.json"))
-    except FileNotFoundError:
-        return None
-    fields = json.loads(data)
-    if fields.get("format") != FORMAT:
-        raise InputError(
-            f"{run}/run.json: format {fields.get('format')!r}, this version reads {FORMAT}; "
-            "use the version of tagscribe that wrote it, or another run folder"
-        )
-    return RunRecord(**fields)
-
-
-def need_record(run: str) -> RunRecord:
-    record = read_record(run)
-    if record is None:
-        raise InputError(f"{run}: no run here (no run.json); start with tagscribe plan or run")
-    return record
-
-
-def write_record(run: str, record: RunRecord) -> bool:
-    """Create run.json; False when another process created it first."""
-    data = json.dumps(asdict(record), indent=2, ensure_ascii=False).encode() + b"\n"
-    return storage.put_new(storage.join(run, "run.json"), data)
-
-
-def check_same(
-    run: str, record: RunRecord, config: RunConfig, models: Mapping[str, Mapping[str, str]]
-) -> None:
-    """Stop unless `config` and its models are those the run folder belongs to.
-
-    Raises InputError that lists each setting that differs, found and expected.
-    """
-    if record.config_hash == config_hash(config, models):
-        return
-    theirs = RunConfig.model_validate(record.config).evidence_settings()
-    found = {**theirs, **_by_part(record.models)}
-    wanted = {**config.evidence_settings(), **_by_part(models)}
-    raise InputError(
-        f"{run} belongs to another run: "
-        + "; ".join(
-            f"{key}: {old!r} there, {new!r} here" for key, old, new in differences(found, wanted)
-        )
-        + ". Name another folder under run:, or use the configuration in its run.json"
-    )
-
-
-def differences(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, Any]]:
-    """Each key in which nested settings differ, dotted and in order, with both its values."""
-    old, new = dict(_flatten(before)), dict(_flatten(after))
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield key, old.get(key), new.get(key)
-
-
-def _by_part(models: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
-    return {f"{part}.model": identity for part, identity in models.items()}
-
-
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from curation.errors import InputError
 from curation.run import layout
+from curation.run.record import RunRecord
 from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
 from curation.storage import files as storage
 
@@ -88,7 +89,7 @@ def read_clips(run_uri: str, columns: list[str]) -> Iterator[pa.Table]:
         yield storage.read_parquet(file.uri, columns)
 
 
-def recorded(record: layout.RunRecord) -> Plan:
+def recorded(record: RunRecord) -> Plan:
     """The plan that a run's record speaks of."""
     return Plan(
         clips=record.clips,

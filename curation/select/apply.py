@@ -22,6 +22,7 @@ from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
+from curation.run.record import RunRecord, format_model_name, package_versions, require_run_record
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import policy
 from curation.storage import files as storage
@@ -71,7 +72,7 @@ def select(
         InputError: the run is not planned, or not annotated to its end and `partial` is not set;
             or audio is to be embedded and has changed or gone since it was annotated.
     """
-    record = layout.need_record(config.run)
+    record = require_run_record(config.run)
     planned = plan.recorded(record)
     shards = run_evidence.done_shards(config.run)
     if not shards or (len(shards) < planned.shards and not partial):
@@ -127,7 +128,7 @@ def _read(run_uri: str, shards: list[int]) -> _Read:
     return read
 
 
-def _lineage(config: RunConfig, record: layout.RunRecord, shards: list[int]) -> dict[str, Any]:
+def _lineage(config: RunConfig, record: RunRecord, shards: list[int]) -> dict[str, Any]:
     """What the version was made from; `selection` is its hash, and names the decisions' file."""
     lineage = {
         "policy": config.select.model_dump(mode="json"),
@@ -137,7 +138,7 @@ def _lineage(config: RunConfig, record: layout.RunRecord, shards: list[int]) -> 
         "shards": len(shards),
         "shards_planned": record.shards,
         **record.models,
-        "tagscribe": layout.versions()["tagscribe"],
+        "tagscribe": package_versions()["tagscribe"],
     }
     listing = json.dumps([lineage, shards], sort_keys=True).encode()
     return {**lineage, "selection": hashlib.sha256(listing).hexdigest()[:16]}
@@ -173,7 +174,7 @@ def _write_decisions(
 
 def _pairs(
     config: RunConfig,
-    record: layout.RunRecord,
+    record: RunRecord,
     shards: list[int],
     candidates_a_shard: list[int],
     decisions: policy.Decisions,
@@ -201,7 +202,7 @@ def _pairs(
 
 
 def _accepted_pairs(
-    evidence: pa.Table, accepted: np.ndarray, rank: np.ndarray, record: layout.RunRecord
+    evidence: pa.Table, accepted: np.ndarray, rank: np.ndarray, record: RunRecord
 ) -> pa.Table:
     candidates = evidence["candidates"].combine_chunks()
     clip = pc.list_parent_indices(candidates).to_numpy()
@@ -216,10 +217,10 @@ def _accepted_pairs(
         rows.append_column("rank", pa.array(rank[chosen], pa.int32()))
         .append_column(
             "captioner",
-            pa.array([layout.model_name(record.models["captioner"])] * count, pa.string()),
+            pa.array([format_model_name(record.models["captioner"])] * count, pa.string()),
         )
         .append_column(
-            "scorer", pa.array([layout.model_name(record.models["scorer"])] * count, pa.string())
+            "scorer", pa.array([format_model_name(record.models["scorer"])] * count, pa.string())
         )
     )
 

@@ -9,14 +9,14 @@ import pytest
 from curation.annotate import metrics, stages, tagging
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
-from curation.cli import main
+from curation.cli import show
 from curation.config.models import TaggerConfig
 from curation.config.run import AdaptiveConfig, RunConfig
 from curation.estimate import sample
 from curation.models import taggers
 from curation.models.scorers.clap import DualEncoderScorer
+from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
-from curation.run import planning
 from curation.schema import Failure, Tag
 from curation.tags.guidance import guidance_tags, phrase
 from tests.conftest import corpus_run
@@ -135,7 +135,7 @@ def tagged_run(corpus: Path, folder: Path, ast: dict[str, Any], placement: str) 
 
 def annotated(run: RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
     """The evidence of a run's one shard, by its workers in this process."""
-    planning.make_plan(run)
+    catalog_plan.create_plan(run)
     row = {"task": Task(0, 0, CLIPS).to_json()}
     for worker in PLACEMENTS[run.annotate.placement]:
         row = worker(run, lambda: tally)(row)
@@ -212,7 +212,7 @@ def test_tagging_is_a_stage_of_its_own(
 def test_show_prints_scores_of_tags_and_of_the_second_scorer(
     fused: RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main.show_clip(fused.run, evidence[0]["clip_id"])
+    show.print_clip(fused.run, evidence[0]["clip_id"])
     shown = capsys.readouterr().out
     tag, score = evidence[0]["tags"][-1], evidence[0]["tag_scores"][-1]
     assert f"{tag['name']} ({tag['confidence']:.2f}, predicted, score {score:.3f})" in shown
@@ -225,7 +225,7 @@ def test_a_sample_measures_tagging(
     placement: str, corpus: Path, ast: dict[str, Any], tmp_path: Path
 ) -> None:
     run = tagged_run(corpus, tmp_path / "run", ast, placement)
-    planning.make_plan(run)
+    catalog_plan.create_plan(run)
     taken = sample.measured(run, 10)
     assert taken.ok == 10 and len(taken.tag_s) >= 2 and (taken.tag_s > 0).all()
     # The veto at 0 leaves some captions, or all.

@@ -24,8 +24,8 @@ from curation.cluster.pools import pools
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.ops.status import status
+from curation.run import catalog_plan, layout
 from curation.run import evidence as run_evidence
-from curation.run import layout, planning
 from curation.synth import write_corpus
 from tests.conftest import corpus_run
 from tests.support import tiny_captioners as tiny
@@ -74,7 +74,7 @@ def replied(row: Row) -> Row:
 
 def asked(config: RunConfig) -> dict[int, list[Row]]:
     """The rows of each shard, the shard's own first."""
-    planned, _ = planning.make_plan(config)
+    planned, _ = catalog_plan.create_plan(config)
     worker = AskWorker(config, metrics.Tally)
     tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
     return {task.shard: list(worker({"task": task.to_json()})) for task in tasks}
@@ -140,7 +140,7 @@ def test_rows_in_any_order_and_twice_make_the_same_shards(
     rows: dict[str, Any], evidence: pa.Table, sounds: Path, qwen: Path, tmp_path: Path
 ) -> None:
     config = vllm_run(sounds, qwen, tmp_path)
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     mixed = [replied(row) for shard in rows["by_shard"].values() for row in shard]
     again = [row for row in mixed if not row[ERROR]][:3]
     random.Random(3).shuffle(mixed)
@@ -192,7 +192,7 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(vllm_stage, "processor", _through)
-    planning.make_plan(vllm_run(sounds, qwen, tmp_path))
+    catalog_plan.create_plan(vllm_run(sounds, qwen, tmp_path))
     done = Path(layout.shard_uri(str(tmp_path), 1))
     done.parent.mkdir()
     written = shutil.copy2(layout.shard_uri(rows["config"].run, 1), done).stat().st_mtime_ns
@@ -207,7 +207,7 @@ def test_where_vllm_is_not_installed_a_run_says_so(
     local_ray: None, sounds: Path, qwen: Path, tmp_path: Path
 ) -> None:
     config = vllm_run(sounds, qwen, tmp_path)
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     with pytest.raises(InputError, match="vLLM is not installed in the environment of the workers"):
         graph.annotate(config, lambda done, of: None)
 

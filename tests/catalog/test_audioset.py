@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from curation.catalog import Listing, list_clips
-from curation.catalog.fetch import read_clip_bytes
+from curation.catalog.catalog import list_clips
+from curation.catalog.clip_bytes import read_clip_bytes
+from curation.catalog.listing import Listing
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.catalog import Listing, list_clips
+from curation.catalog.catalog import list_clips
+from curation.catalog.listing import Listing
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
 

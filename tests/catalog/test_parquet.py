@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.catalog import Listing, fetch, list_clips, parquet
+from curation.catalog import clip_bytes, parquet
+from curation.catalog.catalog import list_clips
+from curation.catalog.listing import Listing
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 from curation.storage import files as storage
@@ -40,7 +42,7 @@ def some_rows(prefix: str, count: int) -> list[tuple]:
 
 
 def sounds(listing: Listing) -> list[bytes]:
-    return [fetch.read_clip_bytes(uri)[0] for uri in listing.clips["uri"].to_pylist()]
+    return [clip_bytes.read_clip_bytes(uri)[0] for uri in listing.clips["uri"].to_pylist()]
 
 
 def test_the_hugging_face_layout(tmp_path):
@@ -87,7 +89,7 @@ def test_where_there_are_no_bytes_the_path_is_followed_within_the_folder(tmp_pat
     )
     assert uris["one"] == str(tmp_path / "data" / "clips" / "one.flac")
     assert [uris[name] for name in ("two", "four", "five")] == [None] * 3
-    assert fetch.read_clip_bytes(uris["three"])[0] == b"sound three"
+    assert clip_bytes.read_clip_bytes(uris["three"])[0] == b"sound three"
     assert listing.coverage.missing == 3
 
 
@@ -103,12 +105,14 @@ def test_threads_that_want_one_row_group_read_it_once(tmp_path, monkeypatch):
     write(tmp_path / "a.parquet", some_rows("a", 8), group=8)
     uris = list_clips(ParquetConfig(data=str(tmp_path))).clips["uri"].to_pylist()
     reads = []
-    read_group = fetch._read_group
-    monkeypatch.setattr(fetch, "_read_group", lambda *key: reads.append(key) or read_group(*key))
+    read_group = clip_bytes._read_group
+    monkeypatch.setattr(
+        clip_bytes, "_read_group", lambda *key: reads.append(key) or read_group(*key)
+    )
     found: list[bytes | None] = [None] * len(uris)
 
     def work(slot: int) -> None:
-        found[slot] = fetch.read_clip_bytes(uris[slot])[0]
+        found[slot] = clip_bytes.read_clip_bytes(uris[slot])[0]
 
     threads = [threading.Thread(target=work, args=(slot,)) for slot in range(len(uris))]
     for thread in threads:
@@ -122,28 +126,28 @@ def test_threads_that_want_one_row_group_read_it_once(tmp_path, monkeypatch):
 def test_the_row_groups_kept_are_bounded_in_bytes(tmp_path):
     rows = [(f"{index}", bytes([index]) * 1000, "", []) for index in range(10)]
     write(tmp_path / "a.parquet", rows, group=1)
-    groups = fetch._RowGroups(limit_bytes=3500)
+    groups = clip_bytes._RowGroups(limit_bytes=3500)
     for index in range(10):
         data = groups.get(str(tmp_path / "a.parquet"), index, "audio")[0].as_py()
         assert data == bytes([index]) * 1000
     assert [key[1] for key in groups._groups] == [7, 8, 9]
-    small = fetch._RowGroups(limit_bytes=10)
+    small = clip_bytes._RowGroups(limit_bytes=10)
     assert len(small.get(str(tmp_path / "a.parquet"), 4, "audio")) == 1
     assert len(small._groups) == 1
 
 
 def test_a_read_that_failed_is_tried_again(tmp_path):
-    uri = fetch.row_uri(str(tmp_path / "a.parquet"), 0, "audio")
+    uri = clip_bytes.row_uri(str(tmp_path / "a.parquet"), 0, "audio")
     with pytest.raises(FileNotFoundError):
-        fetch.read_clip_bytes(uri)
+        clip_bytes.read_clip_bytes(uri)
     write(tmp_path / "a.parquet", some_rows("a", 1))
-    assert fetch.read_clip_bytes(uri) == (b"sound a0", f"{tmp_path}/a.parquet row 0")
+    assert clip_bytes.read_clip_bytes(uri) == (b"sound a0", f"{tmp_path}/a.parquet row 0")
 
 
 def test_a_row_that_is_not_there(tmp_path):
     write(tmp_path / "a.parquet", some_rows("a", 1))
     with pytest.raises(OSError, match="a.parquet has 1 rows, and no row 7"):
-        fetch.read_clip_bytes(fetch.row_uri(str(tmp_path / "a.parquet"), 7, "audio"))
+        clip_bytes.read_clip_bytes(clip_bytes.row_uri(str(tmp_path / "a.parquet"), 7, "audio"))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
-from curation.catalog import list_clips
-from curation.catalog.fetch import member_uri, read_clip_bytes
+from curation.catalog.catalog import list_clips
+from curation.catalog.clip_bytes import member_uri, read_clip_bytes
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 from curation.storage import files as storage

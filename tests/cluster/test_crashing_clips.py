@@ -19,7 +19,7 @@ from curation.cluster import graph
 from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.ops import verify
-from curation.run import evidence, planning
+from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from tests.conftest import corpus_run
 from tests.support import in_process
@@ -67,7 +67,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
         shutil.copy(file, folder)
     poison = sorted(folder.iterdir())[4]
     config = folder_run(folder, tmp_path / "run")
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     counts = graph.annotate(config, lambda done, total: None, aborting_on(poison.name))
     assert (counts.ok, counts.errors) == (5, {"worker/killed_worker": 1})
     rows = evidence.read_shard(config.run, 0)
@@ -90,7 +90,7 @@ def test_models_that_kill_their_worker_are_not_blamed_on_clips(
             os.abort()
 
     config = corpus_run(corpus, tmp_path / "run")
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     with pytest.raises(RunError, match="workers cannot start: .*worker process has died"):
         graph.annotate(config, lambda done, total: None, Hopeless)
 

@@ -14,9 +14,13 @@ from curation.cluster import graph
 from curation.config.run import RunConfig
 from curation.models.checks.parts import sections_of
 from curation.ops import verify
-from curation.run import evidence, layout, planning
+from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
-from tests.support import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
+from curation.run.record import require_run_record
+from tests.support import tiny_captioners
+from tests.support import tiny_remote_code
+from tests.support import tiny_scorers
+from tests.support import tiny_taggers
 
 CLIPS = 60
 FEW_CLIPS = 12
@@ -44,7 +48,7 @@ def annotated(
     section = {"shard_clips": clips // 2, "actors": 2}
     data = {"run": str(folder / "run"), "catalog": catalog, "annotate": section, **models}
     config = parse_run_config(data, "test")
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     return config, graph.annotate(config, lambda done, total: None)
 
 
@@ -55,7 +59,7 @@ def need_whole(
     assert counts.clips == clips and counts.ok > clips / 4
     assert set(counts.errors) <= NO_CAPTION, counts.errors
     assert verify.verify(config.run) == []
-    assert layout.need_record(config.run).models.keys() == set(sections_of(config))
+    assert require_run_record(config.run).models.keys() == set(sections_of(config))
     rows = [row for shard in (0, 1) for row in evidence.read_shard(config.run, shard).to_pylist()]
     return [row for row in rows if row["outcome"] == "ok"]
 

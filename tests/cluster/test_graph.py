@@ -19,8 +19,9 @@ from curation.config.policy import Policy
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.ops import verify
-from curation.run import evidence, planning
-from curation.run.layout import need_record, shard_uri, table_uri
+from curation.run import catalog_plan, evidence
+from curation.run.layout import shard_uri, table_uri
+from curation.run.record import require_run_record
 from curation.select import apply
 from curation.synth import render
 from tests.conftest import copy_of, corpus_run, write_yaml
@@ -35,7 +36,7 @@ def silent(_done: int, _total: int) -> None:
 
 def annotated(config: RunConfig) -> pa.Table:
     """Plan and annotate a run; all its evidence, in the order of the plan."""
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     graph.annotate(config, silent)
     return evidence_of(config)
 
@@ -64,7 +65,7 @@ def test_a_run_keeps_its_promises(undisturbed: RunConfig) -> None:
 
 
 def test_the_record_names_models_and_versions(undisturbed: RunConfig) -> None:
-    record = need_record(undisturbed.run)
+    record = require_run_record(undisturbed.run)
     assert set(record.models) == {"captioner", "scorer"}
     assert record.models["captioner"]["model"] == record.models["scorer"]["model"] == "reference"
     assert len(record.models["captioner"]["weights_sha256"]) == 64
@@ -253,7 +254,7 @@ def test_a_folder_of_another_run_is_refused(undisturbed: RunConfig) -> None:
     with pytest.raises(InputError, match="belongs to another run: seed: 0 there, 5 here"):
         graph.annotate(other, silent)
     with pytest.raises(InputError, match="belongs to another run"):
-        planning.make_plan(other)
+        catalog_plan.create_plan(other)
 
 
 def test_a_folder_of_another_plan_is_refused(corpus: Path, tmp_path: Path) -> None:
@@ -262,11 +263,11 @@ def test_a_folder_of_another_plan_is_refused(corpus: Path, tmp_path: Path) -> No
     segments.write_text("".join(lines))
     catalog = {"kind": "audioset", "segments": str(segments), "audio": str(corpus / "audio")}
     config = corpus_run(corpus, tmp_path / "run", catalog=catalog)
-    planning.make_plan(config)
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
+    catalog_plan.create_plan(config)
     segments.write_text("".join(lines[:-1]))
     with pytest.raises(InputError, match="plan of another listing: 40 clips.*; 39 clips"):
-        planning.make_plan(config)
+        catalog_plan.create_plan(config)
 
 
 # --- kills

@@ -8,7 +8,7 @@ from curation.cluster import graph, placement, pools
 from curation.cluster.pools import Pool
 from curation.config.annotate import AnnotateConfig
 from curation.errors import InputError
-from curation.run import config_file, planning
+from curation.run import catalog_plan, config_file
 from tests.conftest import corpus_run
 
 SEPARATE = {"placement": "separate"}
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_told_before_anything_runs(
     section: dict, message: str, corpus: Path, tmp_path: Path
 ) -> None:
     run = corpus_run(corpus, tmp_path, annotate={"shard_clips": 10, **section})
-    planning.make_plan(run)
+    catalog_plan.create_plan(run)
     with pytest.raises(InputError, match=message):
         graph.annotate(run, lambda done, total: None)
 
@@ -131,5 +131,5 @@ def test_what_does_not_fit_is_told_before_anything_runs(
 def test_a_range_of_actors_annotates_every_clip(corpus: Path, tmp_path: Path) -> None:
     section = {"shard_clips": 10, "actors": [1, 2], "wait_for_nodes_s": 5}
     run = corpus_run(corpus, tmp_path, annotate=section)
-    planning.make_plan(run)
+    catalog_plan.create_plan(run)
     assert graph.annotate(run, lambda done, total: None).clips == 40

@@ -9,8 +9,9 @@ import pytest
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.estimate import estimate, sample
-from curation.run import layout, plan, planning
+from curation.run import catalog_plan, plan
 from curation.run.config_file import parse_run_config
+from curation.run.record import require_run_record
 from tests.cli.test_cli import tagscribe
 from tests.conftest import corpus_run
 from tests.support.runs import planned_run
@@ -171,7 +172,7 @@ def test_a_sample_goes_through_the_whole_engine(
         annotate={"shard_clips": 10, "placement": placement},
         select={"keep_top": 0.5},
     )
-    planning.make_plan(config)
+    catalog_plan.create_plan(config)
     taken = sample.measured(config, 20)
     assert (taken.clips, taken.ok, taken.accepted, taken.pairs) == (20, 20, 10, 10)
     assert len(taken.decode_s) == 20 and (taken.decode_s > 0).all()
@@ -192,8 +193,8 @@ def test_a_plan_without_audio_cannot_be_measured(corpus: Path, tmp_path: Path) -
         "audio": str(tmp_path / "empty"),
     }
     config = corpus_run(corpus, tmp_path / "run", catalog=catalog)
-    planning.make_plan(config)
-    assert layout.need_record(config.run).missing == 40
+    catalog_plan.create_plan(config)
+    assert require_run_record(config.run).missing == 40
     with pytest.raises(InputError, match="no planned clip has audio"):
         sample.measured(config, 20)
 

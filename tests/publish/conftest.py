@@ -11,17 +11,17 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from curation import catalog
 from curation.audio.decode import sha256_hex
+from curation.catalog.catalog import list_clips
 from curation.config.run import RunConfig
 from curation.publish import source
 from curation.publish.licences import Licences
 from curation.publish.options import Format, Options
 from curation.publish.publication import Publication, prepare
 from curation.publish.publish import Published, publish
-from curation.run import evidence, plan, planning
-from curation.run import layout as runs
+from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.record import write_run_record
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
 
@@ -72,11 +72,11 @@ def make_run(
         },
         "test",
     )
-    clips_listed = catalog.list_clips(config.catalog).clips
+    clips_listed = list_clips(config.catalog).clips
     planned = plan.make(clips_listed, config.annotate.shard_clips)
     plan.write(config.run, clips_listed, planned)
-    record = planning.record_of(config, planned, dict(models))
-    assert runs.write_record(config.run, record)
+    record = catalog_plan.build_run_record(config, planned, dict(models))
+    assert write_run_record(config.run, record)
     for shard in range(planned.shards):
         write_shard(config, shard, caption, heard)
     apply.select(config)

@@ -10,7 +10,7 @@ import yaml
 
 from curation import table
 from curation.config.run import RunConfig
-from curation.publish import making, source
+from curation.publish import provenance, source
 from curation.publish.options import Format, Options
 from curation.publish.publication import prepare
 from curation.publish.publish import publish
@@ -176,5 +176,5 @@ def test_the_making_is_told_in_sentences(
         "settings": config.evidence_settings(),
         "policy": config.select.model_dump(mode="json"),
     }
-    sentences = " ".join(making.steps(origin))
+    sentences = " ".join(provenance.steps(origin))
     assert all(part in sentences for part in told), sentences

@@ -19,8 +19,8 @@ from curation.publish.options import Format
 from curation.publish.publication import prepare
 from curation.publish.publish import Published, publish
 from curation.publish.rebuild import Coverage, options_of, source_of
+from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
-from curation.run import planning
 from curation.run.config_file import parse_run_config
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
@@ -107,8 +107,8 @@ def whole_recordings(folder: Path) -> RunConfig:
         "files": "whole",
     }
     config = parse_run_config({"run": str(folder / "run"), "catalog": catalog}, "test")
-    planning.make_plan(config)
-    listed = audioset.list_clips(config.catalog).clips  # type: ignore[arg-type]
+    catalog_plan.create_plan(config)
+    listed = audioset.list_audioset_clips(config.catalog).clips  # type: ignore[arg-type]
     candidate = {"caption": "noise", "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
     rows = [
         {

@@ -9,8 +9,9 @@ import soundfile
 
 from curation.audio.decode import sha256_hex
 from curation.config.run import RunConfig
-from curation.run import evidence, layout, plan, planning
+from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.record import write_run_record
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 from tests.support.runs import MODELS
 
@@ -93,7 +94,7 @@ def written_run(
     listing = pa.Table.from_pylist([{n: r[n] for n in CLIP_SCHEMA.names} for r in rows])
     planned = plan.make(listing.cast(CLIP_SCHEMA), size)
     plan.write(config.run, listing, planned)
-    assert layout.write_record(config.run, planning.record_of(config, planned, MODELS))
+    assert write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
     for number, each in enumerate(shards):
         spans = [evidence.Span("fused", "w", T0_S + 60 * number, T0_S + 60 * number + 50)]
         evidence.write_shard(config.run, number, pa.Table.from_pylist(each, EVIDENCE_SCHEMA), spans)

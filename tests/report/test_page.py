@@ -22,6 +22,7 @@ from curation.report.page import Page, Report
 from curation.run import evidence as run_evidence
 from curation.run import layout
 from curation.run.config_file import parse_run_config
+from curation.run.record import require_run_record
 from curation.select import apply
 from curation.synth import write_corpus
 from tests.conftest import copy_of
@@ -82,7 +83,7 @@ def unselected(annotated: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
     """The page of the run before its selection, where its scorer is another by now."""
     folder = tmp_path_factory.mktemp("unselected") / "run"
     run_there = copy_of(annotated, folder)
-    digest = layout.need_record(run_there.run).models["scorer"]["weights_sha256"]
+    digest = require_run_record(run_there.run).models["scorer"]["weights_sha256"]
     record = folder / "run.json"
     record.write_text(record.read_text().replace(digest, "0" * 64))
     return parsed(made(run_there.run).html)

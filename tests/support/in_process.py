@@ -8,14 +8,14 @@ from curation.annotate import metrics
 from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
-from curation.run import evidence, planning
+from curation.run import catalog_plan, evidence
 
 
 def annotated(
     config: RunConfig, shards_at_once: int = 1, tally: metrics.Tally | None = None
 ) -> pa.Table:
     """Plan and annotate a run; its evidence, shard by shard."""
-    planned, _ = planning.make_plan(config)
+    planned, _ = catalog_plan.create_plan(config)
     counted = tally or metrics.Tally()
     worker = FusedWorker(config, lambda: counted)
     tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation.config.run import RunConfig
-from curation.run import evidence, layout, plan, planning
+from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.record import write_run_record
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 
 MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
@@ -28,7 +29,7 @@ def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) 
     listing = pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
     planned = plan.make(listing, shard_clips)
     plan.write(config.run, listing, planned)
-    assert layout.write_record(config.run, planning.record_of(config, planned, MODELS))
+    assert write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
     return config
 
 

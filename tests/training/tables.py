@@ -10,7 +10,7 @@ import soundfile
 from curation import table
 from curation.audio.decode import decode_audio
 from curation.audio.waveform import encode_flac, to_int16
-from curation.catalog.fetch import read_clip_bytes
+from curation.catalog.clip_bytes import read_clip_bytes
 from curation.schema import PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.storage import files as storage
 

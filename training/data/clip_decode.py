@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, get_worker_info
 from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.audio.waveform import from_int16, resample, to_int16
-from curation.catalog.fetch import read_clip_bytes
+from curation.catalog.clip_bytes import read_clip_bytes
 from training.data.table_index import Place
 
 SCORE_TEMPERATURE = 0.05

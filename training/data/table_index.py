@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import table
-from curation.catalog.fetch import row_uri
+from curation.catalog.clip_bytes import row_uri
 from curation.errors import InputError
 from curation.storage import files as storage
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.audio.waveform import Waveform, resample
-from curation.catalog.fetch import read_clip_bytes
+from curation.catalog.clip_bytes import read_clip_bytes
 from curation.models.scorers import Scorer
 from curation.schema import Failure
 from training import distributed

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from curation.catalog import list_clips
+from curation.catalog.catalog import list_clips
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.storage import files as storage

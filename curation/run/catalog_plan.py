@@ -1,13 +1,23 @@
 """From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
 
-from curation import catalog
+from curation.catalog.catalog import list_clips
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models import run_models
-from curation.run import layout, plan
+from curation.run import plan
+from curation.run.record import (
+    RUN_FORMAT,
+    RunRecord,
+    check_same_run,
+    hash_config,
+    package_versions,
+    read_run_record,
+    require_run_record,
+    write_run_record,
+)
 
 
-def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
+def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     """Plan a run, or check that the plan it has is still what the catalog lists.
 
     run.json is created last and in one step, so a folder without it holds no plan.
@@ -20,16 +30,16 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
             another plan.
     """
     models = run_models.build(config).identities
-    record = layout.read_record(config.run)
+    record = read_run_record(config.run)
     if record:
-        layout.check_same(config.run, record, config, models)
-    listing = catalog.list_clips(config.catalog)
+        check_same_run(config.run, record, config, models)
+    listing = list_clips(config.catalog)
     planned = plan.make(listing.clips, config.annotate.shard_clips)
     if record is None:
         plan.write(config.run, listing.clips, planned)
-        record = record_of(config, planned, models)
-        if not layout.write_record(config.run, record):
-            record = layout.need_record(config.run)
+        record = build_run_record(config, planned, models)
+        if not write_run_record(config.run, record):
+            record = require_run_record(config.run)
     if record.plan_hash != planned.hash:
         raise InputError(
             f"{config.run} holds the plan of another listing: {record.clips} clips, "
@@ -39,18 +49,18 @@ def make_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     return planned, listing.summary()
 
 
-def record_of(
+def build_run_record(
     config: RunConfig, planned: plan.Plan, models: dict[str, dict[str, str]]
-) -> layout.RunRecord:
+) -> RunRecord:
     """What run.json says of a plan, of its configuration, and of the models' identities."""
-    return layout.RunRecord(
-        format=layout.FORMAT,
+    return RunRecord(
+        format=RUN_FORMAT,
         config=config.model_dump(mode="json"),
-        config_hash=layout.config_hash(config, models),
+        config_hash=hash_config(config, models),
         plan_hash=planned.hash,
         clips=planned.clips,
         missing=planned.missing,
         shards=planned.shards,
         models=models,
-        versions=layout.versions(),
+        versions=package_versions(),
     )

@@ -1,0 +1,36 @@
+"""Lists the clips of a catalog, whichever kind it is."""
+
+import pyarrow.compute as pc
+
+from curation.catalog import audioset, folder, parquet, webdataset
+from curation.catalog.listing import Listing
+from curation.config.catalog import (
+    AudiosetConfig,
+    CatalogConfig,
+    FolderConfig,
+    ParquetConfig,
+    WebDatasetConfig,
+)
+
+
+def list_clips(config: CatalogConfig) -> Listing:
+    """List a catalog: one row a clip, with its tags and where its audio is.
+
+    Sorted by clip id; clips packed in Parquet or tar files by their place, so that neighbours in
+    the listing are neighbours in a file. Raises InputError for what the catalog cannot mean.
+    """
+    match config:
+        case AudiosetConfig():
+            return _sorted(audioset.list_audioset_clips(config), "clip_id")
+        case FolderConfig():
+            return _sorted(folder.list_folder_clips(config), "clip_id")
+        case ParquetConfig():
+            return _sorted(parquet.list_parquet_clips(config), "uri")
+        case WebDatasetConfig():
+            return _sorted(webdataset.list_webdataset_clips(config), "uri")
+
+
+def _sorted(listing: Listing, column: str) -> Listing:
+    keys = [(column, "ascending"), ("clip_id", "ascending")]
+    order = pc.sort_indices(listing.clips, sort_keys=keys)
+    return Listing(listing.clips.take(order), listing.coverage)

@@ -1,0 +1,108 @@
+"""The commands `tagscribe plan`, `annotate`, `select` and `run`: the steps of a run."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curation import console
+from curation.cli.arguments import Quiet, Yaml, load_run_config
+
+if TYPE_CHECKING:
+    from curation.config.run import RunConfig
+
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Select from evidence that does not cover the plan yet.")
+]
+
+
+def plan_command(
+    yaml: Yaml,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Clips measured for the estimate; 0: no estimate.")
+    ] = 200,
+    quiet: Quiet = False,
+) -> None:
+    """List the catalog, cut it into shards, write plan/ and run.json, and estimate the run.
+
+    On a folder that is planned already, lists again and says whether the plan still holds. The
+    estimate takes a random sample of the clips through the whole engine on the hardware at hand,
+    and says what the run will bring, take and cost, and how to size its pools.
+    """
+    config = load_run_config(yaml)
+    _plan(config)
+    if sample:
+        _estimate(config, sample, quiet)
+
+
+def annotate_command(yaml: Yaml, quiet: Quiet = False) -> None:
+    """Caption and score every planned clip that has no evidence yet; goes on where it stopped."""
+    _annotate(load_run_config(yaml), quiet)
+
+
+def select_command(yaml: Yaml, partial: Partial = False, quiet: Quiet = False) -> None:
+    """Apply the policy under select: to the evidence, and commit a version of the table."""
+    _select(load_run_config(yaml), partial, quiet)
+
+
+def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
+    """Plan, annotate and select in one go; run again, it goes on where it stopped."""
+    from curation.run.record import read_run_record
+
+    config = load_run_config(yaml)
+    if read_run_record(config.run) is None:
+        _plan(config)
+    _annotate(config, quiet)
+    _select(config, partial=False, quiet=quiet)
+
+
+def _plan(config: "RunConfig") -> None:
+    from curation.run import catalog_plan
+
+    planned, coverage = catalog_plan.create_plan(config)
+    console.out.print(coverage)
+    console.out.print(
+        f"{planned.shards} shards of up to {planned.shard_clips} clips in {config.run}"
+    )
+
+
+def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
+    from curation.estimate import estimate as estimating
+    from curation.estimate import sample
+    from curation.run import plan
+    from curation.run.record import require_run_record
+
+    if not quiet:
+        console.err.print(f"measuring {clips} clips ...")
+    measured = sample.measured(config, clips)
+    planned = plan.recorded(require_run_record(config.run))
+    told = estimating.estimate(config, planned, measured)
+    console.print_table(
+        f"Estimate from {measured.clips} clips measured on {measured.hardware}",
+        ["", "expected", "95 % of samples"],
+        told.rows(),
+    )
+    for sentence in told.advice:
+        console.out.print(sentence)
+
+
+def _annotate(config: "RunConfig", quiet: bool) -> None:
+    from curation.cluster import graph as annotating
+
+    with console.progress("annotate", "clips", quiet) as update:
+        counts = annotating.annotate(config, update)
+    told = ", ".join(f"{clips} {kind}" for kind, clips in counts.errors.items())
+    console.out.print(f"{counts.clips} clips: {counts.ok} ok" + (f", {told}" if told else ""))
+
+
+def _select(config: "RunConfig", partial: bool, quiet: bool) -> None:
+    from curation.select import apply
+
+    with console.progress("select", "pairs", quiet) as on_pairs:
+        chosen = apply.select(config, partial, on_pairs)
+    if chosen.shards_done < chosen.shards:
+        console.out.print(f"from {chosen.shards_done} of {chosen.shards} shards only")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.reasons.items()))
+    console.out.print(
+        f"{chosen.candidates} candidates of {chosen.clips} clips: {reasons or 'none'}; "
+        f"table version {chosen.version.version} holds {chosen.version.rows} pairs"
+    )

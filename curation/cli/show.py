@@ -1,0 +1,107 @@
+"""The command `tagscribe show`: the evidence of a clip, or the versions and pairs of the table."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curation import console
+from curation.cli.arguments import Yaml, load_run_config
+from curation.errors import InputError
+
+if TYPE_CHECKING:
+    from curation.table import Version
+
+
+def show_command(
+    yaml: Yaml,
+    clip_id: Annotated[str | None, typer.Argument(help="A clip; all the evidence of it.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version of the table.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Pairs to show.")] = 10,
+) -> None:
+    """Show a clip's evidence, or, without a clip, the table's versions and its first pairs."""
+    uri = load_run_config(yaml).run
+    if clip_id:
+        print_clip(uri, clip_id)
+    else:
+        print_table_versions(uri, version, rows)
+
+
+def print_clip(uri: str, clip_id: str) -> None:
+    """Print all evidence of one clip. Raises InputError when the plan does not know it."""
+    from curation.run import evidence as run_evidence
+    from curation.run import layout, plan
+    from curation.storage import files as storage
+
+    for clips in plan.read_clips(uri, ["shard", "clip_id"]):
+        where = clips["clip_id"].index(clip_id).as_py()
+        if where >= 0:
+            shard = clips["shard"][where].as_py()
+            break
+    else:
+        raise InputError(f"{clip_id}: no such clip in the plan of {uri}")
+    if not storage.exists(layout.shard_uri(uri, shard)):
+        raise InputError(f"{clip_id}: shard {shard} of {uri} has no evidence yet")
+    evidence = run_evidence.read_shard(uri, shard)
+    row = evidence.slice(evidence["clip_id"].index(clip_id).as_py(), 1).to_pylist()[0]
+    embedding = row.pop("audio_embedding")
+    candidates = row.pop("candidates")
+    row["tags"] = ", ".join(_format_tags(row["tags"], row.pop("tag_scores")))
+    row["guidance"] = ", ".join(row["guidance"])
+    row["audio_embedding"] = f"{len(embedding)} numbers" if embedding else None
+    console.print_fields(row)
+    if candidates:
+        told = ("log_prob", "clap_score", "second_score")
+        scores = [score for score in told if candidates[0][score] is not None]
+        console.print_table(
+            "candidates",
+            ["caption", "method", *scores],
+            [
+                [c["caption"], c["method"], *(f"{c[score]:.3f}" for score in scores)]
+                for c in candidates
+            ],
+        )
+
+
+def _format_tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iterator[str]:
+    """Tags for people: name, confidence, whether a tagger put it there, and its CLAP score."""
+    for tag, score in zip_longest(tags, scores or []):
+        told = [f"{tag['confidence']:.2f}"]
+        if tag["origin"] == "predicted":
+            told.append("predicted")
+        if score is not None:
+            told.append(f"score {score:.3f}")
+        yield f"{tag['name']} ({', '.join(told)})"
+
+
+def print_table_versions(uri: str, version: int | None, rows: int) -> None:
+    """Print the versions of the curated table, and the first pairs of one."""
+    from curation import table
+    from curation.run import layout
+
+    table_uri = layout.table_uri(uri)
+    console.print_table(
+        "versions",
+        ["version", "pairs", "policy"],
+        [[v.version, v.rows, _format_policy(v)] for v in table.history(table_uri)],
+    )
+    columns = ["clip_id", "caption", "clap_score", "log_prob"]
+    pairs = table.read(table_uri, version, columns).slice(0, rows).to_pylist()
+    console.print_table(
+        "pairs",
+        columns,
+        [
+            [p["clip_id"], p["caption"], f"{p['clap_score']:.3f}", _format_number(p["log_prob"])]
+            for p in pairs
+        ],
+    )
+
+
+def _format_number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _format_policy(version: "Version") -> str:
+    policy = version.lineage.get("policy", {})
+    return ", ".join(f"{key} {value}" for key, value in policy.items() if value is not None)

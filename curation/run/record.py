@@ -1,0 +1,123 @@
+"""run.json: the configuration, plan and models that a run folder belongs to."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from curation.config.run import RunConfig
+from curation.errors import InputError
+from curation.run.layout import record_uri
+from curation.storage import files as storage
+
+RUN_FORMAT = 2
+RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json: what the run is, so that its evidence can be read and trusted alone."""
+
+    format: int
+    config: dict[str, Any]
+    config_hash: str
+    plan_hash: str
+    clips: int
+    missing: int
+    shards: int
+    models: dict[str, dict[str, str]]
+    versions: dict[str, str]
+
+
+def format_model_name(identity: Mapping[str, str]) -> str:
+    """A model as rows name it: name, and revision or the start of its weights' hash."""
+    mark = identity.get("revision") or identity.get("weights_sha256", "")[:12]
+    return f"{identity['model']}@{mark}"
+
+
+def hash_config(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> str:
+    """Hash of all that decides what the evidence says: settings, and the models' content."""
+    settings = {
+        "settings": config.evidence_settings(),
+        "models": {part: dict(identity) for part, identity in models.items()},
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{p: version(p) for p in RECORDED_PACKAGES}}
+
+
+def read_run_record(run: str) -> RunRecord | None:
+    """The record of a run folder; None where no run was planned yet."""
+    try:
+        data = storage.read_bytes(record_uri(run))
+    except FileNotFoundError:
+        return None
+    fields = json.loads(data)
+    if fields.get("format") != RUN_FORMAT:
+        raise InputError(
+            f"{run}/run.json: format {fields.get('format')!r}, this version reads {RUN_FORMAT}; "
+            "use the version of tagscribe that wrote it, or another run folder"
+        )
+    return RunRecord(**fields)
+
+
+def require_run_record(run: str) -> RunRecord:
+    record = read_run_record(run)
+    if record is None:
+        raise InputError(f"{run}: no run here (no run.json); start with tagscribe plan or run")
+    return record
+
+
+def write_run_record(run: str, record: RunRecord) -> bool:
+    """Create run.json; False when another process created it first."""
+    data = json.dumps(asdict(record), indent=2, ensure_ascii=False).encode() + b"\n"
+    return storage.put_new(record_uri(run), data)
+
+
+def check_same_run(
+    run: str, record: RunRecord, config: RunConfig, models: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Stop unless `config` and its models are those the run folder belongs to.
+
+    Raises InputError that lists each setting that differs, found and expected.
+    """
+    if record.config_hash == hash_config(config, models):
+        return
+    theirs = RunConfig.model_validate(record.config).evidence_settings()
+    found = {**theirs, **_by_part(record.models)}
+    wanted = {**config.evidence_settings(), **_by_part(models)}
+    raise InputError(
+        f"{run} belongs to another run: "
+        + "; ".join(
+            f"{key}: {old!r} there, {new!r} here"
+            for key, old, new in list_differences(found, wanted)
+        )
+        + ". Name another folder under run:, or use the configuration in its run.json"
+    )
+
+
+def list_differences(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Each key in which nested settings differ, dotted and in order, with both its values."""
+    old, new = dict(_flatten(before)), dict(_flatten(after))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield key, old.get(key), new.get(key)
+
+
+def _by_part(models: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    return {f"{part}.model": identity for part, identity in models.items()}
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
