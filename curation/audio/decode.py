@@ -1,7 +1,7 @@
 """Decodes audio files to mono float32 waveforms, and checks that they can be used.
 
 libsndfile (wav, flac, ogg, mp3, opus, ...) is tried first; what it does not read goes to FFmpeg
-(m4a, mp4, webm, ...). Reading the bytes is left to `catalog.clip_bytes`, checks of a file's own headers
+(m4a, mp4, webm, ...). Reading the bytes is left to `catalog.clip_bytes`, checks of headers
 to `containers`, and resampling to `waveform`.
 """
 
