@@ -24,8 +24,7 @@ from curation.review.index import SCORES, SECOND, About, Index
 from curation.review.postings import Gathering, words
 from curation.run import evidence as run_evidence
 from curation.run.error_kinds import error_kinds
-from curation.run.record import RunRecord
-from curation.run.record import require_run_record
+from curation.run.record import RunRecord, require_run_record
 from curation.select import policy as select_policy
 from curation.storage import files as storage
 

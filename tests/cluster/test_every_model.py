@@ -17,10 +17,7 @@ from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from curation.run.record import require_run_record
-from tests.support import tiny_captioners
-from tests.support import tiny_remote_code
-from tests.support import tiny_scorers
-from tests.support import tiny_taggers
+from tests.support import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 
 CLIPS = 60
 FEW_CLIPS = 12
