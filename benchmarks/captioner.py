@@ -61,7 +61,7 @@ def main() -> None:
             told |= {f"gpu_{key}": value for key, value in there.items()}
         told |= against_fixed(config, options.rounds)
     if options.device == "none":
-        console.out.print(
+        console.stdout.print(
             "no GPU here: larger captioners and its busy share are not measured (--device)"
         )
     else:

@@ -96,7 +96,7 @@ def timing(called_s: float, spans: list[tuple[float, float]], **more: float) -> 
 
 def bare_loop(config: RunConfig) -> Timing:
     """Plain processes over the same shards, without Ray."""
-    planned = plan.recorded(require_run_record(config.run))
+    planned = plan.plan_from_record(require_run_record(config.run))
     workers = min(int(config.annotate.actors), planned.shards)
     # As Ray does for its actors; else the decoding threads start OpenMP threads of their own.
     os.environ["OMP_NUM_THREADS"] = str(config.annotate.model_threads)
@@ -140,7 +140,7 @@ def bare_worker(
         except Exception:  # queue.Empty: all shards are taken
             return
         started_s = time.time()
-        clips = stages.clips_of(plan.read_shard(config.run, shard))
+        clips = stages.clips_of(plan.read_plan_shard(config.run, shard))
         for chunk in stages.decode_ahead(clips, hearing):
             rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
             for batch in batching.batches(chunk, rate, budget_s):
@@ -150,13 +150,13 @@ def bare_worker(
                 scoring.score(scorer, batch)
             for clip in chunk:
                 clip.waveforms.clear()
-        evidence.write_shard(config.run, shard, stages.evidence(clips))
+        evidence.write_evidence_shard(config.run, shard, stages.evidence(clips))
         spans.put((started_s, time.time()))
 
 
 def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
-    planned = plan.recorded(require_run_record(config.run))
+    planned = plan.plan_from_record(require_run_record(config.run))
     called_s = time.time()
     with cluster("local", pools.cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
@@ -181,10 +181,12 @@ def object_store_mb() -> float:
 def same_evidence(folder: str, turn: int) -> None:
     """Engine and bare loop did the same work: their evidence is equal, row for row."""
     bare, engine = f"{folder}/bare{turn}", f"{folder}/engine{turn}"
-    shards = evidence.done_shards(bare)
-    assert shards == evidence.done_shards(engine)
+    shards = evidence.list_done_shards(bare)
+    assert shards == evidence.list_done_shards(engine)
     for shard in shards:
-        assert evidence.read_shard(bare, shard).equals(evidence.read_shard(engine, shard)), shard
+        assert evidence.read_evidence_shard(bare, shard).equals(
+            evidence.read_evidence_shard(engine, shard)
+        ), shard
 
 
 def report(

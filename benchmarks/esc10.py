@@ -86,14 +86,14 @@ def config_of(folder: str, data: Path, guidance: str) -> RunConfig:
 def evidence(config: RunConfig) -> list[dict]:
     """Plan and annotate; every row of the evidence."""
     planned, coverage = catalog_plan.create_plan(config)
-    console.out.print(coverage)
-    with console.progress(f"guidance {config.captioner.guidance}", "clips") as update:
+    console.stdout.print(coverage)
+    with console.show_progress(f"guidance {config.captioner.guidance}", "clips") as update:
         graph.annotate(config, update)
     rows = pa.concat_tables(
-        run_evidence.read_shards(config.run, list(range(planned.shards)))
+        run_evidence.read_evidence_shards(config.run, list(range(planned.shards)))
     ).to_pylist()
     ended = Counter(row["outcome"] for row in rows)
-    console.out.print(f"{len(rows)} clips accounted for: {dict(ended)}")
+    console.stdout.print(f"{len(rows)} clips accounted for: {dict(ended)}")
     return rows
 
 

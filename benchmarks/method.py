@@ -81,7 +81,7 @@ def main() -> None:
     # Two at a time, each on one core: small models gain nothing from a second one.
     with multiprocessing.get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:
         figures = []
-        with console.progress("pre-training", "models") as update:
+        with console.show_progress("pre-training", "models") as update:
             for done, result in enumerate(pool.imap(train_and_measure, jobs)):
                 figures.append(result)
                 update(done + 1, len(jobs))
@@ -95,13 +95,13 @@ def main() -> None:
 def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
     """Caption one corpus through the engine; the table of each arm."""
     corpus = f"{folder}/corpus"
-    console.out.print(f"corpus {seed}: {clips} clips, captioned three times")
+    console.stdout.print(f"corpus {seed}: {clips} clips, captioned three times")
     write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1)
     unguided = captioned(f"{folder}/run_unguided", corpus, "none", 1)
     guided = captioned(f"{folder}/run_guided", corpus, "tags", 1)
     filtered = captioned(f"{folder}/run_filtered", corpus, "tags", 4, keep_top=KEEP_TOP)
     truth = read_truth(corpus)
-    rows = table.read(table_uri(guided.run)).to_pylist()
+    rows = table.read_pairs(table_uri(guided.run)).to_pylist()
     return {
         "unguided": table_uri(unguided.run),
         "guided": table_uri(guided.run),
@@ -141,7 +141,7 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
 
 def written(uri: str, rows: Iterator[dict[str, Any]]) -> str:
     pairs = pa.Table.from_pylist(list(rows), PAIR_SCHEMA)
-    table.commit(uri, PAIR_SCHEMA, pairs.to_batches, {"made": "benchmarks/method.py"})
+    table.commit_table(uri, PAIR_SCHEMA, pairs.to_batches, {"made": "benchmarks/method.py"})
     return uri
 
 
@@ -149,7 +149,7 @@ def train_and_measure(job: tuple[str, str, int, int, str]) -> dict[str, float]:
     """Pre-train on one table for so many steps, and judge the model."""
     torch.set_num_threads(1)
     run, table_of_arm, seed, steps, esc10 = job
-    clips = len(set(table.read(table_of_arm, columns=["clip_id"])["clip_id"].to_pylist()))
+    clips = len(set(table.read_pairs(table_of_arm, columns=["clip_id"])["clip_id"].to_pylist()))
     config = small(run, [table_of_arm], round(steps / (clips // BATCH)), seed)
     begun = time.monotonic()
     last = pretrain(config, LocalHost(config), lambda done, total: None)

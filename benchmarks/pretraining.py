@@ -114,7 +114,7 @@ def table_of(folder: str) -> str:
         for name in sorted(truth)
     ]
     uri = f"{folder}/table"
-    table.commit(uri, PAIR_SCHEMA, pa.Table.from_pylist(rows, PAIR_SCHEMA).to_batches, {})
+    table.commit_table(uri, PAIR_SCHEMA, pa.Table.from_pylist(rows, PAIR_SCHEMA).to_batches, {})
     return uri
 
 

@@ -76,7 +76,7 @@ def main() -> None:
             "std": each.std(),
             "each": each.tolist(),
         }
-    pairs = table.read(real, columns=["caption"]).num_rows
+    pairs = table.read_pairs(real, columns=["caption"]).num_rows
     console.print_table(
         f"ESC-10 fold {TESTED_FOLD}, zero-shot accuracy; {pairs} real pairs of folds 1 and 2",
         ["pairs", "accuracy", "by seed"],

@@ -52,7 +52,7 @@ def main() -> None:
         os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")
         config = write_run(Path(folder), options.clips)
         begun_s = time.perf_counter()
-        with console.progress("index", "shards") as on_shard:
+        with console.show_progress("index", "shards") as on_shard:
             index = build.opened(config.run, on_shard)
         index_s = time.perf_counter() - begun_s
         peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
@@ -85,10 +85,10 @@ def write_run(folder: Path, clips: int) -> RunConfig:
     planned = plan.Plan(clips, 0, shards, SHARD_CLIPS, "none")
     write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
     chance = np.random.default_rng(1)
-    with console.progress("evidence", "shards") as on_shard:
+    with console.show_progress("evidence", "shards") as on_shard:
         for shard in range(shards):
             first = shard * SHARD_CLIPS
-            run_evidence.write_shard(
+            run_evidence.write_evidence_shard(
                 config.run, shard, evidence(first, min(clips, first + SHARD_CLIPS), chance)
             )
             on_shard(shard + 1, shards)

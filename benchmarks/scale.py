@@ -175,7 +175,7 @@ def time_status(run_uri: str, clips: int) -> float:
 
 def finish(run_uri: str) -> None:
     """Leave what a finished run leaves, but for the rows: its evidence files hold footers alone."""
-    planned = plan.recorded(require_run_record(run_uri))
+    planned = plan.plan_from_record(require_run_record(run_uri))
     evidence = Path(layout.evidence_uri(run_uri))
     evidence.mkdir()
     chance = random.Random(2)
@@ -184,7 +184,7 @@ def finish(run_uri: str) -> None:
         failed = chance.randrange(1 + clips // 4)
         scores = sorted(chance.choices(range(-10, 70), k=clips - failed))
         begun_s = 1.7e9 + shard // 64 * 600.0 + chance.random()
-        span = run_evidence.Span(
+        span = run_evidence.WorkSpan(
             "fused", f"{shard % 64:012x}", begun_s, begun_s + chance.uniform(550, 600)
         )
         told = {
@@ -198,10 +198,12 @@ def finish(run_uri: str) -> None:
         }
         rows = EVIDENCE_SCHEMA.empty_table().replace_schema_metadata(footer)
         pq.write_table(rows, layout.shard_uri(run_uri, shard))
-    footer_cache.Parts(run_uri, planned.shards, []).write(run_evidence.list_evidence(run_uri))
-    with driver_state.recorded(run_uri):
+    footer_cache.FooterCacheWriter(run_uri, planned.shards, []).write_full_parts(
+        run_evidence.list_evidence_files(run_uri)
+    )
+    with driver_state.record_driver_state(run_uri):
         pass
-    table.commit(layout.table_uri(run_uri), PAIR_SCHEMA, list, {"shards": planned.shards})
+    table.commit_table(layout.table_uri(run_uri), PAIR_SCHEMA, list, {"shards": planned.shards})
 
 
 # --- simulated GPUs
@@ -333,7 +335,9 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
         counts = graph.annotate(config, memory.look, worker)
         ray.shutdown()
         assert counts.ok == todo.shards * todo.shard_clips, counts
-        footers = footer_cache.footers(config.run, run_evidence.list_evidence(config.run)).values()
+        footers = footer_cache.read_footers(
+            config.run, run_evidence.list_evidence_files(config.run)
+        ).values()
         spans = [span for footer in footers for span in footer.spans]
     wall_s = max(span.ended_s for span in spans) - min(span.started_s for span in spans)
     results.put(

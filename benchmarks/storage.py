@@ -156,11 +156,11 @@ def timed(config: RunConfig, worker: type[FusedWorker]) -> dict[str, float]:
 
 def same_evidence(local: str, remote: str) -> None:
     """Both did the same work: their evidence is equal, row for row, but for where the audio is."""
-    shards = evidence.done_shards(local)
-    assert shards == evidence.done_shards(remote)
+    shards = evidence.list_done_shards(local)
+    assert shards == evidence.list_done_shards(remote)
     for shard in shards:
         here, there = (
-            evidence.read_shard(run, shard).drop_columns("uri") for run in (local, remote)
+            evidence.read_evidence_shard(run, shard).drop_columns("uri") for run in (local, remote)
         )
         assert here.equals(there), shard
 

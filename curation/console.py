@@ -12,29 +12,29 @@ from rich.table import Table
 from rich.text import Text
 
 # Results go to stdout, progress to stderr, so that a pipe holds results alone.
-out = Console(highlight=False, soft_wrap=True, markup=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+stdout = Console(highlight=False, soft_wrap=True, markup=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 PLAIN_INTERVAL_S = 10.0
 
-Update = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 @contextmanager
-def progress(label: str, unit: str, quiet: bool = False) -> Iterator[Update]:
+def show_progress(label: str, unit: str, quiet: bool = False) -> Iterator[ProgressCallback]:
     """A callback `(done, total)`: shows units done of all, their rate, and time left."""
     if quiet:
         yield lambda done, total: None
-    elif err.is_terminal:
+    elif stderr.is_terminal:
         yield from _bar(label, unit)
     else:
         yield _plain(label, unit)
 
 
-def _bar(label: str, unit: str) -> Iterator[Update]:
+def _bar(label: str, unit: str) -> Iterator[ProgressCallback]:
     rate = TextColumn("{task.fields[rate]}")
     with Progress(
         TextColumn(label), BarColumn(), MofNCompleteColumn(), TextColumn(unit), rate,
-        TimeRemainingColumn(elapsed_when_finished=True), console=err,
+        TimeRemainingColumn(elapsed_when_finished=True), console=stderr,
     ) as bar:  # fmt: skip
         task = bar.add_task(label, total=None, rate="")
         meter = _Meter()
@@ -43,7 +43,7 @@ def _bar(label: str, unit: str) -> Iterator[Update]:
         )
 
 
-def _plain(label: str, unit: str) -> Update:
+def _plain(label: str, unit: str) -> ProgressCallback:
     """Lines for logs: at the start, every few seconds, and at the end."""
     meter = _Meter()
     last = [-PLAIN_INTERVAL_S, -1.0]
@@ -63,7 +63,7 @@ def _plain(label: str, unit: str) -> Update:
 
 
 @contextmanager
-def watching(look: Callable[[], None], interval_s: float) -> Iterator[None]:
+def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[None]:
     """Call `look` now and again, from a thread, while work goes on elsewhere.
 
     A look that fails to read what it wants costs one look, not the work.
@@ -73,7 +73,7 @@ def watching(look: Callable[[], None], interval_s: float) -> Iterator[None]:
     def watch() -> None:
         while True:
             with suppress(OSError):
-                look()
+                poll()
             if ended.wait(interval_s):
                 return
 
@@ -107,11 +107,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         table.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    out.print(table)
+    stdout.print(table)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
     """Names and values, one a line."""
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
-        out.print(f"{name:<{width}}  {value}")
+        stdout.print(f"{name:<{width}}  {value}")

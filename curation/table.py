@@ -22,10 +22,10 @@ T = TypeVar("T")
 LINEAGE_KEY = "tagscribe"
 
 # Delta tells what happened between it and the server only as text.
-_BROKEN_OFF = "HTTP error"
+_INTERRUPTED_RESPONSE = "HTTP error"
 
 # What tells pairs apart, and puts them in order.
-_ORDER = ("clip_id", "rank")
+_SORT_COLUMNS = ("clip_id", "rank")
 
 # A row group is the least that can be read: with audio, some clips. The footer repeats the start of
 # the least and greatest value of each column, which would be whole clips.
@@ -35,7 +35,7 @@ _WITH_AUDIO = WriterProperties(
 
 
 @dataclass(frozen=True)
-class Version:
+class TableVersion:
     """One version of the table, and what it was made from."""
 
     version: int
@@ -43,12 +43,12 @@ class Version:
     lineage: dict[str, Any]
 
 
-def commit(
+def commit_table(
     uri: str,
     schema: pa.Schema,
     batches: Callable[[], Iterable[pa.RecordBatch]],
     lineage: dict[str, Any],
-) -> Version:
+) -> TableVersion:
     """Write one version of the table in one transaction; the pairs stream, they need not fit.
 
     When the newest version was made from the same lineage it is the answer, and nothing is written.
@@ -57,14 +57,14 @@ def commit(
     """
     raised: list[Exception] = []
 
-    def work() -> Version:
-        latest = newest(uri)
+    def work() -> TableVersion:
+        latest = read_newest_version(uri)
         if latest and latest.lineage == lineage:
             return latest
         try:
             write_deltalake(
                 uri,
-                pa.RecordBatchReader.from_batches(schema, _remembering(batches(), raised)),
+                pa.RecordBatchReader.from_batches(schema, _record_errors(batches(), raised)),
                 mode="overwrite",
                 schema_mode="overwrite",
                 storage_options=storage.delta_options(uri),
@@ -78,18 +78,18 @@ def commit(
             if raised:
                 raise raised[0] from error
             # A commit whose answer was lost looks like another's that came first.
-            latest = newest(uri)
+            latest = read_newest_version(uri)
             if latest and latest.lineage == lineage:
                 return latest
             raise
-        written = newest(uri)
+        written = read_newest_version(uri)
         assert written is not None
         return written
 
-    return _asking(uri, work)
+    return _with_retries(uri, work)
 
 
-def _remembering(
+def _record_errors(
     batches: Iterable[pa.RecordBatch], raised: list[Exception]
 ) -> Iterator[pa.RecordBatch]:
     try:
@@ -99,14 +99,14 @@ def _remembering(
         raise
 
 
-def newest(uri: str) -> Version | None:
+def read_newest_version(uri: str) -> TableVersion | None:
     """The newest version; None where there is no table yet."""
-    if (table := _opened(uri)) is None:
+    if (table := _open_if_exists(uri)) is None:
         return None
-    return Version(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
+    return TableVersion(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
 
 
-def at(uri: str, version: int | None = None) -> tuple[Version, datetime]:
+def read_table_version(uri: str, version: int | None = None) -> tuple[TableVersion, datetime]:
     """A version, the newest by default, and when it was committed.
 
     Raises InputError where there is no table, or no such version of it.
@@ -115,7 +115,7 @@ def at(uri: str, version: int | None = None) -> tuple[Version, datetime]:
     table = latest if version is None else open_table(uri, version)
     entry = _entries(latest)[table.version()]
     committed = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
-    return Version(table.version(), _rows(table), _lineage(entry)), committed
+    return TableVersion(table.version(), _rows(table), _lineage(entry)), committed
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -125,7 +125,7 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         InputError: there is no table, or no such version of it.
     """
     try:
-        table = _opened(uri, version)
+        table = _open_if_exists(uri, version)
     except storage.GaveUp:
         raise
     except Exception as error:
@@ -135,32 +135,36 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     return table
 
 
-def _opened(uri: str, version: int | None = None) -> DeltaTable | None:
+def _open_if_exists(uri: str, version: int | None = None) -> DeltaTable | None:
     options = storage.delta_options(uri)
     try:
-        return _asking(uri, lambda: DeltaTable(uri, version=version, storage_options=options))
+        return _with_retries(uri, lambda: DeltaTable(uri, version=version, storage_options=options))
     except TableNotFoundError:
         return None
 
 
-def read(uri: str, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
+def read_pairs(uri: str, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
     """All pairs of a version, whole or some columns, by clip id and each clip's best first."""
     table = open_table(uri, version)
     names = columns or table.schema().to_arrow().names
-    needed = list(dict.fromkeys([*names, *_ORDER]))
+    needed = list(dict.fromkeys([*names, *_SORT_COLUMNS]))
     files = [storage.read_parquet(file, needed) for file in table.file_uris()]
     if not files:
         return pa.schema(table.schema().to_arrow()).empty_table().select(names)
     # Delta names its files at random and may write several at once: only the rows have an order.
-    return pa.concat_tables(files).sort_by([(name, "ascending") for name in _ORDER]).select(names)
+    return (
+        pa.concat_tables(files)
+        .sort_by([(name, "ascending") for name in _SORT_COLUMNS])
+        .select(names)
+    )
 
 
-def history(uri: str) -> list[Version]:
+def list_table_versions(uri: str) -> list[TableVersion]:
     """Every version that can still be opened, oldest first."""
     latest = open_table(uri)
     lineages = _lineages(latest)
     return [
-        Version(version, _rows(open_table(uri, version)), lineages.get(version, {}))
+        TableVersion(version, _rows(open_table(uri, version)), lineages.get(version, {}))
         for version in range(latest.version() + 1)
     ]
 
@@ -172,7 +176,7 @@ def _lineages(latest: DeltaTable) -> dict[int, dict[str, Any]]:
 
 def _entries(latest: DeltaTable) -> dict[int, dict[str, Any]]:
     """What the log says of each version; only the newest table numbers its commits rightly."""
-    return {entry["version"]: entry for entry in _asking(latest.table_uri, latest.history)}
+    return {entry["version"]: entry for entry in _with_retries(latest.table_uri, latest.history)}
 
 
 def _lineage(entry: dict[str, Any]) -> dict[str, Any]:
@@ -184,14 +188,14 @@ def _rows(table: DeltaTable) -> int:
     return sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
 
 
-def _asking(uri: str, work: Callable[[], T]) -> T:
+def _with_retries(uri: str, work: Callable[[], T]) -> T:
     """Ask Delta Lake, whose client retries requests but not what breaks an answer off."""
 
     def asking() -> T:
         try:
             return work()
         except (OSError, DeltaError) as error:
-            if _BROKEN_OFF in str(error):
+            if _INTERRUPTED_RESPONSE in str(error):
                 raise ConnectionError(str(error)) from error
             raise
 

@@ -326,24 +326,26 @@ def _actors_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def _are_done(config: RunConfig, shards: int) -> bool:
-    return len(evidence.done_shards(config.run)) >= shards
+    return len(evidence.list_done_shards(config.run)) >= shards
 
 
 def need_sound(config: RunConfig) -> None:
     """No promise broken, no clip failed, and no file in evidence/ but the plan's."""
     assert verify.verify(config.run) == []
     assert status(config.run).counts.errors == {}
-    shards = evidence.done_shards(config.run)
+    shards = evidence.list_done_shards(config.run)
     names = [file.uri.rsplit("/", 1)[1] for file in list_files(evidence_uri(config.run))]
     assert names == [f"shard-{shard:05d}.parquet" for shard in shards]
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
-    return pa.concat_tables(evidence.read_shards(config.run, evidence.done_shards(config.run)))
+    return pa.concat_tables(
+        evidence.read_evidence_shards(config.run, evidence.list_done_shards(config.run))
+    )
 
 
 def pairs_of(config: RunConfig) -> pa.Table:
-    return table.read(table_uri(config.run), columns=_PAIR_COLUMNS)
+    return table.read_pairs(table_uri(config.run), columns=_PAIR_COLUMNS)
 
 
 def _kill_tree(pid: int) -> None:

@@ -6,7 +6,7 @@ from curation import console
 
 
 def test_plain_progress_tells_beginning_and_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.progress("annotate", "clips") as update:
+    with console.show_progress("annotate", "clips") as update:
         for done in range(0, 11):
             update(done, 10)
     lines = capsys.readouterr().err.splitlines()
@@ -16,14 +16,14 @@ def test_plain_progress_tells_beginning_and_end(capsys: pytest.CaptureFixture[st
 
 
 def test_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.progress("select", "pairs") as update:
+    with console.show_progress("select", "pairs") as update:
         update(3, 3)
         update(3, 3)
     assert capsys.readouterr().err.splitlines() == ["select: 3 of 3 pairs"]
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.progress("annotate", "clips", quiet=True) as update:
+    with console.show_progress("annotate", "clips", quiet=True) as update:
         update(1, 2)
     told = capsys.readouterr()
     assert told.err == told.out == ""
@@ -32,7 +32,7 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = console.Console(force_terminal=True, width=100, record=True, stderr=True)
     monkeypatch.setattr(console, "err", terminal)
-    with console.progress("annotate", "clips") as update:
+    with console.show_progress("annotate", "clips") as update:
         update(40, 80)
         update(80, 80)
     told = terminal.export_text()

@@ -21,12 +21,14 @@ def demo(folder: str, epochs: int, quiet: bool = False) -> None:
     Raises InputError where `folder` holds no table.
     """
     uri = table_uri(folder)
-    newest = table.newest(uri)
+    newest = table.read_newest_version(uri)
     if newest is None:
         raise InputError(f"{folder}: no curated table here; run tagscribe demo first")
     config = small(storage.join(folder, "pretrain"), [uri], epochs)
     storage.delete_tree(config.run)
-    console.out.print(f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}")
+    console.stdout.print(
+        f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}"
+    )
     launch(config, quiet)
     model = run_folder.model_uri(config.run)
     scorers = {"pre-trained here": DualEncoderScorer(model), "reference": DualEncoderScorer()}
@@ -46,7 +48,9 @@ def demo(folder: str, epochs: int, quiet: bool = False) -> None:
             for name, of_model in {"chance": chance, **figures}.items()
         ],
     )
-    console.out.print(f"The model: {model}; as the scorer of a run: {{kind: clap, model: {model}}}")
+    console.stdout.print(
+        f"The model: {model}; as the scorer of a run: {{kind: clap, model: {model}}}"
+    )
 
 
 def small(run: str, tables: list[str], epochs: int, seed: int = 0) -> PretrainConfig:

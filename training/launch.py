@@ -26,7 +26,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from curation import console
 from curation.cluster.session import cluster
-from curation.console import Update
+from curation.console import ProgressCallback
 from curation.errors import RunError
 from curation.storage import files as storage
 from training import run_folder
@@ -45,7 +45,9 @@ def launch(config: PretrainConfig, quiet: bool = False) -> None:
     Raises InputError and RunError as `pretrain` does, and RunError where workers kept failing.
     """
     storage.configure(config.storage)
-    with console.progress("training", "steps", quiet or os.environ.get("RANK", "0") != "0") as bar:
+    with console.show_progress(
+        "training", "steps", quiet or os.environ.get("RANK", "0") != "0"
+    ) as bar:
         if in_torchrun():
             with process_group(config.runtime.device):
                 _train(config, LocalHost(config), bar)
@@ -88,7 +90,7 @@ class LocalHost:
 
     def _end(self) -> None:
         if self._running and self._running.wait():
-            console.err.print("an evaluation failed (see above); the training goes on")
+            console.stderr.print("an evaluation failed (see above); the training goes on")
         self._running = None
 
 
@@ -115,7 +117,7 @@ class RayHost:
             try:
                 ray.get(task)
             except ray.exceptions.RayError as error:
-                console.err.print(f"an evaluation failed: {error}")
+                console.stderr.print(f"an evaluation failed: {error}")
         self._running = {}
 
 
@@ -145,7 +147,7 @@ def process_group(device: str = "auto") -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _under_ray(config: PretrainConfig, bar: Update) -> None:
+def _under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
     settings = config.launch
     assert settings.cluster is not None
     local = storage.is_local(config.run)
@@ -181,7 +183,7 @@ def _under_ray(config: PretrainConfig, bar: Update) -> None:
                 last = json.loads(lines[-1])
                 bar(last["step"], int(last["steps_planned"]))
 
-        with console.watching(look, _LOOK_INTERVAL_S):
+        with console.poll_in_background(look, _LOOK_INTERVAL_S):
             try:
                 trainer.fit()
             except WorkerGroupError as error:
@@ -199,7 +201,7 @@ def _ray_worker(settings: dict[str, Any]) -> None:
     _train(config, RayHost(config), lambda done, total: None)
 
 
-def _train(config: PretrainConfig, host: "Host", update: Update) -> None:
+def _train(config: PretrainConfig, host: "Host", update: ProgressCallback) -> None:
     # Imported where it runs: who only starts workers, and waits for them, needs no model.
     from training.pretrain import pretrain
 

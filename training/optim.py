@@ -42,7 +42,7 @@ def optimise(
     means: list[float] = []
     done = 0
     model.train()
-    with console.progress("training", "steps", quiet=not progress) as update:
+    with console.show_progress("training", "steps", quiet=not progress) as update:
         for epoch, make in enumerate(epochs):
             losses = []
             for batch in batches if epoch == 0 else make():
@@ -62,7 +62,7 @@ def optimise(
                 update(done, steps)
             means.append(sum(losses) / len(losses))
             if progress:
-                console.err.print(f"epoch {epoch + 1} of {len(epochs)}: loss {means[-1]:.4f}")
+                console.stderr.print(f"epoch {epoch + 1} of {len(epochs)}: loss {means[-1]:.4f}")
     model.eval()
     return means
 

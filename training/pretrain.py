@@ -65,7 +65,9 @@ class Step:
     same: Tensor
 
 
-def pretrain(config: PretrainConfig, host: Host, on_steps: console.Update) -> dict[str, float]:
+def pretrain(
+    config: PretrainConfig, host: Host, on_steps: console.ProgressCallback
+) -> dict[str, float]:
     """Train, or go on training, to the end of the schedule; the last figures.
 
     Writes checkpoints, metrics.jsonl and in the end the model to the run's folder; the files'
@@ -264,7 +266,7 @@ class _Clock:
         }
         if figures["data_wait"] > MOST_DATA_WAIT and not self._first and not self._warned:
             self._warned = True
-            console.err.print(
+            console.stderr.print(
                 f"training waits for data {figures['data_wait']:.0%} of its time: raise "
                 "data.workers; tagscribe-train bench-loader says what they can give"
             )

@@ -33,7 +33,7 @@ class Drawn(NamedTuple):
 
 def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
     """Time adaptive drawing at every yield against all candidates for all, round by round."""
-    rows = plan.read_shard(config.run, 0)
+    rows = plan.read_plan_shard(config.run, 0)
     workers = {"fixed": FusedWorker(config, metrics.Tally)}
     whole = drawn(workers["fixed"], rows)
     best = [max(clip.clap_scores) for clip in whole.clips]

@@ -60,7 +60,7 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
         for way, work, floor in language.ways(device):
             told[f"7B {way}"] = measured(work, language.CLIPS, device, floor)
     else:
-        console.out.print(f"7B: not measured, {language.WANTS_GB} GB of a GPU's memory wanted")
+        console.stdout.print(f"7B: not measured, {language.WANTS_GB} GB of a GPU's memory wanted")
     console.print_table(
         f"random weights, {1 + SAMPLES} captions a clip, on {device_name(device)}; "
         f"tag-guided: {clips} clips of {CLIP_S} s",

@@ -73,7 +73,7 @@ def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, A
 def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]:
     """The run's clips, decoded, guided and cut into batches as the engine does it."""
     rate_hz = SETTINGS.sample_rate_hz
-    clips = stages.clips_of(plan.read_shard(config.run, 0))
+    clips = stages.clips_of(plan.read_plan_shard(config.run, 0))
     for clip in clips:
         stages.decode(clip, stages.Listening(config.audio, (rate_hz,)))
         tagging.guide(clip, config.captioner.min_confidence)

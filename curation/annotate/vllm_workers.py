@@ -17,7 +17,7 @@ from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
 from curation.models import captioners
 from curation.models.captioners.vllm import Reply, Vllm
-from curation.run.evidence import Span
+from curation.run.evidence import WorkSpan
 from curation.schema import Failure
 
 # The stages of ray.data.llm hand a row on as it is where this column is not empty, and fill it
@@ -132,7 +132,7 @@ class GatherWorker:
         def work(task: Task, clips: Clips, spans: Spans) -> Clips:
             # Which of the engines had a question is not told; all are held from first to last.
             asked_s = spans[-2].ended_s
-            spans[-1] = Span("caption", f"vllm-{task.shard % self._engines}", asked_s, asked_s)
+            spans[-1] = WorkSpan("caption", f"vllm-{task.shard % self._engines}", asked_s, asked_s)
             self._meter.record(metrics.STAGE_SECONDS, time.time() - asked_s, stage="caption")
             self._take(clips, held.replies)
             return clips

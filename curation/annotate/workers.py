@@ -18,7 +18,7 @@ from curation.config.run import RunConfig
 from curation.run import evidence, plan
 
 Row = dict[str, Any]
-Spans = list[evidence.Span]
+Spans = list[evidence.WorkSpan]
 
 # How evidence names this process: nothing of the machine is in it.
 WORKER = uuid.uuid4().hex[:12]
@@ -147,7 +147,7 @@ class ScoreWorker:
 
 def clips_of(run_uri: str, task: Task) -> Clips:
     """The planned clips of a task; those that kill their worker have already failed."""
-    clips = stages.clips_of(plan.read_shard(run_uri, task.shard))
+    clips = stages.clips_of(plan.read_plan_shard(run_uri, task.shard))
     for killer in task.killers:
         clips[killer].failure = failure()
     return clips[task.start : task.stop]
@@ -177,7 +177,7 @@ def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
     with models.timed("write"):
         # The last worker's time with the shard ends with the file that tells of it.
         spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
-        counts = evidence.write_shard(
+        counts = evidence.write_evidence_shard(
             models.config.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
         )
     for outcome, number in {"ok": counts.ok, **counts.errors}.items():
@@ -192,8 +192,8 @@ def step(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Ro
     """
     begun_s = time.time()
     task, error = Task.from_json(row["task"]), row.get("error", "")
-    spans = [evidence.Span(*span) for span in json.loads(row.get("spans", "[]"))]
-    spans.append(evidence.Span(pool, WORKER, begun_s, begun_s))
+    spans = [evidence.WorkSpan(*span) for span in json.loads(row.get("spans", "[]"))]
+    spans.append(evidence.WorkSpan(pool, WORKER, begun_s, begun_s))
     clips: Clips = []
     if not error:
         try:

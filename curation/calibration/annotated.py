@@ -109,7 +109,7 @@ def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
 
 
 def _drawn(config: RunConfig, clips: int, part: Part) -> list[dict[str, Any]]:
-    shards = run_evidence.done_shards(config.run)
+    shards = run_evidence.list_done_shards(config.run)
     if not shards:
         raise InputError(
             f"{config.run}: no evidence yet; run tagscribe annotate first, or give captions of "
@@ -118,7 +118,7 @@ def _drawn(config: RunConfig, clips: int, part: Part) -> list[dict[str, Any]]:
     rng = np.random.default_rng(config.seed)
     few = sorted(rng.permutation(shards)[:_MOST_SHARDS].tolist())
     evidence = pa.concat_tables(
-        run_evidence.read_shards(config.run, few, [*_COLUMNS, *_SOUNDS[part]])
+        run_evidence.read_evidence_shards(config.run, few, [*_COLUMNS, *_SOUNDS[part]])
     )
     served = evidence.filter(pc.equal(evidence["outcome"], OK))
     _need_two(config, served.num_rows, "with captions")

@@ -16,6 +16,6 @@ def config_command(
 
     if check:
         config_file.read_run_config(check)
-        console.out.print(f"{check}: valid")
+        console.stdout.print(f"{check}: valid")
     if show or not check:
         print(config_reference.format_config_reference(), end="")

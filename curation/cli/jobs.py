@@ -42,10 +42,10 @@ def submit_command(
 
     client = submitting.connect(address)
     sent = submitting.submit(yaml, client, env or [])
-    console.err.print(f"{sent.job} {'is running already' if sent.running else 'is submitted'}")
+    console.stderr.print(f"{sent.job} {'is running already' if sent.running else 'is submitted'}")
     if detach:
         print(sent.job)
-        console.err.print(_how_to_follow(sent.job, address))
+        console.stderr.print(_how_to_follow(sent.job, address))
     else:
         _follow(client, sent.job, address)
 
@@ -64,7 +64,7 @@ def stop_job_command(job: JobId, address: Address) -> None:
     from curation.cluster import jobs as submitting
 
     stopped = submitting.stop(submitting.connect(address), job)
-    console.out.print(f"{job} {'is stopped' if stopped else 'had ended before'}")
+    console.stdout.print(f"{job} {'is stopped' if stopped else 'had ended before'}")
 
 
 @app.command("list")
@@ -73,7 +73,7 @@ def list_jobs_command(address: Address) -> None:
     from curation.cluster import jobs as submitting
 
     for each in submitting.jobs(submitting.connect(address)):
-        console.out.print(f"{each.job}  {each.status:<9}  {each.started} UTC  {each.run}")
+        console.stdout.print(f"{each.job}  {each.status:<9}  {each.started} UTC  {each.run}")
 
 
 def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:
@@ -86,9 +86,9 @@ def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:
     try:
         code = submitting.follow(client, job, write)
     except KeyboardInterrupt:
-        console.err.print(f"detached, the job goes on; {_how_to_follow(job, address)}")
+        console.stderr.print(f"detached, the job goes on; {_how_to_follow(job, address)}")
         raise typer.Exit(INTERRUPTED) from None
-    console.err.print(f"{job} {'has ended' if code == 0 else f'ended with exit code {code}'}")
+    console.stderr.print(f"{job} {'has ended' if code == 0 else f'ended with exit code {code}'}")
     if code:
         raise typer.Exit(code)
 

@@ -41,9 +41,9 @@ def list_models_command(
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row, note in zip(rows, ["", *(entry.note for entry in entries)], strict=True):
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        console.out.print("  ".join(cells).rstrip())
+        console.stdout.print("  ".join(cells).rstrip())
         if note:
-            console.out.print(f"    {note}")
+            console.stdout.print(f"    {note}")
 
 
 @app.command("check")
@@ -65,12 +65,12 @@ def check_models_command(
     sections = _sections(yaml, {"captioner": captioner, "scorer": scorer, "tagger": tagger})
     refused = []
     for part, findings in check(sections):
-        console.out.print(f"{part}: {sections[part].model}")
+        console.stdout.print(f"{part}: {sections[part].model}")
         _print_findings(findings)
         if not all(finding.passed for finding in findings):
             refused.append(part)
     if refused:
-        console.err.print(f"tagscribe: refused: {', '.join(refused)}")
+        console.stderr.print(f"tagscribe: refused: {', '.join(refused)}")
         raise typer.Exit(1)
 
 
@@ -114,8 +114,8 @@ def calibrate_scorer_command(
         found.rows(),
     )
     for sentence in found.sentences():
-        console.out.print(sentence)
-    console.out.print(f"written: {folder}/calibration.json and calibration.svg")
+        console.stdout.print(sentence)
+    console.stdout.print(f"written: {folder}/calibration.json and calibration.svg")
 
 
 def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Section]":
@@ -134,7 +134,7 @@ def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Se
 def _print_findings(findings: "list[Finding]") -> None:
     width = max(len(finding.test) for finding in findings)
     for test, passed, told in findings:
-        console.out.print(f"  {'ok' if passed else 'FAILED':<6}  {test:<{width}}  {told}")
+        console.stdout.print(f"  {'ok' if passed else 'FAILED':<6}  {test:<{width}}  {told}")
 
 
 def _listed(entry: "Entry") -> list[str]:

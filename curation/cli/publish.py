@@ -117,7 +117,7 @@ def rebuild_command(
     from curation.publish.rebuild import options_of, source_of
 
     source, told, coverage = source_of(dataset, audio, files)
-    console.out.print(coverage.told)
+    console.stdout.print(coverage.told)
     publication = prepare(source, options_of(told, _formats(format), sample_rate), None)
     _go(publication, out, None, dry_run, quiet)
 
@@ -131,22 +131,24 @@ def _go(
     if dry_run:
         destination, _ = publishing.claimed(publication, uri, previous)
         if destination.finished:
-            console.out.print(f"{destination.uri}: published already, it would be checked")
+            console.stdout.print(f"{destination.uri}: published already, it would be checked")
         _print_outlook(outlook(publication), uri)
         _print_left_out(publication.left_out)
         return
-    with console.progress("publish", "pairs", quiet) as update:
+    with console.show_progress("publish", "pairs", quiet) as update:
         done = publishing.publish(publication, uri, previous, update)
     _print_left_out(done.left_out)
     if done.summary is None:
-        console.out.print(f"{done.uri}: published already, {done.files} files as they were written")
+        console.stdout.print(
+            f"{done.uri}: published already, {done.files} files as they were written"
+        )
         return
     clips = {name: part.clips for name, part in done.summary.splits.items()}
     if publication.options.audio:
-        console.out.print(
+        console.stdout.print(
             f"audio of {done.same} clips as it was annotated, of {done.other} clips from others"
         )
-    console.out.print(
+    console.stdout.print(
         f"{done.uri}: {_counted(done.summary.total.rows, clips)}, in {done.files} files"
     )
 
@@ -176,7 +178,7 @@ def _counted(captions: int, clips: dict[str, int]) -> str:
 
 
 def _print_outlook(told: "Outlook", uri: str) -> None:
-    console.out.print(
+    console.stdout.print(
         f"would write to {uri}: {_counted(told.captions, told.clips)}; by a sample of the clips"
     )
     console.print_fields(
@@ -196,4 +198,4 @@ def _print_left_out(out: "pa.Table") -> None:
         found = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW)
         few = map(visible, found.to_pylist())
         more = f" and {clips - FEW} more, all in left_out.csv" if clips > FEW else ""
-        console.out.print(f"{clips} clips left out, {reason}: {', '.join(few)}{more}")
+        console.stdout.print(f"{clips} clips left out, {reason}: {', '.join(few)}{more}")

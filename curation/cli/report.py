@@ -28,11 +28,11 @@ def report_command(
     from curation.storage import files as storage
 
     uri, _ = status.run_of(of)
-    with console.progress("report", "shards", quiet) as on_shard:
+    with console.show_progress("report", "shards", quiet) as on_shard:
         made = page.report(uri, sample, on_shard)
     target = out or storage.join(uri, "report.html")
     page.write(target, made)
-    console.out.print(
+    console.stdout.print(
         f"{target}: {len(made.html.encode()) / 1e6:.1f} MB, {made.audible} clips to hear, "
         f"{made.shown} of {made.drawn} shown"
     )

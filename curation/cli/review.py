@@ -42,7 +42,7 @@ def review_command(
         from curation.review import marks
 
         count = marks.export(run_uri, str(export))
-        console.out.print(f"{count} marked captions in {export}")
+        console.stdout.print(f"{count} marked captions in {export}")
     else:
         _serve(run_uri, port, marker or getpass.getuser(), not no_browser, quiet)
 
@@ -56,7 +56,7 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
     from curation.review.labels import Labels
     from curation.text_safety import visible
 
-    with console.progress("index", "shards", quiet) as on_shard:
+    with console.show_progress("index", "shards", quiet) as on_shard:
         index = build.opened(run_uri, on_shard)
     answers = Answers(index, Labels(run_uri, index, marker))
     token = secrets.token_urlsafe(TOKEN_BYTES)
@@ -65,15 +65,15 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
     def on_ready(bound: int) -> None:
         # Behind the hash it is sent to nobody, and stands in no log.
         address = f"http://{server.LOOPBACK}:{bound}/#{token}"
-        console.out.print(address)
-        console.err.print("Ctrl-C ends it; marks are kept as they are made")
+        console.stdout.print(address)
+        console.stderr.print("Ctrl-C ends it; marks are kept as they are made")
         if browser:
             webbrowser.open(address)
 
     try:
         asyncio.run(server.serve(server.application(answers, about, token), port, on_ready))
     except KeyboardInterrupt:
-        console.err.print(f"{len(answers.labels)} captions of this run are marked")
+        console.stderr.print(f"{len(answers.labels)} captions of this run are marked")
 
 
 def _policy(run_uri: str) -> dict[str, Any]:
@@ -82,6 +82,6 @@ def _policy(run_uri: str) -> dict[str, Any]:
     from curation.run import layout
     from curation.run.record import require_run_record
 
-    newest = table.newest(layout.table_uri(run_uri))
+    newest = table.read_newest_version(layout.table_uri(run_uri))
     policy = newest.lineage.get("policy") if newest else None
     return policy or require_run_record(run_uri).config["select"]

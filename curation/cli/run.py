@@ -59,8 +59,8 @@ def _plan(config: "RunConfig") -> None:
     from curation.run import catalog_plan
 
     planned, coverage = catalog_plan.create_plan(config)
-    console.out.print(coverage)
-    console.out.print(
+    console.stdout.print(coverage)
+    console.stdout.print(
         f"{planned.shards} shards of up to {planned.shard_clips} clips in {config.run}"
     )
 
@@ -72,9 +72,9 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
     from curation.run.record import require_run_record
 
     if not quiet:
-        console.err.print(f"measuring {clips} clips ...")
+        console.stderr.print(f"measuring {clips} clips ...")
     measured = sample.measured(config, clips)
-    planned = plan.recorded(require_run_record(config.run))
+    planned = plan.plan_from_record(require_run_record(config.run))
     told = estimating.estimate(config, planned, measured)
     console.print_table(
         f"Estimate from {measured.clips} clips measured on {measured.hardware}",
@@ -82,27 +82,27 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
         told.rows(),
     )
     for sentence in told.advice:
-        console.out.print(sentence)
+        console.stdout.print(sentence)
 
 
 def _annotate(config: "RunConfig", quiet: bool) -> None:
     from curation.cluster import graph as annotating
 
-    with console.progress("annotate", "clips", quiet) as update:
+    with console.show_progress("annotate", "clips", quiet) as update:
         counts = annotating.annotate(config, update)
     told = ", ".join(f"{clips} {kind}" for kind, clips in counts.errors.items())
-    console.out.print(f"{counts.clips} clips: {counts.ok} ok" + (f", {told}" if told else ""))
+    console.stdout.print(f"{counts.clips} clips: {counts.ok} ok" + (f", {told}" if told else ""))
 
 
 def _select(config: "RunConfig", partial: bool, quiet: bool) -> None:
     from curation.select import apply
 
-    with console.progress("select", "pairs", quiet) as on_pairs:
+    with console.show_progress("select", "pairs", quiet) as on_pairs:
         chosen = apply.select(config, partial, on_pairs)
     if chosen.shards_done < chosen.shards:
-        console.out.print(f"from {chosen.shards_done} of {chosen.shards} shards only")
+        console.stdout.print(f"from {chosen.shards_done} of {chosen.shards} shards only")
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.reasons.items()))
-    console.out.print(
+    console.stdout.print(
         f"{chosen.candidates} candidates of {chosen.clips} clips: {reasons or 'none'}; "
         f"table version {chosen.version.version} holds {chosen.version.rows} pairs"
     )

@@ -11,7 +11,7 @@ from curation.cli.arguments import Yaml, load_run_config
 from curation.errors import InputError
 
 if TYPE_CHECKING:
-    from curation.table import Version
+    from curation.table import TableVersion
 
 
 def show_command(
@@ -34,7 +34,7 @@ def print_clip(uri: str, clip_id: str) -> None:
     from curation.run import layout, plan
     from curation.storage import files as storage
 
-    for clips in plan.read_clips(uri, ["shard", "clip_id"]):
+    for clips in plan.read_plan_clips(uri, ["shard", "clip_id"]):
         where = clips["clip_id"].index(clip_id).as_py()
         if where >= 0:
             shard = clips["shard"][where].as_py()
@@ -43,7 +43,7 @@ def print_clip(uri: str, clip_id: str) -> None:
         raise InputError(f"{clip_id}: no such clip in the plan of {uri}")
     if not storage.exists(layout.shard_uri(uri, shard)):
         raise InputError(f"{clip_id}: shard {shard} of {uri} has no evidence yet")
-    evidence = run_evidence.read_shard(uri, shard)
+    evidence = run_evidence.read_evidence_shard(uri, shard)
     row = evidence.slice(evidence["clip_id"].index(clip_id).as_py(), 1).to_pylist()[0]
     embedding = row.pop("audio_embedding")
     candidates = row.pop("candidates")
@@ -84,10 +84,10 @@ def print_table_versions(uri: str, version: int | None, rows: int) -> None:
     console.print_table(
         "versions",
         ["version", "pairs", "policy"],
-        [[v.version, v.rows, _format_policy(v)] for v in table.history(table_uri)],
+        [[v.version, v.rows, _format_policy(v)] for v in table.list_table_versions(table_uri)],
     )
     columns = ["clip_id", "caption", "clap_score", "log_prob"]
-    pairs = table.read(table_uri, version, columns).slice(0, rows).to_pylist()
+    pairs = table.read_pairs(table_uri, version, columns).slice(0, rows).to_pylist()
     console.print_table(
         "pairs",
         columns,
@@ -102,6 +102,6 @@ def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _format_policy(version: "Version") -> str:
+def _format_policy(version: "TableVersion") -> str:
     policy = version.lineage.get("policy", {})
     return ", ".join(f"{key} {value}" for key, value in policy.items() if value is not None)

@@ -28,10 +28,10 @@ def verify_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Check plan, evidence and table against each other; exits with 1 when a promise is broken."""
     from curation.ops.verify import verify
 
-    with console.progress("verify", "shards", quiet) as on_shard:
+    with console.show_progress("verify", "shards", quiet) as on_shard:
         findings = verify(load_run_config(yaml).run, on_shard)
     for finding in findings:
-        console.out.print(finding)
+        console.stdout.print(finding)
     if findings:
         raise typer.Exit(1)
-    console.out.print("plan, evidence and table agree")
+    console.stdout.print("plan, evidence and table agree")

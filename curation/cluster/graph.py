@@ -67,11 +67,13 @@ def annotate(
     """
     record = require_run_record(config.run)
     check_same_run(config.run, record, config, run_models.build(config).identities)
-    planned = plan.recorded(record)
-    done = run_evidence.done_shards(config.run)
+    planned = plan.plan_from_record(record)
+    done = run_evidence.list_done_shards(config.run)
     todo = sorted(set(range(planned.shards)) - set(done))
-    with driver_state.recorded(config.run) as beat:
-        ledger = _Ledger(config.run, planned, footer_cache.Parts(config.run, planned.shards, todo))
+    with driver_state.record_driver_state(config.run) as beat:
+        ledger = _Ledger(
+            config.run, planned, footer_cache.FooterCacheWriter(config.run, planned.shards, todo)
+        )
 
         def look(gauges: RayMeter) -> None:
             beat()
@@ -83,10 +85,12 @@ def annotate(
         if todo:
             tasks = [Task(n, 0, planned.shard_size(n)) for n in todo]
             errors = _settle(config, tasks, fused, look)
-            _need_all(planned, run_evidence.done_shards(config.run), errors)
+            _need_all(planned, run_evidence.list_done_shards(config.run), errors)
         on_clips(ledger.look(), planned.clips)
-        footers = footer_cache.footers(config.run, run_evidence.list_evidence(config.run))
-        return run_evidence.total([footer.counts for footer in footers.values()])
+        footers = footer_cache.read_footers(
+            config.run, run_evidence.list_evidence_files(config.run)
+        )
+        return run_evidence.sum_counts([footer.counts for footer in footers.values()])
 
 
 @contextmanager
@@ -95,22 +99,24 @@ def _watched_ray(config: RunConfig, look: Callable[[RayMeter], None]) -> Iterato
     cpus, node_types = pools.cpus_needed(settings), pools.node_types(settings)
     with cluster(config.cluster, cpus, node_types, config.metrics_port):
         gauges = RayMeter()
-        with console.watching(lambda: look(gauges), LEDGER_INTERVAL_S):
+        with console.poll_in_background(lambda: look(gauges), LEDGER_INTERVAL_S):
             yield
 
 
 class _Ledger:
     """The evidence written so far, by its listing; its sums go to progress/ as they are full."""
 
-    def __init__(self, run_uri: str, planned: plan.Plan, parts: footer_cache.Parts) -> None:
+    def __init__(
+        self, run_uri: str, planned: plan.Plan, parts: footer_cache.FooterCacheWriter
+    ) -> None:
         self._run_uri = run_uri
         self._planned = planned
         self._parts = parts
 
     def look(self) -> int:
         """The clips whose evidence is there."""
-        evidence = run_evidence.list_evidence(self._run_uri)
-        self._parts.write(evidence)
+        evidence = run_evidence.list_evidence_files(self._run_uri)
+        self._parts.write_full_parts(evidence)
         return sum(self._planned.shard_size(shard) for shard in evidence)
 
 
@@ -166,7 +172,7 @@ def _without_killers(alone: "_Alone | _Apart", died: Sequence[Task]) -> list[Tas
     # Lost nodes are the likelier cause: once more as they are, before the search.
     died = sorted(set(died) - alone.survived(died), key=lambda task: task.shard)
     if died:
-        console.err.print(
+        console.stderr.print(
             f"workers died again and again on {len(died)} shards; looking for the clips that do it"
         )
         found = annotate_task.killers(died, alone.survived)

@@ -86,7 +86,7 @@ def _does_not_fit(pool: Pool) -> str:
 
 def _wait_for_nodes(pools: list[Pool], misfit: Pool, patience_s: float) -> None:
     """Have a task of each pool's size run: it asks the autoscaler for a node, and waits for it."""
-    console.err.print(f"{_does_not_fit(misfit)}; waiting up to {patience_s:g} s for nodes")
+    console.stderr.print(f"{_does_not_fit(misfit)}; waiting up to {patience_s:g} s for nodes")
     probe = ray.remote(_nothing)
     tasks = {probe.options(**pool.ray_options).remote(): pool for pool in pools}
     _, late = ray.wait(list(tasks), num_returns=len(tasks), timeout=patience_s)

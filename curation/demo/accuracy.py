@@ -44,9 +44,9 @@ def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
     Args:
         truth: the scene of each clip by its eleven-character id (`synth.read_truth`).
     """
-    shards = run_evidence.done_shards(run_uri)
+    shards = run_evidence.list_done_shards(run_uri)
     columns = ["clip_id", "candidates", "outcome"]
-    evidence = pa.concat_tables(run_evidence.read_shards(run_uri, shards, columns))
+    evidence = pa.concat_tables(run_evidence.read_evidence_shards(run_uri, shards, columns))
     rows = [row for row in evidence.to_pylist() if row["outcome"] == OK]
     flat = [(index, candidate) for index, row in enumerate(rows) for candidate in row["candidates"]]
     scenes = [truth[row["clip_id"][:11]] for row in rows]

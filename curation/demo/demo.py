@@ -26,7 +26,7 @@ def demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
     """Make a corpus, run the engine over it three times, and print what the captions are worth."""
     storage.delete_tree(out)
     corpus = storage.join(out, "corpus")
-    console.out.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
+    console.stdout.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
     write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1, progress=not quiet)
     truth = read_truth(corpus)
     judged = dict(judge_guidance(out, corpus, truth, quiet))
@@ -43,7 +43,7 @@ def judge_guidance(
         for guidance in GUIDANCE:
             config = run_config(out, corpus, guidance)
             catalog_plan.create_plan(config)
-            with console.progress(f"{guidance} tags", "clips", quiet) as update:
+            with console.show_progress(f"{guidance} tags", "clips", quiet) as update:
                 graph.annotate(config, update)
             apply.select(config)
             yield guidance, accuracy.judge_run(config.run, truth)
@@ -94,11 +94,11 @@ def print_relations(judged: dict[str, accuracy.Judged]) -> None:
 def print_selected(out: str) -> None:
     """A few accepted pairs of the run that is kept, and where it lies."""
     columns = ["clip_id", "caption", "clap_score"]
-    pairs = table.read(layout.table_uri(out), columns=columns)
+    pairs = table.read_pairs(layout.table_uri(out), columns=columns)
     best = pairs.sort_by([("clap_score", "descending")]).slice(0, 5).to_pylist()
     console.print_table(
         f"Selected: {pairs.num_rows} pairs, the best by score first",
         columns,
         [[pair["clip_id"], pair["caption"], f"{pair['clap_score']:.3f}"] for pair in best],
     )
-    console.out.print(f"The run with noisy tags: {out}; the others: {out}/compare")
+    console.stdout.print(f"The run with noisy tags: {out}; the others: {out}/compare")

@@ -87,7 +87,7 @@ def draw(run_uri: str, clips: int, seed: int) -> pa.Table:
     """A random sample of a plan's clips that have audio (CLIP_SCHEMA), in the order of the plan."""
     generator = np.random.default_rng(seed)
     kept = CLIP_SCHEMA.empty_table().append_column("key", pa.array([], pa.float64()))
-    for planned in plan.read_clips(run_uri, CLIP_SCHEMA.names):
+    for planned in plan.read_plan_clips(run_uri, CLIP_SCHEMA.names):
         keys = pa.array(generator.random(planned.num_rows))
         found = planned.append_column("key", keys).filter(planned["uri"].is_valid())
         both = pa.concat_tables([kept, found])
@@ -108,12 +108,12 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
         setup_s = time.perf_counter() - begun_s
         pool_s = _annotate(workers, clips)
         selection = _select(small)
-        evidence = run_evidence.read_shard(folder, 0)
+        evidence = run_evidence.read_evidence_shard(folder, 0)
         shard_bytes, footer_bytes = _sizes(layout.shard_uri(folder, 0))
         pairs = selection.version.rows if selection else 0
         return Sample(
             clips=clips.num_rows,
-            ok=run_evidence.count(evidence).ok,
+            ok=run_evidence.count_outcomes(evidence).ok,
             accepted=selection.clips_accepted if selection else 0,
             pairs=pairs,
             duration_s=evidence["duration_s"].fill_null(0.0).to_numpy(),
@@ -141,8 +141,8 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
         policy = policy.model_copy(update={"within": "all"})
     settings = config.annotate.model_copy(update={"shard_clips": clips.num_rows})
     small = config.model_copy(update={"run": folder, "annotate": settings, "select": policy})
-    planned = plan.make(clips, clips.num_rows)
-    plan.write(folder, clips, planned)
+    planned = plan.build_plan(clips, clips.num_rows)
+    plan.write_plan(folder, clips, planned)
     models = run_models.build(config).identities
     write_run_record(folder, catalog_plan.build_run_record(small, planned, models))
     return small
@@ -197,7 +197,7 @@ def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict
 
 def _select(config: RunConfig) -> apply.Selection | None:
     """The run's own policy over the sample; None where no clip has captions."""
-    if not run_evidence.count(run_evidence.read_shard(config.run, 0)).ok:
+    if not run_evidence.count_outcomes(run_evidence.read_evidence_shard(config.run, 0)).ok:
         return None
     return apply.select(config)
 

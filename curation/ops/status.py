@@ -56,9 +56,9 @@ class Status:
     left_s: float | None
     dollars: float | None
     slow: tuple[SlowShard, ...]
-    driver: driver_state.State | None
+    driver: driver_state.DriverState | None
     now_s: float
-    version: table.Version | None
+    version: table.TableVersion | None
 
     @property
     def complete(self) -> bool:
@@ -127,15 +127,15 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
     """
     record = require_run_record(run_uri)
     config = config or config_file.parse_run_config(record.config, f"{run_uri}/run.json")
-    planned = plan.recorded(record)
-    driver = driver_state.read(run_uri)
+    planned = plan.plan_from_record(record)
+    driver = driver_state.read_driver_state(run_uri)
     now_s = datetime.now(UTC).timestamp() if now_s is None else now_s
-    evidence = run_evidence.list_evidence(run_uri)
+    evidence = run_evidence.list_evidence_files(run_uri)
     footers = {
-        s: f for s, f in footer_cache.footers(run_uri, evidence).items() if s < planned.shards
+        s: f for s, f in footer_cache.read_footers(run_uri, evidence).items() if s < planned.shards
     }
-    counts = run_evidence.total([footer.counts for footer in footers.values()])
-    version = table.newest(layout.table_uri(run_uri))
+    counts = run_evidence.sum_counts([footer.counts for footer in footers.values()])
+    version = table.read_newest_version(layout.table_uri(run_uri))
     shards = [_Timed.of(shard, footer) for shard, footer in footers.items() if footer.spans]
     rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
     expected = late or rate
@@ -164,10 +164,10 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
 class _Timed:
     shard: int
     clips: int
-    spans: tuple[run_evidence.Span, ...]
+    spans: tuple[run_evidence.WorkSpan, ...]
 
     @classmethod
-    def of(cls, shard: int, footer: run_evidence.Footer) -> "_Timed":
+    def of(cls, shard: int, footer: run_evidence.ShardFooter) -> "_Timed":
         return cls(shard, footer.counts.clips, footer.spans)
 
     @property
@@ -193,7 +193,7 @@ def _rate(shards: list[_Timed]) -> float | None:
 
 
 def _rate_of_late(
-    shards: list[_Timed], driver: driver_state.State | None, now_s: float
+    shards: list[_Timed], driver: driver_state.DriverState | None, now_s: float
 ) -> float | None:
     """By the shards that ended in the last minutes; None where nothing is at work for so long."""
     if driver is None or driver.state != "running" or driver.silent(now_s):
@@ -206,7 +206,7 @@ def _rate_of_late(
     return sum(shard.clips for shard in shards if shard.ended_s > now_s - window_s) / window_s
 
 
-def worker_hours(spans: Iterable[run_evidence.Span]) -> dict[str, float]:
+def worker_hours(spans: Iterable[run_evidence.WorkSpan]) -> dict[str, float]:
     """Hours of each pool: a worker's go from its first shard's beginning to its last one's end."""
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [math.inf, -math.inf])
     for span in spans:
@@ -237,14 +237,14 @@ def _slow(shards: list[_Timed]) -> tuple[SlowShard, ...]:
     )
 
 
-def _selected(version: table.Version, planned: plan.Plan) -> float | None:
+def _selected(version: table.TableVersion, planned: plan.Plan) -> float | None:
     shards = version.lineage.get("shards", 0)
     clips = min(planned.clips, shards * planned.shard_clips)
     return version.rows / clips if clips else None
 
 
 def _foreseen(
-    policy: Policy, footers: Iterable[run_evidence.Footer], counts: run_evidence.ShardCounts
+    policy: Policy, footers: Iterable[run_evidence.ShardFooter], counts: run_evidence.ShardCounts
 ) -> float | None:
     """Where the policy takes the best caption of a clip, and judges it by itself or by its rank."""
     if policy.per_clip != 1 or not counts.clips:

@@ -20,17 +20,17 @@ Pair = tuple[str, str]
 def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
     """Findings about plan, evidence and table of a run; empty when all promises hold."""
     record = require_run_record(run_uri)
-    planned = plan.recorded(record)
-    done = set(run_evidence.done_shards(run_uri))
+    planned = plan.plan_from_record(record)
+    done = set(run_evidence.list_done_shards(run_uri))
     beyond = sorted(shard for shard in done if shard >= planned.shards)
     findings = [f"shard {shard}: evidence beyond the plan" for shard in beyond]
     findings += _check_plan(run_uri, planned)
     told: set[Pair] = set()
     for shard in range(planned.shards):
         if shard in done:
-            evidence = run_evidence.read_shard(run_uri, shard)
-            findings += _check_shard(plan.read_shard(run_uri, shard), evidence, shard)
-            told.update(_pairs(run_evidence.candidates(evidence)))
+            evidence = run_evidence.read_evidence_shard(run_uri, shard)
+            findings += _check_shard(plan.read_plan_shard(run_uri, shard), evidence, shard)
+            told.update(_pairs(run_evidence.flatten_candidates(evidence)))
         else:
             findings.append(f"shard {shard}: no evidence; tagscribe annotate writes it")
         if on_shard:
@@ -40,8 +40,8 @@ def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> 
 
 def _check_plan(run_uri: str, planned: plan.Plan) -> list[str]:
     columns = ["clip_id", "uri", "start_s", "end_s", "tags"]
-    clips = pa.concat_tables(plan.read_clips(run_uri, columns))
-    if plan.digest(clips, planned.shard_clips) != planned.hash:
+    clips = pa.concat_tables(plan.read_plan_clips(run_uri, columns))
+    if plan.hash_plan(clips, planned.shard_clips) != planned.hash:
         return ["plan/: its clips do not have the hash that run.json names; it was changed"]
     return []
 
@@ -69,9 +69,9 @@ def _pairs(rows: pa.Table) -> Iterator[Pair]:
 
 def _check_table(run_uri: str, told: set[Pair]) -> list[str]:
     uri = layout.table_uri(run_uri)
-    if table.newest(uri) is None:
+    if table.read_newest_version(uri) is None:
         return []
-    pairs = list(_pairs(table.read(uri, columns=["clip_id", "caption"])))
+    pairs = list(_pairs(table.read_pairs(uri, columns=["clip_id", "caption"])))
     unbacked = [pair for pair in pairs if pair not in told]
     findings = [
         f"table: clip {clip_id}, caption {caption!r}: in no evidence"

@@ -45,10 +45,10 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
     record = require_run_record(run_uri)
     config = config_file.parse_run_config(record.config, f"{run_uri}/run.json")
     uri = layout.table_uri(run_uri)
-    told, committed = table.at(uri, version)
+    told, committed = table.read_table_version(uri, version)
     known = table.open_table(uri, told.version).schema().to_arrow().names
     columns = [name for name in (*DESCRIPTIONS, "uri") if name in known and name != "audio"]
-    rows = _with_files(table.read(uri, told.version, columns), config)
+    rows = _with_files(table.read_pairs(uri, told.version, columns), config)
     rows = _with_evidence(rows, run_uri, record)
     for name in ("captioner", "scorer", "second_scorer"):
         rows = _replaced(rows, name, _shown(rows[name]))
@@ -60,7 +60,7 @@ def _origin(
     run_uri: str,
     record: RunRecord,
     config: RunConfig,
-    version: table.Version,
+    version: table.TableVersion,
     committed: datetime,
 ) -> dict[str, Any]:
     """What card and metadata tell of a run, as others may see it."""
@@ -95,7 +95,7 @@ def _with_files(rows: pa.Table, config: RunConfig) -> pa.Table:
     rows = rows.append_column("file", _files(rows, config))
     if not isinstance(config.catalog, AudiosetConfig) or config.catalog.files == "cut":
         return rows
-    planned = pa.concat_tables(plan.read_clips(config.run, ["clip_id", "start_s"]))
+    planned = pa.concat_tables(plan.read_plan_clips(config.run, ["clip_id", "start_s"]))
     found = planned["start_s"].take(pc.index_in(rows["clip_id"], planned["clip_id"]))
     begins_s = pc.fill_null(found, 0.0)  # null: the file is the segment, cut already
     for name in ("start_s", "end_s"):
@@ -124,18 +124,20 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
 
 def _with_evidence(rows: pa.Table, run_uri: str, record: RunRecord) -> pa.Table:
     """Adds what evidence tells and the table does not: the file's hash, and further scores."""
-    shards = run_evidence.done_shards(run_uri)
+    shards = run_evidence.list_done_shards(run_uri)
     columns = ["clip_id", "audio_sha256", "tag_scores"]
-    evidence = pa.concat_tables(run_evidence.read_shards(run_uri, shards, columns))
+    evidence = pa.concat_tables(run_evidence.read_evidence_shards(run_uri, shards, columns))
     clip = pc.index_in(rows["clip_id"], evidence["clip_id"])
     for name in columns[1:]:
         rows = rows.append_column(name, evidence[name].take(clip))
     second: pa.Array | pa.ChunkedArray = pa.nulls(rows.num_rows, pa.float32())
     named = None
     if model := record.models.get("second_scorer"):
-        read = run_evidence.read_shards(run_uri, shards, ["clip_id", "candidates"])
+        read = run_evidence.read_evidence_shards(run_uri, shards, ["clip_id", "candidates"])
         told = ["clip_id", "caption", "second_score"]
-        candidates = pa.concat_tables(run_evidence.candidates(part).select(told) for part in read)
+        candidates = pa.concat_tables(
+            run_evidence.flatten_candidates(part).select(told) for part in read
+        )
         second = candidates["second_score"].take(pc.index_in(_pairs(rows), _pairs(candidates)))
         named = format_model_name(model)
     names = pa.repeat(pa.scalar(named, pa.string()), rows.num_rows)

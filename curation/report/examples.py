@@ -95,7 +95,9 @@ def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:
     """The drawn clips, in their order; each shard is read once."""
     numbers = sorted({each.shard for each in drawn})
     found: dict[Drawn, Example] = {}
-    for number, evidence in zip(numbers, run_evidence.read_shards(run_uri, numbers), strict=True):
+    for number, evidence in zip(
+        numbers, run_evidence.read_evidence_shards(run_uri, numbers), strict=True
+    ):
         clip = pc.list_parent_indices(evidence["candidates"].combine_chunks()).to_numpy()
         for each in (each for each in drawn if each.shard == number):
             [row] = evidence.slice(each.row, 1).to_pylist()

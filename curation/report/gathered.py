@@ -62,7 +62,9 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
     config = config_file.parse_run_config({**record.config, "run": run_uri}, f"{run_uri}/run.json")
     storage.configure(config.storage)
     status = statuses.status(run_uri, config)
-    evidence = {s: f for s, f in run_evidence.list_evidence(run_uri).items() if s < record.shards}
+    evidence = {
+        s: f for s, f in run_evidence.list_evidence_files(run_uri).items() if s < record.shards
+    }
     if not evidence:
         raise InputError(f"{run_uri}: no evidence yet; run tagscribe annotate first")
     lineage = status.version.lineage if status.version else {}
@@ -73,7 +75,7 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
         for part in (ends, errors, scores, yields, strata):
             part.add(each)
         on_shard(done, len(evidence))
-    footers = footer_cache.footers(run_uri, evidence).values()
+    footers = footer_cache.read_footers(run_uri, evidence).values()
     return Gathered(
         record=record,
         config=config,

@@ -63,7 +63,7 @@ def read(run_uri: str, shards: list[int], selection: str | None) -> Iterator[Sha
     Raises InputError where decisions and evidence do not belong together.
     """
     decided = _Decisions(layout.decisions_uri(run_uri, selection)) if selection else None
-    evidence = run_evidence.read_shards(run_uri, shards, _COLUMNS)
+    evidence = run_evidence.read_evidence_shards(run_uri, shards, _COLUMNS)
     for number, clips in zip(shards, evidence, strict=True):
         candidates = clips["candidates"].combine_chunks()
         clip, flat = pc.list_parent_indices(candidates), candidates.flatten()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.run.evidence import Footer
+from curation.run.evidence import ShardFooter
 
 BINS = 80
 
@@ -24,7 +24,7 @@ class Speed:
     pools: dict[str, np.ndarray]
 
 
-def speed(footers: Iterable[Footer]) -> Speed | None:
+def speed(footers: Iterable[ShardFooter]) -> Speed | None:
     """None where no footer has spans."""
     spans = defaultdict(list)
     for footer in footers:

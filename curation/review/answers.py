@@ -142,7 +142,7 @@ class Answers:
         if not 0 <= clip < clips:
             raise NoSuchClip(f"clip {clip}: there are {clips} of them, from 0 on")
         shard = int(self.index.columns["shard"][clip])
-        rows = run_evidence.read_shard(self.index.about.run, shard, _OF_A_CLIP)
+        rows = run_evidence.read_evidence_shard(self.index.about.run, shard, _OF_A_CLIP)
         row: Answer = rows.slice(int(self.index.columns["row"][clip]), 1).to_pylist()[0]
         return row
 

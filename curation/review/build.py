@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.config.policy import Policy
-from curation.console import Update
+from curation.console import ProgressCallback
 from curation.errors import InputError
 from curation.review import drawing, index
 from curation.review.index import SCORES, SECOND, About, Index
@@ -42,14 +42,14 @@ _MAKING = "making-"
 _A_DAY_S = 24 * 3600
 
 
-def opened(run_uri: str, on_shard: Update) -> Index:
+def opened(run_uri: str, on_shard: ProgressCallback) -> Index:
     """The index of a run's evidence as it is now; made where the cache does not have it.
 
     Raises:
         InputError: there is no run, no evidence yet, or evidence that holds no usable scores.
     """
     record = require_run_record(run_uri)
-    files = run_evidence.list_evidence(run_uri)
+    files = run_evidence.list_evidence_files(run_uri)
     if not files:
         raise InputError(f"{run_uri}: no evidence to review yet; tagscribe annotate writes it")
     design = _design(record, files)
@@ -84,12 +84,14 @@ def _design(record: RunRecord, files: dict[int, storage.FileInfo]) -> str:
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
-def _make(run_uri: str, shards: list[int], design: str, folder: Path, on_shard: Update) -> None:
+def _make(
+    run_uri: str, shards: list[int], design: str, folder: Path, on_shard: ProgressCallback
+) -> None:
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_MAKING))
     try:
         gathered = _Gathered(aside)
         on_shard(0, len(shards))
-        evidence = run_evidence.read_shards(run_uri, shards, _EVIDENCE)
+        evidence = run_evidence.read_evidence_shards(run_uri, shards, _EVIDENCE)
         for done, (shard, rows) in enumerate(zip(shards, evidence, strict=True), start=1):
             gathered.add(shard, rows)
             on_shard(done, len(shards))

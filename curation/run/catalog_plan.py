@@ -34,9 +34,9 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     if record:
         check_same_run(config.run, record, config, models)
     listing = list_clips(config.catalog)
-    planned = plan.make(listing.clips, config.annotate.shard_clips)
+    planned = plan.build_plan(listing.clips, config.annotate.shard_clips)
     if record is None:
-        plan.write(config.run, listing.clips, planned)
+        plan.write_plan(config.run, listing.clips, planned)
         record = build_run_record(config, planned, models)
         if not write_run_record(config.run, record):
             record = require_run_record(config.run)

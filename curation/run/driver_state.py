@@ -15,14 +15,14 @@ from curation.errors import InputError, RunError
 from curation.redact import redact_secrets
 from curation.storage import files as storage
 
-BEAT_INTERVAL_S = 30.0
+HEARTBEAT_INTERVAL_S = 30.0
 # A driver that has been silent for so long is taken for dead.
-SILENT_AFTER_S = 4 * BEAT_INTERVAL_S
-LONGEST_REASON = 2000
+DEAD_AFTER_S = 4 * HEARTBEAT_INTERVAL_S
+MAX_REASON_CHARS = 2000
 
 
 @dataclass(frozen=True)
-class State:
+class DriverState:
     """The driver's own word, times as Unix time in seconds of its clock."""
 
     state: Literal["running", "finished", "stopped"]
@@ -32,19 +32,19 @@ class State:
 
     def silent(self, now_s: float) -> bool:
         """Whether it said running, and has not been heard of for too long."""
-        return self.state == "running" and now_s - self.heard_s > SILENT_AFTER_S
+        return self.state == "running" and now_s - self.heard_s > DEAD_AFTER_S
 
 
-def read(run_uri: str) -> State | None:
+def read_driver_state(run_uri: str) -> DriverState | None:
     """The state of a run; None where no driver has worked on it."""
     try:
-        return State(**json.loads(storage.read_bytes(_uri(run_uri))))
+        return DriverState(**json.loads(storage.read_bytes(_uri(run_uri))))
     except FileNotFoundError:
         return None
 
 
 @contextmanager
-def recorded(run_uri: str) -> Iterator[Callable[[], None]]:
+def record_driver_state(run_uri: str) -> Iterator[Callable[[], None]]:
     """Record a driver's work for the time of a block, and how the block ended.
 
     Yields the beat: to be called now and again, it writes that the driver is at work once every
@@ -56,18 +56,18 @@ def recorded(run_uri: str) -> Iterator[Callable[[], None]]:
 
     def beat() -> None:
         nonlocal beaten_s
-        if time.time() - beaten_s >= BEAT_INTERVAL_S:
+        if time.time() - beaten_s >= HEARTBEAT_INTERVAL_S:
             beaten_s = time.time()
-            _write(run_uri, State("running", started_s, beaten_s))
+            _write(run_uri, DriverState("running", started_s, beaten_s))
 
     beat()
     try:
         yield beat
     except BaseException as error:
         with suppress(OSError):
-            _write(run_uri, State("stopped", started_s, time.time(), _reason(error)))
+            _write(run_uri, DriverState("stopped", started_s, time.time(), _reason(error)))
         raise
-    _write(run_uri, State("finished", started_s, time.time()))
+    _write(run_uri, DriverState("finished", started_s, time.time()))
 
 
 def _reason(error: BaseException) -> str:
@@ -76,14 +76,14 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "terminated from outside (SIGTERM)"
     told = str(error) if isinstance(error, InputError | RunError) else _with_class(error)
-    return redact_secrets(told)[:LONGEST_REASON]
+    return redact_secrets(told)[:MAX_REASON_CHARS]
 
 
 def _with_class(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _write(run_uri: str, state: State) -> None:
+def _write(run_uri: str, state: DriverState) -> None:
     storage.put(_uri(run_uri), json.dumps(asdict(state), indent=2).encode() + b"\n")
 
 

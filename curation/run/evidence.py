@@ -45,7 +45,7 @@ class ShardCounts:
         return self.ok + sum(self.errors.values())
 
 
-class Span(NamedTuple):
+class WorkSpan(NamedTuple):
     """The time that one worker of a pool had a shard, as Unix time in seconds of its clock."""
 
     pool: str
@@ -55,7 +55,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Footer:
+class ShardFooter:
     """What a shard's file tells without its rows.
 
     `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
@@ -64,19 +64,19 @@ class Footer:
 
     counts: ShardCounts
     best_scores: dict[int, int]
-    spans: tuple[Span, ...]
+    spans: tuple[WorkSpan, ...]
 
     @classmethod
-    def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "Footer":
+    def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "ShardFooter":
         """From what stands under COUNTS_KEY and WORK_KEY."""
         return cls(
             ShardCounts(counts["ok"], counts["errors"], counts.get("faults", {})),
             {int(score): clips for score, clips in counts.get("best_scores", {}).items()},
-            tuple(Span(*span) for span in work.get("spans", [])),
+            tuple(WorkSpan(*span) for span in work.get("spans", [])),
         )
 
 
-def count(evidence: pa.Table) -> ShardCounts:
+def count_outcomes(evidence: pa.Table) -> ShardCounts:
     """Outcomes of a shard's evidence; errors by `stage/type`."""
     failed = evidence.filter(pc.not_equal(evidence["outcome"], OK))
     errors: dict[str, int] = {}
@@ -86,11 +86,11 @@ def count(evidence: pa.Table) -> ShardCounts:
     return ShardCounts(evidence.num_rows - failed.num_rows, dict(sorted(errors.items())))
 
 
-def write_shard(
+def write_evidence_shard(
     run_uri: str,
     shard: int,
     evidence: pa.Table,
-    spans: Sequence[Span] = (),
+    spans: Sequence[WorkSpan] = (),
     faults: Mapping[str, int] | None = None,
 ) -> ShardCounts:
     """Put a shard's evidence in one atomic step; a file that is already there stays as it is.
@@ -98,7 +98,7 @@ def write_shard(
     `spans` says who had the shard, `faults` what reading it met; the rows and their order are the
     same whoever it was.
     """
-    counts = replace(count(evidence), faults=dict(faults or {}))
+    counts = replace(count_outcomes(evidence), faults=dict(faults or {}))
     told = {**vars(counts), "best_scores": _best_scores(evidence)}
     metadata = {COUNTS_KEY: json.dumps(told).encode()}
     if spans:
@@ -113,7 +113,7 @@ def write_shard(
     return counts
 
 
-def list_evidence(run_uri: str) -> dict[int, storage.FileInfo]:
+def list_evidence_files(run_uri: str) -> dict[int, storage.FileInfo]:
     """The file of each shard whose evidence is written, by the shard's number, ascending."""
     files = {}
     for file in storage.list_files(layout.evidence_uri(run_uri)):
@@ -123,12 +123,14 @@ def list_evidence(run_uri: str) -> dict[int, storage.FileInfo]:
     return dict(sorted(files.items()))
 
 
-def done_shards(run_uri: str) -> list[int]:
+def list_done_shards(run_uri: str) -> list[int]:
     """Numbers of the shards whose evidence is written, ascending."""
-    return list(list_evidence(run_uri))
+    return list(list_evidence_files(run_uri))
 
 
-def read_footers(files: Sequence[storage.FileInfo]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def read_footer_metadata(
+    files: Sequence[storage.FileInfo],
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What stands under COUNTS_KEY and WORK_KEY of each file; one request a file."""
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         return list(pool.map(_read_footer, files))
@@ -150,7 +152,7 @@ def _best_scores(evidence: pa.Table) -> dict[int, int]:
     return dict(sorted(Counter(hundredths.tolist()).items()))
 
 
-def total(counts: list[ShardCounts]) -> ShardCounts:
+def sum_counts(counts: list[ShardCounts]) -> ShardCounts:
     errors: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     for shard in counts:
@@ -160,22 +162,22 @@ def total(counts: list[ShardCounts]) -> ShardCounts:
     return ShardCounts(ok, dict(sorted(errors.items())), dict(sorted(faults.items())))
 
 
-def read_shard(run_uri: str, shard: int, columns: list[str] | None = None) -> pa.Table:
+def read_evidence_shard(run_uri: str, shard: int, columns: list[str] | None = None) -> pa.Table:
     """Evidence of one shard, whole or some columns."""
     return storage.read_parquet(layout.shard_uri(run_uri, shard), columns)
 
 
-def read_shards(
+def read_evidence_shards(
     run_uri: str, shards: list[int], columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
     """Evidence shard by shard, in the order given, read a few shards ahead."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         for start in range(0, len(shards), 8):
             few = shards[start : start + 8]
-            yield from pool.map(lambda shard: read_shard(run_uri, shard, columns), few)
+            yield from pool.map(lambda shard: read_evidence_shard(run_uri, shard, columns), few)
 
 
-def candidates(evidence: pa.Table) -> pa.Table:
+def flatten_candidates(evidence: pa.Table) -> pa.Table:
     """One row a candidate: its clip's `clip_id`, and its caption, method and scores."""
     each = evidence["candidates"].combine_chunks()
     rows = pa.Table.from_struct_array(each.flatten())

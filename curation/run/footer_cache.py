@@ -16,13 +16,15 @@ from curation.run import layout
 from curation.storage import files as storage
 from curation.storage.files import FileInfo
 
-SHARDS_A_PART = 64
+SHARDS_PER_PART = 64
 _READERS = 16
 
 Entry = dict[str, Any]
 
 
-def footers(run_uri: str, evidence: Mapping[int, FileInfo]) -> dict[int, run_evidence.Footer]:
+def read_footers(
+    run_uri: str, evidence: Mapping[int, FileInfo]
+) -> dict[int, run_evidence.ShardFooter]:
     """The footer of each shard of a listing of evidence, from progress/ where it is told there."""
     known = {entry["shard"]: entry for part in _read_parts(run_uri) for entry in part}
     entries = {
@@ -32,34 +34,34 @@ def footers(run_uri: str, evidence: Mapping[int, FileInfo]) -> dict[int, run_evi
     }
     entries |= _read_entries({shard: evidence[shard] for shard in evidence.keys() - entries})
     return {
-        shard: run_evidence.Footer.parse(entries[shard]["counts"], entries[shard]["work"])
+        shard: run_evidence.ShardFooter.parse(entries[shard]["counts"], entries[shard]["work"])
         for shard in evidence
     }
 
 
-class Parts:
+class FooterCacheWriter:
     """The parts of a run's progress, as its driver writes them."""
 
     def __init__(self, run_uri: str, shards: int, todo: Iterable[int]) -> None:
         """`todo`: the shards that are about to be written; what is told of them is taken back."""
         self._run_uri = run_uri
         self._shards = shards
-        redone = {shard // SHARDS_A_PART for shard in todo}
+        redone = {shard // SHARDS_PER_PART for shard in todo}
         self._written = set()
         for file in storage.list_files(layout.progress_uri(run_uri)):
             first = _first_shard(file.uri)
             if first is None:
                 continue
-            if first // SHARDS_A_PART in redone:
+            if first // SHARDS_PER_PART in redone:
                 storage.delete(file.uri)
             else:
-                self._written.add(first // SHARDS_A_PART)
+                self._written.add(first // SHARDS_PER_PART)
 
-    def write(self, evidence: Mapping[int, FileInfo]) -> None:
+    def write_full_parts(self, evidence: Mapping[int, FileInfo]) -> None:
         """Write the parts whose shards are all in a listing of evidence, and that are not there."""
-        for part in range(-(-self._shards // SHARDS_A_PART)):
-            first = part * SHARDS_A_PART
-            shards = range(first, min(first + SHARDS_A_PART, self._shards))
+        for part in range(-(-self._shards // SHARDS_PER_PART)):
+            first = part * SHARDS_PER_PART
+            shards = range(first, min(first + SHARDS_PER_PART, self._shards))
             if part in self._written or not all(shard in evidence for shard in shards):
                 continue
             entries = _read_entries({shard: evidence[shard] for shard in shards})
@@ -83,7 +85,7 @@ def _read_part(uri: str) -> list[Entry]:
 
 
 def _read_entries(files: Mapping[int, FileInfo]) -> dict[int, Entry]:
-    read = run_evidence.read_footers(list(files.values()))
+    read = run_evidence.read_footer_metadata(list(files.values()))
     return {
         shard: {"shard": shard, "bytes": file.size_bytes, "counts": counts, "work": work}
         for (shard, file), (counts, work) in zip(files.items(), read, strict=True)

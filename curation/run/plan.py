@@ -19,7 +19,7 @@ from curation.run.record import RunRecord
 from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
 from curation.storage import files as storage
 
-SHARDS_A_FILE = 64
+SHARDS_PER_FILE = 64
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Plan:
         return min(self.shard_clips, self.clips - shard * self.shard_clips)
 
 
-def make(clips: pa.Table, shard_clips: int) -> Plan:
+def build_plan(clips: pa.Table, shard_clips: int) -> Plan:
     """The plan of a sorted listing (CLIP_SCHEMA)."""
     if clips.num_rows == 0:
         raise InputError("the catalog lists no clips; check its paths and file names")
@@ -45,11 +45,11 @@ def make(clips: pa.Table, shard_clips: int) -> Plan:
         missing=clips["uri"].null_count,
         shards=-(-clips.num_rows // shard_clips),
         shard_clips=shard_clips,
-        hash=digest(clips, shard_clips),
+        hash=hash_plan(clips, shard_clips),
     )
 
 
-def digest(clips: pa.Table, shard_clips: int) -> str:
+def hash_plan(clips: pa.Table, shard_clips: int) -> str:
     """SHA-256 over the clips in order and the shard size; the same on any machine."""
     sha = hashlib.sha256(f"shard_clips={shard_clips}\n".encode())
     for batch in clips.to_batches(max_chunksize=65536):
@@ -58,13 +58,13 @@ def digest(clips: pa.Table, shard_clips: int) -> str:
     return sha.hexdigest()
 
 
-def write(run_uri: str, clips: pa.Table, plan: Plan) -> None:
+def write_plan(run_uri: str, clips: pa.Table, plan: Plan) -> None:
     """Write plan/ of a run that has no run.json yet; what an earlier attempt left is replaced."""
     storage.delete_tree(layout.plan_uri(run_uri))
     clips = clips.select(CLIP_SCHEMA.names).cast(CLIP_SCHEMA)
     shard = np.arange(plan.clips, dtype=np.int32) // plan.shard_clips
     rows = clips.add_column(0, PLAN_SCHEMA.field("shard"), pa.array(shard))
-    rows_a_file = SHARDS_A_FILE * plan.shard_clips
+    rows_a_file = SHARDS_PER_FILE * plan.shard_clips
     for index in range(-(-plan.clips // rows_a_file)):
         buffer = io.BytesIO()
         pq.write_table(
@@ -76,20 +76,20 @@ def write(run_uri: str, clips: pa.Table, plan: Plan) -> None:
         storage.put(_file_uri(run_uri, index), buffer.getvalue())
 
 
-def read_shard(run_uri: str, shard: int) -> pa.Table:
+def read_plan_shard(run_uri: str, shard: int) -> pa.Table:
     """The clips of one shard (CLIP_SCHEMA), as planned."""
-    file, group = divmod(shard, SHARDS_A_FILE)
+    file, group = divmod(shard, SHARDS_PER_FILE)
     with storage.open_input(_file_uri(run_uri, file)) as source:
         return pq.ParquetFile(source).read_row_group(group, columns=CLIP_SCHEMA.names)
 
 
-def read_clips(run_uri: str, columns: list[str]) -> Iterator[pa.Table]:
+def read_plan_clips(run_uri: str, columns: list[str]) -> Iterator[pa.Table]:
     """Chosen columns of the whole plan, a file of the plan at a time, in order."""
     for file in storage.list_files(layout.plan_uri(run_uri)):
         yield storage.read_parquet(file.uri, columns)
 
 
-def recorded(record: RunRecord) -> Plan:
+def plan_from_record(record: RunRecord) -> Plan:
     """The plan that a run's record speaks of."""
     return Plan(
         clips=record.clips,

@@ -35,7 +35,7 @@ AUDIO_THREADS = 4
 class Selection:
     """What a policy made of a run's evidence."""
 
-    version: table.Version
+    version: table.TableVersion
     shards_done: int
     shards: int
     candidates: int
@@ -73,8 +73,8 @@ def select(
             or audio is to be embedded and has changed or gone since it was annotated.
     """
     record = require_run_record(config.run)
-    planned = plan.recorded(record)
-    shards = run_evidence.done_shards(config.run)
+    planned = plan.plan_from_record(record)
+    shards = run_evidence.list_done_shards(config.run)
     if not shards or (len(shards) < planned.shards and not partial):
         raise InputError(
             f"{config.run}: {len(shards)} of {planned.shards} shards have evidence; run tagscribe "
@@ -92,7 +92,7 @@ def select(
     decisions = policy.decide(candidates, config.select)
     lineage = _lineage(config, record, shards)
     _write_decisions(config.run, lineage["selection"], read, candidates, decisions)
-    version = table.commit(
+    version = table.commit_table(
         layout.table_uri(config.run),
         PAIR_SCHEMA if config.table.audio == "reference" else PAIR_SCHEMA_WITH_AUDIO,
         lambda: _pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
@@ -114,7 +114,7 @@ def select(
 def _read(run_uri: str, shards: list[int]) -> _Read:
     read = _Read()
     columns = ["clip_id", "tags", "candidates"]
-    for evidence in run_evidence.read_shards(run_uri, shards, columns):
+    for evidence in run_evidence.read_evidence_shards(run_uri, shards, columns):
         candidates = evidence["candidates"].combine_chunks()
         flat = candidates.flatten()
         before = len(read.clip_tags)
@@ -184,7 +184,7 @@ def _pairs(
     total, written, start = int(decisions.accepted.sum()), 0, 0
     embedder = _Embedder(config.table) if config.table.audio == "embed" else None
     for evidence, count in zip(
-        run_evidence.read_shards(config.run, shards), candidates_a_shard, strict=True
+        run_evidence.read_evidence_shards(config.run, shards), candidates_a_shard, strict=True
     ):
         part = slice(start, start + count)
         start += count

@@ -140,7 +140,7 @@ def annotated(run: RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
     for worker in PLACEMENTS[run.annotate.placement]:
         row = worker(run, lambda: tally)(row)
     assert row["error"] == ""
-    return run_evidence.read_shard(run.run, 0).to_pylist()
+    return run_evidence.read_evidence_shard(run.run, 0).to_pylist()
 
 
 @pytest.fixture(scope="module")

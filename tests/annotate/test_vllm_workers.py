@@ -84,7 +84,7 @@ def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
     worker = ScoreWorker(config, metrics.Tally)
     assert [worker(row)["error"] for row in shards] == [""] * len(shards)
     return pa.concat_tables(
-        run_evidence.read_shards(config.run, run_evidence.done_shards(config.run))
+        run_evidence.read_evidence_shards(config.run, run_evidence.list_done_shards(config.run))
     )
 
 
@@ -162,7 +162,7 @@ def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -
     tally = metrics.Tally()
     gather = GatherWorker(rows["config"], lambda: tally, engines=2)
     [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
-    decode, caption = (run_evidence.Span(*span) for span in json.loads(whole["spans"]))
+    decode, caption = (run_evidence.WorkSpan(*span) for span in json.loads(whole["spans"]))
     assert (decode.pool, caption.pool, caption.worker) == ("decode", "caption", "vllm-1")
     assert decode.ended_s == caption.started_s <= caption.ended_s
     assert len(tally.values(metrics.STAGE_SECONDS, stage="caption")) == 1
@@ -199,7 +199,9 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     moved = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
     counts = graph.annotate(moved, lambda done, of: None)
     assert counts.clips == CLIPS and done.stat().st_mtime_ns == written
-    assert pa.concat_tables(run_evidence.read_shards(moved.run, [0, 1, 2])).equals(evidence)
+    assert pa.concat_tables(run_evidence.read_evidence_shards(moved.run, [0, 1, 2])).equals(
+        evidence
+    )
     assert status(moved.run).complete
 
 

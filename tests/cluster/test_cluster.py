@@ -159,7 +159,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     run = run_of(corpus, tmp_path, **annotate, shard_clips=1)
     run = run.model_copy(update={"catalog": listed_often(corpus, tmp_path, 4)})
     submitted = tagscribe(cluster, "submit", write_yaml(run, tmp_path))
-    while not evidence.done_shards(run.run):
+    while not evidence.list_done_shards(run.run):
         assert submitted.poll() is None
         time.sleep(0.1)
 
@@ -169,7 +169,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     # A node that was told to leave ends by itself when nothing runs on it.
     with suppress(psutil.NoSuchProcess):
         assert not any(map(at_work, raylet.children()))
-    assert len(evidence.done_shards(run.run)) < 160, "the run goes on without that node"
+    assert len(evidence.list_done_shards(run.run)) < 160, "the run goes on without that node"
     with suppress(ProcessLookupError):
         os.killpg(leaving.pid, signal.SIGKILL)
     cluster.start(spot)
@@ -358,7 +358,7 @@ def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
 
     first = subprocess.Popen(batch, env=environment)
     deadline = time.monotonic() + 180
-    while not evidence.done_shards(run.run):
+    while not evidence.list_done_shards(run.run):
         assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     dashboard = int(environment["FIRST_PORT"]) + 106

@@ -70,7 +70,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     catalog_plan.create_plan(config)
     counts = graph.annotate(config, lambda done, total: None, aborting_on(poison.name))
     assert (counts.ok, counts.errors) == (5, {"worker/killed_worker": 1})
-    rows = evidence.read_shard(config.run, 0)
+    rows = evidence.read_evidence_shard(config.run, 0)
     [failed] = [row for row in rows.to_pylist() if row["outcome"] == "error"]
     assert failed["uri"] == str(poison)
     assert verify.verify(config.run) == []

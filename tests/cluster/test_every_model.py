@@ -57,7 +57,11 @@ def need_whole(
     assert set(counts.errors) <= NO_CAPTION, counts.errors
     assert verify.verify(config.run) == []
     assert require_run_record(config.run).models.keys() == set(sections_of(config))
-    rows = [row for shard in (0, 1) for row in evidence.read_shard(config.run, shard).to_pylist()]
+    rows = [
+        row
+        for shard in (0, 1)
+        for row in evidence.read_evidence_shard(config.run, shard).to_pylist()
+    ]
     return [row for row in rows if row["outcome"] == "ok"]
 
 

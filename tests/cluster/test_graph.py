@@ -42,7 +42,9 @@ def annotated(config: RunConfig) -> pa.Table:
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
-    return pa.concat_tables(evidence.read_shards(config.run, evidence.done_shards(config.run)))
+    return pa.concat_tables(
+        evidence.read_evidence_shards(config.run, evidence.list_done_shards(config.run))
+    )
 
 
 def test_every_clip_has_captions_scores_and_measurements(undisturbed: RunConfig) -> None:
@@ -120,7 +122,7 @@ def test_guidance_reaches_the_captioner(
 
 
 def test_selection_accepts_half_the_clips_best_captions(undisturbed: RunConfig) -> None:
-    pairs = table.read(table_uri(undisturbed.run))
+    pairs = table.read_pairs(table_uri(undisturbed.run))
     assert pairs.num_rows == 20
     best = {
         row["clip_id"]: max(c["clap_score"] for c in row["candidates"])
@@ -142,15 +144,15 @@ def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     other = config.model_copy(update={"select": config.select.model_copy(update={"per_clip": 2})})
     second = apply.select(other)
     assert (first.version.version, again.version.version, second.version.version) == (0, 0, 1)
-    assert table.read(table_uri(config.run), version=0).num_rows == 40
-    versions = table.history(table_uri(config.run))
+    assert table.read_pairs(table_uri(config.run), version=0).num_rows == 40
+    versions = table.list_table_versions(table_uri(config.run))
     assert [v.rows for v in versions] == [40, second.version.rows]
     assert [v.lineage["policy"]["per_clip"] for v in versions] == [1, 2]
     assert verify.verify(config.run) == []
 
 
 def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> None:
-    latest = table.newest(table_uri(undisturbed.run))
+    latest = table.read_newest_version(table_uri(undisturbed.run))
     assert latest is not None
     decisions = pa.parquet.read_table(
         f"{undisturbed.run}/decisions/{latest.lineage['selection']}.parquet"
@@ -166,7 +168,7 @@ def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Pa
     embedding = TableConfig(audio="embed", sample_rate_hz=16000)
     config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"table": embedding})
     apply.select(config)
-    row = table.read(table_uri(config.run)).to_pylist()[0]
+    row = table.read_pairs(table_uri(config.run)).to_pylist()[0]
     path = tmp_path / row["audio"]["path"]
     path.write_bytes(row["audio"]["bytes"])
     heard, rate = soundfile.read(path, dtype="float32")
@@ -188,7 +190,7 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
     Path(clip["uri"]).unlink()
     with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* cannot be read any more"):
         apply.select(config)
-    assert table.newest(table_uri(config.run)) is None
+    assert table.read_newest_version(table_uri(config.run)) is None
 
 
 def test_selecting_before_the_run_is_done_needs_a_word(
@@ -294,7 +296,7 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
 
 def wait_for_shards(run: str, count: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
-    while len(evidence.done_shards(run)) < count and process.poll() is None:
+    while len(evidence.list_done_shards(run)) < count and process.poll() is None:
         assert time.monotonic() < deadline, "the run wrote no evidence in two minutes"
         time.sleep(0.02)
 
@@ -312,10 +314,10 @@ def test_a_killed_run_goes_on_to_the_same_rows(
         else:
             wait_for_shards(config.run, shards, process)
         kill_all(process)
-        assert len(evidence.done_shards(config.run)) >= shards
+        assert len(evidence.list_done_shards(config.run)) >= shards
     assert start_command(yaml_file).wait(timeout=180) == 0
     assert evidence_of(config).equals(evidence_of(undisturbed))
-    pairs, expected = (table.read(table_uri(c.run)) for c in (config, undisturbed))
+    pairs, expected = (table.read_pairs(table_uri(c.run)) for c in (config, undisturbed))
     columns = ["clip_id", "caption", "clap_score", "rank"]
     assert pairs.select(columns).equals(expected.select(columns))
     assert verify.verify(config.run) == []
@@ -329,5 +331,5 @@ def test_two_runs_of_one_folder_at_once_come_to_one_result(
     both = [start_command(yaml_file) for _ in range(2)]
     assert [process.wait(timeout=240) for process in both] == [0, 0]
     assert evidence_of(config).equals(evidence_of(undisturbed))
-    assert table.read(table_uri(config.run)).num_rows == 20
+    assert table.read_pairs(table_uri(config.run)).num_rows == 20
     assert verify.verify(config.run) == []

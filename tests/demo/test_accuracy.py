@@ -44,7 +44,9 @@ def judged(tmp_path: Path) -> accuracy.Judged:
                 "outcome": "ok",
             }
         )
-    evidence.write_shard(str(tmp_path), 0, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA))
+    evidence.write_evidence_shard(
+        str(tmp_path), 0, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA)
+    )
     return accuracy.judge_run(str(tmp_path), truth)
 
 

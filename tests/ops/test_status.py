@@ -141,7 +141,7 @@ def test_what_a_yaml_says_of_storage_holds_for_its_run(tmp_path: Path) -> None:
 def test_the_command_takes_a_folder_or_a_yaml(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=20, shard_clips=10)
     write_evidence(config, 0, span(0.0, 5.0), scores=[0.5] * 9, failed=1)
-    with driver_state.recorded(config.run):
+    with driver_state.record_driver_state(config.run):
         pass
     path = tmp_path / "run.yaml"
     path.write_text(f"run: {config.run}\ncatalog: {{kind: folder, audio: {tmp_path}}}\n")

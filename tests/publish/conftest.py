@@ -73,8 +73,8 @@ def make_run(
         "test",
     )
     clips_listed = list_clips(config.catalog).clips
-    planned = plan.make(clips_listed, config.annotate.shard_clips)
-    plan.write(config.run, clips_listed, planned)
+    planned = plan.build_plan(clips_listed, config.annotate.shard_clips)
+    plan.write_plan(config.run, clips_listed, planned)
     record = catalog_plan.build_run_record(config, planned, dict(models))
     assert write_run_record(config.run, record)
     for shard in range(planned.shards):
@@ -101,7 +101,7 @@ def write_shard(
     config: RunConfig, shard: int, caption: Callable[[int], str], heard: Callable[[Row], None]
 ) -> None:
     rows = []
-    for clip in plan.read_shard(config.run, shard).to_pylist():
+    for clip in plan.read_plan_shard(config.run, shard).to_pylist():
         number = int(clip["clip_id"][-2:])
         first = {"caption": caption(number), "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
         second = {**first, "caption": f"another of {number}", "clap_score": 0.25}
@@ -116,7 +116,7 @@ def write_shard(
         }
         heard(row)
         rows.append(row)
-    evidence.write_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    evidence.write_evidence_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
 
 
 def publication(

@@ -66,7 +66,7 @@ def test_the_card_tells_the_run(run: RunConfig, captions: Path) -> None:
     assert f"| captioner | captioner (`{'c' * 64}`) |" in text
     assert "| scorer | org/scorer (`r1`) |" in text
     assert "second" not in text and "tagger" not in text.replace("predicted by the tagger", "")
-    version = table.newest(runs.table_uri(run.run))
+    version = table.read_newest_version(runs.table_uri(run.run))
     assert (
         version and f"| id of this choice of captions | `{version.lineage['selection']}` |" in text
     )

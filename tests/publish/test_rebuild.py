@@ -122,7 +122,7 @@ def whole_recordings(folder: Path) -> RunConfig:
         }
         for clip in listed.sort_by("clip_id").to_pylist()
     ]
-    run_evidence.write_shard(config.run, 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    run_evidence.write_evidence_shard(config.run, 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
     apply.select(config)
     return config
 

@@ -92,10 +92,12 @@ def written_run(
     )
     rows = [each for shard in shards for each in shard]
     listing = pa.Table.from_pylist([{n: r[n] for n in CLIP_SCHEMA.names} for r in rows])
-    planned = plan.make(listing.cast(CLIP_SCHEMA), size)
-    plan.write(config.run, listing, planned)
+    planned = plan.build_plan(listing.cast(CLIP_SCHEMA), size)
+    plan.write_plan(config.run, listing, planned)
     assert write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
     for number, each in enumerate(shards):
-        spans = [evidence.Span("fused", "w", T0_S + 60 * number, T0_S + 60 * number + 50)]
-        evidence.write_shard(config.run, number, pa.Table.from_pylist(each, EVIDENCE_SCHEMA), spans)
+        spans = [evidence.WorkSpan("fused", "w", T0_S + 60 * number, T0_S + 60 * number + 50)]
+        evidence.write_evidence_shard(
+            config.run, number, pa.Table.from_pylist(each, EVIDENCE_SCHEMA), spans
+        )
     return config

@@ -16,7 +16,7 @@ from curation.report.sections import dollars
 from curation.report.speed import speed
 from curation.report.strata import NARROW, Strata
 from curation.report.yields import UNKNOWN, UNTAGGED, Yield, Yields
-from curation.run.evidence import Footer, ShardCounts, Span
+from curation.run.evidence import ShardCounts, ShardFooter, WorkSpan
 from curation.select import apply
 from tests.report.runs import candidate, failed, row, tag, written_run
 
@@ -151,13 +151,13 @@ def test_the_sample_is_the_same_in_any_order_of_shards(tmp_path: Path) -> None:
 
 
 def test_speed_over_time_comes_to_all_clips() -> None:
-    def footer(clips: int, *spans: Span) -> Footer:
-        return Footer(ShardCounts(clips, {}), {}, spans)
+    def footer(clips: int, *spans: WorkSpan) -> ShardFooter:
+        return ShardFooter(ShardCounts(clips, {}), {}, spans)
 
     found = speed(
         [
-            footer(30, Span("decode", "a", 100.0, 110.0), Span("score", "b", 110.0, 140.0)),
-            footer(50, Span("decode", "a", 110.0, 135.0), Span("score", "b", 140.0, 180.0)),
+            footer(30, WorkSpan("decode", "a", 100.0, 110.0), WorkSpan("score", "b", 110.0, 140.0)),
+            footer(50, WorkSpan("decode", "a", 110.0, 135.0), WorkSpan("score", "b", 140.0, 180.0)),
         ]
     )
     assert found is not None and found.begun_s == 100.0 and found.edges_s[-1] == 80.0

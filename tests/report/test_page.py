@@ -176,7 +176,7 @@ def test_a_clip_can_be_heard_and_seen_as_it_was(annotated: RunConfig, root: Elem
     evidence = {
         row["clip_id"]: row
         for shard in range(3)
-        for row in run_evidence.read_shard(annotated.run, shard).to_pylist()
+        for row in run_evidence.read_evidence_shard(annotated.run, shard).to_pylist()
     }
     clip = clips(root)["accepted"][0]
     [player], [picture] = clip.iter("audio"), clip.iter("img")
@@ -193,7 +193,7 @@ def test_the_captions_of_a_clip_stand_with_their_scores_and_ends(
     rows = [
         row
         for shard in range(3)
-        for row in run_evidence.read_shard(annotated.run, shard).to_pylist()
+        for row in run_evidence.read_evidence_shard(annotated.run, shard).to_pylist()
     ]
     for clip in clips(root)["accepted"]:
         [row] = [row for row in rows if row["clip_id"] == title(clip)]
@@ -290,7 +290,7 @@ def test_a_selection_of_a_part_leaves_the_rest_undecided(own: RunConfig) -> None
     found = clips(parsed(made(own.run).html))
     served = [
         row["clip_id"]
-        for row in run_evidence.read_shard(own.run, 1).to_pylist()
+        for row in run_evidence.read_evidence_shard(own.run, 1).to_pylist()
         if row["candidates"]
     ]
     assert sorted(map(title, found["not selected yet"])) == sorted(served)

@@ -99,7 +99,9 @@ def heard_run(folder: Path, second: bool = False) -> RunConfig:
     ]
     for shard in range(CLIPS // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
-        evidence.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+        evidence.write_evidence_shard(
+            config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
+        )
     return config
 
 

@@ -35,7 +35,9 @@ def drawn_run(
     rows = [_row(number, chance, scores) for number in range(clips)]
     for shard in range(clips // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
-        evidence.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+        evidence.write_evidence_shard(
+            config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
+        )
     flat = [(clip, each) for clip, row in enumerate(rows) for each in row["candidates"]]
     as_read = {
         # Evidence holds them as float32.

@@ -189,7 +189,9 @@ def test_the_page_is_accessible_and_no_wider_than_its_window(
 def select_counts(served: Reviewed, policy: Policy) -> dict[str, int]:
     """What `tagscribe select` makes of a run's captions, by reason."""
     evidence = pa.concat_tables(
-        run_evidence.read_shards(served.config.run, run_evidence.done_shards(served.config.run))
+        run_evidence.read_evidence_shards(
+            served.config.run, run_evidence.list_done_shards(served.config.run)
+        )
     ).to_pylist()
     flat = [(clip, each) for clip, row in enumerate(evidence) for each in row["candidates"]]
     scores = {

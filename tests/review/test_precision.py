@@ -44,7 +44,9 @@ def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, np.nd
         right += judged
     for shard in range(CLIPS // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
-        evidence.write_shard(config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA))
+        evidence.write_evidence_shard(
+            config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
+        )
     return build.opened(config.run, lambda done, total: None), np.array(right)
 
 

@@ -10,7 +10,7 @@ from curation.run import driver_state
 
 
 def test_a_block_that_ends_is_finished(tmp_path: Path) -> None:
-    with driver_state.recorded(str(tmp_path)):
+    with driver_state.record_driver_state(str(tmp_path)):
         assert told(tmp_path).state == "running"
     ended = told(tmp_path)
     assert (ended.state, ended.reason) == ("finished", "")
@@ -29,26 +29,26 @@ def test_a_block_that_ends_is_finished(tmp_path: Path) -> None:
 def test_an_error_is_the_reason_and_goes_on(
     error: BaseException, reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(type(error)), driver_state.recorded(str(tmp_path)):
+    with pytest.raises(type(error)), driver_state.record_driver_state(str(tmp_path)):
         raise error
     assert (told(tmp_path).state, told(tmp_path).reason) == ("stopped", reason)
 
 
 def test_a_driver_is_silent_when_it_says_running_for_too_long() -> None:
-    heard = driver_state.State("running", 1000.0, 2000.0)
-    assert not heard.silent(2000.0 + driver_state.BEAT_INTERVAL_S)
-    assert heard.silent(2001.0 + driver_state.SILENT_AFTER_S)
-    assert not driver_state.State("finished", 1000.0, 2000.0).silent(1e9)
+    heard = driver_state.DriverState("running", 1000.0, 2000.0)
+    assert not heard.silent(2000.0 + driver_state.HEARTBEAT_INTERVAL_S)
+    assert heard.silent(2001.0 + driver_state.DEAD_AFTER_S)
+    assert not driver_state.DriverState("finished", 1000.0, 2000.0).silent(1e9)
 
 
 def test_a_beat_is_written_once_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with driver_state.recorded(str(tmp_path)) as beat:
+    with driver_state.record_driver_state(str(tmp_path)) as beat:
         first = told(tmp_path).heard_s
         beat()
         assert told(tmp_path).heard_s == first
-        later = time.time() + driver_state.BEAT_INTERVAL_S + 1
+        later = time.time() + driver_state.HEARTBEAT_INTERVAL_S + 1
         monkeypatch.setattr(driver_state.time, "time", lambda: later)
         beat()
         assert told(tmp_path).heard_s == later
@@ -57,7 +57,7 @@ def test_a_beat_is_written_once_an_interval(
 def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2hunter2")
     message = "403 for https://me:opensesame@host/x, key hunter2hunter2, of s3://bucket/run"
-    with pytest.raises(OSError), driver_state.recorded(str(tmp_path)):
+    with pytest.raises(OSError), driver_state.record_driver_state(str(tmp_path)):
         raise OSError(message)
     written = (tmp_path / "state.json").read_text()
     assert "hunter2" not in written and "opensesame" not in written
@@ -65,10 +65,10 @@ def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_folder_without_a_driver_has_no_state(tmp_path: Path) -> None:
-    assert driver_state.read(str(tmp_path / "nowhere")) is None
+    assert driver_state.read_driver_state(str(tmp_path / "nowhere")) is None
 
 
-def told(folder: Path) -> driver_state.State:
-    found = driver_state.read(str(folder))
+def told(folder: Path) -> driver_state.DriverState:
+    found = driver_state.read_driver_state(str(folder))
     assert found is not None
     return found

@@ -8,7 +8,7 @@ from curation.config.run import RunConfig
 from curation.run import evidence, footer_cache, layout
 from tests.support.runs import planned_run, span, write_evidence
 
-SHARDS = footer_cache.SHARDS_A_PART + 3
+SHARDS = footer_cache.SHARDS_PER_PART + 3
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def config(tmp_path: Path) -> RunConfig:
     return config
 
 
-def footers(config: RunConfig) -> dict[int, evidence.Footer]:
-    return footer_cache.footers(config.run, evidence.list_evidence(config.run))
+def footers(config: RunConfig) -> dict[int, evidence.ShardFooter]:
+    return footer_cache.read_footers(config.run, evidence.list_evidence_files(config.run))
 
 
 def parts(config: RunConfig) -> list[str]:
@@ -30,7 +30,9 @@ def parts(config: RunConfig) -> list[str]:
 
 
 def write_parts(config: RunConfig, todo: list[int]) -> None:
-    footer_cache.Parts(config.run, SHARDS, todo).write(evidence.list_evidence(config.run))
+    footer_cache.FooterCacheWriter(config.run, SHARDS, todo).write_full_parts(
+        evidence.list_evidence_files(config.run)
+    )
 
 
 def test_the_copy_says_what_the_footers_say(config: RunConfig) -> None:
@@ -45,7 +47,7 @@ def test_the_copy_says_what_the_footers_say(config: RunConfig) -> None:
 def test_the_copy_is_what_is_read(config: RunConfig) -> None:
     read = footers(config)
     write_parts(config, [])
-    for file in evidence.list_evidence(config.run).values():
+    for file in evidence.list_evidence_files(config.run).values():
         Path(file.uri).write_bytes(b"x" * file.size_bytes)
     assert footers(config) == read
 
@@ -72,7 +74,7 @@ def test_evidence_of_another_size_is_read_itself(config: RunConfig) -> None:
 
 def test_what_is_done_again_is_taken_back_first(config: RunConfig) -> None:
     write_parts(config, [])
-    ledger = footer_cache.Parts(config.run, SHARDS, todo=[5])
+    ledger = footer_cache.FooterCacheWriter(config.run, SHARDS, todo=[5])
     assert parts(config) == ["shards-00064.json"]
-    ledger.write(evidence.list_evidence(config.run))
+    ledger.write_full_parts(evidence.list_evidence_files(config.run))
     assert parts(config) == ["shards-00000.json", "shards-00064.json"]

@@ -29,9 +29,9 @@ def listing(clips: int, confidence: float = 1.0) -> pa.Table:
 
 def test_shards_hold_every_clip_once_in_order(tmp_path: Path) -> None:
     clips = listing(1000)
-    planned = plan.make(clips, shard_clips=7)
-    plan.write(str(tmp_path), clips, planned)
-    shards = [plan.read_shard(str(tmp_path), shard) for shard in range(planned.shards)]
+    planned = plan.build_plan(clips, shard_clips=7)
+    plan.write_plan(str(tmp_path), clips, planned)
+    shards = [plan.read_plan_shard(str(tmp_path), shard) for shard in range(planned.shards)]
     assert [shard.num_rows for shard in shards] == [
         planned.shard_size(shard) for shard in range(planned.shards)
     ]
@@ -42,30 +42,30 @@ def test_shards_hold_every_clip_once_in_order(tmp_path: Path) -> None:
 def test_the_hash_does_not_depend_on_how_the_table_is_held() -> None:
     clips = listing(50)
     pieces = pa.concat_tables([clips.slice(0, 13), clips.slice(13)])
-    assert plan.digest(pieces, 8) == plan.digest(clips, 8)
+    assert plan.hash_plan(pieces, 8) == plan.hash_plan(clips, 8)
 
 
 @pytest.mark.parametrize("other", [listing(49), listing(50, confidence=0.5)])
 def test_the_hash_tells_other_clips_and_other_tags_apart(other: pa.Table) -> None:
-    assert plan.digest(other, 8) != plan.digest(listing(50), 8)
+    assert plan.hash_plan(other, 8) != plan.hash_plan(listing(50), 8)
 
 
 def test_the_hash_tells_other_shards_apart() -> None:
-    assert plan.digest(listing(50), 8) != plan.digest(listing(50), 9)
+    assert plan.hash_plan(listing(50), 8) != plan.hash_plan(listing(50), 9)
 
 
 def test_missing_clips_are_planned_and_counted() -> None:
-    planned = plan.make(listing(50), 8)
+    planned = plan.build_plan(listing(50), 8)
     assert (planned.clips, planned.missing, planned.shards) == (50, 8, 7)
 
 
 def test_a_catalog_without_clips_is_refused() -> None:
     with pytest.raises(InputError, match="lists no clips"):
-        plan.make(listing(0), 8)
+        plan.build_plan(listing(0), 8)
 
 
 def test_what_an_earlier_attempt_left_is_replaced(tmp_path: Path) -> None:
     for clips in (listing(1000), listing(10)):
-        plan.write(str(tmp_path), clips, plan.make(clips, 7))
-    ids = [t["clip_id"].to_pylist() for t in plan.read_clips(str(tmp_path), ["clip_id"])]
+        plan.write_plan(str(tmp_path), clips, plan.build_plan(clips, 7))
+    ids = [t["clip_id"].to_pylist() for t in plan.read_plan_clips(str(tmp_path), ["clip_id"])]
     assert sum(map(len, ids)) == 10

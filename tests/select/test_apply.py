@@ -32,9 +32,9 @@ def test_captions_of_a_captioner_that_tells_no_log_probability_are_selected(
         ],
         "outcome": "ok",
     }
-    evidence.write_shard(config.run, 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), [])
+    evidence.write_evidence_shard(config.run, 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), [])
     assert select(config).clips_accepted == 1
-    [pair] = table.read(layout.table_uri(config.run)).to_pylist()
+    [pair] = table.read_pairs(layout.table_uri(config.run)).to_pylist()
     assert (pair["caption"], pair["log_prob"]) == ("a bell rings", None)
     show.print_table_versions(config.run, None, 5)
     show.print_clip(config.run, "clip00000")

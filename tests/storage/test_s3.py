@@ -29,8 +29,8 @@ def ran(config: RunConfig) -> RunConfig:
 
 def evidence_of(config: RunConfig) -> pa.Table:
     """All evidence but where the audio lies."""
-    shards = evidence.done_shards(config.run)
-    return pa.concat_tables(evidence.read_shards(config.run, shards)).drop_columns("uri")
+    shards = evidence.list_done_shards(config.run)
+    return pa.concat_tables(evidence.read_evidence_shards(config.run, shards)).drop_columns("uri")
 
 
 def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
@@ -55,10 +55,12 @@ def test_a_run_in_a_bucket_says_what_a_local_run_says(
 ) -> None:
     remote = ran(run_in(rados_folder, corpus))
     assert evidence_of(remote).equals(evidence_of(undisturbed))
-    uris = pa.concat_tables(evidence.read_shards(remote.run, [0, 1, 2, 3]))["uri"].to_pylist()
+    uris = pa.concat_tables(evidence.read_evidence_shards(remote.run, [0, 1, 2, 3]))[
+        "uri"
+    ].to_pylist()
     assert all(uri.startswith(rados_folder) for uri in uris)
-    pairs = table.read(table_uri(remote.run))
-    assert pairs["caption"].equals(table.read(table_uri(undisturbed.run))["caption"])
+    pairs = table.read_pairs(table_uri(remote.run))
+    assert pairs["caption"].equals(table.read_pairs(table_uri(undisturbed.run))["caption"])
     for file in storage.list_files(remote.run):
         assert RADOS_SECRET.encode() not in storage.read_bytes(file.uri), file.uri
 
@@ -74,8 +76,8 @@ def test_a_run_through_faults_says_the_same_and_tells_how_many(
         done = proxy.counts()
     assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
     assert evidence_of(remote).equals(evidence_of(undisturbed))
-    pairs = table.read(table_uri(remote.run))
-    assert pairs["caption"].equals(table.read(table_uri(undisturbed.run))["caption"])
+    pairs = table.read_pairs(table_uri(remote.run))
+    assert pairs["caption"].equals(table.read_pairs(table_uri(undisturbed.run))["caption"])
     faults = status.status(remote.run).counts.faults
     assert {"throttled", "truncated"} <= set(faults), faults
     assert sum(faults.values()) <= done.total() - done["requests"]
@@ -89,7 +91,7 @@ def test_audio_that_never_comes_is_one_error_row(
     with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
         section = storage.StorageConfig(endpoint_url=proxy.url, retry_s=1.0)
         ran(config.model_copy(update={"storage": section}))
-    rows = pa.concat_tables(evidence.read_shards(config.run, [0, 1, 2, 3])).to_pylist()
+    rows = pa.concat_tables(evidence.read_evidence_shards(config.run, [0, 1, 2, 3])).to_pylist()
     (failed,) = [row for row in rows if row["outcome"] == "error"]
     assert failed["uri"] == broken
     assert (failed["error"]["stage"], failed["error"]["type"]) == ("read", "throttled")

@@ -22,4 +22,4 @@ def annotated(
     with ThreadPoolExecutor(shards_at_once) as pool:
         done = list(pool.map(worker, [{"task": task.to_json()} for task in tasks]))
     assert [row["error"] for row in done] == [""] * planned.shards
-    return pa.concat_tables(evidence.read_shards(config.run, list(range(planned.shards))))
+    return pa.concat_tables(evidence.read_evidence_shards(config.run, list(range(planned.shards))))

@@ -27,8 +27,8 @@ def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) 
     )
     rows = [{"clip_id": f"clip{n:05d}", "uri": f"/{n}.wav", "tags": []} for n in range(clips)]
     listing = pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
-    planned = plan.make(listing, shard_clips)
-    plan.write(config.run, listing, planned)
+    planned = plan.build_plan(listing, shard_clips)
+    plan.write_plan(config.run, listing, planned)
     assert write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
     return config
 
@@ -36,7 +36,7 @@ def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) 
 def write_evidence(
     config: RunConfig,
     shard: int,
-    spans: Sequence[evidence.Span] = (),
+    spans: Sequence[evidence.WorkSpan] = (),
     scores: Sequence[float] = (0.5,),
     failed: int = 0,
 ) -> None:
@@ -67,10 +67,12 @@ def write_evidence(
         }
         for index in range(failed)
     ]
-    evidence.write_shard(config.run, shard, pa.Table.from_pylist(clips, EVIDENCE_SCHEMA), spans)
+    evidence.write_evidence_shard(
+        config.run, shard, pa.Table.from_pylist(clips, EVIDENCE_SCHEMA), spans
+    )
 
 
 def span(
     started_s: float, ended_s: float, pool: str = "fused", worker: str = "w"
-) -> list[evidence.Span]:
-    return [evidence.Span(pool, worker, started_s, ended_s)]
+) -> list[evidence.WorkSpan]:
+    return [evidence.WorkSpan(pool, worker, started_s, ended_s)]

@@ -61,7 +61,7 @@ def commit(uri: str, rows: list[dict[str, Any]], embed: bool = False, **lineage:
         rows = [{**row, "audio": _embedded(row)} for row in rows]
     schema = PAIR_SCHEMA_WITH_AUDIO if embed else PAIR_SCHEMA
     pairs = pa.Table.from_pylist(rows, schema)
-    table.commit(
+    table.commit_table(
         uri, schema, lambda: pairs.to_batches(max_chunksize=64), {"made": "here", **lineage}
     )
     return uri

@@ -66,7 +66,7 @@ def test_from_a_table_to_the_next_rounds_scorer(
     model = tmp_path / "pretrained" / "model"
     assert call(monkeypatch, "show", model) == 0
     told = capsys.readouterr().out
-    policy = table.newest(curation_run.table_uri(curated))
+    policy = table.read_newest_version(curation_run.table_uri(curated))
     assert policy is not None
     assert f"{curation_run.table_uri(curated)} version {policy.version}" in told
     for word in ("keep_top", "captioner", "scorer", "tagscribe"):

@@ -220,7 +220,9 @@ def _index(source: Source, files: tuple[str, ...], rows: pa.Table) -> Pairs:
 
 
 def _lineage(table_uri: str, version: int) -> dict[str, Any]:
-    latest = table.newest(table_uri)
+    latest = table.read_newest_version(table_uri)
     if latest and latest.version == version:
         return latest.lineage
-    return next(each.lineage for each in table.history(table_uri) if each.version == version)
+    return next(
+        each.lineage for each in table.list_table_versions(table_uri) if each.version == version
+    )
