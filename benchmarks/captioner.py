@@ -3,9 +3,8 @@
 Decoding: k = 4 captions a clip, one by three beams and three sampled, of the same encoded clips in
 turns: by `models.decoding.cached`; by `generate` on the captioner as it is, which recomputes the
 caption each step (`speedup`); by `generate` with transformers' own caches put into the same model
-(`speedup_over_cached`); and by ours compiled, `captioner.compile`, against ours as it is
-(`speedup_compiled`). `generate` has one call for the beam and one for the samples. All four must
-write the same beams. Keys that end in `_with_encoding` count the encoder on both sides. Where there
+(`speedup_over_cached`). `generate` has one call for the beam and one for the samples. All three
+must write the same beams. Keys that end in `_with_encoding` count the encoder on both sides. Where there
 is a GPU the same is measured there too, in keys that begin with `gpu_`, and so are random weights
 at CNN14's size and of 7B, with the share of the time in which the GPU is busy.
 

@@ -8,7 +8,6 @@ busy share is that of the time in which the GPU has something to do.
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +18,6 @@ from benchmarks.common.gpus import Peak, busy_s, device_name, peak
 from curation import console
 from curation.models import files
 from curation.models.decoding.cached import decode
-from curation.models.decoding.compiled import CompiledDecoder
 from curation.models.decoding.next_token import gumbel_noise
 from curation.models.networks.tag_guided_captioner import (
     TagGuidedCaptioner,
@@ -53,9 +51,7 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
     told: dict[str, Measured] = {}
     for name, config in sizes().items():
         model = TagGuidedCaptioner(config).eval().to(device)
-        decoders = {name: partial(decode, model), f"{name} compiled": CompiledDecoder(model).decode}
-        for way, decoder in decoders.items():
-            told[way] = tag_guided(model, decoder, clips)
+        told[name] = tag_guided(model, clips)
     if language.fits(device):
         for way, work, floor in language.ways(device):
             told[f"7B {way}"] = measured(work, language.CLIPS, device, floor)
@@ -101,7 +97,7 @@ def sizes() -> dict[str, TagGuidedCaptionerConfig]:
 
 
 @torch.inference_mode()
-def tag_guided(model: TagGuidedCaptioner, decoder: Callable[..., Any], clips: int) -> Measured:
+def tag_guided(model: TagGuidedCaptioner, clips: int) -> Measured:
     """From waveforms to captions, in float32."""
     config, device = model.config, model.device
     samples = CLIP_S * model.frontend.config.sample_rate_hz
@@ -111,7 +107,7 @@ def tag_guided(model: TagGuidedCaptioner, decoder: Callable[..., Any], clips: in
     def words() -> int:
         encoded = model.encoder(*model.features(waveforms, lengths))
         noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
-        beams, sampled = decoder(encoded, BEAMS, noise, 0.7, STEPS)
+        beams, sampled = decode(model, encoded, BEAMS, noise, 0.7, STEPS)
         return sum(len(one.ids) + 1 for clip in [beams, *sampled] for one in clip)
 
     frames = model.frontend.frames(torch.tensor(samples))
@@ -119,7 +115,6 @@ def tag_guided(model: TagGuidedCaptioner, decoder: Callable[..., Any], clips: in
     weights = sum(each.numel() for each in model.decoder.parameters())
     memory = clips * positions * config.dim * 2 * config.decoder_layers
     moved = 4 * STEPS * (weights + memory)
-    # Operations are counted by the plain decoder: what is compiled or played is not seen.
     with FlopCounterMode(display=False) as counter:
         encoded = model.encoder(*model.features(waveforms, lengths))
         noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)

@@ -1,9 +1,8 @@
-"""Our decoding, as it is and compiled, in turns with `generate`, with and without its caches."""
+"""Our decoding in turns with `generate`, with and without its caches."""
 
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,8 +18,7 @@ from curation.config.run import RunConfig
 from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuided, known_tag
 from curation.models.decoding.cached import decode
-from curation.models.decoding.compiled import CompiledDecoder
-from curation.models.decoding.next_token import Decoded, gumbel_noise
+from curation.models.decoding.next_token import gumbel_noise
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.run import plan
 
@@ -51,11 +49,9 @@ def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, A
     folder = files.locate("reference", None, "captioner")
     plain, _ = weights.load(folder, TagGuidedCaptioner, device)
     cached, _ = weights.load(folder, CachedCaptioner, device)
-    compiled = CompiledDecoder(plain)
     batches = encoded_batches(plain, config)
     ways: dict[str, Callable[[Batch], Written]] = {
-        "ours": lambda batch: ours(partial(decode, plain), plain, batch),
-        "ours, compiled": lambda batch: ours(compiled.decode, plain, batch),
+        "ours": lambda batch: ours(plain, batch),
         "generate": lambda batch: generated(plain, batch),
         "generate, cached": lambda batch: generated(cached, batch),
     }
@@ -107,15 +103,13 @@ def encode(model: TagGuidedCaptioner, batch: Batch) -> EncoderOutput:
     return encoded
 
 
-def ours(
-    decoder: Callable[..., tuple[list[Decoded], list[list[Decoded]]]],
-    model: TagGuidedCaptioner,
-    batch: Batch,
-) -> Written:
+def ours(model: TagGuidedCaptioner, batch: Batch) -> Written:
     """All captions in one loop, as the adapter writes them."""
     steps, words = SETTINGS.max_tokens, model.config.vocab_size
     noise = gumbel_noise(batch.seeds, SAMPLES, steps, words)
-    beams, samples = decoder(batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps)
+    beams, samples = decode(
+        model, batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps
+    )
     captions = [*beams, *(one for clip in samples for one in clip)]
     return Written([one.ids for one in beams], sum(len(one.ids) + 1 for one in captions))
 
@@ -194,7 +188,6 @@ def tell_decoding(
         "speedup_with_encoding": round(over_ours("generate", True), 3),
         "speedup_over_cached": round(over_ours("generate, cached"), 3),
         "speedup_over_cached_with_encoding": round(over_ours("generate, cached", True), 3),
-        "speedup_compiled": round(1 / over_ours("ours, compiled"), 3),
         "clips_s": {way: round(clips / each, 1) for way, each in median.items()},
         "tokens_s": round(words["ours"] / median["ours"]),
     }

@@ -52,11 +52,6 @@ class TagGuidedConfig(Section):
     )
     beams: int = Field(3, ge=1, description="Width of the beam search.")
     temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
-    compile: bool = Field(
-        False,
-        description="Compile the decoder when it is loaded, and play its steps as CUDA graphs: "
-        "for GPUs; slower to start, and on a CPU slower throughout.",
-    )
 
 
 class PretrainedConfig(Section):

@@ -34,7 +34,6 @@ def _(config: TagGuidedConfig) -> Captioner:
         candidates=config.candidates,
         beams=config.beams,
         temperature=config.temperature,
-        compile=config.compile,
     )
 
 

@@ -30,8 +30,6 @@ class TagGuided(Adapter):
         beams: width of the beam search that writes the first candidate.
         temperature: of the samples that are the others.
         max_tokens: the longest caption, end token included; a longer one is cut there.
-        compile: compile the decoder in `setup`, which is for GPUs (`models.compiled`). `setup` then
-            raises InputError where that cannot be done, as without a C++ compiler.
     """
 
     kind = "captioner"
@@ -40,7 +38,6 @@ class TagGuided(Adapter):
     beams: int = 3
     temperature: float = 0.7
     max_tokens: int = 30
-    compile: bool = False
 
     @property
     def sample_rate_hz(self) -> int:
@@ -112,7 +109,6 @@ class TagGuided(Adapter):
             self.beams,
             self.temperature,
             self.max_tokens,
-            self.compile,
         )
 
 

@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from curation.errors import InputError
 from curation.models import weights
 from curation.models.captioners.base import Candidate
 from curation.models.decoding.cached import decode
-from curation.models.decoding.compiled import CompiledDecoder
 from curation.models.decoding.next_token import Decoded, gumbel_noise
 from curation.models.networks import feature_batches
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
@@ -31,36 +28,16 @@ class Writer:
         beams: int,
         temperature: float,
         max_tokens: int,
-        compiled: bool,
     ) -> None:
         self._model, self._tokenizer = weights.load(folder, TagGuidedCaptioner, device)
         self._candidates = candidates
         self._beams = beams
         self._temperature = temperature
         self._max_tokens = max_tokens
-        self._compiled = CompiledDecoder(self._model) if compiled else None
-        if self._compiled:
-            self._compile(self._compiled)
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
         self._model.to(weights.pick_device(device))
-        if self._compiled:
-            self._compiled.forget()
-
-    def _compile(self, decoder: CompiledDecoder) -> None:
-        """Compile now, where what is missing stops the worker, and not clip by clip later."""
-        try:
-            decoder.warm_up(self._beams, self._candidates - 1, self._max_tokens)
-        except torch.OutOfMemoryError:
-            raise
-        # What compilers and their drivers raise is no small family.
-        except Exception as error:
-            told = " ".join(str(error).split("\n\n")[0].split())
-            raise InputError(
-                f"captioner.compile: true, but the captioner cannot be compiled here: {told}; "
-                "torch.compile wants a C++ compiler (g++): install it, or leave compile out"
-            ) from error
 
     @torch.inference_mode()
     def hear(
@@ -109,8 +86,8 @@ class Writer:
     ) -> list[list[Candidate] | Failure]:
         """The wanted candidates of encoded clips, each with its seed."""
         rows, seeds = zip(*encoded, strict=True)
-        decoder = self._compiled.decode if self._compiled else partial(decode, self._model)
-        beam, sampled = decoder(
+        beam, sampled = decode(
+            self._model,
             EncoderOutput.batch(rows),
             self._beams if 0 in wanted else 0,
             self._noise(seeds, [number - 1 for number in wanted if number]),

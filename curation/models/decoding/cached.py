@@ -6,8 +6,6 @@ captions, and what is sampled for a clip depends on its own noise alone. Clips w
 all ended leave the batch. `tests/models` holds the beam equal to `generate(num_beams=...)`.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -41,7 +39,7 @@ def decode(
     clips = len(encoded.last_hidden_state)
     search = BeamSearch(model, clips, beams, max_tokens)
     sampler = Sampler(model, clips, noise, temperature, max_tokens)
-    captions = Captions(model, encoded, beams + sampler.samples, max_tokens, model.decoder.step)
+    captions = Captions(model, encoded, beams + sampler.samples, max_tokens)
     positions = torch.arange(max_tokens, device=model.device)
     for filled, at in enumerate(positions.split(1), start=1):
         last = at == max_tokens - 1
@@ -65,8 +63,7 @@ def decode(
 class Captions:
     """The decoder's side of all captions of the clips that are in the batch.
 
-    The past has room for the longest caption from the start, so that no step moves it. `logits` is
-    `CaptionDecoder.step`, or that compiled.
+    The past has room for the longest caption from the start, so that no step moves it.
 
     Attributes:
         ids: the newest word of each caption `[clip, caption]`.
@@ -78,10 +75,9 @@ class Captions:
         encoded: EncoderOutput,
         captions: int,
         max_tokens: int,
-        logits: Callable[..., Tensor],
     ) -> None:
         clips = len(encoded.last_hidden_state)
-        self.logits = logits
+        self.decoder = model.decoder
         self.encoded = encoded
         self.memory = model.decoder.project(encoded)
         self.past = [
@@ -89,13 +85,13 @@ class Captions:
         ]
         self.ids = torch.full((clips, captions), model.config.bos_token_id, device=model.device)
 
-    def step(self, at: Tensor, filled: int, seen: Tensor | None = None) -> Tensor:
+    def step(self, at: Tensor, filled: int) -> Tensor:
         """Log-probabilities of the word behind position `at [1]`, `[clip, caption, word]`.
 
-        Of the past the `filled` first positions are looked at, of these those that are `seen`.
+        Of the past the `filled` first positions are read.
         """
         past = [KeyValue(*(each[:, :, :filled] for each in layer)) for layer in self.past]
-        logits = self.logits(self.ids, at, past, self.memory, self.encoded, seen)
+        logits = self.decoder.step(self.ids, at, past, self.memory, self.encoded)
         return logits.log_softmax(dim=-1)
 
     def reorder(self, parents: Tensor, filled: int) -> None:

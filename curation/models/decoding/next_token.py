@@ -34,7 +34,7 @@ class BeamSearch:
     """The beam search of transformers 5 (early_stopping False, length_penalty 1), clip by clip.
 
     `done*` hold the best ended captions of every clip there was; `rows` are the clips of the batch.
-    A step changes these tensors in place, so that it can be recorded once and played many times.
+    A step changes these tensors in place.
     """
 
     def __init__(self, model: TagGuidedCaptioner, clips: int, beams: int, max_tokens: int) -> None:

@@ -331,16 +331,15 @@ class CaptionDecoder(nn.Module):
         past: list[KeyValue],
         memory: list[KeyValue],
         encoded: EncoderOutput,
-        seen: Tensor | None = None,
     ) -> Tensor:
         """Logits `[clip, caption, word]` behind the words `ids [clip, caption]`, at `at [1]`.
 
-        `past` and `seen` are `DecoderLayer.step`'s, and `memory` is what `project` gave.
+        `past` is `DecoderLayer.step`'s, and `memory` is what `project` gave.
         """
         x = self._embed(ids, at, encoded.word_bias)
         mask = encoded.memory_mask[:, None, None, :]
         for index, layer in enumerate(self._layers()):
-            x = layer.step(x, past[index], at, memory[index], mask, seen)
+            x = layer.step(x, past[index], at, memory[index], mask)
         return self.head(self.norm(x))
 
     def _layers(self) -> list[DecoderLayer]:

@@ -105,7 +105,6 @@ class DecoderLayer(nn.Module):
         at: Tensor,
         memory: KeyValue,
         mask: Tensor,
-        seen: Tensor | None = None,
     ) -> Tensor:
         """Transform the newest position of every caption of every clip.
 
@@ -115,14 +114,13 @@ class DecoderLayer(nn.Module):
                 position `at`, `[1]`.
             memory: one a clip, shared by its captions.
             mask: true where a position of the memory may be attended to.
-            seen: true where a position of the past may be; None where all of them.
         """
         clips, captions, dim = x.shape
         normed = self.self_norm(x).view(clips * captions, 1, dim)
         newest = self.self_attention.project(normed)
         past.keys.index_copy_(2, at, newest.keys)
         past.values.index_copy_(2, at, newest.values)
-        x = x + self.self_attention(normed, past, seen).view(clips, captions, dim)
+        x = x + self.self_attention(normed, past).view(clips, captions, dim)
         x = x + self.memory_attention(self.memory_norm(x), memory, mask)
         return x + self.feed_forward(x)
 
