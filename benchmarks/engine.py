@@ -26,7 +26,7 @@ from curation.annotate import batching, scoring, stages, tagging
 from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
 from curation.cluster import graph, pools
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.models import captioners, scorers
 from curation.run import catalog_plan, evidence, plan
@@ -143,7 +143,7 @@ def bare_worker(
         clips = stages.clips_of(plan.read_plan_shard(config.run, shard))
         for chunk in stages.decode_ahead(clips, hearing):
             rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
-            for batch in batching.batches(chunk, rate, budget_s):
+            for batch in batching.cut_batches(chunk, rate, budget_s):
                 for clip in batch:
                     tagging.guide(clip, config.captioner.min_confidence)
                 stages.write_captions(captioner, batch, config.seed)
@@ -158,7 +158,7 @@ def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Ti
     """The engine over the same shards; its Ray is started and stopped within."""
     planned = plan.plan_from_record(require_run_record(config.run))
     called_s = time.time()
-    with cluster("local", pools.cpus_needed(config.annotate)):
+    with ray_session("local", pools.count_cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
         results = list(graph.run_tasks(config, tasks, worker))
         store_mb = object_store_mb()

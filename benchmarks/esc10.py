@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from curation import console
 from curation.cluster import graph
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.config.models import DualEncoderConfig
 from curation.config.run import RunConfig
 from curation.demo.grading import read_caption
@@ -58,7 +58,7 @@ def main() -> None:
             )
             for row in csv.DictReader(lines)
         }
-    with tempfile.TemporaryDirectory() as folder, cluster("local", 1):
+    with tempfile.TemporaryDirectory() as folder, ray_session("local", 1):
         runs = {
             guidance: evidence(config_of(folder, options.data, guidance))
             for guidance in ("none", "tags")

@@ -32,7 +32,7 @@ import torch
 
 from curation import console, table
 from curation.cluster import graph
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import catalog_plan
@@ -70,7 +70,7 @@ def main() -> None:
     begun = time.monotonic()
     storage.delete_tree(options.out)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    with cluster("local", 1):
+    with ray_session("local", 1):
         tables = {seed: make_tables(f"{options.out}/{seed}", options.clips, seed) for seed in seeds}
     steps = options.epochs * (options.clips // BATCH)
     jobs = [

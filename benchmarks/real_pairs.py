@@ -29,7 +29,7 @@ import torch
 from benchmarks.method import BATCH, KEEP_TOP
 from curation import console, table
 from curation.cluster import graph
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
@@ -63,7 +63,7 @@ def main() -> None:
     if not alone:
         sys.exit(f"{options.method}: no models of benchmarks/method.py; run it first")
     storage.delete_tree(options.out)
-    with cluster("local", 1):
+    with ray_session("local", 1):
         real = real_table(options.out, options.esc10)
     jobs = [(run, real, f"{options.out}/{Path(run).parent.name}") for run in alone]
     with multiprocessing.get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:

@@ -281,7 +281,7 @@ def _(config: WaitingScorerConfig) -> WaitingScorer:
 class SeveralGpus:
     """A process that stands for several GPUs: an engine's worker for each, two shards at a time."""
 
-    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         gpus = [FusedWorker(config, make_meter) for _ in range(GPUS_A_PROCESS)]
         self._free: queue.SimpleQueue[FusedWorker] = queue.SimpleQueue()
         for gpu in gpus * 2:

@@ -12,7 +12,7 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.run.config_file import parse_run_config
 from curation.select import apply
@@ -59,7 +59,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         # Where its workers put the code that models bring: not into the home folder.
         patch.setenv("HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
-        with cluster("local", cpus=5):
+        with ray_session("local", cpus=5):
             yield
 
 

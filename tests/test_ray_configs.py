@@ -148,11 +148,11 @@ def test_every_cluster_has_the_same_node_types_and_the_run_fits_them() -> None:
         assert other == types
     run = config_file.read_run_config(str(CONFIGS / "run.yaml"))
     nodes = [{"CPU": t.cpus, "GPU": t.gpus, **t.resources} for t in types]
-    asked = pools.pools(run.annotate)
-    assert placement.first_misfit(asked, nodes) is None
-    assert {pool.node for pool in asked} == {"decoder", "captioner", "scorer"}
+    asked = pools.build_pools(run.annotate)
+    assert placement.find_first_misfit(asked, nodes) is None
+    assert {pool.node_resource for pool in asked} == {"decoder", "captioner", "scorer"}
     without_scorers = [node for node in nodes if "scorer" not in node]
-    misfit = placement.first_misfit(asked, without_scorers)
+    misfit = placement.find_first_misfit(asked, without_scorers)
     assert misfit is not None and misfit.name == "annotate.pools.scorers"
 
 

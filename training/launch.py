@@ -25,7 +25,7 @@ from ray.train import (
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from curation import console
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.console import ProgressCallback
 from curation.errors import RunError
 from curation.storage import files as storage
@@ -155,7 +155,7 @@ def _under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
     most = workers if isinstance(workers, int) else workers[1]
     # What the user has to mend is told here; workers would try it again and again.
     need_trainable(config, most)
-    with cluster(settings.cluster, cpus=most * settings.cpus_per_worker + 1):
+    with ray_session(settings.cluster, cpus=most * settings.cpus_per_worker + 1):
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={"config": config.model_dump(mode="json")},

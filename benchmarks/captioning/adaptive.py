@@ -34,14 +34,14 @@ class Drawn(NamedTuple):
 def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
     """Time adaptive drawing at every yield against all candidates for all, round by round."""
     rows = plan.read_plan_shard(config.run, 0)
-    workers = {"fixed": FusedWorker(config, metrics.Tally)}
+    workers = {"fixed": FusedWorker(config, metrics.InMemoryMeter)}
     whole = drawn(workers["fixed"], rows)
     best = [max(clip.clap_scores) for clip in whole.clips]
     scores = {f"{share:g}": float(np.quantile(best, 1 - share)) for share in YIELDS}
     for share, score in scores.items():
         adaptive = AdaptiveConfig(first=1, enough_score=score)
         workers[share] = FusedWorker(
-            config.model_copy(update={"adaptive": adaptive}), metrics.Tally
+            config.model_copy(update={"adaptive": adaptive}), metrics.InMemoryMeter
         )
         told = drawn(workers[share], rows)
         assert told.accepted(score) == whole.accepted(score), share

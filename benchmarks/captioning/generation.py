@@ -73,7 +73,7 @@ def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]
     for clip in clips:
         stages.decode(clip, stages.Listening(config.audio, (rate_hz,)))
         tagging.guide(clip, config.captioner.min_confidence)
-    cut = batching.batches(clips, rate_hz, config.annotate.batch_seconds)
+    cut = batching.cut_batches(clips, rate_hz, config.annotate.batch_seconds)
     return [batch_of(model, batch, rate_hz) for batch in cut]
 
 

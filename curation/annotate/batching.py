@@ -25,7 +25,7 @@ ClipT = TypeVar("ClipT", bound=Sound)
 T = TypeVar("T")
 
 
-def batches(
+def cut_batches(
     clips: Iterable[ClipT], rate_hz: int, budget_s: float, most_clips: float = math.inf
 ) -> Iterator[list[ClipT]]:
     """Cut a chunk's sound clips into batches of like length.
@@ -46,7 +46,7 @@ def batches(
         yield batch
 
 
-class Limit:
+class OomThreshold:
     """The smallest batch, in padded samples, for which a model had no memory.
 
     Who has the model has its limit too, so one thread at a time.
@@ -62,12 +62,12 @@ class Limit:
         self._samples = min(self._samples, samples)
 
 
-def halving(
+def run_with_oom_backoff(
     batch: list[ClipT],
     rate_hz: int,
     work: Callable[[list[ClipT]], list[T | Failure]],
     stage: Stage,
-    limit: Limit,
+    limit: OomThreshold,
 ) -> list[T | Failure]:
     """Run a model over a batch; over its halves where it has no memory for so many samples.
 
@@ -91,7 +91,11 @@ def halving(
     # Not in the handler, where the error still holds the memory of the attempt.
     middle = len(batch) // 2
     halves = batch[:middle], batch[middle:]
-    return [result for half in halves for result in halving(half, rate_hz, work, stage, limit)]
+    return [
+        result
+        for half in halves
+        for result in run_with_oom_backoff(half, rate_hz, work, stage, limit)
+    ]
 
 
 def _one_each(results: list[T | Failure], batch: list[ClipT], stage: Stage) -> list[T | Failure]:

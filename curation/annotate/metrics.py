@@ -59,10 +59,10 @@ class Meter(Protocol):
         ...
 
 
-MakeMeter = Callable[[], Meter]
+MeterFactory = Callable[[], Meter]
 
 
-class Tally:
+class InMemoryMeter:
     """A meter that keeps every number in this process, in the order of their coming."""
 
     def __init__(self) -> None:

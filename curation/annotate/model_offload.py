@@ -1,10 +1,10 @@
-"""Models of a process that share its GPU: all on it, or one while the others wait in the host."""
+"""Models of a process that share its GPU: all stay on it, or all but one wait in host memory."""
 
 from typing import Protocol
 
 
-class Parked(Protocol):
-    """What is asked of a model here; see the contracts of captioners, scorers and taggers."""
+class Offloadable(Protocol):
+    """The methods of a model used here; see the contracts of captioners, scorers and taggers."""
 
     def setup(self) -> None: ...
 
@@ -13,28 +13,30 @@ class Parked(Protocol):
     def resume(self) -> None: ...
 
 
-class Parking:
-    """Says which model is on the GPU.
+class ModelOffloader:
+    """Moves models between the GPU and host memory.
 
-    To be asked within a turn alone (`turns`), so that nobody is using the model that has to go.
+    Call it only while holding the worker's `PriorityLock`, so that no thread uses the model that
+    is moved away.
     """
 
-    def __init__(self, in_turns: bool) -> None:
-        self._in_turns = in_turns
-        self._there: Parked | None = None
+    def __init__(self, offload: bool) -> None:
+        """`offload`: one model at a time is on the GPU; False: all stay there."""
+        self._offload = offload
+        self._active: Offloadable | None = None
 
-    def set_up(self, model: Parked) -> None:
-        """Load a model; where they take turns, it then waits for its own."""
+    def set_up(self, model: Offloadable) -> None:
+        """Load a model; where models are offloaded, move it to host memory."""
         model.setup()
-        if self._in_turns:
+        if self._offload:
             model.park()
 
-    def bring(self, model: Parked) -> None:
-        """Have this model on the GPU, in place of the one that is there."""
-        if not self._in_turns or self._there is model:
+    def activate(self, model: Offloadable) -> None:
+        """Move this model to the GPU, and the active one to host memory."""
+        if not self._offload or self._active is model:
             return
-        there, self._there = self._there, None
-        if there:
-            there.park()
+        previous, self._active = self._active, None
+        if previous:
+            previous.park()
         model.resume()
-        self._there = model
+        self._active = model

@@ -1,4 +1,4 @@
-"""A lock that is kept as long as there is work, and then goes to the eldest of those who wait."""
+"""A lock granted to the oldest waiting shard. The holder keeps it until it finishes or waits."""
 
 import heapq
 import threading
@@ -7,58 +7,58 @@ from contextlib import contextmanager
 from itertools import count
 
 
-class Turns:
-    """Several pieces of work share what only one may use at a time; who came first goes first.
+class PriorityLock:
+    """Several shards share models that one thread may use at a time; the oldest shard goes first.
 
-    A plain lock lets two shards take turns at a model batch by batch, so that both end together
-    and the next two are decoded while it waits. Here a shard keeps the models until it ends, or
-    waits for its own sound; the younger fills such gaps, and goes on when the elder ends.
+    With a plain lock two shards alternate batch by batch, so that both end together and the next
+    two are decoded while the models idle. Here a shard keeps the models until it ends or waits for
+    decoded audio; a newer shard fills such gaps, and goes on when the older one ends.
     """
 
     def __init__(self) -> None:
-        self._ages = count()
+        self._arrivals = count()
         self._changed = threading.Condition()
         self._waiting: list[int] = []
         self._taken = False
 
     @contextmanager
-    def join(self) -> Iterator["Turn"]:
-        """A place among those who share, by when it was asked for; left at the end."""
-        turn = Turn(self, next(self._ages))
+    def register(self) -> Iterator["LockHandle"]:
+        """A handle with the priority of its registration; released at the end of the block."""
+        handle = LockHandle(self, next(self._arrivals))
         try:
-            yield turn
+            yield handle
         finally:
-            turn.leave()
+            handle.release()
 
-    def _take(self, age: int) -> None:
+    def _acquire(self, arrival: int) -> None:
         with self._changed:
-            heapq.heappush(self._waiting, age)
-            self._changed.wait_for(lambda: not self._taken and self._waiting[0] == age)
+            heapq.heappush(self._waiting, arrival)
+            self._changed.wait_for(lambda: not self._taken and self._waiting[0] == arrival)
             heapq.heappop(self._waiting)
             self._taken = True
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         with self._changed:
             self._taken = False
             self._changed.notify_all()
 
 
-class Turn:
-    """One piece of work's place; it keeps its age when it leaves the turn and takes it again."""
+class LockHandle:
+    """One shard's handle; it keeps its priority when it releases the lock and acquires it again."""
 
-    def __init__(self, turns: Turns, age: int) -> None:
-        self._turns = turns
-        self._age = age
+    def __init__(self, lock: PriorityLock, arrival: int) -> None:
+        self._lock = lock
+        self._arrival = arrival
         self._held = False
 
-    def take(self) -> None:
-        """Wait until nobody has the turn and nobody elder wants it; keep it if it is held."""
+    def acquire(self) -> None:
+        """Wait until the lock is free and no older handle waits; keep it if it is held."""
         if not self._held:
-            self._turns._take(self._age)
+            self._lock._acquire(self._arrival)
             self._held = True
 
-    def leave(self) -> None:
-        """Let others have it, if it is held."""
+    def release(self) -> None:
+        """Release the lock, if it is held."""
         if self._held:
             self._held = False
-            self._turns._leave()
+            self._lock._release()

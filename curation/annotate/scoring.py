@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.annotate.batching import Limit, halving
+from curation.annotate.batching import OomThreshold, run_with_oom_backoff
 from curation.annotate.stages import Clip
 from curation.audio.waveform import from_int16
 from curation.models.captioners.base import Candidate
@@ -24,7 +24,7 @@ class _Asked(NamedTuple):
     candidates: list[Candidate]
 
 
-def score(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
+def score(scorer: Scorer, batch: list[Clip], limit: OomThreshold | None = None) -> None:
     """Score, by their cosine with the clip, the candidates that have no score yet.
 
     Each clip is embedded once: one whose tags were verified is embedded already. `limit` is what
@@ -40,7 +40,7 @@ def score(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None
         clip.clap_scores += cosines
 
 
-def score_again(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
+def score_again(scorer: Scorer, batch: list[Clip], limit: OomThreshold | None = None) -> None:
     """Score the candidates of scored clips by a second scorer, and say how far both agree."""
     heard = _embedded(scorer, batch, limit)
     asked = [_Asked(clip, embedding, clip.candidates) for clip, embedding in heard]
@@ -49,7 +49,7 @@ def score_again(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -
         clip.agreement = spearman(clip.clap_scores, cosines)
 
 
-def embed(scorer: Scorer, batch: list[Clip], limit: Limit | None = None) -> None:
+def embed(scorer: Scorer, batch: list[Clip], limit: OomThreshold | None = None) -> None:
     """Embed each clip that is not embedded yet; those that cannot be fail."""
     new = [clip for clip in batch if clip.embedding is None]
     for clip, embedding in _embedded(scorer, new, limit):
@@ -63,17 +63,17 @@ def below(clips: Iterable[Clip], enough_score: float) -> list[Clip]:
 
 
 def _embedded(
-    scorer: Scorer, batch: list[Clip], limit: Limit | None
+    scorer: Scorer, batch: list[Clip], limit: OomThreshold | None
 ) -> list[tuple[Clip, np.ndarray]]:
     """Clips that have not failed with their embeddings; those that cannot be embedded fail."""
     batch = [clip for clip in batch if clip.failure is None]
     rate = scorer.sample_rate_hz
-    embedded = halving(
+    embedded = run_with_oom_backoff(
         batch,
         rate,
         lambda part: scorer.embed_audio([from_int16(clip.waveforms[rate]) for clip in part]),
         "score",
-        limit or Limit(),
+        limit or OomThreshold(),
     )
     heard = []
     for clip, embedding in zip(batch, embedded, strict=True):

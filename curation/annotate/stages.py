@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curation.annotate.batching import Limit, halving
+from curation.annotate.batching import OomThreshold, run_with_oom_backoff
 from curation.audio.decode import check_audible, decode_audio, sha256_hex
 from curation.audio.errors import AudioError
 from curation.audio.waveform import Levels, from_int16, measure_levels, resample, to_int16
@@ -235,7 +235,7 @@ def write_captions(
     batch: list[Clip],
     seed: int,
     drawn: slice = ALL,
-    limit: Limit | None = None,
+    limit: OomThreshold | None = None,
 ) -> None:
     """Caption a batch of clips; those the captioner cannot serve fail one by one.
 
@@ -243,12 +243,12 @@ def write_captions(
         drawn: the candidates to write; those that a clip has already keep their places.
         limit: what is known of the captioner's memory; None forgets what is learned here.
     """
-    written = halving(
+    written = run_with_oom_backoff(
         batch,
         captioner.sample_rate_hz,
         lambda part: _captions(captioner, part, seed, drawn),
         "caption",
-        limit or Limit(),
+        limit or OomThreshold(),
     )
     for clip, result in zip(batch, written, strict=True):
         take_candidates(clip, result)

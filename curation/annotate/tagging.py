@@ -3,7 +3,7 @@
 import numpy as np
 
 from curation.annotate import scoring
-from curation.annotate.batching import Limit, halving
+from curation.annotate.batching import OomThreshold, run_with_oom_backoff
 from curation.annotate.stages import Clip
 from curation.audio.waveform import from_int16
 from curation.models.scorers.base import Scorer
@@ -12,19 +12,21 @@ from curation.schema import Failure, Tag
 from curation.tags.guidance import guidance_tags, phrase
 
 
-def tag(tagger: Tagger, batch: list[Clip], keep_given: bool, limit: Limit | None = None) -> None:
+def tag(
+    tagger: Tagger, batch: list[Clip], keep_given: bool, limit: OomThreshold | None = None
+) -> None:
     """Put a tagger's tags on clips; those that it cannot serve fail one by one.
 
     They stand in place of the tags that a clip was given; or, where these are kept, behind them,
     but for classes that are among them. `limit` is what is known of the tagger's memory.
     """
     rate = tagger.sample_rate_hz
-    predicted = halving(
+    predicted = run_with_oom_backoff(
         batch,
         rate,
         lambda part: tagger.tag([from_int16(clip.waveforms[rate]) for clip in part]),
         "tag",
-        limit or Limit(),
+        limit or OomThreshold(),
     )
     for clip, tags in zip(batch, predicted, strict=True):
         if isinstance(tags, Failure):
@@ -50,13 +52,13 @@ class Verifier:
         self._scorer = scorer
         self._phrases: dict[str, np.ndarray] = {}  # by class id
 
-    def verify(self, batch: list[Clip], limit: Limit | None = None) -> None:
+    def verify(self, batch: list[Clip], limit: OomThreshold | None = None) -> None:
         """Score the tags of clips, and keep the clips' embeddings for the score stage."""
         scoring.embed(self._scorer, batch, limit)
         heard = [clip for clip in batch if clip.failure is None]
         rate = self._scorer.sample_rate_hz
-        scored = halving(
-            heard, rate, lambda part: [self._scores(clip) for clip in part], "tag", Limit()
+        scored = run_with_oom_backoff(
+            heard, rate, lambda part: [self._scores(clip) for clip in part], "tag", OomThreshold()
         )
         for clip, scores in zip(heard, scored, strict=True):
             if isinstance(scores, Failure):

@@ -1,8 +1,8 @@
-"""Clips that kill their worker: found by halving the shards that could not be done.
+"""The unit of work sent through the graph, and the search for clips that crash their worker.
 
-A native decoder that aborts, or a model out of the machine's memory, takes the whole process with
-it, and no code of that process can make it a row. So what could not be done is rehearsed in halves
-until single clips are left; the shard is then done without those, and they become its error rows.
+A native decoder that aborts, or a model that exhausts the machine's memory, kills the process: a
+crash cannot be caught in-process. Failing shards are re-run in halves until the crashing clips are
+found; the shards are then annotated without them, and these clips become error rows.
 """
 
 import json
@@ -16,14 +16,15 @@ from curation.schema import Failure
 class Task:
     """Clips `start` up to `stop` of a shard, in the plan's order.
 
-    `killers`, by their place in the shard, are not touched. A rehearsal writes no evidence.
+    `crashing_clips`, by their position in the shard, are not processed. A dry run writes no
+    evidence.
     """
 
     shard: int
     start: int
     stop: int
-    killers: tuple[int, ...] = ()
-    rehearsal: bool = False
+    crashing_clips: tuple[int, ...] = ()
+    dry_run: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -31,44 +32,44 @@ class Task:
     @classmethod
     def from_json(cls, text: str) -> "Task":
         values = json.loads(text)
-        return cls(**{**values, "killers": tuple(values["killers"])})
+        return cls(**{**values, "crashing_clips": tuple(values["crashing_clips"])})
 
     @property
-    def clips(self) -> int:
+    def clip_count(self) -> int:
         return self.stop - self.start
 
-    def halves(self) -> list["Task"]:
-        """Two tasks that make up this one; of a single clip, itself."""
+    def split(self) -> list["Task"]:
+        """The halves of this task; a task of one clip is returned as it is."""
         middle = (self.start + self.stop) // 2
         both = replace(self, stop=middle), replace(self, start=middle)
-        return [half for half in both if half.clips]
+        return [half for half in both if half.clip_count]
 
 
-Survived = Callable[[Sequence[Task]], Collection[Task]]
+TryTasks = Callable[[Sequence[Task]], Collection[Task]]
 
 
-def killers(shards: Sequence[Task], survived: Survived) -> dict[int, tuple[int, ...]]:
-    """The clips that kill their worker when it works on each alone, by shard.
+def find_crashing_clips(shards: Sequence[Task], try_tasks: TryTasks) -> dict[int, tuple[int, ...]]:
+    """Positions of the clips that crash their worker when they are processed alone, by shard.
 
     Args:
         shards: whole shards whose workers died.
-        survived: tries tasks, and says which of them their workers lived through. All that are
-            left over of one size are tried together, so a call for every halving.
+        try_tasks: runs tasks, and returns those that their workers completed. All remaining tasks
+            of one size are tried in one call, so there is one call for every halving.
     """
     found: dict[int, tuple[int, ...]] = {task.shard: () for task in shards}
-    suspects = [half for task in shards for half in replace(task, rehearsal=True).halves()]
+    suspects = [half for task in shards for half in replace(task, dry_run=True).split()]
     while suspects:
-        alive = survived(suspects)
-        dead = [task for task in suspects if task not in alive]
-        for task in dead:
-            if task.clips == 1:
+        completed = try_tasks(suspects)
+        crashed = [task for task in suspects if task not in completed]
+        for task in crashed:
+            if task.clip_count == 1:
                 found[task.shard] += (task.start,)
-        suspects = [half for task in dead if task.clips > 1 for half in task.halves()]
+        suspects = [half for task in crashed if task.clip_count > 1 for half in task.split()]
     return {shard: tuple(sorted(clips)) for shard, clips in found.items()}
 
 
-def failure() -> Failure:
-    """What the row of such a clip says."""
+def crash_failure() -> Failure:
+    """The failure recorded in the row of such a clip."""
     return Failure(
         "worker",
         "killed_worker",

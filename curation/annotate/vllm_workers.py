@@ -32,7 +32,7 @@ class AskWorker:
     The row of the shard says how many questions there are, and passes vLLM by.
     """
 
-    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False, tag=True)
         self.hearing = self.models.hearing()
         self._captioner = captioner_of(config)
@@ -55,8 +55,8 @@ class AskWorker:
     def run(self, clips: Clips) -> Clips:
         """Read, decode and tag clips."""
         decoded = decode(self.models, self.hearing, clips)
-        with self.models.turns.join() as turn:
-            turn.take()
+        with self.models.lock.register() as turn:
+            turn.acquire()
             for chunk in stages.chunks(decoded):
                 self.models.tag(self.models.batches(chunk))
                 self.models.guide([clip for clip in chunk if not clip.failure])
@@ -110,7 +110,7 @@ class GatherWorker:
     and are done again.
     """
 
-    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter, engines: int) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory, engines: int) -> None:
         """`engines` is how many actors hold vLLM at most."""
         self._meter = make_meter()
         self._captioner = captioner_of(config)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from curation.annotate import batching, metrics, scoring, stages, tagging
-from curation.annotate.model_offload import Parked, Parking
-from curation.annotate.priority_lock import Turns
+from curation.annotate.model_offload import ModelOffloader, Offloadable
+from curation.annotate.priority_lock import PriorityLock
 from curation.config.run import RunConfig
 from curation.models import run_models
 from curation.storage import files as storage
@@ -24,7 +24,7 @@ class WorkerModels:
     def __init__(
         self,
         config: RunConfig,
-        make_meter: metrics.MakeMeter,
+        make_meter: metrics.MeterFactory,
         caption: bool,
         score: bool,
         tag: bool = False,
@@ -33,17 +33,17 @@ class WorkerModels:
         storage.configure(config.storage)
         self.meter = make_meter()
         self.adapters = run_models.build(config)
-        self.turns = Turns()
-        self._parking = Parking(self.in_turns)
+        self.lock = PriorityLock()
+        self._offloader = ModelOffloader(self.offloads)
         # Of the models' memory, by the part that each plays.
-        self._limits: defaultdict[str, batching.Limit] = defaultdict(batching.Limit)
+        self._limits: defaultdict[str, batching.OomThreshold] = defaultdict(batching.OomThreshold)
         self._verifier = tagging.Verifier(self.adapters.scorer) if config.tags.verify else None
         self._set_threads()
         with _no_collection():
             for model in self._held(caption, score, tag or caption):
-                self._parking.set_up(model)
+                self._offloader.set_up(model)
 
-    def _held(self, caption: bool, score: bool, tag: bool) -> list[Parked]:
+    def _held(self, caption: bool, score: bool, tag: bool) -> list[Offloadable]:
         """The models of a worker: those that caption, score or tag, or all of them."""
         captioner, scorer, second_scorer, tagger = self.adapters
         held = [
@@ -55,8 +55,8 @@ class WorkerModels:
         return [model for model in held if model]
 
     @property
-    def in_turns(self) -> bool:
-        return self.config.annotate.models == "in_turns"
+    def offloads(self) -> bool:
+        return self.config.annotate.model_memory == "offload"
 
     def hearing(self) -> stages.Hearing:
         listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
@@ -67,7 +67,7 @@ class WorkerModels:
         budget_s, rate_hz, most_clips = settings.batch_seconds, captioner.sample_rate_hz, math.inf
         if settings.batch_tokens:
             most_clips = settings.batch_tokens // captioner.tokens_a_clip
-        return list(batching.batches(chunk, rate_hz, budget_s, most_clips))
+        return list(batching.cut_batches(chunk, rate_hz, budget_s, most_clips))
 
     def tag(self, batches: list[Clips]) -> None:
         """Predict tags, then verify them, each where the run's configuration says so."""
@@ -113,10 +113,10 @@ class WorkerModels:
         self.meter.record(metrics.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
 
     @contextmanager
-    def _at_work(self, model: Parked, stage: str) -> Iterator[None]:
+    def _at_work(self, model: Offloadable, stage: str) -> Iterator[None]:
         with self.timed(stage):
             self._set_threads()
-            self._parking.bring(model)
+            self._offloader.activate(model)
             yield
 
     def _set_threads(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from curation.annotate import metrics, scoring, stages
-from curation.annotate.task import Task, failure
+from curation.annotate.task import Task, crash_failure
 from curation.annotate.worker_models import Clips, WorkerModels
 from curation.config.run import RunConfig
 from curation.run import evidence, plan
@@ -27,7 +27,7 @@ WORKER = uuid.uuid4().hex[:12]
 class FusedWorker:
     """Reads, decodes, tags, captions and scores whole shards; sound never leaves the process."""
 
-    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=True)
         self.hearing = self.models.hearing()
 
@@ -36,16 +36,16 @@ class FusedWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Take clips through all stages."""
-        with self.models.turns.join() as turn:
-            if self.models.in_turns:
+        with self.models.lock.register() as turn:
+            if self.models.offloads:
                 # Models that come and go do so once a shard. It is decoded by then, while another
                 # shard has the models, and keeps them to its end.
                 decoded = list(stages.decode_ahead(clips, self.hearing))
-                turn.take()
+                turn.acquire()
                 self._listen(decoded)
             else:
-                for chunk in stages.decode_ahead(clips, self.hearing, turn.leave):
-                    turn.take()
+                for chunk in stages.decode_ahead(clips, self.hearing, turn.release):
+                    turn.acquire()
                     self._listen([chunk])
         return clips
 
@@ -86,7 +86,7 @@ class FusedWorker:
 class DecodeWorker:
     """Placement separate, first pool: a shard's number becomes its clips, decoded."""
 
-    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
         self.hearing = self.models.hearing()
 
@@ -104,7 +104,7 @@ class DecodeWorker:
 class CaptionWorker:
     """Placement separate, second pool: decoded clips become captioned clips, their tags before."""
 
-    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
 
     def __call__(self, row: Row) -> Row:
@@ -112,8 +112,8 @@ class CaptionWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Tag and caption decoded clips."""
-        with self.models.turns.join() as turn:
-            turn.take()
+        with self.models.lock.register() as turn:
+            turn.acquire()
             for chunk in stages.chunks(clips):
                 self.models.tag(self.models.batches(chunk))
                 for batch in self.models.batches(chunk):
@@ -124,7 +124,7 @@ class CaptionWorker:
 class ScoreWorker:
     """Placement separate, last pool: captioned clips are scored and sunk as evidence."""
 
-    def __init__(self, config: RunConfig, make_meter: metrics.MakeMeter) -> None:
+    def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)
 
     def __call__(self, row: Row) -> Row:
@@ -132,8 +132,8 @@ class ScoreWorker:
 
     def run(self, clips: Clips) -> Clips:
         """Score captioned clips."""
-        with self.models.turns.join() as turn:
-            turn.take()
+        with self.models.lock.register() as turn:
+            turn.acquire()
             for chunk in stages.chunks(clips):
                 for batch in self.models.batches(chunk):
                     self.models.score(batch)
@@ -148,8 +148,8 @@ class ScoreWorker:
 def clips_of(run_uri: str, task: Task) -> Clips:
     """The planned clips of a task; those that kill their worker have already failed."""
     clips = stages.clips_of(plan.read_plan_shard(run_uri, task.shard))
-    for killer in task.killers:
-        clips[killer].failure = failure()
+    for killer in task.crashing_clips:
+        clips[killer].failure = crash_failure()
     return clips[task.start : task.stop]
 
 
@@ -172,7 +172,7 @@ def measure_decoded(to: metrics.Meter, clips: Clips) -> None:
 
 def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
     """Sink a shard's evidence, and record how its clips ended; a rehearsal leaves nothing."""
-    if task.rehearsal:
+    if task.dry_run:
         return
     with models.timed("write"):
         # The last worker's time with the shard ends with the file that tells of it.

@@ -1,14 +1,11 @@
 """The commands `tagscribe submit` and `tagscribe jobs`: a run as a job on a Ray cluster."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from curation import console
-
-if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
 
 app = typer.Typer(help="Follow, stop and list the jobs of a cluster.", no_args_is_help=True)
 
@@ -38,60 +35,61 @@ def submit_command(
     The job brings run.yaml and this package along. Submitted again while it runs, it is followed;
     submitted again after its end, it goes on where it stopped. Ctrl-C leaves it running.
     """
-    from curation.cluster import jobs as submitting
+    from curation.cluster import jobs
 
-    client = submitting.connect(address)
-    sent = submitting.submit(yaml, client, env or [])
-    console.stderr.print(f"{sent.job} {'is running already' if sent.running else 'is submitted'}")
+    client = jobs.connect_to_cluster(address)
+    sent = jobs.submit_job(yaml, client, env or [])
+    console.stderr.print(
+        f"{sent.job_id} {'is running already' if sent.already_running else 'is submitted'}"
+    )
     if detach:
-        print(sent.job)
-        console.stderr.print(_how_to_follow(sent.job, address))
+        print(sent.job_id)
+        console.stderr.print(_describe_follow(sent.job_id, address))
     else:
-        _follow(client, sent.job, address)
+        _follow(sent.job_id, address)
 
 
 @app.command("follow")
 def follow_job_command(job: JobId, address: Address) -> None:
     """Print what a job prints, from its beginning to its end; exits with the job's code."""
-    from curation.cluster import jobs as submitting
-
-    _follow(submitting.connect(address), job, address)
+    _follow(job, address)
 
 
 @app.command("stop")
 def stop_job_command(job: JobId, address: Address) -> None:
     """Stop a job. What it has written stays; submitted again, it goes on from there."""
-    from curation.cluster import jobs as submitting
+    from curation.cluster import jobs
 
-    stopped = submitting.stop(submitting.connect(address), job)
+    stopped = jobs.stop_job(jobs.connect_to_cluster(address), job)
     console.stdout.print(f"{job} {'is stopped' if stopped else 'had ended before'}")
 
 
 @app.command("list")
 def list_jobs_command(address: Address) -> None:
     """List the cluster's tagscribe jobs, the oldest first."""
-    from curation.cluster import jobs as submitting
+    from curation.cluster import jobs
 
-    for each in submitting.jobs(submitting.connect(address)):
-        console.stdout.print(f"{each.job}  {each.status:<9}  {each.started} UTC  {each.run}")
+    for each in jobs.list_jobs(jobs.connect_to_cluster(address)):
+        console.stdout.print(f"{each.job_id}  {each.status:<9}  {each.started} UTC  {each.run}")
 
 
-def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:
-    from curation.cluster import jobs as submitting
+def _follow(job: str, address: str) -> None:
+    from curation.cluster import jobs
 
     def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
+    client = jobs.connect_to_cluster(address)
     try:
-        code = submitting.follow(client, job, write)
+        code = jobs.follow_job(client, job, write)
     except KeyboardInterrupt:
-        console.stderr.print(f"detached, the job goes on; {_how_to_follow(job, address)}")
+        console.stderr.print(f"detached, the job goes on; {_describe_follow(job, address)}")
         raise typer.Exit(INTERRUPTED) from None
     console.stderr.print(f"{job} {'has ended' if code == 0 else f'ended with exit code {code}'}")
     if code:
         raise typer.Exit(code)
 
 
-def _how_to_follow(job: str, address: str) -> str:
+def _describe_follow(job: str, address: str) -> str:
     return f"follow it by tagscribe jobs follow {job} --address {address}"

@@ -25,7 +25,7 @@ from curation.annotate.vllm_workers import AskWorker, GatherWorker
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.cluster import placement, pools, vllm_stage
 from curation.cluster.metrics_export import RayMeter
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.models import run_models
@@ -96,8 +96,8 @@ def annotate(
 @contextmanager
 def _watched_ray(config: RunConfig, look: Callable[[RayMeter], None]) -> Iterator[None]:
     settings = config.annotate
-    cpus, node_types = pools.cpus_needed(settings), pools.node_types(settings)
-    with cluster(config.cluster, cpus, node_types, config.metrics_port):
+    cpus, node_types = pools.count_cpus_needed(settings), pools.list_node_resources(settings)
+    with ray_session(config.cluster, cpus, node_types, config.metrics_port):
         gauges = RayMeter()
         with console.poll_in_background(lambda: look(gauges), LEDGER_INTERVAL_S):
             yield
@@ -175,8 +175,8 @@ def _without_killers(alone: "_Alone | _Apart", died: Sequence[Task]) -> list[Tas
         console.stderr.print(
             f"workers died again and again on {len(died)} shards; looking for the clips that do it"
         )
-        found = annotate_task.killers(died, alone.survived)
-        alone.survived([replace(task, killers=found[task.shard]) for task in died])
+        found = annotate_task.find_crashing_clips(died, alone.survived)
+        alone.survived([replace(task, crashing_clips=found[task.shard]) for task in died])
     return alone.results
 
 
@@ -210,13 +210,13 @@ class _Alone:
         self.results: list[TaskResult] = []
         self._config = config
         self._fused = fused
-        placed = placement.placed(config.annotate, tasks)
+        placed = placement.place_pools(config.annotate, tasks)
         # Where each model has a pool of its own, an actor with both takes what a captioner does.
         self._pool = placed[0 if config.annotate.placement == "fused" else 1]
 
     def survived(self, tasks: Sequence[Task]) -> set[Task]:
         """Those of the tasks that their worker lived through."""
-        workers = min(len(tasks), self._pool.most)
+        workers = min(len(tasks), self._pool.max_actors)
         left = iter(list(tasks))  # hands each task to one thread
         with ThreadPoolExecutor(workers) as threads:
             parts = [threads.submit(self._work_off, left) for _ in range(workers)]
@@ -231,7 +231,7 @@ class _Alone:
 
     def _try(self, task: Task, worker: "_Worker") -> bool:
         # A half that dies by chance, with its node, costs two halves more, and no verdict.
-        tries = 1 if task.rehearsal and task.clips > 1 else 1 + TASK_RETRIES
+        tries = 1 if task.dry_run and task.clip_count > 1 else 1 + TASK_RETRIES
         for _ in range(tries):
             row = worker.attempt(task)
             if row:
@@ -284,7 +284,7 @@ def _graph(config: RunConfig, tasks: Sequence[Task], fused: type) -> Dataset:
     rows = ray.data.from_items(
         [{"task": task.to_json()} for task in tasks], override_num_blocks=len(tasks)
     )
-    placed = placement.placed(config.annotate, len(tasks))
+    placed = placement.place_pools(config.annotate, len(tasks))
     if _by_vllm(config):
         return _through_vllm(rows, config, placed)
     separate = [DecodeWorker, CaptionWorker, ScoreWorker]
@@ -298,8 +298,10 @@ def _through_vllm(rows: Dataset, config: RunConfig, placed: Sequence[pools.Pool]
     """Shards become questions, and replies become shards."""
     decoders, captioners, scorers = placed
     rows = _stage(rows.flat_map, AskWorker, config, decoders)
-    rows = vllm_stage.processor(config, captioners, WORKER_RESTARTS, TASK_RETRIES)(rows)
-    rows = _stage(rows.flat_map, GatherWorker, config, pools.GATHERER, captioners.most)
+    rows = vllm_stage.build_vllm_processor(config, captioners, WORKER_RESTARTS, TASK_RETRIES)(rows)
+    rows = _stage(
+        rows.flat_map, GatherWorker, config, pools.RESPONSE_COLLECTOR, captioners.max_actors
+    )
     return _stage(rows.map, ScoreWorker, config, scorers)
 
 
@@ -314,8 +316,8 @@ def _stage(
             worker,
             fn_constructor_args=(config, RayMeter, *others),
             compute=ActorPoolStrategy(
-                min_size=pool.least,
-                max_size=pool.most,
+                min_size=pool.min_actors,
+                max_size=pool.max_actors,
                 max_concurrent_calls_per_actor=pool.shards_at_once,
                 enable_true_multi_threading=True,
             ),

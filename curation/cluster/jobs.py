@@ -1,8 +1,8 @@
-"""Runs as jobs on a Ray cluster, by Ray's Jobs API: submitted, followed, stopped and listed.
+"""Submits runs to a Ray cluster as jobs, by Ray's Jobs API, and follows, stops and lists them.
 
-A job brings its configuration and this package along; what the package needs (torch, Ray, ...) has
-to be on the cluster. Secrets never travel: a job's runtime environment can be read by everyone who
-reaches the dashboard, so a job says only which variables the cluster has to have set.
+A job carries its configuration and this package; what the package needs (torch, Ray, ...) must be
+on the cluster. Secrets never travel: everyone who reaches the dashboard can read a job's runtime
+environment, so a job names only the variables that must be set on the cluster.
 """
 
 import asyncio
@@ -48,21 +48,21 @@ _PATHS = (
 class Submission:
     """A job's id, and whether it was running already."""
 
-    job: str
-    running: bool
+    job_id: str
+    already_running: bool
 
 
 @dataclass(frozen=True)
 class Job:
     """One line of the list of jobs."""
 
-    job: str
+    job_id: str
     status: str
     run: str
     started: str  # UTC
 
 
-def connect(address: str) -> JobSubmissionClient:
+def connect_to_cluster(address: str) -> JobSubmissionClient:
     """The Jobs API at a dashboard's URL. Raises InputError where none answers."""
     if not address.startswith(("http://", "https://")):
         raise InputError(
@@ -73,12 +73,12 @@ def connect(address: str) -> JobSubmissionClient:
     os.environ["RAY_API_SERVER_ADDRESS"] = address
     for name in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with _told(address):
+    with _dashboard_errors(address):
         return JobSubmissionClient(address)
 
 
-def submit(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submission:
-    """Send the run of a YAML file, unless this very run is on the cluster already.
+def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submission:
+    """Submit the run of a YAML file, unless the same run is on the cluster already.
 
     Args:
         uri: the run's YAML.
@@ -90,18 +90,18 @@ def submit(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submi
             is running on the same folder.
     """
     settings = config_file.read_run_config(uri).model_copy(update={"cluster": "auto"})
-    _need_reachable_paths(uri)
+    _require_reachable_paths(uri)
     for name in variables:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise InputError(f"--env {name}: expected the name of a variable, without a value")
     content = settings.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    with _told(client.get_address()):
+    with _dashboard_errors(client.get_address()):
         earlier = [job for job in client.list_jobs() if _metadata(job).get(RUN_KEY) == settings.run]
         for job in earlier:
             if not job.status.is_terminal():
                 if _metadata(job)[CONFIG_KEY] == digest:
-                    return Submission(job.submission_id, running=True)
+                    return Submission(job.submission_id, already_running=True)
                 raise InputError(
                     f"{settings.run}: job {job.submission_id} works on this folder with another "
                     "configuration; stop it (tagscribe jobs stop), or name another folder"
@@ -111,7 +111,7 @@ def submit(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submi
         name = re.sub(r"[^A-Za-z0-9]+", "-", settings.run.rsplit("/", 1)[-1]).strip("-")[:32]
         job_id = f"tagscribe-{name}-{digest[:10]}{again}"
         with tempfile.TemporaryDirectory() as folder:
-            _pack(Path(folder), content)
+            _write_working_dir(Path(folder), content)
             try:
                 client.submit_job(
                     entrypoint=_entrypoint(variables),
@@ -122,18 +122,18 @@ def submit(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submi
             except RuntimeError as error:
                 if "already exists" not in str(error):
                     raise
-                return Submission(job_id, running=True)
-    return Submission(job_id, running=False)
+                return Submission(job_id, already_running=True)
+    return Submission(job_id, already_running=False)
 
 
-def follow(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> int:
-    """Hand on what a job prints, from its beginning, until it ends; its exit code.
+def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> int:
+    """Write a job's output, from its beginning, until it ends; returns its exit code.
 
     Raises InputError where there is no such job, and RunError when the cluster is gone.
     """
-    _need_job(client, job)
+    _require_job(client, job)
     asyncio.run(_stream(client, job, write))
-    with _told(client.get_address()):
+    with _dashboard_errors(client.get_address()):
         ended = client.get_job_info(job)
     if ended.status == JobStatus.SUCCEEDED:
         return 0
@@ -142,14 +142,14 @@ def follow(client: JobSubmissionClient, job: str, write: Callable[[str], None]) 
     return ended.driver_exit_code if (ended.driver_exit_code or 0) > 0 else 1
 
 
-def stop(client: JobSubmissionClient, job: str) -> bool:
-    """Stop a job and wait until it has ended; False when it had ended before.
+def stop_job(client: JobSubmissionClient, job: str) -> bool:
+    """Stop a job and wait for its end; False when it had ended before.
 
     Raises InputError where there is no such job, and RunError when it does not end.
     """
-    _need_job(client, job)
+    _require_job(client, job)
     deadline = time.monotonic() + STOP_S
-    with _told(client.get_address()):
+    with _dashboard_errors(client.get_address()):
         if client.get_job_status(job).is_terminal():
             return False
         client.stop_job(job)
@@ -160,13 +160,13 @@ def stop(client: JobSubmissionClient, job: str) -> bool:
     return True
 
 
-def jobs(client: JobSubmissionClient) -> list[Job]:
-    """The cluster's tagscribe jobs, oldest first; jobs of others are left out."""
-    with _told(client.get_address()):
+def list_jobs(client: JobSubmissionClient) -> list[Job]:
+    """The cluster's tagscribe jobs, oldest first; other jobs are not listed."""
+    with _dashboard_errors(client.get_address()):
         found = [job for job in client.list_jobs() if RUN_KEY in _metadata(job)]
     return [
         Job(
-            job=job.submission_id,
+            job_id=job.submission_id,
             status=job.status.value,
             run=_metadata(job)[RUN_KEY],
             started=f"{datetime.fromtimestamp(job.start_time / 1000, UTC):%Y-%m-%d %H:%M:%S}",
@@ -199,8 +199,8 @@ async def _stream(client: JobSubmissionClient, job: str, write: Callable[[str], 
         await asyncio.sleep(_POLL_S)
 
 
-def _need_job(client: JobSubmissionClient, job: str) -> None:
-    with _told(client.get_address()):
+def _require_job(client: JobSubmissionClient, job: str) -> None:
+    with _dashboard_errors(client.get_address()):
         try:
             client.get_job_info(job)
         except RuntimeError as error:
@@ -211,8 +211,8 @@ def _need_job(client: JobSubmissionClient, job: str) -> None:
             ) from error
 
 
-def _need_reachable_paths(uri: str) -> None:
-    """Stop at paths that mean another file on the cluster than they do here, or none."""
+def _require_reachable_paths(uri: str) -> None:
+    """Raises InputError for a path that only this machine can resolve."""
     data = yaml.safe_load(storage.read_bytes(uri))
     for key in _PATHS:
         value: Any = data
@@ -234,9 +234,9 @@ def _entrypoint(variables: list[str]) -> str:
     return f"{needed}python -m curation.cli.main run run.yaml"
 
 
-def _pack(folder: Path, content: dict[str, Any]) -> None:
+def _write_working_dir(folder: Path, content: dict[str, Any]) -> None:
     """The job's working directory: the configuration and this package, as it is here."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(package, folder / package.name, ignore=unwanted)
     # A run records the package's version, which an image without tagscribe would not know.
@@ -252,8 +252,8 @@ def _metadata(job: JobDetails) -> dict[str, str]:
 
 
 @contextmanager
-def _told(address: str) -> Iterator[None]:
-    """Turn what can go wrong on the way to a dashboard into an InputError."""
+def _dashboard_errors(address: str) -> Iterator[None]:
+    """Raise the errors of requests to a dashboard as InputError."""
     try:
         yield
     except AuthenticationError as error:

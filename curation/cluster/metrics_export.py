@@ -1,4 +1,4 @@
-"""The meter that feeds Ray's own exporter, from which Prometheus reads: see docs/metrics.md."""
+"""The meter that sends numbers to Ray's exporter, which Prometheus reads: see docs/metrics.md."""
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
@@ -6,10 +6,10 @@ from curation.annotate.metrics import METRICS, Metric
 
 
 class RayMeter:
-    """Hands the numbers of a process to the Ray that it belongs to."""
+    """Sends the numbers of a process to its Ray."""
 
     def __init__(self) -> None:
-        self._metrics = {name: _made(name, metric) for name, metric in METRICS.items()}
+        self._metrics = {name: _build_metric(name, metric) for name, metric in METRICS.items()}
 
     def record(self, name: str, value: float, **labels: str) -> None:
         metric = self._metrics[name]
@@ -22,14 +22,14 @@ class RayMeter:
             metric.observe(value, labels)
 
 
-def _made(name: str, metric: Metric) -> Counter | Gauge | Histogram:
+def _build_metric(name: str, metric: Metric) -> Counter | Gauge | Histogram:
     if metric.kind == "histogram":
         return Histogram(name, metric.description, list(metric.bounds), metric.labels)
     kind = Counter if metric.kind == "counter" else Gauge
     return kind(name, metric.description, metric.labels)
 
 
-def exported(name: str) -> tuple[str, ...]:
+def list_exported_names(name: str) -> tuple[str, ...]:
     """The names under which Prometheus knows a metric of METRICS."""
     match METRICS[name].kind:
         case "counter":

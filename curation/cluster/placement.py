@@ -1,4 +1,4 @@
-"""Whether and where a run's pools fit the nodes of a cluster."""
+"""Checks that a run's pools fit the nodes of a cluster, and waits for nodes that are to come."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,32 +6,37 @@ from dataclasses import replace
 import ray
 
 from curation import console
-from curation.cluster.pools import Pool, pools
+from curation.cluster.pools import Pool, build_pools
 from curation.config.annotate import AnnotateConfig
 from curation.errors import InputError
 
 Resources = Mapping[str, float]
 
 
-def placed(config: AnnotateConfig, shards: int) -> list[Pool]:
-    """The pools as they start on the Ray that is running, none larger than there are shards.
+def place_pools(config: AnnotateConfig, shards: int) -> list[Pool]:
+    """Fit the pools to the running Ray cluster; none is larger than the number of shards.
 
     Where nodes are still to come (`wait_for_nodes_s`), this returns as soon as each pool could
-    start an actor; the others start as their nodes join.
+    start an actor; the other actors start when their nodes join.
 
     Raises:
-        InputError: what a pool needs at least does not fit the cluster.
+        InputError: the smallest size of a pool does not fit the cluster.
     """
-    wanted = pools(config)
+    wanted = build_pools(config)
     if config.placement == "fused" and config.actors == "auto":
-        wanted = [_one_everywhere(wanted[0])]
+        wanted = [_size_to_cluster(wanted[0])]
     wanted = [
-        replace(pool, least=min(pool.least, shards), most=min(pool.most, shards)) for pool in wanted
+        replace(
+            pool,
+            min_actors=min(pool.min_actors, shards),
+            max_actors=min(pool.max_actors, shards),
+        )
+        for pool in wanted
     ]
-    misfit = first_misfit(wanted, _nodes())
+    misfit = find_first_misfit(wanted, _nodes())
     if misfit and not config.wait_for_nodes_s:
         raise InputError(
-            f"{_does_not_fit(misfit)}; ask for fewer actors or less for each, or set "
+            f"{_describe_misfit(misfit)}; ask for fewer actors or less for each, or set "
             "annotate.wait_for_nodes_s where nodes are still to come"
         )
     if misfit:
@@ -39,67 +44,70 @@ def placed(config: AnnotateConfig, shards: int) -> list[Pool]:
     return wanted
 
 
-def first_misfit(pools: Sequence[Pool], nodes: Sequence[Resources]) -> Pool | None:
-    """The first pool whose least actors have no room beside the others; None where all have.
+def find_first_misfit(pools: Sequence[Pool], nodes: Sequence[Resources]) -> Pool | None:
+    """The first pool whose minimum of actors does not fit beside the others; None where all fit.
 
-    The largest actors are placed first, each on the first node with room; those without a GPU
-    on nodes without one, as long as there is room.
+    The largest actors are placed first, each on the first node with capacity; those without a GPU
+    go to nodes without one while these have capacity.
     """
     free = [dict(node) for node in sorted(nodes, key=lambda node: node.get("GPU", 0))]
     for pool in sorted(pools, key=lambda pool: (-pool.gpus, -pool.cpus)):
-        for _ in range(pool.least):
-            node = next((node for node in free if _room(node, pool)), None)
+        for _ in range(pool.min_actors):
+            node = next((node for node in free if _has_capacity(node, pool)), None)
             if node is None:
                 return pool
-            for name, amount in pool.actor.items():
+            for name, amount in pool.actor_resources.items():
                 node[name] -= amount
     return None
 
 
-def _room(node: Resources, pool: Pool) -> bool:
+def _has_capacity(node: Resources, pool: Pool) -> bool:
     # Shares of a GPU do not add up exactly in floating point.
-    return all(node.get(name, 0) >= amount - 1e-9 for name, amount in pool.actor.items())
+    return all(node.get(name, 0) >= amount - 1e-9 for name, amount in pool.actor_resources.items())
 
 
-def _one_everywhere(pool: Pool) -> Pool:
-    """As many actors as all nodes have room for."""
-    rooms = [
-        int(min(node.get(name, 0) / amount + 1e-9 for name, amount in pool.actor.items()))
+def _size_to_cluster(pool: Pool) -> Pool:
+    """The pool with as many actors as all nodes hold."""
+    capacities = [
+        int(min(node.get(name, 0) / amount + 1e-9 for name, amount in pool.actor_resources.items()))
         for node in _nodes()
     ]
     # One CPU stays free for Ray's own tasks where there is more than one.
-    actors = max(1, sum(rooms) if pool.gpus else sum(rooms) - 1)
-    return replace(pool, least=actors, most=actors)
+    actors = max(1, sum(capacities) if pool.gpus else sum(capacities) - 1)
+    return replace(pool, min_actors=actors, max_actors=actors)
 
 
 def _nodes() -> list[Resources]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _does_not_fit(pool: Pool) -> str:
+def _describe_misfit(pool: Pool) -> str:
     total = ray.cluster_resources()
     own = ("memory", "object_store_memory", "node:", "accelerator_type:")
-    told = {name: amount for name, amount in sorted(total.items()) if not name.startswith(own)}
-    has = ", ".join(f"{amount:g} {name}" for name, amount in told.items())
+    shown = {name: amount for name, amount in sorted(total.items()) if not name.startswith(own)}
+    has = ", ".join(f"{amount:g} {name}" for name, amount in shown.items())
     return f"{pool} do not fit beside the other pools; the cluster has {has or 'nothing'}"
 
 
-def _wait_for_nodes(pools: list[Pool], misfit: Pool, patience_s: float) -> None:
-    """Have a task of each pool's size run: it asks the autoscaler for a node, and waits for it."""
-    console.stderr.print(f"{_does_not_fit(misfit)}; waiting up to {patience_s:g} s for nodes")
-    probe = ray.remote(_nothing)
+def _wait_for_nodes(pools: list[Pool], misfit: Pool, timeout_s: float) -> None:
+    """Run a task of each pool's size, for which the autoscaler starts nodes; wait for all.
+
+    Raises InputError when they do not start in `timeout_s` seconds.
+    """
+    console.stderr.print(f"{_describe_misfit(misfit)}; waiting up to {timeout_s:g} s for nodes")
+    probe = ray.remote(_no_op)
     tasks = {probe.options(**pool.ray_options).remote(): pool for pool in pools}
-    _, late = ray.wait(list(tasks), num_returns=len(tasks), timeout=patience_s)
-    for task in late:
+    _, pending = ray.wait(list(tasks), num_returns=len(tasks), timeout=timeout_s)
+    for task in pending:
         ray.cancel(task)
-    if late:
-        waited = [tasks[task] for task in late]
-        pool = misfit if misfit in waited else waited[0]
+    if pending:
+        unplaced = [tasks[task] for task in pending]
+        pool = misfit if misfit in unplaced else unplaced[0]
         raise InputError(
-            f"{pool} found no node in {patience_s:g} s; compare the pools of the YAML with the "
+            f"{pool} found no node in {timeout_s:g} s; compare the pools of the YAML with the "
             "node types of the cluster, or raise annotate.wait_for_nodes_s"
         )
 
 
-def _nothing() -> None:
+def _no_op() -> None:
     pass

@@ -1,4 +1,4 @@
-"""Ray, started on this machine or joined, with its own output kept out of the way."""
+"""Starts Ray on this machine or joins a cluster, and silences its own output."""
 
 import logging
 import os
@@ -17,15 +17,15 @@ _STARTS = 3
 
 
 @contextmanager
-def cluster(
-    address: str, cpus: int, node_types: Sequence[str] = (), metrics_port: int | None = None
+def ray_session(
+    address: str, cpus: int, node_resources: Sequence[str] = (), metrics_port: int | None = None
 ) -> Iterator[None]:
-    """Ray at `address` for the time of a command.
+    """Connect to Ray at `address` for the duration of a `with` block.
 
-    "local" starts a Ray of our own on loopback with at least `cpus` logical CPUs, of all
-    `node_types` at once, and stops it afterwards; any other address is joined and left running. A
-    Ray that this process already uses is used as it is. A Ray of our own shows its metrics to
-    Prometheus at `metrics_port`.
+    "local" starts Ray on loopback with at least `cpus` logical CPUs and all `node_resources`, and
+    stops it afterwards; any other address is joined and left running. A Ray that this process
+    already uses is used as it is. A local Ray exports its metrics for Prometheus at
+    `metrics_port`.
 
     Raises:
         InputError: no cluster answers at `address`.
@@ -37,21 +37,23 @@ def cluster(
     # which later clusters then demand; so the mode is said, unless the user has said it.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    # Ray would tell its makers what runs, and start a process for it.
+    # Ray would report usage to its makers, and start a process for it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Its C++ core warns on stderr of what every actor pool of Ray Data does (ray#53727).
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with ExitStack() as stack:
         if address == "local":
-            stack.enter_context(_loopback_alone())
-        _start(address, cpus, node_types, metrics_port)
+            stack.enter_context(_loopback_only())
+        _start(address, cpus, node_resources, metrics_port)
         stack.callback(ray.shutdown)
         yield
 
 
-def _start(address: str, cpus: int, node_types: Sequence[str], metrics_port: int | None) -> None:
+def _start(
+    address: str, cpus: int, node_resources: Sequence[str], metrics_port: int | None
+) -> None:
     if address == "local":
-        _start_our_own(cpus, node_types, metrics_port)
+        _start_local_ray(cpus, node_resources, metrics_port)
     else:
         try:
             ray.init(address=address, **_QUIET)
@@ -64,14 +66,14 @@ def _start(address: str, cpus: int, node_types: Sequence[str], metrics_port: int
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _start_our_own(cpus: int, node_types: Sequence[str], metrics_port: int | None) -> None:
+def _start_local_ray(cpus: int, node_resources: Sequence[str], metrics_port: int | None) -> None:
     for start in range(1, _STARTS + 1):
         try:
             ray.init(
                 address="local",
                 # One more than there are: actors may hold every core, Ray's own tasks need one too.
                 num_cpus=max(cpus, (os.cpu_count() or 1) + 1),
-                resources=dict.fromkeys(node_types, 1),
+                resources=dict.fromkeys(node_resources, 1),
                 object_store_memory=LOCAL_OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 _metrics_export_port=metrics_port,
@@ -85,20 +87,20 @@ def _start_our_own(cpus: int, node_types: Sequence[str], metrics_port: int | Non
 
 
 @contextmanager
-def _loopback_alone() -> Iterator[None]:
-    """Keep every port of a Ray of our own off the network, that of its metrics and agents too.
+def _loopback_only() -> Iterator[None]:
+    """Bind every port of a local Ray to loopback, those of metrics and agents included.
 
-    Ray 2.60 puts the machine's own address in the place of 127.0.0.1, so that other nodes find it,
-    unless it is told, as it is by default on macOS and Windows, that there will be no other node.
+    Ray 2.60 replaces 127.0.0.1 by the machine's own address, so that other nodes find it, unless
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER is off, as it is by default on macOS and Windows.
     """
-    name, told = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    name, enabled = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
     environment = os.environ.get(name)
     # Ray's daemons read the variable; this process has read it, when it imported Ray.
     os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = told
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
         os.environ.pop(name)
         if environment is not None:
             os.environ[name] = environment

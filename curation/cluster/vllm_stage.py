@@ -1,4 +1,4 @@
-"""vLLM in the graph, by `ray.data.llm`: the stage that replies to questions.
+"""The graph's vLLM stage, built by `ray.data.llm`: requests go in, responses come out.
 
 The actors that hold vLLM run in an environment of their own and import nothing of this package.
 """
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
 _STAGE = "vLLMEngineStage"
 
 
-def processor(config: RunConfig, pool: Pool, restarts: int, retries: int) -> "Processor":
-    """What takes a dataset of questions (`AskWorker`) to one of replies, on the Ray that runs.
+def build_vllm_processor(config: RunConfig, pool: Pool, restarts: int, retries: int) -> "Processor":
+    """Build the processor that maps a dataset of requests (`VllmRequestWorker`) to responses.
 
     Args:
         config: the run's configuration, whose captioner is vLLM's.
         pool: the actors that hold vLLM, one engine each.
-        restarts: how often one that dies is started again.
-        retries: how often questions are put again that one died of.
+        restarts: how often an actor that dies is restarted.
+        retries: how often requests are sent again whose actor died.
 
     Raises:
-        InputError: vLLM is not installed where those actors run, or another release is.
+        InputError: vLLM is not installed where those actors run, or in another release.
     """
     captioner = captioner_of(config)
-    need_vllm(captioner.config)
-    with _quiet():
+    require_vllm(captioner.config)
+    with _quiet_logging():
         from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-        made = build_processor(
+        processor = build_processor(
             vLLMEngineProcessorConfig(
                 model_source=captioner.source,
-                engine_kwargs={**_parallel(pool), **captioner.engine},
+                engine_kwargs={**_parallelism(pool), **captioner.engine},
                 runtime_env=captioner.config.runtime_env or None,
-                concurrency=(pool.least, pool.most),
-                placement_group_config={"bundles": [pool.actor]},
-                # A question that vLLM refuses becomes the error of its clip.
+                concurrency=(pool.min_actors, pool.max_actors),
+                placement_group_config={"bundles": [pool.actor_resources]},
+                # A request that vLLM refuses becomes the error of its clip.
                 should_continue_on_error=True,
                 log_engine_metrics=False,
-                # Questions are written by the model's chat template already, and carry their sound.
+                # Requests hold the text of the model's chat template already, and their audio.
                 prepare_multimodal_stage=False,
                 chat_template_stage=False,
                 tokenize_stage=False,
@@ -58,22 +58,24 @@ def processor(config: RunConfig, pool: Pool, restarts: int, retries: int) -> "Pr
             ),
             postprocess=reply_row,
         )
-    # Without bounds Ray Data would try a question that kills its engine for ever.
+    # Without bounds Ray Data would retry a request that crashes its engine for ever.
     bounds = {"max_restarts": restarts, "max_task_retries": retries}
-    made.get_stage_by_name(_STAGE).map_batches_kwargs.update(bounds)
-    return made
+    processor.get_stage_by_name(_STAGE).map_batches_kwargs.update(bounds)
+    return processor
 
 
-def need_vllm(captioner: VllmConfig) -> None:
-    """Raises InputError unless the release of vLLM that is wanted is where its actors will be."""
+def require_vllm(captioner: VllmConfig) -> None:
+    """Raises InputError unless the configured release of vLLM is installed for its actors."""
     where = "in the environment of the workers"
     if captioner.runtime_env:
         where = f"in captioner.runtime_env ({captioner.runtime_env})"
-    vllm_installed.need(_installed(captioner.runtime_env, where), captioner.version, where)
+    vllm_installed.need(
+        _find_installed_version(captioner.runtime_env, where), captioner.version, where
+    )
 
 
-def _installed(runtime_env: dict[str, Any], where: str) -> str | None:
-    # By value, for that environment has nothing of this package.
+def _find_installed_version(runtime_env: dict[str, Any], where: str) -> str | None:
+    # By value, as that environment does not contain this package.
     ray.cloudpickle.register_pickle_by_value(vllm_installed)
     try:
         probe = ray.remote(vllm_installed.version)
@@ -87,16 +89,16 @@ def _installed(runtime_env: dict[str, Any], where: str) -> str | None:
     return found
 
 
-def _parallel(pool: Pool) -> dict[str, Any]:
-    """An engine spreads over all GPUs of its actor, which are those of one node."""
+def _parallelism(pool: Pool) -> dict[str, Any]:
+    """Engine options that spread it over all GPUs of its actor, which are on one node."""
     if pool.gpus <= 1:
         return {}
     return {"tensor_parallel_size": int(pool.gpus), "distributed_executor_backend": "mp"}
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Ray's builder joins the Ray that runs, and says on the way what is of no use here."""
+def _quiet_logging() -> Iterator[None]:
+    """Silence what Ray's builder logs while it connects to the running Ray."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

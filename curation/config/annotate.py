@@ -33,7 +33,7 @@ def _check_node(node: str) -> str:
 
 PoolSize = Annotated[int | tuple[int, int], AfterValidator(_check_size)]
 GpuShare = Annotated[float, Field(ge=0), AfterValidator(_check_share)]
-NodeType = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$"), AfterValidator(_check_node)]
+NodeResource = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$"), AfterValidator(_check_node)]
 
 
 class PoolConfig(Section):
@@ -48,7 +48,9 @@ class PoolConfig(Section):
     gpus: GpuShare | None = Field(
         None, description="GPU share of each actor; null: gpus_per_actor, 0 for decoders."
     )
-    node: NodeType | None = Field(None, description="As annotate.node, for this pool alone.")
+    node_resource: NodeResource | None = Field(
+        None, description="As annotate.node_resource, for this pool alone."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -79,10 +81,10 @@ class AnnotateConfig(Section):
         description="Budget of the captions that a model batch writes at once: clips times "
         "candidates times the longest caption's tokens; null: none but batch_seconds.",
     )
-    models: Literal["together", "in_turns"] = Field(
-        "together",
-        description="Models of an actor that share a GPU: all in its memory, or one after the "
-        "other for each shard, while the others wait in the host's.",
+    model_memory: Literal["resident", "offload"] = Field(
+        "resident",
+        description="Models of an actor that share a GPU. resident: all stay in its memory; "
+        "offload: one at a time, the others are moved to host memory.",
     )
     placement: Literal["fused", "separate"] = Field(
         "fused",
@@ -105,7 +107,7 @@ class AnnotateConfig(Section):
     cpus_per_actor: int | None = Field(
         None, ge=1, description="CPUs of each actor that holds a model; null: model_threads."
     )
-    node: NodeType | None = Field(
+    node_resource: NodeResource | None = Field(
         None,
         description="Type of the nodes that the actors run on: those whose Ray was started with "
         "this resource, as by ray start --resources '{\"captioner\": 1}'; null: any node.",

@@ -122,9 +122,9 @@ class RunConfig(Section):
                 "captioner.kind: vllm needs annotate.placement: separate, as vLLM has a process "
                 "and an environment of its own"
             )
-        if self.annotate.models != "together":
+        if self.annotate.model_memory != "resident":
             raise ValueError(
-                "captioner.kind: vllm needs annotate.models: together, as vLLM keeps its GPU"
+                "captioner.kind: vllm needs annotate.model_memory: resident, as vLLM keeps its GPU"
             )
         return self
 

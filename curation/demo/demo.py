@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from curation import console, table
 from curation.cluster import graph
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.demo import accuracy
 from curation.run import catalog_plan, layout
@@ -39,7 +39,7 @@ def judge_guidance(
     out: str, corpus: str, truth: dict[str, Scene], quiet: bool
 ) -> Iterator[tuple[str, accuracy.Judged]]:
     """Run the engine over a corpus under each guidance, and judge every caption it wrote."""
-    with cluster("local", 1):
+    with ray_session("local", 1):
         for guidance in GUIDANCE:
             config = run_config(out, corpus, guidance)
             catalog_plan.create_plan(config)

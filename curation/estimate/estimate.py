@@ -88,7 +88,7 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
     drawn = _Resampled(sample)
     # Seconds a clip that one worker of each pool takes.
     worker_s = {pool: drawn.worker_s(pool) for pool in sample.pool_s}
-    actors = pools.by_stage(config.annotate)
+    actors = pools.build_pools_by_stage(config.annotate)
     sizes = _sizes(config, sample, actors)
     # The slowest pool says how long a clip takes, or all of them do by what they ask of the cores.
     bounds = [worker_s[pool] / size for pool, size in sizes.items()]
@@ -216,7 +216,7 @@ def _dollars(
 def _sizes(config: RunConfig, sample: Sample, actors: dict[str, pools.Pool]) -> dict[str, int]:
     """The pools at their most; `auto` as the hardware at hand has room."""
     if config.annotate.placement == "separate" or config.annotate.actors != "auto":
-        return {stage: pool.most for stage, pool in actors.items()}
+        return {stage: pool.max_actors for stage, pool in actors.items()}
     alone = actors["fused"]
     room = int(sample.gpus / alone.gpus) if alone.gpus else sample.cpus // alone.cpus
     return {"fused": max(1, room)}

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 import torch
 
 from curation.annotate import metrics, stages
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
-from curation.cluster.session import cluster
+from curation.cluster.remote import run_on_worker
 from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
 from curation.models import run_models
@@ -74,13 +73,7 @@ def measured(config: RunConfig, clips: int) -> Sample:
         raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
     if config.cluster == "local":
         return measure(config, drawn, os.cpu_count() or 1, torch.cuda.device_count())
-    settings = config.annotate
-    with cluster(config.cluster, 1):
-        total = ray.cluster_resources()
-        cpus, gpus = int(total.get("CPU", 0)), total.get("GPU", 0)
-        task = ray.remote(num_cpus=settings.model_threads, num_gpus=settings.gpus_per_actor)
-        sample: Sample = ray.get(task(measure).remote(config, drawn, cpus, gpus))
-    return sample
+    return run_on_worker(config, measure, config, drawn)
 
 
 def draw(run_uri: str, clips: int, seed: int) -> pa.Table:
@@ -102,7 +95,7 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
     """Annotate and select these clips here, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         small = _small_run(config, folder, clips)
-        tally = metrics.Tally()
+        tally = metrics.InMemoryMeter()
         begun_s = time.perf_counter()
         workers = _workers(small, tally)
         setup_s = time.perf_counter() - begun_s
@@ -163,7 +156,7 @@ class _Gate:
             self._behind.record(name, value, **labels)
 
 
-def _workers(config: RunConfig, tally: metrics.Tally) -> dict[str, tuple[Worker, _Gate]]:
+def _workers(config: RunConfig, tally: metrics.InMemoryMeter) -> dict[str, tuple[Worker, _Gate]]:
     kinds: dict[str, type[Worker]] = {"fused": FusedWorker}
     if config.annotate.placement == "separate":
         kinds = {"decode": DecodeWorker, "caption": CaptionWorker, "score": ScoreWorker}
@@ -202,7 +195,7 @@ def _select(config: RunConfig) -> apply.Selection | None:
     return apply.select(config)
 
 
-def _seconds(tally: metrics.Tally, stage: str) -> np.ndarray:
+def _seconds(tally: metrics.InMemoryMeter, stage: str) -> np.ndarray:
     return np.array(tally.values(metrics.STAGE_SECONDS, stage=stage))
 
 

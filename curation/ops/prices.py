@@ -15,7 +15,7 @@ class Held(NamedTuple):
 
 def held(config: RunConfig, pool: str) -> Held:
     """What an actor of a pool holds: fused, decode, caption or score."""
-    actor = pools.by_stage(config.annotate)[pool]
+    actor = pools.build_pools_by_stage(config.annotate)[pool]
     return Held(actor.cpus, actor.gpus)
 
 

@@ -91,30 +91,30 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     return GPU
 
 
-def run(corpus: Path, folder: Path, models: str, **sections: object) -> RunConfig:
-    annotate = {"shard_clips": 10, "models": models}
+def run(corpus: Path, folder: Path, model_memory: str, **sections: object) -> RunConfig:
+    annotate = {"shard_clips": 10, "model_memory": model_memory}
     return corpus_run(corpus, folder, annotate=annotate, **sections)
 
 
 @pytest.fixture(scope="module")
-def together(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+def resident(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     """The adaptive run's evidence by models that are all there."""
-    config = run(corpus, tmp_path_factory.mktemp("together"), "together", adaptive=ADAPTIVE)
+    config = run(corpus, tmp_path_factory.mktemp("resident"), "resident", adaptive=ADAPTIVE)
     return annotated(config)
 
 
 @pytest.mark.parametrize("shards_at_once", [1, 2])
 def test_one_after_the_other_they_write_the_same_evidence(
-    corpus: Path, tmp_path: Path, together: pa.Table, gpu: Gpu, shards_at_once: int
+    corpus: Path, tmp_path: Path, resident: pa.Table, gpu: Gpu, shards_at_once: int
 ) -> None:
-    config = run(corpus, tmp_path, "in_turns", adaptive=ADAPTIVE)
-    assert annotated(config, shards_at_once).equals(together)
+    config = run(corpus, tmp_path, "offload", adaptive=ADAPTIVE)
+    assert annotated(config, shards_at_once).equals(resident)
     # Loaded once, then twice a shard, as there are two draws: the shards never mix.
     assert gpu.came == ["captioner", "scorer"] * (1 + 2 * 4)
 
 
 def test_a_budget_of_tokens_bounds_the_batches_of_a_run(corpus: Path, tmp_path: Path) -> None:
-    tally = metrics.Tally()
+    tally = metrics.InMemoryMeter()
     tokens = 3 * TagGuided().tokens_a_clip + 1
     section = {"shard_clips": 20, "batch_tokens": tokens}
     annotated(corpus_run(corpus, tmp_path, annotate=section), tally=tally)

@@ -1,4 +1,4 @@
-"""Who gets a turn: one at a time, as long as they like, and then the eldest that waits."""
+"""The lock is held by one shard at a time, and granted to the oldest that waits."""
 
 import threading
 import time
@@ -6,68 +6,68 @@ from collections.abc import Callable
 
 import pytest
 
-from curation.annotate.priority_lock import Turn, Turns
+from curation.annotate.priority_lock import LockHandle, PriorityLock
 
 
-def started(work: Callable[[], None], turns: Turns, waiting: int) -> threading.Thread:
-    """A thread at work, which is one of so many that wait for their turn."""
+def started(work: Callable[[], None], lock: PriorityLock, waiting: int) -> threading.Thread:
+    """A thread at work, which is one of so many that wait for their handle."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    while len(turns._waiting) < waiting:
+    while len(lock._waiting) < waiting:
         time.sleep(0.001)
     return thread
 
 
-def test_of_those_who_wait_the_eldest_is_next() -> None:
-    turns = Turns()
+def test_the_oldest_waiting_handle_is_next() -> None:
+    lock = PriorityLock()
     order: list[int] = []
-    with turns.join() as first, turns.join() as second, turns.join() as third:
-        first.take()
+    with lock.register() as first, lock.register() as second, lock.register() as third:
+        first.acquire()
 
-        def work(turn: Turn, name: int) -> Callable[[], None]:
+        def work(handle: LockHandle, name: int) -> Callable[[], None]:
             def do() -> None:
-                turn.take()
+                handle.acquire()
                 order.append(name)
-                turn.leave()
+                handle.release()
 
             return do
 
-        threads = [started(work(third, 3), turns, 1), started(work(second, 2), turns, 2)]
+        threads = [started(work(third, 3), lock, 1), started(work(second, 2), lock, 2)]
         assert order == []
-        first.leave()
+        first.release()
         for thread in threads:
             thread.join()
     assert order == [2, 3]
 
 
-def test_who_has_the_turn_keeps_it_and_who_leaves_it_keeps_its_age() -> None:
-    turns = Turns()
+def test_a_holder_keeps_the_lock_and_a_released_handle_keeps_its_priority() -> None:
+    lock = PriorityLock()
     order: list[str] = []
-    with turns.join() as elder, turns.join() as younger:
-        younger.take()
+    with lock.register() as older, lock.register() as newer:
+        newer.acquire()
 
         def work() -> None:
-            elder.take()
-            elder.take()
-            order.append("elder")
-            elder.leave()
+            older.acquire()
+            older.acquire()
+            order.append("older")
+            older.release()
 
-        thread = started(work, turns, 1)
-        younger.take()
-        order.append("younger")
-        younger.leave()
-        younger.take()
-        order.append("younger again")
+        thread = started(work, lock, 1)
+        newer.acquire()
+        order.append("newer")
+        newer.release()
+        newer.acquire()
+        order.append("newer again")
         thread.join()
-    assert order == ["younger", "elder", "younger again"]
+    assert order == ["newer", "older", "newer again"]
 
 
-def test_work_that_fails_leaves_its_turn() -> None:
-    turns = Turns()
-    with pytest.raises(RuntimeError, match="no memory"), turns.join() as turn:
-        turn.take()
+def test_work_that_fails_releases_the_lock() -> None:
+    lock = PriorityLock()
+    with pytest.raises(RuntimeError, match="no memory"), lock.register() as handle:
+        handle.acquire()
         raise RuntimeError("no memory")
-    with turns.join() as turn:
-        turn.take()
-        assert turns._taken
-    assert not turns._taken
+    with lock.register() as handle:
+        handle.acquire()
+        assert lock._taken
+    assert not lock._taken

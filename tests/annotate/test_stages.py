@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from curation.annotate import stages
-from curation.annotate.batching import Limit
+from curation.annotate.batching import OomThreshold
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate
 from curation.schema import CLIP_SCHEMA, Failure, Tag
@@ -59,7 +59,7 @@ def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
 
 
 def test_what_had_no_memory_is_remembered_where_it_is_kept() -> None:
-    limit, writer = Limit(), Writer(largest_batch=2)
+    limit, writer = OomThreshold(), Writer(largest_batch=2)
     for _ in range(2):
         batch = [sound_clip(f"c{index}", 1.0) for index in range(4)]
         stages.write_captions(writer, batch, seed=0, limit=limit)

@@ -133,7 +133,7 @@ def tagged_run(corpus: Path, folder: Path, ast: dict[str, Any], placement: str) 
     )
 
 
-def annotated(run: RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
+def annotated(run: RunConfig, tally: metrics.InMemoryMeter) -> list[dict[str, Any]]:
     """The evidence of a run's one shard, by its workers in this process."""
     catalog_plan.create_plan(run)
     row = {"task": Task(0, 0, CLIPS).to_json()}
@@ -149,12 +149,12 @@ def fused(corpus: Path, ast: dict[str, Any], tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def tally() -> metrics.Tally:
-    return metrics.Tally()
+def tally() -> metrics.InMemoryMeter:
+    return metrics.InMemoryMeter()
 
 
 @pytest.fixture(scope="module")
-def evidence(fused: RunConfig, tally: metrics.Tally) -> list[dict[str, Any]]:
+def evidence(fused: RunConfig, tally: metrics.InMemoryMeter) -> list[dict[str, Any]]:
     return annotated(fused, tally)
 
 
@@ -197,11 +197,11 @@ def test_the_pools_write_the_same_evidence(
     corpus: Path, ast: dict[str, Any], evidence: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     separate = tagged_run(corpus, tmp_path / "run", ast, "separate")
-    assert annotated(separate, metrics.Tally()) == evidence
+    assert annotated(separate, metrics.InMemoryMeter()) == evidence
 
 
 def test_tagging_is_a_stage_of_its_own(
-    evidence: list[dict[str, Any]], tally: metrics.Tally
+    evidence: list[dict[str, Any]], tally: metrics.InMemoryMeter
 ) -> None:
     seconds = {s: tally.values(metrics.STAGE_SECONDS, stage=s) for s in ("tag", "caption", "score")}
     batches = len(seconds["caption"])
@@ -242,15 +242,15 @@ def test_true_tags_outscore_wrong_ones(evidence: list[dict[str, Any]]) -> None:
     assert (right[:, None] > wrong).mean() > 0.65
 
 
-@pytest.mark.parametrize("models", ["together", "in_turns"])
+@pytest.mark.parametrize("model_memory", ["resident", "offload"])
 def test_candidates_drawn_later_are_scored_by_both_scorers(
-    models: str, corpus: Path, ast: dict[str, Any], tmp_path: Path
+    model_memory: str, corpus: Path, ast: dict[str, Any], tmp_path: Path
 ) -> None:
     run = tagged_run(corpus, tmp_path / "run", ast, "fused")
     adaptive = AdaptiveConfig(first=1, enough_score=0.5)
-    annotate = run.annotate.model_copy(update={"models": models})
+    annotate = run.annotate.model_copy(update={"model_memory": model_memory})
     run = run.model_copy(update={"adaptive": adaptive, "annotate": annotate})
-    rows = annotated(run, metrics.Tally())
+    rows = annotated(run, metrics.InMemoryMeter())
     assert {len(row["candidates"]) > 1 for row in rows} == {True, False}
     for row in rows:
         first, second = (

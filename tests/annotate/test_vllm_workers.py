@@ -20,7 +20,7 @@ from curation.annotate.task import Task
 from curation.annotate.vllm_workers import ERROR, AskWorker, GatherWorker, reply_row
 from curation.annotate.workers import Row, ScoreWorker
 from curation.cluster import graph, vllm_stage
-from curation.cluster.pools import pools
+from curation.cluster.pools import build_pools
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.ops.status import status
@@ -75,13 +75,13 @@ def replied(row: Row) -> Row:
 def asked(config: RunConfig) -> dict[int, list[Row]]:
     """The rows of each shard, the shard's own first."""
     planned, _ = catalog_plan.create_plan(config)
-    worker = AskWorker(config, metrics.Tally)
+    worker = AskWorker(config, metrics.InMemoryMeter)
     tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
     return {task.shard: list(worker({"task": task.to_json()})) for task in tasks}
 
 
 def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
-    worker = ScoreWorker(config, metrics.Tally)
+    worker = ScoreWorker(config, metrics.InMemoryMeter)
     assert [worker(row)["error"] for row in shards] == [""] * len(shards)
     return pa.concat_tables(
         run_evidence.read_evidence_shards(config.run, run_evidence.list_done_shards(config.run))
@@ -97,7 +97,7 @@ def rows(sounds: Path, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def evidence(rows: dict[str, Any]) -> pa.Table:
     """Of a run whose rows came in the order of the plan."""
-    gather = GatherWorker(rows["config"], metrics.Tally, engines=2)
+    gather = GatherWorker(rows["config"], metrics.InMemoryMeter, engines=2)
     whole = [
         each
         for shard in rows["by_shard"].values()
@@ -144,14 +144,14 @@ def test_rows_in_any_order_and_twice_make_the_same_shards(
     mixed = [replied(row) for shard in rows["by_shard"].values() for row in shard]
     again = [row for row in mixed if not row[ERROR]][:3]
     random.Random(3).shuffle(mixed)
-    gather = GatherWorker(config, metrics.Tally, engines=2)
+    gather = GatherWorker(config, metrics.InMemoryMeter, engines=2)
     whole = [each for row in [*again, *mixed] for each in gather(row)]
     assert sorted(json.loads(row["task"])["shard"] for row in whole) == [0, 1, 2]
     assert scored(config, whole).equals(evidence)
 
 
 def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
-    gather = GatherWorker(rows["config"], metrics.Tally, engines=2)
+    gather = GatherWorker(rows["config"], metrics.InMemoryMeter, engines=2)
     own, *questions = map(replied, rows["by_shard"][1])
     assert [gather(row) for row in (*questions, *questions[:-1])] == [[]] * (2 * len(questions) - 1)
     [whole] = gather(own)
@@ -159,7 +159,7 @@ def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
 
 
 def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -> None:
-    tally = metrics.Tally()
+    tally = metrics.InMemoryMeter()
     gather = GatherWorker(rows["config"], lambda: tally, engines=2)
     [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
     decode, caption = (run_evidence.WorkSpan(*span) for span in json.loads(whole["spans"]))
@@ -169,9 +169,9 @@ def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -
 
 
 def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, Any]) -> None:
-    worker = AskWorker(rows["config"], metrics.Tally)
+    worker = AskWorker(rows["config"], metrics.InMemoryMeter)
     [own] = worker({"task": Task(99, 0, 1).to_json()})
-    [whole] = GatherWorker(rows["config"], metrics.Tally, engines=1)(own)
+    [whole] = GatherWorker(rows["config"], metrics.InMemoryMeter, engines=1)(own)
     assert "FileNotFoundError" in whole["error"] and own["questions"] == 0
 
 
@@ -191,7 +191,7 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(vllm_stage, "processor", _through)
+    monkeypatch.setattr(vllm_stage, "build_vllm_processor", _through)
     catalog_plan.create_plan(vllm_run(sounds, qwen, tmp_path))
     done = Path(layout.shard_uri(str(tmp_path), 1))
     done.parent.mkdir()
@@ -217,13 +217,13 @@ def test_where_vllm_is_not_installed_a_run_says_so(
 def test_the_stage_holds_what_its_pool_says_and_dies_a_bounded_number_of_times(
     local_ray: None, sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vllm_stage, "need_vllm", lambda captioner: None)
+    monkeypatch.setattr(vllm_stage, "require_vllm", lambda captioner: None)
     config = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
-    section = {"actors": [2, 4], "cpus": 3, "gpus": 2, "node": "vllm"}
+    section = {"actors": [2, 4], "cpus": 3, "gpus": 2, "node_resource": "vllm"}
     settings = config.annotate.model_validate(
         {"placement": "separate", "pools": {"captioners": section}}
     )
-    made = vllm_stage.processor(config, pools(settings)[1], restarts=5, retries=6)
+    made = vllm_stage.build_vllm_processor(config, build_pools(settings)[1], restarts=5, retries=6)
     stage = made.get_stage_by_name("vLLMEngineStage")
     held = stage.map_batches_kwargs
     assert (held["num_cpus"], held["num_gpus"]) == (3, 2)
@@ -240,24 +240,24 @@ def test_the_stage_holds_what_its_pool_says_and_dies_a_bounded_number_of_times(
 class _Deadly:
     """A graph that dies of one clip, and takes the tasks with it that it has at the time."""
 
-    def __init__(self, killer: int) -> None:
-        self.killer, self.calls = killer, 0
+    def __init__(self, crashing_clip: int) -> None:
+        self.crashing_clip, self.calls = crashing_clip, 0
 
     def __call__(self, config: RunConfig, tasks: Sequence[Task]) -> Iterator[Any]:
         self.calls += 1
-        deadly = range(0, CLIPS)[self.killer :][:1]
+        deadly = range(0, CLIPS)[self.crashing_clip :][:1]
         if not any(set(deadly) & set(_places(task)) for task in tasks):
             yield from (graph.TaskResult(task, "", 0.0, 1.0) for task in tasks)
 
 
 def _places(task: Task) -> set[int]:
-    return set(range(task.start, task.stop)) - set(task.killers)
+    return set(range(task.start, task.stop)) - set(task.crashing_clips)
 
 
 def test_a_clip_that_kills_vllm_is_found_by_graphs_of_one_task(
     sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "run_tasks", _Deadly(killer=2))
+    monkeypatch.setattr(graph, "run_tasks", _Deadly(crashing_clip=2))
     alone = graph._Apart(vllm_run(sounds, qwen, tmp_path))
     results = graph._without_killers(alone, [Task(0, 0, 4)])
-    assert results[-1].task == Task(0, 0, 4, killers=(2,))
+    assert results[-1].task == Task(0, 0, 4, crashing_clips=(2,))

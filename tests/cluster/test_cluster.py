@@ -155,7 +155,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     for _ in range(2):
         cluster.start(spot)
     leaving = cluster.processes[-1]
-    annotate = {"placement": "fused", "node": "spot", "actors": 2, "cpus_per_actor": 2}
+    annotate = {"placement": "fused", "node_resource": "spot", "actors": 2, "cpus_per_actor": 2}
     run = run_of(corpus, tmp_path, **annotate, shard_clips=1)
     run = run.model_copy(update={"catalog": listed_often(corpus, tmp_path, 4)})
     submitted = tagscribe(cluster, "submit", write_yaml(run, tmp_path))

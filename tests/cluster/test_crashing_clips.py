@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
 from curation.annotate import stages
-from curation.annotate.task import Task, killers
+from curation.annotate.task import Task, find_crashing_clips
 from curation.annotate.workers import FusedWorker
 from curation.audio.decode import DecodedAudio
 from curation.cluster import graph
@@ -26,7 +26,7 @@ from tests.support import in_process
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_killer_is_found_and_nobody_else(seed: int) -> None:
+def test_every_crashing_clip_is_found_and_no_other(seed: int) -> None:
     rng = np.random.default_rng(seed)
     sizes = {3: 64, 5: 1, 7: 37}
     guilty = {
@@ -38,20 +38,20 @@ def test_every_killer_is_found_and_nobody_else(seed: int) -> None:
     def survived(tasks: Sequence[Task]) -> set[Task]:
         nonlocal calls
         calls += 1
-        assert all(task.rehearsal and task.start < task.stop for task in tasks)
+        assert all(task.dry_run and task.start < task.stop for task in tasks)
         return {t for t in tasks if guilty[t.shard].isdisjoint(range(t.start, t.stop))}
 
-    found = killers([Task(shard, 0, size) for shard, size in sizes.items()], survived)
+    found = find_crashing_clips([Task(shard, 0, size) for shard, size in sizes.items()], survived)
     assert {shard: set(clips) for shard, clips in found.items()} == guilty
     assert calls <= 6  # a halving of the largest shard each: log2(64)
 
 
-def test_a_shard_whose_halves_survive_has_no_killer() -> None:
-    assert killers([Task(0, 0, 8)], set) == {0: ()}
+def test_a_shard_whose_halves_complete_has_no_crashing_clip() -> None:
+    assert find_crashing_clips([Task(0, 0, 8)], set) == {0: ()}
 
 
 def test_a_task_travels_as_text() -> None:
-    task = Task(7, 3, 9, killers=(4, 8), rehearsal=True)
+    task = Task(7, 3, 9, crashing_clips=(4, 8), dry_run=True)
     assert Task.from_json(task.to_json()) == task
 
 

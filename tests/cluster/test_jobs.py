@@ -20,13 +20,13 @@ def written(tmp_path: Path, **changes: object) -> str:
 @pytest.mark.parametrize("address", ["head:8265", "ray://head:10001", "auto"])
 def test_an_address_that_is_no_dashboard_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="expected the URL of a Ray dashboard"):
-        jobs.connect(address)
+        jobs.connect_to_cluster(address)
 
 
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:2")
     with pytest.raises(InputError, match="http://127.0.0.1:1: no Ray dashboard answers there"):
-        jobs.connect("http://127.0.0.1:1")
+        jobs.connect_to_cluster("http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_files_of_this_machine_are_refused(changes: dict, key: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{key}: a path relative to this machine"):
-        jobs.submit(written(tmp_path, **changes), None, [])
+        jobs.submit_job(written(tmp_path, **changes), None, [])
 
 
 def test_a_directory_here_is_no_hub_id_there(
@@ -50,10 +50,10 @@ def test_a_directory_here_is_no_hub_id_there(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "clap").mkdir(parents=True)
     with pytest.raises(InputError, match="scorer.model: runs/clap: a path relative"):
-        jobs.submit(written(tmp_path, scorer={"model": "runs/clap"}), None, [])
+        jobs.submit_job(written(tmp_path, scorer={"model": "runs/clap"}), None, [])
 
 
 @pytest.mark.parametrize("variable", ["SECRET=value", "A B", "$(id)", ""])
 def test_variables_come_by_name_alone(variable: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the name of a variable, without a value"):
-        jobs.submit(written(tmp_path), None, [variable])
+        jobs.submit_job(written(tmp_path), None, [variable])

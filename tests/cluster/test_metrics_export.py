@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.annotate.metrics import METRICS, Tally
-from curation.cluster.metrics_export import exported
+from curation.annotate.metrics import METRICS, InMemoryMeter
+from curation.cluster.metrics_export import list_exported_names
 from tests.conftest import corpus_run
 from tests.support.paths import REPOSITORY
 
@@ -23,7 +23,7 @@ RUN_AND_SCRAPE = """
 import sys, threading, time, urllib.request
 import ray
 from curation import annotate, config, planning, pools
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 from curation.annotate.metrics import RETRIES
 from curation.cluster.metrics_export import RayMeter
 
@@ -52,8 +52,8 @@ class Retrying:
         pass
 
 planning.make_plan(config)
-with cluster(
-    "local", pools.cpus_needed(config.annotate), metrics_port=config.metrics_port
+with ray_session(
+    "local", pools.count_cpus_needed(config.annotate), metrics_port=config.metrics_port
 ):
     # Nothing on this machine needs to be tried again, so an actor says that it did.
     retrying = Retrying.remote()
@@ -66,7 +66,7 @@ with cluster(
 
 
 def exported_names() -> set[str]:
-    return {name for metric in METRICS for name in exported(metric)}
+    return {name for metric in METRICS for name in list_exported_names(metric)}
 
 
 def test_the_dashboard_asks_only_for_what_is_exported() -> None:
@@ -76,7 +76,7 @@ def test_the_dashboard_asks_only_for_what_is_exported() -> None:
     assert names <= exported_names()
     # And for each of them: none is exported for nothing.
     for metric in METRICS:
-        assert names & set(exported(metric)), f"{metric} is in no panel"
+        assert names & set(list_exported_names(metric)), f"{metric} is in no panel"
 
 
 def test_labels_in_the_dashboard_are_those_of_the_metrics() -> None:
@@ -92,13 +92,15 @@ def test_labels_in_the_dashboard_are_those_of_the_metrics() -> None:
 def test_the_page_names_every_metric() -> None:
     told = set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE))
     for metric, described in METRICS.items():
-        names = {f"ray_{metric}"} if described.kind == "histogram" else set(exported(metric))
+        names = (
+            {f"ray_{metric}"} if described.kind == "histogram" else set(list_exported_names(metric))
+        )
         assert names <= told
     assert len(told) == len(METRICS)
 
 
 def test_a_tally_keeps_what_it_is_told() -> None:
-    tally = Tally()
+    tally = InMemoryMeter()
     tally.record("tagscribe_stage_seconds", 0.5, stage="read")
     tally.record("tagscribe_stage_seconds", 0.25, stage="read")
     assert tally.values("tagscribe_stage_seconds", stage="read") == [0.5, 0.25]

@@ -15,19 +15,19 @@ SEPARATE = {"placement": "separate"}
 
 
 def pools_of(**annotate_section: object) -> list[Pool]:
-    return pools.pools(AnnotateConfig.model_validate(annotate_section))
+    return pools.build_pools(AnnotateConfig.model_validate(annotate_section))
 
 
 def test_a_number_alone_is_a_pool_as_before() -> None:
     by_number = pools_of(**SEPARATE, pools={"decoders": 3, "captioners": 2}, gpus_per_actor=0.5)
-    assert [(p.least, p.most, p.cpus, p.gpus) for p in by_number] == [
+    assert [(p.min_actors, p.max_actors, p.cpus, p.gpus) for p in by_number] == [
         (3, 3, 1, 0.0), (2, 2, 1, 0.5), (1, 1, 1, 0.5),
     ]  # fmt: skip
 
 
 def test_each_pool_says_its_actors_and_where_they_run() -> None:
     section = {
-        "decoders": {"actors": [2, 8], "cpus": 2, "node": "decoder"},
+        "decoders": {"actors": [2, 8], "cpus": 2, "node_resource": "decoder"},
         "captioners": {"actors": [1, 4], "gpus": 1, "cpus": 4},
         "scorers": [1, 2],
     }
@@ -35,9 +35,9 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
         **SEPARATE, pools=section, gpus_per_actor=0.25, model_threads=3, node="gpu"
     )
     assert decoders.ray_options == {"num_cpus": 2, "resources": {"decoder": pools.NODE_SHARE}}
-    assert (decoders.least, decoders.most) == (2, 8)
-    assert captioners.actor == {"CPU": 4, "GPU": 1, "gpu": pools.NODE_SHARE}
-    assert (scorers.least, scorers.most, scorers.cpus, scorers.gpus) == (1, 2, 3, 0.25)
+    assert (decoders.min_actors, decoders.max_actors) == (2, 8)
+    assert captioners.actor_resources == {"CPU": 4, "GPU": 1, "gpu": pools.NODE_SHARE}
+    assert (scorers.min_actors, scorers.max_actors, scorers.cpus, scorers.gpus) == (1, 2, 3, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
         ({"pools": {"scorers": {"gpus": 2.5}}}, "scorers.gpus.*a fraction of one GPU"),
         ({"pools": {"scorers": {"gpu": 1}}}, "did you mean 'gpus'"),
         ({"pools": {"decoders": {"cpus": 0}}}, "decoders.cpus: .*greater than or equal to 1"),
-        ({"node": "memory"}, "annotate.node: .*a resource of Ray's own"),
-        ({"node": "GPU node"}, "annotate.node: .*match pattern"),
+        ({"node_resource": "memory"}, "annotate.node_resource: .*a resource of Ray's own"),
+        ({"node_resource": "GPU node"}, "annotate.node_resource: .*match pattern"),
     ],
 )
 def test_a_mistake_in_a_pool_is_named(section: dict, message: str) -> None:
@@ -85,16 +85,20 @@ def test_pools_fit_the_nodes_or_the_first_that_does_not_is_named(
     asked: list[Pool], misfit: str | None
 ) -> None:
     nodes = [{"CPU": 4}, {"CPU": 4, "GPU": 1, "gpu": 1}, {"CPU": 4, "GPU": 1, "gpu": 1}]
-    found = placement.first_misfit(asked, nodes)
+    found = placement.find_first_misfit(asked, nodes)
     assert (found.name if found else None) == misfit
 
 
 def test_a_machine_of_its_own_is_of_every_type_and_has_a_cpu_to_spare() -> None:
     settings = AnnotateConfig.model_validate(
-        {**SEPARATE, "pools": {"decoders": {"actors": [2, 9], "node": "decoder"}}, "node": "gpu"}
+        {
+            **SEPARATE,
+            "pools": {"decoders": {"actors": [2, 9], "node_resource": "decoder"}},
+            "node_resource": "gpu",
+        }
     )
-    assert pools.node_types(settings) == ["decoder", "gpu"]
-    assert pools.cpus_needed(settings) == 2 + 1 + 1 + 1
+    assert pools.list_node_resources(settings) == ["decoder", "gpu"]
+    assert pools.count_cpus_needed(settings) == 2 + 1 + 1 + 1
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -107,12 +111,12 @@ def test_a_machine_of_its_own_is_of_every_type_and_has_a_cpu_to_spare() -> None:
         ),
         ({"actors": 1, "gpus_per_actor": 64}, "annotate.actors: 1 actors of 1 CPUs and 64 GPUs"),
         (
-            {**SEPARATE, "pools": {"captioners": {"node": "captioner"}}},
+            {**SEPARATE, "pools": {"captioners": {"node_resource": "captioner"}}},
             "annotate.pools.captioners: 1 actors .* on nodes of type 'captioner' do not fit beside "
             "the other pools; the cluster has .* CPU; ask for fewer actors",
         ),
         (
-            {**SEPARATE, "pools": {"scorers": {"node": "scorer"}}, "wait_for_nodes_s": 1},
+            {**SEPARATE, "pools": {"scorers": {"node_resource": "scorer"}}, "wait_for_nodes_s": 1},
             "annotate.pools.scorers: .* found no node in 1 s",
         ),
     ],

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import ray
 
-from curation.cluster.session import cluster
+from curation.cluster.session import ray_session
 
 BUSY = "The current node timed out during startup. This could happen because"
 
@@ -35,7 +35,7 @@ def test_daemons_that_came_too_late_are_started_again(
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     try:
-        with cluster("local", cpus=1):
+        with ray_session("local", cpus=1):
             started = True
     except Exception as error:
         started = False

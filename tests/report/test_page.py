@@ -52,7 +52,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
             "catalog": {"kind": "audioset", **catalog},
             "adaptive": {"first": 2, "enough_score": 0.5},
             "second_scorer": {"model": "reference"},
-            "annotate": {"shard_clips": 4, "models": "in_turns"},
+            "annotate": {"shard_clips": 4, "model_memory": "offload"},
             "select": {"keep_top": 0.5, "min_second_score": -0.9},
             "prices": {"cpu_hour": 0.5},
         },

@@ -12,11 +12,11 @@ from curation.run import catalog_plan, evidence
 
 
 def annotated(
-    config: RunConfig, shards_at_once: int = 1, tally: metrics.Tally | None = None
+    config: RunConfig, shards_at_once: int = 1, tally: metrics.InMemoryMeter | None = None
 ) -> pa.Table:
     """Plan and annotate a run; its evidence, shard by shard."""
     planned, _ = catalog_plan.create_plan(config)
-    counted = tally or metrics.Tally()
+    counted = tally or metrics.InMemoryMeter()
     worker = FusedWorker(config, lambda: counted)
     tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
     with ThreadPoolExecutor(shards_at_once) as pool:

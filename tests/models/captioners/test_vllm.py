@@ -50,7 +50,10 @@ SEPARATE = {"placement": "separate"}
     ("sections", "message"),
     [
         ({}, "vllm needs annotate.placement: separate"),
-        ({"annotate": {**SEPARATE, "models": "in_turns"}}, "vllm needs annotate.models: together"),
+        (
+            {"annotate": {**SEPARATE, "model_memory": "offload"}},
+            "vllm needs annotate.model_memory: resident",
+        ),
         (
             {"annotate": SEPARATE, "captioner": {"engine": {"dtype": "half", "model": "m"}}},
             "engine: .*dtype by captioner.dtype, model by captioner.model; leave it out",
