@@ -16,6 +16,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from curation.errors import InputError
 from curation.storage import files as storage
+from curation.storage.retry import RetriesExhausted
 
 T = TypeVar("T")
 
@@ -126,7 +127,7 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     """
     try:
         table = _open_if_exists(uri, version)
-    except storage.GaveUp:
+    except RetriesExhausted:
         raise
     except Exception as error:
         raise InputError(f"{uri}: cannot open version {version}: {error}") from error
@@ -199,4 +200,4 @@ def _with_retries(uri: str, work: Callable[[], T]) -> T:
                 raise ConnectionError(str(error)) from error
             raise
 
-    return storage.patiently(uri, asking)
+    return storage.default().retry(uri, asking)

@@ -105,7 +105,7 @@ class Scene:
             {
                 "run": f"{self.bucket}/runs/{name}",
                 "cluster": "auto",
-                "storage": {"timeout_s": 3, "retry_s": 60},
+                "storage": {"timeout_s": 3, "read_retry_timeout_s": 60},
                 "catalog": {
                     "kind": "audioset",
                     "segments": f"{corpus}/segments_noisy.csv",

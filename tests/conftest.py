@@ -17,6 +17,7 @@ from curation.config.run import RunConfig
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
+from curation.storage.settings import StorageConfig
 from curation.synth import write_corpus
 from tests.support import in_process
 from tests.support.moto_server import moto_server
@@ -155,7 +156,7 @@ def rados_folder(rados_gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Ite
 def default_storage() -> Iterator[None]:
     """What a test says of object storage holds for that test."""
     yield
-    storage.configure(storage.StorageConfig())
+    storage.configure(StorageConfig())
 
 
 @pytest.fixture(autouse=True)

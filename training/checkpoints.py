@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from curation.errors import InputError, RunError
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 FORMAT = 1
 
@@ -146,7 +147,7 @@ class Writer:
         return pending.result()
 
     def _write(self, step: int, state: State, read: Collection[str]) -> str:
-        uri = storage.join(self.folder, f"step-{step:09d}.safetensors")
+        uri = join_uri(self.folder, f"step-{step:09d}.safetensors")
         metadata = {"format": "pt", "state": json.dumps(state.about)}
         storage.put(uri, safetensors.torch.save(state.tensors, metadata))
         for old in list(listed(self.folder).values())[: -self.keep]:

@@ -7,6 +7,7 @@ from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run.layout import table_uri
 from curation.storage import files as storage
+from curation.uris import join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
 from training.launch import launch
@@ -24,7 +25,7 @@ def demo(folder: str, epochs: int, quiet: bool = False) -> None:
     newest = table.read_newest_version(uri)
     if newest is None:
         raise InputError(f"{folder}: no curated table here; run tagscribe demo first")
-    config = small(storage.join(folder, "pretrain"), [uri], epochs)
+    config = small(join_uri(folder, "pretrain"), [uri], epochs)
     storage.delete_tree(config.run)
     console.stdout.print(
         f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}"

@@ -29,6 +29,7 @@ from curation.cluster.session import ray_session
 from curation.console import ProgressCallback
 from curation.errors import RunError
 from curation.storage import files as storage
+from curation.uris import is_local_uri, join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
 from training.preflight import need_trainable
@@ -150,7 +151,7 @@ def process_group(device: str = "auto") -> Iterator[None]:
 def _under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
     settings = config.launch
     assert settings.cluster is not None
-    local = storage.is_local(config.run)
+    local = is_local_uri(config.run)
     workers = settings.workers
     most = workers if isinstance(workers, int) else workers[1]
     # What the user has to mend is told here; workers would try it again and again.
@@ -172,7 +173,7 @@ def _under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
                 # Ray takes a name that it has seen for a training that has ended.
                 name=f"pretrain-{uuid.uuid4().hex[:8]}",
                 # What Ray notes of a group; a bucket gets none of it, it stays in Ray's own place.
-                storage_path=storage.join(config.run, "ray") if local else None,
+                storage_path=join_uri(config.run, "ray") if local else None,
                 failure_config=FailureConfig(max_failures=settings.max_failures),
             ),
         )

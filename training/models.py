@@ -20,6 +20,7 @@ from curation.models.networks.text_towers import dual_encoder_with, open_text_to
 from curation.models.networks.towers import Pair
 from curation.models.word_tokenizer import word_tokenizer
 from curation.storage import files as storage
+from curation.uris import is_local_uri, join_uri
 from training.config.pretrain import (
     ClapModel,
     DualEncoderModel,
@@ -82,12 +83,12 @@ def save(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
         tokenizer.save_pretrained(local)
         files = sorted(Path(local).iterdir(), key=lambda path: path.name == "config.json")
         for path in files:
-            storage.put(storage.join(folder, path.name), path.read_bytes())
+            storage.put(join_uri(folder, path.name), path.read_bytes())
 
 
 def opened(folder: str, device: str = "cpu") -> Built:
     """A model's directory, local or on S3. Raises InputError where there is none."""
-    if storage.is_local(folder):
+    if is_local_uri(folder):
         return load_pair(folder, device)
     with tempfile.TemporaryDirectory() as local:
         for file in storage.list_files(folder):

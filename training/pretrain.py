@@ -22,6 +22,7 @@ from curation import console
 from curation.errors import RunError
 from curation.models.weights import pick_device
 from curation.storage import files as storage
+from curation.uris import join_uri
 from training import checkpoints, distributed, grad_cache, losses, models, run_folder, tracking
 from training.config.pretrain import PretrainConfig
 from training.data.features import Heard, alike, hear
@@ -183,7 +184,7 @@ def prepare(config: PretrainConfig) -> Pairs:
     """
     pairs = need_trainable(config, distributed.world())
     start = run_folder.start_uri(config.run)
-    built = storage.exists(storage.join(start, "config.json"))
+    built = storage.exists(join_uri(start, "config.json"))
     first = None if built else models.build(config, pairs.all_captions)
     run_folder.write(config, pairs)
     if first is not None:

@@ -15,6 +15,7 @@ from typing import Any
 from curation.errors import InputError
 from curation.run.record import package_versions
 from curation.storage import files as storage
+from curation.uris import join_uri
 from training.config.pretrain import PretrainConfig
 from training.data.table_index import Pairs
 
@@ -23,23 +24,23 @@ LINEAGE = "lineage.json"
 
 
 def start_uri(folder: str) -> str:
-    return storage.join(folder, "start")
+    return join_uri(folder, "start")
 
 
 def checkpoints_uri(folder: str) -> str:
-    return storage.join(folder, "checkpoints")
+    return join_uri(folder, "checkpoints")
 
 
 def metrics_uri(folder: str) -> str:
-    return storage.join(folder, "metrics.jsonl")
+    return join_uri(folder, "metrics.jsonl")
 
 
 def validation_uri(folder: str) -> str:
-    return storage.join(folder, "validation.jsonl")
+    return join_uri(folder, "validation.jsonl")
 
 
 def model_uri(folder: str) -> str:
-    return storage.join(folder, "model")
+    return join_uri(folder, "model")
 
 
 def open_pairs(config: PretrainConfig) -> Pairs:
@@ -56,7 +57,7 @@ def open_pairs(config: PretrainConfig) -> Pairs:
 
 def read(folder: str) -> dict[str, Any] | None:
     """pretrain.json; None where the folder holds no training yet."""
-    uri = storage.join(folder, "pretrain.json")
+    uri = join_uri(folder, "pretrain.json")
     try:
         record: dict[str, Any] = json.loads(storage.read_bytes(uri))
     except FileNotFoundError:
@@ -74,18 +75,18 @@ def write(config: PretrainConfig, pairs: Pairs) -> None:
         "tables": pairs.tables,
         "versions": package_versions(),
     }
-    storage.put_new(storage.join(config.run, "pretrain.json"), _json(record))
+    storage.put_new(join_uri(config.run, "pretrain.json"), _json(record))
 
 
 def write_lineage(folder: str, record: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Tell beside a model's weights what it was made from, and how far it was trained."""
     lineage = {key: record[key] for key in ("tables", "config", "versions")}
-    storage.put(storage.join(folder, LINEAGE), _json({**lineage, **about}))
+    storage.put(join_uri(folder, LINEAGE), _json({**lineage, **about}))
 
 
 def read_lineage(model: str) -> dict[str, Any]:
     """Raises InputError where the model does not tell its lineage."""
-    uri = storage.join(model, LINEAGE)
+    uri = join_uri(model, LINEAGE)
     try:
         lineage: dict[str, Any] = json.loads(storage.read_bytes(uri))
     except FileNotFoundError as error:

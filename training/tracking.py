@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from curation.errors import InputError, RunError
 from curation.storage import files as storage
+from curation.uris import absolute_uri, join_uri
 
 _FLUSH_S = 5.0
 
@@ -62,7 +63,7 @@ class TensorBoard:
         # Imported where it is wanted: it takes seconds.
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(storage.join(storage.absolute(run), "tensorboard"))
+        self._writer = SummaryWriter(join_uri(absolute_uri(run), "tensorboard"))
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         for name, figure in figures.items():
@@ -129,4 +130,4 @@ def open_trackers(trackers: Sequence[str], run: str, config: Mapping[str, Any]) 
 
 def run_id(run: str) -> str:
     """A run's folder as a name without slashes."""
-    return storage.absolute(run).strip("/").replace("/", "-").replace(":", "")[-64:]
+    return absolute_uri(run).strip("/").replace("/", "-").replace(":", "")[-64:]

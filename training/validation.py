@@ -12,6 +12,7 @@ import torch
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.storage import files as storage
+from curation.storage.settings import StorageConfig
 from training import run_folder
 from training.config.pretrain import PretrainConfig
 from training.evaluate.run import evaluate
@@ -41,5 +42,5 @@ def _append(uri: str, line: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    storage.configure(storage.StorageConfig.model_validate_json(sys.argv[3]))
+    storage.configure(StorageConfig.model_validate_json(sys.argv[3]))
     validate(*sys.argv[1:3])

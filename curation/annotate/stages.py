@@ -26,9 +26,9 @@ from curation.catalog.clip_bytes import read_clip_bytes
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate, Captioner, HearsOnce
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag
-from curation.storage.files import StorageConfig
-from curation.storage.read_budget import Budget, Room, TooLarge
-from curation.storage.retry import GaveUp, counting
+from curation.storage.read_budget import ObjectTooLargeError, ReadBudget, ReadReservation
+from curation.storage.retry import RetriesExhausted, count_faults
+from curation.storage.settings import StorageConfig
 from curation.tags.guidance import phrase
 
 # Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's
@@ -121,7 +121,7 @@ class Hearing:
     """
 
     def __init__(self, listening: Listening, storage: StorageConfig, decode_threads: int) -> None:
-        self.budget = Budget(storage.read_ahead_mb * 2**20)
+        self.budget = ReadBudget(storage.read_ahead_mb * 2**20)
         self._listening = listening
         self._readers = ThreadPoolExecutor(storage.readers)
         self._decoders = ThreadPoolExecutor(decode_threads)
@@ -131,19 +131,19 @@ class Hearing:
         return [self._readers.submit(self._read, clip) for clip in clips]
 
     def _read(self, clip: Clip) -> Future[Clip]:
-        room = Room(self.budget)
+        reservation = ReadReservation(self.budget)
         try:
-            encoded = read(clip, room.fit)
+            encoded = read(clip, reservation.acquire)
         except BaseException:
-            room.leave()
+            reservation.release()
             raise
-        return self._decoders.submit(self._decode, clip, encoded, room)
+        return self._decoders.submit(self._decode, clip, encoded, reservation)
 
-    def _decode(self, clip: Clip, encoded: Encoded | None, room: Room) -> Clip:
+    def _decode(self, clip: Clip, encoded: Encoded | None, reservation: ReadReservation) -> Clip:
         try:
             return decode_read(clip, encoded, self._listening)
         finally:
-            room.leave()
+            reservation.release()
 
 
 def decode(clip: Clip, listening: Listening) -> Clip:
@@ -161,13 +161,13 @@ def read(clip: Clip, reserve: Callable[[int], None] | None = None) -> Encoded | 
     assert clip.uri is not None
     begun_s = time.perf_counter()
     try:
-        with counting() as clip.faults:
+        with count_faults() as clip.faults:
             encoded = Encoded(*read_clip_bytes(clip.uri, reserve))
         clip.encoded_bytes = len(encoded.data)
         return encoded
-    except GaveUp as error:
+    except RetriesExhausted as error:
         clip.failure = Failure("read", error.kind, str(error))
-    except TooLarge as error:
+    except ObjectTooLargeError as error:
         clip.failure = Failure("read", "too_large", f"{clip.uri} has {error}")
     except Exception as error:  # One clip's fault, whatever it is, is that clip's row.
         clip.failure = Failure("read", type(error).__name__, str(error))

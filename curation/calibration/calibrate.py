@@ -5,6 +5,7 @@ from curation.calibration.report import Calibration, calibration
 from curation.config.run import RunConfig
 from curation.models import scorers
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 
 def calibrate(
@@ -34,6 +35,6 @@ def calibrate(
         scored = annotated.scored(config, scorer, clips)
     found = calibration(scored, scorer.identity, prior, precision)
     picture = plot.picture(scored, prior, found.threshold, config.scorer.model, found.estimator)
-    storage.put(storage.join(folder, "calibration.json"), found.as_json())
-    storage.put(storage.join(folder, "calibration.svg"), picture)
+    storage.put(join_uri(folder, "calibration.json"), found.as_json())
+    storage.put(join_uri(folder, "calibration.svg"), picture)
     return found

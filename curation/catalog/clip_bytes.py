@@ -40,8 +40,8 @@ def member_uri(file: str, offset: int, size: int, name: str) -> str:
 def read_clip_bytes(uri: str, reserve: Reserve | None = None) -> tuple[bytes, str]:
     """The encoded audio of a clip, and a name for it in messages. Safe in threads.
 
-    `reserve` is as in `storage.read_bytes`, called with the size before it is read; for a row of a
-    Parquet file, whose row group is read whole, before it is taken from there.
+    `reserve` is as in `Storage.read_audio_bytes`: it is called with the size before reading; for a
+    row of a Parquet file, whose row group is read whole, before it is taken from there.
 
     Raises OSError (FileNotFoundError where nothing is there) when it cannot be read.
     """
@@ -50,9 +50,17 @@ def read_clip_bytes(uri: str, reserve: Reserve | None = None) -> tuple[bytes, st
         return _read_row(file, number, unquote(row["column"]), reserve), f"{file} row {number}"
     if member := _MEMBER.fullmatch(uri):
         start, size = int(member["offset"]), int(member["size"])
-        data = storage.read_bytes(member["file"], start, start + size, reserve) if size else b""
+        data = _read_range(member["file"], reserve, start, start + size) if size else b""
         return data, f"{unquote(member['name'])} in {member['file']}"
-    return storage.read_bytes(uri, reserve=reserve), uri
+    return _read_range(uri, reserve), uri
+
+
+def _read_range(
+    uri: str, reserve: Reserve | None, start: int | None = None, end: int | None = None
+) -> bytes:
+    if reserve is None:
+        return storage.default().read_bytes(uri, start, end)
+    return storage.default().read_audio_bytes(uri, reserve, start, end)
 
 
 def _read_row(file: str, row: int, column: str, reserve: Reserve | None) -> bytes:

@@ -12,6 +12,7 @@ from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA, TAG_TYPE, Tag
 from curation.storage import files as storage
 from curation.tags import ontology
+from curation.uris import absolute_uri
 
 AUDIO_EXTENSIONS = frozenset(
     """
@@ -142,7 +143,7 @@ def need_folder(uri: str, key: str) -> str:
     """The absolute URI of a folder. Raises InputError where there is none."""
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such folder, given as {key}: of the catalog")
-    return storage.absolute(uri).rstrip("/")
+    return absolute_uri(uri).rstrip("/")
 
 
 def data_files(uri: str, suffix: str) -> list[str]:

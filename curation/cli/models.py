@@ -103,10 +103,10 @@ def calibrate_scorer_command(
     """
     from curation.calibration.calibrate import calibrate
     from curation.run import config_file
-    from curation.storage import files as storage
+    from curation.uris import join_uri
 
     run = config_file.open_run_config(yaml)
-    folder = out or storage.join(run.run, "calibration")
+    folder = out or join_uri(run.run, "calibration")
     found = calibrate(run, clips, precision, prior, captions, folder)
     console.print_table(
         f"{found.captions} captions, {found.clips} clips, scored by {found.scorer['model']}",

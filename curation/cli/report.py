@@ -25,12 +25,12 @@ def report_command(
     """
     from curation.ops import status
     from curation.report import page
-    from curation.storage import files as storage
+    from curation.uris import join_uri
 
     uri, _ = status.run_of(of)
     with console.show_progress("report", "shards", quiet) as on_shard:
         made = page.report(uri, sample, on_shard)
-    target = out or storage.join(uri, "report.html")
+    target = out or join_uri(uri, "report.html")
     page.write(target, made)
     console.stdout.print(
         f"{target}: {len(made.html.encode()) / 1e6:.1f} MB, {made.audible} clips to hear, "

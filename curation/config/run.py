@@ -15,8 +15,8 @@ from curation.config.models import (
 from curation.config.policy import Policy
 from curation.config.tags import TagsConfig
 from curation.section import Section
-from curation.storage import files as storage
-from curation.storage.files import StorageConfig
+from curation.storage.settings import StorageConfig
+from curation.uris import absolute_uri
 
 
 class AudioConfig(Section):
@@ -132,7 +132,7 @@ class RunConfig(Section):
     @classmethod
     def _absolute(cls, run: str) -> str:
         # Workers have another working directory.
-        return storage.absolute(run)
+        return absolute_uri(run)
 
     def evidence_settings(self) -> dict[str, Any]:
         """The part of the configuration that decides what the evidence says.

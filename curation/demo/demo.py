@@ -17,6 +17,7 @@ from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import Scene, read_truth, write_corpus
+from curation.uris import join_uri
 
 GUIDANCE = ("none", "noisy", "true")
 KEPT = "noisy"
@@ -25,7 +26,7 @@ KEPT = "noisy"
 def demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
     """Make a corpus, run the engine over it three times, and print what the captions are worth."""
     storage.delete_tree(out)
-    corpus = storage.join(out, "corpus")
+    corpus = join_uri(out, "corpus")
     console.stdout.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
     write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1, progress=not quiet)
     truth = read_truth(corpus)
@@ -54,11 +55,11 @@ def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
     segments = "segments.csv" if guidance == "true" else "segments_noisy.csv"
     return parse_run_config(
         {
-            "run": out if guidance == KEPT else storage.join(out, "compare", guidance),
+            "run": out if guidance == KEPT else join_uri(out, "compare", guidance),
             "catalog": {
                 "kind": "audioset",
-                "segments": storage.join(corpus, segments),
-                "audio": storage.join(corpus, "audio"),
+                "segments": join_uri(corpus, segments),
+                "audio": join_uri(corpus, "audio"),
             },
             "captioner": {"guidance": "none" if guidance == "none" else "tags"},
             "annotate": {"shard_clips": 64},

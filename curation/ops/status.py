@@ -21,6 +21,7 @@ from curation.run import config_file, driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.record import require_run_record
 from curation.storage import files as storage
+from curation.uris import absolute_uri, join_uri
 
 # The rate of late is over at least so long, and over so many times a shard's usual time.
 LATE_S = 600.0
@@ -277,7 +278,7 @@ def run_of(argument: str) -> tuple[str, RunConfig | None]:
 
     What a YAML says of object storage holds from here on. Raises InputError where it is neither.
     """
-    if storage.exists(storage.join(argument, "run.json")):
-        return storage.absolute(argument).rstrip("/"), None
+    if storage.exists(join_uri(argument, "run.json")):
+        return absolute_uri(argument).rstrip("/"), None
     config = config_file.open_run_config(argument)
     return config.run, config

@@ -13,6 +13,7 @@ from curation.publish.summary import Summary
 from curation.publish.text import markdown
 from curation.run.record import list_differences
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 CHANGELOG = "CHANGELOG.md"
 _TITLE = "# Changes\n"
@@ -34,7 +35,7 @@ def read_previous(uri: str) -> Previous:
     """Raises InputError where no finished dataset with Parquet files is there."""
     claim = published_dataset.claim_of(uri)
     try:
-        told = storage.read_bytes(storage.join(uri, CHANGELOG)).decode()
+        told = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()
     except FileNotFoundError as error:
         raise InputError(
             f"{uri}: no {CHANGELOG}; it was not published to its end, publish it again first"

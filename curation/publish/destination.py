@@ -12,6 +12,7 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.storage import files as storage
+from curation.uris import absolute_uri, join_uri
 
 # Of what `claim` holds.
 FORMAT = 1
@@ -45,7 +46,7 @@ class Destination:
     """
 
     def __init__(self, uri: str, claim: dict[str, Any]) -> None:
-        self.uri = storage.absolute(uri).rstrip("/")
+        self.uri = absolute_uri(uri).rstrip("/")
         self.claim = json.loads(json.dumps(claim))
         self.finished = storage.exists(self._at(SUMS))
         found = self._json(FACTS if self.finished else _PROGRESS)
@@ -136,7 +137,7 @@ class Destination:
         return found
 
     def _at(self, path: str) -> str:
-        return storage.join(self.uri, path)
+        return join_uri(self.uri, path)
 
 
 def _in_the_way(uri: str) -> InputError:

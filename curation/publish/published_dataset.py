@@ -9,6 +9,7 @@ import pyarrow as pa
 from curation.errors import InputError
 from curation.publish.destination import FACTS, FORMAT
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 
 def claim_of(uri: str) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def claim_of(uri: str) -> dict[str, Any]:
     Raises InputError where no finished dataset is there, or one of another format.
     """
     try:
-        claim: dict[str, Any] = json.loads(storage.read_bytes(storage.join(uri, FACTS)))["claim"]
+        claim: dict[str, Any] = json.loads(storage.read_bytes(join_uri(uri, FACTS)))["claim"]
         found = claim["format"]
     except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError) as error:
         raise InputError(
@@ -36,7 +37,7 @@ def rows_of(uri: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
 
     Raises InputError where there are none.
     """
-    files = [file.uri for file in storage.list_files(storage.join(uri, "data"))]
+    files = [file.uri for file in storage.list_files(join_uri(uri, "data"))]
     files = [file for file in files if file.endswith(".parquet")]
     if not files:
         raise InputError(f"{uri}: no Parquet files in data/; expected a published dataset")

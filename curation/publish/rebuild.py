@@ -19,6 +19,7 @@ from curation.publish.options import Format, Options
 from curation.publish.source import Source
 from curation.publish.splits import first_of_clip
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def source_of(
             f"{audio}: no file there belongs to any of the {coverage.clips} clips of {dataset}; "
             f"expected names such as {rows['file'][0].as_py()!r}, nested as in that path"
         )
-    sums = storage.read_bytes(storage.join(dataset, SUMS))
+    sums = storage.read_bytes(join_uri(dataset, SUMS))
     origin = {**claim["origin"], "rebuilt_from": hashlib.sha256(sums).hexdigest()}
     return Source(found, origin, exact=False), claim["options"], coverage
 

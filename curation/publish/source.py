@@ -21,7 +21,7 @@ from curation.publish.text import without_paths
 from curation.run import config_file, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.record import RunRecord, format_model_name, require_run_record
-from curation.storage import files as storage
+from curation.uris import absolute_uri
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
     """
     match config.catalog:
         case FolderConfig(audio=folder):
-            within = storage.absolute(folder).rstrip("/") + "/"
+            within = absolute_uri(folder).rstrip("/") + "/"
             if not pc.all(pc.starts_with(rows["uri"], within)).as_py():
                 raise InputError(
                     f"{within}: the run's clips are not in this folder, which its catalog calls "

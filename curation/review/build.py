@@ -26,7 +26,8 @@ from curation.run import evidence as run_evidence
 from curation.run.error_kinds import error_kinds
 from curation.run.record import RunRecord, require_run_record
 from curation.select import policy as select_policy
-from curation.storage import files as storage
+from curation.storage.local import FileInfo
+from curation.uris import absolute_uri
 
 # Part of an index's name: a change of the layout makes those of before useless.
 _LAYOUT = 2
@@ -53,7 +54,7 @@ def opened(run_uri: str, on_shard: ProgressCallback) -> Index:
     if not files:
         raise InputError(f"{run_uri}: no evidence to review yet; tagscribe annotate writes it")
     design = _design(record, files)
-    of_run = hashlib.sha256(storage.absolute(run_uri).encode()).hexdigest()[:16]
+    of_run = hashlib.sha256(absolute_uri(run_uri).encode()).hexdigest()[:16]
     home = cache_folder() / of_run
     folder = home / f"{design}-{_LAYOUT}"
     if not folder.exists():
@@ -77,7 +78,7 @@ def _drop_others(home: Path, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _design(record: RunRecord, files: dict[int, storage.FileInfo]) -> str:
+def _design(record: RunRecord, files: dict[int, FileInfo]) -> str:
     """The name of the sample drawn of this evidence, which is the same wherever it lies."""
     sizes = [[shard, file.size_bytes] for shard, file in files.items()]
     listing = json.dumps([record.config_hash, record.plan_hash, sizes])
@@ -100,7 +101,7 @@ def _make(
         index.save(
             aside,
             About(
-                run=storage.absolute(run_uri),
+                run=absolute_uri(run_uri),
                 design=design,
                 shards=len(shards),
                 entries=len(columns["clip"]),

@@ -16,6 +16,7 @@ from typing import Literal
 from curation.errors import InputError
 from curation.run import layout
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 Verdict = Literal["good", "bad", "corrected", "withdrawn"]
 # A file is written anew with each mark, so it is kept small.
@@ -97,7 +98,7 @@ class Writer:
 
     def _begin(self) -> None:
         begun = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self._uri = storage.join(self._folder, f"{begun}-{uuid.uuid4().hex[:8]}.jsonl")
+        self._uri = join_uri(self._folder, f"{begun}-{uuid.uuid4().hex[:8]}.jsonl")
         self._lines: list[bytes] = []
 
 

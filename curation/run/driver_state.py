@@ -14,6 +14,7 @@ from typing import Literal
 from curation.errors import InputError, RunError
 from curation.redact import redact_secrets
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 HEARTBEAT_INTERVAL_S = 30.0
 # A driver that has been silent for so long is taken for dead.
@@ -88,4 +89,4 @@ def _write(run_uri: str, state: DriverState) -> None:
 
 
 def _uri(run_uri: str) -> str:
-    return storage.join(run_uri, "state.json")
+    return join_uri(run_uri, "state.json")

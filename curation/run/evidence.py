@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from curation.run import layout
 from curation.schema import EVIDENCE_SCHEMA, OK
 from curation.storage import files as storage
+from curation.storage.local import FileInfo
 
 # Of a file's footer: what its rows come to, and what is not of the rows: who worked on it and when.
 COUNTS_KEY = b"tagscribe.counts"
@@ -113,7 +114,7 @@ def write_evidence_shard(
     return counts
 
 
-def list_evidence_files(run_uri: str) -> dict[int, storage.FileInfo]:
+def list_evidence_files(run_uri: str) -> dict[int, FileInfo]:
     """The file of each shard whose evidence is written, by the shard's number, ascending."""
     files = {}
     for file in storage.list_files(layout.evidence_uri(run_uri)):
@@ -129,14 +130,14 @@ def list_done_shards(run_uri: str) -> list[int]:
 
 
 def read_footer_metadata(
-    files: Sequence[storage.FileInfo],
+    files: Sequence[FileInfo],
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What stands under COUNTS_KEY and WORK_KEY of each file; one request a file."""
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         return list(pool.map(_read_footer, files))
 
 
-def _read_footer(file: storage.FileInfo) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_footer(file: FileInfo) -> tuple[dict[str, Any], dict[str, Any]]:
     tail = storage.read_bytes(file.uri, max(0, file.size_bytes - _TAIL_BYTES), file.size_bytes)
     metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
     return json.loads(metadata[COUNTS_KEY]), json.loads(metadata.get(WORK_KEY, b"{}"))

@@ -14,7 +14,8 @@ from typing import Any
 from curation.run import evidence as run_evidence
 from curation.run import layout
 from curation.storage import files as storage
-from curation.storage.files import FileInfo
+from curation.storage.local import FileInfo
+from curation.uris import join_uri
 
 SHARDS_PER_PART = 64
 _READERS = 16
@@ -93,7 +94,7 @@ def _read_entries(files: Mapping[int, FileInfo]) -> dict[int, Entry]:
 
 
 def _part_uri(run_uri: str, first: int) -> str:
-    return storage.join(layout.progress_uri(run_uri), f"shards-{first:05d}.json")
+    return join_uri(layout.progress_uri(run_uri), f"shards-{first:05d}.json")
 
 
 def _first_shard(uri: str) -> int | None:

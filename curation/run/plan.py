@@ -18,6 +18,7 @@ from curation.run import layout
 from curation.run.record import RunRecord
 from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
 from curation.storage import files as storage
+from curation.uris import join_uri
 
 SHARDS_PER_FILE = 64
 
@@ -101,7 +102,7 @@ def plan_from_record(record: RunRecord) -> Plan:
 
 
 def _file_uri(run_uri: str, index: int) -> str:
-    return storage.join(layout.plan_uri(run_uri), f"part-{index:05d}.parquet")
+    return join_uri(layout.plan_uri(run_uri), f"part-{index:05d}.parquet")
 
 
 def _as_text(batch: pa.RecordBatch) -> pa.Array:

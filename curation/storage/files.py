@@ -1,16 +1,15 @@
-"""One filesystem layer: a URI or a local path becomes bytes, a listing, or an atomic put.
+"""`Storage`: reads, writes and lists files of a local disk or an object storage by their URI.
 
-Everything that reads or writes files goes through here, so `s3://` works wherever a path does. What
-is remote is reached as `configure` was told, and its passing faults are retried.
+All other code reads and writes through it, so `s3://` works wherever a path does. Transient faults
+of remote storage are retried. Clients and connections are left to `drivers` and `s3`.
 """
 
 import io
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import fsspec
@@ -18,257 +17,269 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from curation.storage import s3 as storage_s3
-from curation.storage.retry import GaveUp, retrying
-from curation.storage.s3 import S3, FileInfo, S3File, StorageConfig
-
-__all__ = ["FileInfo", "GaveUp", "StorageConfig"]
+from curation.storage.credentials import check_profile, delta_client_options
+from curation.storage.drivers import open_filesystem
+from curation.storage.local import FileInfo, list_local_files, write_temporary_file
+from curation.storage.retry import RetriesExhausted, call_with_retries
+from curation.storage.s3 import S3Client
+from curation.storage.s3_file import S3File
+from curation.storage.settings import StorageConfig
+from curation.uris import is_local_uri, local_path
 
 T = TypeVar("T")
 
-# Small reads of an opened object, such as a tar's headers, are served from one request this large.
+# Small reads of an open object, such as a tar's headers, are served from one request this large.
 _BUFFER_BYTES = 2**20
 
-_settings = StorageConfig()
+
+@dataclass(frozen=True)
+class Storage:
+    """Files by URI, reached as the settings say. Cheap to build, hashable, and picklable.
+
+    Raises InputError when it is built with a profile that this machine does not have.
+    """
+
+    settings: StorageConfig = StorageConfig()
+
+    def __post_init__(self) -> None:
+        check_profile(self.settings)
+
+    def resolve(self, uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+        """The filesystem of a URI, and the path by which that filesystem knows the file.
+
+        Raises InputError for a storage that is unknown or whose driver is not installed.
+        """
+        if is_local_uri(uri):  # a local name may contain "::", fsspec's chain of filesystems
+            return LocalFileSystem(), local_path(uri)
+        return open_filesystem(uri, self.settings)
+
+    def delta_options(self, uri: str) -> dict[str, str] | None:
+        """Delta Lake's options of a remote table; may hold secrets, so keep them in memory."""
+        return None if is_local_uri(uri) else delta_client_options(uri, self.settings)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is a file or a folder."""
+        filesystem, path = self.resolve(uri)
+        if s3 := self._s3_client(filesystem):
+            return s3.exists(path)
+        if isinstance(filesystem, LocalFileSystem):
+            return bool(filesystem.exists(path))
+        filesystem.invalidate_cache()
+        try:
+            # Not by the drivers' own `exists`, which takes every fault for a no.
+            self.retry(uri, partial(filesystem.info, path))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list_files(self, uri: str) -> Iterator[FileInfo]:
+        """Every file below a folder, nested folders included, sorted by path.
+
+        A folder that does not exist has no files; call `exists` first where that is a mistake.
+        """
+        filesystem, path = self.resolve(uri)
+        if isinstance(filesystem, LocalFileSystem):
+            yield from list_local_files(path)
+        elif s3 := self._s3_client(filesystem):
+            yield from s3.list_objects(path)
+        else:
+            filesystem.invalidate_cache()
+            entries = self.retry(uri, partial(filesystem.find, path, detail=True))
+            for name in sorted(entries):
+                size = int(entries[name]["size"] or 0)
+                yield FileInfo(filesystem.unstrip_protocol(name), size)
+
+    def read_bytes(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
+        """A file's bytes, or those from `start` up to `end`.
+
+        For files that a whole shard or run depends on: retried for `run_retry_timeout_s`.
+
+        Raises FileNotFoundError, OSError; RetriesExhausted for storage that keeps failing.
+        """
+        return self._read(uri, start, end, None, self.settings.run_retry_timeout_s)
+
+    def read_audio_bytes(
+        self,
+        uri: str,
+        reserve: Callable[[int], None],
+        start: int | None = None,
+        end: int | None = None,
+    ) -> bytes:
+        """The encoded audio of one clip, within a read budget.
+
+        Only the clip depends on it: retried for `read_retry_timeout_s`, a fifth as long as
+        `read_bytes`, and then the clip becomes an error row.
+
+        Args:
+            reserve: receives the number of bytes before each attempt to read them.
+
+        Raises as `read_bytes` does, and what `reserve` raises.
+        """
+        return self._read(uri, start, end, reserve, self.settings.read_retry_timeout_s)
+
+    def _read(
+        self,
+        uri: str,
+        start: int | None,
+        end: int | None,
+        reserve: Callable[[int], None] | None,
+        timeout_s: float,
+    ) -> bytes:
+        filesystem, path = self.resolve(uri)
+        if s3 := self._s3_client(filesystem):
+            return s3.get(path, start, end, reserve, timeout_s)
+
+        def read() -> bytes:
+            if reserve:
+                size = int(filesystem.info(path)["size"] or 0)
+                reserve(max(0, (size if end is None else min(end, size)) - (start or 0)))
+            return cast(bytes, filesystem.cat_file(path, start=start, end=end))
+
+        if isinstance(filesystem, LocalFileSystem):
+            return read()
+        return call_with_retries(uri, timeout_s, read)
+
+    def open_input(self, uri: str, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
+        """A seekable binary file for reading; the caller closes it."""
+        filesystem, path = self.resolve(uri)
+        if s3 := self._s3_client(filesystem):
+            return cast(BinaryIO, io.BufferedReader(S3File(s3, path), buffer_bytes))
+        return cast(BinaryIO, filesystem.open(path, "rb"))
+
+    def read_parquet(self, uri: str, columns: list[str] | None = None) -> pa.Table:
+        """A whole Parquet file, or some columns in the order given.
+
+        Read by the calling thread only: Arrow's own threads would call back into Python, and can
+        abort a process that is about to exit.
+        """
+        with self.open_input(uri) as source:
+            table = pq.ParquetFile(source, pre_buffer=False).read(columns, use_threads=False)
+        return table.select(columns) if columns else table
+
+    def put(self, uri: str, data: bytes) -> None:
+        """Write a whole file in one atomic step; readers see the old one or the new one."""
+        filesystem, path = self.resolve(uri)
+        if isinstance(filesystem, LocalFileSystem):
+            with write_temporary_file(path, data) as temporary:
+                os.replace(temporary, path)
+        elif s3 := self._s3_client(filesystem):
+            s3.put(path, data)
+        else:
+            self.retry(uri, partial(filesystem.pipe_file, path, data))
+
+    def put_new(self, uri: str, data: bytes) -> bool:
+        """Create a file in one atomic step; False, and nothing written, when another exists.
+
+        A file with the same bytes counts as written: a put whose response was lost is tried again,
+        by us or by an HTTP client below us, and then finds its own file. On S3 this is one
+        conditional put; such objects must be smaller than one put (5 GiB).
+        """
+        filesystem, path = self.resolve(uri)
+        if isinstance(filesystem, LocalFileSystem):
+            with write_temporary_file(path, data) as temporary:
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    return self.read_bytes(uri) == data
+            return True
+        try:
+            if s3 := self._s3_client(filesystem):
+                # One request whatever the size: a multipart upload would ignore the condition.
+                s3.put(path, data, mode="create", chunksize=5 * 2**30)
+            elif self.exists(uri):  # some drivers, the hub's too, do not check it better
+                return self.read_bytes(uri) == data
+            else:
+                self.retry(uri, partial(filesystem.pipe_file, path, data, mode="create"))
+        except RetriesExhausted:
+            raise
+        except OSError:
+            # Servers report a failed condition in different ways; the key itself decides.
+            if not self.exists(uri):
+                raise
+            return self.read_bytes(uri) == data
+        return True
+
+    def delete(self, uri: str) -> None:
+        """Remove one file. Raises FileNotFoundError, OSError."""
+        filesystem, path = self.resolve(uri)
+        if isinstance(filesystem, LocalFileSystem):
+            filesystem.rm_file(path)
+        else:
+            self.retry(uri, partial(filesystem.rm_file, path))
+
+    def delete_tree(self, uri: str) -> None:
+        """Remove a folder and all below it; does nothing where there is none."""
+        if not self.exists(uri):
+            return
+        filesystem, path = self.resolve(uri)
+        if isinstance(filesystem, LocalFileSystem):
+            filesystem.rm(path, recursive=True)
+        else:
+            # Not found: deleted by another process, or in an attempt whose response was lost.
+            with suppress(FileNotFoundError):
+                self.retry(uri, partial(filesystem.rm, path, recursive=True))
+
+    def retry(self, uri: str, call: Callable[[], T]) -> T:
+        """The result of `call`; its transient faults are retried for `run_retry_timeout_s`."""
+        return call_with_retries(uri, self.settings.run_retry_timeout_s, call)
+
+    def _s3_client(self, filesystem: fsspec.AbstractFileSystem) -> S3Client | None:
+        return S3Client(filesystem, self.settings) if "s3" in filesystem.protocol else None
+
+
+# --- TRANSITION: removed once all callers hold a Storage
+
+_default = Storage()
 
 
 def configure(settings: StorageConfig) -> None:
-    """Reach object storage as a configuration says, from now on and in all of this process.
-
-    Raises InputError for a profile that this machine does not have.
-    """
-    global _settings
-    storage_s3.need_profile(settings)
-    _settings = settings
+    global _default
+    _default = Storage(settings)
 
 
 def settings() -> StorageConfig:
-    """What `configure` said last, to be handed on to other processes."""
-    return _settings
+    return _default.settings
 
 
-def resolve(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The filesystem of a URI, and the path by which that filesystem knows it.
-
-    Raises InputError for a storage that is not known or whose driver is not installed.
-    """
-    if is_local(uri):  # a local name may hold what fsspec reads as a chain of filesystems, "::"
-        return LocalFileSystem(), _local_path(uri)
-    return storage_s3.open_filesystem(uri, _settings)
-
-
-def is_local(uri: str) -> bool:
-    return storage_s3.protocol_of(uri) in ("", "file", "local")
-
-
-def absolute(uri: str) -> str:
-    """The URI that names the same file from any folder and any process."""
-    return _local_path(uri) if is_local(uri) else uri.replace("s3a://", "s3://", 1)
-
-
-def join(uri: str, *parts: str) -> str:
-    return "/".join([uri.rstrip("/"), *parts])
-
-
-def delta_options(uri: str) -> dict[str, str] | None:
-    """What Delta Lake is told of a remote table; it may hold secrets, so keep it in memory."""
-    return None if is_local(uri) else storage_s3.delta_options(uri, _settings)
+def default() -> Storage:
+    return _default
 
 
 def exists(uri: str) -> bool:
-    filesystem, path = resolve(uri)
-    if s3 := _s3(filesystem):
-        return s3.exists(path)
-    if isinstance(filesystem, LocalFileSystem):
-        return bool(filesystem.exists(path))
-    filesystem.invalidate_cache()
-    try:
-        # Not by the drivers' own `exists`, which takes every fault for a no.
-        patiently(uri, partial(filesystem.info, path))
-    except FileNotFoundError:
-        return False
-    return True
+    return _default.exists(uri)
 
 
 def list_files(uri: str) -> Iterator[FileInfo]:
-    """Every file below a folder, nested folders included, sorted by path.
-
-    A folder that does not exist has no files; ask `exists` first where that is a mistake.
-    """
-    filesystem, path = resolve(uri)
-    if isinstance(filesystem, LocalFileSystem):
-        yield from _list_local(path)
-    elif s3 := _s3(filesystem):
-        yield from s3.list(path)
-    else:
-        filesystem.invalidate_cache()
-        found = patiently(uri, partial(filesystem.find, path, detail=True))
-        for name in sorted(found):
-            yield FileInfo(filesystem.unstrip_protocol(name), int(found[name]["size"] or 0))
+    return _default.list_files(uri)
 
 
-def read_bytes(
-    uri: str,
-    start: int | None = None,
-    end: int | None = None,
-    reserve: Callable[[int], None] | None = None,
-) -> bytes:
-    """A file's bytes, or those from `start` up to `end`.
-
-    Args:
-        reserve: called with the number of bytes before they are read, perhaps for several attempts;
-            for the audio of a clip, which is given up sooner than what a whole run needs.
-
-    Raises FileNotFoundError, OSError; GaveUp for storage that keeps failing.
-    """
-    filesystem, path = resolve(uri)
-    patience_s = _settings.retry_s if reserve else _settings.write_retry_s
-    if s3 := _s3(filesystem):
-        return s3.get(path, start, end, reserve, patience_s)
-
-    def work() -> bytes:
-        if reserve:
-            size = int(filesystem.info(path)["size"] or 0)
-            reserve(max(0, (size if end is None else min(end, size)) - (start or 0)))
-        return cast(bytes, filesystem.cat_file(path, start=start, end=end))
-
-    if isinstance(filesystem, LocalFileSystem):
-        return work()
-    return retrying(uri, patience_s, work)
+def read_bytes(uri: str, start: int | None = None, end: int | None = None) -> bytes:
+    return _default.read_bytes(uri, start, end)
 
 
 def open_input(uri: str, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
-    """A seekable binary file for reading; the caller closes it."""
-    filesystem, path = resolve(uri)
-    if s3 := _s3(filesystem):
-        return cast(BinaryIO, io.BufferedReader(S3File(s3, path), buffer_bytes))
-    return cast(BinaryIO, filesystem.open(path, "rb"))
+    return _default.open_input(uri, buffer_bytes)
 
 
 def read_parquet(uri: str, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file whole, or some columns in the order given.
-
-    By the calling thread alone: Arrow's own threads would call back into Python, and can abort a
-    process that is about to exit.
-    """
-    with open_input(uri) as source:
-        table = pq.ParquetFile(source, pre_buffer=False).read(columns, use_threads=False)
-    return table.select(columns) if columns else table
+    return _default.read_parquet(uri, columns)
 
 
 def put(uri: str, data: bytes) -> None:
-    """Write a whole file in one atomic step; readers see the old one or the new one."""
-    filesystem, path = resolve(uri)
-    if isinstance(filesystem, LocalFileSystem):
-        with _written_aside(path, data) as temporary:
-            os.replace(temporary, path)
-    elif s3 := _s3(filesystem):
-        s3.put(path, data)
-    else:
-        patiently(uri, partial(filesystem.pipe_file, path, data))
+    _default.put(uri, data)
 
 
 def put_new(uri: str, data: bytes) -> bool:
-    """Create a file in one atomic step; False, and nothing written, when another is there already.
-
-    A file with these very bytes counts as written: a put whose answer was lost is tried again, by
-    us or by an HTTP client below us, and then finds its own. On S3 this is one conditional put;
-    keep such objects below one put (5 GiB).
-    """
-    filesystem, path = resolve(uri)
-    if isinstance(filesystem, LocalFileSystem):
-        with _written_aside(path, data) as temporary:
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                return read_bytes(uri) == data
-        return True
-    try:
-        if s3 := _s3(filesystem):
-            # One request whatever the size: a multipart upload would ignore the condition.
-            s3.put(path, data, mode="create", chunksize=5 * 2**30)
-        elif exists(uri):  # some drivers, the hub's too, ask this no better than `exists` of theirs
-            return read_bytes(uri) == data
-        else:
-            patiently(uri, partial(filesystem.pipe_file, path, data, mode="create"))
-    except GaveUp:
-        raise
-    except OSError:
-        # Servers answer a failed condition in different ways; the key itself is the truth.
-        if not exists(uri):
-            raise
-        return read_bytes(uri) == data
-    return True
+    return _default.put_new(uri, data)
 
 
 def delete(uri: str) -> None:
-    """Remove one file. Raises FileNotFoundError, OSError."""
-    filesystem, path = resolve(uri)
-    if isinstance(filesystem, LocalFileSystem):
-        filesystem.rm_file(path)
-    else:
-        patiently(uri, partial(filesystem.rm_file, path))
+    _default.delete(uri)
 
 
 def delete_tree(uri: str) -> None:
-    """Remove a folder and all below it; silent where there is none."""
-    if not exists(uri):
-        return
-    filesystem, path = resolve(uri)
-    if isinstance(filesystem, LocalFileSystem):
-        filesystem.rm(path, recursive=True)
-    else:
-        # Not there: it went at once, or in an attempt whose answer was lost.
-        with suppress(FileNotFoundError):
-            patiently(uri, partial(filesystem.rm, path, recursive=True))
+    _default.delete_tree(uri)
 
 
-def patiently(uri: str, work: Callable[[], T]) -> T:
-    """What `work` returns, its passing faults retried as long as those of writing."""
-    return retrying(uri, _settings.write_retry_s, work)
-
-
-def _s3(filesystem: fsspec.AbstractFileSystem) -> S3 | None:
-    return S3(filesystem, _settings) if "s3" in filesystem.protocol else None
-
-
-def _local_path(uri: str) -> str:
-    path = LocalFileSystem._strip_protocol(uri) if "://" in uri else uri
-    return os.path.abspath(os.path.expanduser(path))
-
-
-def _list_local(folder: str) -> Iterator[FileInfo]:
-    """As fsspec's `find`, at a fraction of its memory; links are followed, broken ones left out."""
-    try:
-        # With its slash a folder sorts among its siblings as the paths below it do.
-        entries = sorted((e.name + "/" * e.is_dir(), e) for e in os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for _, entry in entries:
-        if entry.is_dir():
-            yield from _list_local(entry.path)
-        elif entry.is_file():
-            try:
-                size = entry.stat().st_size
-            except FileNotFoundError:
-                # Moved or deleted meanwhile by another process.
-                continue
-            yield FileInfo(entry.path, size)
-
-
-@contextmanager
-def _written_aside(path: str, data: bytes) -> Iterator[str]:
-    """A synced temporary file of a dot-name beside `path`; gone afterwards unless it was moved."""
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        yield temporary
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
+def delta_options(uri: str) -> dict[str, str] | None:
+    return _default.delta_options(uri)

@@ -1,33 +1,34 @@
-"""Encoded audio that is read and not decoded yet: never more of it than a budget allows."""
+"""Bounds the encoded audio that is read and not decoded yet, in bytes."""
 
 import threading
 from collections import deque
 
 
-class TooLarge(OSError):
-    """An object that does not fit into the budget even alone."""
+class ObjectTooLargeError(OSError):
+    """An object larger than the whole budget."""
 
 
-class Budget:
-    """Bytes that may be held at once; who wants more waits, first come, first served."""
+class ReadBudget:
+    """Bytes that may be held at once; requests are granted in the order of their arrival."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.held_bytes = 0
-        self.high_water_bytes = 0
+        self.peak_bytes = 0
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
 
-    def take(self, size_bytes: int) -> None:
+    def acquire(self, size_bytes: int) -> None:
+        """Wait until this many bytes are free, and take them. Raises ObjectTooLargeError."""
         if size_bytes > self.limit_bytes:
-            raise TooLarge(
+            raise ObjectTooLargeError(
                 f"{size_bytes} bytes, more than the {self.limit_bytes} that may be read ahead; "
                 "raise storage.read_ahead_mb"
             )
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
-            # In turn, so that many small objects cannot keep a large one out for ever.
+            # In order of arrival, so that many small objects cannot starve a large one.
             self._changed.wait_for(
                 lambda: (
                     self._queue[0] is ticket and self.held_bytes + size_bytes <= self.limit_bytes
@@ -35,33 +36,33 @@ class Budget:
             )
             self._queue.popleft()
             self.held_bytes += size_bytes
-            self.high_water_bytes = max(self.high_water_bytes, self.held_bytes)
+            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
             self._changed.notify_all()
 
-    def give_back(self, size_bytes: int) -> None:
+    def release(self, size_bytes: int) -> None:
         with self._changed:
             self.held_bytes -= size_bytes
             self._changed.notify_all()
 
 
-class Room:
-    """What one object holds of a budget: nothing until its size is known."""
+class ReadReservation:
+    """The bytes that one object holds of a budget; none until its size is known."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: ReadBudget) -> None:
         self._budget = budget
         self._held_bytes = 0
 
-    def fit(self, size_bytes: int) -> None:
-        """Hold this much, waiting for it; what was held before, in an earlier attempt, goes.
+    def acquire(self, size_bytes: int) -> None:
+        """Hold this many bytes; those of an earlier attempt are released first.
 
-        Raises TooLarge when it is more than the whole budget.
+        Raises ObjectTooLargeError when it is more than the whole budget.
         """
         if size_bytes != self._held_bytes:
-            self.leave()
-            self._budget.take(size_bytes)
+            self.release()
+            self._budget.acquire(size_bytes)
             self._held_bytes = size_bytes
 
-    def leave(self) -> None:
+    def release(self) -> None:
         if self._held_bytes:
-            self._budget.give_back(self._held_bytes)
+            self._budget.release(self._held_bytes)
             self._held_bytes = 0

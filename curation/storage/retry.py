@@ -1,11 +1,10 @@
-"""Faults of object storage that pass: told by kind, tried again with back-off, and counted.
+"""Transient faults of object storage: classified by kind, retried with back-off, and counted.
 
-An operation is tried again until its patience is used up, with full jitter between the attempts, so
-that workers which failed together do not come back together. Clients' own retries are off
-(`object_store`): they neither cover a body that ends early nor say how often they were needed.
+An operation is retried until its timeout has passed, with full jitter between the attempts, so
+that workers which failed together do not retry together. The clients' own retries are off (`s3`,
+`drivers`): they neither cover a body that ends early nor report how often they were needed.
 """
 
-import itertools
 import logging
 import random
 import threading
@@ -13,116 +12,160 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Literal, NoReturn, TypeVar
+
+import tenacity
 
 from curation.errors import RunError
 
 T = TypeVar("T")
 
-# throttled: asked to slow down; connection: refused, reset or closed; truncated: a body that ends
-# before its length; timeout: nothing came for too long; server: any other 5xx.
-Fault = Literal["throttled", "connection", "truncated", "timeout", "server"]
+# throttled: told to slow down; connection: refused, reset or closed; truncated: a body that ends
+# before its length; timeout: nothing received for too long; server: any other 5xx.
+FaultKind = Literal["throttled", "connection", "truncated", "timeout", "server"]
 GIVEN_UP = "given_up"
 
 BACKOFF_S = 0.1
-BACKOFF_LIMIT_S = 10.0
-# What fails for this long is told, as a wrong endpoint looks like a storage that is away.
+BACKOFF_MAX_S = 10.0
+# Log a warning after this time: a wrong endpoint looks like storage that is down.
 _WARN_AFTER_S = 5.0
 
 _THROTTLED = {
     "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestThrottled",
     "TooManyRequests", "TooManyRequestsException", "BandwidthLimitExceeded", "ServiceUnavailable",
-    # Two conditional writes at once: the one that is told to try again finds the other's object.
+    # Two conditional writes at once: the one that must try again finds the other's object.
     "ConditionalRequestConflict",
 }  # fmt: skip
 _CUT_UPLOAD = {"IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
 
 _log = logging.getLogger("tagscribe.storage")
 _jitter = random.Random()
+_backoff = tenacity.wait_exponential(multiplier=BACKOFF_S, max=BACKOFF_MAX_S)
 _lock = threading.Lock()
 _totals: Counter[str] = Counter()
 
 
-class _Thread(threading.local):
+class _ThreadCounts(threading.local):
     """The faults that this thread has met."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
 
-_thread = _Thread()
+_thread = _ThreadCounts()
 
 
-class GaveUp(RunError, OSError):
-    """Storage that kept failing for as long as it may; `kind` is that of the last fault."""
+class RetriesExhausted(RunError, OSError):
+    """Storage that failed until the retry timeout; `kind` is that of the last fault."""
 
-    def __init__(self, kind: Fault, message: str) -> None:
+    def __init__(self, kind: FaultKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
 
-def retrying(what: str, patience_s: float, work: Callable[[], T]) -> T:
-    """What `work` returns; faults that pass are retried for `patience_s` from the first one.
+def call_with_retries(operation: str, timeout_s: float, call: Callable[[], T]) -> T:
+    """The result of `call`; transient faults are retried for `timeout_s` from the first one.
 
-    Raises GaveUp for a fault that did not pass, and at once whatever is no such fault.
+    Args:
+        operation: what is tried, for messages; a URI.
+
+    Raises RetriesExhausted for a fault that lasts, and any other error at once.
     """
-    failing_since = 0.0
-    warned = False
-    for attempt in itertools.count():
-        try:
-            return work()
-        except Exception as error:
-            kind = fault(error)
-            if kind is None:
-                raise
-            failing_since = failing_since or time.monotonic()
-            wait_s = _jitter.uniform(0, min(BACKOFF_LIMIT_S, BACKOFF_S * 2**attempt))
-            elapsed_s = time.monotonic() - failing_since
-            if elapsed_s + wait_s > patience_s:
-                _count(GIVEN_UP)
-                raise GaveUp(
-                    kind, f"{what}: {kind}, again and again for {patience_s:g} s: {error}"
-                ) from error
-            if elapsed_s > _WARN_AFTER_S and not warned:
-                warned = True
-                _log.warning("%s: %s (%s); trying for %g s", what, kind, error, patience_s)
-            _count(kind)
-            time.sleep(wait_s)
-    raise AssertionError("not reached")
+    budget = _RetryBudget(operation, timeout_s)
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_transient),
+        wait=_jittered_wait_s,
+        stop=budget.is_exhausted,
+        before_sleep=budget.record_retry,
+        retry_error_callback=budget.raise_exhausted,
+    )
+    return retrying(call)
 
 
-def totals() -> dict[str, int]:
-    """Retries of this process so far by kind of fault, and operations given up."""
+class _RetryBudget:
+    """The time that one operation may be retried, counted from its first fault."""
+
+    def __init__(self, operation: str, timeout_s: float) -> None:
+        self._operation = operation
+        self._timeout_s = timeout_s
+        self._first_fault_s: float | None = None
+        self._elapsed_s = 0.0
+        self._warned = False
+
+    def is_exhausted(self, state: tenacity.RetryCallState) -> bool:
+        now_s = time.monotonic()
+        if self._first_fault_s is None:
+            self._first_fault_s = now_s
+        self._elapsed_s = now_s - self._first_fault_s
+        return self._elapsed_s + state.upcoming_sleep > self._timeout_s
+
+    def record_retry(self, state: tenacity.RetryCallState) -> None:
+        error, kind = _failure_of(state)
+        if self._elapsed_s > _WARN_AFTER_S and not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s: %s (%s); trying for %g s", self._operation, kind, error, self._timeout_s
+            )
+        _count(kind)
+
+    def raise_exhausted(self, state: tenacity.RetryCallState) -> NoReturn:
+        error, kind = _failure_of(state)
+        _count(GIVEN_UP)
+        raise RetriesExhausted(
+            kind, f"{self._operation}: {kind}, again and again for {self._timeout_s:g} s: {error}"
+        ) from error
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, Exception) and classify_fault(error) is not None
+
+
+def _jittered_wait_s(state: tenacity.RetryCallState) -> float:
+    """Full jitter. By a generator of its own: a seeded `random` of the program stays as it is."""
+    return _jitter.uniform(0, _backoff(state))
+
+
+def _failure_of(state: tenacity.RetryCallState) -> tuple[BaseException, FaultKind]:
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    assert error is not None
+    kind = classify_fault(error)
+    assert kind is not None
+    return error, kind
+
+
+def fault_totals() -> dict[str, int]:
+    """Retries of this process so far by kind of fault, and operations that were given up."""
     with _lock:
         return dict(_totals)
 
 
 @contextmanager
-def counting() -> Iterator[Counter[str]]:
-    """The same for what this thread does within the block, told when the block ends."""
+def count_faults() -> Iterator[Counter[str]]:
+    """Faults by kind that this thread meets within the block; complete when the block ends."""
     before = _thread.counts.copy()
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     try:
-        yield found
+        yield counts
     finally:
-        found.update(_thread.counts - before)
+        counts.update(_thread.counts - before)
 
 
-def fault(error: BaseException) -> Fault | None:
-    """The kind of a fault that passes; None for an error that will be the same the next time."""
-    if isinstance(error, (GaveUp, FileNotFoundError, PermissionError, FileExistsError)):
+def classify_fault(error: BaseException) -> FaultKind | None:
+    """The kind of a transient fault; None for an error that a retry would not change."""
+    if isinstance(error, (RetriesExhausted, FileNotFoundError, PermissionError, FileExistsError)):
         return None
-    each: BaseException | None = error
-    while each is not None:
-        kind = _by_status(each) or _by_class(each)
+    cause: BaseException | None = error
+    while cause is not None:
+        kind = _kind_by_status(cause) or _kind_by_class(cause)
         if kind:
             return kind
-        each = each.__cause__
+        cause = cause.__cause__
     return None
 
 
-def _by_status(error: BaseException) -> Fault | None:
-    """By the answer of a server, as the exceptions of S3, GCS, Azure and the hub carry it."""
+def _kind_by_status(error: BaseException) -> FaultKind | None:
+    """By the response of a server, as the exceptions of S3, GCS, Azure and the hub carry it."""
     response = getattr(error, "response", None)
     code = ""
     if isinstance(response, dict):
@@ -140,7 +183,7 @@ def _by_status(error: BaseException) -> Fault | None:
     return "server" if isinstance(status, int) and 500 <= status < 600 else None
 
 
-def _by_class(error: BaseException) -> Fault | None:
+def _kind_by_class(error: BaseException) -> FaultKind | None:
     # Slow to import, and there already when one of their errors has come.
     import aiohttp
     from botocore import exceptions as boto

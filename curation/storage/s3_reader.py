@@ -1,8 +1,8 @@
-"""Reads of S3 objects by a native client, which leaves the interpreter's lock to the models.
+"""Reads S3 objects by a native client, which leaves the interpreter's lock to the models.
 
 A worker reads a hundred clips a second beside its models. An HTTP client in Python takes 2.5 to
-3 ms of the interpreter for each, this one a quarter of one: see docs/storage.md. All but reading
-goes through s3fs, in `object_store`.
+3 ms of the interpreter for each, this one a quarter of one: see docs/storage.md. All other
+requests go through s3fs, in `s3`.
 """
 
 import re
@@ -17,14 +17,14 @@ from obstore.store import S3Store
 from curation.errors import InputError
 
 # Of a request as a whole, whose parts may take `timeout_s` each: a large file on a slow line.
-_LONGEST = "6h"
+_REQUEST_TIMEOUT = "6h"
 
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS_PATTERN = re.compile(r"status code: (\d{3})")
+_CODE_PATTERN = re.compile(r"<Code>(\w+)</Code>")
 
 
-class Refused(OSError):
-    """An answer that is no object; `response` is as the exceptions of botocore carry it."""
+class S3ResponseError(OSError):
+    """An error response of S3; `response` has the form that botocore's exceptions carry."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,11 +37,11 @@ class Refused(OSError):
 def open_bucket(
     bucket: str, options: dict[str, str], credentials: Any | None, timeout_s: float
 ) -> S3Store:
-    """A bucket's reader, to be kept, as it holds connections. It retries nothing itself.
+    """A bucket's reader; reuse it, as it holds connections. It retries nothing itself.
 
     Args:
         options: as Delta's, AWS_REGION and so forth.
-        credentials: botocore's, asked anew when they expire; None: requests are not signed.
+        credentials: botocore's, which renews them; None: requests are not signed.
     """
     allow_http = options.get("AWS_ALLOW_HTTP") == "true"
     config = {name: value for name, value in options.items() if name != "AWS_ALLOW_HTTP"}
@@ -49,26 +49,26 @@ def open_bucket(
     return S3Store(
         bucket,
         config=config,  # type: ignore[arg-type]
-        credential_provider=_Provider(credentials) if credentials else None,  # type: ignore[arg-type]
+        credential_provider=_CredentialProvider(credentials) if credentials else None,  # type: ignore[arg-type]
         client_options={
             "allow_http": allow_http,
             "connect_timeout": timeout,
             "read_timeout": timeout,
-            "timeout": _LONGEST,
+            "timeout": _REQUEST_TIMEOUT,
         },
         retry_config={"max_retries": 0},
     )
 
 
-def head(store: S3Store, key: str) -> tuple[int, str | None]:
-    """Size and tag of an object. Raises as `get` does."""
-    _need_addressable(store, key)
-    with _errors():
+def head_object(store: S3Store, key: str) -> tuple[int, str | None]:
+    """Size and tag of an object. Raises as `get_object` does."""
+    _check_key(store, key)
+    with _translate_errors():
         found = store.head(key)
     return found["size"], found["e_tag"]
 
 
-def get(
+def get_object(
     store: S3Store,
     key: str,
     start: int | None = None,
@@ -76,28 +76,28 @@ def get(
     etag: str | None = None,
     reserve: Callable[[int], None] | None = None,
 ) -> bytes:
-    """An object, or a range of it; `reserve` hears its size before its body is read.
+    """An object, or a range of it; `reserve` receives its size before its body is read.
 
-    Raises FileNotFoundError, PermissionError, InputError for a key that cannot be asked for, and
-    for what may pass errors that `retrying` knows the kinds of.
+    Raises FileNotFoundError, PermissionError, InputError for a key that cannot be requested, and
+    for transient faults errors that `classify_fault` knows.
     """
-    _need_addressable(store, key)
-    asked: dict[str, Any] = {}
+    _check_key(store, key)
+    options: dict[str, Any] = {}
     if end is not None:
-        asked["range"] = (start or 0, end)
+        options["range"] = (start or 0, end)
     elif start is not None:
-        asked["range"] = {"offset": start}
+        options["range"] = {"offset": start}
     if etag:
-        asked["if_match"] = etag
-    with _errors():
-        answer = store.get(key, options=asked)  # type: ignore[arg-type]
+        options["if_match"] = etag
+    with _translate_errors():
+        answer = store.get(key, options=options)  # type: ignore[arg-type]
         if reserve:
             first, last = answer.range
             reserve(last - first)
         return answer.bytes().to_bytes()
 
 
-def _need_addressable(store: S3Store, key: str) -> None:
+def _check_key(store: S3Store, key: str) -> None:
     if {"", ".", ".."} & set(key.split("/")):
         raise InputError(
             f"s3://{store.config['bucket']}/{key}: a key whose parts are empty, '.' or '..' cannot "
@@ -106,18 +106,18 @@ def _need_addressable(store: S3Store, key: str) -> None:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """The client's errors as Python has them. What was met stands in their text alone."""
+def _translate_errors() -> Iterator[None]:
+    """Raise the client's errors as Python's. Their kind is known from their text only."""
     try:
         yield
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise PermissionError(_told(error)) from error
+        raise PermissionError(_first_paragraph(error)) from error
     except BaseError as error:
-        raise _of_its_kind(error) from error
+        raise _translate_error(error) from error
 
 
-class _Provider:
-    """Botocore's credentials as the client asks for them."""
+class _CredentialProvider:
+    """Botocore's credentials in the form that the client expects."""
 
     def __init__(self, credentials: Any) -> None:
         self._credentials = credentials
@@ -128,25 +128,25 @@ class _Provider:
             "access_key_id": keys.access_key,
             "secret_access_key": keys.secret_key,
             "token": keys.token,
-            # Asked again five minutes before that. It is botocore that renews them, in good time.
+            # Called again five minutes before that. Botocore renews them in time.
             "expires_at": datetime.now(UTC) + timedelta(minutes=10),
         }
 
 
-def _of_its_kind(error: BaseError) -> Exception:
+def _translate_error(error: BaseError) -> Exception:
     text = str(error)
-    if found := _STATUS.search(text):
-        code = _CODE.search(text)
-        return Refused(int(found[1]), code[1] if code else "", _told(error))
+    if found := _STATUS_PATTERN.search(text):
+        code = _CODE_PATTERN.search(text)
+        return S3ResponseError(int(found[1]), code[1] if code else "", _first_paragraph(error))
     if "kind: Timeout" in text:
-        return TimeoutError(_told(error))
+        return TimeoutError(_first_paragraph(error))
     if "IncompleteBody" in text or "IncompleteMessage" in text:
-        return EOFError(_told(error))
+        return EOFError(_first_paragraph(error))
     if "HttpError" in text:
-        return ConnectionError(_told(error))
-    return OSError(_told(error))
+        return ConnectionError(_first_paragraph(error))
+    return OSError(_first_paragraph(error))
 
 
-def _told(error: Exception) -> str:
-    """The sentence of an error, without the nested one that follows it."""
+def _first_paragraph(error: Exception) -> str:
+    """The message of an error, without the nested one that follows it."""
     return str(error).partition("\n\nDebug source")[0]

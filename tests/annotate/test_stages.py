@@ -12,7 +12,7 @@ from curation.annotate.batching import OomThreshold
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate
 from curation.schema import CLIP_SCHEMA, Failure, Tag
-from curation.storage.files import StorageConfig
+from curation.storage.settings import StorageConfig
 
 RATE = 16000
 

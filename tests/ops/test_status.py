@@ -13,12 +13,13 @@ from curation.ops.status import run_of, status
 from curation.run import driver_state
 from curation.storage import files as storage
 from curation.storage.files import settings
+from curation.uris import join_uri
 from tests.support.runs import planned_run, span, write_evidence
 
 
 def leave_state(config: RunConfig, kind: str, heard_s: float, reason: str = "") -> None:
     fields = {"state": kind, "started_s": 0.0, "heard_s": heard_s, "reason": reason}
-    storage.put(storage.join(config.run, "state.json"), json.dumps(fields).encode())
+    storage.put(join_uri(config.run, "state.json"), json.dumps(fields).encode())
 
 
 def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:

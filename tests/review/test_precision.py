@@ -18,6 +18,7 @@ from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
 from curation.synth import hard_negatives, make_scene
+from curation.uris import join_uri
 from tests.support.runs import planned_run
 
 CLIPS = 1500
@@ -82,7 +83,7 @@ def marked_by_chance(index: Index, right: np.ndarray, seed: int) -> Answers:
         for entry, good in zip(asked, right[asked] ^ errs, strict=True)
     ]
     lines = b"".join(marks.as_line(each) for each in said)
-    storage.put(storage.join(layout.marks_uri(index.about.run), "one.jsonl"), lines)
+    storage.put(join_uri(layout.marks_uri(index.about.run), "one.jsonl"), lines)
     return Answers(other, Labels(index.about.run, other, "simulated"))
 
 

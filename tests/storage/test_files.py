@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.storage import files as storage
+from curation.uris import absolute_uri, is_local_uri, join_uri
 
 PLACES = ["local", "s3_folder", "rados_folder"]
 
@@ -21,7 +22,7 @@ def names(root: str, folder: str = "") -> list[str]:
 
 
 def test_what_is_put_can_be_read_whole_and_in_part(root):
-    uri = storage.join(root, "a", "b.bin")
+    uri = join_uri(root, "a", "b.bin")
     assert not storage.exists(uri)
     storage.put(uri, b"0123456789")
     storage.put(uri, b"abcdefghij")
@@ -118,12 +119,12 @@ def test_links_are_followed_and_broken_ones_left_out(tmp_path):
 
 def test_the_same_file_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert storage.absolute("../x/./y") == str(tmp_path.parent / "x" / "y")
-    assert storage.absolute(f"file://{tmp_path}/a") == f"{tmp_path}/a"
-    assert storage.is_local("a/b") and not storage.is_local("s3://bucket/a")
-    assert storage.join("s3://bucket/", "a", "b") == "s3://bucket/a/b"
-    assert storage.join("/", "a") == "/a"
+    assert absolute_uri("../x/./y") == str(tmp_path.parent / "x" / "y")
+    assert absolute_uri(f"file://{tmp_path}/a") == f"{tmp_path}/a"
+    assert is_local_uri("a/b") and not is_local_uri("s3://bucket/a")
+    assert join_uri("s3://bucket/", "a", "b") == "s3://bucket/a/b"
+    assert join_uri("/", "a") == "/a"
 
 
 def test_an_s3_uri_stays_as_it_is(s3_folder):  # noqa: F811
-    assert storage.absolute(f"{s3_folder}/a") == f"{s3_folder}/a"
+    assert absolute_uri(f"{s3_folder}/a") == f"{s3_folder}/a"

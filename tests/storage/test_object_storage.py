@@ -14,6 +14,8 @@ from curation.errors import InputError
 from curation.run import config_file
 from curation.storage import files as storage
 from curation.storage import retry, s3
+from curation.storage.settings import StorageConfig
+from curation.uris import uri_protocol
 from tests.config.test_run_yaml import MINIMAL
 from tests.conftest import S3_SECRET
 from tests.support.fault_proxy import Disturbed, Rates, disturbing
@@ -21,8 +23,8 @@ from tests.support.rados_gateway import ACCESS_KEY, Gateway
 
 
 def reach(proxy: Disturbed, **settings: object) -> None:
-    values = {"timeout_s": 1.0, "retry_s": 30.0, **settings}
-    storage.configure(storage.StorageConfig(endpoint_url=proxy.url, **values))
+    values = {"timeout_s": 1.0, "read_retry_timeout_s": 30.0, **settings}
+    storage.configure(StorageConfig(endpoint_url=proxy.url, **values))
 
 
 # --- faults
@@ -44,7 +46,7 @@ def test_every_request_comes_right_through_faults_and_they_are_counted(
     with disturbing(s3_server, Rates(**{fault: 0.3}), seed=5, stall_s=1.0) as proxy:
         reach(proxy, timeout_s=0.5 if fault == "stall" else 5.0)
         uris = [f"{s3_folder}/a/{index}.bin" for index in range(3)]
-        with retry.counting() as faults:
+        with retry.count_faults() as faults:
             for index, uri in enumerate(uris):
                 data = b"%d" % index * 100_000
                 assert storage.put_new(uri, data) is True, "a lost answer is no other's file"
@@ -85,29 +87,31 @@ def test_what_keeps_failing_is_given_up_after_its_time(s3_server: str, s3_folder
     storage.put(f"{s3_folder}/broken.wav", b"x")
     storage.put(f"{s3_folder}/whole.wav", b"y")
     with disturbing(s3_server, Rates(), broken="broken") as proxy:
-        reach(proxy, retry_s=1.0)
-        before = retry.totals().get(retry.GIVEN_UP, 0)
-        with pytest.raises(retry.GaveUp, match="broken.wav: throttled.* 1 s: .*reduce") as told:
-            storage.read_bytes(f"{s3_folder}/broken.wav", reserve=lambda size: None)
+        reach(proxy, read_retry_timeout_s=1.0)
+        before = retry.fault_totals().get(retry.GIVEN_UP, 0)
+        with pytest.raises(
+            retry.RetriesExhausted, match="broken.wav: throttled.* 1 s: .*reduce"
+        ) as told:
+            storage.default().read_audio_bytes(f"{s3_folder}/broken.wav", lambda size: None)
         assert told.value.kind == "throttled" and isinstance(told.value, OSError)
-        assert retry.totals()[retry.GIVEN_UP] == before + 1
+        assert retry.fault_totals()[retry.GIVEN_UP] == before + 1
         assert 3 <= proxy.counts()["slow_down"] <= 40, "tried again, and backed off between"
         assert storage.read_bytes(f"{s3_folder}/whole.wav") == b"y"
 
 
 def test_a_write_is_retried_longer_than_a_read(s3_server: str, s3_folder: str) -> None:
     with disturbing(s3_server, Rates(), broken="broken") as proxy:
-        reach(proxy, retry_s=0.4)
-        with pytest.raises(retry.GaveUp, match="for 0.4 s"):
-            storage.read_bytes(f"{s3_folder}/broken", reserve=lambda size: None)
-        with pytest.raises(retry.GaveUp, match="for 2 s"):
+        reach(proxy, read_retry_timeout_s=0.4)
+        with pytest.raises(retry.RetriesExhausted, match="for 0.4 s"):
+            storage.default().read_audio_bytes(f"{s3_folder}/broken", lambda size: None)
+        with pytest.raises(retry.RetriesExhausted, match="for 2 s"):
             storage.put_new(f"{s3_folder}/broken", b"x")
 
 
 def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_folder: str) -> None:
     storage.put(f"{rados_folder}/a", b"x")
     rados_gateway.stop()
-    with ThreadPoolExecutor(2) as threads, retry.counting():
+    with ThreadPoolExecutor(2) as threads, retry.count_faults():
         reading = threads.submit(storage.read_bytes, f"{rados_folder}/a")
         writing = threads.submit(storage.put_new, f"{rados_folder}/b", b"y")
         time.sleep(1.0)
@@ -118,7 +122,7 @@ def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_fo
 
 
 def test_what_will_be_the_same_next_time_is_not_retried(s3_folder: str) -> None:
-    with retry.counting() as faults:
+    with retry.count_faults() as faults:
         with pytest.raises(FileNotFoundError):
             storage.read_bytes(f"{s3_folder}/nothing")
         with pytest.raises(FileNotFoundError):
@@ -139,15 +143,27 @@ def test_the_waits_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
         waits.append(0)
 
     for _ in range(40):
-        retry.retrying("a", 1000.0, work)
+        retry.call_with_retries("a", 1000.0, work)
     rounds = [waits[start : start + 9] for start in range(0, 400, 10)]
     for attempt in range(9):
         drawn = [each[attempt] for each in rounds]
-        limit_s = min(retry.BACKOFF_LIMIT_S, retry.BACKOFF_S * 2**attempt)
+        limit_s = min(retry.BACKOFF_MAX_S, retry.BACKOFF_S * 2**attempt)
         assert 0 <= min(drawn) < 0.3 * limit_s and 0.7 * limit_s < max(drawn) <= limit_s
 
 
 # --- listing
+
+
+def test_the_wait_is_bounded_after_thousands_of_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(retry.time, "sleep", waits.append)
+
+    def fail() -> None:
+        if len(waits) < 3000:
+            raise ConnectionResetError
+
+    retry.call_with_retries("a", 1e9, fail)
+    assert len(waits) == 3000 and 9.0 < max(waits) <= retry.BACKOFF_MAX_S
 
 
 def test_a_listing_is_asked_for_page_by_page(s3_server: str, s3_folder: str) -> None:
@@ -184,11 +200,11 @@ def test_a_profile_and_an_endpoint_are_all_that_a_run_names(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    storage.configure(storage.StorageConfig(endpoint_url=rados_gateway.url))
+    storage.configure(StorageConfig(endpoint_url=rados_gateway.url))
     with pytest.raises(InputError, match="credentials.*storage.profile"):
         storage.read_bytes(f"{rados_folder}/a")
     with pytest.raises(InputError, match="no profile 'curator'.*found none"):
-        storage.configure(storage.StorageConfig(profile="curator"))
+        storage.configure(StorageConfig(profile="curator"))
     keys = tmp_path / "credentials"
     keys.write_text(
         f"[curator]\naws_access_key_id = {ACCESS_KEY}\n"
@@ -196,7 +212,7 @@ def test_a_profile_and_an_endpoint_are_all_that_a_run_names(
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
     storage.configure(
-        storage.StorageConfig(endpoint_url=rados_gateway.url, profile="curator", region="us-east-1")
+        StorageConfig(endpoint_url=rados_gateway.url, profile="curator", region="us-east-1")
     )
     storage.put(f"{rados_folder}/a", b"x")
     assert storage.read_bytes(f"{rados_folder}/a") == b"x"
@@ -212,7 +228,7 @@ def test_an_anonymous_reader_reads_what_is_public_and_nothing_else(
     owner.pipe_file(f"{rados_folder}/public", b"x", ACL="public-read")
     owner.pipe_file(f"{rados_folder}/private", b"y")
     request.getfixturevalue("no_environment")
-    storage.configure(storage.StorageConfig(endpoint_url=rados_gateway.url, anonymous=True))
+    storage.configure(StorageConfig(endpoint_url=rados_gateway.url, anonymous=True))
     assert storage.read_bytes(f"{rados_folder}/public") == b"x"
     with pytest.raises(PermissionError, match=f"{rados_folder}/private: access denied"):
         storage.read_bytes(f"{rados_folder}/private")
@@ -223,7 +239,7 @@ def test_where_aws_has_a_bucket_is_asked(s3_server: str, s3_folder: str) -> None
     there = {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}
     filesystem = s3fs.S3FileSystem()
     filesystem.call_s3("create_bucket", Bucket=bucket, **there)
-    assert s3.S3(filesystem, storage.settings()).region(bucket) == "eu-central-1"
+    assert s3.S3Client(filesystem, storage.settings()).region(bucket) == "eu-central-1"
 
 
 @pytest.mark.parametrize("key", ["a//b", "a/./b", "a/../b", "/a"])
@@ -294,12 +310,12 @@ def test_a_storage_without_its_driver_is_told(
 
 
 def test_the_hub_has_its_driver() -> None:
-    _, path = storage.resolve("hf://datasets/owner/name/data/a.parquet")
+    _, path = storage.default().resolve("hf://datasets/owner/name/data/a.parquet")
     assert path == "datasets/owner/name/data/a.parquet"
 
 
 def test_where_storage_is_does_not_change_what_a_run_says() -> None:
-    section = {"endpoint_url": "http://127.0.0.1:9000", "retry_s": 5}
+    section = {"endpoint_url": "http://127.0.0.1:9000", "read_retry_timeout_s": 5}
     placed = config_file.parse_run_config({**MINIMAL, "storage": section}, "a")
     assert placed.storage.endpoint_url == section["endpoint_url"]
     assert (
@@ -316,9 +332,9 @@ def test_an_answer_of_any_driver_has_a_kind() -> None:
         def __init__(self, **fields: object) -> None:
             self.__dict__.update(fields)
 
-    of: Callable[[BaseException], str | None] = retry.fault
+    of: Callable[[BaseException], str | None] = retry.classify_fault
     assert of(Answered(code=429)) == of(Answered(status_code=503)) == "throttled"
     assert of(Answered(status_code=500)) == "server"
     assert of(Answered(code=404)) is None and of(OSError("disk full")) is None
     assert of(FileNotFoundError()) is None
-    assert s3.protocol_of("abfs://container@account/a") == "abfs"
+    assert uri_protocol("abfs://container@account/a") == "abfs"

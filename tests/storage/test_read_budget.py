@@ -10,7 +10,7 @@ import soundfile
 from curation.annotate import stages
 from curation.config.run import AudioConfig
 from curation.storage import files as storage
-from curation.storage.files import StorageConfig
+from curation.storage.settings import StorageConfig
 
 RATE = 16000
 MIB = 2**20
@@ -77,7 +77,7 @@ def test_what_is_read_ahead_never_exceeds_its_budget(
     watch = Watch(monkeypatch)
     hearing = stages.Hearing(LISTENING, StorageConfig(readers=16, read_ahead_mb=1), 2)
     assert [clip for chunk in stages.decode_ahead(clips, hearing) for clip in chunk] == clips
-    assert watch.most <= hearing.budget.high_water_bytes <= MIB
+    assert watch.most <= hearing.budget.peak_bytes <= MIB
     assert watch.was_ahead, "more was read at once than is decoded at once"
     assert watch.held == hearing.budget.held_bytes == 0, "all was given back"
     assert [clip.failure for clip in clips[:-1]] == [None] * 79

@@ -11,6 +11,7 @@ from curation.run import evidence
 from curation.run.layout import table_uri
 from curation.select import apply
 from curation.storage import files as storage
+from curation.storage.settings import StorageConfig
 from tests.conftest import RADOS_SECRET, corpus_run
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
@@ -23,7 +24,7 @@ def ran(config: RunConfig) -> RunConfig:
     in_process.annotated(config)
     apply.select(config)
     assert verify.verify(config.run) == []
-    storage.configure(storage.StorageConfig())  # what disturbs the run is gone after it
+    storage.configure(StorageConfig())  # what disturbs the run is gone after it
     return config
 
 
@@ -89,7 +90,7 @@ def test_audio_that_never_comes_is_one_error_row(
     config = run_in(s3_folder, corpus)
     (broken,) = [file.uri for file in list(storage.list_files(f"{s3_folder}/corpus/audio"))[17:18]]
     with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
-        section = storage.StorageConfig(endpoint_url=proxy.url, retry_s=1.0)
+        section = StorageConfig(endpoint_url=proxy.url, read_retry_timeout_s=1.0)
         ran(config.model_copy(update={"storage": section}))
     rows = pa.concat_tables(evidence.read_evidence_shards(config.run, [0, 1, 2, 3])).to_pylist()
     (failed,) = [row for row in rows if row["outcome"] == "error"]

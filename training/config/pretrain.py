@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from curation.storage import files as storage
-from curation.storage.files import StorageConfig
+from curation.storage.settings import StorageConfig
+from curation.uris import absolute_uri
 from training.config.reference import AugmentConfig, CnnConfig, FrontendConfig, Section
 from training.data.loader import LoaderConfig
 
 # Named alike from any folder and in any process.
-Uri = Annotated[str, AfterValidator(storage.absolute)]
+Uri = Annotated[str, AfterValidator(absolute_uri)]
 
 
 class TableRef(Section):
@@ -191,7 +191,7 @@ class PretrainConfig(Section):
 
     run: Uri = Field(description="Folder of checkpoints, metrics and the model; local or s3://.")
     storage: StorageConfig = Field(
-        default=storage.StorageConfig(), description="As in a run's YAML; never a secret."
+        default=StorageConfig(), description="As in a run's YAML; never a secret."
     )
     data: DataConfig
     model: Annotated[DualEncoderModel | ClapModel | StartedModel, Field(discriminator="kind")] = (

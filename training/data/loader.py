@@ -20,6 +20,7 @@ from curation.audio.decode import MIN_DURATION_S
 from curation.audio.errors import AudioError
 from curation.errors import InputError, RunError
 from curation.storage import files as storage
+from curation.storage.settings import StorageConfig
 from training.config.reference import Section
 from training.data.clip_decode import (
     SCORE_TEMPERATURE,
@@ -367,7 +368,7 @@ def _after(epoch: int, index: int, batches_per_epoch: int) -> tuple[int, int]:
     return (epoch, index + 1) if index + 1 < batches_per_epoch else (epoch + 1, 0)
 
 
-def _reach_storage(settings: storage.StorageConfig, worker: int) -> None:
+def _reach_storage(settings: StorageConfig, worker: int) -> None:
     storage.configure(settings)
 
 

@@ -17,6 +17,7 @@ from curation import table
 from curation.catalog.clip_bytes import row_uri
 from curation.errors import InputError
 from curation.storage import files as storage
+from curation.uris import absolute_uri
 
 _AUDIO = "audio"
 
@@ -103,7 +104,7 @@ class Pairs:
         rows = pa.concat_tables(read).sort_by([("clip_id", "ascending"), ("rank", "ascending")])
         rows = rows.combine_chunks()
         source = Source(
-            storage.absolute(table_uri),
+            absolute_uri(table_uri),
             opened.version(),
             _lineage(table_uri, opened.version()),
         )

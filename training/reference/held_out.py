@@ -14,6 +14,7 @@ from curation.models.scorers import Scorer
 from curation.storage import files as storage
 from curation.synth import Scene
 from curation.tags.guidance import phrase
+from curation.uris import join_uri
 from training.evaluate.prompts import embed_classes, normalised
 from training.metrics import recall_at
 from training.reference.corpus import in_pool
@@ -94,7 +95,7 @@ def esc10_prompts(folder: str) -> dict[str, list[str]]:
 
     Raises InputError where `folder` holds no clips.csv.
     """
-    listing = storage.join(folder, "clips.csv")
+    listing = join_uri(folder, "clips.csv")
     if not storage.exists(listing):
         raise InputError(f"{folder}: no clips.csv; expected a folder of ESC-10, audio/ beside it")
     rows = csv.DictReader(io.StringIO(storage.read_bytes(listing).decode()))

@@ -2,6 +2,7 @@
 
 from curation.errors import InputError
 from curation.storage import files as storage
+from curation.uris import join_uri
 from training.evaluate.evalset import EvalSet
 from training.evaluate.readers.layout import (
     audio_files,
@@ -31,7 +32,7 @@ def esc10(folder: str, split: str | None) -> EvalSet:
 
     Its own folder holds `clips.csv` with the columns file, esc10_class and fold, and `audio/`.
     """
-    if not storage.exists(storage.join(folder, "clips.csv")):
+    if not storage.exists(join_uri(folder, "clips.csv")):
         return _esc(folder, split, "esc10", _ESC10_LAYOUT)
     split = choose_split(split, _ESC_FOLDS, ALL)
     rows = read_rows(folder, "clips.csv", ("file", "esc10_class", "fold"), _ESC10_LAYOUT)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from curation.catalog.listing import is_audio
 from curation.errors import InputError
 from curation.storage import files as storage
-from curation.storage.files import FileInfo
+from curation.storage.local import FileInfo
+from curation.uris import absolute_uri, join_uri
 from training.evaluate.evalset import EvalClip, EvalSet
 
 Row = dict[str, str]
@@ -31,7 +32,7 @@ def read_rows(
     Raises InputError where the file is not there, naming it and the `layout` that was expected,
     lacks a column, or cannot be read.
     """
-    uri = storage.join(folder, path)
+    uri = join_uri(folder, path)
     if not storage.exists(uri):
         raise InputError(f"{folder}: no {path}; expected {layout}")
     try:
@@ -54,8 +55,8 @@ def read_rows(
 
 def audio_files(folder: str, within: str = "") -> dict[str, FileInfo]:
     """The audio below `folder`/`within`, by path within `folder`."""
-    root = storage.absolute(folder).rstrip("/")
-    below = storage.join(root, within) if within else root
+    root = absolute_uri(folder).rstrip("/")
+    below = join_uri(root, within) if within else root
     files = storage.list_files(below)
     return {file.uri[len(root) + 1 :]: file for file in files if is_audio(file.uri)}
 

@@ -7,6 +7,7 @@ from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.storage import files as storage
 from curation.tags import ontology
+from curation.uris import absolute_uri, join_uri
 from training.evaluate.evalset import EvalClip, EvalSet
 from training.evaluate.readers.layout import (
     audio_files,
@@ -45,7 +46,7 @@ def audioset(folder: str, split: str | None) -> EvalSet:
     names of the `audioset` catalog. A class implies its parent where it has only one.
     """
     split = choose_split(split, _AUDIOSET_SPLITS, "eval")
-    segments = storage.join(folder, f"{split}_segments.csv")
+    segments = join_uri(folder, f"{split}_segments.csv")
     if not storage.exists(segments):
         raise InputError(
             f"{folder}: no {split}_segments.csv; expected AudioSet's list, and clips named by "
@@ -53,7 +54,7 @@ def audioset(folder: str, split: str | None) -> EvalSet:
         )
     listing = list_clips(AudiosetConfig(segments=segments, audio=folder))
     files = audio_files(folder)
-    root = storage.absolute(folder).rstrip("/")
+    root = absolute_uri(folder).rstrip("/")
 
     def listed() -> Iterator[tuple[str | None, EvalClip]]:
         for row in listing.clips.select(["uri", "tags"]).to_pylist():

@@ -1,0 +1,48 @@
+"""URIs and local paths as text: joined, made absolute, and classified by protocol. No I/O.
+
+Reading and writing what they name is left to `storage`.
+"""
+
+import os
+
+from fsspec.implementations.local import LocalFileSystem
+
+from curation.errors import InputError
+
+
+def uri_protocol(uri: str) -> str:
+    """The scheme of a URI, empty for a local path.
+
+    Raises InputError where the URI holds a password.
+    """
+    scheme, divider, rest = uri.partition("://")
+    if not divider:
+        return ""
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    if at and ":" in user:
+        raise InputError(
+            f"{scheme}://: the URI holds a password, which would be written into the run; "
+            "credentials come from the environment or a profile"
+        )
+    return scheme
+
+
+def is_local_uri(uri: str) -> bool:
+    """Whether the URI names a file of this machine: a path, or file://."""
+    return uri_protocol(uri) in ("", "file", "local")
+
+
+def absolute_uri(uri: str) -> str:
+    """The URI that names the same file from any working directory and any process."""
+    return local_path(uri) if is_local_uri(uri) else uri.replace("s3a://", "s3://", 1)
+
+
+def join_uri(uri: str, *parts: str) -> str:
+    """The URI of an entry below a folder."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def local_path(uri: str) -> str:
+    """The absolute path of a local URI; `~` is expanded."""
+    path = LocalFileSystem._strip_protocol(uri) if "://" in uri else uri
+    return os.path.abspath(os.path.expanduser(path))
