@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation import console
-from curation.cluster import graph
+from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.config.models import DualEncoderConfig
 from curation.config.run import RunConfig
@@ -88,7 +88,7 @@ def evidence(config: RunConfig) -> list[dict]:
     planned, coverage = catalog_plan.create_plan(config)
     console.stdout.print(coverage)
     with console.show_progress(f"guidance {config.captioner.guidance}", "clips") as update:
-        graph.annotate(config, update)
+        driver.annotate_run(config, update)
     rows = pa.concat_tables(
         run_evidence.read_evidence_shards(config.run, list(range(planned.shards)))
     ).to_pylist()

@@ -31,7 +31,7 @@ import pyarrow as pa
 import torch
 
 from curation import console, table
-from curation.cluster import graph
+from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.models.scorers.clap import DualEncoderScorer
@@ -134,7 +134,7 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
         "benchmarks/method.py",
     )
     catalog_plan.create_plan(config)
-    graph.annotate(config, lambda done, total: None)
+    driver.annotate_run(config, lambda done, total: None)
     apply.select(config)
     return config
 

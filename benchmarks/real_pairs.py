@@ -28,7 +28,7 @@ import torch
 
 from benchmarks.method import BATCH, KEEP_TOP
 from curation import console, table
-from curation.cluster import graph
+from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import catalog_plan
@@ -113,7 +113,7 @@ def real_table(out: str, esc10: str) -> str:
         "benchmarks/real_pairs.py",
     )
     catalog_plan.create_plan(config)
-    graph.annotate(config, lambda done, total: None)
+    driver.annotate_run(config, lambda done, total: None)
     apply.select(config)
     return table_uri(config.run)
 

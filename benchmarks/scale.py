@@ -311,7 +311,7 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
     import ray
     from ray.data import DataContext
 
-    from curation.cluster import graph
+    from curation.cluster import driver
     from curation.run import catalog_plan
 
     # What the driver is and shows nothing of: see curation/cluster/session.py.
@@ -332,7 +332,7 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
         DataContext.get_current().wait_for_min_actors_s = 1800
         memory = Memory()
         worker = SeveralGpus if todo.a_process > 1 else FusedWorker
-        counts = graph.annotate(config, memory.look, worker)
+        counts = driver.annotate_run(config, memory.look, worker)
         ray.shutdown()
         assert counts.ok == todo.shards * todo.shard_clips, counts
         footers = footer_cache.read_footers(

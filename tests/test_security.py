@@ -23,7 +23,7 @@ from curation.audio import decode
 from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.catalog.catalog import list_clips
-from curation.cluster import graph
+from curation.cluster import driver
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 from curation.run import catalog_plan, layout
@@ -157,7 +157,7 @@ def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None
         "test",
     )
     catalog_plan.create_plan(config)
-    graph.annotate(config, lambda done, total: None)
+    driver.annotate_run(config, lambda done, total: None)
     apply.select(config)
     rows = table.read_pairs(layout.table_uri(config.run)).to_pylist()
     assert sorted(row["clip_id"] + ".wav" for row in rows) == sorted(NAMES)

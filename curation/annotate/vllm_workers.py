@@ -26,7 +26,7 @@ ERROR = "__inference_error__"
 _SHARD = "a shard's own row, which asks nothing"
 
 
-class AskWorker:
+class VllmRequestWorker:
     """First pool: a shard's number becomes its row of decoded clips, tagged, and its questions.
 
     The row of the shard says how many questions there are, and passes vLLM by.
@@ -103,7 +103,7 @@ class _Held:
         return self.shard is not None and len(self.replies) == self.shard["questions"]
 
 
-class GatherWorker:
+class VllmResponseCollector:
     """Behind vLLM: rows of a shard are held until all are there, and become its captioned clips.
 
     There is one such worker. What it holds when it dies is lost; its shards have no evidence then,

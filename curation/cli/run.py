@@ -86,10 +86,10 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
 
 
 def _annotate(config: "RunConfig", quiet: bool) -> None:
-    from curation.cluster import graph as annotating
+    from curation.cluster import driver
 
     with console.show_progress("annotate", "clips", quiet) as update:
-        counts = annotating.annotate(config, update)
+        counts = driver.annotate_run(config, update)
     told = ", ".join(f"{clips} {kind}" for kind, clips in counts.errors.items())
     console.stdout.print(f"{counts.clips} clips: {counts.ok} ok" + (f", {told}" if told else ""))
 

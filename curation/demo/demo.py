@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 
 from curation import console, table
-from curation.cluster import graph
+from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.demo import accuracy
@@ -45,7 +45,7 @@ def judge_guidance(
             config = run_config(out, corpus, guidance)
             catalog_plan.create_plan(config)
             with console.show_progress(f"{guidance} tags", "clips", quiet) as update:
-                graph.annotate(config, update)
+                driver.annotate_run(config, update)
             apply.select(config)
             yield guidance, accuracy.judge_run(config.run, truth)
 

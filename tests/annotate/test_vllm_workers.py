@@ -17,9 +17,14 @@ from ray.data import Dataset
 
 from curation.annotate import metrics
 from curation.annotate.task import Task
-from curation.annotate.vllm_workers import ERROR, AskWorker, GatherWorker, reply_row
+from curation.annotate.vllm_workers import (
+    ERROR,
+    VllmRequestWorker,
+    VllmResponseCollector,
+    reply_row,
+)
 from curation.annotate.workers import Row, ScoreWorker
-from curation.cluster import graph, vllm_stage
+from curation.cluster import driver, graph, recovery, vllm_stage
 from curation.cluster.pools import build_pools
 from curation.config.run import RunConfig
 from curation.errors import InputError
@@ -75,7 +80,7 @@ def replied(row: Row) -> Row:
 def asked(config: RunConfig) -> dict[int, list[Row]]:
     """The rows of each shard, the shard's own first."""
     planned, _ = catalog_plan.create_plan(config)
-    worker = AskWorker(config, metrics.InMemoryMeter)
+    worker = VllmRequestWorker(config, metrics.InMemoryMeter)
     tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
     return {task.shard: list(worker({"task": task.to_json()})) for task in tasks}
 
@@ -97,7 +102,7 @@ def rows(sounds: Path, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def evidence(rows: dict[str, Any]) -> pa.Table:
     """Of a run whose rows came in the order of the plan."""
-    gather = GatherWorker(rows["config"], metrics.InMemoryMeter, engines=2)
+    gather = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=2)
     whole = [
         each
         for shard in rows["by_shard"].values()
@@ -144,14 +149,14 @@ def test_rows_in_any_order_and_twice_make_the_same_shards(
     mixed = [replied(row) for shard in rows["by_shard"].values() for row in shard]
     again = [row for row in mixed if not row[ERROR]][:3]
     random.Random(3).shuffle(mixed)
-    gather = GatherWorker(config, metrics.InMemoryMeter, engines=2)
+    gather = VllmResponseCollector(config, metrics.InMemoryMeter, engines=2)
     whole = [each for row in [*again, *mixed] for each in gather(row)]
     assert sorted(json.loads(row["task"])["shard"] for row in whole) == [0, 1, 2]
     assert scored(config, whole).equals(evidence)
 
 
 def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
-    gather = GatherWorker(rows["config"], metrics.InMemoryMeter, engines=2)
+    gather = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=2)
     own, *questions = map(replied, rows["by_shard"][1])
     assert [gather(row) for row in (*questions, *questions[:-1])] == [[]] * (2 * len(questions) - 1)
     [whole] = gather(own)
@@ -160,7 +165,7 @@ def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
 
 def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -> None:
     tally = metrics.InMemoryMeter()
-    gather = GatherWorker(rows["config"], lambda: tally, engines=2)
+    gather = VllmResponseCollector(rows["config"], lambda: tally, engines=2)
     [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
     decode, caption = (run_evidence.WorkSpan(*span) for span in json.loads(whole["spans"]))
     assert (decode.pool, caption.pool, caption.worker) == ("decode", "caption", "vllm-1")
@@ -169,9 +174,9 @@ def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -
 
 
 def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, Any]) -> None:
-    worker = AskWorker(rows["config"], metrics.InMemoryMeter)
+    worker = VllmRequestWorker(rows["config"], metrics.InMemoryMeter)
     [own] = worker({"task": Task(99, 0, 1).to_json()})
-    [whole] = GatherWorker(rows["config"], metrics.InMemoryMeter, engines=1)(own)
+    [whole] = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=1)(own)
     assert "FileNotFoundError" in whole["error"] and own["questions"] == 0
 
 
@@ -197,7 +202,7 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     done.parent.mkdir()
     written = shutil.copy2(layout.shard_uri(rows["config"].run, 1), done).stat().st_mtime_ns
     moved = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
-    counts = graph.annotate(moved, lambda done, of: None)
+    counts = driver.annotate_run(moved, lambda done, of: None)
     assert counts.clips == CLIPS and done.stat().st_mtime_ns == written
     assert pa.concat_tables(run_evidence.read_evidence_shards(moved.run, [0, 1, 2])).equals(
         evidence
@@ -211,7 +216,7 @@ def test_where_vllm_is_not_installed_a_run_says_so(
     config = vllm_run(sounds, qwen, tmp_path)
     catalog_plan.create_plan(config)
     with pytest.raises(InputError, match="vLLM is not installed in the environment of the workers"):
-        graph.annotate(config, lambda done, of: None)
+        driver.annotate_run(config, lambda done, of: None)
 
 
 def test_the_stage_holds_what_its_pool_says_and_dies_a_bounded_number_of_times(
@@ -258,6 +263,6 @@ def test_a_clip_that_kills_vllm_is_found_by_graphs_of_one_task(
     sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph, "run_tasks", _Deadly(crashing_clip=2))
-    alone = graph._Apart(vllm_run(sounds, qwen, tmp_path))
-    results = graph._without_killers(alone, [Task(0, 0, 4)])
+    alone = recovery.IsolatedGraph(vllm_run(sounds, qwen, tmp_path))
+    results = recovery._run_without_crashing_clips(alone, [Task(0, 0, 4)])
     assert results[-1].task == Task(0, 0, 4, crashing_clips=(2,))

@@ -15,7 +15,7 @@ from curation.annotate import stages
 from curation.annotate.task import Task, find_crashing_clips
 from curation.annotate.workers import FusedWorker
 from curation.audio.decode import DecodedAudio
-from curation.cluster import graph
+from curation.cluster import driver, graph
 from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.ops import verify
@@ -68,7 +68,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     poison = sorted(folder.iterdir())[4]
     config = folder_run(folder, tmp_path / "run")
     catalog_plan.create_plan(config)
-    counts = graph.annotate(config, lambda done, total: None, aborting_on(poison.name))
+    counts = driver.annotate_run(config, lambda done, total: None, aborting_on(poison.name))
     assert (counts.ok, counts.errors) == (5, {"worker/killed_worker": 1})
     rows = evidence.read_evidence_shard(config.run, 0)
     [failed] = [row for row in rows.to_pylist() if row["outcome"] == "error"]
@@ -92,7 +92,7 @@ def test_models_that_kill_their_worker_are_not_blamed_on_clips(
     config = corpus_run(corpus, tmp_path / "run")
     catalog_plan.create_plan(config)
     with pytest.raises(RunError, match="workers cannot start: .*worker process has died"):
-        graph.annotate(config, lambda done, total: None, Hopeless)
+        driver.annotate_run(config, lambda done, total: None, Hopeless)
 
 
 def folder_run(audio: Path, folder: Path) -> RunConfig:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from curation.cluster import graph
+from curation.cluster import driver
 from curation.config.run import RunConfig
 from curation.models.checks.parts import sections_of
 from curation.ops import verify
@@ -46,7 +46,7 @@ def annotated(
     data = {"run": str(folder / "run"), "catalog": catalog, "annotate": section, **models}
     config = parse_run_config(data, "test")
     catalog_plan.create_plan(config)
-    return config, graph.annotate(config, lambda done, total: None)
+    return config, driver.annotate_run(config, lambda done, total: None)
 
 
 def need_whole(

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from curation import table
-from curation.cluster import graph
+from curation.cluster import driver
 from curation.config.policy import Policy
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
@@ -37,7 +37,7 @@ def silent(_done: int, _total: int) -> None:
 def annotated(config: RunConfig) -> pa.Table:
     """Plan and annotate a run; all its evidence, in the order of the plan."""
     catalog_plan.create_plan(config)
-    graph.annotate(config, silent)
+    driver.annotate_run(config, silent)
     return evidence_of(config)
 
 
@@ -100,7 +100,7 @@ def test_a_resumed_run_does_only_what_is_missing_and_tells_how_far_it_is(
     for shard in (0, 3):
         Path(shard_uri(config.run, shard)).unlink()
     told: list[tuple[int, int]] = []
-    graph.annotate(config, lambda done, total: told.append((done, total)))
+    driver.annotate_run(config, lambda done, total: told.append((done, total)))
     assert evidence_of(config).equals(evidence_of(undisturbed))
     assert kept.stat().st_mtime_ns == written
     assert told == sorted(told) and (told[0], told[-1]) == ((20, 40), (40, 40))
@@ -254,7 +254,7 @@ def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
 def test_a_folder_of_another_run_is_refused(undisturbed: RunConfig) -> None:
     other = undisturbed.model_copy(update={"seed": 5})
     with pytest.raises(InputError, match="belongs to another run: seed: 0 there, 5 here"):
-        graph.annotate(other, silent)
+        driver.annotate_run(other, silent)
     with pytest.raises(InputError, match="belongs to another run"):
         catalog_plan.create_plan(other)
 

@@ -22,12 +22,14 @@ PAGE = REPOSITORY / "docs" / "metrics.md"
 RUN_AND_SCRAPE = """
 import sys, threading, time, urllib.request
 import ray
-from curation import annotate, config, planning, pools
+from curation.cluster import driver, pools
 from curation.cluster.session import ray_session
 from curation.annotate.metrics import RETRIES
 from curation.cluster.metrics_export import RayMeter
+from curation.run.catalog_plan import create_plan
+from curation.run.config_file import read_run_config
 
-config = config.load(sys.argv[1])
+config = read_run_config(sys.argv[1])
 seen, missing = "", set(sys.argv[2:])
 
 def scrape():
@@ -51,7 +53,7 @@ class Retrying:
     def wait(self):
         pass
 
-planning.make_plan(config)
+create_plan(config)
 with ray_session(
     "local", pools.count_cpus_needed(config.annotate), metrics_port=config.metrics_port
 ):
@@ -60,7 +62,7 @@ with ray_session(
     ray.get(retrying.wait.remote())
     watching = threading.Thread(target=scrape, daemon=True)
     watching.start()
-    annotate.annotate(config, lambda done, total: None)
+    driver.annotate_run(config, lambda done, total: None)
     watching.join(60)
 """
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.cluster import graph, placement, pools
+from curation.cluster import driver, placement, pools
 from curation.cluster.pools import Pool
 from curation.config.annotate import AnnotateConfig
 from curation.errors import InputError
@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_told_before_anything_runs(
     run = corpus_run(corpus, tmp_path, annotate={"shard_clips": 10, **section})
     catalog_plan.create_plan(run)
     with pytest.raises(InputError, match=message):
-        graph.annotate(run, lambda done, total: None)
+        driver.annotate_run(run, lambda done, total: None)
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -136,4 +136,4 @@ def test_a_range_of_actors_annotates_every_clip(corpus: Path, tmp_path: Path) ->
     section = {"shard_clips": 10, "actors": [1, 2], "wait_for_nodes_s": 5}
     run = corpus_run(corpus, tmp_path, annotate=section)
     catalog_plan.create_plan(run)
-    assert graph.annotate(run, lambda done, total: None).clips == 40
+    assert driver.annotate_run(run, lambda done, total: None).clips == 40

@@ -31,14 +31,14 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 @pytest.fixture(scope="module")
 def curated(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run of the engine over 40 clips; the folder."""
-    from curation.cluster import graph
+    from curation.cluster import driver
     from curation.run import catalog_plan
 
     folder = tmp_path_factory.mktemp("curated")
     write_corpus(str(folder / "corpus"), clips=40, seed=77)
     config = corpus_run(folder / "corpus", folder / "run", select={"keep_top": 0.8})
     catalog_plan.create_plan(config)
-    graph.annotate(config, lambda done, total: None)
+    driver.annotate_run(config, lambda done, total: None)
     apply.select(config)
     return config.run
 
