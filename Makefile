@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint reference-models bench chaos compare clean
+.PHONY: help demo test test-fast lint reference-models bench chaos compare clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -25,8 +25,13 @@ demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pr
 
 # Two files at a time, as many of their tests wait for processes of their own. So one thread is enough
 # for each, and threads without work sleep: spinning, they take the cores from other processes.
-test: $(READY) ## run the tests
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test: $(READY) ## run all tests
+	$(PYTEST)
+
+test-fast: $(READY) ## run the unit tests: no Ray, no S3 server, no browser; three minutes at most
+	$(PYTEST) -m 'not cluster and not storage and not browser and not chaos and not slow'
 
 lint: $(READY) ## ruff, mypy, the layers of the architecture, names and words
 	$(BIN)/ruff format --check .

@@ -41,12 +41,12 @@ from curation.run.layout import evidence_uri, table_uri
 from curation.select import apply
 from curation.storage.files import list_files
 from curation.synth import write_corpus
-from tests.conftest import write_yaml
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
 from tests.support.network import Network, network
 from tests.support.nodes import BIN, Cluster, NodeType
 from tests.support.rados_gateway import Gateway, gateway
+from tests.support.runs import write_yaml
 
 FAULTS = ("actor", "node", "driver", "head", "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
@@ -95,7 +95,7 @@ class Scene:
             write_corpus(f"{folder}/corpus", CLIPS, 17, workers=os.cpu_count() or 1)
             files.put(f"{folder}/corpus", f"{self.bucket}/", recursive=True)
         self.undisturbed = self.config("undisturbed")
-        in_process.annotated(self.undisturbed)
+        in_process.annotate_in_process(self.undisturbed)
         apply.select(self.undisturbed)
         need_sound(self.undisturbed)
 

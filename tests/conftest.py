@@ -1,41 +1,56 @@
 """What all tests share: the real recordings beside the repository, and small planned runs."""
 
-import shutil
-import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 import s3fs
 import torch
-import yaml
-from pydantic import BaseModel
+from playwright.sync_api import Browser
 
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
-from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
 from curation.storage.settings import StorageConfig
 from curation.synth import write_corpus
 from tests.support import in_process
-from tests.support.moto_server import moto_server
+from tests.support.chromium import chromium
+from tests.support.moto_server import S3_SECRET, moto_server
 from tests.support.paths import SHARED_DATA
-from tests.support.rados_gateway import Gateway, gateway, need_gateway
+from tests.support.rados_gateway import RADOS_SECRET, Gateway, gateway, need_gateway
+from tests.support.runs import corpus_run
 
-S3_SECRET = "must-not-be-written-anywhere"
-# The gateway's own tool takes it as an argument, so it is in the list of processes for a moment.
-RADOS_SECRET = "of-the-gateway-and-nobody-else"
 THREADS = torch.get_num_threads()
 
-
+# A test gets its markers from the fixtures that it uses, so that a new test needs none written.
+MARKERS = {
+    "cluster": {"local_ray", "own_ray", "ray_nodes"},
+    "storage": {"s3_server", "s3_folder", "rados_gateway", "rados_folder"},
+    "browser": {"browser"},
+    "chaos": {"scene"},
+}
 # The slowest come first, so that no process of two is left with them when the other one is done.
-SLOWEST = ("test_chaos.py", "test_cluster.py", "test_launch.py", "test_engine.py")
+SLOWEST = ("test_chaos.py", "test_cluster.py", "test_launch.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        needed = needed_fixtures(item)
+        for marker, fixtures in MARKERS.items():
+            if fixtures & needed:
+                item.add_marker(marker)
     items.sort(key=lambda item: item.path.name not in SLOWEST)
+
+
+def needed_fixtures(item: pytest.Item) -> set[str]:
+    """The fixtures of a test, those that other fixtures use, and those that a parameter names."""
+    names = set(getattr(item, "fixturenames", ()))
+    if callspec := getattr(item, "callspec", None):
+        names |= {value for value in callspec.params.values() if isinstance(value, str)}
+    return names
 
 
 @pytest.fixture(scope="session")
@@ -65,13 +80,18 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def own_ray() -> None:
+    """For a test that starts Ray itself, or a program that does: it gets the marker by this."""
+
+
+@pytest.fixture(scope="session")
 def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run that nothing disturbed, not even Ray, to compare others with.
 
     Who changes it takes a copy.
     """
     config = corpus_run(corpus, tmp_path_factory.mktemp("run"), select={"keep_top": 0.5})
-    in_process.annotated(config)
+    in_process.annotate_in_process(config)
     apply.select(config)
     return config
 
@@ -80,43 +100,8 @@ def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCo
 def annotated_here(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run whose shards one worker annotated in this process, without Ray; nothing is selected."""
     config = corpus_run(corpus, tmp_path_factory.mktemp("annotated") / "run")
-    in_process.annotated(config)
+    in_process.annotate_in_process(config)
     return config
-
-
-def copy_of(run: RunConfig, folder: Path) -> RunConfig:
-    """An annotated run in another folder, nothing selected of it yet."""
-    shutil.copytree(run.run, folder, ignore=shutil.ignore_patterns("table", "decisions"))
-    return run.model_copy(update={"run": str(folder)})
-
-
-def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
-    """A run over the corpus, in four shards, by the reference models."""
-    return parse_run_config(
-        {
-            "run": str(folder),
-            "catalog": {
-                "kind": "audioset",
-                "segments": str(corpus / "segments_noisy.csv"),
-                "audio": str(corpus / "audio"),
-            },
-            "annotate": {"shard_clips": 10, "actors": 2},
-            **sections,
-        },
-        "test",
-    )
-
-
-def heed_ctrl_c() -> None:
-    """In a new process: what a shell starts in the background inherits that Ctrl-C is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def write_yaml(config: BaseModel, folder: Path) -> Path:
-    """A configuration as the file that a command reads."""
-    path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +135,27 @@ def rados_gateway() -> Iterator[Gateway]:
 def rados_folder(rados_gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty bucket on the RADOS gateway."""
     yield from new_bucket(rados_gateway.environment, monkeypatch)
+
+
+# Of a module, as it runs an event loop in this thread: another test could start none of its own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; see `tests.support.chromium`."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def no_ray_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test without the marker `cluster` cannot start Ray, so that none lacks the marker."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("cluster") is None:
+            patch.setattr(ray, "init", _refuse_ray)
+        yield
+
+
+def _refuse_ray(**options: object) -> None:
+    pytest.fail("a test that starts Ray uses the fixture local_ray, own_ray or ray_nodes")
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,13 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from curation.cluster import placement, pools
 from curation.run import config_file
-from tests.support.nodes import CONFIGS, cluster_spec, described, of_kuberay, of_ray_up
+from tests.support.nodes import (
+    CONFIGS,
+    cluster_spec,
+    kuberay_node_types,
+    ray_up_node_types,
+    read_config,
+)
 
 KUBERAY = ("raycluster.yaml", "rayjob.yaml")
 RAY_UP = ("aws.yaml", "gcp.yaml")
@@ -110,8 +116,8 @@ def resource(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_kuberay_files_hold_kuberays_fields() -> None:
-    jsonschema.validate(described("raycluster.yaml"), resource("RayCluster", RAY_CLUSTER))
-    jsonschema.validate(described("rayjob.yaml"), resource("RayJob", RAY_JOB))
+    jsonschema.validate(read_config("raycluster.yaml"), resource("RayCluster", RAY_CLUSTER))
+    jsonschema.validate(read_config("rayjob.yaml"), resource("RayJob", RAY_JOB))
 
 
 @pytest.mark.parametrize("name", KUBERAY)
@@ -126,7 +132,7 @@ def test_kuberay_pods_ask_for_what_they_are_limited_to(name: str) -> None:
 
 @pytest.mark.parametrize("name", RAY_UP)
 def test_the_files_for_ray_up_are_valid_by_rays_own_schema(name: str) -> None:
-    prepared = prepare_config(copy.deepcopy(described(name)))
+    prepared = prepare_config(copy.deepcopy(read_config(name)))
     validate_config(prepared)
     broken = prepared | {"available_node_typos": {}}
     with pytest.raises(jsonschema.ValidationError):
@@ -135,16 +141,16 @@ def test_the_files_for_ray_up_are_valid_by_rays_own_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", RAY_UP)
 def test_ray_up_pays_for_spot_nodes_alone_beside_the_head(name: str) -> None:
-    types = described(name)["available_node_types"]
+    types = read_config(name)["available_node_types"]
     for node, described_type in types.items():
         spot = re.search("spot", str(described_type["node_config"]), re.IGNORECASE)
         assert bool(spot) == (node != "head"), node
 
 
 def test_every_cluster_has_the_same_node_types_and_the_run_fits_them() -> None:
-    types = of_kuberay("raycluster.yaml")
+    types = kuberay_node_types("raycluster.yaml")
     assert [each.name for each in types] == ["head", "decoder", "captioner", "scorer"]
-    for other in (of_kuberay("rayjob.yaml"), *map(of_ray_up, RAY_UP)):
+    for other in (kuberay_node_types("rayjob.yaml"), *map(ray_up_node_types, RAY_UP)):
         assert other == types
     run = config_file.read_run_config(str(CONFIGS / "run.yaml"))
     nodes = [{"CPU": t.cpus, "GPU": t.gpus, **t.resources} for t in types]
@@ -162,7 +168,7 @@ def test_dashboards_listen_on_loopback_and_every_cluster_wants_a_token() -> None
     for name in KUBERAY:
         assert cluster_spec(name)["authOptions"] == {"mode": "token"}
     for name in RAY_UP:
-        up = described(name)
+        up = read_config(name)
         [_, start] = up["head_start_ray_commands"]
         assert "--dashboard-host=127.0.0.1" in start
         for command in (start, up["worker_start_ray_commands"][1]):

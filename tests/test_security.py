@@ -30,8 +30,9 @@ from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
-from tests.conftest import S3_SECRET, write_yaml
 from tests.storage.test_s3 import run_in
+from tests.support.moto_server import S3_SECRET
+from tests.support.runs import write_yaml
 
 S3_TOKEN = "nor-must-this-token-be-written"
 SECRETS = (S3_SECRET.encode(), S3_TOKEN.encode())

@@ -10,14 +10,14 @@ import torch
 
 from curation.models.networks.tag_guided_captioner import GuidedEncoder
 from curation.run.config_file import parse_run_config
-from tests.conftest import corpus_run
-from tests.support.in_process import annotated
+from tests.support.in_process import annotate_in_process
+from tests.support.runs import corpus_run
 
 
 @pytest.fixture(scope="module")
 def fixed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     """The evidence of a run that draws every candidate for every clip."""
-    return annotated(corpus_run(corpus, tmp_path_factory.mktemp("fixed")))
+    return annotate_in_process(corpus_run(corpus, tmp_path_factory.mktemp("fixed")))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def enough_score(fixed: pa.Table) -> float:
 
 def adaptive_run(corpus: Path, folder: Path, first: int, enough_score: float) -> pa.Table:
     adaptive = {"first": first, "enough_score": enough_score}
-    return annotated(corpus_run(corpus, folder, adaptive=adaptive))
+    return annotate_in_process(corpus_run(corpus, folder, adaptive=adaptive))
 
 
 def candidates(rows: pa.Table) -> list[list[dict[str, Any]]]:

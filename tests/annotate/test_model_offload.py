@@ -11,8 +11,8 @@ from curation.config.run import RunConfig
 from curation.models import run_models
 from curation.models.captioners.tag_guided import TagGuided
 from curation.models.scorers.clap import DualEncoderScorer
-from tests.conftest import corpus_run
-from tests.support.in_process import annotated
+from tests.support.in_process import annotate_in_process
+from tests.support.runs import corpus_run
 
 # Nearly every clip wants more.
 ADAPTIVE = {"first": 1, "enough_score": 0.9}
@@ -100,7 +100,7 @@ def run(corpus: Path, folder: Path, model_memory: str, **sections: object) -> Ru
 def resident(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     """The adaptive run's evidence by models that are all there."""
     config = run(corpus, tmp_path_factory.mktemp("resident"), "resident", adaptive=ADAPTIVE)
-    return annotated(config)
+    return annotate_in_process(config)
 
 
 @pytest.mark.parametrize("shards_at_once", [1, 2])
@@ -108,7 +108,7 @@ def test_one_after_the_other_they_write_the_same_evidence(
     corpus: Path, tmp_path: Path, resident: pa.Table, gpu: Gpu, shards_at_once: int
 ) -> None:
     config = run(corpus, tmp_path, "offload", adaptive=ADAPTIVE)
-    assert annotated(config, shards_at_once).equals(resident)
+    assert annotate_in_process(config, shards_at_once).equals(resident)
     # Loaded once, then twice a shard, as there are two draws: the shards never mix.
     assert gpu.came == ["captioner", "scorer"] * (1 + 2 * 4)
 
@@ -117,5 +117,5 @@ def test_a_budget_of_tokens_bounds_the_batches_of_a_run(corpus: Path, tmp_path: 
     tally = metrics.InMemoryMeter()
     tokens = 3 * TagGuided().tokens_a_clip + 1
     section = {"shard_clips": 20, "batch_tokens": tokens}
-    annotated(corpus_run(corpus, tmp_path, annotate=section), tally=tally)
+    annotate_in_process(corpus_run(corpus, tmp_path, annotate=section), tally=tally)
     assert max(tally.values(metrics.BATCH_CLIPS)) == 3

@@ -19,8 +19,8 @@ from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
 from curation.schema import Failure, Tag
 from curation.tags.guidance import guidance_tags, phrase
-from tests.conftest import corpus_run
 from tests.support import tiny_taggers
+from tests.support.runs import corpus_run
 
 DOG, BARK, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/05tny_", "Bark", 0.7), Tag("/m/06mb1", "Rain")
 CLIPS = 40

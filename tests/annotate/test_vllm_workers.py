@@ -32,8 +32,8 @@ from curation.ops.status import status
 from curation.run import catalog_plan, layout
 from curation.run import evidence as run_evidence
 from curation.synth import write_corpus
-from tests.conftest import corpus_run
 from tests.support import tiny_captioners as tiny
+from tests.support.runs import corpus_run
 
 CLIPS, SHARD_CLIPS, CANDIDATES = 7, 3, 2
 

@@ -1,14 +1,13 @@
 """The commands as users type them: help, results on stdout, mistakes in one line and exit 1."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from curation.cli.main import app
-from tests.conftest import corpus_run, write_yaml
+from tests.support.processes import run_tagscribe
+from tests.support.runs import corpus_run, write_yaml
 
 COMMANDS = (
     *("demo", "plan", "annotate", "select", "run", "status", "verify", "show", "config"),
@@ -16,13 +15,8 @@ COMMANDS = (
 )
 
 
-def tagscribe(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).parent / "tagscribe", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture(scope="module")
-def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def yaml_file(corpus: Path, own_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run.yaml over the corpus, run to its end."""
     folder = tmp_path_factory.mktemp("cli")
     config = corpus_run(
@@ -32,7 +26,7 @@ def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         select={"keep_top": 0.5},
     )
     path = write_yaml(config, folder)
-    ended = tagscribe("run", path)
+    ended = run_tagscribe("run", path)
     assert ended.returncode == 0, ended.stderr
     assert "40 clips: 40 ok" in ended.stdout
     assert "table version 0 holds 20 pairs" in ended.stdout
@@ -41,7 +35,7 @@ def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_explains_itself() -> None:
-    listed = tagscribe("--help").stdout
+    listed = run_tagscribe("--help").stdout
     for command in COMMANDS:
         assert command in listed
         told = CliRunner().invoke(app, [command, "--help"])
@@ -49,7 +43,7 @@ def test_every_command_explains_itself() -> None:
 
 
 def test_status_tells_where_a_run_stands(yaml_file: Path) -> None:
-    printed = tagscribe("status", yaml_file).stdout
+    printed = run_tagscribe("status", yaml_file).stdout
     told = dict(line.split(maxsplit=1) for line in printed.splitlines())
     assert told.pop("state").startswith("annotated to its end 20")
     assert float(told.pop("rate").removesuffix(" clips/s")) > 0
@@ -63,13 +57,13 @@ def test_status_tells_where_a_run_stands(yaml_file: Path) -> None:
 
 
 def test_verify_finds_what_was_changed(yaml_file: Path) -> None:
-    sound = tagscribe("verify", yaml_file)
+    sound = run_tagscribe("verify", yaml_file)
     assert (sound.returncode, sound.stdout) == (0, "plan, evidence and table agree\n")
     evidence = yaml_file.parent / "run" / "evidence" / "shard-00001.parquet"
     kept = evidence.read_bytes()
     try:
         evidence.write_bytes((evidence.parent / "shard-00000.parquet").read_bytes())
-        changed = tagscribe("verify", yaml_file)
+        changed = run_tagscribe("verify", yaml_file)
     finally:
         evidence.write_bytes(kept)
     assert changed.returncode == 1
@@ -78,26 +72,26 @@ def test_verify_finds_what_was_changed(yaml_file: Path) -> None:
 
 
 def test_show_prints_pairs_and_a_clips_evidence(yaml_file: Path) -> None:
-    pairs = tagscribe("show", yaml_file, "--rows", 3)
+    pairs = run_tagscribe("show", yaml_file, "--rows", 3)
     assert pairs.returncode == 0 and "keep_top 0.5" in pairs.stdout
     clip_id = next(line.split()[1] for line in pairs.stdout.splitlines() if "_0 " in line)
-    clip = tagscribe("show", yaml_file, "--", clip_id)
+    clip = run_tagscribe("show", yaml_file, "--", clip_id)
     assert clip.returncode == 0 and "rms_dbfs" in clip.stdout and "beam" in clip.stdout
-    unknown = tagscribe("show", yaml_file, "nobody")
+    unknown = run_tagscribe("show", yaml_file, "nobody")
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("tagscribe: nobody: no such clip in the plan of")
 
 
 def test_a_finished_run_run_again_does_nothing(yaml_file: Path) -> None:
-    again = tagscribe("run", yaml_file, "--quiet")
+    again = run_tagscribe("run", yaml_file, "--quiet")
     assert again.returncode == 0 and again.stderr == ""
     assert "table version 0 holds 20 pairs" in again.stdout
 
 
 def test_the_configuration_is_printed_and_checked(yaml_file: Path) -> None:
-    printed = tagscribe("config", "--show").stdout
+    printed = run_tagscribe("config", "--show").stdout
     assert "shard_clips: 512" in printed and "# " in printed
-    assert tagscribe("config", "--check", yaml_file).returncode == 0
+    assert run_tagscribe("config", "--check", yaml_file).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -114,7 +108,7 @@ def test_a_mistake_is_one_line_and_exit_code_1(
     path = tmp_path / "run.yaml"
     if text is not None:
         path.write_text(text)
-    ended = tagscribe("run", path)
+    ended = run_tagscribe("run", path)
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr.startswith("tagscribe: ") and message in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
@@ -124,6 +118,6 @@ def test_a_run_that_was_not_planned_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(f"run: {tmp_path}/run\ncatalog: {{kind: folder, audio: {tmp_path}}}\n")
     for command in ("annotate", "select", "status", "verify", "show"):
-        ended = tagscribe(command, path)
+        ended = run_tagscribe(command, path)
         assert ended.returncode == 1
         assert "no run here" in ended.stderr or "no curated table here" in ended.stderr

@@ -24,7 +24,6 @@ from curation.config.run import RunConfig
 from curation.ops import verify
 from curation.ops.status import status
 from curation.run import evidence
-from tests.conftest import corpus_run, heed_ctrl_c, write_yaml
 from tests.support.nodes import (
     BIN,
     CONFIGS,
@@ -34,19 +33,21 @@ from tests.support.nodes import (
     answers,
     cluster_of,
     cluster_spec,
-    described,
     free_ports,
-    of_kuberay,
+    kuberay_node_types,
+    read_config,
 )
 from tests.support.paths import REPOSITORY
+from tests.support.processes import restore_ctrl_c
+from tests.support.runs import corpus_run, write_yaml
 
 SECRET = "must-not-be-in-any-log"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def ray_nodes() -> Iterator[Cluster]:
     """The head and one node of each type."""
-    with cluster_of(of_kuberay("rayjob.yaml")) as running:
+    with cluster_of(kuberay_node_types("rayjob.yaml")) as running:
         yield running
 
 
@@ -67,7 +68,7 @@ def tagscribe(cluster: Cluster, *arguments: object) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=restore_ctrl_c,
     )
 
 
@@ -93,34 +94,34 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 
 
 def test_the_entrypoint_of_the_rayjob_runs_as_kuberay_submits_it(
-    cluster: Cluster, corpus: Path, tmp_path: Path
+    ray_nodes: Cluster, corpus: Path, tmp_path: Path
 ) -> None:
     run = run_of(corpus, tmp_path)
-    spec = described("rayjob.yaml")["spec"]
+    spec = read_config("rayjob.yaml")["spec"]
     [mount] = cluster_spec("rayjob.yaml")["headGroupSpec"]["template"]["spec"]["containers"][0][
         "volumeMounts"
     ]
     mounted = f"{mount['mountPath']}/run.yaml"
     assert mounted in spec["entrypoint"]
     entrypoint = spec["entrypoint"].replace(mounted, str(write_yaml(run, tmp_path)))
-    command = [BIN / "ray", "job", "submit", "--address", cluster.dashboard, "--"]
+    command = [BIN / "ray", "job", "submit", "--address", ray_nodes.dashboard, "--"]
     subprocess.run(
-        [*command, *entrypoint.split()], env=cluster.environment, check=True, timeout=400
+        [*command, *entrypoint.split()], env=ray_nodes.environment, check=True, timeout=400
     )
     need_whole(run)
 
 
 def test_a_job_is_followed_left_stopped_and_streams_to_its_end_when_its_node_comes(
-    cluster: Cluster, corpus: Path, tmp_path: Path
+    ray_nodes: Cluster, corpus: Path, tmp_path: Path
 ) -> None:
     run = run_of(corpus, tmp_path, placement="fused", actors=2, node="late")
     path = write_yaml(run, tmp_path)
-    out, err = ended(tagscribe(cluster, "submit", path, "--detach"))
+    out, err = ended(tagscribe(ray_nodes, "submit", path, "--detach"))
     job = out.strip()
     assert re.fullmatch(r"tagscribe-run-\w{10}", job)
-    assert f"tagscribe jobs follow {job} --address {cluster.dashboard}" in err
+    assert f"tagscribe jobs follow {job} --address {ray_nodes.dashboard}" in err
 
-    again = tagscribe(cluster, "submit", path)
+    again = tagscribe(ray_nodes, "submit", path)
     wait_for(again, "on nodes of type 'late' do not fit")
     again.send_signal(signal.SIGINT)
     _, err = ended(again, 130)
@@ -129,19 +130,19 @@ def test_a_job_is_followed_left_stopped_and_streams_to_its_end_when_its_node_com
     other = tmp_path / "other"
     other.mkdir()
     changed = write_yaml(run.model_copy(update={"seed": 9}), other)
-    _, err = ended(tagscribe(cluster, "submit", changed), 1)
+    _, err = ended(tagscribe(ray_nodes, "submit", changed), 1)
     assert f"job {job} works on this folder with another configuration" in err
 
-    assert f"{job} is stopped" in ended(tagscribe(cluster, "jobs", "stop", job))[0]
-    assert f"{job} had ended before" in ended(tagscribe(cluster, "jobs", "stop", job))[0]
-    ended(tagscribe(cluster, "jobs", "follow", job), 1)
+    assert f"{job} is stopped" in ended(tagscribe(ray_nodes, "jobs", "stop", job))[0]
+    assert f"{job} had ended before" in ended(tagscribe(ray_nodes, "jobs", "stop", job))[0]
+    ended(tagscribe(ray_nodes, "jobs", "follow", job), 1)
 
-    resubmitted = tagscribe(cluster, "submit", path, "--env", "RAY_AUTH_TOKEN_PATH")
+    resubmitted = tagscribe(ray_nodes, "submit", path, "--env", "RAY_AUTH_TOKEN_PATH")
     wait_for(resubmitted, "waiting up to 300 s for nodes")
-    out, _ = ended(tagscribe(cluster, "jobs", "list"))
+    out, _ = ended(tagscribe(ray_nodes, "jobs", "list"))
     lines = [line.split() for line in out.splitlines() if run.run in line]
     assert [line[:2] for line in lines] == [[job, "STOPPED"], [f"{job}-2", "RUNNING"]]
-    cluster.start(NodeType("late", 2, 0, {"late": 1}))
+    ray_nodes.start(NodeType("late", 2, 0, {"late": 1}))
     out, err = ended(resubmitted)
     assert "annotate: 40 of 40 clips" in out and "40 clips: 40 ok" in out
     assert f"{job}-2 is submitted" in err and "has ended" in err
@@ -149,22 +150,25 @@ def test_a_job_is_followed_left_stopped_and_streams_to_its_end_when_its_node_com
 
 
 def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
-    cluster: Cluster, corpus: Path, tmp_path: Path
+    ray_nodes: Cluster, corpus: Path, tmp_path: Path
 ) -> None:
     spot = NodeType("spot", 2, 0, {"spot": 1})
     for _ in range(2):
-        cluster.start(spot)
-    leaving = cluster.processes[-1]
+        ray_nodes.start(spot)
+    leaving = ray_nodes.processes[-1]
     annotate = {"placement": "fused", "node_resource": "spot", "actors": 2, "cpus_per_actor": 2}
     run = run_of(corpus, tmp_path, **annotate, shard_clips=1)
     run = run.model_copy(update={"catalog": listed_often(corpus, tmp_path, 4)})
-    submitted = tagscribe(cluster, "submit", write_yaml(run, tmp_path))
+    submitted = tagscribe(ray_nodes, "submit", write_yaml(run, tmp_path))
     while not evidence.list_done_shards(run.run):
         assert submitted.poll() is None
         time.sleep(0.1)
 
     [raylet] = [p for p in psutil.Process(leaving.pid).children() if p.name() == "raylet"]
-    environment = cluster.environment | {"RAY_ADDRESS": cluster.gcs, "RAYLET_PID": str(raylet.pid)}
+    environment = ray_nodes.environment | {
+        "RAY_ADDRESS": ray_nodes.gcs,
+        "RAYLET_PID": str(raylet.pid),
+    }
     subprocess.run([CONFIGS / "notice.sh", "60"], env=environment, check=True, timeout=90)
     # A node that was told to leave ends by itself when nothing runs on it.
     with suppress(psutil.NoSuchProcess):
@@ -172,7 +176,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     assert len(evidence.list_done_shards(run.run)) < 160, "the run goes on without that node"
     with suppress(ProcessLookupError):
         os.killpg(leaving.pid, signal.SIGKILL)
-    cluster.start(spot)
+    ray_nodes.start(spot)
     ended(submitted)
     need_whole(run, 160)
 
@@ -196,54 +200,54 @@ def at_work(process: psutil.Process) -> bool:
 
 
 def test_a_job_that_fails_hands_its_message_and_its_code_on(
-    cluster: Cluster, corpus: Path, tmp_path: Path
+    ray_nodes: Cluster, corpus: Path, tmp_path: Path
 ) -> None:
     run = run_of(corpus, tmp_path)
     nowhere = run.catalog.model_copy(update={"audio": "/nowhere/at/all"})
     path = write_yaml(run.model_copy(update={"catalog": nowhere}), tmp_path)
-    out, err = ended(tagscribe(cluster, "submit", path), 1)
+    out, err = ended(tagscribe(ray_nodes, "submit", path), 1)
     assert "tagscribe: /nowhere/at/all" in out and "ended with exit code 1" in err
 
 
 def test_a_variable_that_the_cluster_lacks_stops_the_job_and_none_travels(
-    cluster: Cluster, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_nodes: Cluster, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(cluster.environment, "TAGSCRIBE_TEST_SECRET", SECRET)
+    monkeypatch.setitem(ray_nodes.environment, "TAGSCRIBE_TEST_SECRET", SECRET)
     path = write_yaml(run_of(corpus, tmp_path), tmp_path)
-    command = tagscribe(cluster, "submit", path, "--env", "TAGSCRIBE_TEST_SECRET")
+    command = tagscribe(ray_nodes, "submit", path, "--env", "TAGSCRIBE_TEST_SECRET")
     out, err = command.communicate(timeout=400)
     assert command.returncode > 0
     assert "TAGSCRIBE_TEST_SECRET" in out and "set it where Ray is started" in out
-    token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+    token = Path(ray_nodes.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
     request = urllib.request.Request(
-        f"{cluster.dashboard}/api/jobs/", headers={"Authorization": f"Bearer {token}"}
+        f"{ray_nodes.dashboard}/api/jobs/", headers={"Authorization": f"Bearer {token}"}
     )
     records = urllib.request.urlopen(request).read().decode()
     assert "TAGSCRIBE_TEST_SECRET" in records
     for told in (out, err, records):
         assert SECRET not in told and token not in told
-    for log in cluster.folder.rglob("*.log"):
+    for log in ray_nodes.folder.rglob("*.log"):
         assert SECRET.encode() not in log.read_bytes(), log
 
 
-def test_without_its_token_nobody_reaches_the_cluster(cluster: Cluster) -> None:
-    stranger = cluster.environment | {"RAY_AUTH_MODE": "disabled"}
-    command = [BIN / "tagscribe", "jobs", "list", "--address", cluster.dashboard]
+def test_without_its_token_nobody_reaches_the_cluster(ray_nodes: Cluster) -> None:
+    stranger = ray_nodes.environment | {"RAY_AUTH_MODE": "disabled"}
+    command = [BIN / "tagscribe", "jobs", "list", "--address", ray_nodes.dashboard]
     refused = subprocess.run(command, env=stranger, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
     assert "the cluster wants its token; set RAY_AUTH_MODE=token" in refused.stderr
 
 
-def test_a_job_that_is_none_is_told(cluster: Cluster) -> None:
+def test_a_job_that_is_none_is_told(ray_nodes: Cluster) -> None:
     for command in ("follow", "stop"):
-        _, err = ended(tagscribe(cluster, "jobs", command, "nobody"), 1)
+        _, err = ended(tagscribe(ray_nodes, "jobs", command, "nobody"), 1)
         assert err == "tagscribe: nobody: no such job on this cluster; see tagscribe jobs list\n"
 
 
-def test_every_node_answers_its_probe(cluster: Cluster) -> None:
+def test_every_node_answers_its_probe(ray_nodes: Cluster) -> None:
     spec = cluster_spec("raycluster.yaml")
     groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
-    for group, agent in zip(groups, cluster.agents, strict=False):
+    for group, agent in zip(groups, ray_nodes.agents, strict=False):
         [container] = group["template"]["spec"]["containers"]
         for probe in ("readinessProbe", "livenessProbe"):
             path = container[probe]["httpGet"]["path"]
@@ -266,10 +270,10 @@ def listening(processes: list[psutil.Process]) -> dict[int, set[str]]:
     return found
 
 
-def test_the_dashboard_of_a_cluster_listens_on_loopback_alone(cluster: Cluster) -> None:
-    head = psutil.Process(cluster.processes[0].pid)
+def test_the_dashboard_of_a_cluster_listens_on_loopback_alone(ray_nodes: Cluster) -> None:
+    head = psutil.Process(ray_nodes.processes[0].pid)
     found = listening(head.children(recursive=True))
-    assert found[cluster.ports + 1] == {"127.0.0.1"}
+    assert found[ray_nodes.ports + 1] == {"127.0.0.1"}
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -329,6 +333,7 @@ def need_none_left(job: int) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.usefixtures("own_ray")
 def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
     corpus: Path, tmp_path: Path
 ) -> None:

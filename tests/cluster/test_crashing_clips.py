@@ -21,8 +21,8 @@ from curation.errors import RunError
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
-from tests.conftest import corpus_run
 from tests.support import in_process
+from tests.support.runs import corpus_run
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -77,7 +77,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
 
     poison.write_text("no sound")
     other = folder_run(folder, tmp_path / "other")
-    expected = in_process.annotated(other)
+    expected = in_process.annotate_in_process(other)
     ok = pc.equal(rows["outcome"], "ok")
     assert rows.filter(ok).equals(expected.filter(ok))
 

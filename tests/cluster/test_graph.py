@@ -24,8 +24,8 @@ from curation.run.layout import shard_uri, table_uri
 from curation.run.record import require_run_record
 from curation.select import apply
 from curation.synth import render
-from tests.conftest import copy_of, corpus_run, write_yaml
 from tests.support import in_process
+from tests.support.runs import copy_run, corpus_run, write_yaml
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -94,7 +94,7 @@ def test_a_resumed_run_does_only_what_is_missing_and_tells_how_far_it_is(
     undisturbed: RunConfig, tmp_path: Path
 ) -> None:
     one_actor = undisturbed.annotate.model_copy(update={"actors": 1})
-    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"annotate": one_actor})
+    config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"annotate": one_actor})
     kept = Path(shard_uri(config.run, 2))
     written = kept.stat().st_mtime_ns
     for shard in (0, 3):
@@ -111,7 +111,7 @@ def test_guidance_reaches_the_captioner(
     undisturbed: RunConfig, corpus: Path, tmp_path: Path
 ) -> None:
     config = corpus_run(corpus, tmp_path / "run", captioner={"guidance": "none"})
-    untagged = in_process.annotated(config)
+    untagged = in_process.annotate_in_process(config)
     guided = evidence_of(undisturbed)
     assert all(row == [] for row in untagged["guidance"].to_pylist())
     assert untagged["tags"].equals(guided["tags"])
@@ -138,7 +138,7 @@ def test_selection_accepts_half_the_clips_best_captions(undisturbed: RunConfig) 
 def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     undisturbed: RunConfig, tmp_path: Path
 ) -> None:
-    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
+    config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
     first = apply.select(config)
     again = apply.select(config)
     other = config.model_copy(update={"select": config.select.model_copy(update={"per_clip": 2})})
@@ -166,7 +166,7 @@ def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> No
 
 def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Path) -> None:
     embedding = TableConfig(audio="embed", sample_rate_hz=16000)
-    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"table": embedding})
+    config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"table": embedding})
     apply.select(config)
     row = table.read_pairs(table_uri(config.run)).to_pylist()[0]
     path = tmp_path / row["audio"]["path"]
@@ -183,7 +183,7 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
     sounds = tmp_path / "corpus"
     shutil.copytree(corpus, sounds)
     config = corpus_run(sounds, tmp_path / "run", table={"audio": "embed"})
-    clip = in_process.annotated(config).to_pylist()[5]
+    clip = in_process.annotate_in_process(config).to_pylist()[5]
     Path(clip["uri"]).write_bytes(Path(clip["uri"]).read_bytes() + b"more")
     with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* has changed since"):
         apply.select(config)
@@ -196,7 +196,7 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
 def test_selecting_before_the_run_is_done_needs_a_word(
     undisturbed: RunConfig, tmp_path: Path
 ) -> None:
-    config = copy_of(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
+    config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
     Path(shard_uri(config.run, 1)).unlink()
     with pytest.raises(InputError, match="3 of 4 shards have evidence"):
         apply.select(config)
@@ -234,7 +234,7 @@ def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
         }
     )
     ended = {}
-    for row in in_process.annotated(config).to_pylist():
+    for row in in_process.annotate_in_process(config).to_pylist():
         error = row["error"] or {"type": "ok", "message": "", "stage": ""}
         ended[row["clip_id"]] = error["type"]
         assert row["outcome"] == ("ok" if error["type"] == "ok" else "error")

@@ -12,8 +12,8 @@ import pytest
 
 from curation.annotate.metrics import METRICS, InMemoryMeter
 from curation.cluster.metrics_export import list_exported_names
-from tests.conftest import corpus_run
 from tests.support.paths import REPOSITORY
+from tests.support.runs import corpus_run
 
 DASHBOARD = REPOSITORY / "ray_configs" / "grafana-dashboard.json"
 PAGE = REPOSITORY / "docs" / "metrics.md"
@@ -109,6 +109,7 @@ def test_a_tally_keeps_what_it_is_told() -> None:
     assert tally.values("tagscribe_stage_seconds", stage="score") == []
 
 
+@pytest.mark.usefixtures("own_ray")
 def test_a_run_shows_its_metrics(corpus: Path, tmp_path: Path) -> None:
     pytest.importorskip("prometheus_client", reason="Ray exports nothing without ray[default]")
     with socket.socket() as free:

@@ -9,7 +9,7 @@ from curation.cluster.pools import Pool
 from curation.config.annotate import AnnotateConfig
 from curation.errors import InputError
 from curation.run import catalog_plan, config_file
-from tests.conftest import corpus_run
+from tests.support.runs import corpus_run
 
 SEPARATE = {"placement": "separate"}
 

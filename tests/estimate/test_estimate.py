@@ -12,9 +12,8 @@ from curation.estimate import estimate, sample
 from curation.run import catalog_plan, plan
 from curation.run.config_file import parse_run_config
 from curation.run.record import require_run_record
-from tests.cli.test_cli import tagscribe
-from tests.conftest import corpus_run
-from tests.support.runs import planned_run
+from tests.support.processes import run_tagscribe
+from tests.support.runs import corpus_run, planned_run
 
 PLANNED = plan.Plan(clips=100_000, missing=20_000, shards=196, shard_clips=512, hash="")
 
@@ -205,10 +204,10 @@ def test_the_command_prints_the_estimate(corpus: Path, tmp_path: Path) -> None:
         f"run: {tmp_path}/run\nprices: {{cpu_hour: 0.05}}\ncatalog: {{kind: audioset, "
         f"segments: {corpus}/segments_noisy.csv, audio: {corpus}/audio}}\n"
     )
-    ended = tagscribe("plan", path, "--sample", 10)
+    ended = run_tagscribe("plan", path, "--sample", 10)
     assert ended.returncode == 0, ended.stderr
     assert "Estimate from 10 clips measured on" in ended.stdout
     for name in ("hours of audio", "wall time, h", "evidence, GB", "dollars, to run"):
         assert name in ended.stdout
     assert "An actor alone does" in ended.stdout
-    assert "Estimate" not in tagscribe("plan", path, "--sample", 0).stdout
+    assert "Estimate" not in run_tagscribe("plan", path, "--sample", 0).stdout

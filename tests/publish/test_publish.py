@@ -271,11 +271,12 @@ def test_tars_without_audio_and_shares_without_train_are_refused() -> None:
         Options("x", validation=0.5, test=0.5)
 
 
-@pytest.mark.parametrize("kind", ["s3", "memory"])
+@pytest.mark.parametrize("bucket", ["s3_folder", "memory:/"])
 def test_a_bucket_gets_the_same_files_however_often_it_is_stopped(
-    run: RunConfig, captions: Path, kind: str, request: pytest.FixtureRequest
+    run: RunConfig, captions: Path, bucket: str, request: pytest.FixtureRequest
 ) -> None:
-    to = f"{request.getfixturevalue('s3_folder') if kind == 's3' else 'memory:/'}/data/set"
+    root = bucket if bucket == "memory:/" else request.getfixturevalue(bucket)
+    to = f"{root}/data/set"
     patch = request.getfixturevalue("monkeypatch")
     for files in (2, 5):  # in the middle of the first shard, then of those that follow
         with cut_after(files, patch):

@@ -169,7 +169,7 @@ def test_real_recordings_come_back_whole(shared_data: Path, tmp_path: Path) -> N
         },
         "test",
     )
-    evidence = in_process.annotated(config)
+    evidence = in_process.annotate_in_process(config)
     apply.select(config)
     publish(publication(config), str(tmp_path / "captions"))
     done, coverage = rebuild(

@@ -1,6 +1,5 @@
 """The report in a real browser: no error, no request, sounds that play, and no serious finding."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,15 +9,9 @@ from playwright.sync_api import Browser
 from curation.select import apply
 from tests.report.page_of import made
 from tests.report.runs import candidate, failed, heard, noise, tag, written_run
-from tests.support.chromium import NARROW, WIDE, chromium, opened, serious_findings
+from tests.support.chromium import NARROW, WIDE, open_page, serious_findings
 
 _PLAY = """async (player) => { await player.play(); return player.duration; }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +45,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_anyone_can_use_the_page(
     browser: Browser, url: str, width: int, scheme: Literal["light", "dark"]
 ) -> None:
-    with opened(browser, url, width, scheme) as (page, seen):
+    with open_page(browser, url, width, scheme) as (page, seen):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert seen.complaints == [] and seen.hosts == {"file"}
         assert serious_findings(page) == []
 
 
 def test_one_sound_plays_at_a_time(browser: Browser, url: str) -> None:
-    with opened(browser, url) as (page, _):
+    with open_page(browser, url) as (page, _):
         first, second = page.locator("audio").all()
         assert first.evaluate(_PLAY) == pytest.approx(0.5, abs=0.03)
         second.evaluate(_PLAY)
@@ -67,7 +60,7 @@ def test_one_sound_plays_at_a_time(browser: Browser, url: str) -> None:
 
 
 def test_one_group_can_be_shown_alone(browser: Browser, url: str) -> None:
-    with opened(browser, url) as (page, _):
+    with open_page(browser, url) as (page, _):
         page.get_by_label("Show").select_option("error: decode/truncated")
         assert page.locator("article:visible h4").all_inner_texts() == ["clip2"]
         page.get_by_label("Show").select_option("all groups")
@@ -80,7 +73,7 @@ def test_texts_of_strangers_are_shown_and_do_nothing_else(
     path = tmp_path / "report.html"
     path.write_text(hostile)
     dialogs = []
-    with opened(browser, path.as_uri()) as (page, seen):
+    with open_page(browser, path.as_uri()) as (page, seen):
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         page.wait_for_load_state("networkidle")
         assert page.locator("script").count() == 1

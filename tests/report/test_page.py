@@ -25,10 +25,10 @@ from curation.run.config_file import parse_run_config
 from curation.run.record import require_run_record
 from curation.select import apply
 from curation.synth import write_corpus
-from tests.conftest import copy_of
 from tests.report.page_of import addresses, clips, data, made, parsed, text, title
 from tests.report.runs import candidate, failed, row, written_run
 from tests.support import in_process
+from tests.support.runs import copy_run
 
 CLIPS = 12
 SVG = "{http://www.w3.org/2000/svg}svg"
@@ -58,7 +58,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         },
         "test",
     )
-    in_process.annotated(config)
+    in_process.annotate_in_process(config)
     apply.select(config)
     return config
 
@@ -82,7 +82,7 @@ def root(whole: Report) -> Element:
 def unselected(annotated: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Element:
     """The page of the run before its selection, where its scorer is another by now."""
     folder = tmp_path_factory.mktemp("unselected") / "run"
-    run_there = copy_of(annotated, folder)
+    run_there = copy_run(annotated, folder)
     digest = require_run_record(run_there.run).models["scorer"]["weights_sha256"]
     record = folder / "run.json"
     record.write_text(record.read_text().replace(digest, "0" * 64))

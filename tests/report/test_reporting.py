@@ -9,9 +9,9 @@ from curation.cli.main import app
 from curation.errors import InputError
 from curation.select import apply
 from curation.storage import files as storage
-from tests.conftest import write_yaml
 from tests.report.page_of import clips, parsed, title
 from tests.report.runs import heard, noise, written_run
+from tests.support.runs import write_yaml
 
 
 def report(*arguments: object) -> str:

@@ -16,9 +16,9 @@ from curation.cli import main
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.review import marks
-from tests.conftest import heed_ctrl_c
 from tests.review.conftest import HOSTILE, serving
 from tests.review.test_server import ask, rows
+from tests.support.processes import restore_ctrl_c
 
 
 def test_marks_are_there_when_the_server_comes_back(config: RunConfig) -> None:
@@ -109,7 +109,7 @@ def test_the_command_serves_until_it_is_interrupted(config: RunConfig) -> None:
     command = [Path(sys.executable).parent / "tagscribe", "review", config.run, "--no-browser"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_ctrl_c
+        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=restore_ctrl_c
     ) as started:
         assert started.stdout and started.stderr
         url, token = started.stdout.readline().strip().split("/#")

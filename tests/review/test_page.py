@@ -3,14 +3,12 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from curation.config.policy import Policy
@@ -19,16 +17,10 @@ from curation.run import evidence as run_evidence
 from curation.select import policy as select_policy
 from curation.text_safety import visible
 from tests.review.conftest import HOSTILE, Reviewed
-from tests.support.chromium import NARROW, WIDE, chromium, opened, serious_findings
+from tests.support.chromium import NARROW, WIDE, open_page, serious_findings
 
 LOOPBACK = {"127.0.0.1"}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 def ready(page: Page) -> None:
@@ -38,7 +30,7 @@ def ready(page: Page) -> None:
 
 
 def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, marking: Reviewed) -> None:
-    with opened(browser, marking.address) as (page, seen):
+    with open_page(browser, marking.address) as (page, seen):
         ready(page)
         page.keyboard.press("s")
         expect(page.locator("#sample-note")).to_be_visible()
@@ -60,7 +52,7 @@ def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, marking: Re
 
 
 def test_a_clip_is_played(browser: Browser, reviewed: Reviewed) -> None:
-    with opened(browser, reviewed.address) as (page, seen):
+    with open_page(browser, reviewed.address) as (page, seen):
         ready(page)
         page.keyboard.press("j")
         page.keyboard.press(" ")
@@ -75,7 +67,7 @@ def test_a_clip_is_played(browser: Browser, reviewed: Reviewed) -> None:
 def test_moving_the_threshold_changes_yield_and_examples(
     browser: Browser, reviewed: Reviewed
 ) -> None:
-    with opened(browser, reviewed.address) as (page, seen):
+    with open_page(browser, reviewed.address) as (page, seen):
         ready(page)
         before, first = page.locator("#yield dd").first, page.locator("#rows > li").first
         accepted, caption = before.inner_text(), first.inner_text()
@@ -87,7 +79,7 @@ def test_moving_the_threshold_changes_yield_and_examples(
 
 
 def test_what_is_shown_is_filtered(browser: Browser, reviewed: Reviewed) -> None:
-    with opened(browser, reviewed.address) as (page, seen):
+    with open_page(browser, reviewed.address) as (page, seen):
         ready(page)
         page.keyboard.press("/")
         page.keyboard.type("engine 2")
@@ -101,7 +93,7 @@ def test_what_is_shown_is_filtered(browser: Browser, reviewed: Reviewed) -> None
 
 
 def test_two_policies_are_compared(browser: Browser, reviewed: Reviewed) -> None:
-    with opened(browser, reviewed.address) as (page, seen):
+    with open_page(browser, reviewed.address) as (page, seen):
         ready(page)
         page.get_by_label("Compare with a second policy").check()
         expect(page.locator("#overlap tbody tr")).to_have_count(3)
@@ -117,7 +109,7 @@ def test_two_policies_are_compared(browser: Browser, reviewed: Reviewed) -> None
 
 
 def test_texts_of_strangers_are_shown_as_text(browser: Browser, reviewed: Reviewed) -> None:
-    with opened(browser, reviewed.address) as (page, seen):
+    with open_page(browser, reviewed.address) as (page, seen):
         ready(page)
         page.locator("#text").fill("onerror")
         expect(page.locator("#rows > li")).to_have_count(1)
@@ -133,7 +125,7 @@ def test_the_second_scorer_has_a_threshold_of_its_own(
     browser: Browser, reviewed: Reviewed, second_scorer: Reviewed
 ) -> None:
     name = "Second scorer's threshold as a number"
-    with opened(browser, second_scorer.address) as (page, seen):
+    with open_page(browser, second_scorer.address) as (page, seen):
         ready(page)
         expect(page.locator("#rows > li").first).to_contain_text("second scorer 0.")
         expect(page.locator("#rows > li").first).not_to_contain_text("log-prob")
@@ -153,7 +145,7 @@ def test_the_second_scorer_has_a_threshold_of_its_own(
         total = rejected["below_second_threshold"]
         expect(page.locator("#shown")).to_have_text(f"1 to 50 of {total}, 0 of them accepted")
     assert seen.complaints == []
-    with opened(browser, reviewed.address) as (page, seen):
+    with open_page(browser, reviewed.address) as (page, seen):
         ready(page)
         expect(page.get_by_label(name)).to_have_count(0)
         expect(page.locator("main")).not_to_contain_text("second scorer")
@@ -165,7 +157,7 @@ def test_the_page_is_accessible_and_no_wider_than_its_window(
     browser: Browser, marking: Reviewed, tmp_path: Path
 ) -> None:
     folder = Path(os.environ.get("TAGSCRIBE_SCREENSHOTS", tmp_path))
-    with opened(browser, marking.address) as (page, seen):
+    with open_page(browser, marking.address) as (page, seen):
         ready(page)
         page.get_by_label("Compare with a second policy").check()
         expect(page.locator("#overlap tbody tr")).to_have_count(3)

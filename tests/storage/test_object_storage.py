@@ -17,8 +17,8 @@ from curation.storage import retry, s3
 from curation.storage.settings import StorageConfig
 from curation.uris import uri_protocol
 from tests.config.test_run_yaml import MINIMAL
-from tests.conftest import S3_SECRET
 from tests.support.fault_proxy import Disturbed, Rates, disturbing
+from tests.support.moto_server import S3_SECRET
 from tests.support.rados_gateway import ACCESS_KEY, Gateway
 
 

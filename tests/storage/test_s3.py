@@ -12,16 +12,17 @@ from curation.run.layout import table_uri
 from curation.select import apply
 from curation.storage import files as storage
 from curation.storage.settings import StorageConfig
-from tests.conftest import RADOS_SECRET, corpus_run
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
+from tests.support.rados_gateway import RADOS_SECRET
+from tests.support.runs import corpus_run
 
 SELECT = {"keep_top": 0.5}
 
 
 def ran(config: RunConfig) -> RunConfig:
     """Run a configuration in this process, and verify it; `test_security` has the command do it."""
-    in_process.annotated(config)
+    in_process.annotate_in_process(config)
     apply.select(config)
     assert verify.verify(config.run) == []
     storage.configure(StorageConfig())  # what disturbs the run is gone after it

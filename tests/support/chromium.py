@@ -67,7 +67,7 @@ class Seen:
 
 
 @contextmanager
-def opened(
+def open_page(
     browser: Browser, url: str, width: int = WIDE, scheme: Literal["light", "dark"] = "light"
 ) -> Iterator[tuple[Page, Seen]]:
     """A page in a window of its own, and what it does from its beginning."""

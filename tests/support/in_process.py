@@ -11,7 +11,7 @@ from curation.config.run import RunConfig
 from curation.run import catalog_plan, evidence
 
 
-def annotated(
+def annotate_in_process(
     config: RunConfig, shards_at_once: int = 1, tally: metrics.InMemoryMeter | None = None
 ) -> pa.Table:
     """Plan and annotate a run; its evidence, shard by shard."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+S3_SECRET = "must-not-be-written-anywhere"
+
 
 @contextmanager
 def moto_server() -> Iterator[str]:

@@ -40,17 +40,17 @@ class NodeType:
     resources: dict[str, int] = field(default_factory=dict)
 
 
-def described(name: str) -> Any:
+def read_config(name: str) -> Any:
     return yaml.safe_load((CONFIGS / name).read_text())
 
 
 def cluster_spec(name: str) -> dict[str, Any]:
     """The RayClusterSpec of a KubeRay file."""
-    spec = described(name)["spec"]
+    spec = read_config(name)["spec"]
     return spec.get("rayClusterSpec", spec)
 
 
-def of_kuberay(name: str) -> list[NodeType]:
+def kuberay_node_types(name: str) -> list[NodeType]:
     """The node types of a KubeRay file, the head first."""
     spec = cluster_spec(name)
     types = []
@@ -70,10 +70,10 @@ def of_kuberay(name: str) -> list[NodeType]:
     return types
 
 
-def of_ray_up(name: str) -> list[NodeType]:
+def ray_up_node_types(name: str) -> list[NodeType]:
     """The node types of a file for `ray up`, the head first."""
     types = []
-    for type_name, described_type in described(name)["available_node_types"].items():
+    for type_name, described_type in read_config(name)["available_node_types"].items():
         resources = dict(described_type["resources"])
         cpus, gpus = resources.pop("CPU"), resources.pop("GPU", 0)
         types.append(NodeType(type_name, cpus, gpus, resources))

@@ -1,9 +1,12 @@
-"""Runs that nobody annotated: a plan, and evidence written as workers write it, at chosen times."""
+"""Small runs: over the procedural corpus, or only planned, with evidence of chosen values."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import yaml
+from pydantic import BaseModel
 
 from curation.config.run import RunConfig
 from curation.run import catalog_plan, evidence, plan
@@ -12,6 +15,36 @@ from curation.run.record import write_run_record
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 
 MODELS = {"captioner": {"model": "none"}, "scorer": {"model": "none"}}
+
+
+def corpus_run(corpus: Path, folder: Path, **sections: object) -> RunConfig:
+    """A run over the corpus, in four shards, by the reference models."""
+    return parse_run_config(
+        {
+            "run": str(folder),
+            "catalog": {
+                "kind": "audioset",
+                "segments": str(corpus / "segments_noisy.csv"),
+                "audio": str(corpus / "audio"),
+            },
+            "annotate": {"shard_clips": 10, "actors": 2},
+            **sections,
+        },
+        "test",
+    )
+
+
+def copy_run(run: RunConfig, folder: Path) -> RunConfig:
+    """An annotated run in another folder, nothing selected of it yet."""
+    shutil.copytree(run.run, folder, ignore=shutil.ignore_patterns("table", "decisions"))
+    return run.model_copy(update={"run": str(folder)})
+
+
+def write_yaml(config: BaseModel, folder: Path) -> Path:
+    """A configuration as the file that a command reads."""
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path
 
 
 def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) -> RunConfig:

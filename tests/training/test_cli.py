@@ -12,8 +12,8 @@ from curation.run import layout as curation_run
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.synth import write_corpus
-from tests.conftest import corpus_run
 from tests.support.paths import REPOSITORY
+from tests.support.runs import corpus_run
 from tests.training.test_pretrain import TINY
 from training import cli
 from training.config import reference as configuration

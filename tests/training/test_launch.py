@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import write_yaml
+from tests.support.runs import write_yaml
 from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table
 from training import checkpoints, run_folder
 from training.config.pretrain import PretrainConfig
@@ -61,6 +61,7 @@ def of_two(table: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, fl
     return curve(folder / "run")
 
 
+@pytest.mark.usefixtures("own_ray")
 def test_killed_in_part_and_whole_on_two_it_goes_on_on_one_and_on_three(
     table: str, of_two: dict[int, float], tmp_path: Path
 ) -> None:

@@ -21,9 +21,9 @@ from curation.errors import InputError, RunError
 from curation.models.networks.load_towers import load_pair
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.storage import files as storage
-from tests.conftest import write_yaml
 from tests.models.networks.test_text_towers import sentence_encoder
 from tests.models.scorers.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
+from tests.support.runs import write_yaml
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training import checkpoints, run_folder
 from training.config.pretrain import PretrainConfig

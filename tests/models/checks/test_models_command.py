@@ -28,7 +28,7 @@ from curation.models.reference import reference_dir
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.models.word_tokenizer import word_tokenizer
 from curation.schema import Failure, Tag
-from tests.conftest import write_yaml
+from tests.support.runs import write_yaml
 from tests.support.tiny_networks import CAPTIONS
 
 Ended = tuple[int, str, str]
