@@ -29,7 +29,7 @@ from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag
 from curation.storage.read_budget import ObjectTooLargeError, ReadBudget, ReadReservation
 from curation.storage.retry import RetriesExhausted, count_faults
 from curation.storage.settings import StorageConfig
-from curation.tags.guidance import phrase
+from curation.tags.guidance import class_phrase
 
 # Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's
 # first chunk is small and the next ones double, so that its models wait for few clips.
@@ -316,7 +316,7 @@ def _row(clip: Clip) -> dict[str, Any]:
         "audio_sha256": clip.audio_sha256,
         "tags": [vars(tag) for tag in clip.tags],
         "tag_scores": clip.tag_scores,
-        "guidance": [phrase(tag.mid) for tag in clip.guidance],
+        "guidance": [class_phrase(tag.mid) for tag in clip.guidance],
         "candidates": [
             {**vars(candidate), "clap_score": first, "second_score": second}
             for candidate, first, second in zip_longest(

@@ -9,7 +9,7 @@ from curation.audio.waveform import from_int16
 from curation.models.scorers.base import Scorer
 from curation.models.taggers.base import Tagger
 from curation.schema import Failure, Tag
-from curation.tags.guidance import guidance_tags, phrase
+from curation.tags.guidance import class_phrase, select_guidance_tags
 
 
 def tag(
@@ -72,7 +72,7 @@ class Verifier:
 
     def _phrase(self, mid: str) -> np.ndarray:
         if mid not in self._phrases:
-            [self._phrases[mid]] = self._scorer.embed_text([phrase(mid)])
+            [self._phrases[mid]] = self._scorer.embed_text([class_phrase(mid)])
         return self._phrases[mid]
 
 
@@ -89,4 +89,4 @@ def guide(clip: Clip, min_confidence: float, min_score: float | None = None) -> 
         assert clip.tag_scores is not None
         scored = zip(clip.tags, clip.tag_scores, strict=True)
         tags = [each for each, score in scored if score >= min_score]
-    clip.guidance = guidance_tags(tags, min_confidence)
+    clip.guidance = select_guidance_tags(tags, min_confidence)

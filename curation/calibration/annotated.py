@@ -15,7 +15,7 @@ from curation.audio.decode import DecodedAudio
 from curation.audio.errors import AudioError
 from curation.calibration import hearing
 from curation.calibration.arithmetic import Scored
-from curation.catalog.reload import rehear
+from curation.catalog.reload import reload_audio
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
@@ -89,7 +89,7 @@ def unrelated(tags: list[set[str]]) -> np.ndarray:
 
 def _ancestors(mid: str) -> frozenset[str]:
     try:
-        return ontology.ancestors(mid)
+        return ontology.ancestor_classes(mid)
     except InputError:  # a class of another vocabulary implies nothing
         return frozenset()
 
@@ -139,7 +139,7 @@ def _heard_again(
     def sounds() -> Iterator[tuple[str, DecodedAudio]]:
         for row in rows:
             try:
-                decoded = rehear(row)
+                decoded = reload_audio(row)
             except (InputError, AudioError):
                 continue
             there.append(row)

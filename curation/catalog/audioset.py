@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog.listing import (
-    Coverage,
-    Listing,
-    TagColumn,
-    check_unique,
-    is_audio,
-    make_table,
-    need_folder,
+    CatalogCoverage,
+    CatalogListing,
+    TagColumnBuilder,
+    build_clip_table,
+    check_unique_ids,
+    is_audio_file,
+    require_folder,
 )
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
@@ -34,35 +34,35 @@ _LINE = re.compile(
 _NAME = re.compile(r"([\w-]{11})(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?", re.ASCII)
 
 
-def list_audioset_clips(config: AudiosetConfig) -> Listing:
+def list_audioset_clips(config: AudiosetConfig) -> CatalogListing:
     """The listed segments; ids are `<YouTube id>_<start in ms>`, `uri` null where none is found.
 
     Raises InputError for a line that cannot be read, a class that AudioSet does not have, a
     segment listed twice, or a file that could be either of two clips.
     """
-    folder = need_folder(config.audio, "audio")
+    folder = require_folder(config.audio, "audio")
     segments = _read_segments(config.segments)
     rows = _Rows(segments.ids)
     files = _match_files(folder, segments, rows, config.files)
     found = np.array([uri is not None for uri in files.uris], dtype=bool)
     # The listed times are those of the whole recording: of no use in a clip that is cut already.
     cut_here = np.frombuffer(files.begins_at_start, np.bool_) | (config.files == "cut") | ~found
-    clips = make_table(
+    clips = build_clip_table(
         segments.clip_ids(),
         files.uris,
         pa.array(np.frombuffer(segments.start_ms, np.int64) / 1000, mask=cut_here),
         pa.array(np.frombuffer(segments.end_ms, np.int64) / 1000, mask=cut_here),
         segments.tags.finish(),
     )
-    check_unique(
+    check_unique_ids(
         clips["clip_id"].take(pa.array(rows.of_several, pa.int64())),
         lambda place: f"{config.segments} line {segments.lines[rows.of_several[place]]}",
     )
-    coverage = Coverage(len(found), int(found.sum()), files.unlisted, files.notes())
-    return Listing(clips, coverage)
+    coverage = CatalogCoverage(len(found), int(found.sum()), files.unlisted, files.notes())
+    return CatalogListing(clips, coverage)
 
 
-def find_files(
+def find_segment_files(
     audio: str, clip_ids: Iterable[str], files: Literal["cut", "whole"]
 ) -> tuple[list[str | None], list[float]]:
     """The file of each clip in a folder, by a listing's rules, and where the clip begins in it.
@@ -80,7 +80,7 @@ def find_files(
             raise InputError(f"{clip_id!r}: expected <YouTube id>_<start in ms>")
         segments.ids.append(ytid)
         segments.start_ms.append(int(start))
-    found = _match_files(need_folder(audio, "audio"), segments, _Rows(segments.ids), files)
+    found = _match_files(require_folder(audio, "audio"), segments, _Rows(segments.ids), files)
     begins_s = [
         0.0 if cut or files == "cut" else start / 1000
         for cut, start in zip(found.begins_at_start, segments.start_ms, strict=True)
@@ -96,7 +96,7 @@ class _Segments:
         self.start_ms = array("q")
         self.end_ms = array("q")
         self.lines = array("q")
-        self.tags = TagColumn()
+        self.tags = TagColumnBuilder()
 
     def clip_ids(self) -> pa.Array:
         starts = pa.array(np.frombuffer(self.start_ms, np.int64)).cast(pa.string())
@@ -185,7 +185,7 @@ def _match_files(
 ) -> _Files:
     files = _Files([None] * len(segments.ids), bytearray(len(segments.ids)))
     for file in storage.list_files(folder):
-        if not is_audio(file.uri):
+        if not is_audio_file(file.uri):
             continue
         name = file.uri.rpartition("/")[2]
         read = next((each for each in _readings(name) if each[0] in rows), None)

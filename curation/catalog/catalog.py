@@ -3,7 +3,7 @@
 import pyarrow.compute as pc
 
 from curation.catalog import audioset, folder, parquet, webdataset
-from curation.catalog.listing import Listing
+from curation.catalog.listing import CatalogListing
 from curation.config.catalog import (
     AudiosetConfig,
     CatalogConfig,
@@ -13,7 +13,7 @@ from curation.config.catalog import (
 )
 
 
-def list_clips(config: CatalogConfig) -> Listing:
+def list_clips(config: CatalogConfig) -> CatalogListing:
     """List a catalog: one row a clip, with its tags and where its audio is.
 
     Sorted by clip id; clips packed in Parquet or tar files by their place, so that neighbours in
@@ -30,7 +30,7 @@ def list_clips(config: CatalogConfig) -> Listing:
             return _sorted(webdataset.list_webdataset_clips(config), "uri")
 
 
-def _sorted(listing: Listing, column: str) -> Listing:
+def _sorted(listing: CatalogListing, column: str) -> CatalogListing:
     keys = [(column, "ascending"), ("clip_id", "ascending")]
     order = pc.sort_indices(listing.clips, sort_keys=keys)
-    return Listing(listing.clips.take(order), listing.coverage)
+    return CatalogListing(listing.clips.take(order), listing.coverage)

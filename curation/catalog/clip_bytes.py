@@ -27,12 +27,12 @@ _MEMBER = re.compile(
 )
 
 
-def row_uri(file: str, row: int, column: str) -> str:
+def parquet_row_uri(file: str, row: int, column: str) -> str:
     """The URI of the audio in a row of a Parquet file; URIs sort as the rows do."""
     return f"{file}#row={row:09d}&column={quote(column)}"
 
 
-def member_uri(file: str, offset: int, size: int, name: str) -> str:
+def tar_member_uri(file: str, offset: int, size: int, name: str) -> str:
     """The URI of a member of a tar; URIs sort as the members lie in the file."""
     return f"{file}#offset={offset:012d}&size={size}&name={quote(name)}"
 
@@ -89,8 +89,8 @@ def _group_starts(file: str) -> list[int]:
 class _RowGroups:
     """The row groups last read; several threads that want the same one read it once."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._groups: OrderedDict[tuple[str, int, str], Future[pa.ChunkedArray]] = OrderedDict()
 
@@ -117,7 +117,7 @@ class _RowGroups:
             done = [key for key, future in self._groups.items() if future.done()]
             taken = sum(self._groups[key].result().nbytes for key in done)
             for key in done[:-1]:
-                if taken <= self._limit_bytes:
+                if taken <= self._max_bytes:
                     return
                 taken -= self._groups.pop(key).result().nbytes
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from curation.catalog.listing import (
-    Coverage,
-    Listing,
-    TagColumn,
-    check_unique,
-    is_audio,
-    make_table,
-    need_folder,
+    CatalogCoverage,
+    CatalogListing,
+    TagColumnBuilder,
+    build_clip_table,
+    check_unique_ids,
+    is_audio_file,
+    require_folder,
 )
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
@@ -24,22 +24,22 @@ from curation.storage import files as storage
 Row = dict[str, Any]
 
 
-def list_folder_clips(config: FolderConfig) -> Listing:
+def list_folder_clips(config: FolderConfig) -> CatalogListing:
     """One clip a row of the metadata, or one an audio file where there is none.
 
     Raises InputError for metadata that cannot be read, a column that is not there, a class that
     AudioSet does not have, or an id given twice.
     """
-    folder = need_folder(config.audio, "audio")
+    folder = require_folder(config.audio, "audio")
     within = len(folder) + 1
-    audio = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio(f.uri)}
+    audio = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio_file(f.uri)}
     if config.metadata is None:
         rows = ((uri, {config.file: path}) for path, uri in audio.items())
         return _list_rows(rows, config.model_copy(update=_UNTAGGED), audio)
     return _list_rows(_read_metadata(config.metadata, config), config, audio)
 
 
-def column_by_clip(config: FolderConfig, column: str) -> Iterator[tuple[str, str]]:
+def read_metadata_column(config: FolderConfig, column: str) -> Iterator[tuple[str, str]]:
     """What a column of the metadata says of each clip, by its id.
 
     Raises InputError where the metadata cannot be read or has no such column.
@@ -57,14 +57,14 @@ _UNTAGGED = {"id": None, "tags": None, "start_s": None, "end_s": None}
 
 def _list_rows(
     rows: Iterator[tuple[str, Row]], config: FolderConfig, audio: dict[str, str]
-) -> Listing:
+) -> CatalogListing:
     """`rows` come with the words that say where each stands; `audio` is path within -> URI."""
     ids: list[str] = []
     uris: list[str | None] = []
     starts: list[float | None] = []
     ends: list[float | None] = []
     places: list[str] = []
-    tags = TagColumn()
+    tags = TagColumnBuilder()
     listed: set[str] = set()
     for place, row in rows:
         try:
@@ -81,10 +81,10 @@ def _list_rows(
         starts.append(start_s)
         ends.append(end_s)
         places.append(place)
-    clips = make_table(ids, uris, starts, ends, tags.finish())
-    check_unique(clips["clip_id"], places.__getitem__)
+    clips = build_clip_table(ids, uris, starts, ends, tags.finish())
+    check_unique_ids(clips["clip_id"], places.__getitem__)
     found = clips.num_rows - clips["uri"].null_count
-    return Listing(clips, Coverage(clips.num_rows, found, len(audio.keys() - listed)))
+    return CatalogListing(clips, CatalogCoverage(clips.num_rows, found, len(audio.keys() - listed)))
 
 
 def _read_metadata(uri: str, config: FolderConfig) -> Iterator[tuple[str, Row]]:

@@ -23,7 +23,7 @@ AUDIO_EXTENSIONS = frozenset(
 
 
 @dataclass(frozen=True)
-class Coverage:
+class CatalogCoverage:
     """How many clips are listed, how many of them have audio, and what else was noticed."""
 
     listed: int
@@ -37,11 +37,11 @@ class Coverage:
 
 
 @dataclass(frozen=True, eq=False)
-class Listing:
+class CatalogListing:
     """The clips of a catalog (CLIP_SCHEMA), `uri` null where the audio is missing."""
 
     clips: pa.Table
-    coverage: Coverage
+    coverage: CatalogCoverage
 
     def summary(self) -> str:
         """The coverage in a sentence or two."""
@@ -57,7 +57,7 @@ class Listing:
         return "; ".join([*told, *coverage.notes])
 
 
-class TagColumn:
+class TagColumnBuilder:
     """Gathers the tags of one clip after another into the column of a listing."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class TagColumn:
     def _place(self, label: str) -> int:
         place = self._known.get(label)
         if place is None:
-            tag = ontology.tag_of(label)
+            tag = ontology.find_tag(label)
             place = self._known.setdefault(tag.mid, len(self._tags))
             if place == len(self._tags):
                 self._tags.append(tag)
@@ -95,7 +95,7 @@ class TagColumn:
         return place
 
 
-def make_table(
+def build_clip_table(
     clip_id: Iterable[str] | pa.Array,
     uri: Iterable[str | None] | pa.Array,
     start_s: Iterable[float | None] | pa.Array,
@@ -111,7 +111,7 @@ def make_table(
     return pa.Table.from_arrays(columns, schema=CLIP_SCHEMA)
 
 
-def check_unique(clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int], str]) -> None:
+def check_unique_ids(clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int], str]) -> None:
     """Raises InputError when two clips have one id, naming the first few and `where` they are."""
     if pc.count_distinct(clip_ids).as_py() == len(clip_ids):
         return
@@ -128,30 +128,30 @@ def check_unique(clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int], st
     )
 
 
-def extension(path: str) -> str:
+def file_extension(path: str) -> str:
     """In lower case and without its dot; empty where there is none."""
     name = path.rpartition("/")[2]
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
-def is_audio(path: str) -> bool:
+def is_audio_file(path: str) -> bool:
     """Whether the name is that of an audio or video file, and not hidden."""
-    return not path.rpartition("/")[2].startswith(".") and extension(path) in AUDIO_EXTENSIONS
+    return not path.rpartition("/")[2].startswith(".") and file_extension(path) in AUDIO_EXTENSIONS
 
 
-def need_folder(uri: str, key: str) -> str:
+def require_folder(uri: str, key: str) -> str:
     """The absolute URI of a folder. Raises InputError where there is none."""
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such folder, given as {key}: of the catalog")
     return absolute_uri(uri).rstrip("/")
 
 
-def data_files(uri: str, suffix: str) -> list[str]:
+def list_data_files(uri: str, suffix: str) -> list[str]:
     """The file of that name, or the files below that folder whose names end in `suffix`.
 
     Raises InputError where there are none.
     """
-    root = need_folder(uri, "data")
+    root = require_folder(uri, "data")
     found = [file.uri for file in storage.list_files(root) if _is_data(file.uri, suffix)]
     if not found and not _is_data(root, suffix):
         raise InputError(f"{uri}: no {suffix} files there, given as data: of the catalog")

@@ -8,46 +8,46 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.catalog.clip_bytes import row_uri
+from curation.catalog.clip_bytes import parquet_row_uri
 from curation.catalog.listing import (
-    Coverage,
-    Listing,
-    TagColumn,
-    check_unique,
-    data_files,
-    is_audio,
-    make_table,
+    CatalogCoverage,
+    CatalogListing,
+    TagColumnBuilder,
+    build_clip_table,
+    check_unique_ids,
+    is_audio_file,
+    list_data_files,
 )
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 from curation.storage import files as storage
 
 
-def list_parquet_clips(config: ParquetConfig) -> Listing:
+def list_parquet_clips(config: ParquetConfig) -> CatalogListing:
     """One clip a row; its audio is the row's bytes, or the file that the row's path names.
 
     The audio is not read. Raises InputError for a file that is not Parquet, a column that is not
     there, a class that AudioSet does not have, or an id given twice.
     """
-    gathered = _Gathered()
-    for uri in data_files(config.data, ".parquet"):
+    gathered = _ListedRows()
+    for uri in list_data_files(config.data, ".parquet"):
         _list_file(uri, config, gathered)
     count = len(gathered.ids)
     empty = pa.nulls(count, pa.float64())
-    clips = make_table(gathered.ids, gathered.uris, empty, empty, gathered.tags.finish())
-    check_unique(clips["clip_id"], gathered.places.__getitem__)
-    return Listing(clips, Coverage(count, count - clips["uri"].null_count))
+    clips = build_clip_table(gathered.ids, gathered.uris, empty, empty, gathered.tags.finish())
+    check_unique_ids(clips["clip_id"], gathered.places.__getitem__)
+    return CatalogListing(clips, CatalogCoverage(count, count - clips["uri"].null_count))
 
 
 @dataclass
-class _Gathered:
+class _ListedRows:
     ids: list[str] = field(default_factory=list)
     uris: list[str | None] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    tags: TagColumn = field(default_factory=TagColumn)
+    tags: TagColumnBuilder = field(default_factory=TagColumnBuilder)
 
 
-def _list_file(uri: str, config: ParquetConfig, gathered: _Gathered) -> None:
+def _list_file(uri: str, config: ParquetConfig, gathered: _ListedRows) -> None:
     with storage.open_input(uri) as source:
         try:
             file = pq.ParquetFile(source)
@@ -67,7 +67,7 @@ def _list_file(uri: str, config: ParquetConfig, gathered: _Gathered) -> None:
                 except InputError as error:
                     raise InputError(f"{place}: {error}") from error
                 if has_bytes:
-                    found: str | None = row_uri(uri, row, config.audio)
+                    found: str | None = parquet_row_uri(uri, row, config.audio)
                 else:
                     beside = _files_beside(uri) if beside is None else beside
                     found = beside.get(posixpath.normpath(path)) if path else None
@@ -131,4 +131,4 @@ def _files_beside(uri: str) -> dict[str, str]:
     """The audio below the folder of a Parquet file: path within it -> URI."""
     folder = uri.rpartition("/")[0]
     files = (file.uri for file in storage.list_files(folder))
-    return {file[len(folder) + 1 :]: file for file in files if is_audio(file)}
+    return {file[len(folder) + 1 :]: file for file in files if is_audio_file(file)}

@@ -8,7 +8,7 @@ from curation.catalog.clip_bytes import read_clip_bytes
 from curation.errors import InputError
 
 
-def rehear(row: Mapping[str, Any]) -> DecodedAudio:
+def reload_audio(row: Mapping[str, Any]) -> DecodedAudio:
     """Read and decode the stretch that a row of evidence or of pairs speaks of.
 
     Args:
@@ -17,17 +17,17 @@ def rehear(row: Mapping[str, Any]) -> DecodedAudio:
     Raises InputError where the file is gone or has changed since.
     """
     try:
-        data, name, same = read_again(row)
+        data, name, same = reload_bytes(row)
     except (OSError, ValueError) as error:
         raise InputError(
             f"clip {row['clip_id']}: {row['uri']} cannot be read any more ({error})"
         ) from error
     if not same:
         raise InputError(f"clip {row['clip_id']}: {row['uri']} has changed since it was annotated")
-    return stretch(data, name, row)
+    return decode_segment(data, name, row)
 
 
-def read_again(row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
+def reload_bytes(row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
     """A clip's file, a name for it in messages, and whether it has the bytes that were annotated.
 
     Raises OSError where it cannot be read, ValueError for a name that no storage takes.
@@ -36,6 +36,6 @@ def read_again(row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
     return data, name, sha256_hex(data) == row["audio_sha256"]
 
 
-def stretch(data: bytes, name: str, row: Mapping[str, Any]) -> DecodedAudio:
+def decode_segment(data: bytes, name: str, row: Mapping[str, Any]) -> DecodedAudio:
     """What a row speaks of, from `start_s` to `end_s` of a file. Raises AudioError."""
     return decode_audio(data, name, row["start_s"], row["end_s"], row["end_s"] - row["start_s"])

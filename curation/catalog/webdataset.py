@@ -9,16 +9,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.catalog.clip_bytes import member_uri
+from curation.catalog.clip_bytes import tar_member_uri
 from curation.catalog.listing import (
-    Coverage,
-    Listing,
-    TagColumn,
-    check_unique,
-    data_files,
-    extension,
-    is_audio,
-    make_table,
+    CatalogCoverage,
+    CatalogListing,
+    TagColumnBuilder,
+    build_clip_table,
+    check_unique_ids,
+    file_extension,
+    is_audio_file,
+    list_data_files,
 )
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
@@ -32,19 +32,19 @@ _BUFFER_BYTES = 8 * 2**20
 _MAX_JSON_BYTES = 2**24
 
 
-def list_webdataset_clips(config: WebDatasetConfig) -> Listing:
+def list_webdataset_clips(config: WebDatasetConfig) -> CatalogListing:
     """One clip a sample; a sample that has a JSON and no audio is listed as missing.
 
     Only the tars' headers and the JSON members are used, and nothing is unpacked. Raises
     InputError for a tar that cannot be read by ranges, JSON that cannot be read, a class that
     AudioSet does not have, or an id given twice.
     """
-    tars = data_files(config.data, ".tar")
+    tars = list_data_files(config.data, ".tar")
     samples: list[_Sample] = []
     with ThreadPoolExecutor(_THREADS) as threads:
         for listed in threads.map(_read_tar, tars):
             samples.extend(listed)
-    tags = TagColumn()
+    tags = TagColumnBuilder()
     ids = []
     for sample in samples:
         try:
@@ -53,9 +53,11 @@ def list_webdataset_clips(config: WebDatasetConfig) -> Listing:
         except InputError as error:
             raise InputError(f"{sample.place}: {error}") from error
     empty = pa.nulls(len(samples), pa.float64())
-    clips = make_table(ids, [sample.uri for sample in samples], empty, empty, tags.finish())
-    check_unique(clips["clip_id"], lambda row: samples[row].place)
-    return Listing(clips, Coverage(len(samples), len(samples) - clips["uri"].null_count))
+    clips = build_clip_table(ids, [sample.uri for sample in samples], empty, empty, tags.finish())
+    check_unique_ids(clips["clip_id"], lambda row: samples[row].place)
+    return CatalogListing(
+        clips, CatalogCoverage(len(samples), len(samples) - clips["uri"].null_count)
+    )
 
 
 @dataclass
@@ -78,7 +80,7 @@ def _read_tar(uri: str) -> list[_Sample]:
         elif sample.uri is not None:
             raise InputError(f"{place}: two audio files; expected one a sample")
         else:
-            sample.uri = member_uri(uri, member.offset_data, member.size, member.name)
+            sample.uri = tar_member_uri(uri, member.offset_data, member.size, member.name)
     return list(samples.values())
 
 
@@ -90,11 +92,11 @@ def _members(uri: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
                 for member in tar:
                     if not member.isreg() or member.issparse():
                         continue
-                    if extension(member.name) == "json":
+                    if file_extension(member.name) == "json":
                         _check_json(uri, member)
                         content = tar.extractfile(member)
                         yield member, content.read() if content else b""
-                    elif is_audio(member.name):
+                    elif is_audio_file(member.name):
                         yield member, None
         except tarfile.TarError as error:
             raise InputError(

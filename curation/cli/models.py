@@ -37,7 +37,7 @@ def list_models_command(
         told = [{**asdict(entry), "weight_bytes": entry.weight_bytes} for entry in entries]
         print(json.dumps(told, indent=2))
         return
-    rows = [_COLUMNS, *map(_listed, entries)]
+    rows = [_COLUMNS, *map(_format_row, entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row, note in zip(rows, ["", *(entry.note for entry in entries)], strict=True):
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
@@ -137,7 +137,7 @@ def _print_findings(findings: "list[Finding]") -> None:
         console.stdout.print(f"  {'ok' if passed else 'FAILED':<6}  {test:<{width}}  {told}")
 
 
-def _listed(entry: "Entry") -> list[str]:
+def _format_row(entry: "Entry") -> list[str]:
     return [
         entry.part,
         entry.model,

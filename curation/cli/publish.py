@@ -6,20 +6,20 @@ import typer
 
 from curation import console
 from curation.errors import InputError
-from curation.publish.options import UNKNOWN, Format, Options
+from curation.publish.options import UNKNOWN_LICENCE, DatasetFormat, PublishOptions
 from curation.text_safety import visible
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from curation.publish.licences import Licences
-    from curation.publish.publication import Outlook, Publication
+    from curation.publish.publication import Publication, SizeEstimate
 
-FEW = 5
+EXAMPLE_CLIPS = 5
 
 To = Annotated[str, typer.Option("--to", metavar="URI", help="DIR, s3://... or hf://org/name.")]
 Formats = Annotated[
-    list[Format] | None,
+    list[DatasetFormat] | None,
     typer.Option("--format", help="What to write; may be repeated. Parquet by default."),
 ]
 Rate = Annotated[int, typer.Option("--sample-rate", min=4000, help="Rate of the audio, in Hz.")]
@@ -62,7 +62,7 @@ def publish_command(
     url: Annotated[str | None, typer.Option(help="Page of the dataset, for the metadata.")] = None,
     licence: Annotated[
         str, typer.Option(help="Licence of captions and scores, as the hub names it.")
-    ] = UNKNOWN,
+    ] = UNKNOWN_LICENCE,
     language: Annotated[str, typer.Option(help="Language of the captions.")] = "en",
     validation: Annotated[float, typer.Option(help="Share of the clips for validation.")] = 0.05,
     test: Annotated[float, typer.Option(help="Share of the clips for test.")] = 0.05,
@@ -78,10 +78,10 @@ def publish_command(
     """
     from curation.ops.status import run_of
     from curation.publish import hub, source
-    from curation.publish.publication import prepare
+    from curation.publish.publication import prepare_publication
 
     run, _ = run_of(of)
-    options = Options(
+    options = PublishOptions(
         name=name or run.rpartition("/")[2],
         formats=_formats(format),
         audio=audio,
@@ -92,11 +92,11 @@ def publish_command(
         language=language,
         about=about,
         creator=creator,
-        url=url or hub.page(hub.address(to)),
+        url=url or hub.hub_page_url(hub.resolve_hub_uri(to)),
     )
-    told = _licences(run, licences, licence_column)
-    publication = prepare(source.of_run(run, version), options, told)
-    _go(publication, to, previous, dry_run, quiet)
+    told = _load_licences(run, licences, licence_column)
+    publication = prepare_publication(source.load_run_source(run, version), options, told)
+    _publish(publication, to, previous, dry_run, quiet)
 
 
 def rebuild_command(
@@ -113,31 +113,33 @@ def rebuild_command(
     quiet: Quiet = False,
 ) -> None:
     """Join a captions-only dataset with a folder of its audio, and say how much was found."""
-    from curation.publish.publication import prepare
-    from curation.publish.rebuild import options_of, source_of
+    from curation.publish.publication import prepare_publication
+    from curation.publish.rebuild import build_rebuild_options, load_rebuild_source
 
-    source, told, coverage = source_of(dataset, audio, files)
-    console.stdout.print(coverage.told)
-    publication = prepare(source, options_of(told, _formats(format), sample_rate), None)
-    _go(publication, out, None, dry_run, quiet)
+    source, told, coverage = load_rebuild_source(dataset, audio, files)
+    console.stdout.print(coverage.message)
+    publication = prepare_publication(
+        source, build_rebuild_options(told, _formats(format), sample_rate), None
+    )
+    _publish(publication, out, None, dry_run, quiet)
 
 
-def _go(
+def _publish(
     publication: "Publication", uri: str, previous: str | None, dry_run: bool, quiet: bool
 ) -> None:
     from curation.publish import publish as publishing
-    from curation.publish.publication import outlook
+    from curation.publish.publication import estimate_size
 
     if dry_run:
-        destination, _ = publishing.claimed(publication, uri, previous)
+        destination, _ = publishing.claim_destination(publication, uri, previous)
         if destination.finished:
             console.stdout.print(f"{destination.uri}: published already, it would be checked")
-        _print_outlook(outlook(publication), uri)
-        _print_left_out(publication.left_out)
+        _print_size_estimate(estimate_size(publication), uri)
+        _print_excluded(publication.excluded)
         return
     with console.show_progress("publish", "pairs", quiet) as update:
-        done = publishing.publish(publication, uri, previous, update)
-    _print_left_out(done.left_out)
+        done = publishing.publish_dataset(publication, uri, previous, update)
+    _print_excluded(done.excluded)
     if done.summary is None:
         console.stdout.print(
             f"{done.uri}: published already, {done.files} files as they were written"
@@ -149,11 +151,11 @@ def _go(
             f"audio of {done.same} clips as it was annotated, of {done.other} clips from others"
         )
     console.stdout.print(
-        f"{done.uri}: {_counted(done.summary.total.rows, clips)}, in {done.files} files"
+        f"{done.uri}: {_format_counts(done.summary.total.rows, clips)}, in {done.files} files"
     )
 
 
-def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
+def _load_licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
     from curation.publish import licences
     from curation.run import config_file
     from curation.run.record import require_run_record
@@ -161,41 +163,47 @@ def _licences(run: str, csv: str | None, column: str | None) -> "Licences | None
     if csv and column:
         raise InputError("give --licences or --licence-column, not both")
     if csv:
-        return licences.read(csv)
+        return licences.read_licences(csv)
     if column:
         config = config_file.parse_run_config(require_run_record(run).config, f"{run}/run.json")
-        return licences.of_catalog(config, column)
+        return licences.read_catalog_licences(config, column)
     return None
 
 
-def _formats(asked: list[Format] | None) -> tuple[Format, ...]:
-    return tuple(dict.fromkeys(asked or [Format.PARQUET]))
+def _formats(requested: list[DatasetFormat] | None) -> tuple[DatasetFormat, ...]:
+    return tuple(dict.fromkeys(requested or [DatasetFormat.PARQUET]))
 
 
-def _counted(captions: int, clips: dict[str, int]) -> str:
+def _format_counts(captions: int, clips: dict[str, int]) -> str:
     splits = ", ".join(f"{name} {count}" for name, count in clips.items())
     return f"{captions} captions of {sum(clips.values())} clips ({splits})"
 
 
-def _print_outlook(told: "Outlook", uri: str) -> None:
+def _print_size_estimate(estimate: "SizeEstimate", uri: str) -> None:
     console.stdout.print(
-        f"would write to {uri}: {_counted(told.captions, told.clips)}; by a sample of the clips"
+        f"would write to {uri}: {_format_counts(estimate.captions, estimate.clips)}; by a sample of the clips"
     )
     console.print_fields(
         {
-            name: f"{count} files, about {told.size_bytes[name] / 1e6:.2f} MB"
-            for name, count in told.files.items()
+            name: f"{count} files, about {estimate.size_bytes[name] / 1e6:.2f} MB"
+            for name, count in estimate.files.items()
         }
     )
 
 
-def _print_left_out(out: "pa.Table") -> None:
+def _print_excluded(excluded: "pa.Table") -> None:
     import pyarrow.compute as pc
 
-    from curation.publish.excluded import by_reason
+    from curation.publish.excluded import count_by_reason
 
-    for reason, clips in by_reason(out).items():
-        found = out.filter(pc.equal(out["reason"], reason))["clip_id"].slice(0, FEW)
+    for reason, clips in count_by_reason(excluded).items():
+        found = excluded.filter(pc.equal(excluded["reason"], reason))["clip_id"].slice(
+            0, EXAMPLE_CLIPS
+        )
         few = map(visible, found.to_pylist())
-        more = f" and {clips - FEW} more, all in left_out.csv" if clips > FEW else ""
+        more = (
+            f" and {clips - EXAMPLE_CLIPS} more, all in left_out.csv"
+            if clips > EXAMPLE_CLIPS
+            else ""
+        )
         console.stdout.print(f"{clips} clips left out, {reason}: {', '.join(few)}{more}")

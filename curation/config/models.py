@@ -212,7 +212,7 @@ class TaggerConfig(PretrainedConfig):
     @field_validator("thresholds")
     @classmethod
     def _by_id(cls, thresholds: dict[str, float]) -> dict[str, float]:
-        return {ontology.tag_of(label).mid: least for label, least in thresholds.items()}
+        return {ontology.find_tag(label).mid: least for label, least in thresholds.items()}
 
 
 def _kind(value: Any, default: str) -> str:

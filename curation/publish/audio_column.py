@@ -10,39 +10,41 @@ import pyarrow.compute as pc
 
 from curation.audio.errors import AudioError
 from curation.audio.waveform import resample_to_flac
-from curation.catalog.reload import read_again, stretch
+from curation.catalog.reload import decode_segment, reload_bytes
 from curation.publish.columns import AUDIO_FIELD
-from curation.publish.splits import first_of_clip
-from curation.publish.text import key_of
+from curation.publish.splits import is_first_of_clip
+from curation.publish.text import to_file_key
 from curation.schema import AUDIO_TYPE
 
 THREADS = 4
 
 
 @dataclass
-class Heard:
+class AudioOutcome:
     """What became of clips: whose file has the bytes that were annotated, whose has others."""
 
     same: int = 0
     other: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
 
 
-def add_audio(rows: pa.Table, sample_rate_hz: int, exact: bool) -> tuple[pa.Table, Heard]:
+def add_audio_column(
+    rows: pa.Table, sample_rate_hz: int, exact: bool
+) -> tuple[pa.Table, AudioOutcome]:
     """The rows whose audio can be had, with it, and what became of each clip."""
-    firsts = pa.array(first_of_clip(rows["clip_id"]))
+    firsts = pa.array(is_first_of_clip(rows["clip_id"]))
     clips = rows.filter(firsts).select(["clip_id", "uri", "from_s", "to_s", "audio_sha256"])
     clips = clips.rename_columns({"from_s": "start_s", "to_s": "end_s"})
-    heard = Heard()
+    heard = AudioOutcome()
     sounds: list[dict[str, Any] | None] = []
     for clip_id, same, flac in _read(clips.to_pylist(), sample_rate_hz, exact):
         if isinstance(flac, str):
-            heard.left_out[clip_id] = flac
+            heard.excluded[clip_id] = flac
             sounds.append(None)
             continue
         heard.same += same
         heard.other += not same
-        sounds.append({"bytes": flac, "path": f"{key_of(clip_id)}.flac"})
+        sounds.append({"bytes": flac, "path": f"{to_file_key(clip_id)}.flac"})
     column = pa.array(sounds, AUDIO_TYPE).take(pc.index_in(rows["clip_id"], clips["clip_id"]))
     with_audio = rows.append_column(AUDIO_FIELD, column)
     return with_audio.filter(with_audio["audio"].is_valid()), heard
@@ -56,10 +58,10 @@ def _read(
     def one(clip: dict[str, Any]) -> tuple[str, bool, bytes | str]:
         clip_id = clip["clip_id"]
         try:
-            data, name, same = read_again(clip)
+            data, name, same = reload_bytes(clip)
             if exact and not same:
                 return clip_id, same, "its audio file has changed since it was annotated"
-            sound = stretch(data, name, clip)
+            sound = decode_segment(data, name, clip)
             flac = resample_to_flac(sound.waveform, sound.sample_rate_hz, sample_rate_hz)
             return clip_id, same, flac
         except FileNotFoundError:

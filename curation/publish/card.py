@@ -6,11 +6,11 @@ from typing import Any
 import yaml
 
 from curation.publish import provenance
-from curation.publish.columns import DESCRIPTIONS
-from curation.publish.files import PATTERNS
-from curation.publish.options import UNKNOWN, Format
-from curation.publish.summary import Summary
-from curation.publish.text import markdown, plain_name
+from curation.publish.columns import COLUMN_DESCRIPTIONS
+from curation.publish.files import SPLIT_PATTERNS
+from curation.publish.options import UNKNOWN_LICENCE, DatasetFormat
+from curation.publish.summary import PublishSummary
+from curation.publish.text import escape_markdown, to_plain_name
 from curation.text_safety import visible
 
 # As the hub names them, by the number below which each lies.
@@ -22,16 +22,16 @@ _METHOD = "Xu et al., BLAT: Bootstrapping Language-Audio Pre-training based on A
 _METHOD += "Synthetic Data, ACM MM 2023"
 
 
-def card(summary: Summary) -> bytes:
+def build_card(summary: PublishSummary) -> bytes:
     """The card as the bytes of README.md."""
     parts = [
         f"---\n{_header(summary)}---\n",
-        f"# {markdown(summary.options.name)}\n",
-        _opening(summary),
+        f"# {escape_markdown(summary.options.name)}\n",
+        _introduction(summary),
         _loading(summary),
         _columns(summary),
         _splits(summary),
-        _making(summary),
+        _provenance(summary),
         _licences(summary),
         _faults(summary),
         _sample(summary),
@@ -42,9 +42,9 @@ def card(summary: Summary) -> bytes:
     return "\n".join(parts).encode()
 
 
-def _header(summary: Summary) -> str:
+def _header(summary: PublishSummary) -> str:
     options, rows = summary.options, summary.total.rows
-    pattern = PATTERNS[options.formats[0]]
+    pattern = SPLIT_PATTERNS[options.formats[0]]
     files = [{"split": split, "path": pattern.format(split=split)} for split in summary.splits]
     header = {
         "pretty_name": visible(options.name),
@@ -58,7 +58,7 @@ def _header(summary: Summary) -> str:
     return yaml.safe_dump(header, sort_keys=False, allow_unicode=False, width=1000)
 
 
-def _opening(summary: Summary) -> str:
+def _introduction(summary: PublishSummary) -> str:
     total, options = summary.total, summary.options
     audio = "with the audio" if options.audio else "without the audio"
     told = [
@@ -68,15 +68,15 @@ def _opening(summary: Summary) -> str:
         _recordings(summary),
     ]
     if options.creator:
-        told.append(f"Published by {markdown(options.creator)}.")
+        told.append(f"Published by {escape_markdown(options.creator)}.")
     if options.url:
-        told.append(f"Its page: {markdown(options.url)}.")
+        told.append(f"Its page: {escape_markdown(options.url)}.")
     return "\n\n".join(told) + "\n"
 
 
-def _recordings(summary: Summary) -> str:
+def _recordings(summary: PublishSummary) -> str:
     if summary.options.about:
-        return f"The recordings: {markdown(summary.options.about.rstrip('. '))}."
+        return f"The recordings: {escape_markdown(summary.options.about.rstrip('. '))}."
     if summary.origin["catalog"] == "audioset":
         return (
             "The recordings are AudioSet's: stretches of YouTube videos, each named by the id of "
@@ -85,8 +85,8 @@ def _recordings(summary: Summary) -> str:
     return "Which recordings these are, whoever published this did not say."
 
 
-def _loading(summary: Summary) -> str:
-    if Format.PARQUET not in summary.options.formats:
+def _loading(summary: PublishSummary) -> str:
+    if DatasetFormat.PARQUET not in summary.options.formats:
         return "## Load\n\nIt has no Parquet files; see Files below for what reads the others.\n"
     first = next(iter(summary.splits), "train")
     return (
@@ -97,12 +97,12 @@ def _loading(summary: Summary) -> str:
     )
 
 
-def _columns(summary: Summary) -> str:
-    rows = [(f"`{name}`", markdown(DESCRIPTIONS[name])) for name in summary.columns]
+def _columns(summary: PublishSummary) -> str:
+    rows = [(f"`{name}`", escape_markdown(COLUMN_DESCRIPTIONS[name])) for name in summary.columns]
     return "## Columns\n\n" + _table(("column", "meaning"), rows)
 
 
-def _splits(summary: Summary) -> str:
+def _splits(summary: PublishSummary) -> str:
     rows = [
         (name, f"{counts.rows:,}", f"{counts.clips:,}", f"{counts.seconds / 3600:.2f}")
         for name, counts in summary.splits.items()
@@ -120,7 +120,7 @@ def _splits(summary: Summary) -> str:
     )
 
 
-def _making(summary: Summary) -> str:
+def _provenance(summary: PublishSummary) -> str:
     origin = summary.origin
     failed = sum(origin["errors"].values())
     rows: list[tuple[str, str]] = [
@@ -128,7 +128,10 @@ def _making(summary: Summary) -> str:
         ("failed", f"{failed:,}, {origin['missing']:,} of them for want of audio"),
         ("given captions", f"{origin['annotated']:,}"),
         ("in this dataset", f"{summary.total.clips:,}"),
-        *((markdown(part.replace("_", " ")), _model(it)) for part, it in origin["models"].items()),
+        *(
+            (escape_markdown(part.replace("_", " ")), _model(it))
+            for part, it in origin["models"].items()
+        ),
         *(
             (f"`{name}`", f"{least:.3f} to {greatest:.3f}, median {median:.3f}")
             for name, (least, median, greatest) in summary.scores.items()
@@ -138,10 +141,11 @@ def _making(summary: Summary) -> str:
         ("id of this choice of captions", f"`{origin['selection']}`"),
         ("hash of the list of clips", f"`{origin['plan_hash']}`"),
         ("hash of settings and models", f"`{origin['config_hash']}`"),
-        ("software", _told(origin["versions"])),
+        ("software", _format_facts(origin["versions"])),
     ]
     steps = "".join(
-        f"{number}. {markdown(step)}\n" for number, step in enumerate(provenance.steps(origin), 1)
+        f"{number}. {escape_markdown(step)}\n"
+        for number, step in enumerate(provenance.describe_steps(origin), 1)
     )
     return (
         f"## How it was made\n\nBy tagscribe:\n\n{steps}\n"
@@ -150,11 +154,11 @@ def _making(summary: Summary) -> str:
     )
 
 
-def _licences(summary: Summary) -> str:
+def _licences(summary: PublishSummary) -> str:
     told = (
         "No licence of captions, scores and ids was named.\n"
-        if summary.options.licence == UNKNOWN
-        else f"The captions, scores and ids: {markdown(summary.options.licence)}.\n"
+        if summary.options.licence == UNKNOWN_LICENCE
+        else f"The captions, scores and ids: {escape_markdown(summary.options.licence)}.\n"
     )
     if not summary.options.audio:
         told += (
@@ -165,15 +169,20 @@ def _licences(summary: Summary) -> str:
         told += "\nThe audio was joined from a folder; its licences were not looked at.\n"
     else:
         told += "\nThe audio, each clip by its own licence (column `licence`):\n\n"
-        rows = [(markdown(name), f"{count:,}") for name, count in sorted(summary.licences.items())]
+        rows = [
+            (escape_markdown(name), f"{count:,}")
+            for name, count in sorted(summary.licences.items())
+        ]
         told += _table(("licence", "captions"), rows)
-    if summary.left_out:
-        rows = [(markdown(reason), f"{count:,}") for reason, count in summary.left_out.items()]
+    if summary.excluded:
+        rows = [
+            (escape_markdown(reason), f"{count:,}") for reason, count in summary.excluded.items()
+        ]
         told += "\nLeft out, clip by clip in `left_out.csv`:\n\n" + _table(("why", "clips"), rows)
     return f"## Licences\n\n{told}"
 
 
-def _faults(summary: Summary) -> str:
+def _faults(summary: PublishSummary) -> str:
     origin = summary.origin
     faults = [
         "Captions are a model's: they can name sounds that are not there, miss some that are, and "
@@ -193,23 +202,23 @@ def _faults(summary: Summary) -> str:
             "person put them there."
         )
     faults += [f"{count:,} clips failed: {kind}." for kind, count in origin["errors"].items()]
-    return "## Known faults\n\n" + "".join(f"- {markdown(fault)}\n" for fault in faults)
+    return "## Known faults\n\n" + "".join(f"- {escape_markdown(fault)}\n" for fault in faults)
 
 
-def _sample(summary: Summary) -> str:
+def _sample(summary: PublishSummary) -> str:
     rows = [
         (
-            markdown(row["clip_id"]),
-            markdown(row["caption"]),
+            escape_markdown(row["clip_id"]),
+            escape_markdown(row["caption"]),
             f"{row['clap_score']:.3f}",
-            markdown(", ".join(map(_tag, row["tags"]))),
+            escape_markdown(", ".join(map(_tag, row["tags"]))),
         )
         for row in summary.sample
     ]
     return "## A sample\n\n" + _table(("clip", "caption", "CLAP score", "tags"), rows)
 
 
-def _rebuilding(summary: Summary) -> str:
+def _rebuilding(summary: PublishSummary) -> str:
     if summary.options.audio:
         return "## Rebuild\n\nThe audio is in it; nothing needs to be joined.\n"
     rule = (
@@ -227,7 +236,7 @@ def _rebuilding(summary: Summary) -> str:
     )
 
 
-def _citing(summary: Summary) -> str:
+def _citing(summary: PublishSummary) -> str:
     options, origin = summary.options, summary.origin
     entry = {
         "title": f"{options.name}, version {origin['table_version']}",
@@ -238,27 +247,27 @@ def _citing(summary: Summary) -> str:
         f"{origin['selection']}",
     }
     lines = [f"  {name} = {{{_bibtex(value)}}}," for name, value in entry.items() if value]
-    key = plain_name(options.name)
+    key = to_plain_name(options.name)
     return (
         "## Cite\n\n"
         + _indented("\n".join([f"@misc{{{key},", *lines, "}"]))
-        + f"\nThe method: {markdown(_METHOD)}.\n"
+        + f"\nThe method: {escape_markdown(_METHOD)}.\n"
     )
 
 
 _CONTENTS = {
-    Format.PARQUET: "`data/`: Parquet, one row a caption.",
-    Format.WEBDATASET: "`webdataset/`: tars, one sample a clip: the sound as `flac`, its best "
+    DatasetFormat.PARQUET: "`data/`: Parquet, one row a caption.",
+    DatasetFormat.WEBDATASET: "`webdataset/`: tars, one sample a clip: the sound as `flac`, its best "
     "caption as `txt`, all that is known of it as `json`; `sizes.json` has the clips of each tar.",
-    Format.JSONL: "`jsonl/`: manifests of NeMo and of lhotse, one line a caption.",
+    DatasetFormat.JSONL: "`jsonl/`: manifests of NeMo and of lhotse, one line a caption.",
 }
 
 
-def _files(summary: Summary) -> str:
+def _files(summary: PublishSummary) -> str:
     files = [_CONTENTS[name] for name in summary.options.formats]
     files.append("`croissant.json`: what is here, for machines (mlcommons.org/croissant).")
     files.append("`CHANGELOG.md`: what changed since the version before.")
-    if summary.left_out:
+    if summary.excluded:
         files.append("`left_out.csv`: clips that are not in it, and why.")
     files += [
         "`dataset.json`: what every file was made from, with all settings.",
@@ -274,16 +283,20 @@ def _tag(tag: dict[str, Any]) -> str:
 def _tags(counts: dict[str, int]) -> str:
     named = {"human": "as they came with the clips", "predicted": "by the tagger"}
     told = (f"{count:,} {named.get(origin, origin)}" for origin, count in sorted(counts.items()))
-    return markdown(", ".join(told) or "none")
+    return escape_markdown(", ".join(told) or "none")
 
 
-def _model(told: dict[str, Any]) -> str:
-    mark = told.get("revision") or told.get("weights_sha256", "")
-    return f"{markdown(told['model'])} (`{markdown(mark)}`)" if mark else markdown(told["model"])
+def _model(identity: dict[str, Any]) -> str:
+    mark = identity.get("revision") or identity.get("weights_sha256", "")
+    return (
+        f"{escape_markdown(identity['model'])} (`{escape_markdown(mark)}`)"
+        if mark
+        else escape_markdown(identity["model"])
+    )
 
 
-def _told(facts: dict[str, Any]) -> str:
-    return markdown(
+def _format_facts(facts: dict[str, Any]) -> str:
+    return escape_markdown(
         ", ".join(f"{key} {value}" for key, value in facts.items() if value is not None)
     )
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.publish import published_dataset
-from curation.publish.summary import Summary
-from curation.publish.text import markdown
+from curation.publish.summary import PublishSummary
+from curation.publish.text import escape_markdown
 from curation.run.record import list_differences
 from curation.storage import files as storage
 from curation.uris import join_uri
@@ -22,7 +22,7 @@ _PAIR = ["clip_id", "caption"]
 _COMPARED = ("policy", "models", "settings", "plan_hash", "catalog", "versions")
 
 
-class Previous(NamedTuple):
+class PreviousPublication(NamedTuple):
     """An earlier publication: where its dataset came from, its options, changelog and pairs."""
 
     origin: dict[str, Any]
@@ -31,20 +31,20 @@ class Previous(NamedTuple):
     pairs: np.ndarray  # uint64, sorted hashes of clip id and caption
 
 
-def read_previous(uri: str) -> Previous:
+def read_previous_publication(uri: str) -> PreviousPublication:
     """Raises InputError where no finished dataset with Parquet files is there."""
-    claim = published_dataset.claim_of(uri)
+    claim = published_dataset.read_published_claim(uri)
     try:
         told = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()
     except FileNotFoundError as error:
         raise InputError(
             f"{uri}: no {CHANGELOG}; it was not published to its end, publish it again first"
         ) from error
-    pairs = pair_hashes(published_dataset.rows_of(uri, _PAIR))
-    return Previous(claim["origin"], claim["options"], told, pairs)
+    pairs = hash_pairs(published_dataset.read_published_rows(uri, _PAIR))
+    return PreviousPublication(claim["origin"], claim["options"], told, pairs)
 
 
-def pair_hashes(tables: Iterable[pa.Table]) -> np.ndarray:
+def hash_pairs(tables: Iterable[pa.Table]) -> np.ndarray:
     """Hashes that tell pairs apart, sorted, `[pairs]`."""
     parts = [np.empty(0, np.uint64)]
     for rows in tables:
@@ -55,7 +55,9 @@ def pair_hashes(tables: Iterable[pa.Table]) -> np.ndarray:
     return np.sort(np.concatenate(parts))
 
 
-def changelog(summary: Summary, pairs: np.ndarray, previous: Previous | None) -> bytes:
+def build_changelog(
+    summary: PublishSummary, pairs: np.ndarray, previous: PreviousPublication | None
+) -> bytes:
     """The changelog, newest first, with this version's entry before those of the previous."""
     origin = summary.origin
     total = summary.total
@@ -70,23 +72,23 @@ def changelog(summary: Summary, pairs: np.ndarray, previous: Previous | None) ->
             f"{len(previous.pairs) - kept:,} gone, against version "
             f"{previous.origin['table_version']}.\n"
         )
-        lines += [f"- {markdown(change)}\n" for change in _changes(previous, summary)]
+        lines += [f"- {escape_markdown(change)}\n" for change in _changes(previous, summary)]
     else:
         lines.append("- The first version.\n")
     earlier = previous.changelog.removeprefix(_TITLE) if previous else ""
     return (_TITLE + "".join(lines) + earlier).encode()
 
 
-def _changes(previous: Previous, summary: Summary) -> Iterator[str]:
+def _changes(previous: PreviousPublication, summary: PublishSummary) -> Iterator[str]:
     """In words what differs of origin and options, but the pairs."""
     before, after = previous.origin, summary.origin
     old = {name: before.get(name) for name in _COMPARED} | {"options": previous.options}
-    new = {name: after.get(name) for name in _COMPARED} | {"options": summary.options.as_json()}
+    new = {name: after.get(name) for name in _COMPARED} | {"options": summary.options.to_dict()}
     for key, value, now in list_differences(old, new):
-        yield f"{key}: {_told(value)} before, {_told(now)} now."
+        yield f"{key}: {_format_value(value)} before, {_format_value(now)} now."
 
 
-def _told(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "none" if value is None else str(value)

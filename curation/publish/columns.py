@@ -10,7 +10,7 @@ from curation.schema import AUDIO_TYPE
 _MODEL = "Model and revision, or the start of its weights' SHA-256."
 
 # In this order, where the source has them.
-DESCRIPTIONS = {
+COLUMN_DESCRIPTIONS = {
     "clip_id": "The clip's name; <YouTube id>_<start in ms> for clips of AudioSet.",
     "caption": "What the captioner wrote.",
     "clap_score": "Cosine similarity of audio and caption by the scorer; comparable within one "
@@ -34,20 +34,20 @@ DESCRIPTIONS = {
     "audio": "The heard stretch, mono 16-bit FLAC.",
 }
 # What not every run has; a dataset in which all of one is null is without that column.
-OPTIONAL = ("second_score", "log_prob", "tag_scores", "second_scorer")
+OPTIONAL_COLUMNS = ("second_score", "log_prob", "tag_scores", "second_scorer")
 # What belongs to a caption; all else is its clip's.
-OF_CAPTION = ("caption", "clap_score", "second_score", "log_prob", "rank")
+CAPTION_COLUMNS = ("caption", "clap_score", "second_score", "log_prob", "rank")
 
 AUDIO_FIELD = pa.field("audio", AUDIO_TYPE)
 _DTYPES = {"string": "string", "float": "float32", "double": "float64", "int32": "int32"}
 
 
-def public(rows: pa.Table) -> pa.Table:
+def select_public_columns(rows: pa.Table) -> pa.Table:
     """The columns that are published, in their order; where a clip's file lies is not."""
-    return rows.select([name for name in DESCRIPTIONS if name in rows.column_names])
+    return rows.select([name for name in COLUMN_DESCRIPTIONS if name in rows.column_names])
 
 
-def with_features(rows: pa.Table, sample_rate_hz: int) -> pa.Table:
+def add_features_metadata(rows: pa.Table, sample_rate_hz: int) -> pa.Table:
     """The rows with the schema metadata from which `datasets` takes its features."""
     features = {
         field.name: {"sampling_rate": sample_rate_hz, "_type": "Audio"}

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from curation.publish.columns import DESCRIPTIONS
-from curation.publish.options import Format
-from curation.publish.provenance import steps
-from curation.publish.summary import Summary
-from curation.publish.text import plain_name
+from curation.publish.columns import COLUMN_DESCRIPTIONS
+from curation.publish.options import DatasetFormat
+from curation.publish.provenance import describe_steps
+from curation.publish.summary import PublishSummary
+from curation.publish.text import to_plain_name
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -53,19 +53,23 @@ _NUMBERS |= dict.fromkeys(
 )
 _REPEATED = {"guidance", "tag_scores"}
 # Lists of structs have no field of Croissant's that its own reader fills.
-_UNTOLD = {"tags"}
+_OMITTED_COLUMNS = {"tags"}
 
 
-def croissant(summary: Summary) -> bytes:
+def build_croissant(summary: PublishSummary) -> bytes:
     """The metadata as the bytes of croissant.json; records where there is Parquet."""
     options, origin, total = summary.options, summary.origin, summary.total
     about: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": plain_name(options.name),
+        "name": to_plain_name(options.name),
         "description": " ".join(
-            [f"{total.rows} captions of {total.clips} clips.", options.about or "", *steps(origin)]
+            [
+                f"{total.rows} captions of {total.clips} clips.",
+                options.about or "",
+                *describe_steps(origin),
+            ]
         ),
         "license": options.licence,
         "version": f"{origin['table_version']}.0.0",
@@ -77,14 +81,14 @@ def croissant(summary: Summary) -> bytes:
         about["url"] = options.url
     if options.creator:
         about["creator"] = {"@type": "Organization", "name": options.creator}
-    if Format.PARQUET in options.formats:
+    if DatasetFormat.PARQUET in options.formats:
         about["distribution"] = [_FILE_SET]
         about["recordSet"] = [
             {
                 "@type": "cr:RecordSet",
                 "@id": "pairs",
                 "description": "One record a caption.",
-                "field": [_field(name) for name in summary.columns if name not in _UNTOLD],
+                "field": [_field(name) for name in summary.columns if name not in _OMITTED_COLUMNS],
             }
         ]
     return json.dumps(about, indent=1).encode() + b"\n"
@@ -104,7 +108,7 @@ def _field(name: str) -> dict[str, Any]:
     field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"pairs/{name}",
-        "description": DESCRIPTIONS[name],
+        "description": COLUMN_DESCRIPTIONS[name],
         "dataType": _NUMBERS.get(name, "sc:Text"),
         "source": source,
     }

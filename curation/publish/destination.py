@@ -15,14 +15,14 @@ from curation.storage import files as storage
 from curation.uris import absolute_uri, join_uri
 
 # Of what `claim` holds.
-FORMAT = 1
-SUMS = "SHA256SUMS"
-FACTS = "dataset.json"
-_PROGRESS = "publishing.json"
+PUBLISHED_FORMAT = 1
+CHECKSUMS_FILE = "SHA256SUMS"
+FACTS_FILE = "dataset.json"
+_PROGRESS_FILE = "publishing.json"
 
 
 @dataclass(frozen=True)
-class Receipt:
+class ShardReceipt:
     """What was written of a shard: its files' SHA-256 by path, and what they hold.
 
     `seconds` are of the clips' heard stretches; `same` and `other` count clips whose audio file has
@@ -36,10 +36,10 @@ class Receipt:
     seconds: float
     same: int = 0
     other: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
 
 
-class Destination:
+class PublishDestination:
     """A folder, bucket or hub repository that takes one dataset.
 
     `claim` is what decides the dataset's bytes: a folder that holds another one's is refused.
@@ -48,33 +48,33 @@ class Destination:
     def __init__(self, uri: str, claim: dict[str, Any]) -> None:
         self.uri = absolute_uri(uri).rstrip("/")
         self.claim = json.loads(json.dumps(claim))
-        self.finished = storage.exists(self._at(SUMS))
-        found = self._json(FACTS if self.finished else _PROGRESS)
+        self.finished = storage.exists(self._at(CHECKSUMS_FILE))
+        found = self._json(FACTS_FILE if self.finished else _PROGRESS_FILE)
         if found is not None:
             self._check_claim(found["claim"])
         self._receipts = (found or {}).get("shards", {})
 
-    def done(self, label: str) -> Receipt | None:
+    def done(self, label: str) -> ShardReceipt | None:
         """The receipt of a shard whose files are all there as they were written.
 
         Raises InputError where one of them is there with other content.
         """
         if (told := self._receipts.get(label)) is None:
             return None
-        receipt = Receipt(**told)
+        receipt = ShardReceipt(**told)
         return receipt if all([self._holds(*file) for file in receipt.files.items()]) else None
 
     def put_shard(
-        self, label: str, files: Iterable[tuple[str, bytes]], receipt: Callable[..., Receipt]
-    ) -> Receipt:
+        self, label: str, files: Iterable[tuple[str, bytes]], receipt: Callable[..., ShardReceipt]
+    ) -> ShardReceipt:
         """Write a shard's files, and note that they are done."""
         sums, size = {}, 0
         for path, data in files:
             sums[path] = self.put(path, data)
             size += len(data)
         self._receipts[label] = asdict(receipt(files=sums, bytes=size))
-        storage.put(self._at(_PROGRESS), self._facts())
-        return Receipt(**self._receipts[label])
+        storage.put(self._at(_PROGRESS_FILE), self._facts())
+        return ShardReceipt(**self._receipts[label])
 
     def put(self, path: str, data: bytes) -> str:
         """Create a file, and return its SHA-256; one with the same bytes may be there already.
@@ -82,28 +82,28 @@ class Destination:
         Raises InputError where it is there with other content.
         """
         if not storage.put_new(self._at(path), data):
-            raise _in_the_way(self._at(path))
+            raise _conflict_error(self._at(path))
         return hashlib.sha256(data).hexdigest()
 
     def finish(self, sums: dict[str, str]) -> None:
         """Write the facts and, last of all, the checksums."""
-        sums = {**sums, FACTS: self.put(FACTS, self._facts())}
+        sums = {**sums, FACTS_FILE: self.put(FACTS_FILE, self._facts())}
         lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
-        self.put(SUMS, "".join(lines).encode())
-        if storage.exists(self._at(_PROGRESS)):
-            storage.delete(self._at(_PROGRESS))
+        self.put(CHECKSUMS_FILE, "".join(lines).encode())
+        if storage.exists(self._at(_PROGRESS_FILE)):
+            storage.delete(self._at(_PROGRESS_FILE))
 
     def check(self) -> int:
         """How many files a finished dataset has, all of them as they were written.
 
         Raises InputError naming one that is gone or has other content.
         """
-        lines = storage.read_bytes(self._at(SUMS)).decode().splitlines()
+        lines = storage.read_bytes(self._at(CHECKSUMS_FILE)).decode().splitlines()
         for line in lines:
             digest, _, path = line.partition("  ")
             if not self._holds(path, digest):
                 raise InputError(
-                    f"{self._at(path)}: gone, though {SUMS} names it; delete {SUMS} and {FACTS}, "
+                    f"{self._at(path)}: gone, though {CHECKSUMS_FILE} names it; delete {CHECKSUMS_FILE} and {FACTS_FILE}, "
                     "and publish again: what is there is kept"
                 )
         return len(lines)
@@ -116,7 +116,7 @@ class Destination:
         differing = [key for key in self.claim if found.get(key) != self.claim[key]]
         if differing:
             raise InputError(
-                f"{self._at(FACTS if self.finished else _PROGRESS)}: this is another publication "
+                f"{self._at(FACTS_FILE if self.finished else _PROGRESS_FILE)}: this is another publication "
                 f"(differing: {', '.join(differing)}), and nothing of it is overwritten; publish "
                 "to another folder, and name this one by --previous for the changelog"
             )
@@ -127,7 +127,7 @@ class Destination:
         except FileNotFoundError:
             return False
         if hashlib.sha256(data).hexdigest() != digest:
-            raise _in_the_way(self._at(path))
+            raise _conflict_error(self._at(path))
         return True
 
     def _json(self, path: str) -> dict[str, Any] | None:
@@ -140,7 +140,7 @@ class Destination:
         return join_uri(self.uri, path)
 
 
-def _in_the_way(uri: str) -> InputError:
+def _conflict_error(uri: str) -> InputError:
     return InputError(
         f"{uri}: already there with other content, and nothing is overwritten; delete it if it is "
         "of no use, or publish to another folder"

@@ -7,30 +7,30 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SCHEMA = pa.schema([("clip_id", pa.string()), ("reason", pa.string())])
+EXCLUDED_SCHEMA = pa.schema([("clip_id", pa.string()), ("reason", pa.string())])
 
 
-def of(clips: Mapping[str, str]) -> pa.Table:
+def build_excluded_table(clips: Mapping[str, str]) -> pa.Table:
     """From the reason of each clip."""
-    return pa.table({"clip_id": list(clips), "reason": list(clips.values())}, SCHEMA)
+    return pa.table({"clip_id": list(clips), "reason": list(clips.values())}, EXCLUDED_SCHEMA)
 
 
-def by_reason(left_out: pa.Table) -> dict[str, int]:
+def count_by_reason(excluded: pa.Table) -> dict[str, int]:
     """How many clips each reason has, the reasons in order."""
-    counts = left_out["reason"].value_counts().to_pylist()
+    counts = excluded["reason"].value_counts().to_pylist()
     return dict(sorted((each["values"], each["counts"]) for each in counts))
 
 
-def kept(rows: pa.Table, left_out: pa.Table) -> pa.Table:
+def drop_excluded(rows: pa.Table, excluded: pa.Table) -> pa.Table:
     """The rows whose clip is not left out."""
-    return rows.filter(pc.invert(pc.is_in(rows["clip_id"], left_out["clip_id"])))
+    return rows.filter(pc.invert(pc.is_in(rows["clip_id"], excluded["clip_id"])))
 
 
-def as_csv(left_out: pa.Table) -> bytes:
+def format_excluded_csv(excluded: pa.Table) -> bytes:
     """By clip id, with a header."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(SCHEMA.names)
-    for batch in left_out.sort_by("clip_id").to_batches(max_chunksize=65536):
+    lines.writerow(EXCLUDED_SCHEMA.names)
+    for batch in excluded.sort_by("clip_id").to_batches(max_chunksize=65536):
         lines.writerows(zip(*(column.to_pylist() for column in batch), strict=True))
     return text.getvalue().encode()

@@ -14,36 +14,38 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from curation.publish.columns import OF_CAPTION, public, with_features
-from curation.publish.options import Format, Options
-from curation.publish.splits import Shard
-from curation.publish.text import key_of
+from curation.publish.columns import CAPTION_COLUMNS, add_features_metadata, select_public_columns
+from curation.publish.options import DatasetFormat, PublishOptions
+from curation.publish.splits import DatasetShard
+from curation.publish.text import to_file_key
 
 File = tuple[str, bytes]
 Row = dict[str, Any]
 # With audio a row group is what a reader of one row must fetch.
 _GROUP_ROWS = {True: 100, False: 20_000}
-PATTERNS: dict[Format, str] = {
-    Format.PARQUET: "data/{split}-*.parquet",
-    Format.WEBDATASET: "webdataset/{split}/*.tar",
-    Format.JSONL: "jsonl/nemo-{split}-*.jsonl",
+SPLIT_PATTERNS: dict[DatasetFormat, str] = {
+    DatasetFormat.PARQUET: "data/{split}-*.parquet",
+    DatasetFormat.WEBDATASET: "webdataset/{split}/*.tar",
+    DatasetFormat.JSONL: "jsonl/nemo-{split}-*.jsonl",
 }
 
 
-def data_files(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
+def build_data_files(
+    rows: pa.Table, shard: DatasetShard, options: PublishOptions
+) -> Iterator[File]:
     """Path within the dataset and content of each file of a shard, its rows given with audio."""
     for name in options.formats:
-        yield from _MAKERS[name](public(rows), shard, options)
+        yield from _WRITERS[name](select_public_columns(rows), shard, options)
 
 
-def tar_path(shard: Shard) -> str:
+def tar_path(shard: DatasetShard) -> str:
     return f"webdataset/{shard.split}/{shard.index:05d}.tar"
 
 
-def _parquet(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
+def _parquet(rows: pa.Table, shard: DatasetShard, options: PublishOptions) -> Iterator[File]:
     buffer = io.BytesIO()
     pq.write_table(
-        with_features(rows, options.sample_rate_hz),
+        add_features_metadata(rows, options.sample_rate_hz),
         buffer,
         compression="zstd",
         row_group_size=_GROUP_ROWS[options.audio],
@@ -51,7 +53,7 @@ def _parquet(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
     yield f"data/{shard.label}.parquet", buffer.getvalue()
 
 
-def _webdataset(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
+def _webdataset(rows: pa.Table, shard: DatasetShard, options: PublishOptions) -> Iterator[File]:
     """One sample a clip: <key>.flac, <key>.txt with its best caption, <key>.json with all.
 
     The JSON has what LAION-CLAP reads, `text` (all captions, best first) and `tag`, beside all that
@@ -59,10 +61,10 @@ def _webdataset(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for clip_id, captions in by_clip(rows):
-            best, key = captions[0], key_of(clip_id)
+        for clip_id, captions in group_by_clip(rows):
+            best, key = captions[0], to_file_key(clip_id)
             told = {
-                name: [row[name] for row in captions] if name in OF_CAPTION else best[name]
+                name: [row[name] for row in captions] if name in CAPTION_COLUMNS else best[name]
                 for name in rows.column_names
                 if name not in ("caption", "rank", "audio")
             }
@@ -74,7 +76,7 @@ def _webdataset(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File
     yield tar_path(shard), buffer.getvalue()
 
 
-def _jsonl(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
+def _jsonl(rows: pa.Table, shard: DatasetShard, options: PublishOptions) -> Iterator[File]:
     """Manifests of NeMo and lhotse; with audio, the recordings that they speak of.
 
     Paths are relative to the manifests; without audio they are those of the source's folder.
@@ -82,12 +84,12 @@ def _jsonl(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
     nemo: list[Row] = []
     supervisions: list[Row] = []
     recordings: list[Row] = []
-    for clip_id, captions in by_clip(rows):
+    for clip_id, captions in group_by_clip(rows):
         path, start_s = captions[0]["file"], captions[0]["start_s"]
         duration_s = captions[0]["end_s"] - start_s
         if options.audio:
             data = captions[0]["audio"]["bytes"]
-            path, start_s = f"audio/{shard.split}/{key_of(clip_id)}.flac", 0.0
+            path, start_s = f"audio/{shard.split}/{to_file_key(clip_id)}.flac", 0.0
             recording = _recording(clip_id, path, data)
             duration_s = recording["duration"]
             recordings.append(recording)
@@ -101,14 +103,16 @@ def _jsonl(rows: pa.Table, shard: Shard, options: Options) -> Iterator[File]:
         yield f"jsonl/lhotse-recordings-{shard.label}.jsonl", _lines(recordings)
 
 
-_MAKERS: dict[Format, Callable[[pa.Table, Shard, Options], Iterator[File]]] = {
-    Format.PARQUET: _parquet,
-    Format.WEBDATASET: _webdataset,
-    Format.JSONL: _jsonl,
+_WRITERS: dict[
+    DatasetFormat, Callable[[pa.Table, DatasetShard, PublishOptions], Iterator[File]]
+] = {
+    DatasetFormat.PARQUET: _parquet,
+    DatasetFormat.WEBDATASET: _webdataset,
+    DatasetFormat.JSONL: _jsonl,
 }
 
 
-def by_clip(rows: pa.Table) -> Iterator[tuple[str, list[Row]]]:
+def group_by_clip(rows: pa.Table) -> Iterator[tuple[str, list[Row]]]:
     """Each clip's rows, a batch of them as Python objects at a time."""
     each = (row for batch in rows.to_batches(max_chunksize=1024) for row in batch.to_pylist())
     for clip_id, captions in groupby(each, key=lambda row: str(row["clip_id"])):

@@ -11,7 +11,7 @@ _DATASETS = "hf://datasets/"
 _OTHERS = ("models", "spaces", "kernels", "buckets")
 
 
-def address(uri: str) -> str:
+def resolve_hub_uri(uri: str) -> str:
     """A URI as its filesystem knows it: `hf://org/name` becomes `hf://datasets/org/name`.
 
     Raises InputError for a part of the hub that holds no datasets, and where a name is missing.
@@ -25,14 +25,14 @@ def address(uri: str) -> str:
     return _DATASETS + "/".join(names)
 
 
-def page(uri: str) -> str | None:
+def hub_page_url(uri: str) -> str | None:
     """The page of a dataset that lies on the hub; None for one that lies elsewhere."""
     if not (repository := _repository(uri)):
         return None
     return f"https://huggingface.co/datasets/{repository.partition('@')[0]}"
 
 
-def need_repository(uri: str) -> None:
+def require_hub_repository(uri: str) -> None:
     """Raises InputError where a dataset's repository on the hub is not there, or not for us."""
     repository = _repository(uri)
     if repository and not storage.exists(_DATASETS + repository):
@@ -44,7 +44,7 @@ def need_repository(uri: str) -> None:
 
 
 @contextmanager
-def refusals_told(uri: str) -> Iterator[None]:
+def explain_hub_errors(uri: str) -> Iterator[None]:
     """What the hub refuses is an InputError that says what to do."""
     if not uri.startswith(_HUB):
         yield

@@ -16,7 +16,7 @@ from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.storage import files as storage
 
-UNTOLD = "no licence is told"
+NO_LICENCE = "no licence is told"
 _CC_URL = re.compile(
     r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark))"
 )
@@ -35,14 +35,14 @@ class Licence(NamedTuple):
     refused: str | None
 
 
-def judge(text: str) -> Licence:
+def parse_licence(text: str) -> Licence:
     """What a licence is, from its id, its name or its URL, and whether audio may be passed on.
 
     Creative Commons' licences allow it but those without derivatives: a stretch cut out of a
     recording and resampled may be one. What is not known is not passed on.
     """
     if not text:
-        return Licence("", UNTOLD)
+        return Licence("", NO_LICENCE)
     if found := _CC_URL.search(text.lower()):
         name = f"cc-{found[1]}-{found[2]}" if found[1] else "cc0-1.0"
     else:
@@ -77,7 +77,7 @@ class Licences:
         else:
             told = self._of_sources(rows["file"])
         coded = pc.fill_null(told, "").combine_chunks().dictionary_encode()
-        judged = [judge(text) for text in coded.dictionary.to_pylist()]
+        judged = [parse_licence(text) for text in coded.dictionary.to_pylist()]
         ids = pa.array([licence.id for licence in judged], pa.string())
         refused = pa.array([licence.refused for licence in judged], pa.string())
         return ids.take(coded.indices), refused.take(coded.indices)
@@ -101,7 +101,7 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> pa.Table:
     return pa.Table.from_batches(batches, schema)
 
 
-def read(uri: str) -> Licences:
+def read_licences(uri: str) -> Licences:
     """Licences from a CSV: columns `clip_id` or `source`, and `licence`.
 
     A source is a folder within the catalog's, or * for all that no other row names.
@@ -123,7 +123,7 @@ def read(uri: str) -> Licences:
     return Licences(told) if key == "clip_id" else Licences(by_source=dict(told))
 
 
-def of_catalog(config: RunConfig, column: str) -> Licences:
+def read_catalog_licences(config: RunConfig, column: str) -> Licences:
     """Licences from a column of the metadata of a run's catalog.
 
     Raises InputError where the catalog has no metadata, or no such column.
@@ -134,4 +134,4 @@ def of_catalog(config: RunConfig, column: str) -> Licences:
             f"the run's catalog ({catalog.kind}) has no metadata to take column {column!r} from; "
             "give licences as a CSV by --licences"
         )
-    return Licences(folder.column_by_clip(catalog, column))
+    return Licences(folder.read_metadata_column(catalog, column))

@@ -7,10 +7,10 @@ from typing import Any
 from curation.errors import InputError
 
 # As the hub writes it.
-UNKNOWN = "unknown"
+UNKNOWN_LICENCE = "unknown"
 
 
-class Format(StrEnum):
+class DatasetFormat(StrEnum):
     """What a dataset may be written as."""
 
     PARQUET = "parquet"
@@ -19,19 +19,19 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True)
-class Options:
+class PublishOptions:
     """`validation` and `test` are shares of the clips; the rest of them is train.
 
     `licence` is that of captions and scores, `about` says what the recordings are.
     """
 
     name: str
-    formats: tuple[Format, ...] = (Format.PARQUET,)
+    formats: tuple[DatasetFormat, ...] = (DatasetFormat.PARQUET,)
     audio: bool = False
     sample_rate_hz: int = 32000
     validation: float = 0.05
     test: float = 0.05
-    licence: str = UNKNOWN
+    licence: str = UNKNOWN_LICENCE
     language: str = "en"
     about: str | None = None
     creator: str | None = None
@@ -43,12 +43,12 @@ class Options:
                 f"validation {self.validation} and test {self.test}: expected shares of the clips "
                 "that leave some for train"
             )
-        if Format.WEBDATASET in self.formats and not self.audio:
+        if DatasetFormat.WEBDATASET in self.formats and not self.audio:
             raise InputError(
                 "format webdataset: its tars carry the sound, so it goes with audio alone: publish "
                 "with --audio where licences allow it, or captions as parquet and let others "
                 "rebuild the tars with tagscribe rebuild"
             )
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "formats": [str(each) for each in self.formats]}

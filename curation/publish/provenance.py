@@ -15,7 +15,7 @@ _BY = {
 }
 
 
-def steps(origin: dict[str, Any]) -> list[str]:
+def describe_steps(origin: dict[str, Any]) -> list[str]:
     """One sentence or two a step, from tags to the choice of captions."""
     settings = origin["settings"]
     return [

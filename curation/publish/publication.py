@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.publish import audio_column, excluded, files
-from curation.publish.destination import FORMAT
+from curation.publish.destination import PUBLISHED_FORMAT
 from curation.publish.licences import Licences
-from curation.publish.options import Options
-from curation.publish.source import Source
-from curation.publish.splits import Shard, first_of_clip, shards
+from curation.publish.options import PublishOptions
+from curation.publish.source import DatasetSource
+from curation.publish.splits import DatasetShard, cut_shards, is_first_of_clip
 
 # So many clips are made into files to tell how large all will be.
 _MEASURED_CLIPS = 32
@@ -25,24 +25,24 @@ _MEASURED_CLIPS = 32
 class Publication:
     """A source made ready: the rows that may go out, cut into shards, and clips that may not."""
 
-    source: Source
-    options: Options
-    shards: list[Shard]
-    left_out: pa.Table
+    source: DatasetSource
+    options: PublishOptions
+    shards: list[DatasetShard]
+    excluded: pa.Table
 
     @property
     def claim(self) -> dict[str, Any]:
         """What decides every byte of the dataset."""
         return {
-            "format": FORMAT,
+            "format": PUBLISHED_FORMAT,
             "origin": self.source.origin,
-            "options": self.options.as_json(),
-            "rows": _digest(self.source.rows),
+            "options": self.options.to_dict(),
+            "rows": _hash_rows(self.source.rows),
         }
 
 
 @dataclass(frozen=True)
-class Outlook:
+class SizeEstimate:
     """What a publication would write at most; sizes by a sample of its clips."""
 
     captions: int
@@ -51,12 +51,14 @@ class Outlook:
     size_bytes: dict[str, int]
 
 
-def prepare(source: Source, options: Options, licences: Licences | None) -> Publication:
+def prepare_publication(
+    source: DatasetSource, options: PublishOptions, licences: Licences | None
+) -> Publication:
     """Decide what goes out, and in which files.
 
     Raises InputError where audio is asked for and no licences are told, or none allows it.
     """
-    stays = excluded.SCHEMA.empty_table()
+    stays = excluded.EXCLUDED_SCHEMA.empty_table()
     if options.audio and source.exact:
         if licences is None:
             raise InputError(
@@ -66,55 +68,59 @@ def prepare(source: Source, options: Options, licences: Licences | None) -> Publ
             )
         source, stays = _allowed(source, licences)
     if not source.rows.num_rows:
-        told = excluded.by_reason(stays).items()
+        told = excluded.count_by_reason(stays).items()
         reasons = ", ".join(f"{clips} clips: {why}" for why, clips in told)
         raise InputError(f"nothing to publish ({reasons or 'the table has no pairs'})")
-    cut = shards(source.rows, options.validation, options.test, options.audio)
+    cut = cut_shards(source.rows, options.validation, options.test, options.audio)
     return Publication(source, options, cut, stays)
 
 
-def outlook(publication: Publication) -> Outlook:
+def estimate_size(publication: Publication) -> SizeEstimate:
     """Measure a few clips, spread over all; reads the audio of those alone."""
     options, rows = publication.options, publication.source.rows
-    first = first_of_clip(rows["clip_id"])
+    first = is_first_of_clip(rows["clip_id"])
     split_clips: Counter[str] = Counter()
     for shard in publication.shards:
         split_clips[shard.split] += int(first[shard.rows].sum())
     clips = split_clips.total()
     measured = np.linspace(0, clips - 1, min(_MEASURED_CLIPS, clips)).astype(int)
     places = np.flatnonzero(np.isin(np.cumsum(first) - 1, measured))
-    few, _ = made(rows.take(pa.array(places)), publication)
-    share = clips / max(1, int(first_of_clip(few["clip_id"]).sum()))
+    few, _ = add_requested_audio(rows.take(pa.array(places)), publication)
+    share = clips / max(1, int(is_first_of_clip(few["clip_id"]).sum()))
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for path, data in files.data_files(few, Shard("train", 0, 1, places), options):
+    for path, data in files.build_data_files(few, DatasetShard("train", 0, 1, places), options):
         name = path.partition("/")[0]
         sizes[name] += len(data)
         counts[name] = len(publication.shards) * (2 + options.audio if name == "jsonl" else 1)
     if options.audio and "jsonl" in counts:
         counts["jsonl"] += clips
     size_bytes = {name: round(size * share) for name, size in sizes.items()}
-    return Outlook(rows.num_rows, dict(split_clips), dict(counts), size_bytes)
+    return SizeEstimate(rows.num_rows, dict(split_clips), dict(counts), size_bytes)
 
 
-def made(rows: pa.Table, publication: Publication) -> tuple[pa.Table, audio_column.Heard]:
+def add_requested_audio(
+    rows: pa.Table, publication: Publication
+) -> tuple[pa.Table, audio_column.AudioOutcome]:
     """The rows as they are published, with their audio where it is asked for."""
     if not publication.options.audio:
-        return rows, audio_column.Heard()
+        return rows, audio_column.AudioOutcome()
     rate_hz = publication.options.sample_rate_hz
-    return audio_column.add_audio(rows, rate_hz, publication.source.exact)
+    return audio_column.add_audio_column(rows, rate_hz, publication.source.exact)
 
 
-def _allowed(source: Source, licences: Licences) -> tuple[Source, pa.Table]:
+def _allowed(source: DatasetSource, licences: Licences) -> tuple[DatasetSource, pa.Table]:
     """The source's rows whose audio may be passed on, with `licence`, and the other clips."""
     ids, refused = licences.column(source.rows)
     rows = source.rows.append_column("licence", ids)
     stays = rows.select(["clip_id"]).append_column("reason", refused).filter(refused.is_valid())
-    stays = stays.filter(pa.array(first_of_clip(stays["clip_id"]))).cast(excluded.SCHEMA)
+    stays = stays.filter(pa.array(is_first_of_clip(stays["clip_id"]))).cast(
+        excluded.EXCLUDED_SCHEMA
+    )
     return replace(source, rows=rows.filter(refused.is_null())), stays
 
 
-def _digest(rows: pa.Table) -> str:
+def _hash_rows(rows: pa.Table) -> str:
     """SHA-256 of rows, whatever chunks they are in."""
     sha = hashlib.sha256(rows.schema.remove_metadata().to_string().encode())
     for start in range(0, rows.num_rows, 65536):

@@ -12,40 +12,40 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.publish import audio_column, excluded, files, hub
-from curation.publish.card import card
+from curation.publish.card import build_card
 from curation.publish.changelog import (
     CHANGELOG,
-    Previous,
-    changelog,
-    pair_hashes,
-    read_previous,
+    PreviousPublication,
+    build_changelog,
+    hash_pairs,
+    read_previous_publication,
 )
-from curation.publish.croissant import croissant
-from curation.publish.destination import Destination, Receipt
-from curation.publish.options import Format
-from curation.publish.publication import Publication, made
-from curation.publish.splits import Shard, first_of_clip
-from curation.publish.summary import Summary, summarise
+from curation.publish.croissant import build_croissant
+from curation.publish.destination import PublishDestination, ShardReceipt
+from curation.publish.options import DatasetFormat
+from curation.publish.publication import Publication, add_requested_audio
+from curation.publish.splits import DatasetShard, is_first_of_clip
+from curation.publish.summary import PublishSummary, summarise_publication
 
 Update = Callable[[int, int], None]
-Written = dict[str, tuple[Shard, Receipt]]
+ShardReceipts = dict[str, tuple[DatasetShard, ShardReceipt]]
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishResult:
     """What stands at the destination. `summary` is None where all of it stood there before."""
 
     uri: str
     files: int
-    summary: Summary | None
-    left_out: pa.Table
+    summary: PublishSummary | None
+    excluded: pa.Table
     same: int = 0  # clips whose audio file has the bytes that were annotated
     other: int = 0
 
 
-def publish(
+def publish_dataset(
     publication: Publication, uri: str, previous: str | None = None, update: Update | None = None
-) -> Published:
+) -> PublishResult:
     """Write a dataset; run again, it goes on where it stopped, and changes nothing that is done.
 
     Args:
@@ -55,29 +55,34 @@ def publish(
 
     Raises InputError where something else is there, naming it; nothing is overwritten.
     """
-    with hub.refusals_told(uri):
+    with hub.explain_hub_errors(uri):
         return _publish(publication, uri, previous, update)
 
 
 def _publish(
     publication: Publication, uri: str, previous: str | None, update: Update | None
-) -> Published:
-    destination, earlier = claimed(publication, uri, previous)
+) -> PublishResult:
+    destination, earlier = claim_destination(publication, uri, previous)
     if destination.finished:
         count = destination.check()
-        return Published(destination.uri, count, None, publication.left_out)
+        return PublishResult(destination.uri, count, None, publication.excluded)
     written = _write_shards(publication, destination, update)
     receipts = [receipt for _, receipt in written.values()]
-    stays = [publication.left_out, *(excluded.of(receipt.left_out) for receipt in receipts)]
+    stays = [
+        publication.excluded,
+        *(excluded.build_excluded_table(receipt.excluded) for receipt in receipts),
+    ]
     out = pa.concat_tables(stays)
-    rows = excluded.kept(publication.source.rows, out)
-    summary = summarise(rows, publication.options, publication.source.origin, written, out)
+    rows = excluded.drop_excluded(publication.source.rows, out)
+    summary = summarise_publication(
+        rows, publication.options, publication.source.origin, written, out
+    )
     sums = {path: digest for receipt in receipts for path, digest in receipt.files.items()}
-    log = changelog(summary, pair_hashes([rows]), earlier)
-    for path, data in {**_beside(summary, written, out), CHANGELOG: log}.items():
+    log = build_changelog(summary, hash_pairs([rows]), earlier)
+    for path, data in {**_build_metadata_files(summary, written, out), CHANGELOG: log}.items():
         sums[path] = destination.put(path, data)
     destination.finish(sums)
-    return Published(
+    return PublishResult(
         destination.uri,
         len(sums) + 1,
         summary,
@@ -87,33 +92,33 @@ def _publish(
     )
 
 
-def claimed(
+def claim_destination(
     publication: Publication, uri: str, previous: str | None
-) -> tuple[Destination, Previous | None]:
+) -> tuple[PublishDestination, PreviousPublication | None]:
     """Where it goes, and what was published before; nothing is written yet.
 
     Raises InputError where another publication is there, or none where the previous should be.
     """
-    uri = hub.address(uri)
-    hub.need_repository(uri)
-    earlier = read_previous(hub.address(previous)) if previous else None
+    uri = hub.resolve_hub_uri(uri)
+    hub.require_hub_repository(uri)
+    earlier = read_previous_publication(hub.resolve_hub_uri(previous)) if previous else None
     claim = {**publication.claim, "previous": earlier.origin if earlier else None}
-    return Destination(uri, claim), earlier
+    return PublishDestination(uri, claim), earlier
 
 
 def _write_shards(
-    publication: Publication, destination: Destination, update: Update | None
-) -> Written:
-    written: Written = {}
+    publication: Publication, destination: PublishDestination, update: Update | None
+) -> ShardReceipts:
+    written: ShardReceipts = {}
     done = 0
     for shard in publication.shards:
         receipt = destination.done(shard.label)
         if receipt is None:
             rows = publication.source.rows.take(pa.array(shard.rows))
-            rows, heard = made(rows, publication)
+            rows, heard = add_requested_audio(rows, publication)
             receipt = destination.put_shard(
                 shard.label,
-                files.data_files(rows, shard, publication.options),
+                files.build_data_files(rows, shard, publication.options),
                 partial(_receipt, rows, heard),
             )
         written[shard.label] = shard, receipt
@@ -124,28 +129,30 @@ def _write_shards(
 
 
 def _receipt(
-    rows: pa.Table, heard: audio_column.Heard, files: dict[str, str], bytes: int
-) -> Receipt:
-    first = rows.filter(pa.array(first_of_clip(rows["clip_id"])))
+    rows: pa.Table, outcome: audio_column.AudioOutcome, files: dict[str, str], bytes: int
+) -> ShardReceipt:
+    first = rows.filter(pa.array(is_first_of_clip(rows["clip_id"])))
     seconds = pc.sum(pc.subtract(first["end_s"], first["start_s"])).as_py() or 0.0
-    return Receipt(
+    return ShardReceipt(
         files,
         bytes,
         rows.num_rows,
         first.num_rows,
         round(seconds, 3),
-        heard.same,
-        heard.other,
-        heard.left_out,
+        outcome.same,
+        outcome.other,
+        outcome.excluded,
     )
 
 
-def _beside(summary: Summary, written: Written, out: pa.Table) -> dict[str, bytes]:
+def _build_metadata_files(
+    summary: PublishSummary, written: ShardReceipts, out: pa.Table
+) -> dict[str, bytes]:
     """The files beside the data, by path."""
-    beside = {"README.md": card(summary), "croissant.json": croissant(summary)}
+    beside = {"README.md": build_card(summary), "croissant.json": build_croissant(summary)}
     if out.num_rows:
-        beside["left_out.csv"] = excluded.as_csv(out)
-    if Format.WEBDATASET in summary.options.formats:
+        beside["left_out.csv"] = excluded.format_excluded_csv(out)
+    if DatasetFormat.WEBDATASET in summary.options.formats:
         # Clips by tar, where open_clip and LAION-CLAP look for them.
         for split in summary.splits:
             sizes = {

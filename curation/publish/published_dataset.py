@@ -7,32 +7,32 @@ from typing import Any
 import pyarrow as pa
 
 from curation.errors import InputError
-from curation.publish.destination import FACTS, FORMAT
+from curation.publish.destination import FACTS_FILE, PUBLISHED_FORMAT
 from curation.storage import files as storage
 from curation.uris import join_uri
 
 
-def claim_of(uri: str) -> dict[str, Any]:
+def read_published_claim(uri: str) -> dict[str, Any]:
     """What decided a dataset's bytes: its origin, its options, a hash of its rows.
 
     Raises InputError where no finished dataset is there, or one of another format.
     """
     try:
-        claim: dict[str, Any] = json.loads(storage.read_bytes(join_uri(uri, FACTS)))["claim"]
+        claim: dict[str, Any] = json.loads(storage.read_bytes(join_uri(uri, FACTS_FILE)))["claim"]
         found = claim["format"]
     except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError) as error:
         raise InputError(
-            f"{uri}: no {FACTS} of tagscribe publish there; expected a finished dataset"
+            f"{uri}: no {FACTS_FILE} of tagscribe publish there; expected a finished dataset"
         ) from error
-    if found != FORMAT:
+    if found != PUBLISHED_FORMAT:
         raise InputError(
-            f"{uri}/{FACTS}: format {found!r}, this version reads {FORMAT}; use the version of "
+            f"{uri}/{FACTS_FILE}: format {found!r}, this version reads {PUBLISHED_FORMAT}; use the version of "
             "tagscribe that wrote it"
         )
     return claim
 
 
-def rows_of(uri: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+def read_published_rows(uri: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """A dataset's Parquet files, one after the other, all splits.
 
     Raises InputError where there are none.

@@ -11,34 +11,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import audioset
-from curation.catalog.listing import is_audio, need_folder
+from curation.catalog.listing import is_audio_file, require_folder
 from curation.errors import InputError
 from curation.publish import hub, published_dataset
-from curation.publish.destination import SUMS
-from curation.publish.options import Format, Options
-from curation.publish.source import Source
-from curation.publish.splits import first_of_clip
+from curation.publish.destination import CHECKSUMS_FILE
+from curation.publish.options import DatasetFormat, PublishOptions
+from curation.publish.source import DatasetSource
+from curation.publish.splits import is_first_of_clip
 from curation.storage import files as storage
 from curation.uris import join_uri
 
 
 @dataclass(frozen=True)
-class Coverage:
+class AudioCoverage:
     """How many of a dataset's clips the folder has, before any is read."""
 
     clips: int
     found: int
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         # Rounded down, so that 100 % means all.
         share = self.found * 1000 // max(1, self.clips) / 10
         return f"{self.found:,} of {self.clips:,} clips have a file ({share} %)"
 
 
-def source_of(
+def load_rebuild_source(
     dataset: str, audio: str, files: Literal["cut", "whole"] = "cut"
-) -> tuple[Source, dict[str, Any], Coverage]:
+) -> tuple[DatasetSource, dict[str, Any], AudioCoverage]:
     """The rows of a published dataset whose audio is in a folder, its options, and the coverage.
 
     Args:
@@ -46,9 +46,11 @@ def source_of(
 
     Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
     """
-    dataset = hub.address(dataset)
-    claim = published_dataset.claim_of(dataset)
-    rows = pa.concat_tables(published_dataset.rows_of(dataset)).replace_schema_metadata(None)
+    dataset = hub.resolve_hub_uri(dataset)
+    claim = published_dataset.read_published_claim(dataset)
+    rows = pa.concat_tables(published_dataset.read_published_rows(dataset)).replace_schema_metadata(
+        None
+    )
     if "audio" in rows.column_names:
         raise InputError(f"{dataset}: its audio is in it already; there is nothing to rebuild")
     rows = rows.sort_by([("clip_id", "ascending"), ("rank", "ascending")])
@@ -57,26 +59,30 @@ def source_of(
     else:
         rows = _by_file(rows, audio)
     found = rows.filter(rows["uri"].is_valid())
-    coverage = Coverage(*(int(first_of_clip(part["clip_id"]).sum()) for part in (rows, found)))
+    coverage = AudioCoverage(
+        *(int(is_first_of_clip(part["clip_id"]).sum()) for part in (rows, found))
+    )
     if not found.num_rows:
         raise InputError(
             f"{audio}: no file there belongs to any of the {coverage.clips} clips of {dataset}; "
             f"expected names such as {rows['file'][0].as_py()!r}, nested as in that path"
         )
-    sums = storage.read_bytes(join_uri(dataset, SUMS))
+    sums = storage.read_bytes(join_uri(dataset, CHECKSUMS_FILE))
     origin = {**claim["origin"], "rebuilt_from": hashlib.sha256(sums).hexdigest()}
-    return Source(found, origin, exact=False), claim["options"], coverage
+    return DatasetSource(found, origin, exact=False), claim["options"], coverage
 
 
-def options_of(told: dict[str, Any], formats: Sequence[Format], sample_rate_hz: int) -> Options:
+def build_rebuild_options(
+    options: dict[str, Any], formats: Sequence[DatasetFormat], sample_rate_hz: int
+) -> PublishOptions:
     """The options of the dataset that is rebuilt, so that its clips keep their splits."""
     changed = {"formats": tuple(formats), "audio": True, "sample_rate_hz": sample_rate_hz}
-    return Options(**{**told, **changed})
+    return PublishOptions(**{**options, **changed})
 
 
 def _by_segment(rows: pa.Table, audio: str, files: Literal["cut", "whole"]) -> pa.Table:
     clip_ids = rows["clip_id"].unique()
-    uris, begins_s = audioset.find_files(audio, clip_ids.to_pylist(), files)
+    uris, begins_s = audioset.find_segment_files(audio, clip_ids.to_pylist(), files)
     place = pc.index_in(rows["clip_id"], clip_ids)
     begins = pa.array(begins_s, pa.float64()).take(place)
     return _located(rows, pa.array(uris, pa.string()).take(place), begins)
@@ -84,9 +90,9 @@ def _by_segment(rows: pa.Table, audio: str, files: Literal["cut", "whole"]) -> p
 
 def _by_file(rows: pa.Table, audio: str) -> pa.Table:
     """By the same path within the folder, else by its one file with another audio extension."""
-    folder = need_folder(audio, "audio")
+    folder = require_folder(audio, "audio")
     within = len(folder) + 1
-    found = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio(f.uri)}
+    found = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio_file(f.uri)}
     stems = Counter(map(_stem, found))
     by_stem = {_stem(path): uri for path, uri in found.items() if stems[_stem(path)] == 1}
     files = rows["file"].unique()
@@ -104,4 +110,4 @@ def _located(rows: pa.Table, uris: pa.Array, begins_s: pa.Array | pa.Scalar) -> 
 
 
 def _stem(path: str) -> str:
-    return posixpath.splitext(path)[0] if is_audio(path) else path
+    return posixpath.splitext(path)[0] if is_audio_file(path) else path

@@ -16,8 +16,8 @@ from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.ops.status import status
-from curation.publish.columns import DESCRIPTIONS, OPTIONAL
-from curation.publish.text import without_paths
+from curation.publish.columns import COLUMN_DESCRIPTIONS, OPTIONAL_COLUMNS
+from curation.publish.text import strip_paths
 from curation.run import config_file, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.record import RunRecord, format_model_name, require_run_record
@@ -25,7 +25,7 @@ from curation.uris import absolute_uri
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class DatasetSource:
     """Rows by clip id, each clip's best caption first.
 
     `exact`: a clip's audio must have the bytes that were annotated (`audio_sha256`), or it stays
@@ -37,7 +37,7 @@ class Source:
     exact: bool = True
 
 
-def of_run(run_uri: str, version: int | None = None) -> Source:
+def load_run_source(run_uri: str, version: int | None = None) -> DatasetSource:
     """A version of a run's table, the newest by default.
 
     Raises InputError where there is no run, no table, or no such version of it.
@@ -47,13 +47,15 @@ def of_run(run_uri: str, version: int | None = None) -> Source:
     uri = layout.table_uri(run_uri)
     told, committed = table.read_table_version(uri, version)
     known = table.open_table(uri, told.version).schema().to_arrow().names
-    columns = [name for name in (*DESCRIPTIONS, "uri") if name in known and name != "audio"]
+    columns = [name for name in (*COLUMN_DESCRIPTIONS, "uri") if name in known and name != "audio"]
     rows = _with_files(table.read_pairs(uri, told.version, columns), config)
     rows = _with_evidence(rows, run_uri, record)
     for name in ("captioner", "scorer", "second_scorer"):
-        rows = _replaced(rows, name, _shown(rows[name]))
-    empty = [name for name in OPTIONAL if rows[name].null_count == rows.num_rows]
-    return Source(rows.drop_columns(empty), _origin(run_uri, record, config, told, committed))
+        rows = _replace_column(rows, name, _public_model_names(rows[name]))
+    empty = [name for name in OPTIONAL_COLUMNS if rows[name].null_count == rows.num_rows]
+    return DatasetSource(
+        rows.drop_columns(empty), _origin(run_uri, record, config, told, committed)
+    )
 
 
 def _origin(
@@ -77,8 +79,8 @@ def _origin(
         "missing": record.missing,
         "annotated": counts.ok,
         "errors": counts.errors,
-        "settings": without_paths(_settings(config)),
-        "models": without_paths(record.models),
+        "settings": strip_paths(_settings(config)),
+        "models": strip_paths(record.models),
         "versions": record.versions,
     }
 
@@ -99,7 +101,7 @@ def _with_files(rows: pa.Table, config: RunConfig) -> pa.Table:
     found = planned["start_s"].take(pc.index_in(rows["clip_id"], planned["clip_id"]))
     begins_s = pc.fill_null(found, 0.0)  # null: the file is the segment, cut already
     for name in ("start_s", "end_s"):
-        rows = _replaced(rows, name, pc.subtract(rows[name], begins_s))
+        rows = _replace_column(rows, name, pc.subtract(rows[name], begins_s))
     return rows
 
 
@@ -148,12 +150,12 @@ def _pairs(rows: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(rows["clip_id"], rows["caption"], "\0")
 
 
-def _shown(models: pa.ChunkedArray) -> pa.Array:
+def _public_model_names(models: pa.ChunkedArray) -> pa.Array:
     """Names of models, without the folder in which one lies on the disk of whoever ran it."""
     coded = models.combine_chunks().dictionary_encode()
-    names = pa.array([without_paths(name) for name in coded.dictionary.to_pylist()], pa.string())
+    names = pa.array([strip_paths(name) for name in coded.dictionary.to_pylist()], pa.string())
     return names.take(coded.indices)
 
 
-def _replaced(rows: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+def _replace_column(rows: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
     return rows.set_column(rows.column_names.index(name), name, column)

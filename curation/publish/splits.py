@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 SPLITS = ("train", "validation", "test")
 # A file is held in memory while it is made.
-ROWS_A_SHARD = 100_000
-SECONDS_A_SHARD = 7200.0
+ROWS_PER_SHARD = 100_000
+SECONDS_PER_SHARD = 7200.0
 
 
 @dataclass(frozen=True, eq=False)
-class Shard:
+class DatasetShard:
     """Some rows of a split, in order: file `index` of `count`."""
 
     split: str
@@ -32,7 +32,7 @@ class Shard:
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
 
 
-def split_of(clip_ids: pa.ChunkedArray, validation: float, test: float) -> np.ndarray:
+def assign_splits(clip_ids: pa.ChunkedArray, validation: float, test: float) -> np.ndarray:
     """The split of each clip, `[clips]`, as a place in SPLITS.
 
     The first 8 bytes of the id's SHA-256, as a fraction, are below `test` for test, then below
@@ -47,22 +47,22 @@ def split_of(clip_ids: pa.ChunkedArray, validation: float, test: float) -> np.nd
     return np.where(fraction < test, 2, np.where(fraction < test + validation, 1, 0))
 
 
-def shards(rows: pa.Table, validation: float, test: float, audio: bool) -> list[Shard]:
+def cut_shards(rows: pa.Table, validation: float, test: float, audio: bool) -> list[DatasetShard]:
     """Cut rows that are sorted by clip into files; a split without clips has none."""
-    split = split_of(rows["clip_id"], validation, test)
-    weight = np.full(rows.num_rows, 1 / ROWS_A_SHARD)
+    split = assign_splits(rows["clip_id"], validation, test)
+    weight = np.full(rows.num_rows, 1 / ROWS_PER_SHARD)
     if audio:
         seconds = pc.subtract(rows["end_s"], rows["start_s"]).to_numpy()
-        weight = np.maximum(weight, seconds / SECONDS_A_SHARD)
+        weight = np.maximum(weight, seconds / SECONDS_PER_SHARD)
     return [
-        Shard(name, index, len(parts), part)
+        DatasetShard(name, index, len(parts), part)
         for place, name in enumerate(SPLITS)
         for parts in [_cut(rows["clip_id"], weight, np.flatnonzero(split == place))]
         for index, part in enumerate(parts)
     ]
 
 
-def first_of_clip(clip_ids: pa.ChunkedArray) -> np.ndarray:
+def is_first_of_clip(clip_ids: pa.ChunkedArray) -> np.ndarray:
     """Whether a row is its clip's first, `[rows]`, of rows sorted by clip."""
     first = np.ones(len(clip_ids), dtype=bool)
     if len(clip_ids) > 1:
@@ -74,7 +74,7 @@ def first_of_clip(clip_ids: pa.ChunkedArray) -> np.ndarray:
 def _cut(clip_ids: pa.ChunkedArray, weight: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
     if not len(rows):
         return []
-    first = np.flatnonzero(first_of_clip(clip_ids.take(pa.array(rows))))
+    first = np.flatnonzero(is_first_of_clip(clip_ids.take(pa.array(rows))))
     begins_at = (np.cumsum(weight[rows]) - weight[rows])[first]
     _, number = np.unique(np.floor(begins_at), return_inverse=True)
     cuts = first[np.flatnonzero(np.diff(number)) + 1]

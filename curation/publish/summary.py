@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.publish import excluded
-from curation.publish.columns import public
-from curation.publish.destination import Receipt
-from curation.publish.options import Options
-from curation.publish.splits import SPLITS, Shard, first_of_clip
+from curation.publish.columns import select_public_columns
+from curation.publish.destination import ShardReceipt
+from curation.publish.options import PublishOptions
+from curation.publish.splits import SPLITS, DatasetShard, is_first_of_clip
 
 SAMPLE_ROWS = 5
 _SCORES = ("clap_score", "second_score", "log_prob")
@@ -24,22 +24,22 @@ class SplitCounts:
     clips: int = 0
     seconds: float = 0.0
 
-    def plus(self, receipt: Receipt) -> "SplitCounts":
+    def add_receipt(self, receipt: ShardReceipt) -> "SplitCounts":
         seconds = self.seconds + receipt.seconds
         return SplitCounts(self.rows + receipt.rows, self.clips + receipt.clips, seconds)
 
 
 @dataclass(frozen=True)
-class Summary:
+class PublishSummary:
     """For the card and its kin: all that they tell of a dataset."""
 
-    options: Options
+    options: PublishOptions
     origin: dict[str, Any]
     splits: dict[str, SplitCounts]
     scores: dict[str, tuple[float, float, float]]  # by column: least, median, greatest
     tags: dict[str, int]  # tags of clips by who gave them
     licences: dict[str, int]  # rows by licence of their audio
-    left_out: dict[str, int]  # clips by reason
+    excluded: dict[str, int]  # clips by reason
     columns: tuple[str, ...]
     sample: list[dict[str, Any]]
 
@@ -53,30 +53,30 @@ class Summary:
         )
 
 
-def summarise(
+def summarise_publication(
     rows: pa.Table,
-    options: Options,
+    options: PublishOptions,
     origin: dict[str, Any],
-    written: Mapping[str, tuple[Shard, Receipt]],
+    written: Mapping[str, tuple[DatasetShard, ShardReceipt]],
     out: pa.Table,
-) -> Summary:
+) -> PublishSummary:
     """Of the rows that are published, the shards that were written of them, and clips left out."""
     splits = {}
     for name in SPLITS:
         counts = SplitCounts()
         for shard, receipt in written.values():
-            counts = counts.plus(receipt) if shard.split == name else counts
+            counts = counts.add_receipt(receipt) if shard.split == name else counts
         if counts.rows:
             splits[name] = counts
-    kept = public(rows)
-    return Summary(
+    kept = select_public_columns(rows)
+    return PublishSummary(
         options,
         origin,
         splits,
         {name: _spread(kept[name]) for name in _SCORES if name in kept.column_names},
         _tags(kept),
         _counts(kept["licence"]) if "licence" in kept.column_names else {},
-        excluded.by_reason(out),
+        excluded.count_by_reason(out),
         (*kept.column_names, *(("audio",) if options.audio else ())),
         _sample(kept),
     )
@@ -90,7 +90,7 @@ def _spread(column: pa.ChunkedArray) -> tuple[float, float, float]:
 
 
 def _tags(rows: pa.Table) -> dict[str, int]:
-    clips = rows["tags"].filter(pa.array(first_of_clip(rows["clip_id"])))
+    clips = rows["tags"].filter(pa.array(is_first_of_clip(rows["clip_id"])))
     return _counts(pc.struct_field(pc.list_flatten(clips), "origin"))
 
 

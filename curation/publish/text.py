@@ -14,18 +14,18 @@ _KEY_BYTES = 90
 _HASHED = 32
 
 
-def markdown(value: object) -> str:
+def escape_markdown(value: object) -> str:
     """One line of Markdown that reads as this text, in a table's cell too."""
     escaped = _MARKUP.sub(r"\\\1", visible(str(value)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def plain_name(text: str) -> str:
+def to_plain_name(text: str) -> str:
     """A name of ASCII letters, digits, `-` and `_`, for formats that take no other."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "dataset"
 
 
-def key_of(clip_id: str) -> str:
+def to_file_key(clip_id: str) -> str:
     """A clip's name in tars and folders: no dot, no slash, different for different ids."""
     data = clip_id.encode("utf-8", "surrogatepass")
     key = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], data).decode()
@@ -34,12 +34,12 @@ def key_of(clip_id: str) -> str:
     return f"{key[: _KEY_BYTES - _HASHED]}{hashlib.sha256(data).hexdigest()[:_HASHED]}"
 
 
-def without_paths(value: Any) -> Any:
+def strip_paths(value: Any) -> Any:
     """A configuration as others may see it: of a local path or a URI its last part alone."""
     if isinstance(value, dict):
-        return {key: without_paths(item) for key, item in value.items()}
+        return {key: strip_paths(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_paths(item) for item in value]
+        return [strip_paths(item) for item in value]
     if isinstance(value, str) and (value.startswith(("/", "~", "./", "../")) or "://" in value):
         return value.rstrip("/").rpartition("/")[2]
     return value

@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool1d
 
 from curation.audio.decode import AudioError, DecodedAudio
 from curation.audio.waveform import resample
-from curation.catalog.reload import rehear
+from curation.catalog.reload import reload_audio
 from curation.errors import InputError
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
@@ -45,7 +45,7 @@ def hear(row: Mapping[str, Any]) -> Heard:
     if row["audio_sha256"] is None or row["end_s"] is None:
         return Heard(missing="it was never heard, see the error")
     try:
-        decoded = rehear(row)
+        decoded = reload_audio(row)
     except (InputError, AudioError) as error:
         return Heard(missing=str(error))
     return Heard(

@@ -81,10 +81,12 @@ class Yields:
 def roots(mid: str) -> frozenset[str]:
     """The names of the roots above a class; UNKNOWN for what AudioSet does not know."""
     try:
-        above = ontology.ancestors(mid) | {mid}
+        above = ontology.ancestor_classes(mid) | {mid}
     except InputError:
         return frozenset({UNKNOWN})
-    return frozenset(ontology.name(each) for each in above if not ontology.parents(each))
+    return frozenset(
+        ontology.class_name(each) for each in above if not ontology.parent_classes(each)
+    )
 
 
 def _summed(rows: pa.Table) -> pa.Table:

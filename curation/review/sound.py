@@ -3,7 +3,7 @@
 from typing import Any
 
 from curation.audio.waveform import resample_to_flac
-from curation.catalog.reload import rehear
+from curation.catalog.reload import reload_audio
 from curation.errors import InputError
 
 # What browsers decode everywhere; rarer rates are resampled to the highest of them.
@@ -19,6 +19,6 @@ def flac(evidence: dict[str, Any]) -> bytes:
     """
     if evidence["duration_s"] is None:
         raise InputError("this clip was never heard, see its error")
-    sound = rehear(evidence)
+    sound = reload_audio(evidence)
     rate_hz = sound.sample_rate_hz if sound.sample_rate_hz in _RATES_HZ else _RATES_HZ[-1]
     return resample_to_flac(sound.waveform, sound.sample_rate_hz, rate_hz)

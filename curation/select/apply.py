@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from curation import table
 from curation.audio.waveform import resample_to_flac
-from curation.catalog.reload import rehear
+from curation.catalog.reload import reload_audio
 from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.run import evidence as run_evidence
@@ -240,7 +240,7 @@ class _Embedder:
 
     def _flac(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
-            heard = rehear(row)
+            heard = reload_audio(row)
         except InputError as error:
             raise InputError(
                 f"{error}; put the file back, annotate in another run folder, or set "

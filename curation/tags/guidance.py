@@ -27,7 +27,7 @@ _UNCOUNTED = frozenset(
 )
 
 
-def guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> list[Tag]:
+def select_guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> list[Tag]:
     """The tags to guide a caption by: the most specific ones, surest first, each class once.
 
     Left out are tags below `min_confidence`, classes that AudioSet marks abstract or blacklisted,
@@ -37,22 +37,22 @@ def guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> list[Tag]
     """
     best: dict[str, Tag] = {}
     for tag in tags:
-        usable = not (ontology.is_abstract(tag.mid) or ontology.is_blacklisted(tag.mid))
+        usable = not (ontology.is_abstract_class(tag.mid) or ontology.is_blacklisted_class(tag.mid))
         surer = tag.mid not in best or tag.confidence > best[tag.mid].confidence
         if usable and surer and tag.confidence >= min_confidence:
             best[tag.mid] = tag
-    implied = frozenset[str]().union(*(ontology.ancestors(mid) for mid in best))
+    implied = frozenset[str]().union(*(ontology.ancestor_classes(mid) for mid in best))
     return sorted((tag for mid, tag in best.items() if mid not in implied), key=_order)
 
 
 @cache
-def phrase(mid: str) -> str:
+def class_phrase(mid: str) -> str:
     """The name of a class as it stands in a sentence: "Bark" becomes "a dog barking".
 
     `phrases.json` says it where the rules would not: there the first synonym is taken, what is in
     parentheses dropped, and an article set where English wants one.
     """
-    name = ontology.name(mid)
+    name = ontology.class_name(mid)
     return _exceptions().get(name) or _phrase_by_rule(mid, name)
 
 
@@ -76,11 +76,13 @@ def _article(words: str) -> str:
 
 
 def _is_genre(mid: str) -> bool:
-    return any(ontology.name(above) == "Music genre" for above in ontology.ancestors(mid))
+    return any(
+        ontology.class_name(above) == "Music genre" for above in ontology.ancestor_classes(mid)
+    )
 
 
 def _order(tag: Tag) -> tuple[float, float, str]:
-    index = ontology.index(tag.mid)
+    index = ontology.class_index(tag.mid)
     return -tag.confidence, float("inf") if index is None else index, tag.mid
 
 

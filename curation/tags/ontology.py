@@ -20,7 +20,7 @@ class _Class:
     restrictions: frozenset[str]
 
 
-def tag_of(label: str) -> Tag:
+def find_tag(label: str) -> Tag:
     """The tag of a class id ("/m/05tny_") or display name ("bark", in any case).
 
     Raises InputError naming the label, with the nearest names, when no class has it.
@@ -32,39 +32,39 @@ def tag_of(label: str) -> Tag:
     return Tag(found.mid, found.name)
 
 
-def name(mid: str) -> str:
+def class_name(mid: str) -> str:
     """The display name of a class. Raises InputError for an unknown id, as all functions here."""
     return _class(mid).name
 
 
-def index(mid: str) -> int | None:
+def class_index(mid: str) -> int | None:
     """The place of a class among the 527 labelled ones; None for the other 105."""
     return _class(mid).index
 
 
-def parents(mid: str) -> tuple[str, ...]:
+def parent_classes(mid: str) -> tuple[str, ...]:
     """The classes directly above; some have several, the seven roots none."""
     return _class(mid).parents
 
 
-def children(mid: str) -> tuple[str, ...]:
+def child_classes(mid: str) -> tuple[str, ...]:
     """The classes directly below."""
     return _children()[_class(mid).mid]
 
 
 @cache
-def ancestors(mid: str) -> frozenset[str]:
+def ancestor_classes(mid: str) -> frozenset[str]:
     """All classes above, by every path, without the class itself."""
-    above = parents(mid)
-    return frozenset(above).union(*(ancestors(parent) for parent in above))
+    above = parent_classes(mid)
+    return frozenset(above).union(*(ancestor_classes(parent) for parent in above))
 
 
-def is_abstract(mid: str) -> bool:
+def is_abstract_class(mid: str) -> bool:
     """Whether the class only groups others ("Human sounds") and names no sound."""
     return "abstract" in _class(mid).restrictions
 
 
-def is_blacklisted(mid: str) -> bool:
+def is_blacklisted_class(mid: str) -> bool:
     """Whether AudioSet's authors advise against the class as a label (obscure or hard to hear)."""
     return "blacklist" in _class(mid).restrictions
 
@@ -76,7 +76,7 @@ def labelled_mids() -> tuple[str, ...]:
     return tuple(entry.mid for entry in sorted(labelled, key=lambda entry: entry.index or 0))
 
 
-def targets(mids: Iterable[str]) -> set[str]:
+def evaluation_targets(mids: Iterable[str]) -> set[str]:
     """Evaluation targets: the given classes and those that they imply, among the 527.
 
     A class implies its parent where it has only one: a bark is a dog's, but a growl is a dog's or a
@@ -90,9 +90,9 @@ def targets(mids: Iterable[str]) -> set[str]:
 
 @cache
 def _chain(mid: str) -> frozenset[str]:
-    above = parents(mid)
+    above = parent_classes(mid)
     higher = _chain(above[0]) if len(above) == 1 else frozenset()
-    return higher | {mid} if index(mid) is not None else higher
+    return higher | {mid} if class_index(mid) is not None else higher
 
 
 def _class(mid: str) -> _Class:

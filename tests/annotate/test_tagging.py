@@ -18,7 +18,7 @@ from curation.models.scorers.clap import DualEncoderScorer
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
 from curation.schema import Failure, Tag
-from curation.tags.guidance import guidance_tags, phrase
+from curation.tags.guidance import class_phrase, select_guidance_tags
 from tests.support import tiny_taggers
 from tests.support.runs import corpus_run
 
@@ -165,7 +165,7 @@ def test_evidence_tells_every_tags_origin_and_score(
     for row in evidence:
         origins = [tag["origin"] for tag in row["tags"]]
         assert origins == sorted(origins) and 1 <= origins.count("predicted") <= 3
-        texts = scorer.embed_text([phrase(tag["mid"]) for tag in row["tags"]])
+        texts = scorer.embed_text([class_phrase(tag["mid"]) for tag in row["tags"]])
         # The embedding is kept in half precision.
         expected = texts @ np.array(row["audio_embedding"])
         np.testing.assert_allclose(row["tag_scores"], expected, atol=2e-3)
@@ -177,7 +177,7 @@ def test_captions_are_guided_by_the_tags_that_sound_right(evidence: list[dict[st
         tags = [Tag(**tag) for tag in row["tags"]]
         scored = zip(tags, row["tag_scores"], strict=True)
         right = [tag for tag, score in scored if score >= np.float32(MIN_SCORE)]
-        assert row["guidance"] == [phrase(tag.mid) for tag in guidance_tags(right)]
+        assert row["guidance"] == [class_phrase(tag.mid) for tag in select_guidance_tags(right)]
         heard, dropped = heard + len(right), dropped + len(tags) - len(right)
     assert heard and dropped, "nothing was told apart"
 

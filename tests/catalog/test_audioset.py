@@ -8,7 +8,7 @@ import pytest
 
 from curation.catalog.catalog import list_clips
 from curation.catalog.clip_bytes import read_clip_bytes
-from curation.catalog.listing import Listing
+from curation.catalog.listing import CatalogListing
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA
@@ -18,7 +18,7 @@ HEADER = "# Segments csv\n# num_ytids=1\n# YTID, start_seconds, end_seconds, pos
 SPEECH, DOG = "/m/09x0r", "/m/0bt9lr"
 
 
-def listed(tmp_path: Path, lines: str, present: list[str], **options: object) -> Listing:
+def listed(tmp_path: Path, lines: str, present: list[str], **options: object) -> CatalogListing:
     (tmp_path / "segments.csv").write_text(HEADER + lines)
     for name in present:
         path = tmp_path / "audio" / name
@@ -32,7 +32,7 @@ def listed(tmp_path: Path, lines: str, present: list[str], **options: object) ->
     )
 
 
-def found(listing: Listing) -> dict[str, str | None]:
+def found(listing: CatalogListing) -> dict[str, str | None]:
     uris = listing.clips["uri"].to_pylist()
     names = [uri and uri.rpartition("/audio/")[2] for uri in uris]
     return dict(zip(listing.clips["clip_id"].to_pylist(), names, strict=True))

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from curation.catalog.catalog import list_clips
-from curation.catalog.listing import Listing
+from curation.catalog.listing import CatalogListing
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
 
 
-def listed(tmp_path: Path, metadata: str | None, files: list[str], **options: object) -> Listing:
+def listed(
+    tmp_path: Path, metadata: str | None, files: list[str], **options: object
+) -> CatalogListing:
     folder = tmp_path / "audio"
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 
 from curation.catalog import clip_bytes, parquet
 from curation.catalog.catalog import list_clips
-from curation.catalog.listing import Listing
+from curation.catalog.listing import CatalogListing
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 from curation.storage import files as storage
@@ -41,7 +41,7 @@ def some_rows(prefix: str, count: int) -> list[tuple]:
     ]
 
 
-def sounds(listing: Listing) -> list[bytes]:
+def sounds(listing: CatalogListing) -> list[bytes]:
     return [clip_bytes.read_clip_bytes(uri)[0] for uri in listing.clips["uri"].to_pylist()]
 
 
@@ -126,18 +126,18 @@ def test_threads_that_want_one_row_group_read_it_once(tmp_path, monkeypatch):
 def test_the_row_groups_kept_are_bounded_in_bytes(tmp_path):
     rows = [(f"{index}", bytes([index]) * 1000, "", []) for index in range(10)]
     write(tmp_path / "a.parquet", rows, group=1)
-    groups = clip_bytes._RowGroups(limit_bytes=3500)
+    groups = clip_bytes._RowGroups(max_bytes=3500)
     for index in range(10):
         data = groups.get(str(tmp_path / "a.parquet"), index, "audio")[0].as_py()
         assert data == bytes([index]) * 1000
     assert [key[1] for key in groups._groups] == [7, 8, 9]
-    small = clip_bytes._RowGroups(limit_bytes=10)
+    small = clip_bytes._RowGroups(max_bytes=10)
     assert len(small.get(str(tmp_path / "a.parquet"), 4, "audio")) == 1
     assert len(small._groups) == 1
 
 
 def test_a_read_that_failed_is_tried_again(tmp_path):
-    uri = clip_bytes.row_uri(str(tmp_path / "a.parquet"), 0, "audio")
+    uri = clip_bytes.parquet_row_uri(str(tmp_path / "a.parquet"), 0, "audio")
     with pytest.raises(FileNotFoundError):
         clip_bytes.read_clip_bytes(uri)
     write(tmp_path / "a.parquet", some_rows("a", 1))
@@ -147,7 +147,9 @@ def test_a_read_that_failed_is_tried_again(tmp_path):
 def test_a_row_that_is_not_there(tmp_path):
     write(tmp_path / "a.parquet", some_rows("a", 1))
     with pytest.raises(OSError, match="a.parquet has 1 rows, and no row 7"):
-        clip_bytes.read_clip_bytes(clip_bytes.row_uri(str(tmp_path / "a.parquet"), 7, "audio"))
+        clip_bytes.read_clip_bytes(
+            clip_bytes.parquet_row_uri(str(tmp_path / "a.parquet"), 7, "audio")
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from curation.catalog.catalog import list_clips
-from curation.catalog.clip_bytes import member_uri, read_clip_bytes
+from curation.catalog.clip_bytes import read_clip_bytes, tar_member_uri
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 from curation.storage import files as storage
@@ -134,7 +134,7 @@ def test_a_plain_file_may_have_a_name_like_a_range(tmp_path):
 
 
 def test_uris_sort_as_the_members_lie():
-    uris = [member_uri("a.tar", offset, 7, "x") for offset in (512, 5000, 10_000_000_000)]
+    uris = [tar_member_uri("a.tar", offset, 7, "x") for offset in (512, 5000, 10_000_000_000)]
     assert uris == sorted(uris)
 
 

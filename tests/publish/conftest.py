@@ -16,9 +16,9 @@ from curation.catalog.catalog import list_clips
 from curation.config.run import RunConfig
 from curation.publish import source
 from curation.publish.licences import Licences
-from curation.publish.options import Format, Options
-from curation.publish.publication import Publication, prepare
-from curation.publish.publish import Published, publish
+from curation.publish.options import DatasetFormat, PublishOptions
+from curation.publish.publication import Publication, prepare_publication
+from curation.publish.publish import PublishResult, publish_dataset
 from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
 from curation.run.record import write_run_record
@@ -33,7 +33,7 @@ MODELS = {
 }
 # Half of the clips may be passed on.
 LICENCES = ("CC BY 4.0", "all rights reserved")
-WITHOUT_AUDIO = (Format.PARQUET, Format.JSONL)
+WITHOUT_AUDIO = (DatasetFormat.PARQUET, DatasetFormat.JSONL)
 OPEN = Licences(by_source={"*": "cc0"})
 
 Row = dict[str, Any]
@@ -120,12 +120,15 @@ def write_shard(
 
 
 def publication(
-    config: RunConfig, *formats: Format, audio: bool = False, licences: Licences | None = OPEN
+    config: RunConfig,
+    *formats: DatasetFormat,
+    audio: bool = False,
+    licences: Licences | None = OPEN,
 ) -> Publication:
     """Of a run's newest version, with enough in each split."""
-    options = Options(
+    options = PublishOptions(
         "tones",
-        formats or (Format.PARQUET,),
+        formats or (DatasetFormat.PARQUET,),
         audio,
         RATE_HZ,
         validation=0.2,
@@ -133,7 +136,7 @@ def publication(
         creator="somebody",
         url="https://example.org/tones",
     )
-    return prepare(source.of_run(config.run), options, licences)
+    return prepare_publication(source.load_run_source(config.run), options, licences)
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +149,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 def captions(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Captions alone, as the default and as manifests; to be read alone."""
     folder = tmp_path_factory.mktemp("captions")
-    publish(publication(run, *WITHOUT_AUDIO), str(folder))
+    publish_dataset(publication(run, *WITHOUT_AUDIO), str(folder))
     return folder
 
 
@@ -154,7 +157,7 @@ def captions(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sounds(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With audio, in every format; to be read alone."""
     folder = tmp_path_factory.mktemp("sounds")
-    publish(publication(run, *Format, audio=True), str(folder))
+    publish_dataset(publication(run, *DatasetFormat, audio=True), str(folder))
     return folder
 
 
@@ -164,7 +167,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def left_out(done: Published) -> dict[str, str]:
+def left_out(done: PublishResult) -> dict[str, str]:
     """Why each clip stays out."""
-    columns = (done.left_out[name].to_pylist() for name in ("clip_id", "reason"))
+    columns = (done.excluded[name].to_pylist() for name in ("clip_id", "reason"))
     return dict(zip(*columns, strict=True))

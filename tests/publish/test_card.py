@@ -11,9 +11,9 @@ import yaml
 from curation import table
 from curation.config.run import RunConfig
 from curation.publish import provenance, source
-from curation.publish.options import Format, Options
-from curation.publish.publication import prepare
-from curation.publish.publish import publish
+from curation.publish.options import DatasetFormat, PublishOptions
+from curation.publish.publication import prepare_publication
+from curation.publish.publish import publish_dataset
 from curation.run import layout as runs
 from tests.publish.conftest import CLIPS, MODELS, OPEN, RATE_HZ, Row, make_run, publication
 
@@ -45,8 +45,12 @@ def by_more(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tags={"use": "both", "tagger": TAGGER, "verify": {"min_score": 0.2}},
         select={"per_clip": 2, "min_second_score": 0.51, "keep_top": 0.9},
     )
-    options = Options("more", tuple(Format), True, RATE_HZ, 0.0, 0.0, about="Tones of ours.")
-    publish(prepare(source.of_run(config.run), options, OPEN), str(folder / "out"))
+    options = PublishOptions(
+        "more", tuple(DatasetFormat), True, RATE_HZ, 0.0, 0.0, about="Tones of ours."
+    )
+    publish_dataset(
+        prepare_publication(source.load_run_source(config.run), options, OPEN), str(folder / "out")
+    )
     return folder / "out"
 
 
@@ -76,7 +80,12 @@ def test_the_facts_name_the_source(run: RunConfig, captions: Path) -> None:
     claim = json.loads((captions / "dataset.json").read_text())["claim"]
     assert claim["origin"]["policy"]["per_clip"] == 2
     assert claim["origin"]["table_version"] == 0
-    assert prepare(source.of_run(run.run), Options("other"), None).claim["rows"] == claim["rows"]
+    assert (
+        prepare_publication(source.load_run_source(run.run), PublishOptions("other"), None).claim[
+            "rows"
+        ]
+        == claim["rows"]
+    )
 
 
 def test_the_card_names_every_model_and_what_it_did(by_more: Path) -> None:
@@ -144,7 +153,7 @@ def test_croissant_reads_what_other_models_added(by_more: Path) -> None:
 def test_a_dataset_says_where_it_has_no_licence_no_recordings_and_no_parquet(
     run: RunConfig, tmp_path: Path
 ) -> None:
-    publish(publication(run, Format.JSONL), str(tmp_path))
+    publish_dataset(publication(run, DatasetFormat.JSONL), str(tmp_path))
     text = card_of(tmp_path)
     assert "No licence of captions, scores and ids was named." in text
     assert "Which recordings these are, whoever published this did not say." in text
@@ -176,5 +185,5 @@ def test_the_making_is_told_in_sentences(
         "settings": config.evidence_settings(),
         "policy": config.select.model_dump(mode="json"),
     }
-    sentences = " ".join(provenance.steps(origin))
+    sentences = " ".join(provenance.describe_steps(origin))
     assert all(part in sentences for part in told), sentences

@@ -12,10 +12,10 @@ import yaml
 
 from curation.config.run import RunConfig
 from curation.publish import source
-from curation.publish.options import Format, Options
-from curation.publish.publication import prepare
-from curation.publish.publish import Published, publish
-from curation.publish.text import key_of, markdown, without_paths
+from curation.publish.options import DatasetFormat, PublishOptions
+from curation.publish.publication import prepare_publication
+from curation.publish.publish import PublishResult, publish_dataset
+from curation.publish.text import escape_markdown, strip_paths, to_file_key
 from curation.text_safety import visible
 from tests.publish.conftest import OPEN, RATE_HZ, make_run
 
@@ -46,12 +46,14 @@ def published(hostile: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def write(config: RunConfig, folder: Path, name: str) -> Published:
-    formats = tuple(Format)
-    options = Options(
+def write(config: RunConfig, folder: Path, name: str) -> PublishResult:
+    formats = tuple(DatasetFormat)
+    options = PublishOptions(
         name, formats, True, RATE_HZ, 0.0, 0.0, licence=NAME, creator=NAME, about=NAME
     )
-    return publish(prepare(source.of_run(config.run), options, OPEN), str(folder))
+    return publish_dataset(
+        prepare_publication(source.load_run_source(config.run), options, OPEN), str(folder)
+    )
 
 
 def test_the_header_says_what_it_would_say_otherwise(published: Path) -> None:
@@ -94,9 +96,9 @@ def test_every_caption_comes_back_as_it_was_written(published: Path) -> None:
     ["../../etc/passwd", "/abs", "..", "a\\b", "a.b.flac", "\u202ex", "nul\x00", "x" * 500, "C:x"],
 )
 def test_a_key_is_one_plain_name(clip_id: str) -> None:
-    key = key_of(clip_id)
+    key = to_file_key(clip_id)
     assert re.fullmatch("[A-Za-z0-9_%-]{1,90}", key)
-    assert key != key_of(clip_id + "_")
+    assert key != to_file_key(clip_id + "_")
 
 
 def test_members_of_tars_stay_in_their_folder(published: Path) -> None:
@@ -107,11 +109,11 @@ def test_members_of_tars_stay_in_their_folder(published: Path) -> None:
 
 
 def test_markdown_is_one_line_of_text() -> None:
-    assert markdown("a|b\n<b>*c*") == r"a\|b⟨U+000A⟩&lt;b&gt;\*c\*"
-    assert markdown("http://x.y") == r"http\://x.y"
-    assert markdown("a - plain: caption (of 2)") == "a - plain: caption (of 2)"
+    assert escape_markdown("a|b\n<b>*c*") == r"a\|b⟨U+000A⟩&lt;b&gt;\*c\*"
+    assert escape_markdown("http://x.y") == r"http\://x.y"
+    assert escape_markdown("a - plain: caption (of 2)") == "a - plain: caption (of 2)"
 
 
 def test_paths_of_a_configuration_lose_their_folders() -> None:
     told = {"model": "/home/me/models/clap", "hub": "org/name", "of": ["s3://bucket/key", 3, None]}
-    assert without_paths(told) == {"model": "clap", "hub": "org/name", "of": ["key", 3, None]}
+    assert strip_paths(told) == {"model": "clap", "hub": "org/name", "of": ["key", 3, None]}

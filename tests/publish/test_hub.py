@@ -8,8 +8,8 @@ import pytest
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish import hub
-from curation.publish.publish import publish
-from curation.publish.rebuild import source_of
+from curation.publish.publish import publish_dataset
+from curation.publish.rebuild import load_rebuild_source
 from curation.storage import files as storage
 from tests.publish.conftest import CLIPS, WITHOUT_AUDIO, contents, publication
 from tests.publish.test_publish import cut_after
@@ -37,20 +37,20 @@ def test_the_hub_gets_the_same_files_though_it_was_stopped(
     run: RunConfig, captions: Path, remote: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with cut_after(2, monkeypatch):
-        publish(publication(run, *WITHOUT_AUDIO), TO)
-    publish(publication(run, *WITHOUT_AUDIO), TO)
+        publish_dataset(publication(run, *WITHOUT_AUDIO), TO)
+    publish_dataset(publication(run, *WITHOUT_AUDIO), TO)
     assert remote.files == contents(captions)
     made = remote.commits
-    assert publish(publication(run, *WITHOUT_AUDIO), TO).summary is None
+    assert publish_dataset(publication(run, *WITHOUT_AUDIO), TO).summary is None
     assert remote.commits == made
     audio = Path(run.run).parent / "audio"
-    assert source_of(TO, str(audio))[2].found == CLIPS
+    assert load_rebuild_source(TO, str(audio))[2].found == CLIPS
 
 
 def test_what_is_on_the_hub_is_not_overwritten(run: RunConfig, remote: Hub) -> None:
     remote.files["README.md"] = b"---\nlicense: mit\n---\n"
     with pytest.raises(InputError, match="README.md: already there with other content"):
-        publish(publication(run), TO)
+        publish_dataset(publication(run), TO)
     assert remote.files["README.md"].startswith(b"---\nlicense: mit")
 
 
@@ -58,20 +58,20 @@ def test_a_hub_that_does_not_tell_what_it_has_is_not_taken_for_empty(remote: Hub
     remote.files["README.md"] = b"theirs"
     remote.refused = (f"{API}/tree",)
     with pytest.raises(OSError, match="403"):
-        storage.put_new(f"{hub.address(TO)}/README.md", b"mine")
+        storage.put_new(f"{hub.resolve_hub_uri(TO)}/README.md", b"mine")
     assert remote.files["README.md"] == b"theirs"
 
 
 def test_a_token_that_may_not_write_is_told(run: RunConfig, remote: Hub) -> None:
     remote.refused = (f"{API}/commit",)
     with pytest.raises(InputError, match="the hub refuses; log in by hf auth login, with a token"):
-        publish(publication(run), TO)
+        publish_dataset(publication(run), TO)
     assert not remote.files
 
 
 def test_a_dataset_that_the_hub_does_not_show_is_told(run: RunConfig, remote: Hub) -> None:
     with pytest.raises(InputError, match="no dataset org/none; log in.*hf repos create org/none"):
-        publish(publication(run), "hf://org/none")
+        publish_dataset(publication(run), "hf://org/none")
     assert not remote.commits
 
 
@@ -88,8 +88,8 @@ def test_a_dataset_that_the_hub_does_not_show_is_told(run: RunConfig, remote: Hu
 def test_an_address_on_the_hub_is_that_of_a_dataset(
     given: str, known: str, page: str | None
 ) -> None:
-    assert hub.address(given) == known
-    assert hub.page(known) == page
+    assert hub.resolve_hub_uri(given) == known
+    assert hub.hub_page_url(known) == page
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_an_address_on_the_hub_is_that_of_a_dataset(
 )
 def test_other_addresses_on_the_hub_are_refused(given: str) -> None:
     with pytest.raises(InputError, match="expected hf://org/name"):
-        hub.address(given)
+        hub.resolve_hub_uri(given)

@@ -14,9 +14,9 @@ import pytest
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish import licences, source
-from curation.publish.options import Format, Options
-from curation.publish.publication import outlook, prepare
-from curation.publish.publish import claimed, publish
+from curation.publish.options import DatasetFormat, PublishOptions
+from curation.publish.publication import estimate_size, prepare_publication
+from curation.publish.publish import claim_destination, publish_dataset
 from curation.select import apply
 from curation.storage import files as storage
 from tests.publish.conftest import (
@@ -56,7 +56,7 @@ def cut_after(files: int, patch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_same_run_is_published_as_the_same_bytes(
     run: RunConfig, sounds: Path, tmp_path: Path
 ) -> None:
-    publish(publication(run, *Format, audio=True), str(tmp_path))
+    publish_dataset(publication(run, *DatasetFormat, audio=True), str(tmp_path))
     assert contents(tmp_path) == contents(sounds)
 
 
@@ -82,10 +82,10 @@ def test_an_interrupted_publication_goes_on(run: RunConfig, sounds: Path, tmp_pa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        publish(publication(run, *Format, audio=True), str(tmp_path), update=stop)
+        publish_dataset(publication(run, *DatasetFormat, audio=True), str(tmp_path), update=stop)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
     assert len(before) == 1 and not (tmp_path / "SHA256SUMS").exists()
-    publish(publication(run, *Format, audio=True), str(tmp_path))
+    publish_dataset(publication(run, *DatasetFormat, audio=True), str(tmp_path))
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert contents(tmp_path) == contents(sounds)
 
@@ -95,15 +95,15 @@ def test_what_is_published_already_is_checked_and_left_alone(
 ) -> None:
     folder = shutil.copytree(captions, tmp_path / "copy")
     before = contents(folder)
-    again = publish(publication(run, *WITHOUT_AUDIO), str(folder))
+    again = publish_dataset(publication(run, *WITHOUT_AUDIO), str(folder))
     assert again.summary is None and again.files == len(before) - 1
     assert contents(folder) == before
     (folder / "README.md").write_text("mine")
     with pytest.raises(InputError, match="README.md: already there with other content"):
-        publish(publication(run, *WITHOUT_AUDIO), str(folder))
+        publish_dataset(publication(run, *WITHOUT_AUDIO), str(folder))
     (folder / "README.md").unlink()
     with pytest.raises(InputError, match="README.md: gone, though SHA256SUMS names it"):
-        publish(publication(run, *WITHOUT_AUDIO), str(folder))
+        publish_dataset(publication(run, *WITHOUT_AUDIO), str(folder))
 
 
 @pytest.mark.parametrize("name", ["README.md", "data/test-00000-of-00001.parquet"])
@@ -113,18 +113,20 @@ def test_a_file_of_somebody_else_is_never_overwritten(
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match=f"{name}: already there with other content.*delete it"):
-        publish(publication(run), str(tmp_path))
+        publish_dataset(publication(run), str(tmp_path))
     assert (tmp_path / name).read_text() == "mine"
 
 
 def test_another_version_goes_elsewhere_with_a_changelog(
     two_versions: RunConfig, tmp_path: Path
 ) -> None:
-    first = prepare(source.of_run(two_versions.run, 0), Options("tones", test=0.2), None)
-    publish(first, str(tmp_path / "v0"))
+    first = prepare_publication(
+        source.load_run_source(two_versions.run, 0), PublishOptions("tones", test=0.2), None
+    )
+    publish_dataset(first, str(tmp_path / "v0"))
     with pytest.raises(InputError, match=r"another publication \(differing: .*--previous"):
-        publish(publication(two_versions), str(tmp_path / "v0"))
-    publish(publication(two_versions), str(tmp_path / "v1"), previous=str(tmp_path / "v0"))
+        publish_dataset(publication(two_versions), str(tmp_path / "v0"))
+    publish_dataset(publication(two_versions), str(tmp_path / "v1"), previous=str(tmp_path / "v0"))
     log = (tmp_path / "v1" / "CHANGELOG.md").read_text()
     assert f"Pairs: {CLIPS} as before, 0 new, {CLIPS} gone, against version 0." in log
     assert "policy.per\\_clip: 2 before, 1 now." in log
@@ -149,14 +151,16 @@ def test_what_is_no_dataset_of_ours_is_no_previous_version(
     if facts:
         (tmp_path / "dataset.json").write_text(facts)
     with pytest.raises(InputError, match=told):
-        claimed(publication(run), str(tmp_path / "new"), str(tmp_path))
+        claim_destination(publication(run), str(tmp_path / "new"), str(tmp_path))
 
 
 def test_an_older_version_is_published_when_asked_for(two_versions: RunConfig) -> None:
-    versions = [source.of_run(two_versions.run, version).rows.num_rows for version in (0, 1)]
+    versions = [
+        source.load_run_source(two_versions.run, version).rows.num_rows for version in (0, 1)
+    ]
     assert versions == [2 * CLIPS, CLIPS]
     with pytest.raises(InputError, match="cannot open version 7"):
-        source.of_run(two_versions.run, 7)
+        source.load_run_source(two_versions.run, 7)
 
 
 def test_nothing_of_this_disk_is_published(run: RunConfig, sounds: Path) -> None:
@@ -173,10 +177,10 @@ def test_a_relative_folder_is_not_taken_for_another(run: RunConfig, tmp_path: Pa
     record = copy / "run.json"
     record.write_text(record.read_text().replace(str(folder / "audio"), "audio"))
     with pytest.raises(InputError, match="call from where the run was called"):
-        source.of_run(str(copy))
+        source.load_run_source(str(copy))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert source.of_run(str(copy)).rows["file"][0].as_py() == "a/tone00.flac"
+        assert source.load_run_source(str(copy)).rows["file"][0].as_py() == "a/tone00.flac"
 
 
 def test_audio_needs_licences(run: RunConfig) -> None:
@@ -189,8 +193,8 @@ def test_audio_needs_licences(run: RunConfig) -> None:
 def test_clips_whose_licence_forbids_it_are_left_out_and_named(
     run: RunConfig, tmp_path: Path
 ) -> None:
-    found = licences.of_catalog(run, "licence")
-    done = publish(publication(run, audio=True, licences=found), str(tmp_path))
+    found = licences.read_catalog_licences(run, "licence")
+    done = publish_dataset(publication(run, audio=True, licences=found), str(tmp_path))
     reason = "licence 'all rights reserved' is not known to allow it"
     assert left_out(done) == {f"b/tone{n:02d}": reason for n in range(1, CLIPS, 2)}
     rows = pq.read_table(tmp_path / "data" / "train-00000-of-00001.parquet")
@@ -202,15 +206,15 @@ def test_clips_whose_licence_forbids_it_are_left_out_and_named(
 
 def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "licences.csv").write_text("source, licence\n*, CC BY-NC-ND 4.0\na, CC0\n")
-    told = licences.read(str(tmp_path / "licences.csv"))
+    told = licences.read_licences(str(tmp_path / "licences.csv"))
     ready = publication(run, audio=True, licences=told)
     assert set(ready.source.rows["clip_id"].to_pylist()) == {
         f"a/tone{n:02d}" for n in range(0, CLIPS, 2)
     }
-    assert set(ready.left_out["reason"].to_pylist()) == {"cc-by-nc-nd-4.0 allows no derivatives"}
+    assert set(ready.excluded["reason"].to_pylist()) == {"cc-by-nc-nd-4.0 allows no derivatives"}
     (tmp_path / "licences.csv").write_text("clip,licence\n")
     with pytest.raises(InputError, match="found columns clip, licence; expected"):
-        licences.read(str(tmp_path / "licences.csv"))
+        licences.read_licences(str(tmp_path / "licences.csv"))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +233,7 @@ def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) 
     ],
 )
 def test_licences_are_known_by_id_name_and_url(text: str, known: str, allowed: bool) -> None:
-    found = licences.judge(text)
+    found = licences.parse_licence(text)
     assert (found.id, found.refused is None) == (known, allowed)
 
 
@@ -237,7 +241,7 @@ def test_audio_that_changed_or_went_is_left_out(tmp_path: Path) -> None:
     config = make_run(tmp_path, clips=6)
     (tmp_path / "audio" / "a" / "tone00.flac").write_bytes(b"another")
     (tmp_path / "audio" / "b" / "tone01.flac").unlink()
-    done = publish(publication(config, audio=True), str(tmp_path / "out"))
+    done = publish_dataset(publication(config, audio=True), str(tmp_path / "out"))
     assert left_out(done) == {
         "a/tone00": "its audio file has changed since it was annotated",
         "b/tone01": "its audio file is no longer there",
@@ -248,7 +252,7 @@ def test_audio_that_changed_or_went_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_measures_what_would_be_written(run: RunConfig, sounds: Path) -> None:
-    told = outlook(publication(run, *Format, audio=True))
+    told = estimate_size(publication(run, *DatasetFormat, audio=True))
     assert told.captions == 2 * CLIPS and sum(told.clips.values()) == CLIPS
     for folder in ("data", "webdataset", "jsonl"):
         files = [path for path in (sounds / folder).rglob("*") if path.is_file()]
@@ -258,17 +262,17 @@ def test_a_dry_run_measures_what_would_be_written(run: RunConfig, sounds: Path) 
 
 
 def test_a_dry_run_finds_what_is_in_the_way(run: RunConfig, captions: Path) -> None:
-    destination, _ = claimed(publication(run, *WITHOUT_AUDIO), str(captions), None)
+    destination, _ = claim_destination(publication(run, *WITHOUT_AUDIO), str(captions), None)
     assert destination.finished
     with pytest.raises(InputError, match=r"another publication \(differing: options"):
-        claimed(publication(run, Format.JSONL), str(captions), None)
+        claim_destination(publication(run, DatasetFormat.JSONL), str(captions), None)
 
 
 def test_tars_without_audio_and_shares_without_train_are_refused() -> None:
     with pytest.raises(InputError, match="goes with audio alone"):
-        Options("x", (Format.WEBDATASET,))
+        PublishOptions("x", (DatasetFormat.WEBDATASET,))
     with pytest.raises(InputError, match="leave some for train"):
-        Options("x", validation=0.5, test=0.5)
+        PublishOptions("x", validation=0.5, test=0.5)
 
 
 @pytest.mark.parametrize("bucket", ["s3_folder", "memory:/"])
@@ -280,11 +284,11 @@ def test_a_bucket_gets_the_same_files_however_often_it_is_stopped(
     patch = request.getfixturevalue("monkeypatch")
     for files in (2, 5):  # in the middle of the first shard, then of those that follow
         with cut_after(files, patch):
-            publish(publication(run, *WITHOUT_AUDIO), to)
-    publish(publication(run, *WITHOUT_AUDIO), to)
+            publish_dataset(publication(run, *WITHOUT_AUDIO), to)
+    publish_dataset(publication(run, *WITHOUT_AUDIO), to)
     found = {file.uri.partition("data/set/")[2]: file.uri for file in storage.list_files(to)}
     assert {name: storage.read_bytes(uri) for name, uri in found.items()} == contents(captions)
-    assert publish(publication(run, *WITHOUT_AUDIO), to).summary is None
+    assert publish_dataset(publication(run, *WITHOUT_AUDIO), to).summary is None
     storage.put(f"{to}/README.md", b"mine")
     with pytest.raises(InputError, match="README.md: already there with other content"):
-        publish(publication(run, *WITHOUT_AUDIO), to)
+        publish_dataset(publication(run, *WITHOUT_AUDIO), to)

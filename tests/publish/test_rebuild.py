@@ -15,10 +15,10 @@ from curation.audio.decode import sha256_hex
 from curation.catalog import audioset
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.publish.options import Format
-from curation.publish.publication import prepare
-from curation.publish.publish import Published, publish
-from curation.publish.rebuild import Coverage, options_of, source_of
+from curation.publish.options import DatasetFormat
+from curation.publish.publication import prepare_publication
+from curation.publish.publish import PublishResult, publish_dataset
+from curation.publish.rebuild import AudioCoverage, build_rebuild_options, load_rebuild_source
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
@@ -32,10 +32,12 @@ FROM_S = 1.0
 
 def rebuild(
     dataset: Path, folder: Path, out: Path, files: str = "cut"
-) -> tuple[Published, Coverage]:
-    source, told, coverage = source_of(str(dataset), str(folder), files)  # type: ignore[arg-type]
-    ready = prepare(source, options_of(told, [Format.PARQUET], RATE_HZ), None)
-    return publish(ready, str(out)), coverage
+) -> tuple[PublishResult, AudioCoverage]:
+    source, told, coverage = load_rebuild_source(str(dataset), str(folder), files)  # type: ignore[arg-type]
+    ready = prepare_publication(
+        source, build_rebuild_options(told, [DatasetFormat.PARQUET], RATE_HZ), None
+    )
+    return publish_dataset(ready, str(out)), coverage
 
 
 def rows_of(dataset: Path) -> pa.Table:
@@ -51,7 +53,7 @@ def test_the_rebuilt_dataset_is_that_with_audio(
     run: RunConfig, captions: Path, sounds: Path, tmp_path: Path
 ) -> None:
     done, coverage = rebuild(captions, audio_of(run), tmp_path / "rebuilt")
-    assert coverage.told == f"{CLIPS} of {CLIPS} clips have a file (100.0 %)"
+    assert coverage.message == f"{CLIPS} of {CLIPS} clips have a file (100.0 %)"
     assert (done.same, done.other) == (CLIPS, 0)
     names = [path.name for path in sorted((tmp_path / "rebuilt" / "data").iterdir())]
     assert names == [path.name for path in sorted((captions / "data").iterdir())]
@@ -69,7 +71,7 @@ def test_files_in_another_format_are_found_and_counted(
     (tmp_path / "audio" / "b" / "tone01.flac").unlink()
     (tmp_path / "audio" / "b" / "tone03.flac").write_bytes(b"no sound")
     done, coverage = rebuild(captions, tmp_path / "audio", tmp_path / "out")
-    assert coverage == Coverage(CLIPS, CLIPS - 1)
+    assert coverage == AudioCoverage(CLIPS, CLIPS - 1)
     assert (done.same, done.other) == (CLIPS - 3, 1)
     assert left_out(done) == {"b/tone03": "its audio cannot be decoded: unknown_format"}
 
@@ -78,14 +80,14 @@ def test_a_folder_without_any_of_the_clips_is_told(captions: Path, tmp_path: Pat
     with pytest.raises(
         InputError, match=f"any of the {CLIPS} clips.*names such as 'a/tone00.flac'"
     ):
-        source_of(str(captions), str(tmp_path))
+        load_rebuild_source(str(captions), str(tmp_path))
     with pytest.raises(InputError, match="expected a finished dataset"):
-        source_of(str(tmp_path), str(tmp_path))
+        load_rebuild_source(str(tmp_path), str(tmp_path))
 
 
 def test_a_dataset_with_audio_needs_no_rebuilding(run: RunConfig, sounds: Path) -> None:
     with pytest.raises(InputError, match="its audio is in it already"):
-        source_of(str(sounds), str(audio_of(run)))
+        load_rebuild_source(str(sounds), str(audio_of(run)))
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -128,7 +130,7 @@ def whole_recordings(folder: Path) -> RunConfig:
 
 
 def test_segments_are_heard_alike_in_cut_clips_and_in_whole_recordings(tmp_path: Path) -> None:
-    publish(publication(whole_recordings(tmp_path)), str(tmp_path / "captions"))
+    publish_dataset(publication(whole_recordings(tmp_path)), str(tmp_path / "captions"))
     rows = rows_of(tmp_path / "captions")
     assert set(zip(*(rows[name].to_pylist() for name in ("start_s", "end_s")), strict=True)) == {
         (0.25, 0.75)
@@ -171,10 +173,10 @@ def test_real_recordings_come_back_whole(shared_data: Path, tmp_path: Path) -> N
     )
     evidence = in_process.annotate_in_process(config)
     apply.select(config)
-    publish(publication(config), str(tmp_path / "captions"))
+    publish_dataset(publication(config), str(tmp_path / "captions"))
     done, coverage = rebuild(
         tmp_path / "captions", shared_data / "esc10" / "audio", tmp_path / "rebuilt"
     )
-    assert coverage == Coverage(12, 12) and (done.same, done.other) == (12, 0)
+    assert coverage == AudioCoverage(12, 12) and (done.same, done.other) == (12, 0)
     heard_s = sum(evidence["duration_s"].to_pylist())
     assert done.summary and done.summary.total.seconds == pytest.approx(heard_s, abs=0.01)

@@ -58,7 +58,7 @@ CED_CLASSES = {
 
 def names() -> list[str]:
     """AudioSet's 527 labels, as AST's id2label has them."""
-    return [ontology.name(mid) for mid in ontology.labelled_mids()]
+    return [ontology.class_name(mid) for mid in ontology.labelled_mids()]
 
 
 def id2label(labels: Sequence[str] | None) -> dict[int, str]:

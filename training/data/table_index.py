@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import table
-from curation.catalog.clip_bytes import row_uri
+from curation.catalog.clip_bytes import parquet_row_uri
 from curation.errors import InputError
 from curation.storage import files as storage
 from curation.uris import absolute_uri
@@ -169,7 +169,9 @@ class Pairs:
         """Where the sound of a clip is read."""
         file, duration_s = int(self._file[clip]), float(self.duration_s[clip])
         if file >= 0:
-            return Place(row_uri(self._files[file], int(self._row[clip]), _AUDIO), 0.0, None, True)
+            return Place(
+                parquet_row_uri(self._files[file], int(self._row[clip]), _AUDIO), 0.0, None, True
+            )
         start_s = float(self._start_s[clip])
         return Place(self._uris[clip].as_py(), start_s, start_s + duration_s, False)
 

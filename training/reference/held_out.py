@@ -13,7 +13,7 @@ from curation.errors import InputError
 from curation.models.scorers import Scorer
 from curation.storage import files as storage
 from curation.synth import Scene
-from curation.tags.guidance import phrase
+from curation.tags.guidance import class_phrase
 from curation.uris import join_uri
 from training.evaluate.prompts import embed_classes, normalised
 from training.metrics import recall_at
@@ -82,7 +82,7 @@ def class_phrases(mid: str) -> list[str]:
     spoken = [
         clause.nominal() for sound in synth.CLASSES if sound.mid == mid for clause in sound.clauses
     ]
-    return [tag_caption([phrase(mid)]), *spoken]
+    return [tag_caption([class_phrase(mid)]), *spoken]
 
 
 def tag_caption(guidance: Sequence[str]) -> str:

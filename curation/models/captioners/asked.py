@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from curation.config.models import AskedConfig
 from curation.models.captioners.pretrained import PretrainedCaptioner
 from curation.schema import Tag
-from curation.tags.guidance import phrase
+from curation.tags.guidance import class_phrase
 
 _log = logging.getLogger("tagscribe.captioner")
 
@@ -28,12 +28,12 @@ class Asked(PretrainedCaptioner):
     def prompt(self, tags: Sequence[Tag]) -> str:
         """What a clip with these tags is asked."""
         told = self._told(tags)
-        names = ", ".join(phrase(tag.mid) for tag in told)
+        names = ", ".join(class_phrase(tag.mid) for tag in told)
         return self.config.prompt.replace("{tags}", names) if told else self.config.untagged_prompt
 
     def labels(self, tags: Sequence[Tag]) -> list[str]:
         """The names of tags that stand in the prompt, which are no caption by themselves."""
-        return [name for tag in self._told(tags) for name in (phrase(tag.mid), tag.name)]
+        return [name for tag in self._told(tags) for name in (class_phrase(tag.mid), tag.name)]
 
     def _told(self, tags: Sequence[Tag]) -> Sequence[Tag]:
         return tags if self.config.guidance == "tags" else ()

@@ -130,7 +130,7 @@ def known_tag(mid: str, vocabulary: dict[str, int]) -> str | None:
 def _nearest_above(mid: str, vocabulary: dict[str, int]) -> str | None:
     level = [mid]
     while level:
-        level = [parent for child in level for parent in ontology.parents(child)]
+        level = [parent for child in level for parent in ontology.parent_classes(child)]
         found = [parent for parent in level if parent in vocabulary]
         if found:
             return min(found)
@@ -138,5 +138,5 @@ def _nearest_above(mid: str, vocabulary: dict[str, int]) -> str | None:
 
 
 def _all_below(mid: str) -> set[str]:
-    below = set(ontology.children(mid))
+    below = set(ontology.child_classes(mid))
     return below.union(*(_all_below(child) for child in below))

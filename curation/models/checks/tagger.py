@@ -31,7 +31,7 @@ def fault_of(tags: list[Tag]) -> str | None:
         if not 0 <= tag.confidence <= 1:
             return f"{tag.name} has confidence {tag.confidence}, expected 0 to 1"
         try:
-            ontology.name(tag.mid)
+            ontology.class_name(tag.mid)
         except InputError as error:
             return str(error)
     confidences = [tag.confidence for tag in tags]
@@ -68,7 +68,7 @@ TESTS: Tests[Tagger] = {
 
 
 def _names(tag: Tag, truth: Tag) -> bool:
-    return tag.mid == truth.mid or tag.mid in ontology.ancestors(truth.mid)
+    return tag.mid == truth.mid or tag.mid in ontology.ancestor_classes(truth.mid)
 
 
 def _moved(one: list[list[Tag]], other: list[list[Tag]], most: float) -> Outcome:

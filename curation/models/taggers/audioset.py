@@ -77,7 +77,7 @@ class AudioSetTagger(PretrainedAdapter):
     def _least(self) -> np.ndarray:
         """The threshold of each of the model's outputs, float32 `[class]`."""
         mids, own = [known.mid for known in self._classes], self.config.thresholds
-        strange = [ontology.name(mid) for mid in own if mid not in mids]
+        strange = [ontology.class_name(mid) for mid in own if mid not in mids]
         if strange:
             raise InputError(
                 f"thresholds: {', '.join(strange)}: {self.model} has no such class; leave it out"
@@ -101,7 +101,7 @@ def audioset_classes(folder: Path) -> list[Tag]:
     classes, strange = [], []
     for label in labels:
         try:
-            classes.append(ontology.tag_of(label))
+            classes.append(ontology.find_tag(label))
         except InputError:
             strange.append(label)
     if strange or not classes:

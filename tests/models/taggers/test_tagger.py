@@ -108,7 +108,7 @@ def test_tags_are_predicted_and_the_surest_come_first(
         assert few == [tag for tag in result if tag.confidence >= 0.9][:4]
         assert len(few) == 4, "the threshold left fewer than top_k: nothing was cut"
         assert [tag.confidence for tag in result] == sorted(told(result).values(), reverse=True)
-        assert all((t.origin, t.name) == ("predicted", ontology.name(t.mid)) for t in result)
+        assert all((t.origin, t.name) == ("predicted", ontology.class_name(t.mid)) for t in result)
 
 
 def test_equally_sure_tags_come_in_the_models_order(tmp_path: Path) -> None:

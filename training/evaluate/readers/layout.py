@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from curation.catalog.listing import is_audio
+from curation.catalog.listing import is_audio_file
 from curation.errors import InputError
 from curation.storage import files as storage
 from curation.storage.local import FileInfo
@@ -58,7 +58,7 @@ def audio_files(folder: str, within: str = "") -> dict[str, FileInfo]:
     root = absolute_uri(folder).rstrip("/")
     below = join_uri(root, within) if within else root
     files = storage.list_files(below)
-    return {file.uri[len(root) + 1 :]: file for file in files if is_audio(file.uri)}
+    return {file.uri[len(root) + 1 :]: file for file in files if is_audio_file(file.uri)}
 
 
 def by_stem(files: dict[str, FileInfo]) -> dict[str, str]:

@@ -58,10 +58,10 @@ def audioset(folder: str, split: str | None) -> EvalSet:
 
     def listed() -> Iterator[tuple[str | None, EvalClip]]:
         for row in listing.clips.select(["uri", "tags"]).to_pylist():
-            targets = ontology.targets(tag["mid"] for tag in row["tags"])
+            targets = ontology.evaluation_targets(tag["mid"] for tag in row["tags"])
             path = row["uri"] and row["uri"][len(root) + 1 :]
-            yield path, described(sorted(map(ontology.name, targets)))
+            yield path, described(sorted(map(ontology.class_name, targets)))
 
-    classes = map(ontology.name, ontology.labelled_mids())
+    classes = map(ontology.class_name, ontology.labelled_mids())
     expected = "files named <YouTube id>_<start>, with any extension of audio"
     return make_set("audioset", split, listed(), files, folder, expected, classes, True)
