@@ -16,7 +16,6 @@ import numpy as np
 from curation import console
 from curation.config.policy import Policy
 from curation.demo import accuracy, demo
-from curation.select import policy as select_policy
 from curation.synth import read_truth, write_corpus
 
 Runs = dict[str, list[accuracy.Judged]]
@@ -77,7 +76,7 @@ def auc(judged: accuracy.Judged) -> dict[str, float]:
     """AUC of each score that a policy can rank by."""
     policies = [Policy(score="clap"), Policy(score="log_prob"), Policy(score="combined")]
     return {
-        policy.score: accuracy.filter_auc(judged, select_policy.scores(judged.candidates, policy))
+        policy.score: accuracy.filter_auc(judged, judged.candidates.score(policy.score))
         for policy in policies
     }
 

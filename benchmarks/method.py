@@ -51,7 +51,7 @@ from training.reference import held_out
 
 FIRST_SEED = 31
 ARMS = ("template", "unguided", "guided", "guided_filtered", "true")
-KEEP_TOP = 0.7
+TOP_FRACTION = 0.7
 HELD_OUT_CLIPS = 600
 RATE_HZ = 16_000
 BATCH = 32
@@ -99,7 +99,7 @@ def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
     write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1)
     unguided = captioned(f"{folder}/run_unguided", corpus, "none", 1)
     guided = captioned(f"{folder}/run_guided", corpus, "tags", 1)
-    filtered = captioned(f"{folder}/run_filtered", corpus, "tags", 4, keep_top=KEEP_TOP)
+    filtered = captioned(f"{folder}/run_filtered", corpus, "tags", 4, top_fraction=TOP_FRACTION)
     truth = read_truth(corpus)
     rows = table.read_pairs(table_uri(guided.run)).to_pylist()
     return {

@@ -26,7 +26,7 @@ if not __package__:
 import numpy as np
 import torch
 
-from benchmarks.method import BATCH, KEEP_TOP
+from benchmarks.method import BATCH, TOP_FRACTION
 from curation import console, table
 from curation.cluster import driver
 from curation.cluster.session import ray_session
@@ -108,7 +108,7 @@ def real_table(out: str, esc10: str) -> str:
             "run": f"{out}/real",
             "catalog": {"kind": "folder", "audio": f"{esc10}/audio", "metadata": str(metadata)},
             "annotate": {"shard_clips": 32},
-            "select": {"keep_top": KEEP_TOP},
+            "select": {"top_fraction": TOP_FRACTION},
         },
         "benchmarks/real_pairs.py",
     )

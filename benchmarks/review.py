@@ -201,8 +201,8 @@ def questions(clips: int) -> dict[str, Callable[[int], tuple[Any, ...]]]:
     def second(number: int) -> dict[str, Any]:
         return {"min_score": 0.4, "min_second_score": 0.3 + number / 300}
 
-    def share(number: int, within: str = "all") -> dict[str, Any]:
-        return {"keep_top": 0.3 + number / 300, "within": within}
+    def share(number: int, stratify_by: str | None = None) -> dict[str, Any]:
+        return {"top_fraction": 0.3 + number / 300, "stratify_by": stratify_by}
 
     def view(policy: dict[str, Any], **asked: Any) -> tuple[str, dict[str, Any]]:
         return "view", {"policy": policy, **asked}

@@ -131,7 +131,7 @@ def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:
             },
             "storage": {"read_ahead_mb": options.read_ahead_mb},
             "annotate": {"shard_clips": options.shard_clips, "actors": options.actors},
-            "select": {"keep_top": 0.5},
+            "select": {"top_fraction": 0.5},
         },
         name,
     )

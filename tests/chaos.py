@@ -116,7 +116,7 @@ class Scene:
                     "actors": self.actors,
                     "wait_for_nodes_s": 60,
                 },
-                "select": {"keep_top": 0.5},
+                "select": {"top_fraction": 0.5},
             },
             "chaos",
         )

@@ -1,22 +1,23 @@
-"""The policy: by which rules a caption is accepted. Applied by `select`, as often as one likes."""
+"""The `select` section of run.yaml: by which rules a caption is accepted."""
 
-import hashlib
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from curation.section import Section
+ScoreName = Literal["clap", "log_prob", "combined"]
 
 
-class Policy(Section):
-    """The second scorer's veto, then best of k within a clip, then the threshold on the rest."""
+class Policy(BaseModel):
+    """Settings of the rules of selection; `select/policy.py` says what they mean."""
 
-    score: Literal["clap", "log_prob", "combined"] = Field(
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    score: ScoreName = Field(
         "clap",
         description="What captions are ranked and filtered by: the CLAP score, the captioner's "
         "log-probability a token, or the sum of both after each is standardised over the run.",
     )
-    per_clip: int = Field(1, ge=1, description="How many of a clip's best candidates go on.")
+    max_per_clip: int = Field(1, ge=1, description="How many of a clip's best candidates go on.")
     min_score: float | None = Field(
         None, description="Absolute threshold on the score; its scale is that of the model used."
     )
@@ -25,25 +26,23 @@ class Policy(Section):
         description="Absolute threshold on the second scorer's score: a candidate below it is out "
         "before a clip's best are taken; its scale is that of the second model.",
     )
-    keep_top: float | None = Field(
+    top_fraction: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Keep this fraction, best first, of what per_clip let through.",
+        description="Accept this fraction, best first, of what max_per_clip let through.",
     )
-    within: Literal["all", "tag"] = Field(
-        "all",
-        description="Take keep_top over the whole run, or within each tag (a clip counts with its "
-        "rarest tag, so that a rare class is not judged beside a common one).",
+    stratify_by: Literal["tag"] | None = Field(
+        None,
+        description="Take top_fraction of each tag's clips (tag) or of the whole run (null). A "
+        "clip counts with its rarest tag, so that a rare class does not compete with a common "
+        "one.",
     )
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Self:
-        if self.min_score is not None and self.keep_top is not None:
-            raise ValueError("give min_score or keep_top, not both")
-        if self.within == "tag" and self.keep_top is None:
-            raise ValueError("within: tag needs keep_top")
+        if self.min_score is not None and self.top_fraction is not None:
+            raise ValueError("give min_score or top_fraction, not both")
+        if self.stratify_by and self.top_fraction is None:
+            raise ValueError(f"stratify_by: {self.stratify_by} needs top_fraction")
         return self
-
-    def digest(self) -> str:
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]

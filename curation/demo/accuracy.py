@@ -22,9 +22,9 @@ KEEP = 0.5
 # The captions that stand before any filter, and what each filter makes of the same evidence.
 FILTERS = {
     "best by CLAP": Policy(),
-    "half by CLAP": Policy(keep_top=KEEP),
-    "half by log-prob": Policy(score="log_prob", keep_top=KEEP),
-    "half by both": Policy(score="combined", keep_top=KEEP),
+    "half by CLAP": Policy(top_fraction=KEEP),
+    "half by log-prob": Policy(score="log_prob", top_fraction=KEEP),
+    "half by both": Policy(score="combined", top_fraction=KEEP),
 }
 
 

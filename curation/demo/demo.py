@@ -63,7 +63,7 @@ def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
             },
             "captioner": {"guidance": "none" if guidance == "none" else "tags"},
             "annotate": {"shard_clips": 64},
-            "select": {"score": "clap", "keep_top": accuracy.KEEP},
+            "select": {"score": "clap", "top_fraction": accuracy.KEEP},
         },
         f"demo, {guidance} tags",
     )

@@ -15,6 +15,7 @@ from curation.config.run import RunConfig
 from curation.estimate.sample import Sample
 from curation.ops import prices
 from curation.run.plan import Plan
+from curation.select.policy import expected_yield
 from curation.stats import wilson_interval
 
 RESAMPLES = 2000
@@ -187,11 +188,11 @@ def _wilson(hits: int, trials: int) -> Bar:
 
 def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:
     """The share of clips with audio that have an accepted caption."""
-    policy = config.select
-    if policy.per_clip == 1 and policy.min_score is None and policy.min_second_score is None:
-        # Taken by rank, so that the share of those with captions is no matter of chance.
-        return ok.scaled(policy.keep_top or 1.0)
-    return _wilson(sample.accepted, sample.clips)
+    of_ok = expected_yield(config.select, ok=1, clips=1)
+    if of_ok is None:
+        return _wilson(sample.accepted, sample.clips)
+    # Taken by rank: the share of the clips with captions does not depend on the sample.
+    return ok.scaled(of_ok)
 
 
 def _cpus(config: RunConfig, pool: str) -> float:

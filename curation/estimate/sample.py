@@ -128,10 +128,8 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
 
 def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     """The sample, planned as one shard in a folder of its own."""
-    policy = config.select
-    if policy.keep_top is not None:
-        # A share of each tag's few clips, rounded up, would be far above the share.
-        policy = policy.model_copy(update={"within": "all"})
+    # A fraction of each tag's few clips, rounded up, would be far above the fraction.
+    policy = config.select.model_copy(update={"stratify_by": None})
     settings = config.annotate.model_copy(update={"shard_clips": clips.num_rows})
     small = config.model_copy(update={"run": folder, "annotate": settings, "select": policy})
     planned = plan.build_plan(clips, clips.num_rows)

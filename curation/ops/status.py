@@ -20,6 +20,7 @@ from curation.ops import prices
 from curation.run import config_file, driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.record import require_run_record
+from curation.select.policy import expected_yield
 from curation.storage import files as storage
 from curation.uris import absolute_uri, join_uri
 
@@ -149,7 +150,7 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
         counts=counts,
         pairs_a_clip=_selected(version, planned)
         if version
-        else _foreseen(config.select, footers.values(), counts),
+        else _expected_yield(config.select, footers.values(), counts),
         rate=rate,
         rate_of_late=late,
         left_s=left / expected if expected else None,
@@ -244,21 +245,17 @@ def _selected(version: table.TableVersion, planned: plan.Plan) -> float | None:
     return version.rows / clips if clips else None
 
 
-def _foreseen(
+def _expected_yield(
     policy: Policy, footers: Iterable[run_evidence.ShardFooter], counts: run_evidence.ShardCounts
 ) -> float | None:
-    """Where the policy takes the best caption of a clip, and judges it by itself or by its rank."""
-    if policy.per_clip != 1 or not counts.clips:
-        return None
-    if policy.keep_top is not None:
-        return policy.keep_top * counts.ok / counts.clips
-    if policy.min_score is None:
-        return counts.ok / counts.clips
-    if policy.score != "clap":
-        return None
-    least = math.ceil(policy.min_score * 100 - 1e-9)
-    above = (n for each in footers for score, n in each.best_scores.items() if score >= least)
-    return sum(above) / counts.clips
+    """The yield that the counts in the footers imply; None where only a selection can say."""
+
+    def clips_scoring(score: float) -> int:
+        least = math.ceil(score * 100 - 1e-9)
+        best = (each.best_scores.items() for each in footers)
+        return sum(n for scores in best for percent, n in scores if percent >= least)
+
+    return expected_yield(policy, counts.ok, counts.clips, clips_scoring)
 
 
 def _span(seconds: float) -> str:

@@ -2,16 +2,14 @@
 
 from typing import Any
 
+from curation.config.policy import Policy
+from curation.select.policy import describe
+
 _TAGS = {
     "given": "Tags are those that came with the clips.",
     "predicted": "Tags are those that a tagger heard in the clips; others that came with them were "
     "not used.",
     "both": "Tags are those that came with the clips, and those that a tagger heard beside them.",
-}
-_BY = {
-    "clap": "CLAP score",
-    "log_prob": "the captioner's log-probability",
-    "combined": "CLAP score and log-probability, each standardised, together",
 }
 
 
@@ -22,24 +20,8 @@ def describe_steps(origin: dict[str, Any]) -> list[str]:
         *_tagging(settings),
         _captioning(settings),
         _scoring(settings),
-        choice(origin["policy"]),
+        describe(Policy.model_validate(origin["policy"])),
     ]
-
-
-def choice(policy: dict[str, Any]) -> str:
-    """What a policy accepts."""
-    by = _BY[policy["score"]]
-    told = ""
-    if policy["min_second_score"] is not None:
-        told += f"Captions to which the second scorer gives less than {policy['min_second_score']} "
-        told += "are out. "
-    told += f"Of a clip's captions the best {policy['per_clip']} by {by} were taken"
-    if policy["min_score"] is not None:
-        told += f", if that is {policy['min_score']} or more"
-    if policy["keep_top"] is not None:
-        within = " within each tag" if policy["within"] == "tag" else ""
-        told += f"; of what was taken, the best {100 * policy['keep_top']:g} %{within} were kept"
-    return told + "."
 
 
 def _tagging(settings: dict[str, Any]) -> list[str]:

@@ -5,21 +5,10 @@ from collections import Counter
 import numpy as np
 
 from curation.report.shard import UNDECIDED, Shard
-from curation.select import policy
+from curation.select.policy import CLIP_OUTCOMES
 
 # A clip counts with the first of these that one of its candidates met: how far it came.
-_FARTHEST_FIRST = (
-    policy.ACCEPTED,
-    policy.BELOW_THRESHOLD,
-    policy.BELOW_SECOND_THRESHOLD,
-    UNDECIDED,
-)
-_TOLD = {
-    policy.ACCEPTED: "came to a pair",
-    policy.BELOW_THRESHOLD: "the best caption is below the threshold",
-    policy.BELOW_SECOND_THRESHOLD: "every caption is below the second threshold",
-    UNDECIDED: "nothing is selected of it yet",
-}
+_TOLD = {**CLIP_OUTCOMES, UNDECIDED: "nothing is selected of it yet"}
 FAILED = "an error, see below"
 
 
@@ -32,7 +21,7 @@ class Ends:
     def add(self, shard: Shard) -> None:
         open_ = shard.ok.copy()
         self._clips[FAILED] += int((~open_).sum())
-        for reason in _FARTHEST_FIRST:
+        for reason in _TOLD:
             here = np.zeros(len(open_), bool)
             here[shard.clip[shard.reason == reason]] = True
             self._clips[_TOLD[reason]] += int((here & open_).sum())

@@ -123,7 +123,7 @@ def _threshold(gathered: Gathered, policy: dict[str, Any]) -> float | None:
     """The score from which on captions were taken; None where there is none, or one a tag."""
     if policy.get("min_score") is not None:
         return float(policy["min_score"])
-    if policy.get("keep_top") is None or policy["within"] == "tag":
+    if policy.get("top_fraction") is None or policy["stratify_by"]:
         return None
     return gathered.scores.lowest_accepted
 

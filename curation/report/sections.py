@@ -8,10 +8,12 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from curation.config.policy import Policy
 from curation.ops import prices
 from curation.report import charts, funnel, scorers
 from curation.report.gathered import Gathered
 from curation.report.origin import origin
+from curation.select.policy import describe
 
 MOST_TAGS = 700
 MOST_KINDS = 100
@@ -34,7 +36,7 @@ def context(gathered: Gathered) -> dict[str, Any]:
         "name": gathered.status.run.rstrip("/").rpartition("/")[2],
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "facts": _facts(gathered),
-        "origin": origin(record, gathered.config) | {"policy": _policy_told(policy)},
+        "origin": origin(record, gathered.config) | {"policy": _policy_text(policy)},
         "status": gathered.status,
         "record": record,
         "lineage": gathered.lineage,
@@ -113,23 +115,8 @@ def _again(gathered: Gathered) -> dict[str, Any]:
     return {**gathered.record.config, **selected}
 
 
-def _policy_told(policy: dict[str, Any]) -> str:
-    """The policy in a clause."""
-    if not policy:
-        return "nothing is selected yet"
-    by = {"clap": "the CLAP score", "log_prob": "the captioner's log-probability a token"}
-    score = by.get(policy["score"], "the CLAP score and the log-probability, standardised, added")
-    best = policy["per_clip"]
-    told = f"the best {best if best > 1 else 'caption'} of each clip by {score}"
-    if policy.get("min_second_score") is not None:
-        least = policy["min_second_score"]
-        told = f"of the captions whose second score is {least:g} or more, {told}"
-    if policy["min_score"] is not None:
-        return f"{told}, where it is {policy['min_score']:g} or more"
-    if policy["keep_top"] is not None:
-        within = "each tag" if policy["within"] == "tag" else "the run"
-        return f"{told}, and of those of {within} the best {policy['keep_top']:.0%}"
-    return f"{told}, without a threshold"
+def _policy_text(policy: dict[str, Any]) -> str:
+    return describe(Policy.model_validate(policy)) if policy else "nothing is selected yet"
 
 
 def _speed_told(gathered: Gathered) -> str:

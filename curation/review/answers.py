@@ -13,14 +13,21 @@ import numpy as np
 
 from curation.config.policy import Policy
 from curation.errors import InputError
-from curation.review import counts, drawing, filters, policies, precision
+from curation.review import counts, drawing, filters, precision
 from curation.review.index import SCORES, SECOND, Index
 from curation.review.labels import Labels
 from curation.review.marks import Mark
-from curation.review.policies import REASONS
 from curation.review.questions import Verdict, View, Yield
 from curation.run import evidence as run_evidence
 from curation.schema import EVIDENCE_SCHEMA
+from curation.select.policy import (
+    ACCEPTED_CODE,
+    BELOW_THRESHOLD_CODE,
+    REASON_LABELS,
+    REASONS,
+    SCORE_LABELS,
+    apply_rules,
+)
 from curation.text_safety import visible
 
 Answer = dict[str, Any]
@@ -48,14 +55,15 @@ class Answers:
     def __init__(self, index: Index, labels: Labels) -> None:
         self.index = index
         self.labels = labels
-        self._decide = _remembering(partial(policies.decide, index), _DECISIONS)
+        self._decide = _remembering(lambda policy: apply_rules(index, policy)[0], _DECISIONS)
         self._grid = _remembering(partial(counts.grid, index), len(SCORES))
         self._count = _remembering(self._counted, _COUNTS)
 
     def about(self) -> Answer:
         """The run: its size, what policies may use, its tags by how many clips carry them, errors.
 
-        `second` is the range of the second scorer's scores, None where policies cannot use them.
+        `scores` and `reasons` are labels by name; `second` is the range of the second scorer's
+        scores, None where policies cannot use them.
         """
         about, clips = self.index.about, self.index.tag_counts
         most = np.argsort(-clips, kind="stable")
@@ -65,7 +73,8 @@ class Answers:
             "captions": int(self.index.has_caption.sum()),
             "tags": [[int(t), visible(about.tag_names[t]), int(clips[t])] for t in most],
             "errors": [visible(kind) for kind in about.errors],
-            "scores": self.index.scores,
+            "scores": {name: SCORE_LABELS[name] for name in self.index.scores},
+            "reasons": REASON_LABELS,
             "second": self._second(),
         }
 
@@ -97,9 +106,9 @@ class Answers:
         """Precision at each threshold on the policy's score, among what comes before it."""
         grid = self._grid(policy.score)
         entries, good = self.labels.sample()
-        judged = self._decide(policy)[entries] <= policies.BELOW_THRESHOLD
+        judged = self._decide(policy)[entries] <= BELOW_THRESHOLD_CODE
         counted = (
-            self._count(policy, policies.BELOW_THRESHOLD),
+            self._count(policy, BELOW_THRESHOLD_CODE),
             grid.count(entries[judged]),
             grid.count(entries[judged & good]),
         )
@@ -167,7 +176,7 @@ class Answers:
                 "clap_score": _number(columns["score_clap"][entry]),
                 "second_score": _number(columns["second_score"][entry]),
                 "log_prob": _number(columns["score_log_prob"][entry]),
-                "rank": policies.rank(self.index, policy, entry),
+                "rank": self.index.rank_of(policy, entry),
                 "reason": REASONS[reasons[entry]],
                 "error": self._error_of(clip),
                 "tags": [visible(tag) for tag in self.index.tags_of(clip)],
@@ -184,8 +193,8 @@ class Answers:
 
     def _outcome(self, policy: Policy) -> Answer:
         reasons, grid = self._decide(policy), self._grid(policy.score)
-        accepted, counted = reasons == policies.ACCEPTED, self._count(policy, policies.ACCEPTED)
-        before = self._count(policy, policies.BELOW_THRESHOLD)
+        accepted, counted = reasons == ACCEPTED_CODE, self._count(policy, ACCEPTED_CODE)
+        before = self._count(policy, BELOW_THRESHOLD_CODE)
         return {
             "reasons": _reasons(reasons),
             "clips": _distinct(self.index.columns["clip"][accepted]),
@@ -205,7 +214,7 @@ class Answers:
     def _cutoff(self, policy: Policy, reasons: np.ndarray) -> float | None:
         if policy.min_score is not None:
             return policy.min_score
-        accepted = reasons == policies.ACCEPTED
+        accepted = reasons == ACCEPTED_CODE
         return float(self.index.score(policy.score)[accepted].min()) if accepted.any() else None
 
     def _precision(self, sizes: np.ndarray, which: np.ndarray) -> Answer:

@@ -26,6 +26,7 @@ from curation.run import evidence as run_evidence
 from curation.run.error_kinds import error_kinds
 from curation.run.record import RunRecord, require_run_record
 from curation.select import policy as select_policy
+from curation.select.tag_groups import group_by_rarest_number
 from curation.storage.local import FileInfo
 from curation.uris import absolute_uri
 
@@ -178,7 +179,7 @@ class _Gathered:
             "error": parts["error"].astype(np.int16),
             "tag_starts": tag_starts,
             "tags": tags,
-            "tag_group": select_policy.rarest(tag_starts, tags).astype(np.int32),
+            "tag_group": group_by_rarest_number(tag_starts, tags).astype(np.int32),
         }
         columns |= {column: parts[field] for field, column in _SCORE_FIELDS.items()}
         names = [self._tag_names[mid] for mid in tag_clips.terms.to_pylist()]
@@ -229,19 +230,16 @@ def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
         log_prob=columns["score_log_prob"][rows],
         clip_tag=columns["tag_group"],
     )
-    select_policy.need_scores(candidates, Policy())
+    select_policy.require_scores(candidates, Policy())
     unusable = _unusable(candidates)
-    group = candidates.clip_tag[candidates.clip]
     result = {}
     for name in (name for name in SCORES if name not in unusable):
-        score = select_policy.scores(candidates, Policy(score=name))
-        rank = select_policy.ranks(candidates.clip, score)
-        order = np.argsort(-score, kind="stable")
-        by_tag = order[np.argsort(group[order], kind="stable")]
-        result[f"score_{name}"] = _spread(score, rows, entries, np.nan)
-        result[f"rank_{name}"] = _spread(rank.astype(np.int16), rows, entries, 0)
-        result[f"order_{name}"] = rows[order].astype(np.int32)
-        result[f"tag_order_{name}"] = rows[by_tag].astype(np.int32)
+        rank = candidates.rank(name).astype(np.int16)
+        result[f"score_{name}"] = _spread(candidates.score(name), rows, entries, np.nan)
+        result[f"rank_{name}"] = _spread(rank, rows, entries, 0)
+        for column, by_tag in (("order", False), ("tag_order", True)):
+            order = candidates.order(name, by_tag)
+            result[f"{column}_{name}"] = rows[order].astype(np.int32)
     stratum = drawing.strata(columns["score_clap"], result["rank_clap"])
     return {**result, "stratum": stratum, "drawn": drawing.order(stratum)}, unusable
 
@@ -253,7 +251,7 @@ def _unusable(candidates: select_policy.Candidates) -> dict[str, str]:
     told = {}
     for name, policy in policies.items():
         try:
-            select_policy.need_scores(candidates, policy)
+            select_policy.require_scores(candidates, policy)
         except InputError as error:
             told[name] = str(error)
     return told

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curation.config.policy import ScoreName
 from curation.review.drawing import STRATA
-from curation.review.index import Index, Score
+from curation.review.index import Index
 
 BINS = 64
 
@@ -33,7 +34,7 @@ class Grid:
         return counted.reshape(BINS, STRATA)
 
 
-def grid(index: Index, name: Score) -> Grid:
+def grid(index: Index, name: ScoreName) -> Grid:
     """The bins of a score, from the lowest of the run's to the highest."""
     score, best_first = index.score(name), index.columns[f"order_{name}"]
     lowest, highest = (score[best_first[-1]], score[best_first[0]]) if len(best_first) else (0, 1)

@@ -7,12 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.errors import InputError
-from curation.review import policies
 from curation.review.index import Index
 from curation.review.labels import Labels
-from curation.review.policies import REASONS
 from curation.review.postings import words
 from curation.review.questions import Filter, View
+from curation.select.policy import ACCEPTED_CODE, REASONS
 
 
 def mask(
@@ -25,7 +24,7 @@ def mask(
     """The entries that a filter shows, bool `[entries]`.
 
     Args:
-        first, second: what the two policies decide (`policies.decide`).
+        first, second: codes of what the two policies decide (`apply_rules`).
 
     Raises InputError for an outcome, a tag or an error that does not exist.
     """
@@ -52,7 +51,7 @@ def mask(
 
 def compared(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
     """The entries that both policies accept, and those that only one does; bool `[entries]`."""
-    one, other = first == policies.ACCEPTED, second == policies.ACCEPTED
+    one, other = first == ACCEPTED_CODE, second == ACCEPTED_CODE
     return {"both": one & other, "only_first": one & ~other, "only_second": other & ~one}
 
 

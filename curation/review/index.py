@@ -8,16 +8,18 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 
+from curation.config.policy import Policy, ScoreName
 from curation.errors import InputError
 from curation.review.postings import Postings
+from curation.select.policy import passes_second_threshold
+from curation.select.ranking import rank_within
 
-Score = Literal["clap", "log_prob", "combined"]
-SCORES: tuple[Score, ...] = ("clap", "log_prob", "combined")
+SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 SECOND = "min_second_score"
 _COLUMNS = "columns"
 
@@ -44,6 +46,7 @@ class About:
 class Index:
     """A run, as entries: one a candidate, and one with no caption for each clip that has none.
 
+    It implements `RankedEntries` of `select/policy.py`: nothing is sorted when a threshold moves.
     Entries stand in the order of the evidence. By name in `columns`:
 
     - of each entry: `clip` (its number), `candidate` (its place in the clip, -1: no caption),
@@ -74,11 +77,11 @@ class Index:
         return np.diff(self.tag_clips.starts)
 
     @property
-    def scores(self) -> list[Score]:
+    def scores(self) -> list[ScoreName]:
         """Those by which policies may rank."""
         return [name for name in SCORES if name not in self.about.unusable]
 
-    def score(self, name: Score) -> np.ndarray:
+    def score(self, name: ScoreName) -> np.ndarray:
         """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
         self._need(name)
         return self.columns[f"score_{name}"]
@@ -88,6 +91,45 @@ class Index:
         """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
         self._need(SECOND)
         return self.columns["second_score"]
+
+    def rank(self, name: ScoreName, eligible: np.ndarray | None = None) -> np.ndarray:
+        """The rank of each entry in its clip, among the eligible entries (bool `[entries]`).
+
+        Entries of a clip are adjacent, so each has a place of its own by clip and rank; how many
+        are eligible up to there, less those up to the clip's first, is a running sum. 0 where
+        there is no caption and all are eligible; of no account where an entry is not eligible.
+        """
+        self._need(name)
+        rank = self.columns[f"rank_{name}"]
+        if eligible is None:
+            return rank
+        first = self.columns["first_entry"]
+        entries = np.diff(first)
+        place = np.repeat(first[:-1], entries)
+        place += np.maximum(rank, 1)
+        count = np.zeros(len(rank) + 1, np.int32)
+        count[place] = eligible
+        np.cumsum(count, out=count)
+        among: np.ndarray = count[place] - np.repeat(count[first[:-1]], entries)
+        return among
+
+    def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
+        self._need(name)
+        return self.columns[f"tag_order_{name}" if by_tag else f"order_{name}"]
+
+    def tag_group(self, entries: np.ndarray) -> np.ndarray:
+        return self.columns["tag_group"][self.columns["clip"][entries]]
+
+    def rank_of(self, policy: Policy, entry: int) -> int:
+        """The rank in its clip that `select` records for a caption; 0 where there is none."""
+        if policy.min_second_score is None or not self.has_caption[entry]:
+            return int(self.columns[f"rank_{policy.score}"][entry])
+        entries = self.entries_of(int(self.columns["clip"][entry]))
+        own = slice(entries.start, entries.stop)
+        passes = passes_second_threshold(self.second_score[own], policy.min_second_score)
+        score = self.score(policy.score)[own]
+        ranks = rank_within(np.zeros(len(entries), int), score, passes)
+        return int(ranks[entry - entries.start])
 
     def _need(self, score: str) -> None:
         if score in self.about.unusable:

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from curation.config.policy import Policy
-from curation.review.index import Score
+from curation.config.policy import Policy, ScoreName
 
 MAX_ROWS = 200
 
@@ -22,10 +21,10 @@ class Filter(_Question):
 
     text: str = Field("", max_length=1000)  # words of the caption, or the start of a clip's id
     tags: tuple[int, ...] = Field((), max_length=50)  # any of them
-    score: Score = "clap"
+    score: ScoreName = "clap"
     lowest: float | None = None
     highest: float | None = None
-    outcome: str | None = Field(None, max_length=1000)  # one of policies.REASONS
+    outcome: str | None = Field(None, max_length=1000)  # one of select.policy.REASONS
     error: int | None = Field(None, ge=0)  # its place in About.errors
     marked: Marked = "all"
     compared: Shown = "all"  # what the two policies accept

@@ -25,6 +25,7 @@ from curation.run import layout, plan
 from curation.run.record import RunRecord, format_model_name, package_versions, require_run_record
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import policy
+from curation.select.tag_groups import group_by_rarest_tag
 from curation.storage import files as storage
 
 PAIRS_A_BATCH = 64
@@ -86,9 +87,9 @@ def select(
         clap_score=np.concatenate(read.clap_score),
         second_score=np.concatenate(read.second_score),
         log_prob=np.concatenate(read.log_prob),
-        clip_tag=policy.rarest_tag(read.clip_tags),
+        clip_tag=group_by_rarest_tag(read.clip_tags),
     )
-    policy.need_scores(candidates, config.select)
+    policy.require_scores(candidates, config.select)
     decisions = policy.decide(candidates, config.select)
     lineage = _lineage(config, record, shards)
     _write_decisions(config.run, lineage["selection"], read, candidates, decisions)

@@ -1,31 +1,116 @@
-"""The rules of selection, as arithmetic over all candidates of a run at once.
+"""What a policy means: its decisions on candidates, its expected yield, its description in words.
 
-Candidates are flat arrays, one entry a candidate, in the order of the evidence; `clip` says which
-clip each belongs to. Every rejected candidate keeps its reason.
+The rules are applied in one fixed order by `apply_rules`, over any candidates that implement
+`RankedEntries`: those of `select`, which sorts them, and those of the review index, which keeps
+the orders on disk. Reading evidence and writing decisions are left to `select/apply.py`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
-from curation.config.policy import Policy
+from curation.config.policy import Policy, ScoreName
 from curation.errors import InputError
+from curation.select.ranking import best_first, rank_within, standardise, take_fraction
 
 ACCEPTED = "accepted"
-NOT_BEST = "not_best"
 BELOW_THRESHOLD = "below_threshold"
+NOT_BEST = "not_best"
 BELOW_SECOND_THRESHOLD = "below_second_threshold"
+NO_CAPTION = "no_caption"
+# By code: the later a rule rejects, the lower the code.
+REASONS = (ACCEPTED, BELOW_THRESHOLD, NOT_BEST, BELOW_SECOND_THRESHOLD, NO_CAPTION)
+(
+    ACCEPTED_CODE,
+    BELOW_THRESHOLD_CODE,
+    NOT_BEST_CODE,
+    BELOW_SECOND_THRESHOLD_CODE,
+    NO_CAPTION_CODE,
+) = range(len(REASONS))
+
+SCORE_LABELS: dict[ScoreName, str] = {
+    "clap": "CLAP score",
+    "log_prob": "log-probability",
+    "combined": "CLAP score and log-probability, each standardised",
+}
+REASON_LABELS = {
+    ACCEPTED: "accepted",
+    BELOW_THRESHOLD: "below threshold",
+    NOT_BEST: "not the clip's best",
+    BELOW_SECOND_THRESHOLD: "below the second scorer's threshold",
+    NO_CAPTION: "no caption",
+}
+# What became of a clip, by the reason of that candidate of it which came farthest; farthest first.
+CLIP_OUTCOMES = {
+    ACCEPTED: "came to a pair",
+    BELOW_THRESHOLD: "the best caption is below the threshold",
+    BELOW_SECOND_THRESHOLD: "every caption is below the second threshold",
+}
+
+
+class RankedEntries(Protocol):
+    """Candidates as the rules need them, flat; arrays are `[entries]` unless said otherwise.
+
+    An entry without a caption (a clip without candidates) has NaN scores.
+    """
+
+    @property
+    def has_caption(self) -> np.ndarray:
+        """Bool."""
+
+    @property
+    def second_score(self) -> np.ndarray:
+        """Float, the second scorer's."""
+
+    def score(self, name: ScoreName) -> np.ndarray:
+        """Float, the score by which a policy ranks."""
+
+    def rank(self, name: ScoreName, eligible: np.ndarray | None) -> np.ndarray:
+        """Rank within the clip, 1 the best, among the `eligible` entries (bool; None: all)."""
+
+    def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
+        """Entries with a caption, best first; `by_tag`: by tag group, then best first."""
+
+    def tag_group(self, entries: np.ndarray) -> np.ndarray:
+        """The group of the clip of each of `entries`, which are numbers; int `[len(entries)]`."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All candidates of a run, flat: `[candidates]` each, but `clip_tag`, which is `[clips]`."""
+    """All candidates of a run, flat: `[candidates]` each, but `clip_tag`, which is `[clips]`.
+
+    They implement `RankedEntries`.
+    """
 
     clip: np.ndarray  # int, ascending
     clap_score: np.ndarray  # float
     second_score: np.ndarray  # float, NaN where there was no second scorer
-    log_prob: np.ndarray  # float, NaN where the captioner does not tell it
-    clip_tag: np.ndarray  # int: the group a clip counts with under `within: tag`
+    log_prob: np.ndarray  # float, NaN where the captioner does not give it
+    clip_tag: np.ndarray  # int: the group a clip counts with under `stratify_by: tag`
+
+    @cached_property
+    def has_caption(self) -> np.ndarray:
+        return np.ones(len(self.clip), bool)
+
+    def score(self, name: ScoreName) -> np.ndarray:
+        if name == "clap":
+            return self.clap_score
+        if name == "log_prob":
+            return self.log_prob
+        return standardise(self.clap_score) + standardise(self.log_prob)
+
+    def rank(self, name: ScoreName, eligible: np.ndarray | None = None) -> np.ndarray:
+        """Those that are not eligible rank behind the others of their clip."""
+        return rank_within(self.clip, self.score(name), eligible)
+
+    def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
+        return best_first(self.score(name), self.clip_tag[self.clip] if by_tag else None)
+
+    def tag_group(self, entries: np.ndarray) -> np.ndarray:
+        return self.clip_tag[self.clip[entries]]
 
 
 @dataclass(frozen=True)
@@ -42,97 +127,55 @@ class Decisions:
 
 
 def decide(candidates: Candidates, policy: Policy) -> Decisions:
-    """Apply a policy: best of k within each clip, then the threshold on what remains.
+    """The policy's decision on each candidate.
 
     Candidates that the second scorer rejects rank behind the others of their clip.
     """
-    score = scores(candidates, policy)
-    vetoed = np.zeros(len(score), bool)
+    codes, rank = apply_rules(candidates, policy)
+    return Decisions(candidates.score(policy.score), rank, np.array(REASONS, object)[codes])
+
+
+def apply_rules(entries: RankedEntries, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+    """Apply the rules in their order: second threshold, best of the clip, threshold.
+
+    Returns:
+        uint8 `[entries]`, the place of each entry's reason in `REASONS`; and int `[entries]`, its
+        rank within its clip, of account where the second scorer does not reject it.
+    """
+    codes = np.where(entries.has_caption, np.uint8(NOT_BEST_CODE), np.uint8(NO_CAPTION_CODE))
+    eligible = None
     if policy.min_second_score is not None:
-        vetoed = candidates.second_score < policy.min_second_score
-    rank = ranks(candidates.clip, np.where(vetoed, -np.inf, score))
-    reason = np.full(len(score), ACCEPTED, dtype=object)
-    reason[rank > policy.per_clip] = NOT_BEST
-    reason[vetoed] = BELOW_SECOND_THRESHOLD
-    remaining = np.flatnonzero(reason == ACCEPTED)
+        eligible = passes_second_threshold(entries.second_score, policy.min_second_score)
+        np.putmask(codes, ~eligible, BELOW_SECOND_THRESHOLD_CODE)
+    rank = entries.rank(policy.score, eligible)
+    remains = (codes == NOT_BEST_CODE) & (rank <= policy.max_per_clip)
+    np.putmask(codes, remains, BELOW_THRESHOLD_CODE)
+    _accept(entries, policy, remains, codes)
+    return codes, rank
+
+
+def passes_second_threshold(second_score: np.ndarray, threshold: float) -> np.ndarray:
+    """Bool `[entries]`, False where the second scorer rejects; a NaN score is not rejected."""
+    passes: np.ndarray = ~(second_score < threshold)
+    return passes
+
+
+def _accept(entries: RankedEntries, policy: Policy, remains: np.ndarray, codes: np.ndarray) -> None:
+    """Accept those of the entries that remain (bool `[entries]`) which reach the threshold."""
     if policy.min_score is not None:
-        below = remaining[score[remaining] < policy.min_score]
-    elif policy.keep_top is not None:
-        groups = candidates.clip_tag[candidates.clip[remaining]]
-        if policy.within == "all":
-            groups = np.zeros_like(groups)
-        below = remaining[~top_fraction(score[remaining], groups, policy.keep_top)]
+        reach = entries.score(policy.score) >= policy.min_score
+        np.putmask(codes, remains & reach, ACCEPTED_CODE)
+    elif policy.top_fraction is not None:
+        by_tag = policy.stratify_by == "tag"
+        ordered = entries.order(policy.score, by_tag)
+        ordered = ordered[remains[ordered]]
+        group = entries.tag_group(ordered) if by_tag else None
+        codes[take_fraction(ordered, policy.top_fraction, group)] = ACCEPTED_CODE
     else:
-        below = remaining[:0]
-    reason[below] = BELOW_THRESHOLD
-    return Decisions(score, rank, reason)
+        np.putmask(codes, remains, ACCEPTED_CODE)
 
 
-def scores(candidates: Candidates, policy: Policy) -> np.ndarray:
-    """The score by which a policy ranks, `[candidates]`."""
-    if policy.score == "clap":
-        return candidates.clap_score
-    if policy.score == "log_prob":
-        return candidates.log_prob
-    return standardised(candidates.clap_score) + standardised(candidates.log_prob)
-
-
-def standardised(values: np.ndarray) -> np.ndarray:
-    """Mean 0 and standard deviation 1 over the run; all zero where values do not differ."""
-    deviation = values.std() if len(values) else 0.0
-    return (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)
-
-
-def ranks(clip: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Rank of each candidate within its clip, 1 the best; ties go to the earlier candidate."""
-    order = np.lexsort((np.arange(len(score)), -score, clip))
-    sorted_clip = clip[order]
-    first = np.r_[True, sorted_clip[1:] != sorted_clip[:-1]] if len(order) else np.array([], bool)
-    start = np.flatnonzero(first)
-    position = np.arange(len(order)) - np.repeat(start, np.diff(np.r_[start, len(order)]))
-    result = np.empty(len(order), dtype=np.int32)
-    result[order] = position + 1
-    return result
-
-
-def top_fraction(score: np.ndarray, group: np.ndarray, fraction: float) -> np.ndarray:
-    """True for the best `fraction` of each group, rounded up; ties go to the earlier entry."""
-    place = ranks(group, score)
-    size = np.bincount(group, minlength=1)[group] if len(group) else np.array([], int)
-    return place <= kept(size, fraction)
-
-
-def kept(size: np.ndarray, fraction: float) -> np.ndarray:
-    """How many `fraction` keeps of a group of so many, int: rounded up."""
-    rounded: np.ndarray = np.ceil(size * fraction - 1e-9).astype(int)
-    return rounded
-
-
-def rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
-    """The group of each clip: its rarest tag in the run, ties by mid; untagged clips are one group.
-
-    Returns int `[clips]`.
-    """
-    _, flat = np.unique([mid for tags in clip_tags for mid in tags], return_inverse=True)
-    lengths = [len(tags) for tags in clip_tags]
-    return rarest(np.r_[0, np.cumsum(lengths, dtype=np.int64)], flat)
-
-
-def rarest(starts: np.ndarray, tags: np.ndarray) -> np.ndarray:
-    """As `rarest_tag`; the tags of clip c are `tags[starts[c] : starts[c + 1]]`, numbered by mid.
-
-    Returns int `[clips]`.
-    """
-    frequency = np.bincount(tags)
-    clip = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    best = np.lexsort((tags, frequency[tags], clip))
-    tagged, first = np.unique(clip[best], return_index=True)
-    groups = np.full(len(starts) - 1, len(frequency), np.int64)
-    groups[tagged] = tags[best[first]]
-    return groups
-
-
-def need_scores(candidates: Candidates, policy: Policy) -> None:
+def require_scores(candidates: Candidates, policy: Policy) -> None:
     """Raises InputError when evidence holds no score, or none that can be ranked, of the policy."""
     unscored = ~np.isfinite(candidates.second_score)
     if policy.min_second_score is not None and unscored.any():
@@ -147,9 +190,54 @@ def need_scores(candidates: Candidates, policy: Policy) -> None:
             f"{int(bad.sum())} of {len(bad)} candidates have a score that is no finite number; "
             "the evidence was not written by a working model: annotate again in another folder"
         )
-    untold = ~np.isfinite(candidates.log_prob)
-    if policy.score != "clap" and untold.any():
+    missing = ~np.isfinite(candidates.log_prob)
+    if policy.score != "clap" and missing.any():
         raise InputError(
-            f"score: {policy.score}: {int(untold.sum())} of {len(untold)} candidates have no "
-            "log-probability, which some captioners do not tell; rank by score: clap"
+            f"score: {policy.score}: {int(missing.sum())} of {len(missing)} candidates have no "
+            "log-probability, which some captioners do not give; rank by score: clap"
         )
+
+
+def expected_yield(
+    policy: Policy,
+    ok: int,
+    clips: int,
+    clips_scoring: Callable[[float], int] | None = None,
+) -> float | None:
+    """The accepted pairs a clip that follow from counts alone, before a selection.
+
+    Args:
+        ok, clips: clips with captions, and all clips.
+        clips_scoring: counts the clips whose best CLAP score is at least its argument; None where
+            that is not known.
+
+    Returns None where only `decide` can say: the policy takes several captions of a clip, rejects
+    by the second scorer, or has a threshold on a score whose distribution is not known.
+    """
+    if policy.max_per_clip != 1 or policy.min_second_score is not None or not clips:
+        return None
+    if policy.min_score is None:
+        return (policy.top_fraction or 1.0) * ok / clips
+    if policy.score != "clap" or clips_scoring is None:
+        return None
+    return clips_scoring(policy.min_score) / clips
+
+
+def describe(policy: Policy) -> str:
+    """What the policy accepts, in sentences, one a rule in the order of `apply_rules`."""
+    sentences = []
+    if policy.min_second_score is not None:
+        sentences.append(
+            f"Captions with a second score below {policy.min_second_score:g} are rejected."
+        )
+    best = "caption is" if policy.max_per_clip == 1 else f"{policy.max_per_clip} captions are"
+    sentences.append(f"The best {best} taken of each clip, by {SCORE_LABELS[policy.score]}.")
+    if policy.min_score is not None:
+        sentences.append(f"Of these, those that score {policy.min_score:g} or more are accepted.")
+    elif policy.top_fraction is not None:
+        scope = "of each tag" if policy.stratify_by == "tag" else "of the run"
+        share = f"{100 * policy.top_fraction:g} %"
+        sentences.append(f"Of these, the best {share} {scope} are accepted.")
+    else:
+        sentences.append("These are accepted, without a threshold.")
+    return " ".join(sentences)

@@ -23,7 +23,7 @@ def yaml_file(corpus: Path, own_ray: None, tmp_path_factory: pytest.TempPathFact
         corpus,
         folder / "run",
         annotate={"shard_clips": 10, "actors": 1},
-        select={"keep_top": 0.5},
+        select={"top_fraction": 0.5},
     )
     path = write_yaml(config, folder)
     ended = run_tagscribe("run", path)
@@ -73,7 +73,7 @@ def test_verify_finds_what_was_changed(yaml_file: Path) -> None:
 
 def test_show_prints_pairs_and_a_clips_evidence(yaml_file: Path) -> None:
     pairs = run_tagscribe("show", yaml_file, "--rows", 3)
-    assert pairs.returncode == 0 and "keep_top 0.5" in pairs.stdout
+    assert pairs.returncode == 0 and "top_fraction 0.5" in pairs.stdout
     clip_id = next(line.split()[1] for line in pairs.stdout.splitlines() if "_0 " in line)
     clip = run_tagscribe("show", yaml_file, "--", clip_id)
     assert clip.returncode == 0 and "rms_dbfs" in clip.stdout and "beam" in clip.stdout

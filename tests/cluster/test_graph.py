@@ -141,13 +141,15 @@ def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
     first = apply.select(config)
     again = apply.select(config)
-    other = config.model_copy(update={"select": config.select.model_copy(update={"per_clip": 2})})
+    other = config.model_copy(
+        update={"select": config.select.model_copy(update={"max_per_clip": 2})}
+    )
     second = apply.select(other)
     assert (first.version.version, again.version.version, second.version.version) == (0, 0, 1)
     assert table.read_pairs(table_uri(config.run), version=0).num_rows == 40
     versions = table.list_table_versions(table_uri(config.run))
     assert [v.rows for v in versions] == [40, second.version.rows]
-    assert [v.lineage["policy"]["per_clip"] for v in versions] == [1, 2]
+    assert [v.lineage["policy"]["max_per_clip"] for v in versions] == [1, 2]
     assert verify.verify(config.run) == []
 
 
@@ -286,7 +288,9 @@ def start_command(yaml_file: Path) -> subprocess.Popen[bytes]:
 def small_run(corpus: Path, folder: Path) -> RunConfig:
     """The undisturbed run anew, by one actor, as every actor takes a while to start."""
     annotate_section = {"shard_clips": 10, "actors": 1}
-    return corpus_run(corpus, folder / "run", annotate=annotate_section, select={"keep_top": 0.5})
+    return corpus_run(
+        corpus, folder / "run", annotate=annotate_section, select={"top_fraction": 0.5}
+    )
 
 
 def kill_all(process: subprocess.Popen[bytes]) -> None:

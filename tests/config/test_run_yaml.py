@@ -38,7 +38,10 @@ def test_the_run_folder_is_made_absolute() -> None:
         ({"catalog": {"kind": "folder", "audoi": "x"}}, "did you mean 'audio'"),
         ({"catalog": {"kind": "tape"}}, "catalog"),
         ({"annotate": {"shard_clips": 0}}, "annotate.shard_clips: .*greater than or equal to 1"),
-        ({"select": {"keep_top": 0.5, "min_score": 0.1}}, "min_score or keep_top, not both"),
+        (
+            {"select": {"top_fraction": 0.5, "min_score": 0.1}},
+            "min_score or top_fraction, not both",
+        ),
         ({"run": None}, "run: "),
     ],
 )
@@ -80,7 +83,7 @@ def test_where_the_work_runs_does_not_change_what_it_says() -> None:
             **MINIMAL,
             "run": "elsewhere",
             "annotate": {"placement": "separate", "actors": 3, "decode_threads": 5},
-            "select": {"keep_top": 0.1},
+            "select": {"top_fraction": 0.1},
         },
         "b",
     )

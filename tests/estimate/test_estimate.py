@@ -53,7 +53,7 @@ def test_the_sum_over_a_run_is_that_of_its_sample() -> None:
     config = configured(
         annotate={"gpus_per_actor": 0.5, "actors": 16},
         prices={"gpu_hour": 2.0, "storage_gb_month": 0.1, "reads_1000": 0.01, "writes_1000": 0.1},
-        select={"keep_top": 0.5},
+        select={"top_fraction": 0.5},
     )
     told = estimate.estimate(config, PLANNED, taken())
     wall_s = 80_000 * 0.05 / 16
@@ -102,8 +102,8 @@ def test_tagging_counts_with_the_models(seconds: float) -> None:
 
 
 def test_a_second_threshold_makes_the_yield_a_matter_of_chance() -> None:
-    ranked = estimate.estimate(configured(select={"keep_top": 0.5}), PLANNED, taken())
-    vetoed = configured(select={"keep_top": 0.5, "min_second_score": 0.2})
+    ranked = estimate.estimate(configured(select={"top_fraction": 0.5}), PLANNED, taken())
+    vetoed = configured(select={"top_fraction": 0.5, "min_second_score": 0.2})
     share = estimate.estimate(vetoed, PLANNED, taken(accepted=40)).yield_share
     assert ranked.yield_share.value == pytest.approx(0.95 * 0.5 * 0.8)
     assert share.value == pytest.approx(40 / 200 * 0.8)
@@ -169,7 +169,7 @@ def test_a_sample_goes_through_the_whole_engine(
         corpus,
         tmp_path / "run",
         annotate={"shard_clips": 10, "placement": placement},
-        select={"keep_top": 0.5},
+        select={"top_fraction": 0.5},
     )
     catalog_plan.create_plan(config)
     taken = sample.measured(config, 20)

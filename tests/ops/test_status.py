@@ -103,10 +103,10 @@ def test_slow_shards_are_named(tmp_path: Path) -> None:
     ("policy", "expected"),
     [
         ({}, 8 / 10),
-        ({"keep_top": 0.5}, 4 / 10),
+        ({"top_fraction": 0.5}, 4 / 10),
         ({"min_score": 0.3}, 6 / 10),
         ({"min_score": 0.9}, 0.0),
-        ({"min_score": 0.3, "per_clip": 2}, None),
+        ({"min_score": 0.3, "max_per_clip": 2}, None),
         ({"min_score": -1.0, "score": "log_prob"}, None),
     ],
 )

@@ -67,7 +67,7 @@ def make_run(
                 "metadata": str(folder / "clips.csv"),
             },
             "annotate": {"shard_clips": 16},
-            "select": {"per_clip": 2},
+            "select": {"max_per_clip": 2},
             **sections,
         },
         "test",

@@ -43,7 +43,7 @@ def by_more(tmp_path_factory: pytest.TempPathFactory) -> Path:
         heard=heard_by_more,
         second_scorer=SECOND,
         tags={"use": "both", "tagger": TAGGER, "verify": {"min_score": 0.2}},
-        select={"per_clip": 2, "min_second_score": 0.51, "keep_top": 0.9},
+        select={"max_per_clip": 2, "min_second_score": 0.51, "top_fraction": 0.9},
     )
     options = PublishOptions(
         "more", tuple(DatasetFormat), True, RATE_HZ, 0.0, 0.0, about="Tones of ours."
@@ -78,7 +78,7 @@ def test_the_card_tells_the_run(run: RunConfig, captions: Path) -> None:
 
 def test_the_facts_name_the_source(run: RunConfig, captions: Path) -> None:
     claim = json.loads((captions / "dataset.json").read_text())["claim"]
-    assert claim["origin"]["policy"]["per_clip"] == 2
+    assert claim["origin"]["policy"]["max_per_clip"] == 2
     assert claim["origin"]["table_version"] == 0
     assert (
         prepare_publication(source.load_run_source(run.run), PublishOptions("other"), None).claim[
@@ -94,8 +94,10 @@ def test_the_card_names_every_model_and_what_it_did(by_more: Path) -> None:
     assert "| tagger | org/tagger (`r3`) |" in text
     assert "those that a tagger heard beside them. One whose name scores below 0.2" in text
     assert "scores each caption against the sound, and so does a second one." in text
-    assert "Captions to which the second scorer gives less than 0.51 are out." in text
-    assert "best 2 by CLAP score were taken; of what was taken, the best 90 % were kept." in text
+    assert "Captions with a second score below 0.51 are rejected." in text
+    assert (
+        "The best 2 captions are taken of each clip, by CLAP score. Of these, the best 90 %" in text
+    )
     assert "The recordings: Tones of ours." in text
     assert "| `second_score` | 0.519 to 0.570, median" in text
     assert "log_prob" not in text
@@ -147,7 +149,7 @@ def test_croissant_reads_what_other_models_added(by_more: Path) -> None:
         rows_of(by_more)["second_score"][0].as_py()
     )
     assert list(record["pairs/tag_scores"]) == [0.5, 0.25, 0.125]
-    assert "Captions to which the second scorer gives" in dataset.metadata.description
+    assert "Captions with a second score below" in dataset.metadata.description
 
 
 def test_a_dataset_says_where_it_has_no_licence_no_recordings_and_no_parquet(
@@ -170,10 +172,13 @@ def test_a_dataset_says_where_it_has_no_licence_no_recordings_and_no_parquet(
             ["4 captions, 2 at first and the rest where none of those scores 0.3."],
         ),
         ({"tags": {"use": "predicted", "tagger": TAGGER}}, ["a tagger heard in the clips; others"]),
-        ({"select": {"min_score": 0.3}}, ["the best 1 by CLAP score were taken, if that is 0.3"]),
         (
-            {"select": {"score": "log_prob", "keep_top": 0.5, "within": "tag"}},
-            ["by the captioner's log-probability were taken; of what", "best 50 % within each tag"],
+            {"select": {"min_score": 0.3}},
+            ["The best caption is taken of each clip, by CLAP", "score 0.3 or more are accepted"],
+        ),
+        (
+            {"select": {"score": "log_prob", "top_fraction": 0.5, "stratify_by": "tag"}},
+            ["The best caption is taken of each clip, by log-", "the best 50 % of each tag are"],
         ),
     ],
 )

@@ -32,7 +32,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     config = written_run(
         folder / "run",
         [rows, [failed("clip2", "decode", "truncated")]],
-        select={"keep_top": 0.5},
+        select={"top_fraction": 0.5},
     )
     apply.select(config)
     path = folder / "report.html"

@@ -50,7 +50,9 @@ def test_decisions_come_to_the_candidates_they_are_on(tmp_path: Path) -> None:
 
 def test_scores_of_all_shards_are_found_by_their_place(tmp_path: Path) -> None:
     scores = Scores()
-    for each in read(tmp_path, [[scored("a", 0.1, 0.7)], [scored("b", 0.4, 0.6)]], keep_top=0.5):
+    for each in read(
+        tmp_path, [[scored("a", 0.1, 0.7)], [scored("b", 0.4, 0.6)]], top_fraction=0.5
+    ):
         scores.add(each)
     assert scores.of(1, 0) == (pytest.approx(0.4), "not_best")
     assert scores.of(0, 1) == (pytest.approx(0.7), "accepted")

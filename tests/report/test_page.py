@@ -53,7 +53,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
             "adaptive": {"first": 2, "enough_score": 0.5},
             "second_scorer": {"model": "reference"},
             "annotate": {"shard_clips": 4, "model_memory": "offload"},
-            "select": {"keep_top": 0.5, "min_second_score": -0.9},
+            "select": {"top_fraction": 0.5, "min_second_score": -0.9},
             "prices": {"cpu_hour": 0.5},
         },
         "test",
@@ -153,8 +153,8 @@ def test_a_stranger_reads_what_the_run_is(annotated: RunConfig, root: Element) -
     assert told["captions"].startswith("2 asked for a clip, and the rest of 4 only where none")
     assert told["second scorer"] == "reference (dual_encoder)"
     assert told["policy"] == (
-        "of the captions whose second score is -0.9 or more, the best caption of each clip by the "
-        "CLAP score, and of those of the run the best 50%"
+        "Captions with a second score below -0.9 are rejected. The best caption is taken of each "
+        "clip, by CLAP score. Of these, the best 50 % of the run are accepted."
     )
 
 

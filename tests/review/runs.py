@@ -10,6 +10,7 @@ from curation.config.run import RunConfig
 from curation.run import evidence
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import policy
+from curation.select.tag_groups import group_by_rarest_tag
 from tests.support.runs import planned_run
 
 SHARD_CLIPS = 100
@@ -48,7 +49,7 @@ def drawn_run(
         config,
         policy.Candidates(
             clip=np.array([clip for clip, _ in flat]),
-            clip_tag=policy.rarest_tag([[tag["mid"] for tag in row["tags"]] for row in rows]),
+            clip_tag=group_by_rarest_tag([[tag["mid"] for tag in row["tags"]] for row in rows]),
             **as_read,
         ),
     )

@@ -56,7 +56,7 @@ def test_the_sample_goes_on_where_it_was_left(config: RunConfig) -> None:
         ask(started, "mark", {"entry": asked[0]["entry"], "verdict": "bad"})
         left = rows(started, sort="sample", limit=2)
         assert [row["entry"] for row in left] == [row["entry"] for row in asked[3:]]
-        assert ask(started, "curve", {"policy": {"per_clip": 4}}).json()["sampled"] == 3
+        assert ask(started, "curve", {"policy": {"max_per_clip": 4}}).json()["sampled"] == 3
 
 
 def test_labels_are_exported_as_they_were_marked(

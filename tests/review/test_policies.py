@@ -8,7 +8,7 @@ import pytest
 
 from curation.config.policy import Policy
 from curation.errors import InputError
-from curation.review import build, policies
+from curation.review import build
 from curation.review.answers import Answers
 from curation.review.index import SCORES, SECOND, Index
 from curation.review.labels import Labels
@@ -21,14 +21,16 @@ THRESHOLDS = (
     {"min_score": 0.25},
     {"min_score": -1.0},
     {"min_score": 0.3},  # as evidence has it, in float32, it is a little more
-    {"keep_top": 0.37},
-    {"keep_top": 0.5, "within": "tag"},
+    {"top_fraction": 0.37},
+    {"top_fraction": 0.5, "stratify_by": "tag"},
 )
 # In float32 0.7 is a little less, and 0.4 a little more.
 SECOND_THRESHOLDS = (None, 0.4, 0.7, 2.0)
 POLICIES = [
-    Policy(score=score, per_clip=per_clip, min_second_score=second, **threshold)
-    for score, per_clip, threshold, second in product(SCORES, (1, 2), THRESHOLDS, SECOND_THRESHOLDS)
+    Policy(score=score, max_per_clip=max_per_clip, min_second_score=second, **threshold)
+    for score, max_per_clip, threshold, second in product(
+        SCORES, (1, 2), THRESHOLDS, SECOND_THRESHOLDS
+    )
 ]
 
 
@@ -50,23 +52,23 @@ def answers(drawn: Drawn, index: Index) -> Answers:
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
     expected = select_policy.decide(drawn.candidates, policy).reason
-    reasons = policies.decide(index, policy)
-    found = np.array(policies.REASONS)[reasons[index.has_caption]]
+    reasons = select_policy.apply_rules(index, policy)[0]
+    found = np.array(select_policy.REASONS)[reasons[index.has_caption]]
     assert found.tolist() == expected.tolist()
-    assert set(reasons[~index.has_caption]) == {policies.NONE}
+    assert set(reasons[~index.has_caption]) == {select_policy.NO_CAPTION_CODE}
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(score="log_prob", min_second_score=0.4)])
 def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
     expected = select_policy.decide(drawn.candidates, policy).rank
-    ranks = np.array([policies.rank(index, policy, entry) for entry in range(index.about.entries)])
+    ranks = np.array([index.rank_of(policy, entry) for entry in range(index.about.entries)])
     assert ranks[index.has_caption].tolist() == expected.tolist()
     assert set(ranks[~index.has_caption]) == {0}
 
 
 def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: Answers) -> None:
-    first = Policy(per_clip=2, min_score=0.3, min_second_score=0.4)
-    other = Policy(per_clip=2, keep_top=0.5)
+    first = Policy(max_per_clip=2, min_score=0.3, min_second_score=0.4)
+    other = Policy(max_per_clip=2, top_fraction=0.5)
     told = answers.yields(Yield(policy=first, other=other))
     decided = [select_policy.decide(drawn.candidates, policy) for policy in (first, other)]
     for name, decisions in zip(("first", "second"), decided, strict=True):
@@ -86,7 +88,7 @@ def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: Answ
 
 
 def test_the_curve_counts_what_each_threshold_would_leave(drawn: Drawn, answers: Answers) -> None:
-    policy = Policy(per_clip=2, min_second_score=0.4)
+    policy = Policy(max_per_clip=2, min_second_score=0.4)
     points = answers.curve(policy.model_copy(update={"min_score": 0.3}))["points"]
     assert len(points) > 20
     for point in points:
@@ -116,13 +118,13 @@ def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
         Policy(min_second_score=0.2),
     ):
         with pytest.raises(InputError) as theirs:
-            select_policy.need_scores(alone.candidates, policy)
+            select_policy.require_scores(alone.candidates, policy)
         with pytest.raises(InputError) as ours:
-            policies.decide(index, policy)
+            select_policy.apply_rules(index, policy)[0]
         assert str(ours.value) == str(theirs.value)
     expected = select_policy.decide(alone.candidates, Policy(min_score=0.3)).reason
-    reasons = policies.decide(index, Policy(min_score=0.3))[index.has_caption]
-    assert np.array(policies.REASONS)[reasons].tolist() == expected.tolist()
+    reasons = select_policy.apply_rules(index, Policy(min_score=0.3))[0][index.has_caption]
+    assert np.array(select_policy.REASONS)[reasons].tolist() == expected.tolist()
 
 
 def test_tags_of_a_clip_and_clips_of_a_tag_agree(index: Index) -> None:

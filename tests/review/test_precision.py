@@ -109,17 +109,17 @@ def test_the_curve_lies_within_its_interval(corpus_index: tuple[Index, np.ndarra
     widths: dict[int, list[float]] = {1: [], 2: []}
     for seed in range(MARKINGS):
         answers = marked_by_chance(index, right, seed)
-        for per_clip in covered:
-            points = answers.curve(Policy(per_clip=per_clip))["points"]
+        for max_per_clip in covered:
+            points = answers.curve(Policy(max_per_clip=max_per_clip))["points"]
             for point in (point for point in points if point["precision"] is not None):
-                truth = as_marked[(rank <= per_clip) & (score >= point["threshold"])].mean()
-                covered[per_clip].append(point["low"] <= truth <= point["high"])
-            widths[per_clip].append(points[0]["high"] - points[0]["low"])
-    for per_clip, held in covered.items():
-        told = f"{np.mean(held):.3f} of {len(held)} at per_clip {per_clip}"
+                truth = as_marked[(rank <= max_per_clip) & (score >= point["threshold"])].mean()
+                covered[max_per_clip].append(point["low"] <= truth <= point["high"])
+            widths[max_per_clip].append(points[0]["high"] - points[0]["low"])
+    for max_per_clip, held in covered.items():
+        told = f"{np.mean(held):.3f} of {len(held)} at max_per_clip {max_per_clip}"
         assert np.mean(held) >= LEAST_COVERAGE, told
-    # An interval that says nothing would cover too. At `per_clip` 2 half of the captions are those
-    # of which fewer were drawn.
+    # An interval that says nothing would cover too. At `max_per_clip` 2 half of the captions are
+    # those of which fewer were drawn.
     assert np.mean(widths[1]) < 0.2 and np.mean(widths[2]) < 0.28
 
 

@@ -215,8 +215,8 @@ def test_each_caption_comes_with_the_scores_that_there_are(
     assert ask(reviewed, "about").json()["second"] is None
     spread = ask(second_scorer, "about").json()["second"]
     assert spread == pytest.approx({"lowest": 0.0, "highest": 39 / 40})
-    assert ask(reviewed, "about").json()["scores"] == ["clap", "log_prob", "combined"]
-    assert ask(second_scorer, "about").json()["scores"] == ["clap"]
+    assert ask(reviewed, "about").json()["scores"].keys() == {"clap", "log_prob", "combined"}
+    assert ask(second_scorer, "about").json()["scores"] == {"clap": "CLAP score"}
 
 
 def test_a_policy_on_scores_that_the_run_lacks_is_refused(
@@ -239,7 +239,7 @@ def test_a_policy_on_scores_that_the_run_lacks_is_refused(
 
 
 def test_what_the_second_scorer_rejects_is_told_apart(second_scorer: Reviewed) -> None:
-    policy = {"per_clip": 4, "min_second_score": 0.5}
+    policy = {"max_per_clip": 4, "min_second_score": 0.5}
     rejected = {"outcome": "below_second_threshold"}
     told = ask(second_scorer, "view", {"policy": policy, "filter": rejected, "limit": 200}).json()
     assert told["total"] == len(told["rows"]) == told["reasons"]["below_second_threshold"] > 10

@@ -9,6 +9,8 @@ import pytest
 from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.select import policy as select_policy
+from curation.select.ranking import best_first, take_fraction
+from curation.select.tag_groups import group_by_rarest_tag
 
 
 def some_candidates() -> select_policy.Candidates:
@@ -39,15 +41,15 @@ def test_an_absolute_threshold_judges_what_best_of_k_left() -> None:
 
 
 def test_the_top_fraction_is_taken_over_the_whole_run() -> None:
-    assert reasons(Policy(keep_top=0.5)) == [N, A, N, N, A, B]
+    assert reasons(Policy(top_fraction=0.5)) == [N, A, N, N, A, B]
 
 
 def test_the_top_fraction_within_tags_keeps_a_rare_tags_best() -> None:
-    assert reasons(Policy(keep_top=0.5, within="tag")) == [N, A, N, N, B, A]
+    assert reasons(Policy(top_fraction=0.5, stratify_by="tag")) == [N, A, N, N, B, A]
 
 
 def test_more_than_one_caption_a_clip_may_pass() -> None:
-    assert reasons(Policy(per_clip=2)) == [A, A, A, N, A, A]
+    assert reasons(Policy(max_per_clip=2)) == [A, A, A, N, A, A]
 
 
 def test_the_second_scorer_has_its_veto_before_a_clips_best_is_taken() -> None:
@@ -57,7 +59,7 @@ def test_the_second_scorer_has_its_veto_before_a_clips_best_is_taken() -> None:
 
 def test_what_the_second_scorer_left_is_judged_by_the_first() -> None:
     assert reasons(Policy(min_second_score=0.2, min_score=0.2)) == [A, S, B, S, S, S]
-    assert reasons(Policy(min_second_score=0.2, keep_top=0.5)) == [A, S, B, S, S, S]
+    assert reasons(Policy(min_second_score=0.2, top_fraction=0.5)) == [A, S, B, S, S, S]
 
 
 def test_vetoed_candidates_rank_behind_the_others_of_their_clip() -> None:
@@ -72,7 +74,7 @@ def test_log_probability_is_a_score_of_its_own() -> None:
 
 def test_the_combined_score_is_the_sum_of_both_standardised() -> None:
     candidates = some_candidates()
-    combined = select_policy.scores(candidates, Policy(score="combined"))
+    combined = candidates.score("combined")
     clap = (candidates.clap_score - candidates.clap_score.mean()) / candidates.clap_score.std()
     prob = (candidates.log_prob - candidates.log_prob.mean()) / candidates.log_prob.std()
     np.testing.assert_allclose(combined, clap + prob)
@@ -87,7 +89,9 @@ def test_ranks_count_from_one_and_ties_go_to_the_earlier() -> None:
 def test_the_top_fraction_matches_a_plain_sort(fraction: float) -> None:
     random = np.random.default_rng(3)
     score, group = random.normal(size=200), random.integers(0, 5, 200)
-    kept = select_policy.top_fraction(score, group, fraction)
+    order = best_first(score, group)
+    kept = np.zeros(200, bool)
+    kept[take_fraction(order, fraction, group[order])] = True
     for each in range(5):
         own = np.sort(score[group == each])[::-1]
         expected = own[: int(np.ceil(len(own) * fraction - 1e-9))]
@@ -95,9 +99,7 @@ def test_the_top_fraction_matches_a_plain_sort(fraction: float) -> None:
 
 
 def test_a_clip_counts_with_its_rarest_tag() -> None:
-    groups = select_policy.rarest_tag(
-        [["speech", "dog"], ["speech"], [], ["speech", "dog", "bell"]]
-    )
+    groups = group_by_rarest_tag([["speech", "dog"], ["speech"], [], ["speech", "dog", "bell"]])
     dog, speech, untagged, bell = groups
     assert len({dog, speech, untagged, bell}) == 4
 
@@ -108,7 +110,7 @@ def test_an_empty_run_decides_nothing() -> None:
     empty = select_policy.Candidates(nothing, no_score, no_score, no_score, nothing)
     for policy in (
         Policy(min_second_score=0.1),
-        Policy(keep_top=0.5, within="tag"),
+        Policy(top_fraction=0.5, stratify_by="tag"),
         Policy(score="combined"),
     ):
         assert select_policy.decide(empty, policy).accepted.tolist() == []
@@ -117,33 +119,61 @@ def test_an_empty_run_decides_nothing() -> None:
 def test_a_score_that_is_no_number_is_refused() -> None:
     bad = dataclasses.replace(some_candidates(), clap_score=np.array([0, 0, np.nan, 0, 0, 0]))
     with pytest.raises(InputError, match="1 of 6 candidates have a score that is no finite"):
-        select_policy.need_scores(bad, Policy())
+        select_policy.require_scores(bad, Policy())
 
 
 @pytest.mark.parametrize("score", ["log_prob", "combined"])
 def test_captions_without_log_probability_are_ranked_by_clap_alone(score: Any) -> None:
     untold = dataclasses.replace(some_candidates(), log_prob=np.full(6, np.nan))
-    select_policy.need_scores(untold, Policy())
+    select_policy.require_scores(untold, Policy())
     assert select_policy.decide(untold, Policy()).reason.tolist() == reasons(Policy())
     with pytest.raises(InputError, match=f"{score}: 6 of 6 .*no log-prob.*rank by score: clap"):
-        select_policy.need_scores(untold, Policy(score=score))
+        select_policy.require_scores(untold, Policy(score=score))
 
 
 def test_evidence_of_one_scorer_has_no_second_threshold() -> None:
     alone = dataclasses.replace(some_candidates(), second_score=np.full(6, np.nan))
-    select_policy.need_scores(alone, Policy())
+    select_policy.require_scores(alone, Policy())
     with pytest.raises(InputError, match="min_second_score: 6 of 6 .*name a second_scorer"):
-        select_policy.need_scores(alone, Policy(min_second_score=0.2))
+        select_policy.require_scores(alone, Policy(min_second_score=0.2))
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"min_score": 0.1, "keep_top": 0.5}, "not both"),
-        ({"within": "tag"}, "needs keep_top"),
-        ({"keep_top": 0.0}, "greater than 0"),
+        ({"min_score": 0.1, "top_fraction": 0.5}, "not both"),
+        ({"stratify_by": "tag"}, "needs top_fraction"),
+        ({"top_fraction": 0.0}, "greater than 0"),
     ],
 )
 def test_a_policy_that_contradicts_itself_is_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Policy(**fields)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Policy(), 8 / 10),
+        (Policy(top_fraction=0.5, stratify_by="tag"), 4 / 10),
+        (Policy(min_score=0.3), 6 / 10),
+        (Policy(min_score=-1.0, score="log_prob"), None),
+        (Policy(min_second_score=0.3), None),
+        (Policy(max_per_clip=2), None),
+    ],
+)
+def test_the_expected_yield_follows_from_counts_where_it_can(
+    policy: Policy, expected: float | None
+) -> None:
+    assert select_policy.expected_yield(policy, 8, 10, lambda score: 6) == expected
+
+
+def test_a_policy_is_described_rule_by_rule() -> None:
+    described = select_policy.describe(
+        Policy(score="log_prob", min_second_score=0.2, max_per_clip=2, min_score=-1.5)
+    )
+    assert described == (
+        "Captions with a second score below 0.2 are rejected. The best 2 captions are taken of "
+        "each clip, by log-probability. Of these, those that score -1.5 or more are accepted."
+    )
+    assert select_policy.describe(Policy()).endswith("accepted, without a threshold.")

@@ -17,7 +17,7 @@ from tests.support.fault_proxy import Rates, disturbing
 from tests.support.rados_gateway import RADOS_SECRET
 from tests.support.runs import corpus_run
 
-SELECT = {"keep_top": 0.5}
+SELECT = {"top_fraction": 0.5}
 
 
 def ran(config: RunConfig) -> RunConfig:

@@ -36,7 +36,7 @@ def curated(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
 
     folder = tmp_path_factory.mktemp("curated")
     write_corpus(str(folder / "corpus"), clips=40, seed=77)
-    config = corpus_run(folder / "corpus", folder / "run", select={"keep_top": 0.8})
+    config = corpus_run(folder / "corpus", folder / "run", select={"top_fraction": 0.8})
     catalog_plan.create_plan(config)
     driver.annotate_run(config, lambda done, total: None)
     apply.select(config)
@@ -69,7 +69,7 @@ def test_from_a_table_to_the_next_rounds_scorer(
     policy = table.read_newest_version(curation_run.table_uri(curated))
     assert policy is not None
     assert f"{curation_run.table_uri(curated)} version {policy.version}" in told
-    for word in ("keep_top", "captioner", "scorer", "tagscribe"):
+    for word in ("top_fraction", "captioner", "scorer", "tagscribe"):
         assert word in told
     scorer = build(parse_run_config({
         "run": "unused",

@@ -4,11 +4,10 @@ import { make } from "./dom.js";
 
 const RULES = [
   ["min_score", "score at least"],
-  ["keep_top", "best share"],
-  ["keep_top_by_tag", "best share of each tag"],
+  ["top_fraction", "best share"],
+  ["top_fraction_by_tag", "best share of each tag"],
   ["none", "no threshold"],
 ];
-const SCORES = [["clap", "CLAP score"], ["log_prob", "log-probability"], ["combined", "both, standardised"]];
 const STEPS = 200;
 
 const options = (pairs) => pairs.map(([value, text]) => make("option", { value }, text));
@@ -56,12 +55,12 @@ class Threshold {
 }
 
 export class PolicyForm {
-  // `form` is filled. `scores` are those that the run has, `second` the lowest and highest of its
+  // `form` is filled. `scores` are the labels of those that the run has, `second` the lowest and highest of its
   // second scorer, null where it has none. `onChange` is called when the policy is another.
   constructor(form, policy, { scores, second }, onChange) {
     this.span = { lowest: 0, highest: 1 };
     const change = () => { this.#limits(); onChange(); };
-    this.score = make("select", { change }, ...options(SCORES.filter(([score]) => scores.includes(score))));
+    this.score = make("select", { change }, ...options(Object.entries(scores)));
     this.perClip = make("input", { type: "number", min: 1, max: 100, step: 1, change });
     this.rule = make("select", { change: () => { this.#begin(); change(); } }, ...options(RULES));
     this.threshold = new Threshold("Threshold", onChange);
@@ -82,11 +81,11 @@ export class PolicyForm {
     const share = at === null ? null : Math.min(1, Math.max(0.001, at));
     return {
       score: this.score.value,
-      per_clip: Math.max(1, Math.round(Number(this.perClip.value) || 1)),
+      max_per_clip: Math.max(1, Math.round(Number(this.perClip.value) || 1)),
       min_score: rule === "min_score" ? at : null,
       min_second_score: this.second ? this.second.value : null,
-      keep_top: rule.startsWith("keep_top") ? share ?? 1 : null,
-      within: rule === "keep_top_by_tag" ? "tag" : "all",
+      top_fraction: rule.startsWith("top_fraction") ? share ?? 1 : null,
+      stratify_by: rule === "top_fraction_by_tag" ? "tag" : null,
     };
   }
 
@@ -103,12 +102,12 @@ export class PolicyForm {
   }
 
   #set(policy, scores) {
-    this.score.value = scores.includes(policy.score) ? policy.score : scores[0];
-    this.perClip.value = policy.per_clip;
-    const share = policy.within === "tag" ? "keep_top_by_tag" : "keep_top";
-    this.rule.value = policy.min_score !== null ? "min_score" : policy.keep_top !== null ? share : "none";
+    this.score.value = policy.score in scores ? policy.score : Object.keys(scores)[0];
+    this.perClip.value = policy.max_per_clip;
+    const share = policy.stratify_by === "tag" ? "top_fraction_by_tag" : "top_fraction";
+    this.rule.value = policy.min_score !== null ? "min_score" : policy.top_fraction !== null ? share : "none";
     this.#limits();
-    this.threshold.value = policy.min_score ?? policy.keep_top;
+    this.threshold.value = policy.min_score ?? policy.top_fraction;
     if (this.second) this.second.value = policy.min_second_score;
   }
 

@@ -211,6 +211,7 @@ async function begin() {
   $("run-name").textContent = about.run;
   $("run-size").textContent = ` · ${whole(about.clips)} clips, ${whole(about.captions)} captions; marks by ${about.marker}`;
   $("tag").append(...about.tags.map(([tag, name, count]) => make("option", { value: tag }, `${name} (${whole(count)})`)));
+  Object.assign(REASONS, about.reasons);
   const outcomes = Object.entries(REASONS).filter(([name]) => about.second || name !== "below_second_threshold");
   $("outcome").append(...outcomes.map(([value, text]) => make("option", { value }, text)));
   $("outcome").append(...about.errors.map((kind, place) => make("option", { value: `error ${place}` }, `error ${kind}`)));

@@ -2,10 +2,8 @@
 
 import { fixed, make, told } from "./dom.js";
 
-export const REASONS = {
-  accepted: "accepted", below_threshold: "below threshold", not_best: "not the clip's best",
-  below_second_threshold: "below the second scorer's threshold", no_caption: "no caption",
-};
+// Labels of reasons by name, filled from the server's answer.
+export const REASONS = {};
 
 const span = (...children) => make("span", {}, ...children);
 

@@ -1,0 +1,62 @@
+"""Ranks of candidates within their clip, and the best fraction of a group."""
+
+import numpy as np
+
+
+def rank_within(
+    group: np.ndarray, score: np.ndarray, eligible: np.ndarray | None = None
+) -> np.ndarray:
+    """Rank of each entry within its group, 1 the best, int32; ties go to the earlier entry.
+
+    Args:
+        group: int `[entries]`.
+        score: float `[entries]`.
+        eligible: bool `[entries]`, the others rank behind these; None: all are eligible.
+    """
+    if eligible is not None:
+        score = np.where(eligible, score, -np.inf)
+    order = np.lexsort((np.arange(len(score)), -score, group))
+    sorted_group = group[order]
+    first = np.r_[True, sorted_group[1:] != sorted_group[:-1]] if len(order) else np.zeros(0, bool)
+    start = np.flatnonzero(first)
+    position = np.arange(len(order)) - np.repeat(start, np.diff(np.r_[start, len(order)]))
+    result = np.empty(len(order), dtype=np.int32)
+    result[order] = position + 1
+    return result
+
+
+def best_first(score: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
+    """Entries by falling score, ties to the earlier entry; by group first where groups are given.
+
+    Returns int `[entries]`.
+    """
+    order = np.argsort(-score, kind="stable")
+    return order if group is None else order[np.argsort(group[order], kind="stable")]
+
+
+def take_fraction(
+    ordered: np.ndarray, fraction: float, group: np.ndarray | None = None
+) -> np.ndarray:
+    """The best `fraction`, rounded up, of entries that are given best first, or of each group.
+
+    Args:
+        ordered: int `[entries]`, from `best_first`.
+        group: int `[entries]`, the group of each of `ordered`, ascending; None: one group.
+    """
+    if group is None:
+        return ordered[: int(fraction_size(np.array(len(ordered)), fraction))]
+    size = np.bincount(group)
+    position = np.arange(len(group)) - (np.cumsum(size) - size)[group]
+    return ordered[position < fraction_size(size, fraction)[group]]
+
+
+def fraction_size(size: np.ndarray, fraction: float) -> np.ndarray:
+    """How many entries `fraction` of a group of `size` is, rounded up, int."""
+    rounded: np.ndarray = np.ceil(size * fraction - 1e-9).astype(int)
+    return rounded
+
+
+def standardise(values: np.ndarray) -> np.ndarray:
+    """The values with mean 0 and standard deviation 1; all zero where they do not differ."""
+    deviation = values.std() if len(values) else 0.0
+    return (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)

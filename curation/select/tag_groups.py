@@ -1,0 +1,31 @@
+"""The group that a clip counts with under `stratify_by: tag`: its rarest tag in the run."""
+
+import numpy as np
+
+
+def group_by_rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
+    """The group of each clip, ties by mid; clips without a tag are one group.
+
+    Returns int `[clips]`.
+    """
+    _, flat = np.unique([mid for tags in clip_tags for mid in tags], return_inverse=True)
+    lengths = [len(tags) for tags in clip_tags]
+    return group_by_rarest_number(np.r_[0, np.cumsum(lengths, dtype=np.int64)], flat)
+
+
+def group_by_rarest_number(starts: np.ndarray, tags: np.ndarray) -> np.ndarray:
+    """As `group_by_rarest_tag`, from numbers of tags in the order of their mids.
+
+    Args:
+        starts: int `[clips + 1]`; the tags of clip c are `tags[starts[c] : starts[c + 1]]`.
+        tags: int `[tags of all clips]`.
+
+    Returns int `[clips]`.
+    """
+    frequency = np.bincount(tags)
+    clip = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    best = np.lexsort((tags, frequency[tags], clip))
+    tagged, first = np.unique(clip[best], return_index=True)
+    groups = np.full(len(starts) - 1, len(frequency), np.int64)
+    groups[tagged] = tags[best[first]]
+    return groups
