@@ -28,7 +28,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,16 +39,14 @@ import soundfile
 from curation import console, table
 from curation.annotate import metrics
 from curation.annotate.workers import FusedWorker
-from curation.config.models import DualEncoderConfig, TagGuidedConfig
 from curation.config.run import RunConfig
-from curation.models import captioners, scorers
-from curation.models.captioners.base import Candidate
 from curation.run import driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
 from curation.run.record import require_run_record
-from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA, Failure, Tag
+from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA
 from curation.tags import ontology
+from tests.fakes import WaitingCaptionerConfig, WaitingScorerConfig
 
 AUDIOSET_CLIPS = 2_041_789
 RATE_HZ = 8000
@@ -207,75 +204,6 @@ def finish(run_uri: str) -> None:
 
 
 # --- simulated GPUs
-
-
-class WaitingCaptionerConfig(TagGuidedConfig):
-    """Names the captioner that only waits."""
-
-    clip_s: float
-
-
-class WaitingScorerConfig(DualEncoderConfig):
-    """Names the scorer that only waits."""
-
-    clip_s: float
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """What an adapter is beside what its model does."""
-
-    clip_s: float
-    sample_rate_hz: int = RATE_HZ
-
-    @property
-    def identity(self) -> dict[str, str]:
-        return {"model": "waiting"}
-
-    def setup(self) -> None:
-        pass
-
-    def park(self) -> None:
-        pass
-
-    def resume(self) -> None:
-        pass
-
-
-class WaitingCaptioner(_Waiting):
-    """Takes `clip_s` seconds a clip, and writes one caption."""
-
-    def caption(
-        self,
-        waveforms: Sequence[np.ndarray],
-        guidance: Sequence[Sequence[Tag]],
-        seeds: Sequence[int],
-        first: int = 0,
-        last: int | None = None,
-    ) -> list[list[Candidate] | Failure]:
-        time.sleep(self.clip_s * len(waveforms))
-        return [[Candidate("a sound", "beam", -1.0)] for _ in waveforms]
-
-
-class WaitingScorer(_Waiting):
-    """Takes `clip_s` seconds a clip to embed it; text takes none."""
-
-    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        time.sleep(self.clip_s * len(waveforms))
-        return [np.eye(1, 128, dtype=np.float32)[0] for _ in waveforms]
-
-    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        return np.eye(1, 128, dtype=np.float32).repeat(len(captions), axis=0)
-
-
-@captioners.build.register
-def _(config: WaitingCaptionerConfig) -> WaitingCaptioner:
-    return WaitingCaptioner(config.clip_s)
-
-
-@scorers.build.register
-def _(config: WaitingScorerConfig) -> WaitingScorer:
-    return WaitingScorer(config.clip_s)
 
 
 class SeveralGpus:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
 from curation.annotate import stages
 from curation.annotate.batching import OomThreshold, cut_batches, run_with_oom_backoff
 from curation.schema import Failure
+from tests.fakes import LimitedMemoryModel
 
 RATE = 16000
 
@@ -15,21 +15,6 @@ def sound_clip(clip_id: str, seconds: float) -> stages.Clip:
     clip = stages.Clip(clip_id, f"/{clip_id}.wav", None, None, [])
     clip.waveforms[RATE] = np.zeros(int(seconds * RATE), dtype=np.int16)
     return clip
-
-
-class Model:
-    """Tells clips by their names, and has room for so many seconds of padded sound."""
-
-    def __init__(self, room_s: float) -> None:
-        self.room_s = room_s
-        self.tried: list[int] = []
-
-    def __call__(self, batch: list[stages.Clip]) -> list[str | Failure]:
-        self.tried.append(len(batch))
-        longest_s = max(len(clip.waveforms[RATE]) for clip in batch) / RATE
-        if len(batch) * longest_s > self.room_s:
-            raise torch.OutOfMemoryError("no memory left")
-        return [clip.clip_id for clip in batch]
 
 
 def test_batches_hold_clips_of_like_length_within_the_budget() -> None:
@@ -66,12 +51,14 @@ def test_a_batch_holds_no_more_clips_than_it_may() -> None:
 
 def test_halves_keep_the_order_of_their_clips() -> None:
     clips = [sound_clip(f"c{index}", 1.0) for index in range(7)]
-    told = run_with_oom_backoff(clips, RATE, Model(room_s=2.0), "caption", OomThreshold())
+    told = run_with_oom_backoff(
+        clips, RATE, LimitedMemoryModel(room_s=2.0), "caption", OomThreshold()
+    )
     assert told == [clip.clip_id for clip in clips]
 
 
 def test_what_failed_once_is_cut_before_it_fails_again() -> None:
-    limit, model = OomThreshold(), Model(room_s=5.0)
+    limit, model = OomThreshold(), LimitedMemoryModel(room_s=5.0)
     run_with_oom_backoff(
         [sound_clip(f"a{n}", 2.0) for n in range(4)], RATE, model, "caption", limit
     )
@@ -95,7 +82,7 @@ def test_a_known_limit_cuts_as_failing_would() -> None:
         cut: list[list[str]] = []
 
         def work(batch: list[stages.Clip], cut: list[list[str]] = cut) -> list[str | Failure]:
-            told = Model(room_s=9.0)(batch)
+            told = LimitedMemoryModel(room_s=9.0)(batch)
             cut.append([clip.clip_id for clip in batch])
             return told
 
@@ -106,7 +93,7 @@ def test_a_known_limit_cuts_as_failing_would() -> None:
 
 
 def test_a_clip_that_never_fits_fails_and_limits_nobody() -> None:
-    limit, model = OomThreshold(), Model(room_s=5.0)
+    limit, model = OomThreshold(), LimitedMemoryModel(room_s=5.0)
     [failed] = run_with_oom_backoff([sound_clip("long", 6.0)], RATE, model, "score", limit)
     assert failed == Failure("score", "out_of_memory", "no memory left")
     model.room_s = 100.0

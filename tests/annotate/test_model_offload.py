@@ -1,7 +1,6 @@
 """Models that share a GPU one after the other: the same evidence, and never two of them there."""
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,7 +9,7 @@ from curation.annotate import metrics
 from curation.config.run import RunConfig
 from curation.models import run_models
 from curation.models.captioners.tag_guided import TagGuided
-from curation.models.scorers.clap import DualEncoderScorer
+from tests.fakes import GPU, ExclusiveGpu, WatchedCaptioner, WatchedScorer
 from tests.support.in_process import annotate_in_process
 from tests.support.runs import corpus_run
 
@@ -18,68 +17,8 @@ from tests.support.runs import corpus_run
 ADAPTIVE = {"first": 1, "enough_score": 0.9}
 
 
-class Gpu:
-    """Who is on it now, and who came to it."""
-
-    def __init__(self) -> None:
-        self.there: list[str] = []
-        self.came: list[str] = []
-
-    def enter(self, name: str) -> None:
-        self.there.append(name)
-        self.came.append(name)
-        assert self.there == [name]
-
-
-GPU = Gpu()
-
-
-class WatchedCaptioner(TagGuided):
-    """The reference captioner, which must have the GPU to itself."""
-
-    def setup(self) -> None:
-        super().setup()
-        GPU.enter("captioner")
-
-    def park(self) -> None:
-        super().park()
-        GPU.there.remove("captioner")
-
-    def resume(self) -> None:
-        super().resume()
-        GPU.enter("captioner")
-
-    def caption(self, *arguments: Any) -> Any:
-        assert GPU.there == ["captioner"]
-        return super().caption(*arguments)
-
-
-class WatchedScorer(DualEncoderScorer):
-    """The reference scorer, which must have the GPU to itself."""
-
-    def setup(self) -> None:
-        super().setup()
-        GPU.enter("scorer")
-
-    def park(self) -> None:
-        super().park()
-        GPU.there.remove("scorer")
-
-    def resume(self) -> None:
-        super().resume()
-        GPU.enter("scorer")
-
-    def embed_audio(self, waveforms: Any) -> Any:
-        assert GPU.there == ["scorer"]
-        return super().embed_audio(waveforms)
-
-    def embed_text(self, captions: Any) -> Any:
-        assert GPU.there == ["scorer"]
-        return super().embed_text(captions)
-
-
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> ExclusiveGpu:
     """One that both of a run's models are watched on."""
 
     def build(config: RunConfig) -> run_models.Adapters:
@@ -105,7 +44,7 @@ def resident(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table
 
 @pytest.mark.parametrize("shards_at_once", [1, 2])
 def test_one_after_the_other_they_write_the_same_evidence(
-    corpus: Path, tmp_path: Path, resident: pa.Table, gpu: Gpu, shards_at_once: int
+    corpus: Path, tmp_path: Path, resident: pa.Table, gpu: ExclusiveGpu, shards_at_once: int
 ) -> None:
     config = run(corpus, tmp_path, "offload", adaptive=ADAPTIVE)
     assert annotate_in_process(config, shards_at_once).equals(resident)

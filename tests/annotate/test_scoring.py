@@ -1,7 +1,5 @@
 """The score stage: cosines by one scorer or two, each clip embedded once, each failing alone."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -11,40 +9,9 @@ from curation.models.captioners.base import Candidate
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
 from curation.stats import spearman
+from tests.fakes import FixedScorer
 
 RATE = 16000
-
-
-class Ear:
-    """A scorer with the embeddings it is given."""
-
-    sample_rate_hz = RATE
-    identity = {"model": "ear"}
-
-    def __init__(self, sound: tuple[float, float] = (0.6, 0.8), deaf: str = "") -> None:
-        self.sound = np.array(sound, np.float32)
-        self.deaf = deaf
-        self.heard = 0
-
-    def setup(self) -> None: ...
-
-    def park(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        self.heard += len(waveforms)
-        heard: list[np.ndarray | Failure] = [self.sound for _ in waveforms]
-        if self.deaf == "first":
-            heard[0] = Failure("score", "odd", "cannot embed this one")
-        return heard
-
-    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        if self.deaf == "text":
-            raise RuntimeError("broken")
-        angles = np.array([len(caption) for caption in captions]) * 0.1
-        angles[[caption == self.deaf for caption in captions]] = np.nan
-        return np.stack([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
 
 def captioned(*captions: str) -> stages.Clip:
@@ -60,7 +27,7 @@ def cosine(caption: str, sound: tuple[float, float] = (0.6, 0.8)) -> float:
 
 def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> None:
     batch = [captioned("a dog"), captioned("a cat", "rain falls")]
-    scoring.score(Ear(deaf="first"), batch)
+    scoring.score(FixedScorer(failing="first"), batch)
     assert batch[0].failure == Failure("score", "odd", "cannot embed this one")
     expected = [cosine("a cat"), cosine("rain falls")]
     assert batch[1].clap_scores == pytest.approx(expected)
@@ -76,28 +43,28 @@ def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> Non
 def test_a_caption_whose_embedding_is_not_finite_fails_its_clip_alone(second: bool) -> None:
     batch = [captioned("a dog", "rain falls"), captioned("a cat")]
     if second:
-        scoring.score(Ear(), batch)
-        scoring.score_again(Ear(deaf="rain falls"), batch)
+        scoring.score(FixedScorer(), batch)
+        scoring.score_again(FixedScorer(failing="rain falls"), batch)
     else:
-        scoring.score(Ear(deaf="rain falls"), batch)
+        scoring.score(FixedScorer(failing="rain falls"), batch)
     failures = [clip.failure and (clip.failure.stage, clip.failure.type) for clip in batch]
     assert failures == [("score", "not_finite"), None]
 
 
 def test_captions_that_cannot_be_embedded_fail_their_clips() -> None:
     batch = [captioned("a dog"), captioned("a cat")]
-    scoring.score(Ear(deaf="text"), batch)
+    scoring.score(FixedScorer(failing="text"), batch)
     assert [clip.failure for clip in batch] == [Failure("score", "RuntimeError", "broken")] * 2
 
 
 def test_a_clip_is_embedded_once_however_often_it_is_scored() -> None:
-    clip, ear = captioned("a dog"), Ear()
-    scoring.embed(ear, [clip])
-    scoring.score(ear, [clip])
+    clip, scorer = captioned("a dog"), FixedScorer()
+    scoring.embed(scorer, [clip])
+    scoring.score(scorer, [clip])
     clip.candidates.append(Candidate("rain falls", "sample", -2.0))
-    scoring.score(ear, [clip])
+    scoring.score(scorer, [clip])
     assert clip.clap_scores == pytest.approx([cosine("a dog"), cosine("rain falls")])
-    assert ear.heard == 1
+    assert scorer.embedded == 1
 
 
 def test_clips_below_are_those_whose_best_candidate_is() -> None:
@@ -111,8 +78,8 @@ def test_clips_below_are_those_whose_best_candidate_is() -> None:
 def test_a_second_scorer_leaves_the_first_ones_scores_and_embedding() -> None:
     batch = [captioned("a", "rain", "rain and wind"), captioned("a dog")]
     first, second = (0.6, 0.8), (-1.0, 0.0)
-    scoring.score(Ear(first), batch)
-    scoring.score_again(Ear(second), batch)
+    scoring.score(FixedScorer(first), batch)
+    scoring.score_again(FixedScorer(second), batch)
     rows = stages.evidence(batch).to_pylist()
     for row, clip in zip(rows, batch, strict=True):
         captions = [candidate.caption for candidate in clip.candidates]
@@ -127,8 +94,8 @@ def test_a_second_scorer_leaves_the_first_ones_scores_and_embedding() -> None:
 
 def test_a_clip_that_the_second_scorer_cannot_hear_fails() -> None:
     batch = [captioned("a dog"), captioned("a cat")]
-    scoring.score(Ear(), batch)
-    scoring.score_again(Ear(deaf="first"), batch)
+    scoring.score(FixedScorer(), batch)
+    scoring.score_again(FixedScorer(failing="first"), batch)
     assert [clip.failure is None for clip in batch] == [False, True]
 
 

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import soundfile
-import torch
 
 from curation.annotate import stages
 from curation.annotate.batching import OomThreshold
 from curation.config.run import AudioConfig
-from curation.models.captioners.base import Candidate
 from curation.schema import CLIP_SCHEMA, Failure, Tag
 from curation.storage.settings import StorageConfig
+from tests.fakes import FailingCaptioner
 
 RATE = 16000
 
@@ -23,34 +22,9 @@ def sound_clip(clip_id: str, seconds: float) -> stages.Clip:
     return clip
 
 
-class Writer:
-    """A captioner that fails as it is told to: a fault that no real model makes on demand."""
-
-    sample_rate_hz = RATE
-    identity = {"model": "writer"}
-
-    def __init__(self, largest_batch: int = 100, fault: Exception | None = None) -> None:
-        self.largest_batch = largest_batch
-        self.fault = fault
-        self.batches: list[int] = []
-
-    def setup(self) -> None: ...
-
-    def caption(
-        self, waveforms: list, guidance: list, seeds: list[int], first: int, last: int | None
-    ) -> list[list[Candidate] | Failure]:
-        self.batches.append(len(waveforms))
-        if len(waveforms) > self.largest_batch:
-            raise torch.OutOfMemoryError("no memory left")
-        if self.fault:
-            raise self.fault
-        written = [Candidate("again", "sample", -2.0), Candidate("again", "sample", -3.0)]
-        return [[Candidate(f"seed {seed}", "beam", -1.0), *written][first:last] for seed in seeds]
-
-
 def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
     batch = [sound_clip(f"c{index}", 1.0) for index in range(8)]
-    writer = Writer(largest_batch=2)
+    writer = FailingCaptioner(largest_batch=2)
     stages.write_captions(writer, batch, seed=0)
     assert [clip.failure for clip in batch] == [None] * 8
     assert writer.batches == [8, 4, 2, 2, 2, 2]
@@ -59,7 +33,7 @@ def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
 
 
 def test_what_had_no_memory_is_remembered_where_it_is_kept() -> None:
-    limit, writer = OomThreshold(), Writer(largest_batch=2)
+    limit, writer = OomThreshold(), FailingCaptioner(largest_batch=2)
     for _ in range(2):
         batch = [sound_clip(f"c{index}", 1.0) for index in range(4)]
         stages.write_captions(writer, batch, seed=0, limit=limit)
@@ -68,22 +42,22 @@ def test_what_had_no_memory_is_remembered_where_it_is_kept() -> None:
 
 def test_equal_captions_are_kept_once_over_all_draws() -> None:
     drawn, whole = sound_clip("a", 1.0), sound_clip("a", 1.0)
-    stages.write_captions(Writer(), [whole], seed=0)
+    stages.write_captions(FailingCaptioner(), [whole], seed=0)
     for part in (slice(0, 1), slice(1, 2), slice(2, None)):
-        stages.write_captions(Writer(), [drawn], seed=0, drawn=part)
+        stages.write_captions(FailingCaptioner(), [drawn], seed=0, drawn=part)
     assert [c.log_prob for c in whole.candidates] == [-1.0, -2.0]
     assert drawn.candidates == whole.candidates
 
 
 def test_a_clip_that_never_fits_is_an_error_row() -> None:
     batch = [sound_clip("a", 1.0)]
-    stages.write_captions(Writer(largest_batch=0), batch, seed=0)
+    stages.write_captions(FailingCaptioner(largest_batch=0), batch, seed=0)
     assert batch[0].failure == Failure("caption", "out_of_memory", "no memory left")
 
 
 def test_a_captioner_that_raises_fails_its_batch_and_no_more() -> None:
     batch = [sound_clip("a", 1.0), sound_clip("b", 1.0)]
-    stages.write_captions(Writer(fault=RuntimeError("broken")), batch, seed=0)
+    stages.write_captions(FailingCaptioner(fault=RuntimeError("broken")), batch, seed=0)
     assert [c.failure for c in batch] == [Failure("caption", "RuntimeError", "broken")] * 2
 
 

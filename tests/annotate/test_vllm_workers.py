@@ -7,7 +7,7 @@ each question, and hands on the rows that are not questions.
 import json
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from curation.ops.status import status
 from curation.run import catalog_plan, layout
 from curation.run import evidence as run_evidence
 from curation.synth import write_corpus
+from tests.fakes import CrashingGraph
 from tests.support import tiny_captioners as tiny
 from tests.support.runs import corpus_run
 
@@ -242,27 +243,10 @@ def test_the_stage_holds_what_its_pool_says_and_dies_a_bounded_number_of_times(
     assert made.list_stage_names() == ["vLLMEngineStage"]
 
 
-class _Deadly:
-    """A graph that dies of one clip, and takes the tasks with it that it has at the time."""
-
-    def __init__(self, crashing_clip: int) -> None:
-        self.crashing_clip, self.calls = crashing_clip, 0
-
-    def __call__(self, config: RunConfig, tasks: Sequence[Task]) -> Iterator[Any]:
-        self.calls += 1
-        deadly = range(0, CLIPS)[self.crashing_clip :][:1]
-        if not any(set(deadly) & set(_places(task)) for task in tasks):
-            yield from (graph.TaskResult(task, "", 0.0, 1.0) for task in tasks)
-
-
-def _places(task: Task) -> set[int]:
-    return set(range(task.start, task.stop)) - set(task.crashing_clips)
-
-
 def test_a_clip_that_kills_vllm_is_found_by_graphs_of_one_task(
     sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "run_tasks", _Deadly(crashing_clip=2))
+    monkeypatch.setattr(graph, "run_tasks", CrashingGraph(crashing_clip=2))
     alone = recovery.IsolatedGraph(vllm_run(sounds, qwen, tmp_path))
     results = recovery._run_without_crashing_clips(alone, [Task(0, 0, 4)])
     assert results[-1].task == Task(0, 0, 4, crashing_clips=(2,))

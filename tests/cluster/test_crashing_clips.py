@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from benchmarks.scale import WaitingCaptionerConfig, WaitingScorerConfig
 from curation.annotate import stages
 from curation.annotate.task import Task, find_crashing_clips
 from curation.annotate.workers import FusedWorker
@@ -21,6 +20,7 @@ from curation.errors import RunError
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
+from tests.fakes import WaitingCaptionerConfig, WaitingScorerConfig
 from tests.support import in_process
 from tests.support.runs import corpus_run
 

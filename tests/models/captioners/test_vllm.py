@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from curation.models.captioners.base import Candidate
 from curation.models.captioners.vllm import Reply, Vllm
 from curation.run import config_file
 from curation.schema import Failure, Tag
+from tests.fakes import FakeVllmEngine
 from tests.support import tiny_captioners as tiny
 
 DOG, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/06mb1", "Rain", 0.4)
@@ -174,36 +175,12 @@ def test_another_release_is_refused() -> None:
         vllm_installed.need("0.30.1+cu130", "0.29.0", "here")
 
 
-class _Engine:
-    """What of vLLM's engine is used: it says which seed it was given, and refuses loud sounds."""
-
-    def __init__(self, model: str, **arguments: Any) -> None:
-        self.calls = 0
-        self.arguments = {"model": model, **arguments}
-
-    def generate(self, prompts: list[Any], params: list[Any], use_tqdm: bool) -> list[Any]:
-        self.calls += 1
-        if any(np.abs(prompt["multi_modal_data"]["audio"][0]).max() > 0.9 for prompt in prompts):
-            raise ValueError("too loud")
-        return [
-            SimpleNamespace(
-                outputs=[
-                    SimpleNamespace(
-                        text=f"a dog barks {one['seed']} times",
-                        logprobs=[{5: SimpleNamespace(logprob=-0.5)}],
-                    )
-                ]
-            )
-            for one in params
-        ]
-
-
 @pytest.fixture
 def engine(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vllm]:
     """The adapter with an engine that stands in for vLLM's, and reads no weights."""
     module = ModuleType("vllm")
     module.__spec__ = ModuleSpec("vllm", None)
-    module.__dict__.update(LLM=_Engine, SamplingParams=dict)
+    module.__dict__.update(LLM=FakeVllmEngine, SamplingParams=dict)
     monkeypatch.setitem(sys.modules, "vllm", module)
     monkeypatch.setattr(vllm_installed, "version", lambda: "0.29.0")
     made = adapter(qwen, candidates=3)

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
@@ -16,18 +15,24 @@ from curation.cli.main import main
 from curation.config.models import CaptionerConfig, ScorerConfig, TaggerConfig
 from curation.config.run import RunConfig
 from curation.models.captioners.base import Candidate
-from curation.models.captioners.tag_guided import TagGuided
 from curation.models.catalogue import catalogue
 from curation.models.checks import captioner as captioner_tests
 from curation.models.checks import scorer as scorer_tests
 from curation.models.checks import tagger as tagger_tests
 from curation.models.checks.findings import Finding, examine
-from curation.models.checks.sounds import sounds
 from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.reference import reference_dir
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.models.word_tokenizer import word_tokenizer
-from curation.schema import Failure, Tag
+from tests.fakes import (
+    ClapTagger,
+    DroppingScorer,
+    LogitTagger,
+    OtherClassesTagger,
+    PaddingSensitiveScorer,
+    RandomCropScorer,
+    UnseededCaptioner,
+)
 from tests.support.runs import write_yaml
 from tests.support.tiny_networks import CAPTIONS
 
@@ -68,76 +73,6 @@ def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
         return folder
 
     return damage
-
-
-class CropsAtRandom(DualEncoderScorer):
-    """The trap of many a CLAP: a stretch of the clip is drawn anew each time."""
-
-    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        rng = np.random.default_rng()
-        return super().embed_audio([clip[rng.integers(len(clip) // 2 + 1) :] for clip in waveforms])
-
-
-class HearsTheBatch(DualEncoderScorer):
-    """Padding that is heard: a clip's embedding depends on the longest beside it."""
-
-    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        longest = max(map(len, waveforms))
-        return super().embed_audio([np.pad(clip, (0, longest - len(clip))) for clip in waveforms])
-
-
-class DropsBadClips(DualEncoderScorer):
-    """One answer too few where a clip cannot be heard."""
-
-    def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        heard = super().embed_audio(waveforms)
-        return [each for each in heard if not isinstance(each, Failure)]
-
-
-class SeedsTheBatch(TagGuided):
-    """Samples that follow the first clip's seed, whatever a clip's own is."""
-
-    def caption(
-        self,
-        waveforms: Sequence[np.ndarray],
-        guidance: Sequence[Sequence[Tag]],
-        seeds: Sequence[int],
-    ) -> list[list[Candidate] | Failure]:
-        fresh = np.random.default_rng().integers(0, 2**31, len(seeds)).tolist()
-        return super().caption(waveforms, guidance, fresh)
-
-
-class ByEar(DualEncoderScorer):
-    """A tagger made of the reference CLAP: the classes whose captions score best."""
-
-    def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
-        known = sounds(self.sample_rate_hz)
-        texts = self.embed_text([sound.caption for sound in known])
-        return [
-            each if isinstance(each, Failure) else self.best(texts @ each)
-            for each in self.embed_audio(waveforms)
-        ]
-
-    def best(self, scores: np.ndarray) -> list[Tag]:
-        tags = [sound.tag for sound in sounds(self.sample_rate_hz)]
-        order = np.argsort(-scores)[:3]
-        return [
-            Tag(tags[n].mid, tags[n].name, float(scores[n] + 1) / 2, "predicted") for n in order
-        ]
-
-
-class SurerThanSure(ByEar):
-    """Logits where probabilities are asked for."""
-
-    def best(self, scores: np.ndarray) -> list[Tag]:
-        return [Tag("/m/06mb1", "Rain", 7.5, "predicted")]
-
-
-class ClassesOfItsOwn(ByEar):
-    """A classifier of something else than AudioSet."""
-
-    def best(self, scores: np.ndarray) -> list[Tag]:
-        return [Tag("LABEL_0", "LABEL_0", 0.5, "predicted")]
 
 
 def failed(findings: Sequence[Finding]) -> dict[str, str]:
@@ -212,9 +147,9 @@ def test_a_bad_directory_is_refused(
 @pytest.mark.parametrize(
     ("build", "test"),
     [
-        (CropsAtRandom, "the same again"),
-        (HearsTheBatch, "the same in another batch"),
-        (DropsBadClips, "clips without sound"),
+        (RandomCropScorer, "the same again"),
+        (PaddingSensitiveScorer, "the same in another batch"),
+        (DroppingScorer, "clips without sound"),
     ],
 )
 def test_a_scorer_that_is_not_repeatable_is_refused(
@@ -224,7 +159,7 @@ def test_a_scorer_that_is_not_repeatable_is_refused(
 
 
 def test_a_captioner_that_ignores_its_seeds_is_refused() -> None:
-    told = failed(examine(SeedsTheBatch, captioner_tests.tests("tags")))
+    told = failed(examine(UnseededCaptioner, captioner_tests.tests("tags")))
     assert "the same again" in told and "(at least 100%)" in told["the same again"]
 
 
@@ -251,16 +186,16 @@ def test_what_is_no_caption_is_told(caption: str, log_prob: float, fault: str | 
 
 
 def test_a_tagger_that_hears_passes_and_its_hits_are_told() -> None:
-    findings = examine(ByEar, tagger_tests.TESTS)
+    findings = examine(ClapTagger, tagger_tests.TESTS)
     assert failed(findings) == {}
     assert "66 tags on 22 sounds" in findings[1].told
 
 
 @pytest.mark.parametrize(
     ("build", "said"),
-    [(SurerThanSure, "confidence 7.5, expected 0 to 1"), (ClassesOfItsOwn, "no AudioSet class")],
+    [(LogitTagger, "confidence 7.5, expected 0 to 1"), (OtherClassesTagger, "no AudioSet class")],
 )
-def test_a_tagger_of_something_else_is_refused(build: type[ByEar], said: str) -> None:
+def test_a_tagger_of_something_else_is_refused(build: type[ClapTagger], said: str) -> None:
     assert said in failed(examine(build, tagger_tests.TESTS))["tags"]
 
 
