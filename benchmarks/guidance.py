@@ -19,7 +19,7 @@ if not __package__:
 import torch
 
 from training import metrics
-from training.config.reference import CaptionerTraining
+from training.config.reference import ReferenceCaptionerConfig
 from training.reference import captioner
 from training.reference.corpus import render_corpora
 
@@ -28,7 +28,7 @@ MODES = ("memory", "additive")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    default = CaptionerTraining()
+    default = ReferenceCaptionerConfig()
     parser.add_argument("--epochs", type=int, default=default.schedule.epochs)
     parser.add_argument("--clips", type=int, default=default.corpus.clips)
     parser.add_argument("--seed", type=int, default=0)
@@ -42,20 +42,20 @@ def main() -> None:
     )
     schedule = default.schedule.model_copy(update={"epochs": options.epochs})
     print(
-        f"{options.clips} clips, {options.epochs} epochs, batch {schedule.batch}, seed "
+        f"{options.clips} clips, {options.epochs} epochs, batch {schedule.batch_size}, seed "
         f"{options.seed}; {len(held_out)} held-out clips, greedy captions"
     )
     rows, right = {}, {}
     for mode in MODES:
         settings = default.model_copy(update={"guidance_mode": mode, "schedule": schedule})
         began = time.process_time()
-        model, tokenizer, _ = captioner.fit(settings, heard, options.seed)
+        model, tokenizer, _ = captioner.fit_reference_captioner(settings, heard, options.seed)
         cpu_s = time.process_time() - began
-        report = captioner.evaluate(model, tokenizer, held_out)
+        report = captioner.evaluate_reference_captioner(model, tokenizer, held_out)
         right[mode] = {guidance: report[guidance]["all_right"] for guidance in captioner.GUIDANCE}
         rows[mode] = [*right[mode].values(), model.num_parameters() / 1e6, cpu_s]
     columns = [*captioner.GUIDANCE, "M parameters", "CPU seconds"]
-    metrics.table("captions wholly right, by the tags given", columns, rows)
+    metrics.print_metrics("captions wholly right, by the tags given", columns, rows)
     print(json.dumps(right))
 
 

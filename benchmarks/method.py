@@ -43,11 +43,11 @@ from curation.select import apply
 from curation.storage import files as storage
 from curation.synth import read_truth, write_corpus
 from training import run_folder
-from training.demo import small
-from training.evaluate.run import evaluate
-from training.launch import LocalHost
+from training.demo import small_pretrain_config
+from training.evaluate import procedural
+from training.evaluate.evaluation import evaluate_on_dataset
+from training.launch import LocalValidationRunner
 from training.pretrain import pretrain
-from training.reference import held_out
 
 FIRST_SEED = 31
 ARMS = ("template", "unguided", "guided", "guided_filtered", "true")
@@ -109,7 +109,11 @@ def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
         "template": written(
             f"{folder}/table_template",
             # A clip without any tag has no caption of this kind.
-            ({**r, "caption": held_out.tag_caption(r["guidance"])} for r in rows if r["guidance"]),
+            (
+                {**r, "caption": procedural.template_caption(r["guidance"])}
+                for r in rows
+                if r["guidance"]
+            ),
         ),
         "true": written(
             f"{folder}/table_true",
@@ -150,25 +154,28 @@ def train_and_measure(job: tuple[str, str, int, int, str]) -> dict[str, float]:
     torch.set_num_threads(1)
     run, table_of_arm, seed, steps, esc10 = job
     clips = len(set(table.read_pairs(table_of_arm, columns=["clip_id"])["clip_id"].to_pylist()))
-    config = small(run, [table_of_arm], round(steps / (clips // BATCH)), seed)
+    config = small_pretrain_config(run, [table_of_arm], round(steps / (clips // BATCH)), seed)
     begun = time.monotonic()
-    last = pretrain(config, LocalHost(config), lambda done, total: None)
+    last = pretrain(config, LocalValidationRunner(config), lambda done, total: None)
     trained_s = time.monotonic() - begun
     scorer = DualEncoderScorer(run_folder.model_uri(run))
     scorer.setup()
-    figures = held_out.measure(scorer, held_out_clips())
+    figures = procedural.evaluate_on_held_out_clips(scorer, held_out_clips())
     if storage.exists(esc10):
-        prompts = held_out.esc10_prompts(esc10)
+        prompts = procedural.esc10_prompts(esc10)
         # Fold 1 was looked at while the procedural sounds were made; both others have 80 clips.
-        folds = [evaluate(scorer, "esc10", esc10, f, prompts=prompts, quiet=True) for f in "23"]
+        folds = [
+            evaluate_on_dataset(scorer, "esc10", esc10, f, prompts=prompts, quiet=True)
+            for f in "23"
+        ]
         figures["esc10"] = float(np.mean([f["figures"]["custom"]["accuracy"] for f in folds]))
     return {**figures, "pairs": clips, "loss": last["loss"], "seconds": trained_s}
 
 
 @cache
-def held_out_clips() -> held_out.HeldOut:
+def held_out_clips() -> procedural.HeldOutClips:
     """Rendered once in each process."""
-    return held_out.render(HELD_OUT_CLIPS, RATE_HZ)
+    return procedural.render_held_out_clips(HELD_OUT_CLIPS, RATE_HZ)
 
 
 def report(by_arm: dict[str, list[dict[str, float]]], options: Any, elapsed_s: float) -> None:

@@ -46,10 +46,10 @@ from curation.storage import files as storage
 from curation.synth import read_truth, write_corpus
 from training import run_folder
 from training.config.pretrain import PretrainConfig
-from training.data import loader_speed
+from training.data import loader_benchmark
 from training.data.loader import LoaderConfig
-from training.data.table_index import Pairs
-from training.demo import small
+from training.data.table_index import TableIndex
+from training.demo import small_pretrain_config
 from training.losses import info_nce
 
 CLIPS = 320
@@ -119,8 +119,10 @@ def table_of(folder: str) -> str:
 
 
 def config_of(run: str, uri: str, steps: int, way: Way) -> PretrainConfig:
-    config = small(run, [uri], max(1, steps // (CLIPS // BATCH))).model_dump(mode="json")
-    config["saving"] |= {"log_every": LOG_EVERY, "checkpoint_every": 10**6}
+    config = small_pretrain_config(run, [uri], max(1, steps // (CLIPS // BATCH))).model_dump(
+        mode="json"
+    )
+    config["saving"] |= {"log_every_steps": LOG_EVERY, "checkpoint_every_steps": 10**6}
     launcher, processes = way
     if launcher == "Ray Train":
         config["launch"] = {"cluster": "local", "workers": processes, "cpus_per_worker": 1}
@@ -187,7 +189,9 @@ def tell(turns: list[dict[Way, list[dict[str, Any]]]]) -> dict[str, Any]:
 
 
 def loader_alone(uri: str) -> dict[str, Any]:
-    rows = loader_speed.bench(Pairs.open(uri), LoaderConfig(), BATCH, 16_000, 30, (0, 1, 2))
+    rows = loader_benchmark.measure_loader_speed(
+        TableIndex.open(uri), LoaderConfig(), BATCH, 16_000, 30, (0, 1, 2)
+    )
     console.print_table(
         "the loader alone",
         ["decoders", "clips/s", "MB/s", "first batch, s"],

@@ -37,12 +37,12 @@ from curation.run.layout import table_uri
 from curation.select import apply
 from curation.storage import files as storage
 from training import run_folder
-from training.data.table_index import Pairs
-from training.demo import small
-from training.evaluate.run import evaluate
-from training.launch import LocalHost
+from training.data.table_index import TableIndex
+from training.demo import small_pretrain_config
+from training.evaluate import procedural
+from training.evaluate.evaluation import evaluate_on_dataset
+from training.launch import LocalValidationRunner
 from training.pretrain import pretrain
-from training.reference import held_out
 
 CURATED_FOLDS = ("1", "2")
 TESTED_FOLD = "3"
@@ -122,21 +122,23 @@ def train_with_real(job: tuple[str, str, str]) -> str:
     """Pre-train as the run of procedural pairs was, for as many steps; the new run's folder."""
     torch.set_num_threads(1)
     alone, real, run = job
-    told = run_folder.read(alone)
+    told = run_folder.read_training_record(alone)
     assert told is not None
     tables = [told["tables"][0]["uri"], real]
-    steps = run_folder.read_lineage(run_folder.model_uri(alone))["step"]
-    clips = len(Pairs.concat([Pairs.open(each) for each in tables]))
-    config = small(run, tables, round(steps / (clips // BATCH)), told["config"]["seed"])
-    pretrain(config, LocalHost(config), lambda done, total: None)
+    steps = run_folder.read_model_lineage(run_folder.model_uri(alone))["step"]
+    clips = len(TableIndex.concat([TableIndex.open(each) for each in tables]))
+    config = small_pretrain_config(
+        run, tables, round(steps / (clips // BATCH)), told["config"]["seed"]
+    )
+    pretrain(config, LocalValidationRunner(config), lambda done, total: None)
     return run
 
 
 def accuracy(run: str, esc10: str) -> float:
     """On the fold that no pair comes from."""
     scorer = DualEncoderScorer(run_folder.model_uri(run))
-    prompts = held_out.esc10_prompts(esc10)
-    result = evaluate(scorer, "esc10", esc10, TESTED_FOLD, prompts=prompts, quiet=True)
+    prompts = procedural.esc10_prompts(esc10)
+    result = evaluate_on_dataset(scorer, "esc10", esc10, TESTED_FOLD, prompts=prompts, quiet=True)
     right: float = result["figures"]["custom"]["accuracy"]
     return right
 

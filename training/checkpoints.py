@@ -25,17 +25,17 @@ _NAME = re.compile(r"step-(\d{9})\.safetensors")
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """What a training needs to go on, and where it stood.
 
     `about` is small and plain: step, loader state, seconds trained.
     """
 
     tensors: dict[str, Tensor]
-    about: dict[str, Any]
+    progress: dict[str, Any]
 
 
-def snapshot(parts: Mapping[str, Any], about: Mapping[str, Any]) -> State:
+def snapshot_state(parts: Mapping[str, Any], progress: Mapping[str, Any]) -> TrainingState:
     """A copy in main memory, untouched by later steps.
 
     Args:
@@ -54,10 +54,10 @@ def snapshot(parts: Mapping[str, Any], about: Mapping[str, Any]) -> State:
                 found = {**found, **{f"{index}/{key}": value for key, value in values.items()}}
         for key, tensor in found.items():
             tensors[f"{name}:{key}"] = tensor.detach().to("cpu", copy=True).contiguous()
-    return State(tensors, {"format": FORMAT, **about, "groups": plain})
+    return TrainingState(tensors, {"format": FORMAT, **progress, "groups": plain})
 
 
-def restore(state: State, parts: Mapping[str, Any], uri: str) -> None:
+def restore_state(state: TrainingState, parts: Mapping[str, Any], uri: str) -> None:
     """Set modules and optimisers to a snapshot.
 
     Raises InputError naming a tensor that is missing, unknown or of another shape.
@@ -66,23 +66,23 @@ def restore(state: State, parts: Mapping[str, Any], uri: str) -> None:
         prefix = f"{name}:"
         mine = {k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)}
         if isinstance(part, nn.Module):
-            _need_alike(mine, part.state_dict(), uri)
+            _check_shapes(mine, part.state_dict(), uri)
             part.load_state_dict(mine)
         else:
             values: dict[int, dict[str, Tensor]] = {}
             for key, tensor in mine.items():
                 index, _, field = key.partition("/")
                 values.setdefault(int(index), {})[field] = tensor
-            part.load_state_dict({"state": values, "param_groups": state.about["groups"][name]})
+            part.load_state_dict({"state": values, "param_groups": state.progress["groups"][name]})
 
 
-def module_state(state: State, name: str) -> dict[str, Tensor]:
+def module_state(state: TrainingState, name: str) -> dict[str, Tensor]:
     """The tensors of one module of a checkpoint, empty where it holds no such module."""
     prefix = f"{name}:"
     return {k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)}
 
 
-def listed(folder: str) -> dict[int, str]:
+def list_checkpoints(folder: str) -> dict[int, str]:
     """The whole checkpoints of a folder: URI by step, oldest first."""
     found = {}
     for file in storage.list_files(folder):
@@ -91,7 +91,7 @@ def listed(folder: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def read(uri: str) -> State:
+def read_checkpoint(uri: str) -> TrainingState:
     """Raises InputError where the file is not a checkpoint of this version."""
     data = storage.read_bytes(uri)
     try:
@@ -105,10 +105,10 @@ def read(uri: str) -> State:
         raise InputError(
             f"{uri}: a checkpoint of format {about.get('format')}, this version reads {FORMAT}"
         )
-    return State(tensors, about)
+    return TrainingState(tensors, about)
 
 
-class Writer:
+class CheckpointWriter:
     """Writes checkpoints behind the training, one at a time, and keeps the newest few."""
 
     def __init__(self, folder: str, keep: int) -> None:
@@ -117,14 +117,14 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[str] | None = None
 
-    def write(self, step: int, state: State, read: Collection[str] = ()) -> None:
+    def write(self, step: int, state: TrainingState, in_use: Collection[str] = ()) -> None:
         """Begin to write; first waits for the one before. Raises RunError where that failed.
 
         Args:
             read: checkpoints that stay, however old, because they are still read elsewhere.
         """
         self.wait()
-        self._pending = self._thread.submit(self._write, step, state, read)
+        self._pending = self._thread.submit(self._write, step, state, in_use)
 
     def wait(self) -> str | None:
         """The URI of the checkpoint last begun, once it is there."""
@@ -139,24 +139,24 @@ class Writer:
             ) from error
 
     @property
-    def done(self) -> str | None:
+    def last_written(self) -> str | None:
         """The URI of the checkpoint last written, None while one is on its way or has failed."""
         pending = self._pending
         if pending is None or not pending.done() or pending.exception():
             return None
         return pending.result()
 
-    def _write(self, step: int, state: State, read: Collection[str]) -> str:
+    def _write(self, step: int, state: TrainingState, in_use: Collection[str]) -> str:
         uri = join_uri(self.folder, f"step-{step:09d}.safetensors")
-        metadata = {"format": "pt", "state": json.dumps(state.about)}
+        metadata = {"format": "pt", "state": json.dumps(state.progress)}
         storage.put(uri, safetensors.torch.save(state.tensors, metadata))
-        for old in list(listed(self.folder).values())[: -self.keep]:
-            if old not in read:
+        for old in list(list_checkpoints(self.folder).values())[: -self.keep]:
+            if old not in in_use:
                 storage.delete(old)
         return uri
 
 
-def _need_alike(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], uri: str) -> None:
+def _check_shapes(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], uri: str) -> None:
     for name in sorted(set(found) | set(wanted)):
         have = tuple(found[name].shape) if name in found else "none"
         want = tuple(wanted[name].shape) if name in wanted else "none"

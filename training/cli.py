@@ -48,7 +48,9 @@ class Origin(StrEnum):
 
 
 @app.command()
-def captioner(config: Config = None, out: Out = Path("captioner"), seed: Seed = 0) -> None:
+def train_captioner_command(
+    config: Config = None, out: Out = Path("captioner"), seed: Seed = 0
+) -> None:
     """Train the tag-guided captioner on procedural sounds.
 
     Renders the sounds, trains, and prints how many held-out clips are captioned wholly right
@@ -59,11 +61,11 @@ def captioner(config: Config = None, out: Out = Path("captioner"), seed: Seed = 
     from training.config import reference as configuration
     from training.reference import captioner as captioner_training
 
-    settings = configuration.load(config, configuration.CaptionerTraining)
-    model, tokenizer, report = captioner_training.train(settings, seed)
+    settings = configuration.load_training_config(config, configuration.ReferenceCaptionerConfig)
+    model, tokenizer, report = captioner_training.train_reference_captioner(settings, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": settings.model_dump(), **report})
     relations = report["none"]["by_relation"]
-    metrics.table(
+    metrics.print_metrics(
         "held-out captions wholly right, by the tags given",
         ["tag F1", "all right", *relations],
         {
@@ -78,7 +80,7 @@ def captioner(config: Config = None, out: Out = Path("captioner"), seed: Seed = 
 
 
 @app.command()
-def pretrain(
+def pretrain_command(
     config: Config = None,
     out: Out = Path("clap"),
     seed: Seed = 0,
@@ -101,27 +103,27 @@ def pretrain(
     from training import metrics
     from training.config import reference as configuration
 
-    values = {} if config is None else configuration.document(config)
+    values = {} if config is None else configuration.read_training_yaml(config)
     if config is not None and "data" in values:
         from training import launch, run_folder
         from training.config.pretrain import PretrainConfig
 
-        settings = configuration.validated(config, values, PretrainConfig)
-        launch.launch(settings, quiet)
+        settings = configuration.validate_training_config(config, values, PretrainConfig)
+        launch.launch_pretraining(settings, quiet)
         folder = run_folder.model_uri(settings.run)
         typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
         return
     from training.reference import clap
 
-    reference = configuration.load(config, configuration.ReferenceClap)
-    model, tokenizer, report = clap.train(reference, seed)
+    reference = configuration.load_training_config(config, configuration.ReferenceClapConfig)
+    model, tokenizer, report = clap.train_reference_clap(reference, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": reference.model_dump(), **report})
-    metrics.table(
+    metrics.print_metrics(
         "held-out true captions against wrong ones: AUC",
         list(report["auc"]),
         {"AUC": list(report["auc"].values())},
     )
-    metrics.table(
+    metrics.print_metrics(
         "retrieval among the held-out clips",
         list(report["text_to_audio"]),
         {
@@ -131,16 +133,16 @@ def pretrain(
     )
     if esc10 is not None:
         from curation.models.scorers.clap import DualEncoderScorer
-        from training.evaluate.run import evaluate
-        from training.reference import held_out
+        from training.evaluate import procedural
+        from training.evaluate.evaluation import evaluate_on_dataset
 
-        prompts = held_out.esc10_prompts(str(esc10))
+        prompts = procedural.esc10_prompts(str(esc10))
         scorer = DualEncoderScorer(str(out))
-        evaluate(scorer, "esc10", str(esc10), "1", prompts=prompts)
+        evaluate_on_dataset(scorer, "esc10", str(esc10), "1", prompts=prompts)
 
 
 @app.command("demo")
-def demo_command(
+def pretrain_demo_command(
     run: Annotated[str, typer.Option(help="The folder that tagscribe demo made.")] = "runs/demo",
     epochs: Annotated[int, typer.Option(min=1, help="Of its table.")] = 100,
     quiet: Quiet = False,
@@ -148,11 +150,11 @@ def demo_command(
     """Pre-train a small model on the demo's table; compare it with chance and the reference."""
     from training import demo
 
-    demo.demo(run, epochs, quiet)
+    demo.pretrain_demo(run, epochs, quiet)
 
 
 @app.command("config")
-def show_config() -> None:
+def print_config_command() -> None:
     """Print a whole configuration of `pretrain`: every key with its default."""
     import yaml
 
@@ -165,7 +167,7 @@ def show_config() -> None:
 
 
 @app.command("evaluate")
-def evaluate_model(
+def evaluate_command(
     model: Annotated[str, typer.Argument(help="'reference', a directory, or a hub id.")],
     dataset: Annotated[Dataset, typer.Option(help="Which data set.")],
     data: Annotated[str, typer.Option(help="Its folder, as published; local or s3://.")],
@@ -189,20 +191,24 @@ def evaluate_model(
     """
     from curation.models.scorers.clap import DualEncoderScorer
     from training import launch
-    from training.evaluate.run import evaluate
+    from training.evaluate.evaluation import evaluate_on_dataset
 
     given = json.loads(storage.read_bytes(prompts)) if prompts else None
     scorer = DualEncoderScorer(model=model, revision=revision)
-    with launch.process_group():
-        evaluate(scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet)
+    with launch.torchrun_process_group():
+        evaluate_on_dataset(
+            scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet
+        )
 
 
 @app.command()
-def show(model: Annotated[str, typer.Argument(help="A model's directory.")]) -> None:
+def show_lineage_command(
+    model: Annotated[str, typer.Argument(help="A model's directory.")],
+) -> None:
     """Print where a model comes from: tables, versions, policy, captioner, scorer, code."""
     from training import run_folder
 
-    lineage = run_folder.read_lineage(model)
+    lineage = run_folder.read_model_lineage(model)
     fields: dict[str, object] = {"step": lineage["step"]}
     for index, table in enumerate(lineage["tables"]):
         made = table["lineage"]
@@ -218,7 +224,7 @@ def show(model: Annotated[str, typer.Argument(help="A model's directory.")]) -> 
 
 
 @app.command("export")
-def export_model(
+def export_model_command(
     run: Annotated[str, typer.Argument(help="The folder of a pre-training.")],
     out: Annotated[str, typer.Argument(help="Where the model goes.")],
     checkpoint: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
@@ -226,31 +232,35 @@ def export_model(
     """Write the model of a checkpoint, for instance of a training that still runs."""
     from training import export
 
-    about = export.export(run, out, checkpoint)
+    about = export.export_model(run, out, checkpoint)
     typer.echo(f"wrote the model of step {about['step']} to {out}")
 
 
 @app.command("bench-loader")
-def bench_loader_of(
+def bench_loader_command(
     config: Annotated[str, typer.Argument(help="The YAML of a pre-training.")],
     workers: Annotated[str, typer.Option(help="Numbers of decoders to try.")] = "0,1,2",
     batches: Annotated[int, typer.Option(min=1, help="Batches timed for each.")] = 20,
 ) -> None:
     """Say how many clips a second the loader alone gives, by its number of decoders."""
-    from training import models
+    from training import pretrain_model
     from training.config import reference as configuration
     from training.config.pretrain import PretrainConfig
-    from training.data import loader_speed
-    from training.data.table_index import Pairs
+    from training.data import loader_benchmark
+    from training.data.table_index import TableIndex
 
-    settings = configuration.validated(config, configuration.document(config), PretrainConfig)
+    settings = configuration.validate_training_config(
+        config, configuration.read_training_yaml(config), PretrainConfig
+    )
     storage.configure(settings.storage)
-    pairs = Pairs.concat([Pairs.open(each.uri, each.version) for each in settings.data.tables])
-    pair, _ = models.build(settings, pairs.all_captions)
-    rows = loader_speed.bench(
+    pairs = TableIndex.concat(
+        [TableIndex.open(each.uri, each.version) for each in settings.data.tables]
+    )
+    pair, _ = pretrain_model.build_pretrain_model(settings, pairs.all_captions)
+    rows = loader_benchmark.measure_loader_speed(
         pairs,
         settings.data,
-        settings.schedule.batch,
+        settings.schedule.global_batch_size,
         pair.sample_rate_hz,
         batches,
         [int(count) for count in workers.split(",")],
@@ -267,7 +277,7 @@ def bench_loader_of(
 
 
 @app.command("convert")
-def convert_checkpoint(
+def convert_checkpoint_command(
     origin: Annotated[Origin, typer.Argument(help="Whose checkpoint it is.")],
     checkpoint: Annotated[Path, typer.Argument(help="BLAT's model.pth, or LAION-CLAP's .pt.")],
     tokenizer: Annotated[
@@ -278,7 +288,9 @@ def convert_checkpoint(
     """Convert a released checkpoint to a directory that scorers, trainers and evaluation open."""
     from training.convert import released
 
-    converted = {Origin.blat: released.blat, Origin.laion: released.laion}[origin]
+    converted = {Origin.blat: released.convert_blat, Origin.laion: released.convert_laion_clap}[
+        origin
+    ]
     converted(checkpoint, out, tokenizer)
     typer.echo(f"wrote {out}")
 
@@ -307,5 +319,5 @@ def _save(
     with weights.no_progress_bar():
         model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
-    metrics.write(str(out / "metrics.json"), report)
+    metrics.write_metrics(str(out / "metrics.json"), report)
     typer.echo(f"wrote {model.num_parameters():,} parameters to {out}")

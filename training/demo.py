@@ -10,13 +10,13 @@ from curation.storage import files as storage
 from curation.uris import join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
-from training.launch import launch
-from training.reference import held_out
+from training.evaluate import procedural
+from training.launch import launch_pretraining
 
 HELD_OUT_CLIPS = 600
 
 
-def demo(folder: str, epochs: int, quiet: bool = False) -> None:
+def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
     """Pre-train on the table of a demo's run, and print what the model is worth.
 
     Raises InputError where `folder` holds no table.
@@ -25,22 +25,25 @@ def demo(folder: str, epochs: int, quiet: bool = False) -> None:
     newest = table.read_newest_version(uri)
     if newest is None:
         raise InputError(f"{folder}: no curated table here; run tagscribe demo first")
-    config = small(join_uri(folder, "pretrain"), [uri], epochs)
+    config = small_pretrain_config(join_uri(folder, "pretrain"), [uri], epochs)
     storage.delete_tree(config.run)
     console.stdout.print(
         f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}"
     )
-    launch(config, quiet)
+    launch_pretraining(config, quiet)
     model = run_folder.model_uri(config.run)
     scorers = {"pre-trained here": DualEncoderScorer(model), "reference": DualEncoderScorer()}
     for scorer in scorers.values():
         scorer.setup()
-    clips = held_out.render(
+    clips = procedural.render_held_out_clips(
         HELD_OUT_CLIPS, scorers["reference"].sample_rate_hz, os.cpu_count() or 1, not quiet
     )
-    figures = {name: held_out.measure(scorer, clips) for name, scorer in scorers.items()}
+    figures = {
+        name: procedural.evaluate_on_held_out_clips(scorer, clips)
+        for name, scorer in scorers.items()
+    }
     mixes = sum(scene.relation != "single" for scene in clips.scenes)
-    chance = {**held_out.CHANCE, "r@1": 1 / mixes, "r@10": 10 / mixes}
+    chance = {**procedural.CHANCE, "r@1": 1 / mixes, "r@10": 10 / mixes}
     console.print_table(
         f"{HELD_OUT_CLIPS} held-out clips: zero-shot accuracy, and retrieval among {mixes} mixes",
         ["", *chance],
@@ -54,7 +57,9 @@ def demo(folder: str, epochs: int, quiet: bool = False) -> None:
     )
 
 
-def small(run: str, tables: list[str], epochs: int, seed: int = 0) -> PretrainConfig:
+def small_pretrain_config(
+    run: str, tables: list[str], epochs: int, seed: int = 0
+) -> PretrainConfig:
     """A model of half the reference's computation a clip, for small tables on a few cores.
 
     Heard nearly as it is: masked spectra cost such short trainings more than they teach.
@@ -67,10 +72,10 @@ def small(run: str, tables: list[str], epochs: int, seed: int = 0) -> PretrainCo
             "model": {"cnn": {"channels": [8, 16, 32, 64, 128]}},
             "schedule": {
                 "epochs": epochs,
-                "batch": 32,
+                "global_batch_size": 32,
                 "learning_rate": 2e-3,
                 "muon_learning_rate": 0.02,
             },
-            "saving": {"log_every": 20, "trackers": []},
+            "saving": {"log_every_steps": 20, "trackers": []},
         }
     )

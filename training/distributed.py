@@ -11,29 +11,29 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
-def rank() -> int:
+def get_rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def world() -> int:
+def get_world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def gather(rows: Tensor) -> Tensor:
+def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of their ranks: `[batch, ...]` of `[row, ...]`.
 
     Processes may hold different numbers of rows. Gradients flow back: to the rows of each process
     goes the sum of what all processes ask of them.
     """
-    if world() == 1:
+    if get_world_size() == 1:
         return rows
     gathered: Tensor = _Gather.apply(rows, _sizes(rows))
     return gathered
 
 
-def first_row(rows: Tensor) -> int:
+def first_row_index(rows: Tensor) -> int:
     """Where this process's rows begin among the gathered ones."""
-    return sum(_sizes(rows)[: rank()]) if world() > 1 else 0
+    return sum(_sizes(rows)[: get_rank()]) if get_world_size() > 1 else 0
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -42,32 +42,32 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     Raises RuntimeError where a parameter has a gradient in one process and none in another: all
     must have run the same graph.
     """
-    if world() == 1:
+    if get_world_size() == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     for dtype in sorted({gradient.dtype for gradient in gradients}, key=str):
         alike = [gradient for gradient in gradients if gradient.dtype == dtype]
         flat = torch.cat([gradient.reshape(-1) for gradient in alike])
         dist.all_reduce(flat)
-        flat /= world()
+        flat /= get_world_size()
         start = 0
         for gradient in alike:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
 
 
-def agreed(value: Any) -> Any:
+def broadcast_object(value: Any) -> Any:
     """The first process's value, in every process; any small plain object."""
-    if world() == 1:
+    if get_world_size() == 1:
         return value
     values = [value]
     dist.broadcast_object_list(values, 0)
     return values[0]
 
 
-def total(value: float) -> float:
+def sum_over_ranks(value: float) -> float:
     """The sum of a number over the processes."""
-    if world() == 1:
+    if get_world_size() == 1:
         return value
     summed = torch.tensor([value], dtype=torch.float64, device=_device())
     dist.all_reduce(summed)
@@ -79,7 +79,7 @@ def _device() -> torch.device:
 
 
 def _sizes(rows: Tensor) -> list[int]:
-    sizes = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world())]
+    sizes = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(get_world_size())]
     dist.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
     return [int(size) for size in sizes]
 
@@ -89,7 +89,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:
-        ctx.start, ctx.rows = sum(sizes[: rank()]), len(rows)
+        ctx.start, ctx.rows = sum(sizes[: get_rank()]), len(rows)
         most = max(sizes)
         padded = rows.new_zeros(most, *rows.shape[1:])
         padded[: len(rows)] = rows

@@ -6,10 +6,10 @@ from transformers import PreTrainedTokenizerBase
 
 from curation.errors import InputError
 from curation.models.networks.towers import Pair
-from training import checkpoints, models, run_folder
+from training import checkpoints, pretrain_model, run_folder
 
 
-def export(run: str, out: str, checkpoint: str | None = None) -> dict[str, Any]:
+def export_model(run: str, out: str, checkpoint: str | None = None) -> dict[str, Any]:
     """Write the model of a checkpoint, the newest by default, for anyone to load.
 
     The averaged weights where the training keeps them, else the weights themselves. Returns what
@@ -17,30 +17,30 @@ def export(run: str, out: str, checkpoint: str | None = None) -> dict[str, Any]:
 
     Raises InputError where the run has no checkpoint yet.
     """
-    pair, tokenizer, about = checkpoint_model(run, checkpoint)
-    models.save(pair, tokenizer, out)
-    told = run_folder.read(run)
+    pair, tokenizer, about = load_checkpoint_model(run, checkpoint)
+    pretrain_model.save_pretrain_model(pair, tokenizer, out)
+    told = run_folder.read_training_record(run)
     assert told is not None
-    run_folder.write_lineage(out, told, {"step": about["step"], "figures": about["figures"]})
+    run_folder.write_model_lineage(out, told, {"step": about["step"], "figures": about["figures"]})
     return about
 
 
-def checkpoint_model(
+def load_checkpoint_model(
     run: str, checkpoint: str | None = None
 ) -> tuple[Pair, PreTrainedTokenizerBase, dict[str, Any]]:
     """The model of a checkpoint, its tokenizer, and what the checkpoint says of itself.
 
     Raises InputError where the run has no checkpoint yet.
     """
-    found = list(checkpoints.listed(run_folder.checkpoints_uri(run)).values())
+    found = list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(run)).values())
     if not found and checkpoint is None:
         raise InputError(f"{run}: no checkpoint yet; run tagscribe-train pretrain to its end")
-    state = checkpoints.read(checkpoint or found[-1])
-    pair, tokenizer = models.opened(run_folder.start_uri(run))
+    state = checkpoints.read_checkpoint(checkpoint or found[-1])
+    pair, tokenizer = pretrain_model.open_pretrain_model(run_folder.initial_model_uri(run))
     weights = checkpoints.module_state(state, "averaged")
     prefix = "module.pair." if weights else "pair."
     weights = weights or checkpoints.module_state(state, "objective")
     pair.load_state_dict(
         {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
     )
-    return pair, tokenizer, state.about
+    return pair, tokenizer, state.progress

@@ -16,8 +16,8 @@ Embed = Callable[[Chunk], tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def backward(
-    model: nn.Module, chunks: Sequence[Chunk], embed: Embed[Chunk], loss_of: Loss
+def grad_cache_backward(
+    model: nn.Module, chunks: Sequence[Chunk], embed: Embed[Chunk], compute_loss: Loss
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Add the gradient of a batch's loss to the parameters; one chunk is a plain backward pass.
 
@@ -34,7 +34,7 @@ def backward(
     """
     if len(chunks) == 1:
         audio, text = embed(chunks[0])
-        loss = loss_of(audio, text)
+        loss = compute_loss(audio, text)
         loss.backward()
         return loss.detach(), audio.detach(), text.detach()
     states, embedded = [], []
@@ -43,7 +43,7 @@ def backward(
             states.append(_random_state())
             embedded.append(embed(chunk))
     audio, text = (torch.cat(parts).requires_grad_() for parts in zip(*embedded, strict=True))
-    loss = loss_of(audio, text)
+    loss = compute_loss(audio, text)
     loss.backward()
     assert audio.grad is not None and text.grad is not None
     sizes = [len(part) for part, _ in embedded]

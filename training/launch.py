@@ -32,15 +32,15 @@ from curation.storage import files as storage
 from curation.uris import is_local_uri, join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
-from training.preflight import need_trainable
+from training.preflight import check_trainable
 
 if TYPE_CHECKING:
-    from training.pretrain import Host
+    from training.pretrain import ValidationRunner
 
-_LOOK_INTERVAL_S = 2.0
+_POLL_INTERVAL_S = 2.0
 
 
-def launch(config: PretrainConfig, quiet: bool = False) -> None:
+def launch_pretraining(config: PretrainConfig, quiet: bool = False) -> None:
     """Train to the end of the schedule, or go on from the newest checkpoint of the run's folder.
 
     Raises InputError and RunError as `pretrain` does, and RunError where workers kept failing.
@@ -49,16 +49,16 @@ def launch(config: PretrainConfig, quiet: bool = False) -> None:
     with console.show_progress(
         "training", "steps", quiet or os.environ.get("RANK", "0") != "0"
     ) as bar:
-        if in_torchrun():
-            with process_group(config.runtime.device):
-                _train(config, LocalHost(config), bar)
+        if is_torchrun():
+            with torchrun_process_group(config.runtime.device):
+                _train(config, LocalValidationRunner(config), bar)
         elif config.launch.cluster is None:
-            _train(config, LocalHost(config), bar)
+            _train(config, LocalValidationRunner(config), bar)
         else:
-            _under_ray(config, bar)
+            _train_under_ray(config, bar)
 
 
-class LocalHost:
+class LocalValidationRunner:
     """Evaluates checkpoints one after another, each in a process beside the training."""
 
     def __init__(self, config: PretrainConfig) -> None:
@@ -66,9 +66,9 @@ class LocalHost:
         self._running: subprocess.Popen[bytes] | None = None
         self._checkpoint = ""
 
-    def validate(self, checkpoint: str) -> None:
+    def start_validation(self, checkpoint: str) -> None:
         """A checkpoint that comes while another is still evaluated is left out."""
-        if not self._config.validation or self.evaluated:
+        if not self._config.validation or self.in_progress:
             return
         self._end()
         command = [
@@ -82,7 +82,7 @@ class LocalHost:
         self._checkpoint = checkpoint
 
     @property
-    def evaluated(self) -> list[str]:
+    def in_progress(self) -> list[str]:
         running = self._running is not None and self._running.poll() is None
         return [self._checkpoint] if running else []
 
@@ -95,20 +95,20 @@ class LocalHost:
         self._running = None
 
 
-class RayHost:
+class RayValidationRunner:
     """Evaluates checkpoints in tasks of their own, wherever the cluster has room."""
 
     def __init__(self, config: PretrainConfig) -> None:
         self._config = config
         self._running: dict[str, Any] = {}
 
-    def validate(self, checkpoint: str) -> None:
+    def start_validation(self, checkpoint: str) -> None:
         if self._config.validation:
             task = ray.remote(num_cpus=1)(_validate)
             self._running[checkpoint] = task.remote(self._config, checkpoint)
 
     @property
-    def evaluated(self) -> list[str]:
+    def in_progress(self) -> list[str]:
         tasks = {task: checkpoint for checkpoint, task in self._running.items()}
         _, waiting = ray.wait(list(tasks), num_returns=len(tasks), timeout=0) if tasks else ([], [])
         return [tasks[task] for task in waiting]
@@ -124,20 +124,20 @@ class RayHost:
 
 def _validate(config: PretrainConfig, checkpoint: str) -> None:
     # Imported where it runs: the training itself needs none of it.
-    from training.validation import validate
+    from training.validation import validate_checkpoint
 
     storage.configure(config.storage)
-    validate(config.run, checkpoint)
+    validate_checkpoint(config.run, checkpoint)
 
 
-def in_torchrun() -> bool:
+def is_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager
-def process_group(device: str = "auto") -> Iterator[None]:
+def torchrun_process_group(device: str = "auto") -> Iterator[None]:
     """The group of a torchrun's processes, for as long as they need one; else nothing."""
-    if not in_torchrun():
+    if not is_torchrun():
         yield
         return
     cuda = torch.cuda.is_available() and device != "cpu"
@@ -148,14 +148,14 @@ def process_group(device: str = "auto") -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
+def _train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
     settings = config.launch
     assert settings.cluster is not None
     local = is_local_uri(config.run)
     workers = settings.workers
     most = workers if isinstance(workers, int) else workers[1]
     # What the user has to mend is told here; workers would try it again and again.
-    need_trainable(config, most)
+    check_trainable(config, most)
     with ray_session(settings.cluster, cpus=most * settings.cpus_per_worker + 1):
         trainer = TorchTrainer(
             _ray_worker,
@@ -184,7 +184,7 @@ def _under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
                 last = json.loads(lines[-1])
                 bar(last["step"], int(last["steps_planned"]))
 
-        with console.poll_in_background(look, _LOOK_INTERVAL_S):
+        with console.poll_in_background(look, _POLL_INTERVAL_S):
             try:
                 trainer.fit()
             except WorkerGroupError as error:
@@ -199,11 +199,13 @@ def _under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
 
 def _ray_worker(settings: dict[str, Any]) -> None:
     config = PretrainConfig.model_validate(settings["config"])
-    _train(config, RayHost(config), lambda done, total: None)
+    _train(config, RayValidationRunner(config), lambda done, total: None)
 
 
-def _train(config: PretrainConfig, host: "Host", update: ProgressCallback) -> None:
+def _train(
+    config: PretrainConfig, validation: "ValidationRunner", update: ProgressCallback
+) -> None:
     # Imported where it runs: who only starts workers, and waits for them, needs no model.
     from training.pretrain import pretrain
 
-    pretrain(config, host, update)
+    pretrain(config, validation, update)

@@ -19,7 +19,7 @@ def info_nce(
     text: Tensor,
     logit_scale: Tensor,
     hard_negatives: Tensor | None = None,
-    alike: Tensor | None = None,
+    false_negatives: Tensor | None = None,
 ) -> Tensor:
     """Symmetric InfoNCE; each clip may bring wrong captions of its own as further columns.
 
@@ -40,24 +40,24 @@ def info_nce(
         >>> float(info_nce(audio, text, torch.tensor(100.0)))
         0.0
     """
-    all_audio, all_text = distributed.gather(audio), distributed.gather(text)
-    target = distributed.first_row(audio) + torch.arange(len(audio), device=audio.device)
-    by_clip = _without(logit_scale * audio @ all_text.T, alike, target)
-    by_caption = _without(logit_scale * text @ all_audio.T, alike, target)
+    all_audio, all_text = distributed.gather_rows(audio), distributed.gather_rows(text)
+    target = distributed.first_row_index(audio) + torch.arange(len(audio), device=audio.device)
+    by_clip = _mask_false_negatives(logit_scale * audio @ all_text.T, false_negatives, target)
+    by_caption = _mask_false_negatives(logit_scale * text @ all_audio.T, false_negatives, target)
     if hard_negatives is not None:
         own = logit_scale * torch.einsum("bd,bnd->bn", audio, hard_negatives)
         by_clip = torch.cat([by_clip, own], dim=1)
     of_clips = F.cross_entropy(by_clip, target, reduction="sum")
     of_captions = F.cross_entropy(by_caption, target, reduction="sum")
-    return (of_clips + of_captions) * distributed.world() / (2 * len(all_audio))
+    return (of_clips + of_captions) * distributed.get_world_size() / (2 * len(all_audio))
 
 
-def sigmoid(
+def sigmoid_loss(
     audio: Tensor,
     text: Tensor,
     logit_scale: Tensor,
     bias: Tensor,
-    alike: Tensor | None = None,
+    false_negatives: Tensor | None = None,
 ) -> Tensor:
     """The pairwise sigmoid loss of SigLIP (Zhai et al. 2023): every pair right or wrong.
 
@@ -72,17 +72,17 @@ def sigmoid(
         >>> round(float(sigmoid(audio, text, torch.tensor(100.0), torch.tensor(-50.0))), 6)
         0.0
     """
-    all_text = distributed.gather(text)
-    target = distributed.first_row(audio) + torch.arange(len(audio), device=audio.device)
+    all_text = distributed.gather_rows(text)
+    target = distributed.first_row_index(audio) + torch.arange(len(audio), device=audio.device)
     own = F.one_hot(target, len(all_text)).bool()
     logits = logit_scale * audio @ all_text.T + bias
     losses = -F.logsigmoid(torch.where(own, logits, -logits))
-    if alike is not None:
-        losses = losses.masked_fill(alike & ~own, 0.0)
-    return losses.sum() * distributed.world() / len(all_text)
+    if false_negatives is not None:
+        losses = losses.masked_fill(false_negatives & ~own, 0.0)
+    return losses.sum() * distributed.get_world_size() / len(all_text)
 
 
-def right_or_wrong(
+def hard_negative_sigmoid(
     audio: Tensor, text: Tensor, hard_negatives: Tensor, logit_scale: Tensor, bias: Tensor
 ) -> Tensor:
     """Sigmoid loss of each clip's own captions: one threshold for all clips parts right from wrong.
@@ -100,16 +100,16 @@ def right_or_wrong(
     return -(F.logsigmoid(right).mean() + F.logsigmoid(-wrong).mean()) / 2
 
 
-def chance(loss: str, batch: int) -> float:
+def chance_loss(loss: str, batch: int) -> float:
     """What a model that knows nothing pays: of "info_nce" or "sigmoid", at its best constant."""
     if loss == "info_nce":
         return math.log(batch)
     return math.log(batch) + (batch - 1) * math.log(batch / (batch - 1))
 
 
-def _without(logits: Tensor, alike: Tensor | None, target: Tensor) -> Tensor:
+def _mask_false_negatives(logits: Tensor, false_negatives: Tensor | None, target: Tensor) -> Tensor:
     """Pairs that are alike leave the sum; each row's own pair stays."""
-    if alike is None:
+    if false_negatives is None:
         return logits
     own = F.one_hot(target, logits.shape[1]).bool()
-    return logits.masked_fill(alike & ~own, -torch.inf)
+    return logits.masked_fill(false_negatives & ~own, -torch.inf)

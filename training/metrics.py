@@ -23,10 +23,10 @@ def auc(right: np.ndarray, wrong: np.ndarray) -> float:
     return float((below + not_above).mean() / 2 / len(wrong))
 
 
-def recall_at(similarities: np.ndarray, k: int, alike: np.ndarray | None = None) -> float:
+def top_k_recall(similarities: np.ndarray, k: int, relevant: np.ndarray | None = None) -> float:
     """Share of rows `[query, item]` whose own item, or one alike, is among the best k."""
     best = np.argsort(-similarities, axis=1)[:, :k]
-    fits = np.eye(len(similarities), dtype=bool) if alike is None else alike
+    fits = np.eye(len(similarities), dtype=bool) if relevant is None else relevant
     return float(np.take_along_axis(fits, best, axis=1).any(axis=1).mean())
 
 
@@ -40,7 +40,7 @@ def uniformity(embeddings: Tensor) -> float:
     return float(torch.pdist(embeddings.float()).square().mul(-2).exp().mean().log())
 
 
-def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:
+def print_metrics(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:
     """Print figures, one named row each."""
     grid = Table(title=title, title_justify="left")
     for index, column in enumerate(("", *columns)):
@@ -50,6 +50,6 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]
     Console().print(grid)
 
 
-def write(uri: str, metrics: Mapping[str, Any]) -> None:
+def write_metrics(uri: str, metrics: Mapping[str, Any]) -> None:
     """Write metrics.json in one step."""
     storage.put(uri, (json.dumps(metrics, indent=2) + "\n").encode())

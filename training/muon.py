@@ -47,14 +47,14 @@ class Muon(torch.optim.Optimizer):
             mean = state.setdefault("momentum", torch.zeros_like(parameter))
             mean.lerp_(parameter.grad, 1 - group["momentum"])
             updates.append(parameter.grad.lerp(mean, group["momentum"]).flatten(1))
-        orthogonal = orthogonalised(torch.stack(updates))
+        orthogonal = orthogonalise(torch.stack(updates))
         outputs, inputs = orthogonal.shape[1:]
         rate = group["lr"] * max(1.0, outputs / inputs) ** 0.5
         for parameter, update in zip(parameters, orthogonal, strict=True):
             parameter.add_(update.view(parameter.shape), alpha=-rate)
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
+def orthogonalise(matrices: Tensor) -> Tensor:
     """Roughly U V^T of each `[matrix, row, column]` = U S V^T, by Newton-Schulz iteration."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices

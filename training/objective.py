@@ -6,15 +6,15 @@ from transformers import PreTrainedTokenizerBase
 
 from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.networks.towers import Pair
-from training import losses, models
+from training import losses, pretrain_model
 from training.config.pretrain import PretrainConfig
-from training.data.features import Heard
+from training.data.features import BatchFeatures
 
 # Where SigLIP starts it: nearly all pairs of a batch are wrong.
 _SIGMOID_BIAS = -10.0
 
 
-class Objective(nn.Module):
+class ContrastiveObjective(nn.Module):
     """The pair that is trained, the sigmoid loss's bias, and the captions embedded once."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Objective(nn.Module):
         self.bias.requires_grad_(config.loss == "sigmoid")
         self.loss = config.loss
         self._tokenizer = tokenizer
-        self._frozen_text = models.frozen_text(config)
+        self._frozen_text = pretrain_model.has_frozen_text(config)
         self._pooled: dict[str, Tensor] = {}
         bf16 = config.runtime.precision == "bf16" or (
             config.runtime.precision == "auto" and device.type == "cuda"
@@ -44,19 +44,19 @@ class Objective(nn.Module):
         self._encode_text = compiled(pair.encode_text)
         self.to(device)
 
-    def embed(self, heard: Heard) -> tuple[Tensor, Tensor]:
+    def embed(self, batch: BatchFeatures) -> tuple[Tensor, Tensor]:
         """Unit vectors `[row, dim]` of the sounds and of the captions."""
         with self._autocast:
-            audio = self._encode_features(heard.features, heard.frames)
-            text = self._text(heard.captions)
+            audio = self._encode_features(batch.features, batch.frames)
+            text = self._text(batch.captions)
         return audio.float(), text.float()
 
-    def loss_of(self, audio: Tensor, text: Tensor, same: Tensor) -> Tensor:
+    def compute_loss(self, audio: Tensor, text: Tensor, false_negatives: Tensor) -> Tensor:
         """This process's share of the batch's loss; `same` `[row, batch]` are no negatives."""
         scale = self.pair.logit_scale.exp()
         if self.loss == "sigmoid":
-            return losses.sigmoid(audio, text, scale, self.bias, same)
-        return losses.info_nce(audio, text, scale, alike=same)
+            return losses.sigmoid_loss(audio, text, scale, self.bias, false_negatives)
+        return losses.info_nce(audio, text, scale, false_negatives=false_negatives)
 
     def _text(self, captions: list[str]) -> Tensor:
         if not self._frozen_text:

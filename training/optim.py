@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from curation import console
-from training.config.pretrain import PretrainSchedule
-from training.config.reference import ScheduleConfig
+from training.config.pretrain import PretrainScheduleConfig
+from training.config.reference import ReferenceScheduleConfig
 from training.muon import Muon
 
 Item = TypeVar("Item")
@@ -18,11 +18,11 @@ Item = TypeVar("Item")
 _BETAS = (0.9, 0.98)
 
 
-def optimise(
+def train_epochs(
     model: nn.Module,
     epochs: Sequence[Callable[[], Sequence[Item]]],
     loss_of: Callable[[Item], Tensor],
-    schedule: ScheduleConfig,
+    schedule: ReferenceScheduleConfig,
     progress: bool,
 ) -> list[float]:
     """Warm up, anneal to nothing; the mean loss of each epoch.
@@ -38,7 +38,10 @@ def optimise(
     batches = epochs[0]()
     steps = len(batches) * len(epochs)
     optimisers = _optimisers(model, schedule)
-    rates = [LambdaLR(optimiser, one_cycle(steps, schedule.warmup)) for optimiser in optimisers]
+    rates = [
+        LambdaLR(optimiser, one_cycle_factor(steps, schedule.warmup_fraction))
+        for optimiser in optimisers
+    ]
     means: list[float] = []
     done = 0
     model.train()
@@ -53,7 +56,7 @@ def optimise(
                     )
                 model.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_norm)
+                nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
                 for optimiser, rate in zip(optimisers, rates, strict=True):
                     optimiser.step()
                     rate.step()
@@ -67,7 +70,7 @@ def optimise(
     return means
 
 
-def _optimisers(model: nn.Module, schedule: ScheduleConfig) -> list[torch.optim.Optimizer]:
+def _optimisers(model: nn.Module, schedule: ReferenceScheduleConfig) -> list[torch.optim.Optimizer]:
     """Muon for the kernels of convolutions between channels, AdamW for all else.
 
     On the layers of small transformers Muon costs more time than it saves.
@@ -86,7 +89,9 @@ def _optimisers(model: nn.Module, schedule: ScheduleConfig) -> list[torch.optim.
     return [adamw, Muon(kernels, lr=schedule.muon_learning_rate)]
 
 
-def adamw(model: nn.Module, schedule: PretrainSchedule) -> list[torch.optim.Optimizer]:
+def build_pretrain_optimisers(
+    model: nn.Module, schedule: PretrainScheduleConfig
+) -> list[torch.optim.Optimizer]:
     """AdamW, its decay for matrices alone; Muon beside it where the schedule gives it a rate."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kernels = [p for p in trained if schedule.muon_learning_rate and _is_kernel(p)]
@@ -116,7 +121,7 @@ def _is_kernel(parameter: Tensor) -> bool:
     return parameter.ndim == 4 and parameter.shape[1] > 1
 
 
-def one_cycle(steps: int, warmup: float) -> Callable[[int], float]:
+def one_cycle_factor(steps: int, warmup: float) -> Callable[[int], float]:
     """A linear rise, then half a cosine down to zero."""
     rise = max(1, round(warmup * steps))
 

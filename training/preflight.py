@@ -2,13 +2,13 @@
 
 from training import run_folder, tracking
 from training.config.pretrain import PretrainConfig
-from training.data.loader import need_batch
-from training.data.table_index import Pairs
+from training.data.loader import check_batch_size
+from training.data.table_index import TableIndex
 
 
-def need_trainable(config: PretrainConfig, world: int) -> Pairs:
+def check_trainable(config: PretrainConfig, world: int) -> TableIndex:
     """The clips to train on. Raises InputError for whatever of the configuration cannot be done."""
-    tracking.need_installed(config.saving.trackers)
-    pairs = run_folder.open_pairs(config)
-    need_batch(pairs, config.schedule.batch, world)
+    tracking.check_trackers_installed(config.saving.trackers)
+    pairs = run_folder.open_training_tables(config)
+    check_batch_size(pairs, config.schedule.global_batch_size, world)
     return pairs

@@ -23,30 +23,38 @@ from curation.errors import RunError
 from curation.models.weights import pick_device
 from curation.storage import files as storage
 from curation.uris import join_uri
-from training import checkpoints, distributed, grad_cache, losses, models, run_folder, tracking
+from training import (
+    checkpoints,
+    distributed,
+    grad_cache,
+    losses,
+    pretrain_model,
+    run_folder,
+    tracking,
+)
 from training.config.pretrain import PretrainConfig
-from training.data.features import Heard, alike, hear
-from training.data.loader import Batch, Loader
-from training.data.table_index import Pairs
-from training.export import export
+from training.data.features import BatchFeatures, compute_batch_features, false_negative_mask
+from training.data.loader import AudioTextBatch, TableLoader
+from training.data.table_index import TableIndex
+from training.export import export_model
 from training.metrics import alignment, uniformity
-from training.objective import Objective
-from training.optim import adamw, one_cycle
-from training.preflight import need_trainable
+from training.objective import ContrastiveObjective
+from training.optim import build_pretrain_optimisers, one_cycle_factor
+from training.preflight import check_trainable
 
 MOST_LOGIT_SCALE = 100.0
 MOST_DATA_WAIT = 0.1
 
 
-class Host(Protocol):
+class ValidationRunner(Protocol):
     """What started the training, and what it is asked beside the loop."""
 
-    def validate(self, checkpoint: str) -> None:
+    def start_validation(self, checkpoint: str) -> None:
         """Begin to evaluate a checkpoint elsewhere; returns at once."""
         ...
 
     @property
-    def evaluated(self) -> Collection[str]:
+    def in_progress(self) -> Collection[str]:
         """The checkpoints that are being evaluated and must stay."""
         ...
 
@@ -56,18 +64,18 @@ class Host(Protocol):
 
 
 @dataclass
-class Step:
+class StepResult:
     """What one step came to."""
 
     loss: Tensor
     gradient_norm: Tensor
     audio: Tensor
     text: Tensor
-    same: Tensor
+    false_negatives: Tensor
 
 
 def pretrain(
-    config: PretrainConfig, host: Host, on_steps: console.ProgressCallback
+    config: PretrainConfig, validation: ValidationRunner, on_steps: console.ProgressCallback
 ) -> dict[str, float]:
     """Train, or go on training, to the end of the schedule; the last figures.
 
@@ -81,44 +89,49 @@ def pretrain(
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
     storage.configure(config.storage)
-    lead = distributed.rank() == 0
+    lead = distributed.get_rank() == 0
     device = _device(config.runtime.device)
 
     # The folder: one training, its tables at fixed versions, its first weights made once. The
     # other processes look when the first one has written all that.
     if lead:
-        pairs = prepare(config)
-    distributed.agreed(None)
+        pairs = prepare_run_folder(config)
+    distributed.broadcast_object(None)
     if not lead:
-        pairs = need_trainable(config, distributed.world())
-    pair, tokenizer = models.opened(run_folder.start_uri(config.run))
-    objective = Objective(pair, tokenizer, config, device)
-    loader = Loader(
+        pairs = check_trainable(config, distributed.get_world_size())
+    pair, tokenizer = pretrain_model.open_pretrain_model(run_folder.initial_model_uri(config.run))
+    objective = ContrastiveObjective(pair, tokenizer, config, device)
+    loader = TableLoader(
         pairs,
         config.data,
-        config.schedule.batch,
+        config.schedule.global_batch_size,
         config.seed,
         pair.sample_rate_hz,
-        distributed.rank(),
-        distributed.world(),
+        distributed.get_rank(),
+        distributed.get_world_size(),
     )
 
     # All that changes from step to step, and where it stood.
     steps = loader.batches_per_epoch * config.schedule.epochs
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    optimisers = adamw(objective, config.schedule)
-    rates = [LambdaLR(each, one_cycle(steps, config.schedule.warmup)) for each in optimisers]
+    optimisers = build_pretrain_optimisers(objective, config.schedule)
+    rates = [
+        LambdaLR(each, one_cycle_factor(steps, config.schedule.warmup_fraction))
+        for each in optimisers
+    ]
     parts: dict[str, Any] = {"objective": objective}
     parts |= {f"optimiser{index}": each for index, each in enumerate(optimisers)}
-    averaged = _averaged(objective, config.schedule.ema)
+    averaged = _build_averaged_model(objective, config.schedule.ema_decay)
     if averaged is not None:
         parts["averaged"] = averaged
     step, figures = _resume(config, parts, rates, loader)
 
-    writer = checkpoints.Writer(run_folder.checkpoints_uri(config.run), config.saving.keep)
-    trackers: list[tracking.Sink] = []
+    writer = checkpoints.CheckpointWriter(
+        run_folder.checkpoints_uri(config.run), config.saving.keep_checkpoints
+    )
+    trackers: list[tracking.Tracker] = []
     if lead:
-        lines = tracking.JsonLines(run_folder.metrics_uri(config.run), step)
+        lines = tracking.JsonLinesTracker(run_folder.metrics_uri(config.run), step)
         settings = config.model_dump(mode="json")
         trackers = [
             lines,
@@ -129,11 +142,16 @@ def pretrain(
     clock = _Clock()
     on_steps(step, steps)
     try:
-        for batch in _until(loader, steps - step, clock):
+        for batch in _timed_batches(loader, steps - step, clock):
             # One step: hear, embed, compare, step.
             seed = _seed(config.seed, step, batch.start)
             torch.manual_seed(seed)
-            done = _step(objective, hear(batch, pair, config.augment, seed), config, trained)
+            done = _run_step(
+                objective,
+                compute_batch_features(batch, pair, config.augment, seed),
+                config,
+                trained,
+            )
             for optimiser, rate in zip(optimisers, rates, strict=True):
                 optimiser.step()
                 rate.step()
@@ -144,102 +162,108 @@ def pretrain(
             step += 1
             clock.stepped(batch)
 
-            if step % config.saving.log_every == 0 or step == steps:
+            if step % config.saving.log_every_steps == 0 or step == steps:
                 figures = _figures(done, objective, config, rates[0], clock, batch.epoch)
                 figures["steps_planned"] = steps
-                _need_finite(figures["loss"], step)
+                _check_finite(figures["loss"], step)
                 for tracker in trackers:
                     tracker.log(step, figures)
                 on_steps(step, steps)
-            if lead and (step % config.saving.checkpoint_every == 0 or step == steps):
-                _need_finite(float(done.loss), step)
+            if lead and (step % config.saving.checkpoint_every_steps == 0 or step == steps):
+                _check_finite(float(done.loss), step)
                 # A run that dies now and goes on from here has the lines up to here.
                 lines.flush()
                 about = {"step": step, "loader": loader.state_dict(), "figures": figures}
-                writer.write(step, checkpoints.snapshot(parts, about), host.evaluated)
-            if lead and writer.done not in (None, validated):
-                validated = writer.done
-                host.validate(validated)
+                writer.write(step, checkpoints.snapshot_state(parts, about), validation.in_progress)
+            if lead and writer.last_written not in (None, validated):
+                validated = writer.last_written
+                validation.start_validation(validated)
 
         if lead and (last := writer.wait()) not in (None, validated):
-            host.close()
-            host.validate(last)
+            validation.close()
+            validation.start_validation(last)
     finally:
         loader.close()
         for tracker in trackers:
             tracker.close()
-        host.close()
+        validation.close()
     if lead:
-        export(config.run, run_folder.model_uri(config.run))
-    distributed.agreed(None)
+        export_model(config.run, run_folder.model_uri(config.run))
+    distributed.broadcast_object(None)
     return figures
 
 
-def prepare(config: PretrainConfig) -> Pairs:
+def prepare_run_folder(config: PretrainConfig) -> TableIndex:
     """Make the run's folder what it says in `training.run_folder`, where it is not yet.
 
     Returns the clips to train on.
 
     Raises InputError as `need_trainable` does, before anything is written.
     """
-    pairs = need_trainable(config, distributed.world())
-    start = run_folder.start_uri(config.run)
+    pairs = check_trainable(config, distributed.get_world_size())
+    start = run_folder.initial_model_uri(config.run)
     built = storage.exists(join_uri(start, "config.json"))
-    first = None if built else models.build(config, pairs.all_captions)
-    run_folder.write(config, pairs)
+    first = None if built else pretrain_model.build_pretrain_model(config, pairs.all_captions)
+    run_folder.write_training_record(config, pairs)
     if first is not None:
-        models.save(*first, start)
+        pretrain_model.save_pretrain_model(*first, start)
     return pairs
 
 
-def _step(
-    objective: Objective, heard: Heard, config: PretrainConfig, trained: list[nn.Parameter]
-) -> Step:
+def _run_step(
+    objective: ContrastiveObjective,
+    heard: BatchFeatures,
+    config: PretrainConfig,
+    trained: list[nn.Parameter],
+) -> StepResult:
     objective.zero_grad(set_to_none=True)
-    same = alike(
-        heard.clips, heard.texts, distributed.gather(heard.clips), distributed.gather(heard.texts)
+    same = false_negative_mask(
+        heard.clips,
+        heard.texts,
+        distributed.gather_rows(heard.clips),
+        distributed.gather_rows(heard.texts),
     )
     rows = len(heard.captions)
-    size = config.schedule.chunk or rows
-    loss, audio, text = grad_cache.backward(
+    size = config.schedule.micro_batch_size or rows
+    loss, audio, text = grad_cache.grad_cache_backward(
         objective,
-        [heard.part(slice(start, start + size)) for start in range(0, rows, size)],
+        [heard.select_rows(slice(start, start + size)) for start in range(0, rows, size)],
         objective.embed,
-        lambda audio, text: objective.loss_of(audio, text, same),
+        lambda audio, text: objective.compute_loss(audio, text, same),
     )
     distributed.average_gradients(trained)
-    norm = nn.utils.clip_grad_norm_(trained, config.schedule.clip_norm)
-    return Step(loss, norm, audio, text, same)
+    norm = nn.utils.clip_grad_norm_(trained, config.schedule.max_gradient_norm)
+    return StepResult(loss, norm, audio, text, same)
 
 
 def _figures(
-    step: Step,
-    objective: Objective,
+    step: StepResult,
+    objective: ContrastiveObjective,
     config: PretrainConfig,
     rate: LambdaLR,
     clock: "_Clock",
     epoch: int,
 ) -> dict[str, float]:
     """What is reported of a step, over all processes; speed and data wait since the last report."""
-    all_audio, all_text = distributed.gather(step.audio), distributed.gather(step.text)
-    own = distributed.first_row(step.audio) + torch.arange(
+    all_audio, all_text = distributed.gather_rows(step.audio), distributed.gather_rows(step.text)
+    own = distributed.first_row_index(step.audio) + torch.arange(
         len(step.audio), device=step.audio.device
     )
     similar = step.audio @ all_text.T
     best = similar.argmax(dim=1)
-    found = (best == own) | step.same.gather(1, best[:, None])[:, 0]
+    found = (best == own) | step.false_negatives.gather(1, best[:, None])[:, 0]
     figures: dict[str, float] = {
-        "loss": distributed.total(float(step.loss)) / distributed.world(),
-        "loss_of_chance": losses.chance(config.loss, len(all_audio)),
+        "loss": distributed.sum_over_ranks(float(step.loss)) / distributed.get_world_size(),
+        "loss_of_chance": losses.chance_loss(config.loss, len(all_audio)),
         "logit_scale": float(objective.pair.logit_scale.detach().exp()),
         "gradient_norm": float(step.gradient_norm),
-        "recall_at_1": distributed.total(float(found.sum())) / len(all_audio),
+        "recall_at_1": distributed.sum_over_ranks(float(found.sum())) / len(all_audio),
         "alignment": alignment(all_audio, all_text),
         "uniformity": uniformity(all_audio),
         "learning_rate": float(rate.get_last_lr()[0]),
         "epoch": epoch,
     }
-    return figures | clock.report(config.schedule.batch)
+    return figures | clock.report(config.schedule.global_batch_size)
 
 
 class _Clock:
@@ -253,7 +277,7 @@ class _Clock:
     def waited(self, seconds: float) -> None:
         self._waited += seconds
 
-    def stepped(self, batch: Batch) -> None:
+    def stepped(self, batch: AudioTextBatch) -> None:
         self._steps += 1
         self.replaced += len(batch.replaced)
 
@@ -263,7 +287,7 @@ class _Clock:
         figures = {
             "samples_per_s": self._steps * batch / elapsed,
             "data_wait": self._waited / elapsed,
-            "clips_replaced": distributed.total(self.replaced),
+            "clips_replaced": distributed.sum_over_ranks(self.replaced),
         }
         if figures["data_wait"] > MOST_DATA_WAIT and not self._first and not self._warned:
             self._warned = True
@@ -283,7 +307,7 @@ class _Clock:
         self._steps = 0
 
 
-def _until(loader: Loader, batches: int, clock: _Clock) -> Iterator[Batch]:
+def _timed_batches(loader: TableLoader, batches: int, clock: _Clock) -> Iterator[AudioTextBatch]:
     """So many batches, the time that each was waited for told to the clock."""
     source = iter(loader)
     for _ in range(batches):
@@ -294,26 +318,26 @@ def _until(loader: Loader, batches: int, clock: _Clock) -> Iterator[Batch]:
 
 
 def _resume(
-    config: PretrainConfig, parts: Mapping[str, Any], rates: list[LambdaLR], loader: Loader
+    config: PretrainConfig, parts: Mapping[str, Any], rates: list[LambdaLR], loader: TableLoader
 ) -> tuple[int, dict[str, float]]:
     """Set everything to the newest checkpoint; the steps done, 0 without one, and its figures."""
     found = (
-        checkpoints.listed(run_folder.checkpoints_uri(config.run))
-        if distributed.rank() == 0
+        checkpoints.list_checkpoints(run_folder.checkpoints_uri(config.run))
+        if distributed.get_rank() == 0
         else {}
     )
-    newest: str | None = distributed.agreed(max(found.items())[1] if found else None)
+    newest: str | None = distributed.broadcast_object(max(found.items())[1] if found else None)
     if newest is None:
         return 0, {}
-    state = checkpoints.read(newest)
-    checkpoints.restore(state, parts, newest)
-    loader.load_state_dict(state.about["loader"])
+    state = checkpoints.read_checkpoint(newest)
+    checkpoints.restore_state(state, parts, newest)
+    loader.load_state_dict(state.progress["loader"])
     for rate in rates:
-        rate.last_epoch = state.about["step"]
-    return state.about["step"], state.about["figures"]
+        rate.last_epoch = state.progress["step"]
+    return state.progress["step"], state.progress["figures"]
 
 
-def _averaged(objective: nn.Module, decay: float | None) -> AveragedModel | None:
+def _build_averaged_model(objective: nn.Module, decay: float | None) -> AveragedModel | None:
     """The exponential moving average of weights and of batch norm's statistics."""
     if decay is None:
         return None
@@ -335,7 +359,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _need_finite(loss: float, step: int) -> None:
+def _check_finite(loss: float, step: int) -> None:
     if not math.isfinite(loss):
         raise RunError(
             f"the loss is {loss} at step {step}: lower schedule.learning_rate, or train in fp32; "

@@ -17,13 +17,13 @@ from curation.run.record import package_versions
 from curation.storage import files as storage
 from curation.uris import join_uri
 from training.config.pretrain import PretrainConfig
-from training.data.table_index import Pairs
+from training.data.table_index import TableIndex
 
 FORMAT = 1
 LINEAGE = "lineage.json"
 
 
-def start_uri(folder: str) -> str:
+def initial_model_uri(folder: str) -> str:
     return join_uri(folder, "start")
 
 
@@ -43,19 +43,23 @@ def model_uri(folder: str) -> str:
     return join_uri(folder, "model")
 
 
-def open_pairs(config: PretrainConfig) -> Pairs:
+def open_training_tables(config: PretrainConfig) -> TableIndex:
     """The tables that are trained on; those of a run that goes on at the versions it began with.
 
     Raises InputError where the folder belongs to a training with other settings, naming them.
     """
-    record = read(config.run)
+    record = read_training_record(config.run)
     if record is None:
-        return Pairs.concat([Pairs.open(table.uri, table.version) for table in config.data.tables])
-    _need_same(config, record)
-    return Pairs.concat([Pairs.open(each["uri"], each["version"]) for each in record["tables"]])
+        return TableIndex.concat(
+            [TableIndex.open(table.uri, table.version) for table in config.data.tables]
+        )
+    _check_same_training(config, record)
+    return TableIndex.concat(
+        [TableIndex.open(each["uri"], each["version"]) for each in record["tables"]]
+    )
 
 
-def read(folder: str) -> dict[str, Any] | None:
+def read_training_record(folder: str) -> dict[str, Any] | None:
     """pretrain.json; None where the folder holds no training yet."""
     uri = join_uri(folder, "pretrain.json")
     try:
@@ -67,7 +71,7 @@ def read(folder: str) -> dict[str, Any] | None:
     return record
 
 
-def write(config: PretrainConfig, pairs: Pairs) -> None:
+def write_training_record(config: PretrainConfig, pairs: TableIndex) -> None:
     """Create pretrain.json; one that is there stays."""
     record = {
         "format": FORMAT,
@@ -78,13 +82,15 @@ def write(config: PretrainConfig, pairs: Pairs) -> None:
     storage.put_new(join_uri(config.run, "pretrain.json"), _json(record))
 
 
-def write_lineage(folder: str, record: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+def write_model_lineage(
+    folder: str, record: Mapping[str, Any], progress: Mapping[str, Any]
+) -> None:
     """Tell beside a model's weights what it was made from, and how far it was trained."""
     lineage = {key: record[key] for key in ("tables", "config", "versions")}
-    storage.put(join_uri(folder, LINEAGE), _json({**lineage, **about}))
+    storage.put(join_uri(folder, LINEAGE), _json({**lineage, **progress}))
 
 
-def read_lineage(model: str) -> dict[str, Any]:
+def read_model_lineage(model: str) -> dict[str, Any]:
     """Raises InputError where the model does not tell its lineage."""
     uri = join_uri(model, LINEAGE)
     try:
@@ -96,9 +102,9 @@ def read_lineage(model: str) -> dict[str, Any]:
     return lineage
 
 
-def _need_same(config: PretrainConfig, record: Mapping[str, Any]) -> None:
-    before = _flat(PretrainConfig.model_validate(record["config"]).learnt())
-    now = _flat(config.learnt())
+def _check_same_training(config: PretrainConfig, record: Mapping[str, Any]) -> None:
+    before = _flat(PretrainConfig.model_validate(record["config"]).result_settings())
+    now = _flat(config.result_settings())
     differing = [
         f"{key}: {before.get(key)!r} there, {now.get(key)!r} here"
         for key in sorted(before.keys() | now.keys())

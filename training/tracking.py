@@ -13,7 +13,7 @@ from curation.uris import absolute_uri, join_uri
 _FLUSH_S = 5.0
 
 
-class Sink(Protocol):
+class Tracker(Protocol):
     """Takes the figures of a step."""
 
     def log(self, step: int, figures: Mapping[str, float]) -> None: ...
@@ -21,7 +21,7 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-class JsonLines:
+class JsonLinesTracker:
     """One line a logged step, in one file that is always whole, local or on S3.
 
     A resumed run takes up the lines up to its checkpoint; what came after is trained, and written,
@@ -56,7 +56,7 @@ class JsonLines:
         self.flush()
 
 
-class TensorBoard:
+class TensorBoardTracker:
     """Event files in the run's folder."""
 
     def __init__(self, run: str) -> None:
@@ -73,13 +73,15 @@ class TensorBoard:
         self._writer.close()
 
 
-class WeightsAndBiases:
+class WandbTracker:
     """A run of W&B, named after the run's folder; project and key from its own environment."""
 
     def __init__(self, run: str, config: Mapping[str, Any]) -> None:
         import wandb  # type: ignore[import-not-found]
 
-        self._run = wandb.init(name=run, id=run_id(run), resume="allow", config=dict(config))
+        self._run = wandb.init(
+            name=run, id=tracker_run_id(run), resume="allow", config=dict(config)
+        )
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         self._run.log(dict(figures), step=step)
@@ -88,7 +90,7 @@ class WeightsAndBiases:
         self._run.finish()
 
 
-class MlFlow:
+class MlflowTracker:
     """A run of MLflow, named after the run's folder; server and experiment from its environment."""
 
     def __init__(self, run: str, config: Mapping[str, Any]) -> None:
@@ -105,7 +107,7 @@ class MlFlow:
         self._mlflow.end_run()
 
 
-def need_installed(trackers: Sequence[str]) -> None:
+def check_trackers_installed(trackers: Sequence[str]) -> None:
     """Raises InputError naming a tracker whose package is not there."""
     for tracker in trackers:
         if importlib.util.find_spec(tracker) is None:
@@ -115,19 +117,19 @@ def need_installed(trackers: Sequence[str]) -> None:
             )
 
 
-def open_trackers(trackers: Sequence[str], run: str, config: Mapping[str, Any]) -> list[Sink]:
+def open_trackers(trackers: Sequence[str], run: str, config: Mapping[str, Any]) -> list[Tracker]:
     """The trackers of a run besides metrics.jsonl."""
-    made: list[Sink] = []
+    made: list[Tracker] = []
     for tracker in trackers:
         if tracker == "tensorboard":
-            made.append(TensorBoard(run))
+            made.append(TensorBoardTracker(run))
         elif tracker == "wandb":
-            made.append(WeightsAndBiases(run, config))
+            made.append(WandbTracker(run, config))
         else:
-            made.append(MlFlow(run, config))
+            made.append(MlflowTracker(run, config))
     return made
 
 
-def run_id(run: str) -> str:
+def tracker_run_id(run: str) -> str:
     """A run's folder as a name without slashes."""
     return absolute_uri(run).strip("/").replace("/", "-").replace(":", "")[-64:]

@@ -15,23 +15,23 @@ from curation.storage import files as storage
 from curation.storage.settings import StorageConfig
 from training import run_folder
 from training.config.pretrain import PretrainConfig
-from training.evaluate.run import evaluate
-from training.export import export
+from training.evaluate.evaluation import evaluate_on_dataset
+from training.export import export_model
 
 
-def validate(run: str, checkpoint: str) -> None:
+def validate_checkpoint(run: str, checkpoint: str) -> None:
     """Evaluate a checkpoint on every data set of the run's `validation` section."""
-    told = run_folder.read(run)
+    told = run_folder.read_training_record(run)
     if told is None:
         raise InputError(f"{run}: no training here (no pretrain.json)")
     config = PretrainConfig.model_validate(told["config"])
     # Beside a training on the same cores, and in no hurry.
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        step = export(run, folder, checkpoint)["step"]
+        step = export_model(run, folder, checkpoint)["step"]
         scorer = DualEncoderScorer(folder, device="cpu")
         for each in config.validation:
-            result = evaluate(scorer, each.dataset, each.data, each.split, quiet=True)
+            result = evaluate_on_dataset(scorer, each.dataset, each.data, each.split, quiet=True)
             told_of = {key: result[key] for key in ("dataset", "split", "clips", "figures")}
             _append(run_folder.validation_uri(run), {"step": step, **told_of})
 
@@ -43,4 +43,4 @@ def _append(uri: str, line: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     storage.configure(StorageConfig.model_validate_json(sys.argv[3]))
-    validate(*sys.argv[1:3])
+    validate_checkpoint(*sys.argv[1:3])

@@ -149,7 +149,9 @@ def test_the_printed_configuration_is_one(
 @pytest.mark.parametrize("name", ["pretrain", "blat", "clap"])
 def test_examples_are_configurations(name: str) -> None:
     path = str(REPOSITORY / "examples" / f"{name}.yaml")
-    config = configuration.validated(path, configuration.document(path), PretrainConfig)
+    config = configuration.validate_training_config(
+        path, configuration.read_training_yaml(path), PretrainConfig
+    )
     assert config.data.tables
 
 

@@ -39,8 +39,8 @@ class Towers(nn.Module):
         def loss(audio: Tensor, text: Tensor) -> Tensor:
             scale = self.logit_scale.exp()
             if name == "info_nce":
-                return losses.info_nce(audio, text, scale, alike=same)
-            return losses.sigmoid(audio, text, scale, self.bias, same)
+                return losses.info_nce(audio, text, scale, false_negatives=same)
+            return losses.sigmoid_loss(audio, text, scale, self.bias, same)
 
         return loss
 
@@ -62,10 +62,12 @@ def gradients(name: str, size: int, rank: int, world: int) -> dict[str, Tensor]:
     mine = torch.arange(CLIPS).tensor_split(world)[rank]
     same = clips[mine][:, None] == clips[None, :]
     parts = [(sounds[rows], captions[rows]) for rows in mine.split(size)]
-    loss, _, _ = grad_cache.backward(towers, parts, towers.embed, towers.loss_of(name, same))
+    loss, _, _ = grad_cache.grad_cache_backward(
+        towers, parts, towers.embed, towers.loss_of(name, same)
+    )
     distributed.average_gradients(towers.parameters())
     told = {key: p.grad for key, p in towers.named_parameters() if p.grad is not None}
-    return {**told, "loss": torch.tensor(distributed.total(float(loss)) / world)}
+    return {**told, "loss": torch.tensor(distributed.sum_over_ranks(float(loss)) / world)}
 
 
 def process(rank: int, world: int, port: int, folder: str) -> None:
@@ -121,7 +123,7 @@ def test_local_negatives_alone_would_give_other_gradients(name: str) -> None:
     towers = Towers()
     none = torch.zeros(4, 4, dtype=torch.bool)
     half = [(sounds[:4], captions[:4])]
-    grad_cache.backward(towers, half, towers.embed, towers.loss_of(name, none))
+    grad_cache.grad_cache_backward(towers, half, towers.embed, towers.loss_of(name, none))
     assert not torch.allclose(whole, towers.audio[0].weight.grad, rtol=1e-2)
 
 
@@ -132,7 +134,9 @@ def test_dropout_draws_the_same_in_both_passes() -> None:
     towers = Towers(dropout=0.5)
     parts = [(sounds[rows], captions[rows]) for rows in torch.arange(CLIPS).split(3)]
     torch.manual_seed(3)
-    loss, _, _ = grad_cache.backward(towers, parts, towers.embed, towers.loss_of("info_nce", same))
+    loss, _, _ = grad_cache.grad_cache_backward(
+        towers, parts, towers.embed, towers.loss_of("info_nce", same)
+    )
     chunked = {key: p.grad.clone() for key, p in towers.named_parameters() if p.grad is not None}
     towers.zero_grad()
     torch.manual_seed(3)
@@ -156,9 +160,9 @@ def test_chunks_count_once_in_batch_norms_statistics() -> None:
         return F.normalize(tower(part), dim=1), F.normalize(part[:, :DIM], dim=1)
 
     def loss(audio: Tensor, text: Tensor) -> Tensor:
-        return losses.info_nce(audio, text, torch.tensor(5.0), alike=same)
+        return losses.info_nce(audio, text, torch.tensor(5.0), false_negatives=same)
 
-    grad_cache.backward(tower, rows, embed, loss)
+    grad_cache.grad_cache_backward(tower, rows, embed, loss)
     for part in rows:
         once(part)
     torch.testing.assert_close(norm.running_mean, once.running_mean)

@@ -34,7 +34,7 @@ def write(config: PretrainConfig, folder: Path) -> Path:
 def under_ray(table: str, run: Path, workers: int | list[int], **saving: Any) -> list[str | Path]:
     """The command of a training on so many workers."""
     launch = {"cluster": "local", "workers": workers}
-    config = config_of(table, run, launch=launch, saving={"keep": 9, **saving})
+    config = config_of(table, run, launch=launch, saving={"keep_checkpoints": 9, **saving})
     return [BIN / "tagscribe-train", "pretrain", write(config, run.parent), "--quiet"]
 
 
@@ -46,7 +46,7 @@ def workers_of(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 def wait_for_checkpoints(command: subprocess.Popen[bytes], run: Path, count: int) -> None:
     deadline = time.monotonic() + 240
-    while len(checkpoints.listed(run_folder.checkpoints_uri(str(run)))) < count:
+    while len(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run)))) < count:
         assert command.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -66,7 +66,7 @@ def test_killed_in_part_and_whole_on_two_it_goes_on_on_one_and_on_three(
     table: str, of_two: dict[int, float], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    saving = {"checkpoint_every": 1, "keep": 20}
+    saving = {"checkpoint_every_steps": 1, "keep_checkpoints": 20}
     command = subprocess.Popen(under_ray(table, run, 2, **saving), start_new_session=True)
     wait_for_checkpoints(command, run, 2)
     os.kill(workers_of(command)[-1].pid, signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_killed_in_part_and_whole_on_two_it_goes_on_on_one_and_on_three(
     os.killpg(command.pid, signal.SIGKILL)
     command.wait()
     assert not (run / "model").exists()
-    reached = max(checkpoints.listed(run_folder.checkpoints_uri(str(run))))
+    reached = max(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))))
     subprocess.run(under_ray(table, run, 1, **saving), check=True, timeout=300)
     # What was killed on two cost nothing but time; on one, batch norm sees whole batches.
     kept = range(1, reached + 1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.losses import chance, info_nce, right_or_wrong, sigmoid
+from training.losses import chance_loss, hard_negative_sigmoid, info_nce, sigmoid_loss
 
 BATCH, WRONG, DIM = 4, 2, 3
 
@@ -84,7 +84,7 @@ def test_right_or_wrong_equals_naive() -> None:
     ]
     expected = -sum(map(math.log, right)) / len(right)
     expected -= sum(math.log(1 - p) for p in false) / len(false)
-    got = float(right_or_wrong(audio, text, wrong, scale, bias))
+    got = float(hard_negative_sigmoid(audio, text, wrong, scale, bias))
     assert got == pytest.approx(expected / 2)
 
 
@@ -95,7 +95,9 @@ def test_gradients() -> None:
     alike = torch.eye(BATCH, dtype=torch.bool)
     alike[0, 1] = True
     assert torch.autograd.gradcheck(lambda a, t, s, w: info_nce(a, t, s, w, alike), variables)
-    assert torch.autograd.gradcheck(lambda a, t, s, w: right_or_wrong(a, t, w, s, bias), variables)
+    assert torch.autograd.gradcheck(
+        lambda a, t, s, w: hard_negative_sigmoid(a, t, w, s, bias), variables
+    )
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -111,15 +113,15 @@ def test_sigmoid_equals_naive(masked: bool) -> None:
                 continue
             logit = float(scale * (audio[i] @ text[j]) + bias)
             total += math.log(1 + math.exp(-logit if i == j else logit))
-    got = float(sigmoid(audio, text, scale, bias, alike if masked else None))
+    got = float(sigmoid_loss(audio, text, scale, bias, alike if masked else None))
     assert got == pytest.approx(total / BATCH)
 
 
 def test_chance_is_the_least_that_a_constant_pays() -> None:
     same = torch.ones(8, 1)
-    assert chance("info_nce", 8) == pytest.approx(math.log(8))
+    assert chance_loss("info_nce", 8) == pytest.approx(math.log(8))
     pays = [
-        float(sigmoid(same, same, torch.tensor(0.0), torch.tensor(bias)))
+        float(sigmoid_loss(same, same, torch.tensor(0.0), torch.tensor(bias)))
         for bias in torch.linspace(-6, 2, 801)
     ]
-    assert chance("sigmoid", 8) == pytest.approx(min(pays), abs=1e-4)
+    assert chance_loss("sigmoid", 8) == pytest.approx(min(pays), abs=1e-4)

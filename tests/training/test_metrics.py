@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from training.metrics import auc, recall_at
+from training.metrics import auc, top_k_recall
 
 
 def test_auc_counts_pairs() -> None:
@@ -20,8 +20,8 @@ def test_auc_needs_both() -> None:
 
 def test_recall_finds_the_own_item_or_one_alike() -> None:
     similarities = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.1], [0.3, 0.2, 0.1]])
-    assert recall_at(similarities, 1) == pytest.approx(1 / 3)
-    assert recall_at(similarities, 2) == pytest.approx(2 / 3)
+    assert top_k_recall(similarities, 1) == pytest.approx(1 / 3)
+    assert top_k_recall(similarities, 2) == pytest.approx(2 / 3)
     alike = np.eye(3, dtype=bool)
     alike[1, 0] = True
-    assert recall_at(similarities, 1, alike) == pytest.approx(2 / 3)
+    assert top_k_recall(similarities, 1, alike) == pytest.approx(2 / 3)

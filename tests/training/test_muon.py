@@ -2,13 +2,13 @@
 
 import torch
 
-from training.muon import Muon, orthogonalised
+from training.muon import Muon, orthogonalise
 
 
 def test_singular_values_are_near_one() -> None:
     random = torch.Generator().manual_seed(0)
     for shape in ((2, 16, 90), (2, 90, 16), (1, 32, 32)):
-        values = torch.linalg.svdvals(orthogonalised(torch.randn(shape, generator=random)))
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape, generator=random)))
         assert values.max() < 1.3, values
         assert values.median() > 0.6, values
 
@@ -16,7 +16,7 @@ def test_singular_values_are_near_one() -> None:
 def test_singular_vectors_are_kept() -> None:
     matrix = torch.randn(1, 12, 40, generator=torch.Generator().manual_seed(1))
     u, _, vh = torch.linalg.svd(matrix[0], full_matrices=False)
-    core = u.T @ orthogonalised(matrix)[0] @ vh.T
+    core = u.T @ orthogonalise(matrix)[0] @ vh.T
     torch.testing.assert_close(core, torch.diag(core.diagonal()), atol=1e-4, rtol=0)
 
 

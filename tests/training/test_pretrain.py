@@ -27,7 +27,7 @@ from tests.support.runs import write_yaml
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training import checkpoints, run_folder
 from training.config.pretrain import PretrainConfig
-from training.launch import LocalHost
+from training.launch import LocalValidationRunner
 from training.pretrain import pretrain
 
 CLIPS = 24
@@ -49,8 +49,8 @@ TINY: dict[str, Any] = {
         "embed_dim": 8,
         "text": {"kind": "words", "dim": 16, "layers": 1, "heads": 2, "feed_forward": 16},
     },
-    "schedule": {"epochs": 4, "batch": 6, "learning_rate": 0.01},
-    "saving": {"log_every": 1, "checkpoint_every": 3, "trackers": []},
+    "schedule": {"epochs": 4, "global_batch_size": 6, "learning_rate": 0.01},
+    "saving": {"log_every_steps": 1, "checkpoint_every_steps": 3, "trackers": []},
 }
 STEPS = 16
 
@@ -87,7 +87,7 @@ def config_of(table: str, run: Path | str, **sections: Any) -> PretrainConfig:
 
 
 def train(config: PretrainConfig) -> None:
-    pretrain(config, LocalHost(config), lambda done, total: None)
+    pretrain(config, LocalValidationRunner(config), lambda done, total: None)
 
 
 def curve(run: Path | str) -> dict[int, float]:
@@ -104,7 +104,7 @@ def assert_learnt(run: Path) -> None:
 
 def cut_back(run: Path, step: int) -> None:
     """Leave a run as one that died after the checkpoint of `step`."""
-    for later, uri in checkpoints.listed(run_folder.checkpoints_uri(str(run))).items():
+    for later, uri in checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).items():
         if later > step:
             storage.delete(uri)
     storage.delete_tree(run_folder.model_uri(str(run)))
@@ -113,7 +113,7 @@ def cut_back(run: Path, step: int) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(table: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("undisturbed") / "run"
-    train(config_of(table, run, saving={"keep": 9}))
+    train(config_of(table, run, saving={"keep_checkpoints": 9}))
     return run
 
 
@@ -133,7 +133,7 @@ def test_the_model_opens_as_a_scorer_and_tells_its_lineage(undisturbed: Path, ta
     scorer.setup()
     assert scorer.sample_rate_hz == RATE_HZ
     assert scorer.embed_text(["a tone"]).shape == (1, 8)
-    lineage = run_folder.read_lineage(str(undisturbed / "model"))
+    lineage = run_folder.read_model_lineage(str(undisturbed / "model"))
     assert lineage["step"] == STEPS
     assert lineage["tables"][0]["uri"] == table
     assert lineage["tables"][0]["version"] == 0
@@ -145,7 +145,7 @@ def test_resumed_bit_for_bit_in_mid_epoch_and_in_a_later_one(
     undisturbed: Path, table: str, tmp_path: Path, step: int
 ) -> None:
     run = tmp_path / "run"
-    config = config_of(table, run, saving={"keep": 9})
+    config = config_of(table, run, saving={"keep_checkpoints": 9})
     train(config)
     cut_back(run, step)
     train(config)
@@ -158,11 +158,11 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(
     undisturbed: Path, table: str, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    settings = write_yaml(config_of(table, run, saving={"keep": 9}), tmp_path)
+    settings = write_yaml(config_of(table, run, saving={"keep_checkpoints": 9}), tmp_path)
     command = [Path(sys.executable).parent / "tagscribe-train", "pretrain", settings, "--quiet"]
     killed = subprocess.Popen(command)
     deadline = time.monotonic() + 120
-    while not checkpoints.listed(run_folder.checkpoints_uri(str(run))):
+    while not checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))):
         assert killed.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
@@ -177,19 +177,27 @@ def test_chunks_change_rounding_alone(table: str, tmp_path: Path) -> None:
     frozen = {"channels": [4, 8]}
     whole, chunked = tmp_path / "whole", tmp_path / "chunked"
     train(config_of(table, whole, schedule={"epochs": 1}, model={"cnn": frozen}))
-    train(config_of(table, chunked, schedule={"epochs": 1, "chunk": 6}, model={"cnn": frozen}))
+    train(
+        config_of(
+            table, chunked, schedule={"epochs": 1, "micro_batch_size": 6}, model={"cnn": frozen}
+        )
+    )
     assert curve(whole) == curve(chunked)
     halves = tmp_path / "halves"
-    train(config_of(table, halves, schedule={"epochs": 1, "chunk": 3}, model={"cnn": frozen}))
+    train(
+        config_of(
+            table, halves, schedule={"epochs": 1, "micro_batch_size": 3}, model={"cnn": frozen}
+        )
+    )
     # Batch norm sees three clips at a time: another loss, but one that is a number and near.
     assert curve(halves)[1] == pytest.approx(curve(whole)[1], rel=0.2)
 
 
 def test_averaged_weights_are_the_result_where_asked_for(table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train(config_of(table, run, schedule={"epochs": 1, "ema": 0.5}))
-    state = checkpoints.read(
-        list(checkpoints.listed(run_folder.checkpoints_uri(str(run))).values())[-1]
+    train(config_of(table, run, schedule={"epochs": 1, "ema_decay": 0.5}))
+    state = checkpoints.read_checkpoint(
+        list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values())[-1]
     )
     averaged = checkpoints.module_state(state, "averaged")["module.pair.logit_scale"]
     last = checkpoints.module_state(state, "objective")["pair.logit_scale"]
@@ -203,21 +211,23 @@ def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     values = config_of(table, run).model_dump() | {"loss": "sigmoid"}
     train(PretrainConfig.model_validate(values))
-    state = checkpoints.read(
-        list(checkpoints.listed(run_folder.checkpoints_uri(str(run))).values())[-1]
+    state = checkpoints.read_checkpoint(
+        list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values())[-1]
     )
     assert checkpoints.module_state(state, "objective")["bias"] != -10.0
     assert_learnt(run)
 
 
 def test_another_training_in_the_folder_is_told(undisturbed: Path, table: str) -> None:
-    with pytest.raises(InputError, match=r"schedule.batch: 6 there, 8 here.*Name another folder"):
-        train(config_of(table, undisturbed, schedule={"batch": 8}))
+    with pytest.raises(
+        InputError, match=r"schedule.global_batch_size: 6 there, 8 here.*Name another folder"
+    ):
+        train(config_of(table, undisturbed, schedule={"global_batch_size": 8}))
 
 
 def test_a_batch_larger_than_the_table_is_told(table: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{CLIPS}"):
-        train(config_of(table, tmp_path / "run", schedule={"batch": 100}))
+        train(config_of(table, tmp_path / "run", schedule={"global_batch_size": 100}))
 
 
 def test_a_checkpoint_of_another_architecture_is_told(
@@ -227,8 +237,8 @@ def test_a_checkpoint_of_another_architecture_is_told(
     train(config_of(table, other, model={"embed_dim": 4}, schedule={"epochs": 1}))
     run = tmp_path / "run"
     train(config_of(table, run))
-    [*_, newest] = checkpoints.listed(run_folder.checkpoints_uri(str(run))).values()
-    [*_, foreign] = checkpoints.listed(run_folder.checkpoints_uri(str(other))).values()
+    [*_, newest] = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values()
+    [*_, foreign] = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(other))).values()
     storage.put(newest, storage.read_bytes(foreign))
     with pytest.raises(InputError, match=r"another architecture: pair.*shape.*configure the model"):
         train(config_of(table, run))
@@ -237,7 +247,7 @@ def test_a_checkpoint_of_another_architecture_is_told(
 def test_a_broken_checkpoint_is_told(table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(config_of(table, run, schedule={"epochs": 1}))
-    [*_, newest] = checkpoints.listed(run_folder.checkpoints_uri(str(run))).values()
+    [*_, newest] = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values()
     storage.put(newest, storage.read_bytes(newest)[:1000])
     with pytest.raises(InputError, match="not a checkpoint.*delete it"):
         train(config_of(table, run, schedule={"epochs": 1}))
@@ -247,7 +257,7 @@ def test_long_captions_are_cut_to_the_models_tokens(tmp_path: Path) -> None:
     rows = pair_rows(write_wavs(tmp_path / "wavs", 8))
     rows[0]["caption"] = "beep " * 10_000
     table = commit(str(tmp_path / "table"), rows)
-    train(config_of(table, tmp_path / "run", schedule={"epochs": 1, "batch": 8}))
+    train(config_of(table, tmp_path / "run", schedule={"epochs": 1, "global_batch_size": 8}))
     assert np.isfinite(list(curve(tmp_path / "run").values())).all()
 
 
@@ -265,20 +275,20 @@ def test_a_full_disk_leaves_the_checkpoints_before_whole(table: str, tmp_path: P
         pytest.skip("no small filesystem can be mounted here")
     try:
         run = mount / "run"
-        config = config_of(table, run, saving={"keep": 9})
+        config = config_of(table, run, saving={"keep_checkpoints": 9})
         with pytest.raises(RunError, match="could not be written.*so far are whole"):
             train(config)
-        kept = checkpoints.listed(run_folder.checkpoints_uri(str(run)))
+        kept = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run)))
         assert kept
         for uri in kept.values():
-            checkpoints.read(uri)
+            checkpoints.read_checkpoint(uri)
     finally:
         # Lazily: the thread that failed to write may not have ended yet.
         subprocess.run(["umount", "--lazy", mount], check=True)
 
 
 def test_a_loss_that_is_no_number_stops_the_training(table: str, tmp_path: Path) -> None:
-    schedule = {"learning_rate": 1e30, "clip_norm": 1e30, "warmup": 0.0}
+    schedule = {"learning_rate": 1e30, "max_gradient_norm": 1e30, "warmup_fraction": 0.0}
     with pytest.raises(RunError, match="lower schedule.learning_rate"):
         train(config_of(table, tmp_path / "run", schedule=schedule))
 
@@ -288,7 +298,7 @@ def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
     train(config_of(table, run, schedule={"epochs": 1}, saving={"trackers": ["tensorboard"]}))
     assert [f for f in storage.list_files(f"{run}/tensorboard") if f.size_bytes]
     assert storage.exists(f"{run}/model/config.json")
-    assert list(checkpoints.listed(run_folder.checkpoints_uri(run))) == [3, 4]
+    assert list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(run))) == [3, 4]
     scores = curve(run)
     assert sorted(scores) == [1, 2, 3, 4]
     assert torch.isfinite(torch.tensor(list(scores.values()))).all()
@@ -354,11 +364,11 @@ def test_bf16_learns_too(undisturbed: Path, table: str, tmp_path: Path) -> None:
 def test_a_model_that_is_there_is_trained_on(undisturbed: Path, table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     values = config_of(table, run, schedule={"epochs": 1}).model_dump()
-    values["model"] = {"kind": "start", "model": str(undisturbed / "model")}
+    values["model"] = {"kind": "pretrained", "model": str(undisturbed / "model")}
     train(PretrainConfig.model_validate(values))
     given, started, trained = (
         load_file(f"{folder}/model.safetensors")
-        for folder in (undisturbed / "model", run_folder.start_uri(str(run)), run / "model")
+        for folder in (undisturbed / "model", run_folder.initial_model_uri(str(run)), run / "model")
     )
     assert given.keys() == started.keys() == trained.keys()
     assert all(torch.equal(given[name], started[name]) for name in given)

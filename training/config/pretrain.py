@@ -34,7 +34,7 @@ class DataConfig(LoaderConfig):
         return [{"uri": table} if isinstance(table, str) else table for table in tables]
 
 
-class WordsText(Section):
+class WordTextConfig(Section):
     """A small BERT over whole words, its vocabulary that of the captions trained on."""
 
     kind: Literal["words"] = "words"
@@ -46,7 +46,7 @@ class WordsText(Section):
     max_tokens: int = Field(default=32, ge=4)
 
 
-class PretrainedText(Section):
+class PretrainedTextConfig(Section):
     """Any transformers encoder, or a sentence-transformers model."""
 
     kind: Literal["pretrained"] = "pretrained"
@@ -57,7 +57,7 @@ class PretrainedText(Section):
     )
 
 
-class DualEncoderModel(Section):
+class DualEncoderModelConfig(Section):
     """CNN14 and a text encoder, one linear layer each; the defaults are the reference's size."""
 
     kind: Literal["dual_encoder"] = "dual_encoder"
@@ -67,21 +67,23 @@ class DualEncoderModel(Section):
     audio_dim: int = Field(default=128, ge=8)
     audio_heads: int = Field(default=4, ge=1)
     embed_dim: int = Field(default=128, ge=2)
-    text: Annotated[WordsText | PretrainedText, Field(discriminator="kind")] = WordsText()
+    text: Annotated[WordTextConfig | PretrainedTextConfig, Field(discriminator="kind")] = (
+        WordTextConfig()
+    )
 
     @field_validator("text", mode="before")
     @classmethod
     def _words_by_default(cls, value: Any) -> Any:
-        return _of_kind("words", value)
+        return _with_default_kind("words", value)
 
     @model_validator(mode="after")
-    def _pools(self) -> "DualEncoderModel":
+    def _pools(self) -> "DualEncoderModelConfig":
         if not self.audio_layers and self.cnn.embed_dim is None:
             raise ValueError("cnn.embed_dim is needed where audio_layers is 0: CNN14 then pools")
         return self
 
 
-class ClapModel(Section):
+class ClapModelConfig(Section):
     """transformers' ClapModel (HTSAT and RoBERTa), its defaults LAION's sizes."""
 
     kind: Literal["clap"] = "clap"
@@ -93,15 +95,15 @@ class ClapModel(Section):
     embed_dim: int = Field(default=512, ge=2)
 
 
-class StartedModel(Section):
-    """A model that is there, trained on."""
+class PretrainedModelConfig(Section):
+    """An existing model whose training goes on."""
 
-    kind: Literal["start"] = "start"
+    kind: Literal["pretrained"] = "pretrained"
     model: str = Field(description="A directory, 'reference', or a hub id.")
     revision: str | None = Field(default=None, description="Of the hub id; pin it.")
 
 
-class PretrainAugment(AugmentConfig):
+class PretrainAugmentConfig(AugmentConfig):
     """Random changes of what is heard; 0 is off."""
 
     mixup: float = Field(
@@ -112,12 +114,12 @@ class PretrainAugment(AugmentConfig):
     )
 
 
-class PretrainSchedule(Section):
+class PretrainScheduleConfig(Section):
     """AdamW under a linear warm-up and half a cosine."""
 
     epochs: int = Field(default=10, ge=1)
-    batch: int = Field(default=64, ge=2, description="Of all processes together.")
-    chunk: int | None = Field(
+    global_batch_size: int = Field(default=64, ge=2, description="Of all processes together.")
+    micro_batch_size: int | None = Field(
         default=None, ge=1, description="Clips embedded at once in a process (GradCache)."
     )
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -125,9 +127,11 @@ class PretrainSchedule(Section):
         default=None, gt=0, description="Convolutions are optimised by Muon at this rate."
     )
     weight_decay: float = Field(default=0.01, ge=0, description="Of matrices alone.")
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps that it rises.")
-    clip_norm: float = Field(default=1.0, gt=0)
-    ema: float | None = Field(
+    warmup_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the steps that it rises."
+    )
+    max_gradient_norm: float = Field(default=1.0, gt=0)
+    ema_decay: float | None = Field(
         default=None, gt=0, lt=1, description="Decay of the averaged weights; they are the result."
     )
 
@@ -146,9 +150,11 @@ class RuntimeConfig(Section):
 class SavingConfig(Section):
     """What is written while training."""
 
-    log_every: int = Field(default=10, ge=1, description="Steps.")
-    checkpoint_every: int = Field(default=200, ge=1, description="Steps; the last always counts.")
-    keep: int = Field(default=2, ge=1, description="Checkpoints kept, the newest.")
+    log_every_steps: int = Field(default=10, ge=1, description="Steps.")
+    checkpoint_every_steps: int = Field(
+        default=200, ge=1, description="Steps; the last always counts."
+    )
+    keep_checkpoints: int = Field(default=2, ge=1, description="Checkpoints kept, the newest.")
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         default=("tensorboard",), description="Beside metrics.jsonl; each must be installed."
     )
@@ -194,13 +200,14 @@ class PretrainConfig(Section):
         default=StorageConfig(), description="As in a run's YAML; never a secret."
     )
     data: DataConfig
-    model: Annotated[DualEncoderModel | ClapModel | StartedModel, Field(discriminator="kind")] = (
-        DualEncoderModel()
-    )
+    model: Annotated[
+        DualEncoderModelConfig | ClapModelConfig | PretrainedModelConfig,
+        Field(discriminator="kind"),
+    ] = DualEncoderModelConfig()
     loss: Literal["info_nce", "sigmoid"] = "info_nce"
     seed: int = Field(default=0, ge=0)
-    augment: PretrainAugment = PretrainAugment()
-    schedule: PretrainSchedule = PretrainSchedule()
+    augment: PretrainAugmentConfig = PretrainAugmentConfig()
+    schedule: PretrainScheduleConfig = PretrainScheduleConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     saving: SavingConfig = SavingConfig()
     validation: tuple[ValidationConfig, ...] = ()
@@ -209,18 +216,18 @@ class PretrainConfig(Section):
     @field_validator("model", mode="before")
     @classmethod
     def _dual_encoder_by_default(cls, value: Any) -> Any:
-        return _of_kind("dual_encoder", value)
+        return _with_default_kind("dual_encoder", value)
 
-    def learnt(self) -> dict[str, Any]:
+    def result_settings(self) -> dict[str, Any]:
         """What decides on the result, and may not change while a run goes on."""
         kept = {"data", "model", "loss", "seed", "augment", "schedule"}
         values = self.model_dump(mode="json", include=kept)
         return {
             **values,
-            "data": {**values["data"], "workers": None, "prefetch": None, "cache_mb": None},
+            "data": {**values["data"], "workers": None, "prefetch_batches": None, "cache_mb": None},
         }
 
 
-def _of_kind(kind: str, value: Any) -> Any:
+def _with_default_kind(kind: str, value: Any) -> Any:
     """A section that does not say its kind is of the usual one."""
     return {"kind": kind, **value} if isinstance(value, dict) else value

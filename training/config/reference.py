@@ -73,19 +73,21 @@ class AugmentConfig(Section):
     frame_mask: int = Field(default=0, ge=0, description="Most frames hidden at a time.")
 
 
-class ScheduleConfig(Section):
+class ReferenceScheduleConfig(Section):
     """Muon and AdamW under one cycle of their learning rates."""
 
     epochs: int = Field(default=10, ge=1)
-    batch: int = Field(default=16, ge=2)
+    batch_size: int = Field(default=16, ge=2)
     learning_rate: float = Field(default=3e-3, gt=0, description="Of AdamW.")
     muon_learning_rate: float = Field(default=0.02, gt=0, description="Of convolutions.")
     weight_decay: float = Field(default=0.01, ge=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps that it rises.")
-    clip_norm: float = Field(default=1.0, gt=0)
+    warmup_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the steps that it rises."
+    )
+    max_gradient_norm: float = Field(default=1.0, gt=0)
 
 
-class CaptionerTraining(Section):
+class ReferenceCaptionerConfig(Section):
     """`tagscribe-train captioner`."""
 
     corpus: CorpusConfig = CorpusConfig()
@@ -107,10 +109,10 @@ class CaptionerTraining(Section):
     decoder_layers: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
     augment: AugmentConfig = AugmentConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
+    schedule: ReferenceScheduleConfig = ReferenceScheduleConfig()
 
 
-class ReferenceClap(Section):
+class ReferenceClapConfig(Section):
     """`tagscribe-train pretrain` without a table: the reference CLAP, on procedural sounds."""
 
     corpus: CorpusConfig = CorpusConfig(seed=2000)
@@ -133,21 +135,23 @@ class ReferenceClap(Section):
     augment: AugmentConfig = AugmentConfig(
         gain_db=8, equalizer_db=2, noise=0.15, silence=0.1, mel_shift=1, mel_mask=4, frame_mask=3
     )
-    schedule: ScheduleConfig = ScheduleConfig(epochs=8, batch=32, learning_rate=2e-3)
+    schedule: ReferenceScheduleConfig = ReferenceScheduleConfig(
+        epochs=8, batch_size=32, learning_rate=2e-3
+    )
 
 
 Training = TypeVar("Training", bound=Section)
 
 
-def load(uri: str | None, kind: type[Training]) -> Training:
+def load_training_config(uri: str | None, kind: type[Training]) -> Training:
     """Read a training's YAML; the reference's settings where there is none.
 
     Raises InputError naming the file and each key that is unknown or out of range.
     """
-    return kind() if uri is None else validated(uri, document(uri), kind)
+    return kind() if uri is None else validate_training_config(uri, read_training_yaml(uri), kind)
 
 
-def document(uri: str) -> dict[str, Any]:
+def read_training_yaml(uri: str) -> dict[str, Any]:
     """A YAML file as it stands. Raises InputError where there is none, or it holds no keys."""
     try:
         values: Any = yaml.safe_load(storage.read_bytes(uri))
@@ -160,7 +164,7 @@ def document(uri: str) -> dict[str, Any]:
     return values or {}
 
 
-def validated(uri: str, values: dict[str, Any], kind: type[Training]) -> Training:
+def validate_training_config(uri: str, values: dict[str, Any], kind: type[Training]) -> Training:
     """Raises InputError naming the file and each key that is unknown or out of range."""
     try:
         return kind.model_validate(values)

@@ -78,7 +78,7 @@ _HTSAT_BASE = {
 }
 
 
-def blat(
+def convert_blat(
     path: Path, out: Path, tokenizer: str | Path, config: DualEncoderConfig | None = None
 ) -> DualEncoder:
     """Write a checkpoint of BLAT (Zenodo 8192397, model.pth) as a directory of a dual encoder.
@@ -100,7 +100,7 @@ def blat(
     return model
 
 
-def laion(
+def convert_laion_clap(
     path: Path, out: Path, tokenizer: str | Path, config: ClapConfig | None = None
 ) -> ClapPair:
     """Write a checkpoint of LAION's CLAP (HTSAT and RoBERTa, unfused) as transformers' CLAP.

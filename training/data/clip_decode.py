@@ -17,7 +17,7 @@ from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.audio.waveform import from_int16, resample, to_int16
 from curation.catalog.clip_bytes import read_clip_bytes
-from training.data.table_index import Place
+from training.data.table_index import AudioLocation
 
 SCORE_TEMPERATURE = 0.05
 
@@ -25,24 +25,24 @@ SCORE_TEMPERATURE = 0.05
 _CROP_STEP_S = 0.04
 
 Samples = npt.NDArray[np.int16]
-CaptionChoice = Literal["uniform", "rank", "score"]
+CaptionSampling = Literal["uniform", "rank", "score"]
 
 
 @dataclass(frozen=True)
-class Sample:
+class TrainingExample:
     """What is heard of a clip in one epoch, and the caption that goes with it.
 
     A clip heard `whole` is heard alike in every epoch.
     """
 
     clip: int
-    place: Place
+    location: AudioLocation
     caption: str
     whole: bool
 
 
-def caption_weights(
-    choice: CaptionChoice,
+def caption_probabilities(
+    choice: CaptionSampling,
     ranks: npt.NDArray[np.int32],
     clap_scores: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
@@ -57,28 +57,30 @@ def caption_weights(
     return weights / weights.sum()
 
 
-def crop(place: Place, crop_s: float, surplus_s: float, draw: float) -> Place:
+def crop_location(
+    location: AudioLocation, crop_s: float, surplus_s: float, draw: float
+) -> AudioLocation:
     """The stretch of `crop_s` at the place drawn in 0..1, where a clip is longer by `surplus_s`."""
     if surplus_s <= 0:
-        return place
+        return location
     offset_s = _CROP_STEP_S * int(draw * (int(surplus_s / _CROP_STEP_S) + 1))
-    start_s = place.start_s + offset_s
-    return Place(place.uri, start_s, start_s + crop_s, place.embedded)
+    start_s = location.start_s + offset_s
+    return AudioLocation(location.uri, start_s, start_s + crop_s, location.embedded)
 
 
-def decode(place: Place, sample_rate_hz: int) -> Samples:
+def decode_training_clip(location: AudioLocation, sample_rate_hz: int) -> Samples:
     """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
-    data, name = read_clip_bytes(place.uri)
-    heard = decode_audio(data, name, place.start_s, place.end_s, float("inf"))
+    data, name = read_clip_bytes(location.uri)
+    heard = decode_audio(data, name, location.start_s, location.end_s, float("inf"))
     waveform = heard.waveform
-    if place.embedded:
+    if location.embedded:
         # The very samples written: to_int16 takes 32767 for full scale, libsndfile 32768.
         waveform = from_int16(np.rint(waveform * np.float32(32768)).astype(np.int16))
     return to_int16(resample(waveform, heard.sample_rate_hz, sample_rate_hz))
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedBatch:
     """A batch's sound: int16 `[row, sample]`, samples of each row, why rows could not be read."""
 
     waveforms: Tensor
@@ -86,7 +88,7 @@ class Decoded:
     failures: dict[int, str]
 
 
-class Decoder(Dataset[Decoded]):
+class BatchDecoder(Dataset[DecodedBatch]):
     """Samples become sound, in whichever process; it knows nothing else, so it is sent at once.
 
     Clips heard whole are kept as they were decoded, up to `cache_bytes` in each process.
@@ -94,38 +96,38 @@ class Decoder(Dataset[Decoded]):
 
     def __init__(self, sample_rate_hz: int, cache_bytes: int = 0) -> None:
         self.sample_rate_hz = sample_rate_hz
-        self._room = cache_bytes
-        self._kept: dict[int, Samples] = {}
+        self._free_bytes = cache_bytes
+        self._cache: dict[int, Samples] = {}
 
-    def __getitem__(self, samples: list[Sample]) -> Decoded:
+    def __getitem__(self, samples: list[TrainingExample]) -> DecodedBatch:
         heard: list[Samples] = []
         failures: dict[int, str] = {}
         for row, sample in enumerate(samples):
             try:
-                heard.append(self._heard(sample))
+                heard.append(self._decode(sample))
             except (AudioError, OSError) as error:
                 failures[row] = str(error)
                 heard.append(np.zeros(0, np.int16))
-        waveforms, lengths = padded(heard)
+        waveforms, lengths = pad_waveforms(heard)
         if get_worker_info() is not None:
             # Else the queue's own thread does it, and aborts the process when it ends meanwhile.
             waveforms.share_memory_()
-        return Decoded(waveforms, lengths, failures)
+        return DecodedBatch(waveforms, lengths, failures)
 
-    def _heard(self, sample: Sample) -> Samples:
-        if sample.clip in self._kept:
-            return self._kept[sample.clip]
-        samples = decode(sample.place, self.sample_rate_hz)
-        if sample.whole and samples.nbytes <= self._room:
-            self._room -= samples.nbytes
-            self._kept[sample.clip] = samples
+    def _decode(self, sample: TrainingExample) -> Samples:
+        if sample.clip in self._cache:
+            return self._cache[sample.clip]
+        samples = decode_training_clip(sample.location, self.sample_rate_hz)
+        if sample.whole and samples.nbytes <= self._free_bytes:
+            self._free_bytes -= samples.nbytes
+            self._cache[sample.clip] = samples
         return samples
 
 
-def padded(heard: Sequence[Samples]) -> tuple[Tensor, list[int]]:
+def pad_waveforms(waveforms_int16: Sequence[Samples]) -> tuple[Tensor, list[int]]:
     """Zero-padded int16 `[row, sample]`, and the samples of each row."""
-    lengths = [len(samples) for samples in heard]
-    waveforms = torch.zeros(len(heard), max(lengths), dtype=torch.int16)
-    for row, samples in enumerate(heard):
+    lengths = [len(samples) for samples in waveforms_int16]
+    waveforms = torch.zeros(len(waveforms_int16), max(lengths), dtype=torch.int16)
+    for row, samples in enumerate(waveforms_int16):
         waveforms[row, : len(samples)] = torch.from_numpy(samples)
     return waveforms, lengths

@@ -4,11 +4,11 @@ import numpy as np
 
 from training.data.table_index import Floats, Ints
 
-_POOLED = 16  # batches
+_BATCHES_PER_POOL = 16  # batches
 
 
 def epoch_order(
-    heard_s: Floats, row_groups: Ints, batch: int, seed: int, epoch: int, bucket: bool
+    duration_s: Floats, row_groups: Ints, batch: int, seed: int, epoch: int, bucket: bool
 ) -> Ints:
     """One epoch's permutation of all clips, batch after batch; what fills no batch stands last.
 
@@ -26,16 +26,16 @@ def epoch_order(
         row_groups: which clips are read together, `[clip]`, numbered from 0.
     """
     rng = np.random.default_rng((seed, epoch))
-    clips = len(heard_s)
+    clips = len(duration_s)
     groups = int(row_groups.max()) + 1
     drawn = np.lexsort((rng.random(clips), rng.permutation(groups)[row_groups]))
     batches = clips // batch
     # Left out before anything is sorted by duration: else it would always be the longest clips.
     pooled, left_out = np.split(drawn, [batches * batch])
-    pool = np.arange(len(pooled)) // (_POOLED * batch)
-    durations = heard_s[pooled] if bucket else np.zeros(len(pooled))
+    pool = np.arange(len(pooled)) // (_BATCHES_PER_POOL * batch)
+    durations = duration_s[pooled] if bucket else np.zeros(len(pooled))
     pooled = pooled[np.lexsort((rng.random(len(pooled)), durations, pool))]
     rows = rng.permuted(pooled.reshape(batches, batch), axis=1)
-    stays_in = np.arange(batches) // _POOLED if groups < clips else np.zeros(batches)
+    stays_in = np.arange(batches) // _BATCHES_PER_POOL if groups < clips else np.zeros(batches)
     rows = rows[np.lexsort((rng.random(batches), stays_in))]
     return np.concatenate([rows.reshape(-1), left_out])

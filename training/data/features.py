@@ -9,15 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from curation.models.networks.towers import Pair
-from training.config.pretrain import PretrainAugment
+from training.config.pretrain import PretrainAugmentConfig
 from training.data.augmentation import augment
-from training.data.loader import Batch
+from training.data.loader import AudioTextBatch
 
 _ALONE = -1
 
 
 @dataclass(frozen=True)
-class Heard:
+class BatchFeatures:
     """Features `[row, frame, mel]` in dB, of which `frames [row]` are valid, and the captions.
 
     `clips` and `texts` `[row, 2]` say what is in them, by number: a row's own, and that of the row
@@ -30,8 +30,8 @@ class Heard:
     clips: Tensor
     texts: Tensor
 
-    def part(self, rows: slice) -> "Heard":
-        return Heard(
+    def select_rows(self, rows: slice) -> "BatchFeatures":
+        return BatchFeatures(
             self.features[rows],
             self.frames[rows],
             self.captions[rows],
@@ -41,7 +41,9 @@ class Heard:
 
 
 @torch.no_grad()
-def hear(batch: Batch, pair: Pair, config: PretrainAugment, seed: int) -> Heard:
+def compute_batch_features(
+    batch: AudioTextBatch, pair: Pair, config: PretrainAugmentConfig, seed: int
+) -> BatchFeatures:
     """Move a batch to the pair's device and change it at random, the same for the same seed."""
     device = pair.device
     random = torch.Generator(device).manual_seed(seed)
@@ -50,10 +52,10 @@ def hear(batch: Batch, pair: Pair, config: PretrainAugment, seed: int) -> Heard:
     waveforms = F.pad(waveforms, (0, max(0, pair.shortest_clip - waveforms.shape[1])))
     lengths = batch.lengths.to(device, non_blocking=True).clamp(min=pair.shortest_clip)
     texts = torch.tensor([_number(caption) for caption in batch.captions], device=device)
-    waveforms, lengths, partner = mixed(waveforms, lengths, config.mixup, random)
+    waveforms, lengths, partner = mix_clips(waveforms, lengths, config.mixup, random)
     features, frames = pair.features(waveforms, lengths)
     features, frames = augment(features, frames, config, random)
-    return Heard(
+    return BatchFeatures(
         features=features,
         frames=frames,
         captions=_joined(batch.captions, partner.tolist()),
@@ -62,7 +64,7 @@ def hear(batch: Batch, pair: Pair, config: PretrainAugment, seed: int) -> Heard:
     )
 
 
-def mixed(
+def mix_clips(
     waveforms: Tensor, lengths: Tensor, share: float, random: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Add to a share of the clips another of the batch, at a level within 6 dB of their own.
@@ -87,7 +89,9 @@ def mixed(
     )
 
 
-def alike(clips: Tensor, texts: Tensor, all_clips: Tensor, all_texts: Tensor) -> Tensor:
+def false_negative_mask(
+    clips: Tensor, texts: Tensor, all_clips: Tensor, all_texts: Tensor
+) -> Tensor:
     """True where two rows hold the same clip or say the same: `[row, batch]` of `[.., 2]` each."""
     return _shared(clips, all_clips) | _shared(texts, all_texts)
 

@@ -24,18 +24,18 @@ from curation.storage.settings import StorageConfig
 from training.config.reference import Section
 from training.data.clip_decode import (
     SCORE_TEMPERATURE,
-    CaptionChoice,
-    Decoded,
-    Decoder,
-    Sample,
+    BatchDecoder,
+    CaptionSampling,
+    DecodedBatch,
     Samples,
-    caption_weights,
-    crop,
-    decode,
-    padded,
+    TrainingExample,
+    caption_probabilities,
+    crop_location,
+    decode_training_clip,
+    pad_waveforms,
 )
 from training.data.epoch_order import epoch_order
-from training.data.table_index import Ints, Pairs
+from training.data.table_index import Ints, TableIndex
 
 STATE_FORMAT = 1
 
@@ -51,20 +51,24 @@ class LoaderConfig(Section):
     workers: int = Field(
         default=2, ge=0, description="Processes that decode; 0 decodes in this one."
     )
-    prefetch: int = Field(default=2, ge=1, description="Batches that each process decodes ahead.")
+    prefetch_batches: int = Field(
+        default=2, ge=1, description="Batches that each process decodes ahead."
+    )
     cache_mb: int = Field(
         default=0,
         ge=0,
         description="Memory in each decoding process for clips up to crop_s long, decoded once; "
         "for tables that fit, trained on for many epochs.",
     )
-    captions: CaptionChoice = Field(
+    caption_sampling: CaptionSampling = Field(
         default="uniform",
         description="How one of a clip's captions is drawn each epoch: all alike (uniform), by "
         f"1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
     )
-    bucket: bool = Field(default=True, description="Clips of like duration share a batch.")
-    max_missing: float = Field(
+    bucket_by_duration: bool = Field(
+        default=True, description="Clips of like duration share a batch."
+    )
+    max_unreadable_fraction: float = Field(
         default=0.0,
         ge=0,
         lt=1,
@@ -74,7 +78,7 @@ class LoaderConfig(Section):
 
 
 @dataclass(frozen=True)
-class Batch:
+class AudioTextBatch:
     """This rank's rows of one global batch.
 
     Attributes:
@@ -125,7 +129,7 @@ class LoaderState:
         return cls(**state)
 
 
-def need_batch(pairs: Pairs, batch: int, world: int) -> None:
+def check_batch_size(pairs: TableIndex, batch: int, world: int) -> None:
     """Raises InputError where a batch is larger than the tables, or smaller than the world."""
     if batch > len(pairs):
         raise InputError(
@@ -139,14 +143,14 @@ def need_batch(pairs: Pairs, batch: int, world: int) -> None:
         )
 
 
-class Loader:
+class TableLoader:
     """Hands out batches without end, and says at any time where it stands.
 
     Each rank has a loader of its own, which decodes only its rows: contiguous rows of the global
     batch, so that the ranks' rows, put together, are the same at every world size. Waveforms are
     padded to the longest of the rank's rows.
 
-    A clip is unreadable when its file cannot be read or decoded. Within `max_missing` its row is
+    A clip is unreadable when its file cannot be read or decoded. Within `max_unreadable_fraction` its row is
     taken by the clip of the same row in the next batch of the epoch that has a readable one, so no
     clip stands twice in a batch. Each rank counts the unreadable clips that it has met itself.
 
@@ -162,40 +166,40 @@ class Loader:
 
     def __init__(
         self,
-        pairs: Pairs,
+        pairs: TableIndex,
         config: LoaderConfig,
-        batch: int,
+        batch_size: int,
         seed: int,
         sample_rate_hz: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        need_batch(pairs, batch, world)
-        self.pairs, self.config, self.batch, self.seed = pairs, config, batch, seed
+        check_batch_size(pairs, batch_size, world)
+        self.pairs, self.config, self.batch_size, self.seed = pairs, config, batch_size, seed
         self.sample_rate_hz = sample_rate_hz
-        self.batches_per_epoch = len(pairs) // batch
-        self._rows = slice(rank * batch // world, (rank + 1) * batch // world)
+        self.batches_per_epoch = len(pairs) // batch_size
+        self._rows = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self._epoch, self._next = 0, 0
         self._missing: set[int] = set()
         # That of the epoch heard, and of the one decoded ahead.
         self._order = lru_cache(maxsize=2)(self._order_of)
-        self._running: list[Iterator[Decoded]] = []
+        self._running: list[Iterator[DecodedBatch]] = []
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[AudioTextBatch]:
         """Batches from the current state on, across epochs, until the loader is closed.
 
         A second iterator, or `load_state_dict`, ends the one before.
 
         Raises:
-            InputError: more clips than `max_missing` allows cannot be read.
+            InputError: more clips than `max_unreadable_fraction` allows cannot be read.
             RunError: a decoding process died. torch may notice it first, between any two lines of
                 the main thread, and raise a plain RuntimeError that says the same.
         """
         self.close()
-        planned: deque[_Planned] = deque()
+        planned: deque[_PlannedBatch] = deque()
         running = self._running = [self._start(planned)]
         while running:
-            decoded = _next(running[0])
+            decoded = _next_decoded(running[0])
             batch = self._assemble(planned.popleft(), decoded)
             self._advance()
             yield batch
@@ -204,10 +208,10 @@ class Loader:
         """The state after the last batch handed out, whatever was decoded ahead."""
         return LoaderState(
             epoch=self._epoch,
-            samples_seen=self._next * self.batch,
+            samples_seen=self._next * self.batch_size,
             seed=self.seed,
             table=self._tables(),
-            batch=self.batch,
+            batch=self.batch_size,
         ).to_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -219,7 +223,7 @@ class Loader:
         for name, there, here in (
             ("table and version", [list(each) for each in found.table], self._tables()),
             ("seed", found.seed, self.seed),
-            ("batch", found.batch, self.batch),
+            ("batch", found.batch, self.batch_size),
         ):
             if there != here:
                 raise InputError(
@@ -227,60 +231,69 @@ class Loader:
                     f"{here}: resume with the same {name}, or start anew"
                 )
         self.close()
-        self._epoch, self._next = found.epoch, found.samples_seen // self.batch
+        self._epoch, self._next = found.epoch, found.samples_seen // self.batch_size
 
     def close(self) -> None:
         """End the iterator and its decoding processes; the state stays."""
         self._running.clear()
 
-    def _start(self, planned: "deque[_Planned]") -> Iterator[Decoded]:
+    def _start(self, planned: "deque[_PlannedBatch]") -> Iterator[DecodedBatch]:
         workers = self.config.workers
         return iter(
             DataLoader(
-                Decoder(self.sample_rate_hz, self.config.cache_mb * 2**20),
+                BatchDecoder(self.sample_rate_hz, self.config.cache_mb * 2**20),
                 batch_size=None,
                 sampler=self._plan(planned),
                 num_workers=workers,
-                prefetch_factor=self.config.prefetch if workers else None,
+                prefetch_factor=self.config.prefetch_batches if workers else None,
                 multiprocessing_context="spawn" if workers else None,
-                worker_init_fn=partial(_reach_storage, storage.settings()),
-                collate_fn=_as_it_is,
+                worker_init_fn=partial(_configure_storage, storage.settings()),
+                collate_fn=_identity,
                 # Its own, else starting to iterate would move torch's global random numbers.
                 generator=torch.Generator(),
             )
         )
 
-    def _plan(self, planned: "deque[_Planned]") -> Iterator[list[Sample]]:
+    def _plan(self, planned: "deque[_PlannedBatch]") -> Iterator[list[TrainingExample]]:
         """What each coming batch holds; remembered in `planned` until it is decoded."""
         epoch, index = self._epoch, self._next
         while True:
-            start = index * self.batch
-            clips = self._order(epoch)[start : start + self.batch][self._rows]
+            start = index * self.batch_size
+            clips = self._order(epoch)[start : start + self.batch_size][self._rows]
             samples = [self._draw(epoch, int(clip)) for clip in clips]
-            planned.append(_Planned(epoch, index, samples))
+            planned.append(_PlannedBatch(epoch, index, samples))
             yield samples
-            epoch, index = _after(epoch, index, self.batches_per_epoch)
+            epoch, index = _next_position(epoch, index, self.batches_per_epoch)
 
     def _order_of(self, epoch: int) -> Ints:
         heard_s = np.minimum(self.pairs.duration_s, self.config.crop_s)
         return epoch_order(
-            heard_s, self.pairs.row_groups, self.batch, self.seed, epoch, self.config.bucket
+            heard_s,
+            self.pairs.row_groups,
+            self.batch_size,
+            self.seed,
+            epoch,
+            self.config.bucket_by_duration,
         )
 
-    def _draw(self, epoch: int, clip: int) -> Sample:
+    def _draw(self, epoch: int, clip: int) -> TrainingExample:
         """A clip's caption and crop in an epoch; they depend on nothing but these and the seed."""
         # One call for both: of all that is done for a clip in this process, it takes the longest.
         caption_draw, crop_draw = np.random.default_rng((self.seed, epoch, clip)).random(2)
-        weights = caption_weights(
-            self.config.captions, self.pairs.ranks_of(clip), self.pairs.clap_scores_of(clip)
+        weights = caption_probabilities(
+            self.config.caption_sampling, self.pairs.ranks_of(clip), self.pairs.clap_scores_of(clip)
         )
         # Rounding may leave the sum a little below the draw: the last one is then meant.
         drawn = int(np.searchsorted(np.cumsum(weights)[:-1], caption_draw, side="right"))
         surplus_s = float(self.pairs.duration_s[clip]) - self.config.crop_s
-        place = crop(self.pairs.place(clip), self.config.crop_s, surplus_s, float(crop_draw))
-        return Sample(clip, place, self.pairs.captions_of(clip)[drawn], whole=surplus_s <= 0)
+        place = crop_location(
+            self.pairs.audio_location(clip), self.config.crop_s, surplus_s, float(crop_draw)
+        )
+        return TrainingExample(
+            clip, place, self.pairs.captions_of(clip)[drawn], whole=surplus_s <= 0
+        )
 
-    def _assemble(self, planned: "_Planned", decoded: Decoded) -> Batch:
+    def _assemble(self, planned: "_PlannedBatch", decoded: DecodedBatch) -> AudioTextBatch:
         waveforms, lengths = decoded.waveforms, decoded.lengths
         samples, replaced = planned.samples, []
         if decoded.failures:
@@ -293,8 +306,8 @@ class Loader:
                     f"clip {self.pairs.clip_id(failed.clip)} cannot be read ({reason}); clip "
                     f"{self.pairs.clip_id(samples[row].clip)} takes its place"
                 )
-            waveforms, lengths = padded(heard)
-        return Batch(
+            waveforms, lengths = pad_waveforms(heard)
+        return AudioTextBatch(
             waveforms=waveforms,
             lengths=torch.tensor(lengths),
             captions=[sample.caption for sample in samples],
@@ -302,56 +315,58 @@ class Loader:
             epoch=planned.epoch,
             index=planned.index,
             start=self._rows.start,
-            global_rows=self.batch,
+            global_rows=self.batch_size,
             replaced=replaced,
         )
 
-    def _replace(self, planned: "_Planned", row: int, reason: str) -> tuple[Sample, Samples]:
+    def _replace(
+        self, planned: "_PlannedBatch", row: int, reason: str
+    ) -> tuple[TrainingExample, Samples]:
         """The clip that takes an unreadable one's row, and its sound."""
         self._count_missing(planned.samples[row], reason)
         order = self._order(planned.epoch)
         # The same row of every batch, the clips that fill none as if they were one batch more.
-        column = order[self._rows.start + row :: self.batch]
+        column = order[self._rows.start + row :: self.batch_size]
         for clip in np.roll(column, -planned.index)[1:]:
             sample = self._draw(planned.epoch, int(clip))
             try:
-                return sample, decode(sample.place, self.sample_rate_hz)
+                return sample, decode_training_clip(sample.location, self.sample_rate_hz)
             except (AudioError, OSError) as error:
                 self._count_missing(sample, str(error))
         raise InputError(
             f"clip {self.pairs.clip_id(planned.samples[row].clip)} cannot be read ({reason}), and "
             f"no other batch of the epoch has a clip for its place: put the files back, or lower "
-            f"the batch of {self.batch}"
+            f"the batch of {self.batch_size}"
         )
 
-    def _count_missing(self, sample: Sample, reason: str) -> None:
+    def _count_missing(self, sample: TrainingExample, reason: str) -> None:
         """Raises InputError where more are missing than may be."""
         self._missing.add(sample.clip)
-        if len(self._missing) > self.config.max_missing * len(self.pairs):
+        if len(self._missing) > self.config.max_unreadable_fraction * len(self.pairs):
             raise InputError(
-                f"clip {self.pairs.clip_id(sample.clip)}: {sample.place.uri} cannot be read "
+                f"clip {self.pairs.clip_id(sample.clip)}: {sample.location.uri} cannot be read "
                 f"({reason}); {len(self._missing)} of {len(self.pairs)} clips could not be read so "
-                f"far, and max_missing allows a share of {self.config.max_missing}: put the files "
-                "back, or curate with `table: {audio: embed}`, or raise max_missing"
+                f"far, and max_unreadable_fraction allows a share of {self.config.max_unreadable_fraction}: put the files "
+                "back, or curate with `table: {audio: embed}`, or raise max_unreadable_fraction"
             )
 
     def _advance(self) -> None:
-        self._epoch, self._next = _after(self._epoch, self._next, self.batches_per_epoch)
+        self._epoch, self._next = _next_position(self._epoch, self._next, self.batches_per_epoch)
 
     def _tables(self) -> list[list[Any]]:
         return [[source.uri, source.version] for source in self.pairs.sources]
 
 
 @dataclass(frozen=True)
-class _Planned:
+class _PlannedBatch:
     """A batch to come: this rank's rows of it."""
 
     epoch: int
     index: int
-    samples: list[Sample]
+    samples: list[TrainingExample]
 
 
-def _next(decoded: Iterator[Decoded]) -> Decoded:
+def _next_decoded(decoded: Iterator[DecodedBatch]) -> DecodedBatch:
     try:
         return next(decoded)
     except RuntimeError as error:
@@ -363,18 +378,18 @@ def _next(decoded: Iterator[Decoded]) -> Decoded:
         ) from error
 
 
-def _after(epoch: int, index: int, batches_per_epoch: int) -> tuple[int, int]:
+def _next_position(epoch: int, index: int, batches_per_epoch: int) -> tuple[int, int]:
     """The epoch and the place in it of the next batch."""
     return (epoch, index + 1) if index + 1 < batches_per_epoch else (epoch + 1, 0)
 
 
-def _reach_storage(settings: StorageConfig, worker: int) -> None:
+def _configure_storage(settings: StorageConfig, worker: int) -> None:
     storage.configure(settings)
 
 
-def _as_it_is(decoded: Any) -> Any:
+def _identity(decoded: Any) -> Any:
     return decoded
 
 
-def _names(pairs: Pairs) -> str:
+def _names(pairs: TableIndex) -> str:
     return ", ".join(f"{each.uri} version {each.version}" for each in pairs.sources)

@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Source:
+class TableVersion:
     """One version of one curated table, and what that version was made from."""
 
     uri: str
@@ -46,7 +46,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Place:
+class AudioLocation:
     """Where a clip's sound lies. None ends at the file's end.
 
     `embedded` sound was written by the table, as 16-bit FLAC of `curation.audio.waveform.to_int16`.
@@ -59,7 +59,7 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class TableIndex:
     """The clips of some table versions, each with its captions, best first. A clip is an index.
 
     Columns are Arrow and NumPy, so that millions of clips are small, and pickle fast.
@@ -72,7 +72,7 @@ class Pairs:
             of a table with embedded audio; other clips have a number of their own.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[TableVersion, ...]
     clip_ids: pa.Array
     duration_s: Floats
     row_groups: Ints
@@ -87,7 +87,7 @@ class Pairs:
     _clap_scores: npt.NDArray[np.float32]
 
     @classmethod
-    def open(cls, table_uri: str, version: int | None = None) -> "Pairs":
+    def open(cls, table_uri: str, version: int | None = None) -> "TableIndex":
         """The pairs of a version, the newest by default, sorted by clip id.
 
         Raises:
@@ -103,7 +103,7 @@ class Pairs:
             )
         rows = pa.concat_tables(read).sort_by([("clip_id", "ascending"), ("rank", "ascending")])
         rows = rows.combine_chunks()
-        source = Source(
+        source = TableVersion(
             absolute_uri(table_uri),
             opened.version(),
             _lineage(table_uri, opened.version()),
@@ -111,7 +111,7 @@ class Pairs:
         return _index(source, files, rows)
 
     @classmethod
-    def concat(cls, parts: Sequence["Pairs"]) -> "Pairs":
+    def concat(cls, parts: Sequence["TableIndex"]) -> "TableIndex":
         """The clips of several tables, those of the first part first."""
         pairs_before = np.cumsum([0, *(len(part._captions) for part in parts)])
         files_before = np.cumsum([0, *(len(part._files) for part in parts)])
@@ -165,15 +165,15 @@ class Pairs:
         """Every caption of every clip, in order."""
         return (caption.as_py() for caption in self._captions)
 
-    def place(self, clip: int) -> Place:
+    def audio_location(self, clip: int) -> AudioLocation:
         """Where the sound of a clip is read."""
         file, duration_s = int(self._file[clip]), float(self.duration_s[clip])
         if file >= 0:
-            return Place(
+            return AudioLocation(
                 parquet_row_uri(self._files[file], int(self._row[clip]), _AUDIO), 0.0, None, True
             )
         start_s = float(self._start_s[clip])
-        return Place(self._uris[clip].as_py(), start_s, start_s + duration_s, False)
+        return AudioLocation(self._uris[clip].as_py(), start_s, start_s + duration_s, False)
 
     def _pairs_of(self, clip: int) -> slice:
         return slice(int(self._first[clip]), int(self._first[clip + 1]))
@@ -194,7 +194,7 @@ def _read_file(uri: str, index: int) -> pa.Table:
     )
 
 
-def _index(source: Source, files: tuple[str, ...], rows: pa.Table) -> Pairs:
+def _index(source: TableVersion, files: tuple[str, ...], rows: pa.Table) -> TableIndex:
     """The pairs of sorted rows."""
     ids = rows["clip_id"].combine_chunks()
     new = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
@@ -205,7 +205,7 @@ def _index(source: Source, files: tuple[str, ...], rows: pa.Table) -> Pairs:
     )
     # One number a row group; clips that are not embedded have negative ones, each its own.
     together = np.where(file < 0, -1 - np.arange(len(file)), file * (group.max() + 1) + group)
-    return Pairs(
+    return TableIndex(
         sources=(source,),
         clip_ids=clips["clip_id"].combine_chunks(),
         duration_s=end_s - start_s,

@@ -4,25 +4,30 @@ from collections.abc import Callable, Mapping
 
 from curation.errors import InputError
 from training.evaluate.evalset import EvalSet
-from training.evaluate.readers.captioned import audiocaps, clotho
-from training.evaluate.readers.labelled import esc10, esc50, urbansound8k, vggsound
-from training.evaluate.readers.multi_label import audioset, fsd50k
+from training.evaluate.readers.captioned import read_audiocaps, read_clotho
+from training.evaluate.readers.labelled import (
+    read_esc10,
+    read_esc50,
+    read_urbansound8k,
+    read_vggsound,
+)
+from training.evaluate.readers.multi_label import read_audioset, read_fsd50k
 
 _READERS: Mapping[str, Callable[[str, str | None], EvalSet]] = {
-    "esc50": esc50,
-    "esc10": esc10,
-    "urbansound8k": urbansound8k,
-    "vggsound": vggsound,
-    "fsd50k": fsd50k,
-    "audioset": audioset,
-    "audiocaps": audiocaps,
-    "clotho": clotho,
+    "esc50": read_esc50,
+    "esc10": read_esc10,
+    "urbansound8k": read_urbansound8k,
+    "vggsound": read_vggsound,
+    "fsd50k": read_fsd50k,
+    "audioset": read_audioset,
+    "audiocaps": read_audiocaps,
+    "clotho": read_clotho,
 }
 
 DATASETS = tuple(_READERS)
 
 
-def read(name: str, folder: str, split: str | None = None) -> EvalSet:
+def read_eval_set(name: str, folder: str, split: str | None = None) -> EvalSet:
     """Read a split of a data set out of its folder, which may be local or `s3://`.
 
     Args:

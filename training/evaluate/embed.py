@@ -21,7 +21,7 @@ Embedding = np.ndarray | Failure
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
+class EmbeddedClips:
     """The embeddings `[heard, dim]` of the clips that could be heard, in their order.
 
     `rows` says which clips those are; `failures` says of every other one why not.
@@ -32,7 +32,7 @@ class Embedded:
     failures: dict[int, Failure]
 
 
-def crop_rule(max_duration_s: float) -> str:
+def describe_crop(max_duration_s: float) -> str:
     """What is heard of a long clip, in words."""
     return f"the centre {max_duration_s:g} s of longer clips; shorter ones whole"
 
@@ -43,7 +43,7 @@ def embed_clips(
     batch: int = 8,
     max_duration_s: float = 10.0,
     quiet: bool = False,
-) -> Embedded:
+) -> EmbeddedClips:
     """Embed clips, of long ones the centre.
 
     Under torch.distributed every rank calls this with the same clips and takes every n-th batch;
@@ -55,26 +55,28 @@ def embed_clips(
         batch: clips embedded at once.
         quiet: no progress bar, which else is on stderr where that is a terminal.
     """
-    starts = range(0, len(clips), batch)[distributed.rank() :: distributed.world()]
+    starts = range(0, len(clips), batch)[distributed.get_rank() :: distributed.get_world_size()]
     batches = [range(start, min(start + batch, len(clips))) for start in starts]
     mine: dict[int, Embedding] = {}
-    hidden = True if quiet or distributed.rank() else None
+    hidden = True if quiet or distributed.get_rank() else None
     with tqdm(desc="embedding", total=len(clips), unit="clip", disable=hidden) as bar:
-        for rows, sounds in _loaded(clips, batches, scorer.sample_rate_hz, max_duration_s):
+        for rows, sounds in _load_batches(clips, batches, scorer.sample_rate_hz, max_duration_s):
             mine |= _embed_batch(scorer, rows, sounds)
-            bar.update(len(rows) * distributed.world())
+            bar.update(len(rows) * distributed.get_world_size())
     vectors: dict[int, np.ndarray] = {}
     failures: dict[int, Failure] = {}
-    for row, embedding in sorted(_gathered(mine).items()):
+    for row, embedding in sorted(_all_gather(mine).items()):
         if isinstance(embedding, Failure):
             failures[row] = embedding
         else:
             vectors[row] = embedding
     embeddings = np.stack(list(vectors.values())) if vectors else np.empty((0, 0))
-    return Embedded(embeddings, list(vectors), failures)
+    return EmbeddedClips(embeddings, list(vectors), failures)
 
 
-def load(clip: EvalClip, sample_rate_hz: int, max_duration_s: float) -> Waveform | Failure:
+def load_eval_clip(
+    clip: EvalClip, sample_rate_hz: int, max_duration_s: float
+) -> Waveform | Failure:
     """A clip's waveform `[samples]` at the rate, or why it cannot be had."""
     try:
         data, name = read_clip_bytes(clip.uri)
@@ -86,7 +88,7 @@ def load(clip: EvalClip, sample_rate_hz: int, max_duration_s: float) -> Waveform
     return resample(decoded.waveform, decoded.sample_rate_hz, sample_rate_hz)
 
 
-def _loaded(
+def _load_batches(
     clips: Sequence[EvalClip],
     batches: Sequence[range],
     sample_rate_hz: int,
@@ -96,7 +98,9 @@ def _loaded(
     with ThreadPoolExecutor(thread_name_prefix="load") as pool:
 
         def begin(rows: range) -> Iterator[Waveform | Failure]:
-            return pool.map(lambda row: load(clips[row], sample_rate_hz, max_duration_s), rows)
+            return pool.map(
+                lambda row: load_eval_clip(clips[row], sample_rate_hz, max_duration_s), rows
+            )
 
         ahead = begin(batches[0]) if batches else iter(())
         for index, rows in enumerate(batches):
@@ -117,9 +121,9 @@ def _embed_batch(
     return results | dict(zip(heard, scorer.embed_audio(waveforms), strict=True))
 
 
-def _gathered(mine: dict[int, Embedding]) -> dict[int, Embedding]:
-    if distributed.world() == 1:
+def _all_gather(mine: dict[int, Embedding]) -> dict[int, Embedding]:
+    if distributed.get_world_size() == 1:
         return mine
-    parts: list[dict[int, Embedding]] = [{} for _ in range(distributed.world())]
+    parts: list[dict[int, Embedding]] = [{} for _ in range(distributed.get_world_size())]
     dist.all_gather_object(parts, mine)
     return {row: embedding for part in parts for row, embedding in part.items()}

@@ -17,7 +17,7 @@ from curation.audio.waveform import Waveform, resample
 from curation.errors import InputError
 from curation.models.scorers import Scorer
 from curation.schema import Failure
-from training.evaluate.prompts import normalised
+from training.evaluate.prompts import normalise_rows
 
 Batch = Mapping[str, Any]
 
@@ -64,7 +64,9 @@ class MaebEncoder:
                 towers.append(self._audio(batch["audio"], task_metadata.name))
             if "text" in batch:
                 towers.append(self._scorer.embed_text(list(batch["text"])))
-            vectors.append(normalised(np.sum([normalised(tower) for tower in towers], axis=0)))
+            vectors.append(
+                normalise_rows(np.sum([normalise_rows(tower) for tower in towers], axis=0))
+            )
         return np.concatenate(vectors)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Tensor:

@@ -21,7 +21,7 @@ CUSTOM = "custom"
 Captions = Mapping[str, Sequence[str]]
 
 
-def spoken(name: str) -> str:
+def spoken_class_name(name: str) -> str:
     """A class's name in a prompt: "Fill_(with_liquid)" becomes "fill".
 
     Lower case, spaces for underscores, and nothing in parentheses.
@@ -29,7 +29,9 @@ def spoken(name: str) -> str:
     return " ".join(re.sub(r"\(.*?\)", "", name.replace("_", " ")).lower().split())
 
 
-def class_captions(classes: Sequence[str], custom: Captions | None) -> dict[str, list[list[str]]]:
+def build_class_captions(
+    classes: Sequence[str], custom: Captions | None
+) -> dict[str, list[list[str]]]:
     """By prompt, the captions of each class: one a template, all of them, and the caller's.
 
     Args:
@@ -38,11 +40,12 @@ def class_captions(classes: Sequence[str], custom: Captions | None) -> dict[str,
     Raises InputError where `custom` lacks a class, names an unknown one, or has none for a class.
     """
     captions = {
-        key: [[template.format(c=spoken(name))] for name in classes]
+        key: [[template.format(c=spoken_class_name(name))] for name in classes]
         for key, template in TEMPLATES.items()
     }
     captions[ENSEMBLE] = [
-        [template.format(c=spoken(name)) for template in TEMPLATES.values()] for name in classes
+        [template.format(c=spoken_class_name(name)) for template in TEMPLATES.values()]
+        for name in classes
     ]
     if custom is not None:
         _check(custom, classes)
@@ -53,12 +56,12 @@ def class_captions(classes: Sequence[str], custom: Captions | None) -> dict[str,
 def embed_classes(scorer: Scorer, captions: Sequence[Sequence[str]]) -> np.ndarray:
     """Unit vectors `[class, dim]`: of each class the mean of its captions' unit vectors."""
     flat = [caption for of_class in captions for caption in of_class]
-    embedded = normalised(scorer.embed_text(flat))
+    embedded = normalise_rows(scorer.embed_text(flat))
     ends = np.cumsum([len(of_class) for of_class in captions])[:-1]
-    return normalised(np.stack([part.mean(axis=0) for part in np.split(embedded, ends)]))
+    return normalise_rows(np.stack([part.mean(axis=0) for part in np.split(embedded, ends)]))
 
 
-def normalised(vectors: np.ndarray) -> np.ndarray:
+def normalise_rows(vectors: np.ndarray) -> np.ndarray:
     """`[row, dim]` at length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)

@@ -10,7 +10,7 @@ from curation.storage import files as storage
 from training.evaluate.evalset import EvalClip
 
 
-def data_version(clips: Iterable[EvalClip]) -> str:
+def hash_data_version(clips: Iterable[EvalClip]) -> str:
     """SHA-256 over the clips' names and sizes, sorted by name: who has others has other data."""
     digest = hashlib.sha256()
     for name, size in sorted((clip.name, clip.size_bytes) for clip in clips):
@@ -18,13 +18,13 @@ def data_version(clips: Iterable[EvalClip]) -> str:
     return digest.hexdigest()
 
 
-def write(uri: str, result: Mapping[str, Any]) -> None:
+def write_eval_result(uri: str, result: Mapping[str, Any]) -> None:
     """Write a result in one step, as JSON that any reader takes."""
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
     storage.put(uri, (text + "\n").encode())
 
 
-def show(result: Mapping[str, Any]) -> None:
+def print_eval_result(result: Mapping[str, Any]) -> None:
     """Print the figures, a row for each prompt or way, and what they were measured on."""
     rows = [
         (name.replace("_", " "), {key: value for key, value in row.items() if _is_figure(value)})

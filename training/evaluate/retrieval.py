@@ -7,13 +7,13 @@ import numpy as np
 from curation.models.scorers import Scorer
 from training.evaluate import scores
 from training.evaluate.evalset import EvalClip
-from training.evaluate.prompts import normalised
+from training.evaluate.prompts import normalise_rows
 
 _RECALLS = (1, 5, 10)
 _PRECISION_DEPTH = 10
 
 
-def retrieval(
+def retrieval_figures(
     scorer: Scorer, audio: np.ndarray, clips: Sequence[EvalClip]
 ) -> dict[str, dict[str, float]]:
     """The figures both ways; see `figures`.
@@ -26,11 +26,13 @@ def retrieval(
     clip_of = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
     # A caption that several clips share is embedded once, so that its similarities tie exactly.
     distinct, row_of = np.unique(captions, return_inverse=True)
-    similarities = normalised(scorer.embed_text(distinct.tolist())) @ normalised(audio).T
-    return figures(similarities[row_of], clip_of)
+    similarities = normalise_rows(scorer.embed_text(distinct.tolist())) @ normalise_rows(audio).T
+    return figures_from_similarities(similarities[row_of], clip_of)
 
 
-def figures(similarities: np.ndarray, clip_of: np.ndarray) -> dict[str, dict[str, float]]:
+def figures_from_similarities(
+    similarities: np.ndarray, clip_of: np.ndarray
+) -> dict[str, dict[str, float]]:
     """R@1, R@5, R@10 and mAP@10 each way.
 
     Text to audio looks for each caption's clip among the clips. Audio to text looks for any of a

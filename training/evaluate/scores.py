@@ -12,7 +12,7 @@ Mask = npt.NDArray[np.bool_]
 Ranks = npt.NDArray[np.integer]
 
 
-def classify(similarities: Array, targets: Ranks) -> Mask:
+def top_1_correct(similarities: Array, targets: Ranks) -> Mask:
     """Whether each clip's class is the most similar one `[clip]`; a tie is not right.
 
     Args:

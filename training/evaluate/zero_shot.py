@@ -8,10 +8,10 @@ import numpy as np
 from curation.models.scorers import Scorer
 from training.evaluate import scores
 from training.evaluate.evalset import EvalClip
-from training.evaluate.prompts import Captions, class_captions, embed_classes, normalised
+from training.evaluate.prompts import Captions, build_class_captions, embed_classes, normalise_rows
 
 
-def zero_shot(
+def zero_shot_figures(
     scorer: Scorer,
     audio: np.ndarray,
     clips: Sequence[EvalClip],
@@ -36,10 +36,10 @@ def zero_shot(
     truth = np.zeros((len(clips), len(classes)), dtype=np.bool_)
     for row, clip in enumerate(clips):
         truth[row, [index[label] for label in clip.labels]] = True
-    unit = normalised(audio)
+    unit = normalise_rows(audio)
     return {
         prompt: figures(unit @ embed_classes(scorer, captions).T, truth, classes)
-        for prompt, captions in class_captions(classes, custom).items()
+        for prompt, captions in build_class_captions(classes, custom).items()
     }
 
 
@@ -48,7 +48,7 @@ def single_label_figures(
 ) -> dict[str, Any]:
     """Accuracy over all clips and by class, from `[clip, class]` and the one true class a clip."""
     targets = truth.argmax(axis=1)
-    right = scores.classify(similarities, targets)
+    right = scores.top_1_correct(similarities, targets)
     by_class = {
         name: float(right[targets == column].mean()) if (targets == column).any() else None
         for column, name in enumerate(classes)

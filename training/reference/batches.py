@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_POOLED = 16
+_BATCHES_PER_POOL = 16
 
 
-def by_length(lengths: Sequence[int], batch: int, rng: np.random.Generator) -> list[list[int]]:
+def batch_by_length(
+    lengths: Sequence[int], batch: int, rng: np.random.Generator
+) -> list[list[int]]:
     """Cut one epoch's permutation into full batches of clips of like length, in random order.
 
     Clips are sorted within pools of 16 batches, so that batches differ from epoch to epoch. What
@@ -17,8 +19,11 @@ def by_length(lengths: Sequence[int], batch: int, rng: np.random.Generator) -> l
     """
     order = rng.permutation(len(lengths))
     pools = (
-        sorted(order[start : start + _POOLED * batch].tolist(), key=lambda index: lengths[index])
-        for start in range(0, len(order), _POOLED * batch)
+        sorted(
+            order[start : start + _BATCHES_PER_POOL * batch].tolist(),
+            key=lambda index: lengths[index],
+        )
+        for start in range(0, len(order), _BATCHES_PER_POOL * batch)
     )
     batches = [
         pool[start : start + batch]
@@ -28,7 +33,7 @@ def by_length(lengths: Sequence[int], batch: int, rng: np.random.Generator) -> l
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def cropped(features: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def crop_to_shortest(features: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Cut half-precision `[frame, mel]`, of like length, to the shortest, each at a random place.
 
     Batch norm then sees no padding while training. Returns `[batch, frame, mel]` and the lengths.
@@ -41,7 +46,7 @@ def cropped(features: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tenso
     return torch.stack(cut).float(), torch.full((len(cut),), shortest)
 
 
-def padded(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def pad_features(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Stack half-precision `[frame, mel]` to float `[batch, frame, mel]`, with their lengths."""
     lengths = torch.tensor([len(feature) for feature in features])
     batch = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)

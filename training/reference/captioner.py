@@ -20,11 +20,11 @@ from curation.models.networks.tag_guided_captioner import (
 from curation.models.word_tokenizer import word_tokenizer
 from curation.synth import Scene
 from curation.synth.scenes import RELATIONS
-from training.config.reference import CaptionerTraining
+from training.config.reference import ReferenceCaptionerConfig
 from training.data.augmentation import augment
-from training.optim import optimise
-from training.reference.batches import by_length, cropped, padded
-from training.reference.corpus import Corpus, render_corpora
+from training.optim import train_epochs
+from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
+from training.reference.corpus import FeatureCorpus, render_corpora
 
 GUIDANCE = ("none", "noisy", "true")
 
@@ -32,17 +32,21 @@ _MAX_TOKENS = 30
 _EVALUATION_BATCH = 32
 
 
-def train(
-    config: CaptionerTraining, seed: int, progress: bool = True
+def train_reference_captioner(
+    config: ReferenceCaptionerConfig, seed: int, progress: bool = True
 ) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, dict[str, Any]]:
     """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
     corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
-    model, tokenizer, losses = fit(config, corpus, seed, progress)
-    return model, tokenizer, {"losses": losses, **evaluate(model, tokenizer, held_out)}
+    model, tokenizer, losses = fit_reference_captioner(config, corpus, seed, progress)
+    return (
+        model,
+        tokenizer,
+        {"losses": losses, **evaluate_reference_captioner(model, tokenizer, held_out)},
+    )
 
 
-def fit(
-    config: CaptionerTraining, corpus: Corpus, seed: int, progress: bool = True
+def fit_reference_captioner(
+    config: ReferenceCaptionerConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
 ) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
     torch.manual_seed(seed)
@@ -55,12 +59,12 @@ def fit(
 
     def batches(epoch: int) -> list[tuple[list[int], np.random.Generator]]:
         rng = np.random.default_rng((seed, epoch))
-        return [(rows, rng) for rows in by_length(lengths, config.schedule.batch, rng)]
+        return [(rows, rng) for rows in batch_by_length(lengths, config.schedule.batch_size, rng)]
 
     def loss_of(batch: tuple[list[int], np.random.Generator]) -> Tensor:
         rows, rng = batch
         scenes = [corpus.scenes[row] for row in rows]
-        features, frames = cropped([corpus.features[row] for row in rows], rng)
+        features, frames = crop_to_shortest([corpus.features[row] for row in rows], rng)
         features, frames = augment(features, frames, config.augment, random)
         given = [
             synth.noisy_tags(scene, rng)
@@ -73,17 +77,17 @@ def fit(
             input_features=features,
             feature_lengths=frames,
             tags=tag_vectors(given, model),
-            labels=labels_of(captions, tokenizer),
+            labels=caption_labels(captions, tokenizer),
             tag_targets=tag_vectors([synth.true_tags(scene) for scene in scenes], model),
         ).loss
 
     epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
-    losses = optimise(model, epochs, loss_of, config.schedule, progress)
+    losses = train_epochs(model, epochs, loss_of, config.schedule, progress)
     return model, tokenizer, losses
 
 
-def evaluate(
-    model: TagGuidedCaptioner, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+def evaluate_reference_captioner(
+    model: TagGuidedCaptioner, tokenizer: PreTrainedTokenizerBase, corpus: FeatureCorpus
 ) -> dict[str, Any]:
     """Correctness of the greedy captions, untagged and with noisy and with true tags.
 
@@ -92,13 +96,13 @@ def evaluate(
     """
     report: dict[str, Any] = {}
     for guidance in GUIDANCE:
-        tags = given_tags(corpus, guidance)
-        captions = caption(model, tokenizer, corpus.features, tags)
+        tags = corpus_tags(corpus, guidance)
+        captions = caption_features(model, tokenizer, corpus.features, tags)
         report[guidance] = _correctness(captions, corpus.scenes)
     return report
 
 
-def caption(
+def caption_features(
     model: TagGuidedCaptioner,
     tokenizer: PreTrainedTokenizerBase,
     features: Sequence[Tensor],
@@ -110,7 +114,7 @@ def caption(
     captions = []
     for start in range(0, len(features), _EVALUATION_BATCH):
         rows = slice(start, start + _EVALUATION_BATCH)
-        batch, lengths = padded(features[rows])
+        batch, lengths = pad_features(features[rows])
         with torch.inference_mode():
             encoded = model.encoder(batch, lengths, tag_vectors(tags[rows], model))
         best, _ = decode(model, encoded, beams, None, 1.0, _MAX_TOKENS)
@@ -118,7 +122,7 @@ def caption(
     return captions
 
 
-def given_tags(corpus: Corpus, guidance: str) -> list[list[str]]:
+def corpus_tags(corpus: FeatureCorpus, guidance: str) -> list[list[str]]:
     """The tags (AudioSet ids) handed over for each clip in one of the ways of `GUIDANCE`."""
     if guidance == "none":
         return [[] for _ in corpus.scenes]
@@ -139,14 +143,14 @@ def tag_vectors(tags: Sequence[Sequence[str]], model: TagGuidedCaptioner) -> Ten
     return vectors
 
 
-def labels_of(captions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Tensor:
+def caption_labels(captions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Tensor:
     """Word ids with the end token, without the start token, `[caption, position]`."""
     tokens = tokenizer(list(captions), padding=True, return_tensors="pt")
     ids = tokens["input_ids"].masked_fill(tokens["attention_mask"] == 0, IGNORED_LABEL)
     return ids[:, 1:]
 
 
-def _model_config(config: CaptionerTraining, words: int) -> TagGuidedCaptionerConfig:
+def _model_config(config: ReferenceCaptionerConfig, words: int) -> TagGuidedCaptionerConfig:
     return TagGuidedCaptionerConfig(
         frontend=config.frontend.model_dump(),
         cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},

@@ -14,19 +14,19 @@ from curation import synth
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.word_tokenizer import word_tokenizer
 from curation.synth.negatives import KINDS
-from training.config.reference import ReferenceClap
+from training.config.reference import ReferenceClapConfig
 from training.data.augmentation import augment
-from training.losses import info_nce, right_or_wrong
-from training.metrics import auc, recall_at
-from training.optim import optimise
-from training.reference.batches import by_length, cropped, padded
-from training.reference.corpus import Corpus, render_corpora
+from training.losses import hard_negative_sigmoid, info_nce
+from training.metrics import auc, top_k_recall
+from training.optim import train_epochs
+from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
+from training.reference.corpus import FeatureCorpus, render_corpora
 
 _EVALUATION_BATCH = 32
 _VOCABULARY_SCENES = 5000
 
 
-class Objective(nn.Module):
+class ReferenceClapObjective(nn.Module):
     """The dual encoder and what only its training needs: a threshold, and a head for the tags."""
 
     def __init__(self, model: DualEncoder, tags: int, tag_loss_weight: float) -> None:
@@ -41,7 +41,7 @@ class Objective(nn.Module):
         features: Tensor,
         lengths: Tensor,
         tokens: dict[str, Tensor],
-        alike: Tensor,
+        false_negatives: Tensor,
         tag_targets: Tensor,
     ) -> Tensor:
         """The loss of a batch.
@@ -58,42 +58,46 @@ class Objective(nn.Module):
         text, wrong = captions[: len(audio)], captions[len(audio) :].unflatten(0, (len(audio), -1))
         scale = self.model.logit_scale.exp()
         return (
-            info_nce(audio, text, scale, wrong, alike)
-            + right_or_wrong(audio, text, wrong, scale, self.bias)
+            info_nce(audio, text, scale, wrong, false_negatives)
+            + hard_negative_sigmoid(audio, text, wrong, scale, self.bias)
             + self.tag_loss_weight
             * F.binary_cross_entropy_with_logits(self.tag_head(pooled), tag_targets)
         )
 
 
-def train(
-    config: ReferenceClap, seed: int, progress: bool = True
+def train_reference_clap(
+    config: ReferenceClapConfig, seed: int, progress: bool = True
 ) -> tuple[DualEncoder, PreTrainedTokenizerBase, dict[str, Any]]:
     """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
     corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
-    model, tokenizer, losses = fit(config, corpus, seed, progress)
-    return model, tokenizer, {"losses": losses, **evaluate(model, tokenizer, held_out)}
+    model, tokenizer, losses = fit_reference_clap(config, corpus, seed, progress)
+    return (
+        model,
+        tokenizer,
+        {"losses": losses, **evaluate_reference_clap(model, tokenizer, held_out)},
+    )
 
 
-def fit(
-    config: ReferenceClap, corpus: Corpus, seed: int, progress: bool = True
+def fit_reference_clap(
+    config: ReferenceClapConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
 ) -> tuple[DualEncoder, PreTrainedTokenizerBase, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
     torch.manual_seed(seed)
     tokenizer = word_tokenizer(_sentences(corpus.seed), config.max_text_tokens)
     model = DualEncoder(_model_config(config, len(tokenizer)))
     mids = [sound.mid for sound in synth.CLASSES]
-    objective = Objective(model, len(mids), config.tag_loss_weight)
+    objective = ReferenceClapObjective(model, len(mids), config.tag_loss_weight)
     random = torch.Generator().manual_seed(seed)
     lengths = [len(feature) for feature in corpus.features]
 
     def batches(epoch: int) -> list[tuple[list[int], np.random.Generator]]:
         rng = np.random.default_rng((seed, epoch))
-        return [(rows, rng) for rows in by_length(lengths, config.schedule.batch, rng)]
+        return [(rows, rng) for rows in batch_by_length(lengths, config.schedule.batch_size, rng)]
 
     def loss_of(batch: tuple[list[int], np.random.Generator]) -> Tensor:
         rows, rng = batch
         scenes = [corpus.scenes[row] for row in rows]
-        features, frames = cropped([corpus.features[row] for row in rows], rng)
+        features, frames = crop_to_shortest([corpus.features[row] for row in rows], rng)
         features, frames = augment(features, frames, config.augment, random)
         captions = [str(rng.choice(scene.captions)) for scene in scenes]
         for scene in scenes:
@@ -107,12 +111,12 @@ def fit(
         return objective(features, frames, tokens, alike, targets.float())
 
     epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
-    losses = optimise(objective, epochs, loss_of, config.schedule, progress)
+    losses = train_epochs(objective, epochs, loss_of, config.schedule, progress)
     return model, tokenizer, losses
 
 
-def evaluate(
-    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+def evaluate_reference_clap(
+    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, corpus: FeatureCorpus
 ) -> dict[str, Any]:
     """AUC of true against wrong captions by kind of wrong, and retrieval among the clips.
 
@@ -126,8 +130,8 @@ def evaluate(
     alike = np.array([[one == other for other in keys] for one in keys])
     report: dict[str, Any] = {
         "auc": {"random": auc(similarities[alike], similarities[~alike])},
-        "text_to_audio": {f"r@{k}": recall_at(similarities, k, alike) for k in (1, 10)},
-        "audio_to_text": {f"r@{k}": recall_at(similarities.T, k, alike) for k in (1, 10)},
+        "text_to_audio": {f"r@{k}": top_k_recall(similarities, k, alike) for k in (1, 10)},
+        "audio_to_text": {f"r@{k}": top_k_recall(similarities.T, k, alike) for k in (1, 10)},
     }
     for kind in KINDS:
         rng = np.random.default_rng((corpus.seed, KINDS.index(kind)))
@@ -144,7 +148,7 @@ def embed_features(model: DualEncoder, features: Sequence[Tensor]) -> np.ndarray
     embeddings = []
     for start in range(0, len(features), _EVALUATION_BATCH):
         with torch.inference_mode():
-            batch = padded(features[start : start + _EVALUATION_BATCH])
+            batch = pad_features(features[start : start + _EVALUATION_BATCH])
             embeddings.append(model.encode_features(*batch).numpy())
     return np.concatenate(embeddings)
 
@@ -170,7 +174,7 @@ def _sentences(seed: int) -> list[str]:
     return [caption for scene in scenes for caption in scene.captions]
 
 
-def _model_config(config: ReferenceClap, words: int) -> DualEncoderConfig:
+def _model_config(config: ReferenceClapConfig, words: int) -> DualEncoderConfig:
     return DualEncoderConfig(
         frontend=config.frontend.model_dump(),
         cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},

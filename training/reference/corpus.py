@@ -21,7 +21,7 @@ Rendered = TypeVar("Rendered")
 
 
 @dataclass(frozen=True)
-class Corpus:
+class FeatureCorpus:
     """Clips of one seed: half-precision log-mel features `[frame, mel]`, and what is heard."""
 
     seed: int
@@ -34,7 +34,7 @@ class Corpus:
 
 def render_corpora(
     config: CorpusConfig, frontend: LogMelConfig, seed: int, progress: bool
-) -> tuple[Corpus, Corpus]:
+) -> tuple[FeatureCorpus, FeatureCorpus]:
     """The clips to train on under a training's seed, and the held-out ones, whatever it is."""
     trained_on, held_out = (
         render_corpus(corpus_seed, clips, frontend, config.workers, progress)
@@ -48,15 +48,15 @@ def render_corpora(
 
 def render_corpus(
     seed: int, clips: int, frontend: LogMelConfig, workers: int = 1, progress: bool = False
-) -> Corpus:
+) -> FeatureCorpus:
     """Clips 0 to `clips` - 1 of the corpus `seed`; the same whatever the number of workers."""
     label = f"rendering corpus {seed}"
-    rendered = in_pool(partial(_render, seed, frontend), clips, workers, label, progress)
+    rendered = render_in_pool(partial(_render, seed, frontend), clips, workers, label, progress)
     features, scenes = zip(*rendered, strict=True)
-    return Corpus(seed, [torch.from_numpy(feature) for feature in features], list(scenes))
+    return FeatureCorpus(seed, [torch.from_numpy(feature) for feature in features], list(scenes))
 
 
-def in_pool(
+def render_in_pool(
     render: Callable[[int], Rendered], clips: int, workers: int, label: str, progress: bool
 ) -> list[Rendered]:
     """What `render` makes of clips 0 to `clips` - 1, in order, by so many spawned processes."""

@@ -5,7 +5,7 @@ import torch
 
 from training.config.reference import AugmentConfig
 from training.data import augmentation
-from training.reference.batches import by_length, cropped, padded
+from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
 
 OFF = AugmentConfig(
     gain_db=0, equalizer_db=0, noise=0, silence=0, mel_shift=0, mel_mask=0, frame_mask=0
@@ -72,21 +72,21 @@ def test_silence_keeps_the_clip_whole() -> None:
 
 def test_batches_are_full_of_like_length_and_no_clip_comes_twice() -> None:
     lengths = np.random.default_rng(0).integers(10, 100, size=70).tolist()
-    batches = by_length(lengths, 8, np.random.default_rng(1))
+    batches = batch_by_length(lengths, 8, np.random.default_rng(1))
     rows = [row for batch in batches for row in batch]
     assert {len(batch) for batch in batches} == {8}
     assert len(set(rows)) == len(rows) == 64
     spread = [max(lengths[r] for r in b) - min(lengths[r] for r in b) for b in batches]
     assert np.mean(spread) < 20
-    assert batches != by_length(lengths, 8, np.random.default_rng(2))
+    assert batches != batch_by_length(lengths, 8, np.random.default_rng(2))
 
 
 def test_cropped_and_padded() -> None:
     clips = [torch.arange(6.0)[:, None].half(), torch.arange(4.0)[:, None].half()]
-    batch, lengths = cropped(clips, np.random.default_rng(0))
+    batch, lengths = crop_to_shortest(clips, np.random.default_rng(0))
     assert batch.shape == (2, 4, 1)
     assert lengths.tolist() == [4, 4]
     assert batch[0].diff(dim=0).eq(1).all()
-    batch, lengths = padded(clips)
+    batch, lengths = pad_features(clips)
     assert batch.shape == (2, 6, 1)
     assert lengths.tolist() == [6, 4]

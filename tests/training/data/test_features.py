@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from training.config.pretrain import PretrainAugment
-from training.data.features import alike, hear, mixed
-from training.data.loader import Batch
+from training.config.pretrain import PretrainAugmentConfig
+from training.data.features import compute_batch_features, false_negative_mask, mix_clips
+from training.data.loader import AudioTextBatch
 
-OFF = PretrainAugment(gain_db=0, equalizer_db=0)
+OFF = PretrainAugmentConfig(gain_db=0, equalizer_db=0)
 CAPTIONS = ["a dog barks", "rain", "Rain ", "a bell"]
 FRONTEND = {
     "sample_rate_hz": 8000,
@@ -39,9 +39,9 @@ def pair() -> DualEncoder:
     )
 
 
-def batch(samples: int = 4000) -> Batch:
+def batch(samples: int = 4000) -> AudioTextBatch:
     rng = np.random.default_rng(0)
-    return Batch(
+    return AudioTextBatch(
         waveforms=torch.from_numpy(rng.integers(-(2**15), 2**15, (4, samples), dtype=np.int16)),
         lengths=torch.tensor([samples, samples // 2, samples, samples]),
         captions=CAPTIONS,
@@ -56,7 +56,7 @@ def batch(samples: int = 4000) -> Batch:
 
 def test_unchanged_sound_is_the_front_ends(pair: DualEncoder) -> None:
     given = batch()
-    heard = hear(given, pair, OFF, seed=1)
+    heard = compute_batch_features(given, pair, OFF, seed=1)
     features, frames = pair.features(given.waveforms.float() / 2**15, given.lengths)
     assert torch.equal(heard.features, features)
     assert torch.equal(heard.frames, frames)
@@ -64,38 +64,40 @@ def test_unchanged_sound_is_the_front_ends(pair: DualEncoder) -> None:
 
 
 def test_the_seed_alone_says_what_is_heard(pair: DualEncoder) -> None:
-    config = PretrainAugment(mixup=0.5, noise=1.0, mel_mask=4)
-    one, same, other = (hear(batch(), pair, config, seed) for seed in (1, 1, 2))
+    config = PretrainAugmentConfig(mixup=0.5, noise=1.0, mel_mask=4)
+    one, same, other = (compute_batch_features(batch(), pair, config, seed) for seed in (1, 1, 2))
     assert torch.equal(one.features, same.features)
     assert not torch.equal(one.features, other.features)
 
 
 def test_same_clips_and_same_captions_are_alike(pair: DualEncoder) -> None:
-    heard = hear(batch(), pair, OFF, seed=1)
-    found = alike(heard.clips, heard.texts, heard.clips, heard.texts)
+    heard = compute_batch_features(batch(), pair, OFF, seed=1)
+    found = false_negative_mask(heard.clips, heard.texts, heard.clips, heard.texts)
     expected = torch.eye(4, dtype=torch.bool)
     expected[1, 2] = expected[2, 1] = True  # "rain" and "Rain "
     assert torch.equal(found, expected)
     twice = torch.tensor([[5, -1], [3, -1], [5, -1], [1, -1]])
-    assert alike(twice, heard.texts, twice, heard.texts)[0, 2]
+    assert false_negative_mask(twice, heard.texts, twice, heard.texts)[0, 2]
 
 
 def test_a_mixed_clip_holds_both_sounds_and_both_captions(pair: DualEncoder) -> None:
-    heard = hear(batch(), pair, PretrainAugment(gain_db=0, equalizer_db=0, mixup=1.0), seed=1)
+    heard = compute_batch_features(
+        batch(), pair, PretrainAugmentConfig(gain_db=0, equalizer_db=0, mixup=1.0), seed=1
+    )
     for row in range(4):
         own, other = heard.clips[row].tolist()
         partner = [5, 3, 9, 1].index(other)
         assert partner != row and own == [5, 3, 9, 1][row]
         assert heard.captions[row] == f"{CAPTIONS[row]} and {CAPTIONS[partner]}"
         # It is no negative of what was mixed in.
-        assert alike(heard.clips, heard.texts, heard.clips, heard.texts)[row, partner]
+        assert false_negative_mask(heard.clips, heard.texts, heard.clips, heard.texts)[row, partner]
 
 
 def test_mixing_adds_waveforms_within_6_db() -> None:
     waveforms = torch.eye(3, 30)
     lengths = torch.tensor([10, 20, 30])
     random = torch.Generator().manual_seed(0)
-    both, longer, partner = mixed(waveforms, lengths, 1.0, random)
+    both, longer, partner = mix_clips(waveforms, lengths, 1.0, random)
     for row in range(3):
         other = int(partner[row])
         levels = both[row][[row, other]]
@@ -105,5 +107,5 @@ def test_mixing_adds_waveforms_within_6_db() -> None:
 
 
 def test_a_clip_shorter_than_a_frame_is_heard(pair: DualEncoder) -> None:
-    heard = hear(batch(samples=20), pair, OFF, seed=1)
+    heard = compute_batch_features(batch(samples=20), pair, OFF, seed=1)
     assert torch.isfinite(pair.encode_features(heard.features, heard.frames)).all()

@@ -18,10 +18,10 @@ from curation.audio.waveform import to_int16
 from curation.errors import InputError
 from curation.storage import files as storage
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
-from training.data.clip_decode import caption_weights
-from training.data.loader import Batch, Loader, LoaderConfig
-from training.data.loader_speed import bench
-from training.data.table_index import Pairs
+from training.data.clip_decode import caption_probabilities
+from training.data.loader import AudioTextBatch, LoaderConfig, TableLoader
+from training.data.loader_benchmark import measure_loader_speed
+from training.data.table_index import TableIndex
 
 CLIPS, BATCH, SEED = 20, 6, 11
 HERE = LoaderConfig(workers=0, crop_s=0.7)
@@ -35,16 +35,16 @@ def uris(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pairs(uris: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pairs:
-    return Pairs.open(commit(str(tmp_path_factory.mktemp("table")), pair_rows(uris)))
+def pairs(uris: list[str], tmp_path_factory: pytest.TempPathFactory) -> TableIndex:
+    return TableIndex.open(commit(str(tmp_path_factory.mktemp("table")), pair_rows(uris)))
 
 
-def loader_of(pairs: Pairs, config: LoaderConfig = HERE, **changes: Any) -> Loader:
-    given = {"batch": BATCH, "seed": SEED, "sample_rate_hz": RATE_HZ, **changes}
-    return Loader(pairs, config, **given)
+def loader_of(pairs: TableIndex, config: LoaderConfig = HERE, **changes: Any) -> TableLoader:
+    given = {"batch_size": BATCH, "seed": SEED, "sample_rate_hz": RATE_HZ, **changes}
+    return TableLoader(pairs, config, **given)
 
 
-def rows_of(batch: Batch) -> list[Row]:
+def rows_of(batch: AudioTextBatch) -> list[Row]:
     """Clip, caption and samples of each row, without the padding, which must be zero."""
     rows = []
     for row, length in enumerate(batch.lengths.tolist()):
@@ -54,14 +54,14 @@ def rows_of(batch: Batch) -> list[Row]:
     return rows
 
 
-def heard(loader: Loader, batches: int) -> list[list[Row]]:
+def heard(loader: TableLoader, batches: int) -> list[list[Row]]:
     """The next batches; the loader can go on afterwards."""
     found = [rows_of(batch) for batch in islice(loader, batches)]
     loader.close()
     return found
 
 
-def together(loaders: list[Loader], batches: int) -> list[list[Row]]:
+def together(loaders: list[TableLoader], batches: int) -> list[list[Row]]:
     """The ranks' batches, put together."""
     slices = [heard(loader, batches) for loader in loaders]
     return [[row for part in parts for row in part] for parts in zip(*slices, strict=True)]
@@ -73,7 +73,7 @@ def no_children() -> Iterator[None]:
     assert not multiprocessing.active_children()
 
 
-def test_a_batch_tells_its_place_and_pads_to_its_longest(pairs: Pairs) -> None:
+def test_a_batch_tells_its_place_and_pads_to_its_longest(pairs: TableIndex) -> None:
     loader = loader_of(pairs)
     assert loader.batches_per_epoch == 3
     batches = list(islice(loader, 4))
@@ -86,7 +86,7 @@ def test_a_batch_tells_its_place_and_pads_to_its_longest(pairs: Pairs) -> None:
             assert caption in pairs.captions_of(clip)
 
 
-def test_an_epoch_hears_no_clip_twice_and_epochs_differ(pairs: Pairs) -> None:
+def test_an_epoch_hears_no_clip_twice_and_epochs_differ(pairs: TableIndex) -> None:
     batches = heard(loader_of(pairs), 6)
     epochs = [[row[0] for batch in part for row in batch] for part in (batches[:3], batches[3:])]
     for clips in epochs:
@@ -95,7 +95,7 @@ def test_an_epoch_hears_no_clip_twice_and_epochs_differ(pairs: Pairs) -> None:
 
 
 @pytest.mark.parametrize("seen", [1, 3, 4, 8], ids=["mid", "boundary", "later", "later_mid"])
-def test_resume_is_bit_equal(pairs: Pairs, seen: int) -> None:
+def test_resume_is_bit_equal(pairs: TableIndex, seen: int) -> None:
     whole = heard(loader_of(pairs), 10)
     first = loader_of(pairs)
     assert heard(first, seen) == whole[:seen]
@@ -105,7 +105,7 @@ def test_resume_is_bit_equal(pairs: Pairs, seen: int) -> None:
 
 
 def test_workers_hear_the_same_and_prefetching_does_not_move_the_state(
-    pairs: Pairs, no_children: None
+    pairs: TableIndex, no_children: None
 ) -> None:
     config = HERE.model_copy(update={"workers": 2})
     whole = heard(loader_of(pairs, sample_rate_hz=11025), 8)
@@ -124,11 +124,11 @@ def test_workers_hear_the_same_and_prefetching_does_not_move_the_state(
     assert heard(resumed, 1) == whole[7:]
 
 
-def test_ranks_put_together_are_the_same_at_every_world_size(pairs: Pairs) -> None:
+def test_ranks_put_together_are_the_same_at_every_world_size(pairs: TableIndex) -> None:
     for batch in (6, 7):
-        whole = heard(loader_of(pairs, batch=batch), 6)
+        whole = heard(loader_of(pairs, batch_size=batch), 6)
         for world in (2, 3, 5):
-            ranks = [loader_of(pairs, batch=batch, rank=r, world=world) for r in range(world)]
+            ranks = [loader_of(pairs, batch_size=batch, rank=r, world=world) for r in range(world)]
             assert together(ranks, 6) == whole
             first = [next(iter(rank)) for rank in ranks]
             sizes = [len(each.clips) for each in first]
@@ -136,7 +136,7 @@ def test_ranks_put_together_are_the_same_at_every_world_size(pairs: Pairs) -> No
             assert [each.start for each in first] == np.cumsum([0, *sizes[:-1]]).tolist()
 
 
-def test_resume_at_another_world_size_is_bit_equal(pairs: Pairs) -> None:
+def test_resume_at_another_world_size_is_bit_equal(pairs: TableIndex) -> None:
     whole = heard(loader_of(pairs), 7)
     state, start = loader_of(pairs).state_dict(), 0
     for world, end in ((1, 2), (2, 4), (3, 7)):
@@ -150,26 +150,26 @@ def test_resume_at_another_world_size_is_bit_equal(pairs: Pairs) -> None:
 
 
 def test_a_state_that_does_not_fit_is_refused_by_name(
-    pairs: Pairs, uris: list[str], tmp_path: Path
+    pairs: TableIndex, uris: list[str], tmp_path: Path
 ) -> None:
     state = loader_of(pairs).state_dict()
     with pytest.raises(InputError, match="saved with seed 11, and this training has 12"):
         loader_of(pairs, seed=12).load_state_dict(state)
     with pytest.raises(InputError, match="saved with batch 6, and this training has 5"):
-        loader_of(pairs, batch=5).load_state_dict(state)
+        loader_of(pairs, batch_size=5).load_state_dict(state)
     with pytest.raises(InputError, match="format 0, expected 1"):
         loader_of(pairs).load_state_dict({**state, "format": 0})
     uri = commit(str(tmp_path), pair_rows(uris))
-    other = Pairs.open(uri)
+    other = TableIndex.open(uri)
     there = re.escape(pairs.tables[0]["uri"])
     with pytest.raises(InputError, match=f"saved with table and version .*{there}', 0.*resume"):
         loader_of(other).load_state_dict(state)
     commit(uri, pair_rows(uris), policy="another")
     with pytest.raises(InputError, match=r"', 0\]\], and this training has .*', 1\]\]"):
-        loader_of(Pairs.open(uri)).load_state_dict(loader_of(other).state_dict())
+        loader_of(TableIndex.open(uri)).load_state_dict(loader_of(other).state_dict())
 
 
-def test_a_moved_or_closed_loader_ends_its_iterator(pairs: Pairs) -> None:
+def test_a_moved_or_closed_loader_ends_its_iterator(pairs: TableIndex) -> None:
     loader = loader_of(pairs)
     stale = iter(loader)
     first = rows_of(next(stale))
@@ -178,7 +178,9 @@ def test_a_moved_or_closed_loader_ends_its_iterator(pairs: Pairs) -> None:
     assert heard(loader, 1) == [first]
 
 
-def test_long_clips_are_cropped_at_another_place_each_epoch(pairs: Pairs, uris: list[str]) -> None:
+def test_long_clips_are_cropped_at_another_place_each_epoch(
+    pairs: TableIndex, uris: list[str]
+) -> None:
     found: dict[int, set[int]] = {}
     for batch in heard(loader_of(pairs, HERE.model_copy(update={"crop_s": 0.4})), 30):
         for clip, _, sound in batch:
@@ -196,10 +198,10 @@ def test_long_clips_are_cropped_at_another_place_each_epoch(pairs: Pairs, uris: 
 
 
 def test_embedded_audio_is_heard_as_the_files_are(
-    pairs: Pairs, uris: list[str], tmp_path: Path
+    pairs: TableIndex, uris: list[str], tmp_path: Path
 ) -> None:
     """Also where clips are cropped: noise at full scale, so any change of scale or place shows."""
-    embedded = Pairs.open(commit(str(tmp_path), pair_rows(uris), embed=True))
+    embedded = TableIndex.open(commit(str(tmp_path), pair_rows(uris), embed=True))
     by_clip = [
         {(batch.epoch, clip): row for batch in islice(each, 9) for clip, row in _by_clip(batch)}
         for each in (loader_of(pairs), loader_of(embedded))
@@ -209,16 +211,16 @@ def test_embedded_audio_is_heard_as_the_files_are(
     assert all(by_clip[0][key] == by_clip[1][key] for key in shared)
 
 
-def _by_clip(batch: Batch) -> list[tuple[int, Row]]:
+def _by_clip(batch: AudioTextBatch) -> list[tuple[int, Row]]:
     return [(row[0], row) for row in rows_of(batch)]
 
 
-def test_captions_are_drawn_by_rank_and_by_score(pairs: Pairs) -> None:
+def test_captions_are_drawn_by_rank_and_by_score(pairs: TableIndex) -> None:
     ranks, scores = np.array([1, 2, 3], np.int32), np.array([0.4, 0.45, 0.3], np.float32)
-    assert caption_weights("uniform", ranks, scores) == pytest.approx([1 / 3] * 3)
-    assert caption_weights("rank", ranks, scores) == pytest.approx([6 / 11, 3 / 11, 2 / 11])
+    assert caption_probabilities("uniform", ranks, scores) == pytest.approx([1 / 3] * 3)
+    assert caption_probabilities("rank", ranks, scores) == pytest.approx([6 / 11, 3 / 11, 2 / 11])
     softmax = np.exp(scores / 0.05) / np.exp(scores / 0.05).sum()
-    assert caption_weights("score", ranks, scores) == pytest.approx(softmax, rel=1e-4)
+    assert caption_probabilities("score", ranks, scores) == pytest.approx(softmax, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -230,37 +232,44 @@ def test_the_best_caption_is_heard_as_often_as_its_weight_says(
 ) -> None:
     """900 draws: five standard errors are at most 0.083, and the shares lie further apart."""
     rows = [row for row in pair_rows(uris) if int(row["clip_id"][-3:]) in (2, 5, 8)]
-    trio = Pairs.open(commit(str(tmp_path), rows))
-    loader = loader_of(trio, LoaderConfig(workers=0, captions=captions, crop_s=0.1), batch=3)
+    trio = TableIndex.open(commit(str(tmp_path), rows))
+    loader = loader_of(
+        trio, LoaderConfig(workers=0, caption_sampling=captions, crop_s=0.1), batch_size=3
+    )
     drawn = [caption for batch in islice(loader, 300) for caption in batch.captions]
     first = sum(caption.startswith("caption 1") for caption in drawn) / len(drawn)
     assert abs(first - share) < 5 * np.sqrt(share * (1 - share) / len(drawn))
 
 
 @pytest.fixture
-def some_missing(tmp_path: Path) -> tuple[Pairs, list[int]]:
+def some_missing(tmp_path: Path) -> tuple[TableIndex, list[int]]:
     """A table of which one file has gone, and one is no sound any more."""
     uris = write_wavs(tmp_path / "wavs", CLIPS)
-    pairs = Pairs.open(commit(str(tmp_path / "table"), pair_rows(uris)))
+    pairs = TableIndex.open(commit(str(tmp_path / "table"), pair_rows(uris)))
     Path(uris[4]).unlink()
     Path(uris[9]).write_bytes(b"no sound")
     return pairs, [4, 9]
 
 
-def test_a_missing_clip_stops_training_by_name(some_missing: tuple[Pairs, list[int]]) -> None:
+def test_a_missing_clip_stops_training_by_name(some_missing: tuple[TableIndex, list[int]]) -> None:
     pairs, _ = some_missing
-    for config in (HERE, HERE.model_copy(update={"max_missing": 0.05})):
+    for config in (HERE, HERE.model_copy(update={"max_unreadable_fraction": 0.05})):
         with pytest.raises(InputError, match="clip clip00[49]: .*wav cannot be read") as raised:
             heard(loader_of(pairs, config), 6)
-        for told in ("of 20 clips", "put the files back", "table: {audio: embed}", "max_missing"):
+        for told in (
+            "of 20 clips",
+            "put the files back",
+            "table: {audio: embed}",
+            "max_unreadable_fraction",
+        ):
             assert told in str(raised.value)
 
 
 def test_another_clip_takes_a_missing_one_s_place_alike_at_every_world_size(
-    some_missing: tuple[Pairs, list[int]],
+    some_missing: tuple[TableIndex, list[int]],
 ) -> None:
     pairs, missing = some_missing
-    config = HERE.model_copy(update={"max_missing": 0.1})
+    config = HERE.model_copy(update={"max_unreadable_fraction": 0.1})
     batches = list(islice(loader_of(pairs, config), 6))
     told = [message for batch in batches for message in batch.replaced]
     # 36 rows of 40: of two clips in two epochs, most are met.
@@ -280,10 +289,10 @@ def test_another_clip_takes_a_missing_one_s_place_alike_at_every_world_size(
 
 
 def test_rows_beside_a_missing_clip_are_those_of_the_whole_table(
-    pairs: Pairs, some_missing: tuple[Pairs, list[int]]
+    pairs: TableIndex, some_missing: tuple[TableIndex, list[int]]
 ) -> None:
     lacking, missing = some_missing
-    config = HERE.model_copy(update={"max_missing": 0.1})
+    config = HERE.model_copy(update={"max_unreadable_fraction": 0.1})
     replaced = 0
     for full, left in zip(
         heard(loader_of(pairs), 6), heard(loader_of(lacking, config), 6), strict=True
@@ -295,11 +304,11 @@ def test_rows_beside_a_missing_clip_are_those_of_the_whole_table(
 
 
 def test_the_clip_of_the_same_row_in_the_next_batches_takes_the_place(
-    pairs: Pairs, some_missing: tuple[Pairs, list[int]]
+    pairs: TableIndex, some_missing: tuple[TableIndex, list[int]]
 ) -> None:
     """After the last batch come the clips that fill none, where the row has one, then the first."""
     lacking, missing = some_missing
-    config = HERE.model_copy(update={"max_missing": 0.1})
+    config = HERE.model_copy(update={"max_unreadable_fraction": 0.1})
     whole = torch.cat([b.clips for b in islice(loader_of(pairs), 12)])
     found = torch.cat([b.clips for b in islice(loader_of(lacking, config), 12)])
     for planned, heard_in in zip(
@@ -314,22 +323,26 @@ def test_the_clip_of_the_same_row_in_the_next_batches_takes_the_place(
                 assert int(heard_in[index, row]) in left_out | set(after)
 
 
-def test_a_clip_that_no_other_can_replace_is_told(some_missing: tuple[Pairs, list[int]]) -> None:
+def test_a_clip_that_no_other_can_replace_is_told(
+    some_missing: tuple[TableIndex, list[int]],
+) -> None:
     pairs, _ = some_missing
-    config = HERE.model_copy(update={"max_missing": 0.5})
+    config = HERE.model_copy(update={"max_unreadable_fraction": 0.5})
     with pytest.raises(InputError, match="no other batch of the epoch has a clip for its place"):
-        heard(loader_of(pairs, config, batch=CLIPS), 1)
+        heard(loader_of(pairs, config, batch_size=CLIPS), 1)
 
 
-def test_batches_that_cannot_be_are_refused(pairs: Pairs) -> None:
+def test_batches_that_cannot_be_are_refused(pairs: TableIndex) -> None:
     with pytest.raises(InputError, match="a batch of 21 clips, and only 20 clips in .* version 0"):
-        loader_of(pairs, batch=21)
+        loader_of(pairs, batch_size=21)
     with pytest.raises(InputError, match="4 processes share a batch of 3 clips"):
-        loader_of(pairs, batch=3, world=4)
+        loader_of(pairs, batch_size=3, world=4)
 
 
-def test_a_worker_that_dies_ends_training_with_its_reason(pairs: Pairs, no_children: None) -> None:
-    loader = loader_of(pairs, HERE.model_copy(update={"workers": 1, "prefetch": 1}))
+def test_a_worker_that_dies_ends_training_with_its_reason(
+    pairs: TableIndex, no_children: None
+) -> None:
+    loader = loader_of(pairs, HERE.model_copy(update={"workers": 1, "prefetch_batches": 1}))
     handed_out = iter(loader)
     next(handed_out)
     [worker] = multiprocessing.active_children()
@@ -343,24 +356,24 @@ def test_a_worker_that_dies_ends_training_with_its_reason(pairs: Pairs, no_child
 
 
 def test_tables_and_clips_in_a_bucket_are_heard_as_local_ones(
-    pairs: Pairs, uris: list[str], s3_folder: str, no_children: None
+    pairs: TableIndex, uris: list[str], s3_folder: str, no_children: None
 ) -> None:
     there = [f"{s3_folder}/wavs/{Path(uri).name}" for uri in uris]
     for uri, copy in zip(uris, there, strict=True):
         storage.put(copy, Path(uri).read_bytes())
     whole = heard(loader_of(pairs), 4)
-    referenced = Pairs.open(commit(f"{s3_folder}/table", pair_rows(there)))
+    referenced = TableIndex.open(commit(f"{s3_folder}/table", pair_rows(there)))
     in_worker = HERE.model_copy(update={"workers": 1})
     assert heard(loader_of(referenced, in_worker), 4) == whole
-    embedded = Pairs.open(commit(f"{s3_folder}/embedded", pair_rows(there), embed=True))
+    embedded = TableIndex.open(commit(f"{s3_folder}/embedded", pair_rows(there), embed=True))
     assert embedded.place(0).uri.startswith(f"{s3_folder}/embedded/")
-    by_clip = dict(_by_clip(next(iter(loader_of(embedded, batch=CLIPS)))))
-    by_file = dict(_by_clip(next(iter(loader_of(pairs, batch=CLIPS)))))
+    by_clip = dict(_by_clip(next(iter(loader_of(embedded, batch_size=CLIPS)))))
+    by_file = dict(_by_clip(next(iter(loader_of(pairs, batch_size=CLIPS)))))
     assert by_clip == by_file
 
 
-def test_bench_counts_what_was_handed_out(pairs: Pairs) -> None:
-    [row] = bench(pairs, HERE, BATCH, RATE_HZ, batches=6, worker_counts=[0])
+def test_bench_counts_what_was_handed_out(pairs: TableIndex) -> None:
+    [row] = measure_loader_speed(pairs, HERE, BATCH, RATE_HZ, batches=6, worker_counts=[0])
     assert row.workers == 0 and row.first_batch_s > 0
     seconds = 6 * BATCH / row.clips_per_s
     samples = sum(len(r[2]) for batch in heard(loader_of(pairs, seed=0), 7)[1:] for r in batch) / 2
@@ -368,7 +381,7 @@ def test_bench_counts_what_was_handed_out(pairs: Pairs) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_clips_kept_in_memory_are_those_decoded(pairs: Pairs, workers: int) -> None:
+def test_clips_kept_in_memory_are_those_decoded(pairs: TableIndex, workers: int) -> None:
     """Long clips are cropped anew each epoch, whether or not others are kept."""
     kept = LoaderConfig(workers=workers, crop_s=0.7, cache_mb=100)
     assert heard(loader_of(pairs, kept), 8) == heard(loader_of(pairs), 8)

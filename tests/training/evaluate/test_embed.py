@@ -12,9 +12,9 @@ import soundfile
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
 from tests.training.evaluate.conftest import Write
-from training.evaluate.embed import embed_clips, load
+from training.evaluate.embed import embed_clips, load_eval_clip
 from training.evaluate.evalset import EvalClip
-from training.evaluate.run import evaluate
+from training.evaluate.evaluation import evaluate_on_dataset
 
 # An embedding's components between two batch sizes: float32 sums in another order.
 TOLERANCE = 1e-5
@@ -49,10 +49,10 @@ def test_a_clip_alone_is_embedded_as_in_a_batch(
 def test_the_centre_of_a_long_clip_is_heard(tmp_path: Path) -> None:
     ramp = np.linspace(0, 0.5, 48000, dtype=np.float32)
     soundfile.write(tmp_path / "ramp.wav", ramp, 16000, subtype="FLOAT")
-    heard = load(clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
+    heard = load_eval_clip(clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
     assert isinstance(heard, np.ndarray)
     np.testing.assert_array_equal(heard, ramp[16000:32000])
-    stretch = load(clip_of(tmp_path / "ramp.wav", 0.5, 1.0), 16000, max_duration_s=1.0)
+    stretch = load_eval_clip(clip_of(tmp_path / "ramp.wav", 0.5, 1.0), 16000, max_duration_s=1.0)
     assert isinstance(stretch, np.ndarray)
     np.testing.assert_array_equal(stretch, ramp[8000:16000])
 
@@ -92,7 +92,7 @@ import json, sys
 import numpy as np
 import torch.distributed as dist
 from curation.models.scorers.clap import DualEncoderScorer
-from training.evaluate.run import evaluate
+from training.evaluate.evaluation import evaluate
 from training.evaluate.embed import embed_clips
 from training.evaluate.evalset import EvalClip
 
@@ -128,7 +128,7 @@ def test_two_ranks_find_what_one_does_and_the_first_writes_it(
         found = np.load(tmp_path / f"{rank}.npz")
         assert found["rows"].tolist() == expected.rows == [0, 1, 2, 3, 4, 6, 7, 8]
         np.testing.assert_allclose(found["vectors"], expected.embeddings, atol=TOLERANCE)
-    assert told[0] == told[1] == evaluate(reference, "esc10", str(tmp_path), quiet=True)
+    assert told[0] == told[1] == evaluate_on_dataset(reference, "esc10", str(tmp_path), quiet=True)
     assert json.loads((tmp_path / "written-by-0.json").read_text()) == told[0]
     assert not (tmp_path / "written-by-1.json").exists()
 
@@ -136,7 +136,7 @@ def test_two_ranks_find_what_one_does_and_the_first_writes_it(
 def test_a_clip_of_another_rate_is_resampled(tmp_path: Path) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100).astype(np.float32) / 2
     soundfile.write(tmp_path / "tone.wav", tone, 44100)
-    heard = load(clip_of(tmp_path / "tone.wav"), 16000, max_duration_s=10.0)
+    heard = load_eval_clip(clip_of(tmp_path / "tone.wav"), 16000, max_duration_s=10.0)
     assert isinstance(heard, np.ndarray)
     expected = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) / 2
     np.testing.assert_allclose(heard[500:-500], expected[500:-500], atol=1e-2)

@@ -32,7 +32,7 @@ def naive_average_precision(values: np.ndarray, relevant: np.ndarray) -> float:
 
 def test_the_most_similar_class_is_named_and_a_tie_is_wrong() -> None:
     similarities = np.array([[0.9, 0.1], [0.2, 0.3], [0.5, 0.5], [np.nan, np.nan]])
-    right = scores.classify(similarities, np.array([0, 0, 0, 0]))
+    right = scores.top_1_correct(similarities, np.array([0, 0, 0, 0]))
     assert right.tolist() == [True, False, False, False]
 
 
@@ -76,7 +76,7 @@ def test_ties_are_told_against_the_model() -> None:
 
 
 def test_figures_of_both_ways_by_hand() -> None:
-    figures = retrieval.figures(SIMILARITIES, CLIP_OF)
+    figures = retrieval.figures_from_similarities(SIMILARITIES, CLIP_OF)
     assert figures["text_to_audio"] == pytest.approx(
         {"R@1": 3 / 5, "R@5": 1.0, "R@10": 1.0, "mAP@10": (1 + 1 / 3 + 1 / 2 + 1 + 1) / 5}
     )
@@ -97,7 +97,7 @@ def test_retrieval_is_what_is_meant() -> None:
         # Best first; of equals, the captions of other clips first.
         order = sorted(range(60), key=lambda c: (-similarities[c, clip], clip_of[c] == clip))
         to_text.append([place for place, c in enumerate(order, 1) if clip_of[c] == clip])
-    figures = retrieval.figures(similarities, clip_of)
+    figures = retrieval.figures_from_similarities(similarities, clip_of)
     for k in (1, 5, 10):
         found = np.mean([rank <= k for rank in to_audio])
         assert figures["text_to_audio"][f"R@{k}"] == pytest.approx(found)

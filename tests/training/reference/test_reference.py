@@ -13,7 +13,11 @@ from curation.models.networks.log_mel_config import LogMelConfig
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
 from training import cli
-from training.config.reference import CaptionerTraining, ReferenceClap, load
+from training.config.reference import (
+    ReferenceCaptionerConfig,
+    ReferenceClapConfig,
+    load_training_config,
+)
 from training.reference.corpus import render_corpus
 
 TINY = {
@@ -21,7 +25,7 @@ TINY = {
     "frontend": {"sample_rate_hz": 8000, "n_fft": 512, "window": 512, "high_hz": 4000.0},
     "cnn": {"channels": [4, 8, 8]},
     "augment": {"gain_db": 1.0, "noise": 0.1},
-    "schedule": {"epochs": 4, "batch": 8, "learning_rate": 0.01},
+    "schedule": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01},
 }
 SMALL = {
     "captioner": {"dim": 16, "heads": 2, "feed_forward": 16},
@@ -88,13 +92,13 @@ def test_misspelt_key_is_told_in_one_line(
 
 
 def test_no_file_trains_the_reference() -> None:
-    assert load(None, CaptionerTraining) == CaptionerTraining()
+    assert load_training_config(None, ReferenceCaptionerConfig) == ReferenceCaptionerConfig()
     with pytest.raises(InputError, match="nowhere.yaml: no such file"):
-        load("nowhere.yaml", ReferenceClap)
+        load_training_config("nowhere.yaml", ReferenceClapConfig)
 
 
 def test_training_never_hears_the_held_out_seeds() -> None:
-    for kind in (CaptionerTraining, ReferenceClap):
+    for kind in (ReferenceCaptionerConfig, ReferenceClapConfig):
         assert kind().corpus.seed >= 1000 > kind().corpus.held_out_seed
 
 

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 from curation.errors import InputError
 from training.evaluate.evalset import EvalSet
-from training.evaluate.readers.layout import (
-    audio_files,
-    by_stem,
+from training.evaluate.readers.listing import (
+    build_eval_set,
     choose_split,
-    described,
-    make_set,
-    read_rows,
+    describe_clip,
+    index_by_stem,
+    list_audio_files,
+    read_csv_rows,
 )
 
 _CLOTHO_CAPTIONS = tuple(f"caption_{index}" for index in range(1, 6))
 
 
-def audiocaps(folder: str, split: str | None) -> EvalSet:
+def read_audiocaps(folder: str, split: str | None) -> EvalSet:
     """AudioCaps (Kim 2019): `test` (default) and `val` with five captions a clip, `train` with one.
 
     Lists are `<split>.csv`; the captions of a clip are gathered. Clips of 10 s may lie anywhere
@@ -26,7 +26,7 @@ def audiocaps(folder: str, split: str | None) -> EvalSet:
     split = choose_split(split, ("test", "val", "train"), "test")
     columns = ("audiocap_id", "youtube_id", "start_time", "caption")
     layout = f"AudioCaps' list, {split}.csv, and clips below the folder"
-    rows = read_rows(folder, f"{split}.csv", columns, layout)
+    rows = read_csv_rows(folder, f"{split}.csv", columns, layout)
     captions: dict[tuple[str, float], list[str]] = {}
     for number, row in enumerate(rows, 1):
         try:
@@ -37,17 +37,20 @@ def audiocaps(folder: str, split: str | None) -> EvalSet:
                 "expected seconds"
             ) from None
         captions.setdefault((row["youtube_id"], start_s), []).append(row["caption"])
-    files = audio_files(folder)
-    paths = by_stem(files)
+    files = list_audio_files(folder)
+    paths = index_by_stem(files)
     listed = (
-        (next((paths[name] for name in _names(*key) if name in paths), None), described((), texts))
+        (
+            next((paths[name] for name in _names(*key) if name in paths), None),
+            describe_clip((), texts),
+        )
         for key, texts in captions.items()
     )
     expected = "files named <youtube_id>_<start_time> or Y<youtube_id>"
-    return make_set("audiocaps", split, listed, files, folder, expected)
+    return build_eval_set("audiocaps", split, listed, files, folder, expected)
 
 
-def clotho(folder: str, split: str | None) -> EvalSet:
+def read_clotho(folder: str, split: str | None) -> EvalSet:
     """Clotho (Drossos 2020): clips of 15 to 30 s, five captions each.
 
     Splits: `evaluation` (default), `validation` and `development`.
@@ -55,13 +58,13 @@ def clotho(folder: str, split: str | None) -> EvalSet:
     split = choose_split(split, ("evaluation", "validation", "development"), "evaluation")
     path = f"clotho_captions_{split}.csv"
     layout = f"Clotho as published: {path} and {split}/"
-    rows = read_rows(folder, path, ("file_name", *_CLOTHO_CAPTIONS), layout)
+    rows = read_csv_rows(folder, path, ("file_name", *_CLOTHO_CAPTIONS), layout)
     listed = (
-        (f"{split}/{row['file_name']}", described((), [row[name] for name in _CLOTHO_CAPTIONS]))
+        (f"{split}/{row['file_name']}", describe_clip((), [row[name] for name in _CLOTHO_CAPTIONS]))
         for row in rows
     )
-    files = audio_files(folder, split)
-    return make_set("clotho", split, listed, files, folder, f"{split}/<file_name>")
+    files = list_audio_files(folder, split)
+    return build_eval_set("clotho", split, listed, files, folder, f"{split}/<file_name>")
 
 
 def _names(youtube_id: str, start_s: float) -> Iterator[str]:

@@ -9,18 +9,18 @@ from curation.storage import files as storage
 from curation.tags import ontology
 from curation.uris import absolute_uri, join_uri
 from training.evaluate.evalset import EvalClip, EvalSet
-from training.evaluate.readers.layout import (
-    audio_files,
+from training.evaluate.readers.listing import (
+    build_eval_set,
     choose_split,
-    described,
-    make_set,
-    read_rows,
+    describe_clip,
+    list_audio_files,
+    read_csv_rows,
 )
 
 _AUDIOSET_SPLITS = ("eval", "balanced_train", "unbalanced_train")
 
 
-def fsd50k(folder: str, split: str | None) -> EvalSet:
+def read_fsd50k(folder: str, split: str | None) -> EvalSet:
     """FSD50K (Fonseca 2022): 200 classes; splits `eval` (default) and `dev`.
 
     Its labels are published with the classes that they imply. Raises InputError, as all readers
@@ -28,18 +28,22 @@ def fsd50k(folder: str, split: str | None) -> EvalSet:
     """
     split = choose_split(split, ("eval", "dev"), "eval")
     path, audio = f"FSD50K.ground_truth/{split}.csv", f"FSD50K.{split}_audio"
-    rows = read_rows(folder, path, ("fname", "labels"), f"FSD50K as published: {path} and {audio}/")
+    rows = read_csv_rows(
+        folder, path, ("fname", "labels"), f"FSD50K as published: {path} and {audio}/"
+    )
     labels = [row["labels"].split(",") for row in rows]
     listed = (
-        (f"{audio}/{row['fname']}.wav", described(names))
+        (f"{audio}/{row['fname']}.wav", describe_clip(names))
         for row, names in zip(rows, labels, strict=True)
     )
     classes = (label for names in labels for label in names)
-    files = audio_files(folder, audio)
-    return make_set("fsd50k", split, listed, files, folder, f"{audio}/<fname>.wav", classes, True)
+    files = list_audio_files(folder, audio)
+    return build_eval_set(
+        "fsd50k", split, listed, files, folder, f"{audio}/<fname>.wav", classes, True
+    )
 
 
-def audioset(folder: str, split: str | None) -> EvalSet:
+def read_audioset(folder: str, split: str | None) -> EvalSet:
     """AudioSet (Gemmeke 2017): 527 classes; splits `eval` (default) and the two `_train` lists.
 
     The list is `<split>_segments.csv`; cut clips may lie anywhere below the folder, under the
@@ -53,15 +57,15 @@ def audioset(folder: str, split: str | None) -> EvalSet:
             "YouTube id below the folder"
         )
     listing = list_clips(AudiosetConfig(segments=segments, audio=folder))
-    files = audio_files(folder)
+    files = list_audio_files(folder)
     root = absolute_uri(folder).rstrip("/")
 
     def listed() -> Iterator[tuple[str | None, EvalClip]]:
         for row in listing.clips.select(["uri", "tags"]).to_pylist():
             targets = ontology.evaluation_targets(tag["mid"] for tag in row["tags"])
             path = row["uri"] and row["uri"][len(root) + 1 :]
-            yield path, described(sorted(map(ontology.class_name, targets)))
+            yield path, describe_clip(sorted(map(ontology.class_name, targets)))
 
     classes = map(ontology.class_name, ontology.labelled_mids())
     expected = "files named <YouTube id>_<start>, with any extension of audio"
-    return make_set("audioset", split, listed(), files, folder, expected, classes, True)
+    return build_eval_set("audioset", split, listed(), files, folder, expected, classes, True)

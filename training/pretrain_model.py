@@ -22,18 +22,20 @@ from curation.models.word_tokenizer import word_tokenizer
 from curation.storage import files as storage
 from curation.uris import is_local_uri, join_uri
 from training.config.pretrain import (
-    ClapModel,
-    DualEncoderModel,
+    ClapModelConfig,
+    DualEncoderModelConfig,
     PretrainConfig,
-    PretrainedText,
-    StartedModel,
-    WordsText,
+    PretrainedModelConfig,
+    PretrainedTextConfig,
+    WordTextConfig,
 )
 
-Built = tuple[Pair, PreTrainedTokenizerBase]
+ModelAndTokenizer = tuple[Pair, PreTrainedTokenizerBase]
 
 
-def build(config: PretrainConfig, captions: Callable[[], Iterable[str]]) -> Built:
+def build_pretrain_model(
+    config: PretrainConfig, captions: Callable[[], Iterable[str]]
+) -> ModelAndTokenizer:
     """The model to train, its weights fresh by the seed or those that the configuration names.
 
     Args:
@@ -45,17 +47,18 @@ def build(config: PretrainConfig, captions: Callable[[], Iterable[str]]) -> Buil
 
 
 def _built(
-    model: DualEncoderModel | ClapModel | StartedModel, captions: Callable[[], Iterable[str]]
-) -> Built:
-    if isinstance(model, StartedModel):
+    model: DualEncoderModelConfig | ClapModelConfig | PretrainedModelConfig,
+    captions: Callable[[], Iterable[str]],
+) -> ModelAndTokenizer:
+    if isinstance(model, PretrainedModelConfig):
         return load_pair(model.model, "cpu", model.revision)
-    if isinstance(model, ClapModel):
+    if isinstance(model, ClapModelConfig):
         tokenizer = _tokenizer(model)
         return (
             clap_from_config(model.audio, model.text, tokenizer, model.frontend, model.embed_dim),
             tokenizer,
         )
-    if isinstance(model.text, PretrainedText):
+    if isinstance(model.text, PretrainedTextConfig):
         tower = open_text_tower(model.text.model, model.text.revision)
         return dual_encoder_with(tower, _dual_encoder_config(model)), tower.tokenizer
     tokenizer = word_tokenizer(captions(), model.text.max_tokens)
@@ -66,16 +69,16 @@ def _built(
     return DualEncoder(config_of_words), tokenizer
 
 
-def frozen_text(config: PretrainConfig) -> bool:
+def has_frozen_text(config: PretrainConfig) -> bool:
     model = config.model
     return (
-        isinstance(model, DualEncoderModel)
-        and isinstance(model.text, PretrainedText)
+        isinstance(model, DualEncoderModelConfig)
+        and isinstance(model.text, PretrainedTextConfig)
         and model.text.frozen
     )
 
 
-def save(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
+def save_pretrain_model(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
     """Write a model's directory, local or on S3; config.json, that makes it one, comes last."""
     with tempfile.TemporaryDirectory() as local:
         with weights.no_progress_bar():
@@ -86,7 +89,7 @@ def save(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
             storage.put(join_uri(folder, path.name), path.read_bytes())
 
 
-def opened(folder: str, device: str = "cpu") -> Built:
+def open_pretrain_model(folder: str, device: str = "cpu") -> ModelAndTokenizer:
     """A model's directory, local or on S3. Raises InputError where there is none."""
     if is_local_uri(folder):
         return load_pair(folder, device)
@@ -97,7 +100,7 @@ def opened(folder: str, device: str = "cpu") -> Built:
         return load_pair(local, device)
 
 
-def _tokenizer(model: ClapModel) -> PreTrainedTokenizerBase:
+def _tokenizer(model: ClapModelConfig) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision)
     except (OSError, ValueError) as error:
@@ -108,7 +111,7 @@ def _tokenizer(model: ClapModel) -> PreTrainedTokenizerBase:
 
 
 def _dual_encoder_config(
-    model: DualEncoderModel, text: dict[str, object] | None = None
+    model: DualEncoderModelConfig, text: dict[str, object] | None = None
 ) -> DualEncoderConfig:
     return DualEncoderConfig(
         frontend=model.frontend.model_dump(),
@@ -121,7 +124,7 @@ def _dual_encoder_config(
     )
 
 
-def _words_bert(text: WordsText, words: int) -> dict[str, object]:
+def _words_bert(text: WordTextConfig, words: int) -> dict[str, object]:
     return {
         "model_type": "bert",
         "vocab_size": words,

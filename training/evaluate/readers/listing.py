@@ -24,7 +24,7 @@ def choose_split(given: str | None, known: Sequence[str], default: str) -> str:
     return given
 
 
-def read_rows(
+def read_csv_rows(
     folder: str, path: str, columns: Sequence[str], layout: str, header: bool = True
 ) -> list[Row]:
     """The rows of a CSV by column; without a `header` the columns come in the order given.
@@ -53,7 +53,7 @@ def read_rows(
     return rows
 
 
-def audio_files(folder: str, within: str = "") -> dict[str, FileInfo]:
+def list_audio_files(folder: str, within: str = "") -> dict[str, FileInfo]:
     """The audio below `folder`/`within`, by path within `folder`."""
     root = absolute_uri(folder).rstrip("/")
     below = join_uri(root, within) if within else root
@@ -61,7 +61,7 @@ def audio_files(folder: str, within: str = "") -> dict[str, FileInfo]:
     return {file.uri[len(root) + 1 :]: file for file in files if is_audio_file(file.uri)}
 
 
-def by_stem(files: dict[str, FileInfo]) -> dict[str, str]:
+def index_by_stem(files: dict[str, FileInfo]) -> dict[str, str]:
     """Paths by file name without extension; the first path of a name is taken."""
     stems: dict[str, str] = {}
     for path in files:
@@ -69,7 +69,7 @@ def by_stem(files: dict[str, FileInfo]) -> dict[str, str]:
     return stems
 
 
-def make_set(
+def build_eval_set(
     name: str,
     split: str,
     listed: Iterable[tuple[str | None, EvalClip]],
@@ -103,6 +103,6 @@ def make_set(
     return EvalSet(name, split, tuple(clips), tuple(sorted(set(classes))), multi_label, missing)
 
 
-def described(labels: Iterable[str] = (), captions: Iterable[str] = ()) -> EvalClip:
+def describe_clip(labels: Iterable[str] = (), captions: Iterable[str] = ()) -> EvalClip:
     """A clip of which only the labels or captions are known yet."""
     return EvalClip("", "", 0, labels=tuple(labels), captions=tuple(captions))

@@ -6,15 +6,15 @@ from curation.errors import InputError
 from curation.models.scorers import Scorer
 from training import distributed
 from training.evaluate import result as results
-from training.evaluate.datasets import read
-from training.evaluate.embed import Embedded, crop_rule, embed_clips
+from training.evaluate.datasets import read_eval_set
+from training.evaluate.embed import EmbeddedClips, describe_crop, embed_clips
 from training.evaluate.evalset import EvalSet
-from training.evaluate.prompts import TEMPLATES, Captions, class_captions
-from training.evaluate.retrieval import retrieval
-from training.evaluate.zero_shot import zero_shot
+from training.evaluate.prompts import TEMPLATES, Captions, build_class_captions
+from training.evaluate.retrieval import retrieval_figures
+from training.evaluate.zero_shot import zero_shot_figures
 
 
-def evaluate(
+def evaluate_on_dataset(
     scorer: Scorer,
     dataset: str,
     folder: str,
@@ -47,12 +47,12 @@ def evaluate(
     """
     if batch < 1 or max_duration_s <= 0:
         raise InputError(f"batch {batch}, max_duration_s {max_duration_s}: both must be above 0")
-    data = read(dataset, folder, split)
+    data = read_eval_set(dataset, folder, split)
     if prompts is not None:
         # What does not fit is told before an hour of embedding.
         if not data.classes:
             raise InputError(f"prompts: {dataset} has captions, no classes to write prompts for")
-        class_captions(data.classes, prompts)
+        build_class_captions(data.classes, prompts)
     scorer.setup()
     embedded = embed_clips(scorer, data.clips, batch, max_duration_s, quiet)
     if not embedded.rows:
@@ -64,7 +64,7 @@ def evaluate(
     result = {
         "dataset": data.name,
         "split": data.split,
-        "data_version": results.data_version(data.clips),
+        "data_version": results.hash_data_version(data.clips),
         "clips": len(embedded.rows),
         "missing": data.missing,
         "errors": [
@@ -76,30 +76,32 @@ def evaluate(
             }
             for row, failure in embedded.failures.items()
         ],
-        "crop": crop_rule(max_duration_s),
+        "crop": describe_crop(max_duration_s),
         "model": scorer.identity,
         **_measure(scorer, data, embedded, prompts),
     }
-    if distributed.rank() == 0:
+    if distributed.get_rank() == 0:
         if out is not None:
-            results.write(out, result)
+            results.write_eval_result(out, result)
         if not quiet:
-            results.show(result)
+            results.print_eval_result(result)
     return result
 
 
 def _measure(
-    scorer: Scorer, data: EvalSet, embedded: Embedded, prompts: Captions | None
+    scorer: Scorer, data: EvalSet, embedded: EmbeddedClips, prompts: Captions | None
 ) -> dict[str, Any]:
     clips = [data.clips[row] for row in embedded.rows]
     if not data.classes:
         return {
             "task": "retrieval",
             "captions": sum(len(clip.captions) for clip in clips),
-            "figures": retrieval(scorer, embedded.embeddings, clips),
+            "figures": retrieval_figures(scorer, embedded.embeddings, clips),
         }
     told: dict[str, Any] = dict(TEMPLATES)
     if prompts is not None:
         told["custom"] = {name: list(prompts[name]) for name in data.classes}
-    figures = zero_shot(scorer, embedded.embeddings, clips, data.classes, data.multi_label, prompts)
+    figures = zero_shot_figures(
+        scorer, embedded.embeddings, clips, data.classes, data.multi_label, prompts
+    )
     return {"task": "zero_shot", "prompts": told, "figures": figures}

@@ -15,9 +15,9 @@ from curation.storage import files as storage
 from curation.synth import Scene
 from curation.tags.guidance import class_phrase
 from curation.uris import join_uri
-from training.evaluate.prompts import embed_classes, normalised
-from training.metrics import recall_at
-from training.reference.corpus import in_pool
+from training.evaluate.prompts import embed_classes, normalise_rows
+from training.metrics import top_k_recall
+from training.reference.corpus import render_in_pool
 
 SEED = 8  # below 1000, as every seed that no training hears
 WRONG_KINDS = ("replaced", "dropped", "swapped", "relation")
@@ -27,7 +27,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutClips:
     """Procedural clips at one rate, and what is heard in each."""
 
     sample_rate_hz: int
@@ -35,14 +35,16 @@ class HeldOut:
     scenes: list[Scene]
 
 
-def render(clips: int, sample_rate_hz: int, workers: int = 1, progress: bool = False) -> HeldOut:
+def render_held_out_clips(
+    clips: int, sample_rate_hz: int, workers: int = 1, progress: bool = False
+) -> HeldOutClips:
     """The first clips of the held-out corpus."""
     one = partial(synth.render, SEED, sample_rate_hz=sample_rate_hz)
-    made = in_pool(one, clips, workers, "rendering held-out clips", progress)
-    return HeldOut(sample_rate_hz, [waveform for waveform, _ in made], [s for _, s in made])
+    made = render_in_pool(one, clips, workers, "rendering held-out clips", progress)
+    return HeldOutClips(sample_rate_hz, [waveform for waveform, _ in made], [s for _, s in made])
 
 
-def measure(scorer: Scorer, held_out: HeldOut) -> dict[str, float]:
+def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[str, float]:
     """Zero-shot and retrieval figures of a model, which is set up.
 
     classes: share of the clips with one sound whose class is told among all by its phrases;
@@ -54,7 +56,10 @@ def measure(scorer: Scorer, held_out: HeldOut) -> dict[str, float]:
     audio = np.concatenate(
         [
             np.stack(
-                [_heard(each) for each in scorer.embed_audio(held_out.waveforms[at : at + _BATCH])]
+                [
+                    _checked_embedding(each)
+                    for each in scorer.embed_audio(held_out.waveforms[at : at + _BATCH])
+                ]
             )
             for at in range(0, len(held_out.scenes), _BATCH)
         ]
@@ -73,7 +78,7 @@ def measure(scorer: Scorer, held_out: HeldOut) -> dict[str, float]:
     return {
         "score": (figures["classes"] + figures["mixes"]) / 2,
         **figures,
-        **{f"r@{k}": recall_at(similarities, k, alike) for k in (1, 10)},
+        **{f"r@{k}": top_k_recall(similarities, k, alike) for k in (1, 10)},
     }
 
 
@@ -82,10 +87,10 @@ def class_phrases(mid: str) -> list[str]:
     spoken = [
         clause.nominal() for sound in synth.CLASSES if sound.mid == mid for clause in sound.clauses
     ]
-    return [tag_caption([class_phrase(mid)]), *spoken]
+    return [template_caption([class_phrase(mid)]), *spoken]
 
 
-def tag_caption(guidance: Sequence[str]) -> str:
+def template_caption(guidance: Sequence[str]) -> str:
     """Tags in prose as a caption, without a captioner: "the sound of a dog and rain"."""
     return f"the sound of {' and '.join(guidance)}"
 
@@ -104,7 +109,7 @@ def esc10_prompts(folder: str) -> dict[str, list[str]]:
 
 def _classes(scorer: Scorer, audio: np.ndarray, scenes: Sequence[Scene]) -> float:
     prompts = embed_classes(scorer, [class_phrases(sound.mid) for sound in synth.CLASSES])
-    told = (normalised(audio) @ prompts.T).argmax(axis=1)
+    told = (normalise_rows(audio) @ prompts.T).argmax(axis=1)
     keys = [sound.key for sound in synth.CLASSES]
     return float(
         np.mean([keys[best] == s.classes[0] for best, s in zip(told, scenes, strict=True)])
@@ -121,6 +126,6 @@ def _mixes(scorer: Scorer, audio: np.ndarray, scenes: Sequence[Scene]) -> float:
     return float(np.mean(right))
 
 
-def _heard(embedding: object) -> np.ndarray:
+def _checked_embedding(embedding: object) -> np.ndarray:
     assert isinstance(embedding, np.ndarray), embedding
     return embedding

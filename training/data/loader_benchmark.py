@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.data.loader import Loader, LoaderConfig
-from training.data.table_index import Pairs
+from training.data.loader import LoaderConfig, TableLoader
+from training.data.table_index import TableIndex
 
 
 @dataclass(frozen=True)
-class Row:
+class LoaderSpeed:
     """One measurement; MB are millions of bytes of int16 sound, padding not counted."""
 
     workers: int
@@ -18,14 +18,14 @@ class Row:
     first_batch_s: float
 
 
-def bench(
-    pairs: Pairs,
+def measure_loader_speed(
+    pairs: TableIndex,
     config: LoaderConfig,
     batch: int,
     sample_rate_hz: int,
     batches: int,
     worker_counts: Sequence[int],
-) -> list[Row]:
+) -> list[LoaderSpeed]:
     """Time `batches` batches for each number of worker processes, on the same clips.
 
     The first batch is timed apart: it waits for the processes to start. What they decode ahead
@@ -33,14 +33,16 @@ def bench(
     """
     return [
         _measure(
-            Loader(pairs, config.model_copy(update={"workers": workers}), batch, 0, sample_rate_hz),
+            TableLoader(
+                pairs, config.model_copy(update={"workers": workers}), batch, 0, sample_rate_hz
+            ),
             batches,
         )
         for workers in worker_counts
     ]
 
 
-def _measure(loader: Loader, batches: int) -> Row:
+def _measure(loader: TableLoader, batches: int) -> LoaderSpeed:
     begun = time.perf_counter()
     handed_out = iter(loader)
     next(handed_out)
@@ -52,7 +54,7 @@ def _measure(loader: Loader, batches: int) -> Row:
         samples += int(batch.lengths.sum())
     seconds = time.perf_counter() - started
     loader.close()
-    return Row(
+    return LoaderSpeed(
         workers=loader.config.workers,
         clips_per_s=clips / seconds,
         mb_per_s=2 * samples / seconds / 1e6,
