@@ -150,9 +150,9 @@ class TableLoader:
     batch, so that the ranks' rows, put together, are the same at every world size. Waveforms are
     padded to the longest of the rank's rows.
 
-    A clip is unreadable when its file cannot be read or decoded. Within `max_unreadable_fraction` its row is
-    taken by the clip of the same row in the next batch of the epoch that has a readable one, so no
-    clip stands twice in a batch. Each rank counts the unreadable clips that it has met itself.
+    A clip is unreadable when its file cannot be read or decoded. Within `max_unreadable_fraction`
+    the clip of the same row in the next batch of the epoch that has a readable one replaces it, so
+    no clip is twice in a batch. Each rank counts the unreadable clips of its own rows.
 
     Args:
         batch: rows of the global batch.
@@ -346,8 +346,9 @@ class TableLoader:
             raise InputError(
                 f"clip {self.pairs.clip_id(sample.clip)}: {sample.location.uri} cannot be read "
                 f"({reason}); {len(self._missing)} of {len(self.pairs)} clips could not be read so "
-                f"far, and max_unreadable_fraction allows a share of {self.config.max_unreadable_fraction}: put the files "
-                "back, or curate with `table: {audio: embed}`, or raise max_unreadable_fraction"
+                f"far, and max_unreadable_fraction is {self.config.max_unreadable_fraction}: put the "
+                "files back, or curate with `table: {audio: embed}`, or raise "
+                "max_unreadable_fraction"
             )
 
     def _advance(self) -> None:
