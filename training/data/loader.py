@@ -346,8 +346,8 @@ class TableLoader:
             raise InputError(
                 f"clip {self.pairs.clip_id(sample.clip)}: {sample.location.uri} cannot be read "
                 f"({reason}); {len(self._missing)} of {len(self.pairs)} clips could not be read so "
-                f"far, and max_unreadable_fraction is {self.config.max_unreadable_fraction}: put the "
-                "files back, or curate with `table: {audio: embed}`, or raise "
+                f"far, and max_unreadable_fraction is {self.config.max_unreadable_fraction}: put "
+                "the files back, or curate with `table: {audio: embed}`, or raise "
                 "max_unreadable_fraction"
             )
 
