@@ -18,7 +18,7 @@ from curation.config.policy import Policy
 from curation.demo import accuracy, demo
 from curation.synth import read_truth, write_corpus
 
-Runs = dict[str, list[accuracy.Judged]]
+Runs = dict[str, list[accuracy.GradedRun]]
 
 
 def main() -> None:
@@ -32,20 +32,22 @@ def main() -> None:
             corpus = f"{folder}/corpus"
             write_corpus(corpus, options.clips, seed, workers=os.cpu_count() or 1, progress=True)
             truth = read_truth(corpus)
-            for guidance, judged in demo.judge_guidance(f"{folder}/run", corpus, truth, False):
+            for guidance, judged in demo.grade_guidance(f"{folder}/run", corpus, truth, False):
                 runs[guidance].append(judged)
     report(runs, options)
 
 
 def report(runs: Runs, options: argparse.Namespace) -> None:
-    shares = {g: [accuracy.shares(each) for each in judged] for g, judged in runs.items()}
+    shares = {g: [accuracy.accuracy_shares(each) for each in judged] for g, judged in runs.items()}
     columns = list(shares["none"][0])
     console.print_table(
         f"Captions all right, of {options.clips} clips, {len(options.seeds)} seeds: mean ± spread",
         ["tags", *columns],
         [[g, *(told([s[c] for s in each]) for c in columns)] for g, each in shares.items()],
     )
-    relations = {g: [accuracy.by_relation(each) for each in judged] for g, judged in runs.items()}
+    relations = {
+        g: [accuracy.accuracy_by_relation(each) for each in judged] for g, judged in runs.items()
+    }
     for column in columns:
         names = ("single", "then", "background")
         console.print_table(
@@ -72,7 +74,7 @@ def report(runs: Runs, options: argparse.Namespace) -> None:
     )
 
 
-def auc(judged: accuracy.Judged) -> dict[str, float]:
+def auc(judged: accuracy.GradedRun) -> dict[str, float]:
     """AUC of each score that a policy can rank by."""
     policies = [Policy(score="clap"), Policy(score="log_prob"), Policy(score="combined")]
     return {

@@ -24,7 +24,7 @@ from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.config.models import DualEncoderConfig
 from curation.config.run import RunConfig
-from curation.demo.grading import read_caption
+from curation.demo.grading import parse_caption
 from curation.models import scorers
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
@@ -115,7 +115,7 @@ def zero_shot(rows: list[dict], recordings: dict[str, Recording]) -> dict[str, s
 def names_class(row: dict, mid: str) -> bool:
     """Whether the best caption by CLAP score names the class."""
     best = max(row["candidates"], key=lambda candidate: candidate["clap_score"], default=None)
-    return best is not None and BY_MID[mid].key in read_caption(best["caption"]).classes
+    return best is not None and BY_MID[mid].key in parse_caption(best["caption"]).classes
 
 
 def report(runs: dict[str, list[dict]], recordings: dict[str, Recording]) -> None:

@@ -26,9 +26,9 @@ import requests
 
 from curation import console
 from curation.config.run import RunConfig
-from curation.review import build, server
-from curation.review.answers import Answers
+from curation.review import index_builder, server
 from curation.review.labels import Labels
+from curation.review.service import ReviewService
 from curation.run import catalog_plan, plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
@@ -53,12 +53,12 @@ def main() -> None:
         config = write_run(Path(folder), options.clips)
         begun_s = time.perf_counter()
         with console.show_progress("index", "shards") as on_shard:
-            index = build.opened(config.run, on_shard)
+            index = index_builder.open_index(config.run, on_shard)
         index_s = time.perf_counter() - begun_s
         peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-        home = build.cache_folder()
+        home = index_builder.index_cache_folder()
         index_gb = sum(file.stat().st_size for file in home.rglob("*") if file.is_file()) / 1e9
-        answers = Answers(index, Labels(config.run, index, "benchmark"))
+        answers = ReviewService(index, Labels(config.run, index, "benchmark"))
         measured = asyncio.run(served(answers, options.times))
     report(measured, index.about.entries, index_s, index_gb, peak_gb)
 
@@ -142,11 +142,11 @@ def tags(clips: int, chance: np.random.Generator) -> pa.Array:
 # --- the questions
 
 
-async def served(answers: Answers, times: int) -> dict[str, dict[str, float]]:
+async def served(answers: ReviewService, times: int) -> dict[str, dict[str, float]]:
     """Serve, and ask from a thread."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    app = server.application(answers, {}, TOKEN)
-    serving = asyncio.create_task(server.serve(app, 0, port.set_result))
+    app = server.create_application(answers, {}, TOKEN)
+    serving = asyncio.create_task(server.serve_application(app, 0, port.set_result))
     found = await asyncio.to_thread(measure, await port, times, answers.index.about.clips)
     serving.cancel()
     with suppress(asyncio.CancelledError):

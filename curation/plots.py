@@ -28,7 +28,7 @@ class Density:
     area: float = 1.0
 
 
-def rendered(
+def render_svg(
     settings: Mapping[str, Any], size_in: tuple[float, float], draw: Callable[[Figure], None]
 ) -> bytes:
     """What `draw` draws, as SVG; the same drawing gives the same bytes.

@@ -15,7 +15,7 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164
 _ASCII = re.compile(r"[ -~]*")
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """The text, each unseen character as its code point: U+202E becomes ⟨U+202E⟩.
 
     The result can be encoded as UTF-8 whatever the text holds, and is one line. Letters that run

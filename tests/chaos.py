@@ -34,7 +34,7 @@ import s3fs
 from curation import table
 from curation.config.run import RunConfig
 from curation.ops import verify
-from curation.ops.status import status
+from curation.ops.status import read_status
 from curation.run import evidence
 from curation.run.config_file import parse_run_config
 from curation.run.layout import evidence_uri, table_uri
@@ -331,8 +331,8 @@ def _are_done(config: RunConfig, shards: int) -> bool:
 
 def need_sound(config: RunConfig) -> None:
     """No promise broken, no clip failed, and no file in evidence/ but the plan's."""
-    assert verify.verify(config.run) == []
-    assert status(config.run).counts.errors == {}
+    assert verify.verify_run(config.run) == []
+    assert read_status(config.run).counts.errors == {}
     shards = evidence.list_done_shards(config.run)
     names = [file.uri.rsplit("/", 1)[1] for file in list_files(evidence_uri(config.run))]
     assert names == [f"shard-{shard:05d}.parquet" for shard in shards]

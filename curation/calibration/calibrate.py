@@ -1,7 +1,7 @@
 """Calibrates a run's scorer, and writes what was found beside the run."""
 
-from curation.calibration import annotated, captioned, plot
-from curation.calibration.report import Calibration, calibration
+from curation.calibration import csv_pairs, plot, run_pairs
+from curation.calibration.summary import Calibration, summarize_calibration
 from curation.config.run import RunConfig
 from curation.models import scorers
 from curation.storage import files as storage
@@ -30,11 +30,13 @@ def calibrate(
     """
     scorer = scorers.build(config.scorer)
     if captions_csv:
-        scored = captioned.scored(config, scorer, captions_csv, clips)
+        scored = csv_pairs.score_csv_pairs(config, scorer, captions_csv, clips)
     else:
-        scored = annotated.scored(config, scorer, clips)
-    found = calibration(scored, scorer.identity, prior, precision)
-    picture = plot.picture(scored, prior, found.threshold, config.scorer.model, found.estimator)
+        scored = run_pairs.score_run_pairs(config, scorer, clips)
+    found = summarize_calibration(scored, scorer.identity, prior, precision)
+    picture = plot.plot_calibration(
+        scored, prior, found.threshold, config.scorer.model, found.estimator
+    )
     storage.put(join_uri(folder, "calibration.json"), found.as_json())
     storage.put(join_uri(folder, "calibration.svg"), picture)
     return found

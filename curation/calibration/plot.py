@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from curation import plots
-from curation.calibration.arithmetic import Curve, Scored, Threshold
+from curation.calibration.thresholds import PrecisionCurve, ScoredPairs, Threshold
 from curation.plots import Density, Style
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _MATCHED, _SHUFFLED, _PRECISION = ({"color": c} for c in ("#0072B2", "#E69F00", "#009E73"))
 
 
-def picture(
-    scored: Scored, prior: float, threshold: Threshold | None, title: str, estimator: str
+def plot_calibration(
+    scored: ScoredPairs, prior: float, threshold: Threshold | None, title: str, estimator: str
 ) -> bytes:
     """An SVG of scores and precision; the same scores give the same bytes."""
     shuffled = scored.shuffled_pairs
@@ -39,12 +39,14 @@ def picture(
         below.set_xlabel("CLAP score")
         below.set_title(estimator, fontsize="small")
 
-    return plots.rendered({}, (8, 6), draw)
+    return plots.render_svg({}, (8, 6), draw)
 
 
-def draw_precision(axes: "Axes", scored: Scored, prior: float, styles: Sequence[Style]) -> None:
+def draw_precision(
+    axes: "Axes", scored: ScoredPairs, prior: float, styles: Sequence[Style]
+) -> None:
     """Precision and the share kept at each threshold, in the first two styles."""
-    curve = Curve(scored, prior)
+    curve = PrecisionCurve(scored, prior)
     once = np.ones((1, len(scored.matched)))
     lines = {"precision": curve.precision(once)[0], "share kept": curve.kept(once)[0]}
     for (name, values), style in zip(lines.items(), styles, strict=False):

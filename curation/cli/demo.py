@@ -19,6 +19,6 @@ def demo_command(
     Sounds are made procedurally, so that what each caption should say is known. The run with noisy
     tags is left in OUT, the other two in OUT/compare.
     """
-    from curation.demo.demo import demo
+    from curation.demo.demo import run_demo
 
-    demo(str(out), clips, seed, quiet)
+    run_demo(str(out), clips, seed, quiet)

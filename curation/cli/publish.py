@@ -7,7 +7,7 @@ import typer
 from curation import console
 from curation.errors import InputError
 from curation.publish.options import UNKNOWN_LICENCE, DatasetFormat, PublishOptions
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -200,7 +200,7 @@ def _print_excluded(excluded: "pa.Table") -> None:
         found = excluded.filter(pc.equal(excluded["reason"], reason))["clip_id"].slice(
             0, EXAMPLE_CLIPS
         )
-        few = map(visible, found.to_pylist())
+        few = map(escape_invisible, found.to_pylist())
         more = (
             f" and {clips - EXAMPLE_CLIPS} more, all in left_out.csv"
             if clips > EXAMPLE_CLIPS

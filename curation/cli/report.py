@@ -29,9 +29,9 @@ def report_command(
 
     uri, _ = status.run_of(of)
     with console.show_progress("report", "shards", quiet) as on_shard:
-        made = page.report(uri, sample, on_shard)
+        made = page.build_report(uri, sample, on_shard)
     target = out or join_uri(uri, "report.html")
-    page.write(target, made)
+    page.write_report(target, made)
     console.stdout.print(
         f"{target}: {len(made.html.encode()) / 1e6:.1f} MB, {made.audible} clips to hear, "
         f"{made.shown} of {made.drawn} shown"

@@ -41,7 +41,7 @@ def review_command(
     if export:
         from curation.review import marks
 
-        count = marks.export(run_uri, str(export))
+        count = marks.export_marks(run_uri, str(export))
         console.stdout.print(f"{count} marked captions in {export}")
     else:
         _serve(run_uri, port, marker or getpass.getuser(), not no_browser, quiet)
@@ -51,16 +51,16 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
     import asyncio
     import webbrowser
 
-    from curation.review import build, server
-    from curation.review.answers import Answers
+    from curation.review import index_builder, server
     from curation.review.labels import Labels
-    from curation.text_safety import visible
+    from curation.review.service import ReviewService
+    from curation.text_safety import escape_invisible
 
     with console.show_progress("index", "shards", quiet) as on_shard:
-        index = build.opened(run_uri, on_shard)
-    answers = Answers(index, Labels(run_uri, index, marker))
+        index = index_builder.open_index(run_uri, on_shard)
+    answers = ReviewService(index, Labels(run_uri, index, marker))
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    about = {"policy": _policy(run_uri), "marker": visible(marker)}
+    about = {"policy": _policy(run_uri), "marker": escape_invisible(marker)}
 
     def on_ready(bound: int) -> None:
         # Behind the hash it is sent to nobody, and stands in no log.
@@ -71,7 +71,11 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
             webbrowser.open(address)
 
     try:
-        asyncio.run(server.serve(server.application(answers, about, token), port, on_ready))
+        asyncio.run(
+            server.serve_application(
+                server.create_application(answers, about, token), port, on_ready
+            )
+        )
     except KeyboardInterrupt:
         console.stderr.print(f"{len(answers.labels)} captions of this run are marked")
 

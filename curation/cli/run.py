@@ -75,7 +75,7 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
         console.stderr.print(f"measuring {clips} clips ...")
     measured = sample.measured(config, clips)
     planned = plan.plan_from_record(require_run_record(config.run))
-    told = estimating.estimate(config, planned, measured)
+    told = estimating.estimate_run(config, planned, measured)
     console.print_table(
         f"Estimate from {measured.clips} clips measured on {measured.hardware}",
         ["", "expected", "95 % of samples"],

@@ -15,9 +15,9 @@ def status_command(
     """Say where a run stands, how fast it is, what it costs and why it stopped, from its folder."""
     import json
 
-    from curation.ops.status import run_of, status
+    from curation.ops.status import read_status, run_of
 
-    state = status(*run_of(of))
+    state = read_status(*run_of(of))
     if as_json:
         print(json.dumps(state.as_json()))
     else:
@@ -26,10 +26,10 @@ def status_command(
 
 def verify_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Check plan, evidence and table against each other; exits with 1 when a promise is broken."""
-    from curation.ops.verify import verify
+    from curation.ops.verify import verify_run
 
     with console.show_progress("verify", "shards", quiet) as on_shard:
-        findings = verify(load_run_config(yaml).run, on_shard)
+        findings = verify_run(load_run_config(yaml).run, on_shard)
     for finding in findings:
         console.stdout.print(finding)
     if findings:

@@ -29,7 +29,7 @@ FILTERS = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class GradedRun:
     """All candidates of a run, flat, and whether each is right; `[candidates]` each."""
 
     candidates: select_policy.Candidates
@@ -38,7 +38,7 @@ class Judged:
     relation: np.ndarray
 
 
-def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
+def grade_run(run_uri: str, truth: dict[str, Scene]) -> GradedRun:
     """Judge every candidate of a run over a procedural corpus.
 
     Args:
@@ -50,7 +50,7 @@ def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
     rows = [row for row in evidence.to_pylist() if row["outcome"] == OK]
     flat = [(index, candidate) for index, row in enumerate(rows) for candidate in row["candidates"]]
     scenes = [truth[row["clip_id"][:11]] for row in rows]
-    return Judged(
+    return GradedRun(
         candidates=select_policy.Candidates(
             clip=np.array([index for index, _ in flat]),
             clap_score=np.array([c["clap_score"] for _, c in flat]),
@@ -64,7 +64,7 @@ def judge_run(run_uri: str, truth: dict[str, Scene]) -> Judged:
     )
 
 
-def shares(judged: Judged, among: np.ndarray | None = None) -> dict[str, float]:
+def accuracy_shares(judged: GradedRun, among: np.ndarray | None = None) -> dict[str, float]:
     """Share of right captions before and after each filter; NaN where none is left.
 
     Filters act on the whole run; `among` (bool `[candidates]`) only says whose captions count.
@@ -77,13 +77,13 @@ def shares(judged: Judged, among: np.ndarray | None = None) -> dict[str, float]:
     return {name: _share(judged.right[mask & counted]) for name, mask in kept.items()}
 
 
-def by_relation(judged: Judged) -> dict[str, dict[str, float]]:
+def accuracy_by_relation(judged: GradedRun) -> dict[str, dict[str, float]]:
     """`shares` of the captions of each relation."""
     relations = ("single", "then", "background")
-    return {name: shares(judged, judged.relation == name) for name in relations}
+    return {name: accuracy_shares(judged, judged.relation == name) for name in relations}
 
 
-def filter_auc(judged: Judged, score: np.ndarray) -> float:
+def filter_auc(judged: GradedRun, score: np.ndarray) -> float:
     """Probability that a right beam caption outscores a wrong one (ties count half)."""
     return auc(score[judged.beam & judged.right], score[judged.beam & ~judged.right])
 

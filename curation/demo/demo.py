@@ -23,34 +23,34 @@ GUIDANCE = ("none", "noisy", "true")
 KEPT = "noisy"
 
 
-def demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
+def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
     """Make a corpus, run the engine over it three times, and print what the captions are worth."""
     storage.delete_tree(out)
     corpus = join_uri(out, "corpus")
     console.stdout.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
     write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1, progress=not quiet)
     truth = read_truth(corpus)
-    judged = dict(judge_guidance(out, corpus, truth, quiet))
+    judged = dict(grade_guidance(out, corpus, truth, quiet))
     print_shares(judged)
     print_relations(judged)
     print_selected(out)
 
 
-def judge_guidance(
+def grade_guidance(
     out: str, corpus: str, truth: dict[str, Scene], quiet: bool
-) -> Iterator[tuple[str, accuracy.Judged]]:
+) -> Iterator[tuple[str, accuracy.GradedRun]]:
     """Run the engine over a corpus under each guidance, and judge every caption it wrote."""
     with ray_session("local", 1):
         for guidance in GUIDANCE:
-            config = run_config(out, corpus, guidance)
+            config = demo_run_config(out, corpus, guidance)
             catalog_plan.create_plan(config)
             with console.show_progress(f"{guidance} tags", "clips", quiet) as update:
                 driver.annotate_run(config, update)
             apply.select(config)
-            yield guidance, accuracy.judge_run(config.run, truth)
+            yield guidance, accuracy.grade_run(config.run, truth)
 
 
-def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
+def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
     """The run of one guidance; that of noisy tags, the likeliest in life, is `out` itself."""
     segments = "segments.csv" if guidance == "true" else "segments_noisy.csv"
     return parse_run_config(
@@ -69,9 +69,9 @@ def run_config(out: str, corpus: str, guidance: str) -> RunConfig:
     )
 
 
-def print_shares(judged: dict[str, accuracy.Judged]) -> None:
+def print_shares(judged: dict[str, accuracy.GradedRun]) -> None:
     """Right captions before and after each filter, a row a guidance."""
-    rows = {name: accuracy.shares(each) for name, each in judged.items()}
+    rows = {name: accuracy.accuracy_shares(each) for name, each in judged.items()}
     columns = list(next(iter(rows.values())))
     console.print_table(
         "Captions all right (classes, order, relation), of all clips",
@@ -80,12 +80,12 @@ def print_shares(judged: dict[str, accuracy.Judged]) -> None:
     )
 
 
-def print_relations(judged: dict[str, accuracy.Judged]) -> None:
+def print_relations(judged: dict[str, accuracy.GradedRun]) -> None:
     """Right captions by relation, before and after the CLAP filter."""
     before, after = "beam", "half by CLAP"
     rows = []
     for name, each in judged.items():
-        told = accuracy.by_relation(each)
+        told = accuracy.accuracy_by_relation(each)
         rows.append([name, *(f"{row[before]:.3f} -> {row[after]:.3f}" for row in told.values())])
     console.print_table(
         "By relation: beam -> half by CLAP", ["tags", "single", "then", "background"], rows

@@ -29,14 +29,14 @@ class CaptionGrade:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedCaption:
     """What a caption says: class keys in order (first and second, or foreground and background)."""
 
     classes: tuple[str, ...]
     relation: str | None
 
 
-def read_caption(caption: str) -> Reading:
+def parse_caption(caption: str) -> ParsedCaption:
     """Classes by their keywords, order and relation by the small words between them.
 
     The relation is None where the caption names two sounds without saying how they relate, or
@@ -51,26 +51,26 @@ def read_caption(caption: str) -> Reading:
     small = set(words)
     sequential, layered = bool(small & _THEN), bool(small & _BACKGROUND)
     if len(named) < 2:
-        return Reading(named, "single" if named and not sequential and not layered else None)
+        return ParsedCaption(named, "single" if named and not sequential and not layered else None)
     if sequential == layered:
-        return Reading(named, None)
+        return ParsedCaption(named, None)
     if sequential:
         reverse = "after" in words and words[0] != "after"
-        return Reading(named[::-1] if reverse else named, "then")
+        return ParsedCaption(named[::-1] if reverse else named, "then")
     if "behind" in words:
-        return Reading(named[::-1], "background")
+        return ParsedCaption(named[::-1], "background")
     if "background" in words:
         marker = words.index("background")
         reverse = not any(
             mentions[key] > mentions[named[0]] and mentions[key] < marker for key in named
         )
-        return Reading(named[::-1] if reverse else named, "background")
-    return Reading(named, "background")
+        return ParsedCaption(named[::-1] if reverse else named, "background")
+    return ParsedCaption(named, "background")
 
 
 def grade_caption(caption: str, scene: Scene) -> CaptionGrade:
     """Whether the caption names the scene's classes and no other, their relation and order."""
-    reading = read_caption(caption)
+    reading = parse_caption(caption)
     found, true = set(reading.classes), set(scene.classes)
     return CaptionGrade(
         classes_right=found == true,

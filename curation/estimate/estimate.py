@@ -12,7 +12,7 @@ import numpy as np
 
 from curation.cluster import pools
 from curation.config.run import RunConfig
-from curation.estimate.sample import Sample
+from curation.estimate.sample import MeasuredSample
 from curation.ops import prices
 from curation.run.plan import Plan
 from curation.select.policy import expected_yield
@@ -30,33 +30,33 @@ _STAGES = {
 
 
 @dataclass(frozen=True)
-class Bar:
+class Interval:
     """An expected value, and the bounds within which 95 % of samples have it."""
 
     value: float
     low: float
     high: float
 
-    def scaled(self, factor: float) -> "Bar":
-        return Bar(self.value * factor, self.low * factor, self.high * factor)
+    def scaled(self, factor: float) -> "Interval":
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """Of the whole run, start-up of the cluster and its workers apart."""
 
     clips: int
     missing: int
-    audio_hours: Bar
-    ok_share: Bar  # of the clips with audio
-    yield_share: Bar  # of all clips, those with an accepted caption
-    gpu_hours: Bar
-    cpu_hours: Bar  # of workers without a GPU
-    wall_s: Bar
-    evidence_bytes: Bar
-    table_bytes: Bar
-    dollars: Bar | None  # for workers and requests; None without prices
-    storage_dollars_month: Bar | None
+    audio_hours: Interval
+    ok_share: Interval  # of the clips with audio
+    yield_share: Interval  # of all clips, those with an accepted caption
+    gpu_hours: Interval
+    cpu_hours: Interval  # of workers without a GPU
+    wall_s: Interval
+    evidence_bytes: Interval
+    table_bytes: Interval
+    dollars: Interval | None  # for workers and requests; None without prices
+    storage_dollars_month: Interval | None
     sizes: dict[str, int]  # the pools as the run has them
     recommended: dict[str, int]
     advice: tuple[str, ...]
@@ -83,7 +83,7 @@ class Estimate:
         return rows
 
 
-def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
+def estimate_run(config: RunConfig, planned: Plan, sample: MeasuredSample) -> RunEstimate:
     """What the planned run comes to, if all of it is as its sample was."""
     found = planned.clips - planned.missing
     drawn = _Resampled(sample)
@@ -94,7 +94,7 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
     # The slowest pool says how long a clip takes, or all of them do by what they ask of the cores.
     bounds = [worker_s[pool] / size for pool, size in sizes.items()]
     wall = np.max([*bounds, drawn.core_s(config) / sample.cpus], axis=0) * found
-    gpus = sum(prices.held(config, pool).gpus * size for pool, size in sizes.items())
+    gpus = sum(prices.actor_resources(config, pool).gpus * size for pool, size in sizes.items())
     cpus = sum(_cpus(config, pool) * size for pool, size in sizes.items())
     recommended, advice = _recommend(config, sample, sizes, found / max(wall[0], 1e-9))
     ok = _wilson(sample.ok, sample.clips)
@@ -106,7 +106,7 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
     evidence = evidence * found + planned.shards * sample.footer_bytes
     kept = _bar(evidence).scaled(1e-9), table_bytes.scaled(1e-9)
     storage_price = config.prices.storage_gb_month
-    return Estimate(
+    return RunEstimate(
         clips=planned.clips,
         missing=planned.missing,
         audio_hours=_bar(drawn.mean(sample.duration_s) * (found / 3600)),
@@ -118,7 +118,7 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
         evidence_bytes=_bar(evidence),
         table_bytes=table_bytes,
         dollars=_dollars(config, planned, sizes, wall),
-        storage_dollars_month=Bar(
+        storage_dollars_month=Interval(
             *(storage_price * sum(part) for part in zip(*map(_parts, kept), strict=True))
         )
         if storage_price
@@ -132,7 +132,7 @@ def estimate(config: RunConfig, planned: Plan, sample: Sample) -> Estimate:
 class _Resampled:
     """Means over samples drawn anew from the sample; entry 0 of each array is the sample's own."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: MeasuredSample) -> None:
         self._sample = sample
         generator = np.random.default_rng(0)
         self._clips = generator.integers(0, sample.clips, (RESAMPLES, sample.clips))
@@ -175,18 +175,18 @@ def _total(seconds: np.ndarray, seed: int) -> np.ndarray:
     return np.r_[seconds.sum(), seconds[places].sum(axis=1)]
 
 
-def _bar(values: np.ndarray) -> Bar:
+def _bar(values: np.ndarray) -> Interval:
     low, high = np.percentile(values[1:], [2.5, 97.5])
-    return Bar(float(values[0]), float(low), float(high))
+    return Interval(float(values[0]), float(low), float(high))
 
 
-def _wilson(hits: int, trials: int) -> Bar:
+def _wilson(hits: int, trials: int) -> Interval:
     """A share and its Wilson interval."""
     share = hits / trials
-    return Bar(share, *wilson_interval(share, trials))
+    return Interval(share, *wilson_interval(share, trials))
 
 
-def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:
+def _accepted(config: RunConfig, sample: MeasuredSample, ok: Interval) -> Interval:
     """The share of clips with audio that have an accepted caption."""
     of_ok = expected_yield(config.select, ok=1, clips=1)
     if of_ok is None:
@@ -197,24 +197,26 @@ def _accepted(config: RunConfig, sample: Sample, ok: Bar) -> Bar:
 
 def _cpus(config: RunConfig, pool: str) -> float:
     """CPUs of an actor without a GPU; those beside a GPU come with it."""
-    held = prices.held(config, pool)
+    held = prices.actor_resources(config, pool)
     return 0.0 if held.gpus else held.cpus
 
 
 def _dollars(
     config: RunConfig, planned: Plan, sizes: dict[str, int], wall_s: np.ndarray
-) -> Bar | None:
+) -> Interval | None:
     """Each pool is held until the last one ends; each clip with audio is read by one request."""
     priced = config.prices
     if not any((priced.gpu_hour, priced.cpu_hour, priced.reads_1000, priced.writes_1000)):
         return None
-    an_hour = sum(prices.actor_hour(config, pool) * size for pool, size in sizes.items())
+    an_hour = sum(prices.actor_hour_price(config, pool) * size for pool, size in sizes.items())
     requests = priced.reads_1000 * (planned.clips - planned.missing) / 1000
     requests += priced.writes_1000 * planned.shards / 1000
     return _bar(wall_s / 3600 * an_hour + requests)
 
 
-def _sizes(config: RunConfig, sample: Sample, actors: dict[str, pools.Pool]) -> dict[str, int]:
+def _sizes(
+    config: RunConfig, sample: MeasuredSample, actors: dict[str, pools.Pool]
+) -> dict[str, int]:
     """The pools at their most; `auto` as the hardware at hand has room."""
     if config.annotate.placement == "separate" or config.annotate.actors != "auto":
         return {stage: pool.max_actors for stage, pool in actors.items()}
@@ -224,7 +226,7 @@ def _sizes(config: RunConfig, sample: Sample, actors: dict[str, pools.Pool]) -> 
 
 
 def _recommend(
-    config: RunConfig, sample: Sample, sizes: dict[str, int], rate: float
+    config: RunConfig, sample: MeasuredSample, sizes: dict[str, int], rate: float
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Sizes at which no stage waits for another, and why, in words; `rate` is the run's clips/s."""
     if config.annotate.placement == "fused":
@@ -233,7 +235,7 @@ def _recommend(
 
 
 def _recommend_fused(
-    config: RunConfig, sample: Sample, actors: int, rate: float
+    config: RunConfig, sample: MeasuredSample, actors: int, rate: float
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     decode_s = sample.decode_s.sum() / sample.clips
     model_s = np.r_[sample.tag_s, sample.caption_s, sample.score_s].sum() / sample.clips
@@ -264,7 +266,7 @@ def _recommend_fused(
 
 
 def _recommend_separate(
-    config: RunConfig, sample: Sample, sizes: dict[str, int]
+    config: RunConfig, sample: MeasuredSample, sizes: dict[str, int]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Around the captioners, which cost most: as many of the others as keep up with them.
 
@@ -300,9 +302,9 @@ def _recommend_separate(
     return recommended, tuple(told)
 
 
-def _parts(bar: Bar) -> tuple[float, float, float]:
+def _parts(bar: Interval) -> tuple[float, float, float]:
     return bar.value, bar.low, bar.high
 
 
-def _row(name: str, bar: Bar, told: Callable[[float], str]) -> list[str]:
+def _row(name: str, bar: Interval, told: Callable[[float], str]) -> list[str]:
     return [name, told(bar.value), f"{told(bar.low)} to {told(bar.high)}"]

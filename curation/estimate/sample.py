@@ -35,7 +35,7 @@ WARM_UP_CLIPS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class MeasuredSample:
     """What a sample took and gave. Its clips are those with audio; missing ones cost nothing."""
 
     clips: int
@@ -58,7 +58,7 @@ class Sample:
     hardware: str
 
 
-def measured(config: RunConfig, clips: int) -> Sample:
+def measured(config: RunConfig, clips: int) -> MeasuredSample:
     """Measure a random sample of a planned run's clips on the hardware at hand.
 
     That is this process where `cluster` is local, else one worker of the cluster.
@@ -68,15 +68,15 @@ def measured(config: RunConfig, clips: int) -> Sample:
         RunError: the sample could not be annotated.
     """
     require_run_record(config.run)
-    drawn = draw(config.run, clips, config.seed)
+    drawn = draw_clips(config.run, clips, config.seed)
     if drawn.num_rows == 0:
         raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
     if config.cluster == "local":
-        return measure(config, drawn, os.cpu_count() or 1, torch.cuda.device_count())
-    return run_on_worker(config, measure, config, drawn)
+        return measure_sample(config, drawn, os.cpu_count() or 1, torch.cuda.device_count())
+    return run_on_worker(config, measure_sample, config, drawn)
 
 
-def draw(run_uri: str, clips: int, seed: int) -> pa.Table:
+def draw_clips(run_uri: str, clips: int, seed: int) -> pa.Table:
     """A random sample of a plan's clips that have audio (CLIP_SCHEMA), in the order of the plan."""
     generator = np.random.default_rng(seed)
     kept = CLIP_SCHEMA.empty_table().append_column("key", pa.array([], pa.float64()))
@@ -91,7 +91,7 @@ def draw(run_uri: str, clips: int, seed: int) -> pa.Table:
     return kept.select(CLIP_SCHEMA.names)
 
 
-def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sample:
+def measure_sample(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> MeasuredSample:
     """Annotate and select these clips here, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         small = _small_run(config, folder, clips)
@@ -104,7 +104,7 @@ def measure(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> Sampl
         evidence = run_evidence.read_evidence_shard(folder, 0)
         shard_bytes, footer_bytes = _sizes(layout.shard_uri(folder, 0))
         pairs = selection.version.rows if selection else 0
-        return Sample(
+        return MeasuredSample(
             clips=clips.num_rows,
             ok=run_evidence.count_outcomes(evidence).ok,
             accepted=selection.clips_accepted if selection else 0,

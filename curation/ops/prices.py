@@ -6,20 +6,20 @@ from curation.cluster import pools
 from curation.config.run import RunConfig
 
 
-class Held(NamedTuple):
+class ActorResources(NamedTuple):
     """What one actor of a pool holds."""
 
     cpus: float
     gpus: float
 
 
-def held(config: RunConfig, pool: str) -> Held:
+def actor_resources(config: RunConfig, pool: str) -> ActorResources:
     """What an actor of a pool holds: fused, decode, caption or score."""
     actor = pools.build_pools_by_stage(config.annotate)[pool]
-    return Held(actor.cpus, actor.gpus)
+    return ActorResources(actor.cpus, actor.gpus)
 
 
-def actor_hour(config: RunConfig, pool: str) -> float:
+def actor_hour_price(config: RunConfig, pool: str) -> float:
     """Dollars an hour of one actor of a pool: of its share of a GPU, else of its CPUs."""
-    cpus, gpus = held(config, pool)
+    cpus, gpus = actor_resources(config, pool)
     return gpus * config.prices.gpu_hour if gpus else cpus * config.prices.cpu_hour

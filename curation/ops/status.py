@@ -40,7 +40,7 @@ class SlowShard:
 
 
 @dataclass(frozen=True)
-class Status:
+class RunStatus:
     """Shards and clips done of those planned, how they ended, speed, cost, and the driver's word.
 
     Rates are in clips a second; None stands for what cannot be told: no shard yet, evidence without
@@ -116,7 +116,9 @@ class Status:
         return {**asdict(self), "complete": self.complete, "told": self.told}
 
 
-def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = None) -> Status:
+def read_status(
+    run_uri: str, config: RunConfig | None = None, now_s: float | None = None
+) -> RunStatus:
     """Read a run's status.
 
     Args:
@@ -142,7 +144,7 @@ def status(run_uri: str, config: RunConfig | None = None, now_s: float | None = 
     rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
     expected = late or rate
     left = planned.clips - counts.clips
-    return Status(
+    return RunStatus(
         run=run_uri,
         plan=planned,
         shards_done=len(footers),
@@ -224,7 +226,7 @@ def _dollars(config: RunConfig, shards: list[_Timed]) -> float | None:
     if not (config.prices.gpu_hour or config.prices.cpu_hour):
         return None
     hours = worker_hours(span for shard in shards for span in shard.spans)
-    return sum(prices.actor_hour(config, pool) * of for pool, of in hours.items())
+    return sum(prices.actor_hour_price(config, pool) * of for pool, of in hours.items())
 
 
 def _slow(shards: list[_Timed]) -> tuple[SlowShard, ...]:

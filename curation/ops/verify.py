@@ -17,7 +17,7 @@ FEW = 5
 Pair = tuple[str, str]
 
 
-def verify(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
+def verify_run(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
     """Findings about plan, evidence and table of a run; empty when all promises hold."""
     record = require_run_record(run_uri)
     planned = plan.plan_from_record(record)

@@ -11,7 +11,7 @@ from curation.publish.files import SPLIT_PATTERNS
 from curation.publish.options import UNKNOWN_LICENCE, DatasetFormat
 from curation.publish.summary import PublishSummary
 from curation.publish.text import escape_markdown, to_plain_name
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 
 # As the hub names them, by the number below which each lies.
 _SIZES = (
@@ -47,9 +47,9 @@ def _header(summary: PublishSummary) -> str:
     pattern = SPLIT_PATTERNS[options.formats[0]]
     files = [{"split": split, "path": pattern.format(split=split)} for split in summary.splits]
     header = {
-        "pretty_name": visible(options.name),
-        "license": visible(options.licence),
-        "language": [visible(options.language)],
+        "pretty_name": escape_invisible(options.name),
+        "license": escape_invisible(options.licence),
+        "language": [escape_invisible(options.language)],
         "task_categories": ["text-to-audio", "audio-classification"],
         "tags": ["audio", "audio-captioning", "clap", "synthetic-captions", "croissant"],
         "size_categories": [next((name for most, name in _SIZES if rows < most), "100M<n<1B")],
@@ -302,7 +302,7 @@ def _format_facts(facts: dict[str, Any]) -> str:
 
 
 def _bibtex(text: str) -> str:
-    return visible(text).translate({ord(brace): None for brace in "{}\\"})
+    return escape_invisible(text).translate({ord(brace): None for brace in "{}\\"})
 
 
 def _indented(text: str) -> str:

@@ -15,7 +15,7 @@ from curation import table
 from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.ops.status import status
+from curation.ops.status import read_status
 from curation.publish.columns import COLUMN_DESCRIPTIONS, OPTIONAL_COLUMNS
 from curation.publish.text import strip_paths
 from curation.run import config_file, layout, plan
@@ -66,7 +66,7 @@ def _origin(
     committed: datetime,
 ) -> dict[str, Any]:
     """What card and metadata tell of a run, as others may see it."""
-    counts = status(run_uri, config).counts
+    counts = read_status(run_uri, config).counts
     return {
         "table_version": version.version,
         "committed": committed.date().isoformat(),

@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Any
 
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 
 # A colon only where it would make a link of a bare address.
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|~$]|:(?=//))")
@@ -16,7 +16,7 @@ _HASHED = 32
 
 def escape_markdown(value: object) -> str:
     """One line of Markdown that reads as this text, in a table's cell too."""
-    escaped = _MARKUP.sub(r"\\\1", visible(str(value)))
+    escaped = _MARKUP.sub(r"\\\1", escape_invisible(str(value)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

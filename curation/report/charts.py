@@ -13,13 +13,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from curation import plots
-from curation.calibration.arithmetic import PRIOR, Scored
 from curation.calibration.plot import draw_precision
+from curation.calibration.thresholds import PRIOR, ScoredPairs
 from curation.plots import Density, Style
-from curation.report.funnel import Step
-from curation.report.speed import Speed
-from curation.report.yields import Yield
-from curation.text_safety import visible
+from curation.report.funnel import FunnelStep
+from curation.report.throughput import PoolThroughput
+from curation.report.yields import TagYield
+from curation.text_safety import escape_invisible
 
 # Stand-ins, and the variables of page.css that they become.
 _INK, _GRID = "#010101", "#020202"
@@ -65,7 +65,7 @@ _ABOVE: dict[str, Any] = {
 _UNITS_S = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 
-def funnel(name: str, steps: Sequence[Step]) -> str:
+def funnel_chart(name: str, steps: Sequence[FunnelStep]) -> str:
     """Bars of what each step left, a colour a unit."""
     units = list(dict.fromkeys(step.unit for step in steps))
     colors = [_SERIES[units.index(step.unit)]["color"] for step in steps]
@@ -75,7 +75,7 @@ def funnel(name: str, steps: Sequence[Step]) -> str:
     return _drawn(name, "From listed clips to pairs", told, bars.height_in, bars.draw)
 
 
-def roots(name: str, yields: Sequence[Yield]) -> str:
+def root_yield_chart(name: str, yields: Sequence[TagYield]) -> str:
     """Bars of the share of each root's clips that came to a pair."""
     told = "; ".join(f"{each.name}: {each.share:.1%} of {each.clips} clips" for each in yields)
     shares = [100 * each.share for each in yields]
@@ -84,12 +84,12 @@ def roots(name: str, yields: Sequence[Yield]) -> str:
     return _drawn(name, title, told, bars.height_in, bars.draw)
 
 
-def distributions(
+def score_chart(
     name: str,
     title: str,
     densities: Sequence[Density],
     threshold: float | None,
-    pairs: Scored | None = None,
+    pairs: ScoredPairs | None = None,
 ) -> str:
     """Densities of a score with a threshold, and below what a threshold does to `pairs`."""
 
@@ -113,7 +113,7 @@ def distributions(
     return _drawn(name, title, told + at + more, 4.8 if pairs else 2.8, draw)
 
 
-def speed(name: str, speed: Speed) -> str:
+def throughput_chart(name: str, speed: PoolThroughput) -> str:
     """Clips a second of each pool over time."""
     unit_s, unit = next(each for each in _UNITS_S if speed.edges_s[-1] >= each[0] or each[0] == 1)
 
@@ -121,7 +121,7 @@ def speed(name: str, speed: Speed) -> str:
         axes = figure.subplots()
         for (pool, rates), style in zip(speed.pools.items(), _SERIES, strict=False):
             edges = speed.edges_s / unit_s
-            axes.stairs(rates, edges, label=visible(pool), linewidth=1.8, **style)
+            axes.stairs(rates, edges, label=escape_invisible(pool), linewidth=1.8, **style)
         axes.set(xlabel=f"{unit} since the beginning", ylabel="clips a second")
         axes.set_ylim(bottom=0)
         axes.legend(**_ABOVE)
@@ -148,7 +148,7 @@ class _Bars:
         places = range(len(self.values))  # two labels may be alike
         bars = axes.barh(places, self.values, color=self.colors, height=0.7)
         axes.bar_label(bars, [self.form.format(value) for value in self.values], padding=4)
-        axes.set_yticks(places, [visible(label) for label in self.labels])
+        axes.set_yticks(places, [escape_invisible(label) for label in self.labels])
         axes.invert_yaxis()
         axes.set_xlim(0, 1.18 * max([*self.values, 1e-9]))
         axes.spines[:].set_visible(False)
@@ -165,7 +165,7 @@ def _drawn(
     name: str, title: str, description: str, height_in: float, draw: Callable[[Figure], None]
 ) -> str:
     return _inlined(
-        plots.rendered(_SETTINGS, (_WIDTH_IN, height_in), draw), name, title, description
+        plots.render_svg(_SETTINGS, (_WIDTH_IN, height_in), draw), name, title, description
     )
 
 
@@ -183,7 +183,7 @@ def _inlined(drawing: bytes, name: str, title: str, description: str) -> str:
     root.set("aria-labelledby", f"{name}-title {name}-desc")
     for tag, text in (("desc", description), ("title", title)):
         element = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{tag}"})
-        element.text = visible(text)
+        element.text = escape_invisible(text)
         root.insert(0, element)
     _name_ids(root, f"{name}-")
     ElementTree.register_namespace("", _SVG)

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.report import heard
-from curation.report.heard import Heard
-from curation.report.scores import Scores
-from curation.report.strata import Drawn
+from curation.report import media
+from curation.report.media import ClipMedia
+from curation.report.sampling import SampledClip
+from curation.report.scores import CandidateScores
 from curation.run import evidence as run_evidence
 
 _THREADS = 4
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ExampleCandidate:
     """A caption of a clip.
 
     `second_score` is None where there was one scorer, `log_prob` where the captioner does not tell
@@ -41,7 +41,7 @@ class Example:
 
     stratum: str
     row: dict[str, Any]
-    candidates: list[Candidate]
+    candidates: list[ExampleCandidate]
 
     @property
     def tags(self) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Column:
+class CandidateColumn:
     """A figure of candidates, as a column of their table."""
 
     name: str
@@ -59,27 +59,31 @@ class Column:
     form: str
     meaning: str
 
-    def told(self, candidate: Candidate) -> str:
+    def told(self, candidate: ExampleCandidate) -> str:
         value = getattr(candidate, self.field)
         return "" if value is None else self.form.format(value)
 
 
 _COLUMNS = (
-    Column(
+    CandidateColumn(
         "CLAP", "clap_score", "{:.3f}", "how well caption and sound agree, by the scorer's cosine"
     ),
-    Column("second", "second_score", "{:.3f}", "the same by the second scorer"),
-    Column(
+    CandidateColumn("second", "second_score", "{:.3f}", "the same by the second scorer"),
+    CandidateColumn(
         "log-prob",
         "log_prob",
         "{:.2f}",
         "how likely the captioner itself thought the caption, the mean of a token",
     ),
-    Column("policy's score", "score", "{:.3f}", "what captions were ranked and filtered by"),
+    CandidateColumn(
+        "policy's score", "score", "{:.3f}", "what captions were ranked and filtered by"
+    ),
 )
 
 
-def columns(examples: Sequence[Example], policy: Mapping[str, Any]) -> list[Column]:
+def candidate_columns(
+    examples: Sequence[Example], policy: Mapping[str, Any]
+) -> list[CandidateColumn]:
     """The columns in which there is anything to tell, and that tell more than those before."""
     candidates = [candidate for example in examples for candidate in example.candidates]
     own_score = policy.get("score", "clap") != "clap"
@@ -91,10 +95,12 @@ def columns(examples: Sequence[Example], policy: Mapping[str, Any]) -> list[Colu
     ]
 
 
-def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:
+def read_examples(
+    run_uri: str, drawn: Sequence[SampledClip], scores: CandidateScores
+) -> list[Example]:
     """The drawn clips, in their order; each shard is read once."""
     numbers = sorted({each.shard for each in drawn})
-    found: dict[Drawn, Example] = {}
+    found: dict[SampledClip, Example] = {}
     for number, evidence in zip(
         numbers, run_evidence.read_evidence_shards(run_uri, numbers), strict=True
     ):
@@ -103,7 +109,7 @@ def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:
             [row] = evidence.slice(each.row, 1).to_pylist()
             places = np.flatnonzero(clip == each.row).tolist()
             candidates = [
-                Candidate(**candidate, **_decision(scores, number, place))
+                ExampleCandidate(**candidate, **_decision(scores, number, place))
                 for candidate, place in zip(row["candidates"], places, strict=True)
             ]
             candidates.sort(key=lambda one: -(one.clap_score if one.score is None else one.score))
@@ -111,14 +117,14 @@ def read(run_uri: str, drawn: Sequence[Drawn], scores: Scores) -> list[Example]:
     return [found[each] for each in drawn]
 
 
-def hear(examples: Sequence[Example]) -> Iterator[Heard]:
+def load_example_media(examples: Sequence[Example]) -> Iterator[ClipMedia]:
     """The sound of each, in order, read a few ahead of who asks."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(examples), 2 * _THREADS):
             few = examples[start : start + 2 * _THREADS]
-            yield from pool.map(heard.hear, [example.row for example in few])
+            yield from pool.map(media.load_clip_media, [example.row for example in few])
 
 
-def _decision(scores: Scores, shard: int, candidate: int) -> dict[str, Any]:
+def _decision(scores: CandidateScores, shard: int, candidate: int) -> dict[str, Any]:
     score, reason = scores.of(shard, candidate)
     return {"score": None if math.isnan(score) else score, "reason": reason}

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from curation.report.errors import Kind
-from curation.report.shard import UNDECIDED
+from curation.report.decided_shard import UNDECIDED
+from curation.report.error_counts import ErrorKind
 from curation.select import policy
 
 # The clips that each step lost, by the stage of their error; a killed worker had not decoded them.
@@ -19,7 +19,7 @@ _DECIDED = {policy.ACCEPTED, UNDECIDED, policy.NOT_BEST, policy.BELOW_THRESHOLD}
 
 
 @dataclass(frozen=True)
-class Step:
+class FunnelStep:
     """What was left after a step, and of what."""
 
     name: str
@@ -31,9 +31,9 @@ class Step:
         return self.name if self.unit in self.name else f"{self.unit} {self.name}"
 
 
-def steps(
-    listed: int, done: int, errors: list[Kind], reasons: dict[str, int], pairs: int | None
-) -> list[Step]:
+def funnel_steps(
+    listed: int, done: int, errors: list[ErrorKind], reasons: dict[str, int], pairs: int | None
+) -> list[FunnelStep]:
     """The steps of a run.
 
     Args:
@@ -42,30 +42,30 @@ def steps(
         reasons: candidates by what became of them.
         pairs: rows of the curated table; None where there is none.
     """
-    told = [Step("listed", listed, "clips")]
+    told = [FunnelStep("listed", listed, "clips")]
     if done < listed:
-        told.append(Step("annotated so far", done, "clips"))
+        told.append(FunnelStep("annotated so far", done, "clips"))
     left = done
     for name, stages in _LOST:
         lost = sum(kind.clips for kind in errors if kind.stage in stages)
         left -= lost
         if lost or name != "tagged":  # most runs have no tagger
-            told.append(Step(name, left, "clips"))
+            told.append(FunnelStep(name, left, "clips"))
     return told + _caption_steps(reasons, pairs)
 
 
-def _caption_steps(reasons: dict[str, int], pairs: int | None) -> list[Step]:
+def _caption_steps(reasons: dict[str, int], pairs: int | None) -> list[FunnelStep]:
     left = sum(reasons.values())
-    told = [Step("captions written", left, "captions")]
+    told = [FunnelStep("captions written", left, "captions")]
     if UNDECIDED in reasons:
         left -= reasons[UNDECIDED]
-        told.append(Step("of a selection", left, "captions"))
+        told.append(FunnelStep("of a selection", left, "captions"))
     # The best of a clip are taken from those that no veto has thrown out.
     vetoes = sorted(reasons.keys() - _DECIDED)
     for reason in [*vetoes, policy.NOT_BEST, policy.BELOW_THRESHOLD] if pairs is not None else []:
         left -= reasons.get(reason, 0)
-        told.append(Step(_survived(reason), left, "captions"))
-    return told if pairs is None else [*told, Step("pairs in the table", pairs, "pairs")]
+        told.append(FunnelStep(_survived(reason), left, "captions"))
+    return told if pairs is None else [*told, FunnelStep("pairs in the table", pairs, "pairs")]
 
 
 def _survived(reason: str) -> str:

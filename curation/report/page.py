@@ -10,19 +10,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curation.redact import secret_redactor
-from curation.report import examples, sections
+from curation.report import examples, page_context
 from curation.report.examples import Example
-from curation.report.gathered import Gathered, gather
-from curation.report.heard import Heard
+from curation.report.media import ClipMedia
+from curation.report.report_data import ReportData, collect_report_data
 from curation.storage import files as storage
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 
 MOST_BYTES = 15_000_000
 # Longer texts are cut: a page is to be read.
 _LONGEST_TEXT = 2000
 # What the clips' headings and counts may add to a page that was measured without clips.
 _SLACK_BYTES = 2048
-_LEFT_OUT = Heard(missing="left out, to keep the page small")
+_LEFT_OUT = ClipMedia(missing="left out, to keep the page small")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Report:
     audible: int
 
 
-def report(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Report:
+def build_report(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Report:
     """The report of a run.
 
     Args:
@@ -45,29 +45,29 @@ def report(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Re
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
-    return Page(gather(run_uri, clips, on_shard)).filled()
+    return ReportPage(collect_report_data(run_uri, clips, on_shard)).filled()
 
 
-class Page:
+class ReportPage:
     """A page to which nothing is wanting but its clips."""
 
-    def __init__(self, gathered: Gathered) -> None:
+    def __init__(self, gathered: ReportData) -> None:
         templates = _environment()
         self._page, self._clip = (templates.get_template(f"{n}.html") for n in ("page", "clip"))
         script = templates.get_template("page.js").render()
         digest = hashlib.sha256(script.encode()).digest()
-        self._context = sections.context(gathered) | {
+        self._context = page_context.page_context(gathered) | {
             "script": Markup(script),
             "script_sha256": base64.b64encode(digest).decode(),
         }
-        self._drawn = examples.read(gathered.config.run, gathered.drawn, gathered.scores)
-        self._columns = examples.columns(self._drawn, gathered.lineage.get("policy", {}))
+        self._drawn = examples.read_examples(gathered.config.run, gathered.drawn, gathered.scores)
+        self._columns = examples.candidate_columns(self._drawn, gathered.lineage.get("policy", {}))
 
     def filled(self, most_bytes: int = MOST_BYTES) -> Report:
         """The page with as many of the clips drawn as it may have bytes for; sounds go first."""
         groups: dict[str, list[Markup]] = {example.stratum: [] for example in self._drawn}
         left = most_bytes - len(self._html(groups, 0).encode()) - _SLACK_BYTES
-        heard = examples.hear(self._drawn)
+        heard = examples.load_example_media(self._drawn)
         full, shown, audible = False, 0, 0
         for example in self._drawn:
             sound = _LEFT_OUT if full else next(heard)
@@ -83,7 +83,7 @@ class Page:
             audible += bool(sound.sound)
         return Report(self._html(groups, shown), len(self._drawn), shown, audible)
 
-    def _block(self, example: Example, heard: Heard) -> Markup:
+    def _block(self, example: Example, heard: ClipMedia) -> Markup:
         told = {"row": example.row, "tags": example.tags, "candidates": example.candidates}
         return Markup(self._clip.render(**told, columns=self._columns, heard=heard))
 
@@ -98,7 +98,7 @@ class Page:
         )
 
 
-def write(out: str, page: Report) -> None:
+def write_report(out: str, page: Report) -> None:
     """Put the page at a path or URI."""
     storage.put(out, page.html.encode())
 
@@ -120,5 +120,5 @@ def _shown(value: Any, hide: Callable[[str], str]) -> Any:
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     told = hide(value)
-    text, more = visible(told[:_LONGEST_TEXT]), len(told) - _LONGEST_TEXT
+    text, more = escape_invisible(told[:_LONGEST_TEXT]), len(told) - _LONGEST_TEXT
     return f"{text} … ({more:,} more characters)" if more > 0 else text

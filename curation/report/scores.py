@@ -4,11 +4,11 @@ from functools import cached_property
 
 import numpy as np
 
-from curation.report.shard import Shard
+from curation.report.decided_shard import DecidedShard
 from curation.select import policy
 
 
-class Scores:
+class CandidateScores:
     """Gathers scores and reasons shard by shard; `[candidate]` each, in the evidence's order."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Scores:
         self._first: dict[int, int] = {}
         self._count = 0
 
-    def add(self, shard: Shard) -> None:
+    def add(self, shard: DecidedShard) -> None:
         self._first[shard.number] = self._count
         self._count += len(shard.clip)
         self._parts["clap"].append(shard.clap_score)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.errors import InputError
-from curation.report.shard import Shard
+from curation.report.decided_shard import DecidedShard
 from curation.tags import ontology
 
 UNTAGGED = "untagged"
@@ -18,7 +18,7 @@ _COUNTS = ("clips", "ok", "paired", "pairs")
 
 
 @dataclass(frozen=True)
-class Yield:
+class TagYield:
     """Of the clips of a tag or a root: all, those with captions, those with pairs; and pairs."""
 
     name: str
@@ -33,14 +33,14 @@ class Yield:
         return self.paired / self.clips if self.clips else 0.0
 
 
-class Yields:
+class TagYields:
     """Counts shard by shard. A clip counts with each of its tags, and once with each root."""
 
     def __init__(self) -> None:
         self._tags: pa.Table | None = None
         self._roots: dict[str, np.ndarray] = {}
 
-    def add(self, shard: Shard) -> None:
+    def add(self, shard: DecidedShard) -> None:
         tags = shard.clips["tags"].combine_chunks()
         clip = pc.list_parent_indices(tags).to_numpy()
         flat = tags.flatten()
@@ -58,27 +58,27 @@ class Yields:
         under: dict[str, np.ndarray] = {UNTAGGED: np.ones(told.shape[1], bool)}
         under[UNTAGGED][clip] = False
         for mid in set(mids.tolist()):
-            for root in roots(mid):
+            for root in ontology_roots(mid):
                 here = under.setdefault(root, np.zeros(told.shape[1], bool))
                 here[clip[mids == mid]] = True
         for root, here in under.items():
             self._roots[root] = self._roots.get(root, 0) + told[:, here].sum(1)
 
-    def by_tag(self) -> list[Yield]:
+    def by_tag(self) -> list[TagYield]:
         """The commonest first."""
         if self._tags is None:
             return []
         rows = self._tags.sort_by([("clips", "descending"), ("name", "ascending")]).to_pylist()
-        return [Yield(row["name"], *(row[name] for name in _COUNTS)) for row in rows]
+        return [TagYield(row["name"], *(row[name] for name in _COUNTS)) for row in rows]
 
-    def by_root(self) -> list[Yield]:
+    def by_root(self) -> list[TagYield]:
         """The commonest first; those without clips are left out."""
-        told = [Yield(root, *counts.tolist()) for root, counts in self._roots.items()]
+        told = [TagYield(root, *counts.tolist()) for root, counts in self._roots.items()]
         return sorted((each for each in told if each.clips), key=lambda each: -each.clips)
 
 
 @cache
-def roots(mid: str) -> frozenset[str]:
+def ontology_roots(mid: str) -> frozenset[str]:
     """The names of the roots above a class; UNKNOWN for what AudioSet does not know."""
     try:
         above = ontology.ancestor_classes(mid) | {mid}

@@ -7,17 +7,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.errors import InputError
-from curation.review.index import Index
+from curation.review.index import ReviewIndex
 from curation.review.labels import Labels
-from curation.review.postings import words
-from curation.review.questions import Filter, View
+from curation.review.postings import split_words
+from curation.review.request_schema import EntryFilter, ViewRequest
 from curation.select.policy import ACCEPTED_CODE, REASONS
 
 
-def mask(
-    index: Index,
+def filter_mask(
+    index: ReviewIndex,
     labels: Labels,
-    wanted: Filter,
+    wanted: EntryFilter,
     first: np.ndarray,
     second: np.ndarray | None,
 ) -> np.ndarray:
@@ -45,18 +45,18 @@ def mask(
     if wanted.marked != "all":
         shown &= _marked(index, labels, wanted.marked)
     if wanted.compared != "all" and second is not None:
-        shown &= compared(first, second)[wanted.compared]
+        shown &= compare_decisions(first, second)[wanted.compared]
     return shown
 
 
-def compared(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
+def compare_decisions(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
     """The entries that both policies accept, and those that only one does; bool `[entries]`."""
     one, other = first == ACCEPTED_CODE, second == ACCEPTED_CODE
     return {"both": one & other, "only_first": one & ~other, "only_second": other & ~one}
 
 
-def page(
-    index: Index, labels: Labels, view: View, shown: np.ndarray, cutoff: float | None
+def page_entries(
+    index: ReviewIndex, labels: Labels, view: ViewRequest, shown: np.ndarray, cutoff: float | None
 ) -> np.ndarray:
     """The entries of a page, in its order; those without a caption have no score and come last.
 
@@ -81,10 +81,10 @@ def page(
     return np.concatenate([found, without])[part]
 
 
-def _with_text(index: Index, text: str) -> np.ndarray:
+def _with_text(index: ReviewIndex, text: str) -> np.ndarray:
     """Captions with all words, the last perhaps only begun; or clips whose id begins so."""
     shown = np.ones(index.about.entries, bool)
-    asked = words(pa.array([text]))[0].as_py()
+    asked = split_words(pa.array([text]))[0].as_py()
     for number, word in enumerate(asked):
         of_word = np.zeros(index.about.entries, bool)
         # A word that others begin with counts alone, unless it is the one being typed.
@@ -101,13 +101,13 @@ def _with_text(index: Index, text: str) -> np.ndarray:
     return shown
 
 
-def _of_clips(index: Index, clips: np.ndarray) -> np.ndarray:
+def _of_clips(index: ReviewIndex, clips: np.ndarray) -> np.ndarray:
     chosen = np.zeros(index.about.clips, bool)
     chosen[clips] = True
     return chosen[index.columns["clip"]]
 
 
-def _marked(index: Index, labels: Labels, wanted: str) -> np.ndarray:
+def _marked(index: ReviewIndex, labels: Labels, wanted: str) -> np.ndarray:
     verdicts = () if wanted in ("marked", "unmarked") else (wanted,)
     marked = np.zeros(index.about.entries, bool)
     marked[labels.entries(*verdicts)] = True

@@ -25,7 +25,7 @@ _COLUMNS = "columns"
 
 
 @dataclass(frozen=True)
-class About:
+class IndexMetadata:
     """What is known of an index beside its columns.
 
     `design` names the sample drawn of it. `unusable` says why policies cannot use a score (of
@@ -43,7 +43,7 @@ class About:
 
 
 @dataclass(frozen=True, eq=False)
-class Index:
+class ReviewIndex:
     """A run, as entries: one a candidate, and one with no caption for each clip that has none.
 
     It implements `RankedEntries` of `select/policy.py`: nothing is sorted when a threshold moves.
@@ -60,7 +60,7 @@ class Index:
     - the tags of clip c are `tags[tag_starts[c] : tag_starts[c + 1]]`, numbers of `tag_clips`.
     """
 
-    about: About
+    about: IndexMetadata
     columns: dict[str, np.ndarray]
     captions: pa.ChunkedArray
     clip_ids: pa.ChunkedArray
@@ -145,7 +145,7 @@ class Index:
         return [self.about.tag_names[number] for number in numbers]
 
 
-def save(folder: Path, about: About, columns: dict[str, np.ndarray]) -> None:
+def save_index(folder: Path, about: IndexMetadata, columns: dict[str, np.ndarray]) -> None:
     """Write all of an index but its texts and postings."""
     (folder / _COLUMNS).mkdir()
     for name, values in columns.items():
@@ -153,10 +153,10 @@ def save(folder: Path, about: About, columns: dict[str, np.ndarray]) -> None:
     (folder / "about.json").write_text(json.dumps(asdict(about)))
 
 
-def load(folder: Path) -> Index:
+def load_index(folder: Path) -> ReviewIndex:
     files = (folder / _COLUMNS).iterdir()
-    return Index(
-        about=About(**json.loads((folder / "about.json").read_text())),
+    return ReviewIndex(
+        about=IndexMetadata(**json.loads((folder / "about.json").read_text())),
         columns={file.stem: np.load(file, mmap_mode="r") for file in files},
         captions=_mapped(folder / "captions.arrow"),
         clip_ids=_mapped(folder / "clip_ids.arrow"),

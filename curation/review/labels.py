@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from curation.errors import InputError
 from curation.review import marks
-from curation.review.index import Index
+from curation.review.index import ReviewIndex
 from curation.review.marks import Mark
-from curation.review.questions import Verdict
+from curation.review.request_schema import MarkRequest
 
 
 class Labels:
@@ -20,13 +20,13 @@ class Labels:
     Raises InputError for marks that cannot be read.
     """
 
-    def __init__(self, run_uri: str, index: Index, marker: str) -> None:
+    def __init__(self, run_uri: str, index: ReviewIndex, marker: str) -> None:
         self._index = index
         self._marker = marker
-        self._writer = marks.Writer(run_uri)
+        self._writer = marks.MarkWriter(run_uri)
         self._writing = threading.Lock()  # marks stand in files and here in the same order
         self._lock = threading.Lock()  # of what is read, which waits for no file
-        self._by_entry = _placed(marks.read(run_uri), index)
+        self._by_entry = _placed(marks.read_marks(run_uri), index)
 
     def of(self, entry: int) -> Mark | None:
         return self._by_entry.get(entry)
@@ -51,7 +51,7 @@ class Labels:
         entries, good = zip(*asked, strict=True) if asked else ((), ())
         return np.array(entries, np.int64), np.array(good, bool)
 
-    def add(self, said: Verdict) -> Mark | None:
+    def add(self, said: MarkRequest) -> Mark | None:
         """Write a mark, and return how the entry stands now.
 
         A caption of the sample that is marked again while browsing stays in the sample.
@@ -70,7 +70,7 @@ class Labels:
                     self._by_entry[said.entry] = mark
             return self.of(said.entry)
 
-    def _mark(self, said: Verdict) -> Mark:
+    def _mark(self, said: MarkRequest) -> Mark:
         index, entry = self._index, said.entry
         if entry >= index.about.entries or not index.has_caption[entry]:
             raise InputError(f"entry {entry}: no caption to mark")
@@ -88,14 +88,14 @@ class Labels:
             verdict=said.verdict,
             corrected=corrected,
             marker=self._marker,
-            time=marks.now(),
+            time=marks.utc_timestamp(),
             sample=index.about.design if sampled else None,
         )
 
 
-def _placed(said: list[Mark], index: Index) -> dict[int, Mark]:
+def _placed(said: list[Mark], index: ReviewIndex) -> dict[int, Mark]:
     """The newest mark of each entry; a mark of a caption that the run does not hold is left out."""
-    last = list(marks.newest(said).values())
+    last = list(marks.latest_marks(said).values())
     ids = pa.array([mark.clip_id for mark in last], pa.string())
     wanted = pc.index_in(index.clip_ids, value_set=ids.unique())
     known = pc.drop_null(wanted)

@@ -47,11 +47,11 @@ class Mark:
         return self.clip_id, self.candidate
 
 
-def now() -> str:
+def utc_timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def read(run_uri: str) -> list[Mark]:
+def read_marks(run_uri: str) -> list[Mark]:
     """All marks of a run, the oldest first.
 
     Raises InputError for a file that is no file of marks.
@@ -70,18 +70,18 @@ def read(run_uri: str) -> list[Mark]:
     return sorted(marks, key=lambda mark: mark.time)
 
 
-def newest(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
+def latest_marks(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
     """What is said last of each caption; what was withdrawn is as if it had not been said."""
     last = {mark.key: mark for mark in marks}
     return {key: mark for key, mark in last.items() if mark.verdict != "withdrawn"}
 
 
-def as_line(mark: Mark) -> bytes:
+def mark_to_line(mark: Mark) -> bytes:
     """A mark as a row of its file; what is no valid text is written by its code."""
     return json.dumps(vars(mark)).encode() + b"\n"
 
 
-class Writer:
+class MarkWriter:
     """Puts marks into files of its own, one after the other."""
 
     def __init__(self, run_uri: str) -> None:
@@ -90,7 +90,7 @@ class Writer:
 
     def write(self, mark: Mark) -> None:
         """Returns when the mark is written. Raises OSError, and then it is not kept."""
-        line = as_line(mark)
+        line = mark_to_line(mark)
         storage.put(self._uri, b"".join([*self._lines, line]))
         self._lines.append(line)
         if len(self._lines) == MARKS_A_FILE:
@@ -108,12 +108,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def export(run_uri: str, to: str) -> int:
+def export_marks(run_uri: str, to: str) -> int:
     """Write the labelled captions of a run as CSV, and return how many; `right` is 1 or 0.
 
     Raises InputError where nothing was marked.
     """
-    labelled = newest(read(run_uri))
+    labelled = latest_marks(read_marks(run_uri))
     if not labelled:
         raise InputError(f"{run_uri}: no caption is marked; tagscribe review {run_uri} takes marks")
     text = io.StringIO()

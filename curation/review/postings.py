@@ -61,7 +61,7 @@ class Postings:
         )
 
 
-class Gathering:
+class PostingsBuilder:
     """Terms of rows, given a block of rows at a time."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Gathering:
         return Postings(pa.array(sorted(self._numbers), pa.string()), by_term.indptr, rows)
 
 
-def words(texts: pa.Array) -> pa.ListArray:
+def split_words(texts: pa.Array) -> pa.ListArray:
     """The words of each text, in small letters; what searches and what is searched pass here."""
     split = pc.split_pattern_regex(pc.utf8_lower(texts), _BETWEEN_WORDS)
     flat = split.flatten()

@@ -13,7 +13,7 @@ from curation.stats import wilson_interval
 
 
 @dataclass(frozen=True)
-class Estimate:
+class PrecisionEstimate:
     """Precision with its 95 % interval; `precision` is None where nothing was marked.
 
     `marked` marks speak of it; they tell as much as `effective` drawn from the whole at once would.
@@ -26,7 +26,7 @@ class Estimate:
     effective: float
 
 
-def estimate(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> Estimate:
+def estimate_precision(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> PrecisionEstimate:
     """Precision of a set of captions, by stratum: how many there are, were marked, and marked good.
 
     The interval is Wilson's, at the effective size of the sample. Where a stratum has captions and
@@ -37,7 +37,7 @@ def estimate(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> Estimate
     """
     heard = (marked > 0) & (size > 0)
     if not heard.any():
-        return Estimate(None, 0.0, 1.0, 0, 0.0)
+        return PrecisionEstimate(None, 0.0, 1.0, 0, 0.0)
     n = marked[heard]
     share = good[heard] / n
     weight = size[heard] / size[heard].sum()
@@ -45,7 +45,9 @@ def estimate(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> Estimate
     effective = _effective(weight, n, good[heard], precision)
     low, high = wilson_interval(precision, effective)
     known = float(size[heard].sum() / size.sum())
-    return Estimate(precision, known * low, known * high + 1 - known, int(n.sum()), effective)
+    return PrecisionEstimate(
+        precision, known * low, known * high + 1 - known, int(n.sum()), effective
+    )
 
 
 def _effective(weight: np.ndarray, n: np.ndarray, good: np.ndarray, precision: float) -> float:

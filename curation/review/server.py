@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from curation.audio.errors import AudioError
 from curation.errors import InputError
-from curation.review import sound
-from curation.review.answers import Answers, NoSuchClip
-from curation.review.guard import Refused, guard
-from curation.review.questions import Verdict, View, Yield
-from curation.text_safety import visible
+from curation.review import clip_audio
+from curation.review.access import RefusedRequest, access_middleware
+from curation.review.request_schema import MarkRequest, ViewRequest, YieldRequest
+from curation.review.service import ReviewService, UnknownClipError
+from curation.text_safety import escape_invisible
 
 LOOPBACK = "127.0.0.1"
 MAX_REQUEST_BYTES = 64 * 1024
@@ -30,7 +30,9 @@ FILES = {
 Question = TypeVar("Question", bound=BaseModel)
 
 
-def application(answers: Answers, about: dict[str, Any], token: str) -> web.Application:
+def create_application(
+    answers: ReviewService, about: dict[str, Any], token: str
+) -> web.Application:
     """The server's routes.
 
     Args:
@@ -39,7 +41,7 @@ def application(answers: Answers, about: dict[str, Any], token: str) -> web.Appl
     """
     server = _Server(answers, about)
     app = web.Application(
-        middlewares=[guard(token, frozenset(FILES))], client_max_size=MAX_REQUEST_BYTES
+        middlewares=[access_middleware(token, frozenset(FILES))], client_max_size=MAX_REQUEST_BYTES
     )
     for path in FILES:
         app.router.add_get(path, server.file)
@@ -53,7 +55,9 @@ def application(answers: Answers, about: dict[str, Any], token: str) -> web.Appl
     return app
 
 
-async def serve(app: web.Application, port: int, on_ready: Callable[[int], None]) -> None:
+async def serve_application(
+    app: web.Application, port: int, on_ready: Callable[[int], None]
+) -> None:
     """Serve on loopback until cancelled; `on_ready` is told the port, a free one where it was 0.
 
     Raises InputError where the port is taken.
@@ -77,7 +81,7 @@ async def serve(app: web.Application, port: int, on_ready: Callable[[int], None]
 class _Server:
     """The handlers. Answers are made in threads, so that a sound on its way holds nobody up."""
 
-    def __init__(self, answers: Answers, about: dict[str, Any]) -> None:
+    def __init__(self, answers: ReviewService, about: dict[str, Any]) -> None:
         self._answers = answers
         self._about = about
         page = resources.files("curation.review") / "page"
@@ -92,17 +96,17 @@ class _Server:
         return _json({**told, **self._about})
 
     async def view(self, request: web.Request) -> web.Response:
-        return await _answered(self._answers.view, await _asked(request, View))
+        return await _answered(self._answers.view, await _asked(request, ViewRequest))
 
     async def yields(self, request: web.Request) -> web.Response:
-        return await _answered(self._answers.yields, await _asked(request, Yield))
+        return await _answered(self._answers.yields, await _asked(request, YieldRequest))
 
     async def curve(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, Yield)
+        asked = await _asked(request, YieldRequest)
         return await _answered(self._answers.curve, asked.policy)
 
     async def mark(self, request: web.Request) -> web.Response:
-        said = await _asked(request, Verdict)
+        said = await _asked(request, MarkRequest)
         return await _answered(self._answers.mark, said)
 
     async def clip(self, request: web.Request) -> web.Response:
@@ -110,7 +114,7 @@ class _Server:
 
     async def sound(self, request: web.Request) -> web.Response:
         clip = int(request.match_info["clip"])
-        data = await _done(lambda: sound.flac(self._answers.evidence(clip)))
+        data = await _done(lambda: clip_audio.clip_flac(self._answers.evidence(clip)))
         return web.Response(body=data, content_type="audio/flac")
 
 
@@ -119,9 +123,9 @@ async def _asked(request: web.Request, kind: type[Question]) -> Question:
         return kind.model_validate(await request.json())
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise Refused(400, visible("; ".join(wrong))) from error
+        raise RefusedRequest(400, escape_invisible("; ".join(wrong))) from error
     except ValueError as error:
-        raise Refused(400, "a question is JSON, and this is none") from error
+        raise RefusedRequest(400, "a question is JSON, and this is none") from error
 
 
 async def _answered(answer: Callable[[Any], dict[str, Any]], asked: object) -> web.Response:
@@ -132,10 +136,10 @@ async def _done(work: Callable[[], Any]) -> Any:
     """What `work` returns, from a thread. Raises Refused, with what is wrong."""
     try:
         return await asyncio.to_thread(work)
-    except NoSuchClip as error:
-        raise Refused(404, str(error)) from error
+    except UnknownClipError as error:
+        raise RefusedRequest(404, str(error)) from error
     except (InputError, AudioError, OSError) as error:
-        raise Refused(422, visible(str(error))) from error
+        raise RefusedRequest(422, escape_invisible(str(error))) from error
 
 
 def _json(answer: dict[str, Any]) -> web.Response:

@@ -28,7 +28,7 @@ from curation.cluster import driver, graph, recovery, vllm_stage
 from curation.cluster.pools import build_pools
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.ops.status import status
+from curation.ops.status import read_status
 from curation.run import catalog_plan, layout
 from curation.run import evidence as run_evidence
 from curation.synth import write_corpus
@@ -208,7 +208,7 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     assert pa.concat_tables(run_evidence.read_evidence_shards(moved.run, [0, 1, 2])).equals(
         evidence
     )
-    assert status(moved.run).complete
+    assert read_status(moved.run).complete
 
 
 def test_where_vllm_is_not_installed_a_run_says_so(

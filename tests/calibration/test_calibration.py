@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.calibration import annotated, captioned
-from curation.calibration.arithmetic import (
-    Curve,
-    Scored,
+from curation.calibration import csv_pairs, run_pairs
+from curation.calibration.summary import summarize_calibration
+from curation.calibration.thresholds import (
+    PrecisionCurve,
+    ScoredPairs,
     Source,
+    find_threshold,
     length_bias,
-    percentiles,
-    threshold,
+    score_percentiles,
 )
-from curation.calibration.report import calibration
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.clap import DualEncoderScorer
@@ -26,9 +26,9 @@ RIGHT_MEAN = 3.0
 
 def scored(
     source: Source, matched: np.ndarray, shuffled: np.ndarray, right: np.ndarray | None = None
-) -> Scored:
+) -> ScoredPairs:
     """One shuffled score for each caption."""
-    return Scored(
+    return ScoredPairs(
         source=source,
         matched=matched,
         shuffled=shuffled[:, None],
@@ -74,7 +74,7 @@ def test_scores_that_are_all_alike_separate_nothing() -> None:
 
 def test_judged_captions_give_the_threshold_exactly(rng: np.random.Generator) -> None:
     scores = rng.permutation(100) / 100
-    found = threshold(scored("judged", scores, scores, right=scores >= 0.5), 0.9, prior=0.1)
+    found = find_threshold(scored("judged", scores, scores, right=scores >= 0.5), 0.9, prior=0.1)
     assert found is not None
     # 50 of the 55 captions from 0.45 on are right, and no 50 of 56.
     assert (found.score, found.kept) == (0.45, 0.55)
@@ -86,7 +86,7 @@ def test_of_written_captions_the_wrong_ones_are_discounted(rng: np.random.Genera
     right = np.arange(20_000) % 2 == 0
     matched = rng.normal(np.where(right, RIGHT_MEAN, 0.0))
     given = scored("written", matched, rng.normal(size=20_000))
-    curve = Curve(given, prior=0.5)
+    curve = PrecisionCurve(given, prior=0.5)
     [precision] = curve.precision(np.ones((1, 20_000)))
     for at in (0.0, 1.0, 2.0, 3.0):
         estimated = precision[np.searchsorted(curve.thresholds, at)]
@@ -97,7 +97,7 @@ def test_of_written_captions_the_wrong_ones_are_discounted(rng: np.random.Genera
 
 def test_true_captions_are_taken_for_their_share(rng: np.random.Generator) -> None:
     matched, shuffled = rng.normal(RIGHT_MEAN, size=20_000), rng.normal(size=20_000)
-    curve = Curve(scored("true", matched, shuffled), prior=0.2)
+    curve = PrecisionCurve(scored("true", matched, shuffled), prior=0.2)
     [precision] = curve.precision(np.ones((1, 20_000)))
     place = np.searchsorted(curve.thresholds, 1.5)
     at = curve.thresholds[place]
@@ -109,7 +109,7 @@ def test_a_threshold_keeps_as_many_as_it_may(rng: np.random.Generator) -> None:
     given = scored("true", rng.normal(RIGHT_MEAN, size=2000), rng.normal(size=2000))
     kept = []
     for wanted in (0.6, 0.8, 0.95):
-        found = threshold(given, wanted, prior=0.5)
+        found = find_threshold(given, wanted, prior=0.5)
         assert found is not None and found.precision >= wanted
         kept.append(found.kept)
     assert kept == sorted(kept, reverse=True) and kept[0] > kept[-1]
@@ -119,16 +119,16 @@ def test_more_captions_narrow_the_bounds(rng: np.random.Generator) -> None:
     widths = []
     for captions in (100, 4000):
         given = scored("true", rng.normal(2, size=captions), rng.normal(size=captions))
-        found = threshold(given, 0.9, prior=0.5)
+        found = find_threshold(given, 0.9, prior=0.5)
         assert found is not None and found.low <= found.score <= found.high
         widths.append(found.high - found.low)
     assert widths[1] < widths[0] / 3
 
 
 def test_what_separates_nothing_has_no_threshold() -> None:
-    assert threshold(scored("true", np.zeros(50), np.zeros(50)), 0.9, prior=0.5) is None
+    assert find_threshold(scored("true", np.zeros(50), np.zeros(50)), 0.9, prior=0.5) is None
     few = scored("judged", np.arange(9.0), np.zeros(9), right=np.ones(9, bool))
-    assert threshold(few, 0.9, prior=0.5) is None
+    assert find_threshold(few, 0.9, prior=0.5) is None
 
 
 def test_length_bias_is_the_correlation_of_ranks() -> None:
@@ -139,14 +139,14 @@ def test_length_bias_is_the_correlation_of_ranks() -> None:
 
 
 def test_percentiles_are_of_the_scores() -> None:
-    told = percentiles(np.arange(101.0))
+    told = score_percentiles(np.arange(101.0))
     assert (told["1"], told["50"], told["99"]) == (1, 50, 99)
 
 
 def test_clips_are_shuffled_where_nothing_connects_their_tags() -> None:
     bark, dog, rain = "/m/05tny_", "/m/0bt9lr", "/m/06mb1"
-    apart = annotated.unrelated([{bark}, {dog}, {rain}, {rain, dog}, set()])
-    strange = annotated.unrelated([{"/x/yz"}, {"/x/yz"}, {bark}])
+    apart = run_pairs.unrelated_clips([{bark}, {dog}, {rain}, {rain, dog}, set()])
+    strange = run_pairs.unrelated_clips([{"/x/yz"}, {"/x/yz"}, {bark}])
     assert strange.tolist() == [[False, False, True], [False, False, True], [True, True, False]]
     assert apart.tolist() == [
         [False, False, True, False, True],
@@ -161,21 +161,23 @@ def test_a_runs_evidence_is_calibrated_without_its_audio(annotated_here: RunConf
     catalog = annotated_here.catalog.model_copy(update={"audio": "/nowhere"})
     silent = annotated_here.model_copy(update={"catalog": catalog})
     scorer = DualEncoderScorer()
-    pairs = annotated.scored(silent, scorer, clips=30)
+    pairs = run_pairs.score_run_pairs(silent, scorer, clips=30)
     assert pairs.matched.shape == (30,) and pairs.shuffled.shape == (30, 30)
     # What the evidence says of a clip's own caption, its kept embedding says again.
     np.testing.assert_allclose(np.diagonal(pairs.shuffled), pairs.matched, atol=2e-3)
-    found = calibration(pairs, scorer.identity, prior=0.5, precision=0.8)
+    found = summarize_calibration(pairs, scorer.identity, prior=0.5, precision=0.8)
     assert found.matched.mean > found.shuffled.mean + 0.2 and found.auc > 0.9
     assert found.threshold is not None and found.threshold.precision >= 0.8
-    again = calibration(annotated.scored(silent, scorer, 30), scorer.identity, 0.5, 0.8)
+    again = summarize_calibration(
+        run_pairs.score_run_pairs(silent, scorer, 30), scorer.identity, 0.5, 0.8
+    )
     assert again.as_json() == found.as_json()
 
 
 def test_another_scorers_evidence_is_refused(annotated_here: RunConfig, tmp_path: Path) -> None:
     other = DualEncoderScorer(DualEncoderScorer()._folder.as_posix())
     with pytest.raises(InputError, match="the scorer here is another than the run.s: .*--captions"):
-        annotated.scored(annotated_here, other, clips=10)
+        run_pairs.score_run_pairs(annotated_here, other, clips=10)
 
 
 def test_captions_of_ones_own_are_scored_with_their_files(
@@ -185,7 +187,7 @@ def test_captions_of_ones_own_are_scored_with_their_files(
     lines = [f"{file},a dog barks,{index % 2}" for index, file in enumerate(files)]
     listed = tmp_path / "captions.csv"
     listed.write_text("\n".join(["file,caption,right", *lines, f"{files[0]},rain falls,0"]))
-    pairs = captioned.scored(annotated_here, DualEncoderScorer(), str(listed), clips=10)
+    pairs = csv_pairs.score_csv_pairs(annotated_here, DualEncoderScorer(), str(listed), clips=10)
     assert pairs.source == "judged" and pairs.right is not None
     assert sorted(pairs.right.tolist()) == [False, False, False, True, True]
     # "a dog barks" is listed for every file, "rain falls" for one.
@@ -208,4 +210,4 @@ def test_a_csv_that_cannot_be_used_says_why(
     listed = tmp_path / "captions.csv"
     listed.write_text(text)
     with pytest.raises(InputError, match=message):
-        captioned.scored(annotated_here, DualEncoderScorer(), str(listed), clips=10)
+        csv_pairs.score_csv_pairs(annotated_here, DualEncoderScorer(), str(listed), clips=10)

@@ -22,7 +22,7 @@ import yaml
 from curation.config.catalog import FolderConfig
 from curation.config.run import RunConfig
 from curation.ops import verify
-from curation.ops.status import status
+from curation.ops.status import read_status
 from curation.run import evidence
 from tests.support.nodes import (
     BIN,
@@ -79,9 +79,9 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
 
 
 def need_whole(run: RunConfig, clips: int = 40) -> None:
-    counts = status(run.run).counts
+    counts = read_status(run.run).counts
     assert (counts.ok, counts.errors) == (clips, {})
-    assert verify.verify(run.run) == []
+    assert verify.verify_run(run.run) == []
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:

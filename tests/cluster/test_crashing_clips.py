@@ -73,7 +73,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     rows = evidence.read_evidence_shard(config.run, 0)
     [failed] = [row for row in rows.to_pylist() if row["outcome"] == "error"]
     assert failed["uri"] == str(poison)
-    assert verify.verify(config.run) == []
+    assert verify.verify_run(config.run) == []
 
     poison.write_text("no sound")
     other = folder_run(folder, tmp_path / "other")

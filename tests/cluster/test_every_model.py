@@ -55,7 +55,7 @@ def need_whole(
     """Every clip accounted for, and no fault but that of random words; the captioned rows."""
     assert counts.clips == clips and counts.ok > clips / 4
     assert set(counts.errors) <= NO_CAPTION, counts.errors
-    assert verify.verify(config.run) == []
+    assert verify.verify_run(config.run) == []
     assert require_run_record(config.run).models.keys() == set(sections_of(config))
     rows = [
         row

@@ -63,7 +63,7 @@ def test_every_clip_has_captions_scores_and_measurements(undisturbed: RunConfig)
 
 
 def test_a_run_keeps_its_promises(undisturbed: RunConfig) -> None:
-    assert verify.verify(undisturbed.run) == []
+    assert verify.verify_run(undisturbed.run) == []
 
 
 def test_the_record_names_models_and_versions(undisturbed: RunConfig) -> None:
@@ -150,7 +150,7 @@ def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     versions = table.list_table_versions(table_uri(config.run))
     assert [v.rows for v in versions] == [40, second.version.rows]
     assert [v.lineage["policy"]["max_per_clip"] for v in versions] == [1, 2]
-    assert verify.verify(config.run) == []
+    assert verify.verify_run(config.run) == []
 
 
 def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> None:
@@ -250,7 +250,7 @@ def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
         "cut": "truncated",
         "hours": "truncated",
     }
-    assert verify.verify(config.run) == []
+    assert verify.verify_run(config.run) == []
 
 
 def test_a_folder_of_another_run_is_refused(undisturbed: RunConfig) -> None:
@@ -324,7 +324,7 @@ def test_a_killed_run_goes_on_to_the_same_rows(
     pairs, expected = (table.read_pairs(table_uri(c.run)) for c in (config, undisturbed))
     columns = ["clip_id", "caption", "clap_score", "rank"]
     assert pairs.select(columns).equals(expected.select(columns))
-    assert verify.verify(config.run) == []
+    assert verify.verify_run(config.run) == []
 
 
 def test_two_runs_of_one_folder_at_once_come_to_one_result(
@@ -336,4 +336,4 @@ def test_two_runs_of_one_folder_at_once_come_to_one_result(
     assert [process.wait(timeout=240) for process in both] == [0, 0]
     assert evidence_of(config).equals(evidence_of(undisturbed))
     assert table.read_pairs(table_uri(config.run)).num_rows == 20
-    assert verify.verify(config.run) == []
+    assert verify.verify_run(config.run) == []

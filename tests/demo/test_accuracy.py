@@ -14,7 +14,7 @@ from curation.synth import hard_negatives, make_scene
 
 
 @pytest.fixture
-def judged(tmp_path: Path) -> accuracy.Judged:
+def judged(tmp_path: Path) -> accuracy.GradedRun:
     """20 clips of two candidates: the beam right in every second clip, the sample never.
 
     CLAP scores rank right captions first; log-probabilities rank them last.
@@ -47,26 +47,26 @@ def judged(tmp_path: Path) -> accuracy.Judged:
     evidence.write_evidence_shard(
         str(tmp_path), 0, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA)
     )
-    return accuracy.judge_run(str(tmp_path), truth)
+    return accuracy.grade_run(str(tmp_path), truth)
 
 
-def test_shares_before_and_after_each_filter(judged: accuracy.Judged) -> None:
-    told = accuracy.shares(judged)
+def test_shares_before_and_after_each_filter(judged: accuracy.GradedRun) -> None:
+    told = accuracy.accuracy_shares(judged)
     assert told.keys() == {"beam", *accuracy.FILTERS}
     assert told["beam"] == told["best by CLAP"] == 0.5
     assert told["half by CLAP"] == 1.0
     assert told["half by log-prob"] == 0.0
 
 
-def test_relations_share_out_the_whole(judged: accuracy.Judged) -> None:
-    told = accuracy.by_relation(judged)
+def test_relations_share_out_the_whole(judged: accuracy.GradedRun) -> None:
+    told = accuracy.accuracy_by_relation(judged)
     counts = {name: (judged.beam & (judged.relation == name)).sum() for name in told}
     whole = sum(told[name]["beam"] * counts[name] for name in told if counts[name])
     assert whole == pytest.approx(0.5 * 20)
 
 
 def test_the_auc_is_one_for_a_perfect_score_and_none_for_its_opposite(
-    judged: accuracy.Judged,
+    judged: accuracy.GradedRun,
 ) -> None:
     candidates: policy.Candidates = judged.candidates
     assert accuracy.filter_auc(judged, candidates.clap_score) == 1.0

@@ -18,9 +18,9 @@ from tests.support.runs import corpus_run, planned_run
 PLANNED = plan.Plan(clips=100_000, missing=20_000, shards=196, shard_clips=512, hash="")
 
 
-def taken(**changes: object) -> sample.Sample:
+def taken(**changes: object) -> sample.MeasuredSample:
     """200 clips of 10 s: 10 ms of decoding, 40 ms of captioning and 10 ms of scoring each."""
-    told = sample.Sample(
+    told = sample.MeasuredSample(
         clips=200,
         ok=190,
         accepted=95,
@@ -55,7 +55,7 @@ def test_the_sum_over_a_run_is_that_of_its_sample() -> None:
         prices={"gpu_hour": 2.0, "storage_gb_month": 0.1, "reads_1000": 0.01, "writes_1000": 0.1},
         select={"top_fraction": 0.5},
     )
-    told = estimate.estimate(config, PLANNED, taken())
+    told = estimate.estimate_run(config, PLANNED, taken())
     wall_s = 80_000 * 0.05 / 16
     assert told.wall_s.value == pytest.approx(wall_s)
     assert told.gpu_hours.value == pytest.approx(wall_s * 8 / 3600)
@@ -75,10 +75,10 @@ def test_the_sum_over_a_run_is_that_of_its_sample() -> None:
 
 def test_bars_are_as_wide_as_the_sample_is_scattered() -> None:
     config = configured(annotate={"gpus_per_actor": 1})
-    even = estimate.estimate(config, PLANNED, taken())
+    even = estimate.estimate_run(config, PLANNED, taken())
     assert even.audio_hours.low == pytest.approx(even.audio_hours.high)
     lengths = np.r_[np.full(100, 5.0), np.full(100, 15.0)]
-    scattered = estimate.estimate(config, PLANNED, taken(duration_s=lengths))
+    scattered = estimate.estimate_run(config, PLANNED, taken(duration_s=lengths))
     reach = 1.96 * 5.0 / np.sqrt(200) * 80_000 / 3600
     hours = scattered.audio_hours
     assert hours.value == pytest.approx(even.audio_hours.value)
@@ -89,35 +89,35 @@ def test_bars_are_as_wide_as_the_sample_is_scattered() -> None:
 
 def test_cores_bound_a_run_that_decodes_much() -> None:
     config = configured(annotate={"gpus_per_actor": 0.5, "actors": 16})
-    told = estimate.estimate(config, PLANNED, taken(cpus=2))
+    told = estimate.estimate_run(config, PLANNED, taken(cpus=2))
     assert told.wall_s.value == pytest.approx(80_000 * 0.010 / 2)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2])
 def test_tagging_counts_with_the_models(seconds: float) -> None:
     config = configured(annotate={"gpus_per_actor": 0, "actors": 1})
-    told = estimate.estimate(config, PLANNED, taken(tag_s=np.full(20, seconds), cpus=1))
+    told = estimate.estimate_run(config, PLANNED, taken(tag_s=np.full(20, seconds), cpus=1))
     assert told.wall_s.value == pytest.approx(80_000 * (0.060 + seconds / 10))
     assert f"{(0.050 + seconds / 10) * 1000:.1f} ms of the models" in told.advice[0]
 
 
 def test_a_second_threshold_makes_the_yield_a_matter_of_chance() -> None:
-    ranked = estimate.estimate(configured(select={"top_fraction": 0.5}), PLANNED, taken())
+    ranked = estimate.estimate_run(configured(select={"top_fraction": 0.5}), PLANNED, taken())
     vetoed = configured(select={"top_fraction": 0.5, "min_second_score": 0.2})
-    share = estimate.estimate(vetoed, PLANNED, taken(accepted=40)).yield_share
+    share = estimate.estimate_run(vetoed, PLANNED, taken(accepted=40)).yield_share
     assert ranked.yield_share.value == pytest.approx(0.95 * 0.5 * 0.8)
     assert share.value == pytest.approx(40 / 200 * 0.8)
 
 
 def test_without_prices_there_are_no_dollars() -> None:
-    told = estimate.estimate(configured(), PLANNED, taken())
+    told = estimate.estimate_run(configured(), PLANNED, taken())
     assert told.dollars is None and told.storage_dollars_month is None
     assert not any("dollars" in row[0] for row in told.rows())
 
 
 def test_decoding_threads_are_recommended_where_models_would_wait() -> None:
     config = configured(annotate={"gpus_per_actor": 1})
-    told = estimate.estimate(config, PLANNED, taken(decode_s=np.full(200, 0.210)))
+    told = estimate.estimate_run(config, PLANNED, taken(decode_s=np.full(200, 0.210)))
     assert told.sizes == {"fused": 8}
     assert told.recommended == {"actors": 8, "decode_threads": 5}
     assert any("decode_threads: 5 instead of 2" in sentence for sentence in told.advice)
@@ -130,7 +130,7 @@ def test_pools_are_sized_around_the_captioners() -> None:
     config = configured(
         annotate={"placement": "separate", "gpus_per_actor": 1, "pools": {"captioners": 10}}
     )
-    told = estimate.estimate(config, PLANNED, taken(pool_s=SEPARATE))
+    told = estimate.estimate_run(config, PLANNED, taken(pool_s=SEPARATE))
     # Ten captioners do 100 clips/s, a decoder 50, a scorer 40.
     assert told.recommended == {"captioners": 10, "decoders": 2, "scorers": 3}
     assert told.wall_s.value == pytest.approx(80_000 / 40)
@@ -140,7 +140,7 @@ def test_pools_are_sized_around_the_captioners() -> None:
 def test_the_yamls_own_sizes_are_kept() -> None:
     pools = {"decoders": 4, "captioners": 10, "scorers": 1}
     config = configured(annotate={"placement": "separate", "gpus_per_actor": 1, "pools": pools})
-    told = estimate.estimate(config, PLANNED, taken(pool_s=SEPARATE))
+    told = estimate.estimate_run(config, PLANNED, taken(pool_s=SEPARATE))
     assert told.recommended == told_sizes(pools) and told.sizes["decode"] == 4
     assert any("3 would keep up; with 1" in sentence for sentence in told.advice)
     assert sum("own number" in sentence for sentence in told.advice) == 2
@@ -152,13 +152,13 @@ def told_sizes(pools: dict[str, int]) -> dict[str, int]:
 
 def test_a_sample_is_drawn_at_random_of_what_is_there(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=40_000, shard_clips=512)
-    few, again = (sample.draw(config.run, 50, seed=1) for _ in range(2))
+    few, again = (sample.draw_clips(config.run, 50, seed=1) for _ in range(2))
     assert few.equals(again)
     ids = few["clip_id"].to_pylist()
     assert len(set(ids)) == 50 and ids == sorted(ids)
     assert min(ids) < "clip05000" and max(ids) > "clip35000"
-    assert not few.equals(sample.draw(config.run, 50, seed=2))
-    assert sample.draw(config.run, 50_000, seed=1).num_rows == 40_000
+    assert not few.equals(sample.draw_clips(config.run, 50, seed=2))
+    assert sample.draw_clips(config.run, 50_000, seed=1).num_rows == 40_000
 
 
 @pytest.mark.parametrize("placement", ["fused", "separate"])

@@ -16,7 +16,7 @@ from curation.publish.options import DatasetFormat, PublishOptions
 from curation.publish.publication import prepare_publication
 from curation.publish.publish import PublishResult, publish_dataset
 from curation.publish.text import escape_markdown, strip_paths, to_file_key
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 from tests.publish.conftest import OPEN, RATE_HZ, make_run
 
 HOSTILE = (
@@ -60,7 +60,7 @@ def test_the_header_says_what_it_would_say_otherwise(published: Path) -> None:
     text = (published / "README.md").read_text()
     assert text.count("\n---\n") == 1
     header = yaml.safe_load(text.split("---\n")[1])
-    assert header["pretty_name"] == header["license"] == visible(NAME)
+    assert header["pretty_name"] == header["license"] == escape_invisible(NAME)
     assert len(header) == 7 and "onerror" not in header
 
 

@@ -13,7 +13,7 @@ from curation.report.page import Report
 
 
 def made(run_uri: str, clips: int = 60) -> Report:
-    return page.report(run_uri, clips, lambda done, total: None)
+    return page.build_report(run_uri, clips, lambda done, total: None)
 
 
 def parsed(html: str) -> Element:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from curation.plots import Density
-from curation.report import charts, funnel, shard
-from curation.report.errors import Errors, Kind
-from curation.report.funnel import Step
-from curation.report.scores import Scores
-from curation.report.sections import dollars
-from curation.report.speed import speed
-from curation.report.strata import NARROW, Strata
-from curation.report.yields import UNKNOWN, UNTAGGED, Yield, Yields
+from curation.report import charts, decided_shard, funnel
+from curation.report.error_counts import ErrorCounts, ErrorKind
+from curation.report.funnel import FunnelStep
+from curation.report.page_context import format_dollars
+from curation.report.sampling import NARROW, StratifiedSample
+from curation.report.scores import CandidateScores
+from curation.report.throughput import pool_throughput
+from curation.report.yields import UNKNOWN, UNTAGGED, TagYield, TagYields
 from curation.run.evidence import ShardCounts, ShardFooter, WorkSpan
 from curation.select import apply
 from tests.report.runs import candidate, failed, row, tag, written_run
@@ -24,11 +24,17 @@ BARK, DOG, RAIN = ("/m/05tny_", "Bark"), ("/m/0bt9lr", "Dog"), ("/m/06mb1", "Rai
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def read(folder: Path, shards: list[list[dict[str, Any]]], **policy: object) -> list[shard.Shard]:
+def read(
+    folder: Path, shards: list[list[dict[str, Any]]], **policy: object
+) -> list[decided_shard.DecidedShard]:
     """The shards of a written run, selected by a policy."""
     config = written_run(folder, shards, select=policy)
     version = apply.select(config).version
-    return list(shard.read(config.run, list(range(len(shards))), version.lineage["selection"]))
+    return list(
+        decided_shard.read_decided_shards(
+            config.run, list(range(len(shards))), version.lineage["selection"]
+        )
+    )
 
 
 def scored(clip_id: str, *scores: float, **columns: object) -> dict[str, Any]:
@@ -49,7 +55,7 @@ def test_decisions_come_to_the_candidates_they_are_on(tmp_path: Path) -> None:
 
 
 def test_scores_of_all_shards_are_found_by_their_place(tmp_path: Path) -> None:
-    scores = Scores()
+    scores = CandidateScores()
     for each in read(
         tmp_path, [[scored("a", 0.1, 0.7)], [scored("b", 0.4, 0.6)]], top_fraction=0.5
     ):
@@ -62,7 +68,7 @@ def test_scores_of_all_shards_are_found_by_their_place(tmp_path: Path) -> None:
 
 
 def test_a_clip_counts_with_each_tag_and_once_with_each_root(tmp_path: Path) -> None:
-    yields = Yields()
+    yields = TagYields()
     rows = [
         scored("a", 0.7, tags=[tag(*BARK), tag(*DOG)]),
         scored("b", 0.2, tags=[tag(*BARK), tag(*RAIN)]),
@@ -72,32 +78,35 @@ def test_a_clip_counts_with_each_tag_and_once_with_each_root(tmp_path: Path) -> 
     for each in read(tmp_path, [rows[:2], rows[2:]], min_score=0.5):
         yields.add(each)
     assert yields.by_tag() == [
-        Yield("Bark", 2, 2, 1, 1),
-        Yield("Dog", 1, 1, 1, 1),
-        Yield("Rain", 1, 1, 0, 0),
-        Yield("Whatever", 1, 1, 1, 1),
+        TagYield("Bark", 2, 2, 1, 1),
+        TagYield("Dog", 1, 1, 1, 1),
+        TagYield("Rain", 1, 1, 0, 0),
+        TagYield("Whatever", 1, 1, 1, 1),
     ]
     roots = {each.name: each for each in yields.by_root()}
-    assert roots["Animal"] == Yield("Animal", 2, 2, 1, 1)
-    assert roots["Natural sounds"] == Yield("Natural sounds", 1, 1, 0, 0)
+    assert roots["Animal"] == TagYield("Animal", 2, 2, 1, 1)
+    assert roots["Natural sounds"] == TagYield("Natural sounds", 1, 1, 0, 0)
     assert roots[UNTAGGED].clips == roots[UNKNOWN].clips == 1
 
 
 def test_errors_are_counted_by_kind_with_the_first_as_example(tmp_path: Path) -> None:
-    errors = Errors()
+    errors = ErrorCounts()
     rows = [scored("a", 0.7), failed("b", "decode", "silent", "first"), failed("c", "read", "gone")]
     for each in read(tmp_path, [rows, [failed("d", "decode", "silent", "second")]]):
         errors.add(each)
     assert errors.kinds() == [
-        Kind("decode/silent", "decode", 2, "b", "first"),
-        Kind("read/gone", "read", 1, "c", "why"),
+        ErrorKind("decode/silent", "decode", 2, "b", "first"),
+        ErrorKind("read/gone", "read", 1, "c", "why"),
     ]
 
 
 def test_each_step_of_the_funnel_loses_what_failed_there() -> None:
-    errors = [Kind("catalog/missing", "catalog", 2, "", ""), Kind("decode/x", "decode", 3, "", "")]
+    errors = [
+        ErrorKind("catalog/missing", "catalog", 2, "", ""),
+        ErrorKind("decode/x", "decode", 3, "", ""),
+    ]
     reasons = {"accepted": 4, "not_best": 7, "below_threshold": 1, "below_second_threshold": 2}
-    told = funnel.steps(12, 11, errors, reasons, pairs=4)
+    told = funnel.funnel_steps(12, 11, errors, reasons, pairs=4)
     assert [(step.label, step.left) for step in told] == [
         ("clips listed", 12),
         ("clips annotated so far", 11),
@@ -115,7 +124,7 @@ def test_each_step_of_the_funnel_loses_what_failed_there() -> None:
 
 
 def test_the_sample_takes_turns_among_its_strata(tmp_path: Path) -> None:
-    strata = Strata(seed=0, clips=6)
+    strata = StratifiedSample(seed=0, clips=6)
     rows = [scored(f"clip{n:02}", 0.3 + n / 100) for n in range(40)]
     rows += [failed(f"error{n}", "decode", "silent") for n in range(5)]
     for each in read(tmp_path, [rows[:20], rows[20:]], min_score=0.5):
@@ -132,7 +141,7 @@ def test_the_sample_takes_turns_among_its_strata(tmp_path: Path) -> None:
 
 
 def test_the_narrowly_rejected_are_those_that_missed_by_least(tmp_path: Path) -> None:
-    strata = Strata(seed=0, clips=2)
+    strata = StratifiedSample(seed=0, clips=2)
     rows = [scored(f"clip{n}", n / 10) for n in range(8)]
     for each in read(tmp_path, [rows[:3], rows[3:]], min_score=0.55):
         strata.add(each)
@@ -145,7 +154,7 @@ def test_the_sample_is_the_same_in_any_order_of_shards(tmp_path: Path) -> None:
     shards = read(tmp_path, [rows[:10], rows[10:20], rows[20:]], min_score=0.5)
     drawn = []
     for order in (shards, shards[::-1]):
-        strata = Strata(seed=3, clips=8)
+        strata = StratifiedSample(seed=3, clips=8)
         for each in order:
             strata.add(each)
         drawn.append(strata.draw())
@@ -156,7 +165,7 @@ def test_speed_over_time_comes_to_all_clips() -> None:
     def footer(clips: int, *spans: WorkSpan) -> ShardFooter:
         return ShardFooter(ShardCounts(clips, {}), {}, spans)
 
-    found = speed(
+    found = pool_throughput(
         [
             footer(30, WorkSpan("decode", "a", 100.0, 110.0), WorkSpan("score", "b", 110.0, 140.0)),
             footer(50, WorkSpan("decode", "a", 110.0, 135.0), WorkSpan("score", "b", 140.0, 180.0)),
@@ -171,7 +180,7 @@ def test_speed_over_time_comes_to_all_clips() -> None:
 
 @pytest.mark.parametrize("label", ["$x^2$ <b>", "\x00\u202edog", "Hündin"])
 def test_a_chart_shows_any_label_as_text(label: str) -> None:
-    drawn = charts.roots("chart", [Yield(label, 4, 3, 2, 2)])
+    drawn = charts.root_yield_chart("chart", [TagYield(label, 4, 3, 2, 2)])
     root = ElementTree.fromstring(drawn)
     texts = {element.text for element in root.iter(f"{SVG}text")}
     shown = {"\x00\u202edog": "⟨U+0000⟩⟨U+202E⟩dog"}.get(label, label)
@@ -183,11 +192,11 @@ def test_a_chart_shows_any_label_as_text(label: str) -> None:
     [(0.0, "$0.00"), (0.0000916, "$0.000092"), (0.05, "$0.05"), (1234.5, "$1,234.50")],
 )
 def test_dollars_are_told_without_powers_of_ten(amount: float, told: str) -> None:
-    assert dollars(amount) == told
+    assert format_dollars(amount) == told
 
 
 def test_a_chart_is_named_described_and_follows_the_theme() -> None:
-    drawn = charts.distributions(
+    drawn = charts.score_chart(
         "scores", "Scores", [Density("matched", np.linspace(0, 1, 50))], threshold=0.5
     )
     root = ElementTree.fromstring(drawn)
@@ -199,6 +208,8 @@ def test_a_chart_is_named_described_and_follows_the_theme() -> None:
 
 
 def test_a_chart_of_clips_and_captions_has_a_bar_a_step() -> None:
-    drawn = charts.funnel("funnel", [Step("listed", 1200, "clips"), Step("left", 7, "captions")])
+    drawn = charts.funnel_chart(
+        "funnel", [FunnelStep("listed", 1200, "clips"), FunnelStep("left", 7, "captions")]
+    )
     texts = {element.text for element in ElementTree.fromstring(drawn).iter(f"{SVG}text")}
     assert texts == {"1,200", "7", "clips listed", "captions left"}

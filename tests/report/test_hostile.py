@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 from tests.report.conftest import SECRET
 from tests.report.hostile import HOSTILE, run_of
 from tests.report.page_of import made, parsed, text
@@ -23,7 +23,7 @@ def test_a_page_has_the_same_elements_whatever_is_said(hostile: str, tmp_path: P
 def test_what_was_said_can_be_read(hostile: str) -> None:
     told = text(parsed(hostile))
     for said in HOSTILE[:10]:
-        assert " ".join(visible(said).split()) in told
+        assert " ".join(escape_invisible(said).split()) in told
 
 
 def test_no_character_of_a_page_is_unseen(hostile: str) -> None:

@@ -16,9 +16,9 @@ from PIL import Image
 from curation.audio.waveform import measure_levels
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.report import shuffled
-from curation.report.gathered import gather
-from curation.report.page import Page, Report
+from curation.report import shuffled_pairs
+from curation.report.page import Report, ReportPage
+from curation.report.report_data import collect_report_data
 from curation.run import evidence as run_evidence
 from curation.run import layout
 from curation.run.config_file import parse_run_config
@@ -64,12 +64,12 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def prepared(annotated: RunConfig) -> Page:
-    return Page(gather(annotated.run, 60, lambda done, total: None))
+def prepared(annotated: RunConfig) -> ReportPage:
+    return ReportPage(collect_report_data(annotated.run, 60, lambda done, total: None))
 
 
 @pytest.fixture(scope="module")
-def whole(prepared: Page) -> Report:
+def whole(prepared: ReportPage) -> Report:
     return prepared.filled()
 
 
@@ -216,7 +216,7 @@ def test_both_scorers_are_judged_by_shuffled_pairs(root: Element) -> None:
 
 
 def test_a_second_scorer_hears_its_clips_as_the_run_did(annotated: RunConfig) -> None:
-    pairs = shuffled.shuffled(annotated)["second_scorer"].pairs
+    pairs = shuffled_pairs.score_shuffled_pairs(annotated)["second_scorer"].pairs
     assert pairs is not None and len(pairs.matched) == 10
     np.testing.assert_allclose(np.diagonal(pairs.shuffled), pairs.matched, atol=1e-5)
 
@@ -229,7 +229,7 @@ def test_a_scorer_that_is_another_by_now_leaves_no_shuffled_curve(unselected: El
 
 
 def test_sound_that_is_gone_or_has_changed_is_said_to_be(
-    annotated: RunConfig, prepared: Page, root: Element, tmp_path: Path
+    annotated: RunConfig, prepared: ReportPage, root: Element, tmp_path: Path
 ) -> None:
     sounds = Path(annotated.run).parent / "audio"
     first, second = clips(root)["accepted"][:2]
@@ -254,7 +254,7 @@ def test_the_same_run_gives_the_same_page(annotated: RunConfig, whole: Report) -
     assert re.sub(written, "", again) == re.sub(written, "", whole.html)
 
 
-def test_a_page_keeps_its_size_by_leaving_sounds_out(prepared: Page, whole: Report) -> None:
+def test_a_page_keeps_its_size_by_leaving_sounds_out(prepared: ReportPage, whole: Report) -> None:
     most_bytes = len(whole.html.encode()) * 3 // 4
     cut = prepared.filled(most_bytes)
     assert len(cut.html.encode()) <= most_bytes
@@ -263,7 +263,7 @@ def test_a_page_keeps_its_size_by_leaving_sounds_out(prepared: Page, whole: Repo
     assert "left out, to keep the page small" in text(parsed(cut.html))
 
 
-def test_a_page_keeps_its_size_by_leaving_clips_out(prepared: Page, whole: Report) -> None:
+def test_a_page_keeps_its_size_by_leaving_clips_out(prepared: ReportPage, whole: Report) -> None:
     bare = re.sub("(?s)<article.*?</article>", "", whole.html)
     least = len(bare.encode()) + 8000
     cut = prepared.filled(least)

@@ -14,9 +14,9 @@ import pytest
 from curation.audio.decode import sha256_hex
 from curation.audio.waveform import encode_flac
 from curation.config.run import RunConfig
-from curation.review import build, server
-from curation.review.answers import Answers
+from curation.review import index_builder, server
 from curation.review.labels import Labels
+from curation.review.service import ReviewService
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
@@ -37,7 +37,7 @@ class Reviewed:
 
     url: str
     config: RunConfig
-    answers: Answers
+    answers: ReviewService
 
     @property
     def address(self) -> str:
@@ -139,8 +139,8 @@ def evidence_row(number: int, file: Path, sound: bytes, second: bool) -> dict[st
 @contextmanager
 def serving(config: RunConfig, marker: str = "Ann") -> Iterator[Reviewed]:
     """The review server of a run, on a free port, in a thread of its own."""
-    index = build.opened(config.run, lambda done, total: None)
-    answers = Answers(index, Labels(config.run, index, marker))
+    index = index_builder.open_index(config.run, lambda done, total: None)
+    answers = ReviewService(index, Labels(config.run, index, marker))
     about = {"policy": config.select.model_dump(mode="json"), "marker": marker}
     ports: list[int] = []
     ready, loop = threading.Event(), asyncio.new_event_loop()
@@ -149,7 +149,9 @@ def serving(config: RunConfig, marker: str = "Ann") -> Iterator[Reviewed]:
         ports.append(port)
         ready.set()
 
-    task = loop.create_task(server.serve(server.application(answers, about, TOKEN), 0, on_ready))
+    task = loop.create_task(
+        server.serve_application(server.create_application(answers, about, TOKEN), 0, on_ready)
+    )
 
     def work() -> None:
         with suppress(asyncio.CancelledError):

@@ -15,7 +15,7 @@ from curation.config.policy import Policy
 from curation.review import marks
 from curation.run import evidence as run_evidence
 from curation.select import policy as select_policy
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 from tests.review.conftest import HOSTILE, Reviewed
 from tests.support.chromium import NARROW, WIDE, open_page, serious_findings
 
@@ -43,7 +43,7 @@ def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, marking: Re
         page.keyboard.type("a cat meows")
         page.keyboard.press("Enter")
         expect(page.locator("#rows > li.corrected")).to_contain_text("a cat meows")
-    written = marks.read(marking.config.run)
+    written = marks.read_marks(marking.config.run)
     assert [mark.verdict for mark in written].count("good") == 8
     assert [mark.verdict for mark in written].count("bad") == 2
     assert written[-1].corrected == "a cat meows"
@@ -113,10 +113,10 @@ def test_texts_of_strangers_are_shown_as_text(browser: Browser, reviewed: Review
         ready(page)
         page.locator("#text").fill("onerror")
         expect(page.locator("#rows > li")).to_have_count(1)
-        expect(page.locator(".caption")).to_have_text(visible(f"{HOSTILE} 0"))
+        expect(page.locator(".caption")).to_have_text(escape_invisible(f"{HOSTILE} 0"))
         page.keyboard.press("Escape")
         page.keyboard.press("i")
-        expect(page.locator(".known")).to_contain_text(visible(HOSTILE))
+        expect(page.locator(".known")).to_contain_text(escape_invisible(HOSTILE))
         assert page.locator("#rows img, #rows script").count() == 0
     assert seen.complaints == [] and seen.hosts == LOOPBACK
 

@@ -8,11 +8,11 @@ import pytest
 
 from curation.config.policy import Policy
 from curation.errors import InputError
-from curation.review import build
-from curation.review.answers import Answers
-from curation.review.index import SCORES, SECOND, Index
+from curation.review import index_builder
+from curation.review.index import SCORES, SECOND, ReviewIndex
 from curation.review.labels import Labels
-from curation.review.questions import View, Yield
+from curation.review.request_schema import ViewRequest, YieldRequest
+from curation.review.service import ReviewService
 from curation.select import policy as select_policy
 from tests.review.runs import Drawn, drawn_run
 
@@ -40,17 +40,17 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
 
 
 @pytest.fixture(scope="module")
-def index(drawn: Drawn) -> Index:
-    return build.opened(drawn.config.run, lambda done, total: None)
+def index(drawn: Drawn) -> ReviewIndex:
+    return index_builder.open_index(drawn.config.run, lambda done, total: None)
 
 
 @pytest.fixture(scope="module")
-def answers(drawn: Drawn, index: Index) -> Answers:
-    return Answers(index, Labels(drawn.config.run, index, "Ann"))
+def answers(drawn: Drawn, index: ReviewIndex) -> ReviewService:
+    return ReviewService(index, Labels(drawn.config.run, index, "Ann"))
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
-def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
+def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: ReviewIndex) -> None:
     expected = select_policy.decide(drawn.candidates, policy).reason
     reasons = select_policy.apply_rules(index, policy)[0]
     found = np.array(select_policy.REASONS)[reasons[index.has_caption]]
@@ -59,17 +59,17 @@ def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Inde
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(score="log_prob", min_second_score=0.4)])
-def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: Index) -> None:
+def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: ReviewIndex) -> None:
     expected = select_policy.decide(drawn.candidates, policy).rank
     ranks = np.array([index.rank_of(policy, entry) for entry in range(index.about.entries)])
     assert ranks[index.has_caption].tolist() == expected.tolist()
     assert set(ranks[~index.has_caption]) == {0}
 
 
-def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: Answers) -> None:
+def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: ReviewService) -> None:
     first = Policy(max_per_clip=2, min_score=0.3, min_second_score=0.4)
     other = Policy(max_per_clip=2, top_fraction=0.5)
-    told = answers.yields(Yield(policy=first, other=other))
+    told = answers.yields(YieldRequest(policy=first, other=other))
     decided = [select_policy.decide(drawn.candidates, policy) for policy in (first, other)]
     for name, decisions in zip(("first", "second"), decided, strict=True):
         outcome, accepted = told[name], decisions.accepted
@@ -87,7 +87,9 @@ def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: Answ
     }  # fmt: skip
 
 
-def test_the_curve_counts_what_each_threshold_would_leave(drawn: Drawn, answers: Answers) -> None:
+def test_the_curve_counts_what_each_threshold_would_leave(
+    drawn: Drawn, answers: ReviewService
+) -> None:
     policy = Policy(max_per_clip=2, min_second_score=0.4)
     points = answers.curve(policy.model_copy(update={"min_score": 0.3}))["points"]
     assert len(points) > 20
@@ -97,9 +99,9 @@ def test_the_curve_counts_what_each_threshold_would_leave(drawn: Drawn, answers:
 
 
 @pytest.mark.parametrize("sort", ["threshold", "best", "worst", "clip"])
-def test_a_page_begins_where_the_one_before_it_ended(sort: str, answers: Answers) -> None:
+def test_a_page_begins_where_the_one_before_it_ended(sort: str, answers: ReviewService) -> None:
     def entries(offset: int, limit: int) -> list[int]:
-        view = View(policy=Policy(min_score=0.3), sort=sort, offset=offset, limit=limit)
+        view = ViewRequest(policy=Policy(min_score=0.3), sort=sort, offset=offset, limit=limit)
         return [row["entry"] for row in answers.view(view)["rows"]]
 
     pages = [entry for offset in range(0, 140, 7) for entry in entries(offset, 7)]
@@ -110,7 +112,7 @@ def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     alone = drawn_run(tmp_path_factory.mktemp("alone"), 100, seed=2, scores=("clap_score",))
-    index = build.opened(alone.config.run, lambda done, total: None)
+    index = index_builder.open_index(alone.config.run, lambda done, total: None)
     assert index.scores == ["clap"] and set(index.about.unusable) == {*SCORES, SECOND} - {"clap"}
     for policy in (
         Policy(score="log_prob"),
@@ -127,15 +129,15 @@ def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
     assert np.array(select_policy.REASONS)[reasons].tolist() == expected.tolist()
 
 
-def test_tags_of_a_clip_and_clips_of_a_tag_agree(index: Index) -> None:
+def test_tags_of_a_clip_and_clips_of_a_tag_agree(index: ReviewIndex) -> None:
     for tag, name in enumerate(index.about.tag_names):
         clips = set(index.tag_clips.of([tag]).tolist())
         assert clips == {c for c in range(index.about.clips) if name in index.tags_of(c)}
 
 
 def test_an_index_is_made_once(drawn: Drawn) -> None:
-    build.opened(drawn.config.run, lambda done, total: None)
+    index_builder.open_index(drawn.config.run, lambda done, total: None)
     told: list[int] = []
-    build.opened(drawn.config.run, lambda done, total: told.append(done))
+    index_builder.open_index(drawn.config.run, lambda done, total: told.append(done))
     assert told == []
-    assert list(build.cache_folder().glob("*/making-*")) == []
+    assert list(index_builder.index_cache_folder().glob("*/making-*")) == []

@@ -10,10 +10,10 @@ import pytest
 
 from curation.config.policy import Policy
 from curation.demo.grading import grade_caption
-from curation.review import build, drawing, marks, precision
-from curation.review.answers import Answers
-from curation.review.index import Index
+from curation.review import index_builder, marks, precision, sampling
+from curation.review.index import ReviewIndex
 from curation.review.labels import Labels
+from curation.review.service import ReviewService
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
@@ -31,7 +31,7 @@ LEAST_COVERAGE = 0.93
 
 
 @pytest.fixture(scope="module")
-def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, np.ndarray]:
+def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReviewIndex, np.ndarray]:
     """Captions of the procedural corpus's scenes, and which are right: `[entries]`.
 
     Two captions a clip, a true one or one that is wrong in one word, as its judge tells; a score
@@ -48,7 +48,7 @@ def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, np.nd
         evidence.write_evidence_shard(
             config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
         )
-    return build.opened(config.run, lambda done, total: None), np.array(right)
+    return index_builder.open_index(config.run, lambda done, total: None), np.array(right)
 
 
 def scene_row(number: int) -> tuple[dict[str, object], list[bool]]:
@@ -71,9 +71,9 @@ def scene_row(number: int) -> tuple[dict[str, object], list[bool]]:
     return {**row, "outcome": "ok"}, right
 
 
-def marked_by_chance(index: Index, right: np.ndarray, seed: int) -> Answers:
+def marked_by_chance(index: ReviewIndex, right: np.ndarray, seed: int) -> ReviewService:
     """Another draw of the sample, its first captions marked by one who errs."""
-    drawn = drawing.order(index.columns["stratum"], seed)
+    drawn = sampling.sampling_order(index.columns["stratum"], seed)
     other = replace(index, columns={**index.columns, "drawn": drawn})
     asked = drawn[:MARKED]
     errs = np.random.default_rng((seed, 1)).random(MARKED) < ERROR
@@ -82,12 +82,12 @@ def marked_by_chance(index: Index, right: np.ndarray, seed: int) -> Answers:
         mark_of(other, int(entry), bool(good))
         for entry, good in zip(asked, right[asked] ^ errs, strict=True)
     ]
-    lines = b"".join(marks.as_line(each) for each in said)
+    lines = b"".join(marks.mark_to_line(each) for each in said)
     storage.put(join_uri(layout.marks_uri(index.about.run), "one.jsonl"), lines)
-    return Answers(other, Labels(index.about.run, other, "simulated"))
+    return ReviewService(other, Labels(index.about.run, other, "simulated"))
 
 
-def mark_of(index: Index, entry: int, good: bool) -> marks.Mark:
+def mark_of(index: ReviewIndex, entry: int, good: bool) -> marks.Mark:
     return marks.Mark(
         clip_id=index.clip_ids[int(index.columns["clip"][entry])].as_py(),
         candidate=int(index.columns["candidate"][entry]),
@@ -96,12 +96,12 @@ def mark_of(index: Index, entry: int, good: bool) -> marks.Mark:
         verdict="good" if good else "bad",
         corrected=None,
         marker="simulated",
-        time=marks.now(),
+        time=marks.utc_timestamp(),
         sample=index.about.design,
     )
 
 
-def test_the_curve_lies_within_its_interval(corpus_index: tuple[Index, np.ndarray]) -> None:
+def test_the_curve_lies_within_its_interval(corpus_index: tuple[ReviewIndex, np.ndarray]) -> None:
     index, right = corpus_index
     as_marked = right * (1 - ERROR) + ~right * ERROR
     score, rank = index.score("clap"), index.columns["rank_clap"]
@@ -126,32 +126,34 @@ def test_the_curve_lies_within_its_interval(corpus_index: tuple[Index, np.ndarra
 def test_an_error_free_marker_of_every_caption_knows_the_precision() -> None:
     size = np.array([50, 30, 20])
     good = np.array([10, 20, 19])
-    found = precision.estimate(size, size, good)
+    found = precision.estimate_precision(size, size, good)
     assert found.precision == pytest.approx(0.49)
     assert found.low < 0.49 < found.high and found.marked == 100
 
 
 def test_a_stratum_counts_by_its_size_and_not_by_its_marks() -> None:
-    found = precision.estimate(np.array([900, 100]), np.array([10, 90]), np.array([10, 0]))
+    found = precision.estimate_precision(
+        np.array([900, 100]), np.array([10, 90]), np.array([10, 0])
+    )
     assert found.precision == pytest.approx(0.9)
     assert found.effective < 15
 
 
 def test_what_no_mark_speaks_of_may_be_good_or_bad() -> None:
-    found = precision.estimate(np.array([50, 50]), np.array([40, 0]), np.array([40, 0]))
+    found = precision.estimate_precision(np.array([50, 50]), np.array([40, 0]), np.array([40, 0]))
     assert found.low < 0.5 and found.high == 1.0
 
 
 def test_nothing_marked_tells_nothing() -> None:
     none = np.zeros(2, int)
-    found = precision.estimate(np.array([5, 5]), none, none)
+    found = precision.estimate_precision(np.array([5, 5]), none, none)
     assert (found.precision, found.low, found.high) == (None, 0.0, 1.0)
 
 
-def test_a_sample_takes_its_strata_in_turn(corpus_index: tuple[Index, np.ndarray]) -> None:
+def test_a_sample_takes_its_strata_in_turn(corpus_index: tuple[ReviewIndex, np.ndarray]) -> None:
     index, _ = corpus_index
     stratum, drawn = index.columns["stratum"], index.columns["drawn"]
     assert sorted(drawn.tolist()) == list(range(index.about.entries))
-    nine_turns = 9 * drawing.BANDS_OF_BEST + 3 * drawing.BANDS_OF_OTHERS
-    drawn_of = np.bincount(stratum[drawn[:nine_turns]], minlength=drawing.STRATA)
-    assert drawn_of.tolist() == [9] * drawing.BANDS_OF_BEST + [3] * drawing.BANDS_OF_OTHERS
+    nine_turns = 9 * sampling.BANDS_OF_BEST + 3 * sampling.BANDS_OF_OTHERS
+    drawn_of = np.bincount(stratum[drawn[:nine_turns]], minlength=sampling.STRATUM_COUNT)
+    assert drawn_of.tolist() == [9] * sampling.BANDS_OF_BEST + [3] * sampling.BANDS_OF_OTHERS

@@ -10,7 +10,7 @@ import requests
 from curation.review import marks
 from curation.run import layout
 from curation.storage import files as storage
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 from tests.review.conftest import HOSTILE, TOKEN, Reviewed
 
 POLICY = {"min_score": 0.3}
@@ -42,7 +42,7 @@ def test_all_but_the_pages_files_need_the_token(reviewed: Reviewed) -> None:
             assert refused.status_code == 403
         refused = requests.post(f"{reviewed.url}/api/mark", json=MARK, headers=told, timeout=60)
         assert refused.status_code == 403
-    assert marks.read(reviewed.config.run) == []
+    assert marks.read_marks(reviewed.config.run) == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_other_sites_are_refused_even_with_the_token(
     assert ask(reviewed, "about", **headers).status_code == 403
     assert ask(reviewed, "mark", MARK, **headers).status_code == 403
     assert requests.get(reviewed.url, headers=headers, timeout=60).status_code == 403
-    assert marks.read(reviewed.config.run) == []
+    assert marks.read_marks(reviewed.config.run) == []
 
 
 def test_it_listens_on_loopback_alone(reviewed: Reviewed) -> None:
@@ -120,10 +120,12 @@ def test_a_sound_that_changed_is_not_played_as_what_was_captioned(
 
 
 def test_texts_of_strangers_leave_visible(reviewed: Reviewed) -> None:
-    assert rows(reviewed, sort="clip")[0]["caption"] == visible(f"{HOSTILE} 0")
+    assert rows(reviewed, sort="clip")[0]["caption"] == escape_invisible(f"{HOSTILE} 0")
     clip = ask(reviewed, "clips/0").json()
-    assert clip["guidance"] == [visible(HOSTILE)] and clip["tags"][0][0] == visible(HOSTILE)
-    assert ask(reviewed, "clips/1").json()["error"].endswith(visible(HOSTILE))
+    assert clip["guidance"] == [escape_invisible(HOSTILE)] and clip["tags"][0][
+        0
+    ] == escape_invisible(HOSTILE)
+    assert ask(reviewed, "clips/1").json()["error"].endswith(escape_invisible(HOSTILE))
     assert "\u202e" not in ask(reviewed, "about").text
 
 
@@ -175,7 +177,7 @@ def test_orders_are_what_they_say(reviewed: Reviewed) -> None:
 def test_a_mark_is_written_before_it_is_answered(marking: Reviewed) -> None:
     said = {"entry": 8, "verdict": "corrected", "corrected": " rain on a roof "}
     assert ask(marking, "mark", said).json()["mark"]["corrected"] == "rain on a roof"
-    (written,) = marks.read(marking.config.run)
+    (written,) = marks.read_marks(marking.config.run)
     assert (written.verdict, written.corrected, written.marker) == (
         "corrected",
         "rain on a roof",

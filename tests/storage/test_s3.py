@@ -24,7 +24,7 @@ def ran(config: RunConfig) -> RunConfig:
     """Run a configuration in this process, and verify it; `test_security` has the command do it."""
     in_process.annotate_in_process(config)
     apply.select(config)
-    assert verify.verify(config.run) == []
+    assert verify.verify_run(config.run) == []
     storage.configure(StorageConfig())  # what disturbs the run is gone after it
     return config
 
@@ -80,7 +80,7 @@ def test_a_run_through_faults_says_the_same_and_tells_how_many(
     assert evidence_of(remote).equals(evidence_of(undisturbed))
     pairs = table.read_pairs(table_uri(remote.run))
     assert pairs["caption"].equals(table.read_pairs(table_uri(undisturbed.run))["caption"])
-    faults = status.status(remote.run).counts.faults
+    faults = status.read_status(remote.run).counts.faults
     assert {"throttled", "truncated"} <= set(faults), faults
     assert sum(faults.values()) <= done.total() - done["requests"]
 
@@ -97,5 +97,5 @@ def test_audio_that_never_comes_is_one_error_row(
     (failed,) = [row for row in rows if row["outcome"] == "error"]
     assert failed["uri"] == broken
     assert (failed["error"]["stage"], failed["error"]["type"]) == ("read", "throttled")
-    assert len(rows) == 40 and status.status(config.run).counts.errors == {"read/throttled": 1}
-    assert status.status(config.run).counts.faults["given_up"] == 1
+    assert len(rows) == 40 and status.read_status(config.run).counts.errors == {"read/throttled": 1}
+    assert status.read_status(config.run).counts.faults["given_up"] == 1

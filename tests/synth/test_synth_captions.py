@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from curation.demo.grading import grade_caption, read_caption
+from curation.demo.grading import grade_caption, parse_caption
 from curation.synth import CLASSES, Scene, hard_negative, hard_negatives, make_scene
 from curation.synth.negatives import KINDS
 
@@ -53,7 +53,7 @@ def test_keywords_find_their_class_and_no_other() -> None:
     for sound in CLASSES:
         assert len(sound.phrases) >= 4
         for phrase in sound.phrases:
-            assert read_caption(phrase).classes == (sound.key,), phrase
+            assert parse_caption(phrase).classes == (sound.key,), phrase
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from curation.schema import Failure
 _BATCH = 8
 
 
-def embedded(scorer: Scorer, sounds: Iterable[tuple[str, DecodedAudio]]) -> np.ndarray:
+def embed_sounds(scorer: Scorer, sounds: Iterable[tuple[str, DecodedAudio]]) -> np.ndarray:
     """Embeddings `[sound, dim]` of named sounds, in order.
 
     Raises InputError naming the sound that the scorer cannot hear.

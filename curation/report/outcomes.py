@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from curation.report.shard import UNDECIDED, Shard
+from curation.report.decided_shard import UNDECIDED, DecidedShard
 from curation.select.policy import CLIP_OUTCOMES
 
 # A clip counts with the first of these that one of its candidates met: how far it came.
@@ -12,13 +12,13 @@ _TOLD = {**CLIP_OUTCOMES, UNDECIDED: "nothing is selected of it yet"}
 FAILED = "an error, see below"
 
 
-class Ends:
+class ClipOutcomes:
     """Counts shard by shard."""
 
     def __init__(self) -> None:
         self._clips: Counter[str] = Counter()
 
-    def add(self, shard: Shard) -> None:
+    def add(self, shard: DecidedShard) -> None:
         open_ = shard.ok.copy()
         self._clips[FAILED] += int((~open_).sum())
         for reason in _TOLD:

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from curation.calibration.annotated import Part
-from curation.calibration.arithmetic import PRIOR, Curve, Scored
-from curation.calibration.report import ESTIMATORS
+from curation.calibration.run_pairs import ScorerRole
+from curation.calibration.summary import ESTIMATORS
+from curation.calibration.thresholds import PRIOR, PrecisionCurve, ScoredPairs
 from curation.plots import Density
 from curation.report import charts
-from curation.report.gathered import Gathered
+from curation.report.report_data import ReportData
 from curation.stats import auc, spearman
 
 
 @dataclass(frozen=True)
-class ScorerPart:
+class ScorerSection:
     """What is told of one score, `told` a paragraph each."""
 
     title: str
@@ -25,7 +25,7 @@ class ScorerPart:
     told: list[str]
 
 
-def parts(gathered: Gathered) -> list[ScorerPart]:
+def build_scorer_sections(gathered: ReportData) -> list[ScorerSection]:
     """What is told of each scorer, and of the policy's score where it is another; none of none."""
     scores, policy = gathered.scores, gathered.lineage.get("policy", {})
     if not len(scores.clap):
@@ -41,16 +41,16 @@ def parts(gathered: Gathered) -> list[ScorerPart]:
     if policy and not by_clap:
         name = policy["score"].replace("_", "-")
         title = f"Score of the policy: {name}"
-        drawn = charts.distributions(
+        drawn = charts.score_chart(
             "policy-chart", title, _densities(scores.score, scores.accepted), threshold
         )
-        told.append(ScorerPart(title, "", Markup(drawn), []))
+        told.append(ScorerSection(title, "", Markup(drawn), []))
     return told
 
 
 def _scorer(
-    gathered: Gathered, part: Part, values: np.ndarray, threshold: float | None
-) -> ScorerPart:
+    gathered: ReportData, part: ScorerRole, values: np.ndarray, threshold: float | None
+) -> ScorerSection:
     title = {"scorer": "CLAP score", "second_scorer": "Score of the second scorer"}[part]
     model = gathered.record.models.get(part, {})
     densities = _densities(values, gathered.scores.accepted)
@@ -65,8 +65,8 @@ def _scorer(
     elif shuffled:
         told.append(f"No shuffled curve: {shuffled.missing}.")
     name = part.replace("_", "-")
-    chart = charts.distributions(f"{name}-chart", title, densities, threshold, pairs)
-    return ScorerPart(title, _named(model), Markup(chart), told)
+    chart = charts.score_chart(f"{name}-chart", title, densities, threshold, pairs)
+    return ScorerSection(title, _named(model), Markup(chart), told)
 
 
 def _densities(values: np.ndarray, accepted: np.ndarray) -> list[Density]:
@@ -80,7 +80,7 @@ def _densities(values: np.ndarray, accepted: np.ndarray) -> list[Density]:
     return [density for density in densities if len(density.values)]
 
 
-def _apart(pairs: Scored) -> str:
+def _apart(pairs: ScoredPairs) -> str:
     shuffled = pairs.shuffled_pairs
     return (
         f"Shuffled are {len(shuffled):,} pairs of the best caption of one of "
@@ -90,7 +90,7 @@ def _apart(pairs: Scored) -> str:
     )
 
 
-def _at(pairs: Scored, threshold: float) -> str:
+def _at(pairs: ScoredPairs, threshold: float) -> str:
     above = (pairs.shuffled_pairs >= threshold).mean()
     kept = (pairs.matched >= threshold).mean()
     reached = (
@@ -100,12 +100,12 @@ def _at(pairs: Scored, threshold: float) -> str:
     if not kept:
         return reached
     return (
-        f"{reached} Precision from there on is {Curve(pairs, PRIOR).at(threshold):.1%}: "
+        f"{reached} Precision from there on is {PrecisionCurve(pairs, PRIOR).at(threshold):.1%}: "
         f"{ESTIMATORS['written'].format(prior=PRIOR)}."
     )
 
 
-def _agreement(gathered: Gathered) -> str:
+def _agreement(gathered: ReportData) -> str:
     scores = gathered.scores
     both = np.isfinite(scores.clap) & np.isfinite(scores.second)
     overall = spearman(scores.clap[both], scores.second[both])
@@ -119,7 +119,7 @@ def _agreement(gathered: Gathered) -> str:
     )
 
 
-def _threshold(gathered: Gathered, policy: dict[str, Any]) -> float | None:
+def _threshold(gathered: ReportData, policy: dict[str, Any]) -> float | None:
     """The score from which on captions were taken; None where there is none, or one a tag."""
     if policy.get("min_score") is not None:
         return float(policy["min_score"])

@@ -13,11 +13,11 @@ import numpy as np
 
 from curation.config.policy import Policy
 from curation.errors import InputError
-from curation.review import counts, drawing, filters, precision
-from curation.review.index import SCORES, SECOND, Index
+from curation.review import filters, precision, sampling, score_grid
+from curation.review.index import SCORES, SECOND, ReviewIndex
 from curation.review.labels import Labels
 from curation.review.marks import Mark
-from curation.review.questions import Verdict, View, Yield
+from curation.review.request_schema import MarkRequest, ViewRequest, YieldRequest
 from curation.run import evidence as run_evidence
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select.policy import (
@@ -28,7 +28,7 @@ from curation.select.policy import (
     SCORE_LABELS,
     apply_rules,
 )
-from curation.text_safety import visible
+from curation.text_safety import escape_invisible
 
 Answer = dict[str, Any]
 Answered = TypeVar("Answered")
@@ -42,21 +42,21 @@ _EVERY = 2
 _OF_A_CLIP = [name for name in EVIDENCE_SCHEMA.names if name != "audio_embedding"]
 
 
-class NoSuchClip(InputError):
+class UnknownClipError(InputError):
     """A clip's number that the index does not have."""
 
 
-class Answers:
+class ReviewService:
     """Safe in threads.
 
     What takes a policy raises InputError for one whose scores the run does not have.
     """
 
-    def __init__(self, index: Index, labels: Labels) -> None:
+    def __init__(self, index: ReviewIndex, labels: Labels) -> None:
         self.index = index
         self.labels = labels
         self._decide = _remembering(lambda policy: apply_rules(index, policy)[0], _DECISIONS)
-        self._grid = _remembering(partial(counts.grid, index), len(SCORES))
+        self._grid = _remembering(partial(score_grid.build_score_grid, index), len(SCORES))
         self._count = _remembering(self._counted, _COUNTS)
 
     def about(self) -> Answer:
@@ -68,37 +68,38 @@ class Answers:
         about, clips = self.index.about, self.index.tag_counts
         most = np.argsort(-clips, kind="stable")
         return {
-            "run": visible(about.run),
+            "run": escape_invisible(about.run),
             "clips": about.clips,
             "captions": int(self.index.has_caption.sum()),
-            "tags": [[int(t), visible(about.tag_names[t]), int(clips[t])] for t in most],
-            "errors": [visible(kind) for kind in about.errors],
+            "tags": [[int(t), escape_invisible(about.tag_names[t]), int(clips[t])] for t in most],
+            "errors": [escape_invisible(kind) for kind in about.errors],
             "scores": {name: SCORE_LABELS[name] for name in self.index.scores},
             "reasons": REASON_LABELS,
             "second": self._second(),
         }
 
-    def view(self, view: View) -> Answer:
+    def view(self, view: ViewRequest) -> Answer:
         """A page of rows, how many there are in all, and what the first policy makes of these."""
         first = self._decide(view.policy)
         second = self._decide(view.other) if view.other else None
-        shown = filters.mask(self.index, self.labels, view.filter, first, second)
+        shown = filters.filter_mask(self.index, self.labels, view.filter, first, second)
         cutoff = self._cutoff(view.policy, first)
-        entries = filters.page(self.index, self.labels, view, shown, cutoff)
+        entries = filters.page_entries(self.index, self.labels, view, shown, cutoff)
         return {
             "total": int(np.count_nonzero(shown)),
             "reasons": _reasons(first, shown),
             "rows": self._rows(entries, view.policy, first),
         }
 
-    def yields(self, asked: Yield) -> Answer:
+    def yields(self, asked: YieldRequest) -> Answer:
         """What a policy accepts, its precision, and beside it another's."""
         answer = {"first": self._outcome(asked.policy)}
         if asked.other:
             answer["second"] = self._outcome(asked.other)
             first, second = self._decide(asked.policy), self._decide(asked.other)
             answer["overlap"] = {
-                name: self._part(which) for name, which in filters.compared(first, second).items()
+                name: self._part(which)
+                for name, which in filters.compare_decisions(first, second).items()
             }
         return answer
 
@@ -112,8 +113,8 @@ class Answers:
             grid.count(entries[judged]),
             grid.count(entries[judged & good]),
         )
-        sizes, marked, right = (counts.at_least(each)[::_EVERY] for each in counted)
-        estimates = map(precision.estimate, sizes, marked, right)
+        sizes, marked, right = (score_grid.counts_at_least(each)[::_EVERY] for each in counted)
+        estimates = map(precision.estimate_precision, sizes, marked, right)
         return {
             "sampled": len(entries),
             "lowest": float(grid.edges[0]),
@@ -124,7 +125,7 @@ class Answers:
             ],
         }
 
-    def mark(self, said: Verdict) -> Answer:
+    def mark(self, said: MarkRequest) -> Answer:
         """Take a mark, and say how the caption is marked now."""
         return {"mark": _told(self.labels.add(said))}
 
@@ -133,23 +134,23 @@ class Answers:
         evidence = self.evidence(clip)
         tags, scores = evidence["tags"], evidence["tag_scores"] or [None] * len(evidence["tags"])
         return {
-            "clip_id": visible(evidence["clip_id"]),
-            "place": visible(evidence["uri"] or "no file"),
+            "clip_id": escape_invisible(evidence["clip_id"]),
+            "place": escape_invisible(evidence["uri"] or "no file"),
             "stretch": [_number(evidence["start_s"]), _number(evidence["end_s"])],
             "peak_dbfs": _number(evidence["peak_dbfs"]),
             "rms_dbfs": _number(evidence["rms_dbfs"]),
-            "guidance": [visible(each) for each in evidence["guidance"]],
+            "guidance": [escape_invisible(each) for each in evidence["guidance"]],
             "agreement": _number(evidence["scorer_agreement"]),
             "error": _error(evidence["error"]),
             "tags": [_tag(tag, score) for tag, score in zip(tags, scores, strict=True)],
-            "methods": [visible(each["method"]) for each in evidence["candidates"]],
+            "methods": [escape_invisible(each["method"]) for each in evidence["candidates"]],
         }
 
     def evidence(self, clip: int) -> Answer:
         """A clip's row of evidence, without its embedding. Raises NoSuchClip."""
         clips = self.index.about.clips
         if not 0 <= clip < clips:
-            raise NoSuchClip(f"clip {clip}: there are {clips} of them, from 0 on")
+            raise UnknownClipError(f"clip {clip}: there are {clips} of them, from 0 on")
         shard = int(self.index.columns["shard"][clip])
         rows = run_evidence.read_evidence_shard(self.index.about.run, shard, _OF_A_CLIP)
         row: Answer = rows.slice(int(self.index.columns["row"][clip]), 1).to_pylist()[0]
@@ -170,16 +171,16 @@ class Answers:
             {
                 "entry": entry,
                 "clip": clip,
-                "clip_id": visible(clip_id),
+                "clip_id": escape_invisible(clip_id),
                 "candidate": int(columns["candidate"][entry]),
-                "caption": visible(caption),
+                "caption": escape_invisible(caption),
                 "clap_score": _number(columns["score_clap"][entry]),
                 "second_score": _number(columns["second_score"][entry]),
                 "log_prob": _number(columns["score_log_prob"][entry]),
                 "rank": self.index.rank_of(policy, entry),
                 "reason": REASONS[reasons[entry]],
                 "error": self._error_of(clip),
-                "tags": [visible(tag) for tag in self.index.tags_of(clip)],
+                "tags": [escape_invisible(tag) for tag in self.index.tags_of(clip)],
                 "mark": _told(self.labels.of(entry)),
             }
             for entry, clip, caption, clip_id in zip(
@@ -189,7 +190,7 @@ class Answers:
 
     def _error_of(self, clip: int) -> str | None:
         kind = self.index.columns["error"][clip]
-        return visible(self.index.about.errors[kind]) if kind >= 0 else None
+        return escape_invisible(self.index.about.errors[kind]) if kind >= 0 else None
 
     def _outcome(self, policy: Policy) -> Answer:
         reasons, grid = self._decide(policy), self._grid(policy.score)
@@ -208,7 +209,7 @@ class Answers:
 
     def _part(self, which: np.ndarray) -> Answer:
         """Some captions, bool `[entries]`: how many there are, and their precision."""
-        sizes = np.bincount(self.index.columns["stratum"][which], minlength=drawing.STRATA)
+        sizes = np.bincount(self.index.columns["stratum"][which], minlength=sampling.STRATUM_COUNT)
         return {"captions": int(sizes.sum()), "precision": self._precision(sizes, which)}
 
     def _cutoff(self, policy: Policy, reasons: np.ndarray) -> float | None:
@@ -221,9 +222,9 @@ class Answers:
         """Of some captions, bool `[entries]`, of which there are so many in each stratum."""
         entries, good = self.labels.sample()
         inside, stratum = which[entries], self.index.columns["stratum"][entries]
-        marked = np.bincount(stratum[inside], minlength=drawing.STRATA)
-        right = np.bincount(stratum[inside & good], minlength=drawing.STRATA)
-        return vars(precision.estimate(sizes, marked, right))
+        marked = np.bincount(stratum[inside], minlength=sampling.STRATUM_COUNT)
+        right = np.bincount(stratum[inside & good], minlength=sampling.STRATUM_COUNT)
+        return vars(precision.estimate_precision(sizes, marked, right))
 
     def _counted(self, policy: Policy, reason: int) -> np.ndarray:
         """The captions with this reason or one before it, as `Grid.count` counts them."""
@@ -256,7 +257,12 @@ def _distinct(ascending: np.ndarray) -> int:
 
 def _tag(tag: dict[str, Any], score: float | None) -> list[str | float | None]:
     confidence = _number(tag["confidence"])
-    return [visible(tag["name"]), confidence, visible(tag["origin"]), _number(score)]
+    return [
+        escape_invisible(tag["name"]),
+        confidence,
+        escape_invisible(tag["origin"]),
+        _number(score),
+    ]
 
 
 def _number(value: float | None) -> float | None:
@@ -267,7 +273,7 @@ def _number(value: float | None) -> float | None:
 def _error(error: dict[str, str] | None) -> str | None:
     if error is None:
         return None
-    return visible(f"{error['stage']}/{error['type']}: {error['message']}")
+    return escape_invisible(f"{error['stage']}/{error['type']}: {error['message']}")
 
 
 def _told(mark: Mark | None) -> Answer | None:
@@ -275,6 +281,6 @@ def _told(mark: Mark | None) -> Answer | None:
         return None
     return {
         "verdict": mark.verdict,
-        "corrected": visible(mark.corrected or ""),
-        "marker": visible(mark.marker),
+        "corrected": escape_invisible(mark.corrected or ""),
+        "marker": escape_invisible(mark.marker),
     }

@@ -5,7 +5,7 @@ from curation.run.record import RunRecord
 from curation.section import Section
 
 
-def origin(record: RunRecord, config: RunConfig) -> dict[str, str]:
+def describe_provenance(record: RunRecord, config: RunConfig) -> dict[str, str]:
     """The lines by the part that they tell of."""
     models, captioner = record.models, config.captioner
     catalog = config.catalog.model_dump(exclude_defaults=True)

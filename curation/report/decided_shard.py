@@ -24,7 +24,7 @@ _ROWS_A_BATCH = 65536
 
 
 @dataclass(frozen=True, eq=False)
-class Shard:
+class DecidedShard:
     """The clips of a shard, and what became of their candidates.
 
     Attributes:
@@ -57,7 +57,9 @@ class Shard:
         return np.bincount(accepted, minlength=self.clips.num_rows)
 
 
-def read(run_uri: str, shards: list[int], selection: str | None) -> Iterator[Shard]:
+def read_decided_shards(
+    run_uri: str, shards: list[int], selection: str | None
+) -> Iterator[DecidedShard]:
     """The shards of a run with the decisions of a selection, or of none.
 
     Raises InputError where decisions and evidence do not belong together.
@@ -68,7 +70,7 @@ def read(run_uri: str, shards: list[int], selection: str | None) -> Iterator[Sha
         candidates = clips["candidates"].combine_chunks()
         clip, flat = pc.list_parent_indices(candidates), candidates.flatten()
         rows = decided.on(clips["clip_id"].take(clip)) if decided else None
-        yield Shard(
+        yield DecidedShard(
             number,
             clips,
             clip.to_numpy(),

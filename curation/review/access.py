@@ -24,7 +24,7 @@ HEADERS = {
 }
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """A request that is answered by what is wrong with it."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -35,7 +35,9 @@ class Refused(Exception):
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guard(token: str, open_paths: frozenset[str]) -> Callable[..., Awaitable[web.StreamResponse]]:
+def access_middleware(
+    token: str, open_paths: frozenset[str]
+) -> Callable[..., Awaitable[web.StreamResponse]]:
     """The middleware; `open_paths` are served without the token."""
 
     @web.middleware
@@ -43,7 +45,7 @@ def guard(token: str, open_paths: frozenset[str]) -> Callable[..., Awaitable[web
         try:
             _check(request, token, open_paths)
             response = await handler(request)
-        except Refused as error:
+        except RefusedRequest as error:
             response = web.json_response({"error": str(error)}, status=error.status)
         except web.HTTPException as error:
             response = web.json_response({"error": error.reason}, status=error.status)
@@ -59,13 +61,13 @@ def _check(request: web.Request, token: str, open_paths: frozenset[str]) -> None
     _, port, *_ = request.get_extra_info("sockname") or ("", 0)
     hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
     if request.headers.get("Host") not in hosts:
-        raise Refused(403, "this server answers to 127.0.0.1 alone")
+        raise RefusedRequest(403, "this server answers to 127.0.0.1 alone")
     origins = {None, *(f"http://{host}" for host in hosts)}
     site = request.headers.get("Sec-Fetch-Site", "none")
     if request.headers.get("Origin") not in origins or site not in ("none", "same-origin"):
-        raise Refused(403, "this server answers to its own page alone")
+        raise RefusedRequest(403, "this server answers to its own page alone")
     given = request.headers.get(TOKEN_HEADER, "")
     if request.path not in open_paths and not hmac.compare_digest(given.encode(), token.encode()):
-        raise Refused(
+        raise RefusedRequest(
             403, "the token is missing or wrong: open the address that tagscribe review printed"
         )

@@ -32,7 +32,7 @@ _WEBP_QUALITY = 60
 
 
 @dataclass(frozen=True)
-class Heard:
+class ClipMedia:
     """Sound and spectrogram as data URIs, or in `missing` why they are not there."""
 
     sound: Markup = Markup("")
@@ -40,20 +40,21 @@ class Heard:
     missing: str = ""
 
 
-def hear(row: Mapping[str, Any]) -> Heard:
+def load_clip_media(row: Mapping[str, Any]) -> ClipMedia:
     """The sound of a row of evidence."""
     if row["audio_sha256"] is None or row["end_s"] is None:
-        return Heard(missing="it was never heard, see the error")
+        return ClipMedia(missing="it was never heard, see the error")
     try:
         decoded = reload_audio(row)
     except (InputError, AudioError) as error:
-        return Heard(missing=str(error))
-    return Heard(
-        _data_uri("audio/ogg", opus(decoded)), _data_uri("image/webp", spectrogram(decoded))
+        return ClipMedia(missing=str(error))
+    return ClipMedia(
+        _data_uri("audio/ogg", encode_opus(decoded)),
+        _data_uri("image/webp", render_spectrogram(decoded)),
     )
 
 
-def opus(decoded: DecodedAudio) -> bytes:
+def encode_opus(decoded: DecodedAudio) -> bytes:
     """The sound as Ogg/Opus, which browsers play, at an eighth of the bytes of FLAC."""
     waveform = resample(decoded.waveform, decoded.sample_rate_hz, _OPUS_RATE_HZ)
     frame = av.AudioFrame.from_ndarray(np.clip(waveform, -1.0, 1.0)[None], "flt", "mono")
@@ -71,7 +72,7 @@ def opus(decoded: DecodedAudio) -> bytes:
 
 
 @torch.inference_mode()
-def spectrogram(decoded: DecodedAudio) -> bytes:
+def render_spectrogram(decoded: DecodedAudio) -> bytes:
     """64 mel bands from 50 Hz to 14 kHz, the loudest 80 dB, as a WebP a pixel a band."""
     front_end = _front_end()
     waveform = resample(decoded.waveform, decoded.sample_rate_hz, front_end.config.sample_rate_hz)

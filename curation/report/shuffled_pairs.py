@@ -5,9 +5,9 @@ The pairs are those of `tagscribe models calibrate`; they take the scorer itself
 
 from dataclasses import dataclass
 
-from curation.calibration import annotated
-from curation.calibration.annotated import Part
-from curation.calibration.arithmetic import Scored
+from curation.calibration import run_pairs
+from curation.calibration.run_pairs import ScorerRole
+from curation.calibration.thresholds import ScoredPairs
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models import scorers
@@ -18,29 +18,29 @@ _CLIPS_HEARD = 60
 
 
 @dataclass(frozen=True)
-class Shuffled:
+class ShuffledPairs:
     """The best captions of a sample of clips with their own clip and with others.
 
     In `missing` why there are none.
     """
 
-    pairs: Scored | None
+    pairs: ScoredPairs | None
     missing: str = ""
 
 
-def shuffled(config: RunConfig) -> dict[Part, Shuffled]:
+def score_shuffled_pairs(config: RunConfig) -> dict[ScorerRole, ShuffledPairs]:
     """The pairs of each scorer of a run; a scorer that is not there any more leaves none."""
-    told: dict[Part, Shuffled] = {"scorer": _of(config, "scorer", _CLIPS)}
+    told: dict[ScorerRole, ShuffledPairs] = {"scorer": _of(config, "scorer", _CLIPS)}
     if config.second_scorer:
         told["second_scorer"] = _of(config, "second_scorer", _CLIPS_HEARD)
     return told
 
 
-def _of(config: RunConfig, part: Part, clips: int) -> Shuffled:
+def _of(config: RunConfig, part: ScorerRole, clips: int) -> ShuffledPairs:
     try:
-        pairs = annotated.scored(config, scorers.build(getattr(config, part)), clips, part)
+        pairs = run_pairs.score_run_pairs(config, scorers.build(getattr(config, part)), clips, part)
     except (InputError, OSError, ImportError) as error:
-        return Shuffled(None, str(error))
+        return ShuffledPairs(None, str(error))
     if not pairs.others.any():
-        return Shuffled(None, "no two of the clips with captions have no tag in common")
-    return Shuffled(pairs)
+        return ShuffledPairs(None, "no two of the clips with captions have no tag in common")
+    return ShuffledPairs(pairs)

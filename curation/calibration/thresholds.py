@@ -25,7 +25,7 @@ _MOST_THRESHOLDS = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredPairs:
     """Captions, each scored with its own clip and with clips that it does not belong to.
 
     Attributes:
@@ -72,7 +72,7 @@ class Threshold:
     kept: float
 
 
-class Curve:
+class PrecisionCurve:
     """The precision of the captions that score a threshold or more, at every threshold.
 
     How it is estimated depends on what the captions are. With M and S the shares of matched and of
@@ -90,7 +90,7 @@ class Curve:
             `_MOST_THRESHOLDS` every second, third, ...
     """
 
-    def __init__(self, scored: Scored, prior: float) -> None:
+    def __init__(self, scored: ScoredPairs, prior: float) -> None:
         scores = np.unique(scored.matched)
         self.thresholds = scores[:: -(-len(scores) // _MOST_THRESHOLDS)]
         self._prior = prior
@@ -142,9 +142,11 @@ class Curve:
         return np.stack(counts).astype(np.float64)
 
 
-def threshold(scored: Scored, precision: float, prior: float, seed: int = 0) -> Threshold | None:
+def find_threshold(
+    scored: ScoredPairs, precision: float, prior: float, seed: int = 0
+) -> Threshold | None:
     """The threshold for a precision; None where no `LEAST_KEPT` captions are as precise."""
-    curve = Curve(scored, prior)
+    curve = PrecisionCurve(scored, prior)
     captions = len(scored.matched)
     once = np.ones((1, captions))
     [place] = curve.first(once, precision)
@@ -171,7 +173,7 @@ def length_bias(scores: np.ndarray, words: np.ndarray) -> float | None:
     return spearman(scores, words) if len(scores) >= 3 else None
 
 
-def percentiles(scores: np.ndarray) -> dict[str, float]:
+def score_percentiles(scores: np.ndarray) -> dict[str, float]:
     """The scores below which so many percent lie, by the percentage."""
     values = np.percentile(scores, PERCENTS)
     return {str(percent): float(value) for percent, value in zip(PERCENTS, values, strict=True)}

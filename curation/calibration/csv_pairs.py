@@ -10,8 +10,8 @@ import numpy as np
 
 from curation.audio.decode import DecodedAudio, check_audible, decode_audio
 from curation.audio.errors import AudioError
-from curation.calibration import hearing
-from curation.calibration.arithmetic import Scored
+from curation.calibration import embeddings
+from curation.calibration.thresholds import ScoredPairs
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
@@ -21,7 +21,7 @@ _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no
 
 
 @dataclass(frozen=True)
-class Caption:
+class LabeledCaption:
     """A row of the CSV; `right` is None where nobody judged."""
 
     file: str
@@ -29,13 +29,13 @@ class Caption:
     right: bool | None
 
 
-def scored(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> Scored:
+def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> ScoredPairs:
     """The captions of a random sample of a CSV's files, scored with all files of the sample.
 
     A caption does not belong to a file for which it is not listed. Raises InputError where the
     CSV or a file cannot be read, or fewer than two files are listed.
     """
-    rows = read(csv_uri)
+    rows = read_captions_csv(csv_uri)
     files = _drawn(csv_uri, rows, clips, config.seed)
     rows = [row for row in rows if row.file in files]
     listed = {(row.file, row.text) for row in rows}
@@ -43,10 +43,10 @@ def scored(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> Score
     scorer.setup()
     folder = posixpath.dirname(csv_uri)
     uris = [posixpath.join(folder, file) for file in files]
-    sounds = hearing.embedded(scorer, ((uri, _decoded(config, uri)) for uri in uris))
+    sounds = embeddings.embed_sounds(scorer, ((uri, _decoded(config, uri)) for uri in uris))
     scores = scorer.embed_text([row.text for row in rows]) @ sounds.T
     judged = any(row.right is not None for row in rows)
-    return Scored(
+    return ScoredPairs(
         source="judged" if judged else "true",
         matched=scores[np.arange(len(rows)), own],
         shuffled=scores,
@@ -56,7 +56,7 @@ def scored(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> Score
     )
 
 
-def read(csv_uri: str) -> list[Caption]:
+def read_captions_csv(csv_uri: str) -> list[LabeledCaption]:
     """The rows of a CSV: file (absolute, or beside the CSV), caption, and right (1 or 0) if judged.
 
     Raises InputError naming the line and what was expected.
@@ -74,7 +74,7 @@ def read(csv_uri: str) -> list[Caption]:
         )
     judged = "right" in columns
     return [
-        Caption(
+        LabeledCaption(
             row["file"], row["caption"], _right(csv_uri, line, row["right"]) if judged else None
         )
         for line, row in enumerate(reader, 2)
@@ -88,7 +88,7 @@ def _right(csv_uri: str, line: int, value: str | None) -> bool:
     return found
 
 
-def _drawn(csv_uri: str, rows: Sequence[Caption], clips: int, seed: int) -> list[str]:
+def _drawn(csv_uri: str, rows: Sequence[LabeledCaption], clips: int, seed: int) -> list[str]:
     files = sorted({row.file for row in rows})
     if len(files) < 2:
         found = "one file" if files else "no file"

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from curation.audio.decode import DecodedAudio
 from curation.audio.errors import AudioError
-from curation.calibration import hearing
-from curation.calibration.arithmetic import Scored
+from curation.calibration import embeddings as calibration_embeddings
+from curation.calibration.thresholds import ScoredPairs
 from curation.catalog.reload import reload_audio
 from curation.config.run import RunConfig
 from curation.errors import InputError
@@ -25,7 +25,7 @@ from curation.schema import OK
 from curation.tags import ontology
 
 # The part that a scorer plays in a run.
-Part = Literal["scorer", "second_scorer"]
+ScorerRole = Literal["scorer", "second_scorer"]
 
 # Shards that a sample comes from: enough that no folder and no day of recording fills it.
 _MOST_SHARDS = 32
@@ -38,7 +38,9 @@ _SOUNDS = {
 }
 
 
-def scored(config: RunConfig, scorer: Scorer, clips: int, part: Part = "scorer") -> Scored:
+def score_run_pairs(
+    config: RunConfig, scorer: Scorer, clips: int, part: ScorerRole = "scorer"
+) -> ScoredPairs:
     """The best captions of a random sample of a run's clips, scored with all clips of the sample.
 
     The best are those of the highest CLAP score. A caption does not belong to the clips that have
@@ -60,16 +62,16 @@ def scored(config: RunConfig, scorer: Scorer, clips: int, part: Part = "scorer")
         sounds = np.array([row["audio_embedding"] for row in rows], np.float32)
     best = [max(row["candidates"], key=lambda each: each["clap_score"]) for row in rows]
     captions = [each["caption"] for each in best]
-    return Scored(
+    return ScoredPairs(
         source="written",
         matched=np.array([each[_SCORE[part]] for each in best]),
         shuffled=scorer.embed_text(captions) @ sounds.T,
-        others=unrelated([{tag["mid"] for tag in row["tags"]} for row in rows]),
+        others=unrelated_clips([{tag["mid"] for tag in row["tags"]} for row in rows]),
         words=np.array([len(caption.split()) for caption in captions]),
     )
 
 
-def unrelated(tags: list[set[str]]) -> np.ndarray:
+def unrelated_clips(tags: list[set[str]]) -> np.ndarray:
     """Which clips have nothing in common, bool `[clip, clip]`, by the classes that each carries.
 
     Two clips are related where one has a class that the other has too, or that a class of the
@@ -94,7 +96,7 @@ def _ancestors(mid: str) -> frozenset[str]:
         return frozenset()
 
 
-def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
+def _check_scorer(config: RunConfig, scorer: Scorer, part: ScorerRole) -> None:
     there = require_run_record(config.run).models[part]
     differing = [
         f"{name} {here or ''!r} here, {there or ''!r} in run.json"
@@ -108,7 +110,7 @@ def _check_scorer(config: RunConfig, scorer: Scorer, part: Part) -> None:
         )
 
 
-def _drawn(config: RunConfig, clips: int, part: Part) -> list[dict[str, Any]]:
+def _drawn(config: RunConfig, clips: int, part: ScorerRole) -> list[dict[str, Any]]:
     shards = run_evidence.list_done_shards(config.run)
     if not shards:
         raise InputError(
@@ -145,6 +147,6 @@ def _heard_again(
             there.append(row)
             yield row["clip_id"], decoded
 
-    embeddings = hearing.embedded(scorer, sounds())
+    embeddings = calibration_embeddings.embed_sounds(scorer, sounds())
     _need_two(config, len(there), "with captions whose sound is still where it was")
     return there, embeddings

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.config.policy import ScoreName
-from curation.review.drawing import STRATA
-from curation.review.index import Index
+from curation.review.index import ReviewIndex
+from curation.review.sampling import STRATUM_COUNT
 
 BINS = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class ScoreGrid:
     """Where each entry lies: in which bin of a score, and in which stratum.
 
     Attributes:
@@ -30,20 +30,20 @@ class Grid:
         Args:
             which: bool `[entries]`, or the numbers of the captions.
         """
-        counted = np.bincount(self.cell[which], minlength=BINS * STRATA)
-        return counted.reshape(BINS, STRATA)
+        counted = np.bincount(self.cell[which], minlength=BINS * STRATUM_COUNT)
+        return counted.reshape(BINS, STRATUM_COUNT)
 
 
-def grid(index: Index, name: ScoreName) -> Grid:
+def build_score_grid(index: ReviewIndex, name: ScoreName) -> ScoreGrid:
     """The bins of a score, from the lowest of the run's to the highest."""
     score, best_first = index.score(name), index.columns[f"order_{name}"]
     lowest, highest = (score[best_first[-1]], score[best_first[0]]) if len(best_first) else (0, 1)
     edges = np.linspace(lowest, max(highest, lowest + 1e-6), BINS + 1)
     place = np.clip(np.searchsorted(edges, score, side="right") - 1, 0, BINS - 1)
     stratum = np.where(index.has_caption, index.columns["stratum"], 0)
-    return Grid(edges, (place * STRATA + stratum).astype(np.int16))
+    return ScoreGrid(edges, (place * STRATUM_COUNT + stratum).astype(np.int16))
 
 
-def at_least(counted: np.ndarray) -> np.ndarray:
+def counts_at_least(counted: np.ndarray) -> np.ndarray:
     """Of `Grid.count`'s answer: how many score at least each bin's lower edge, of each stratum."""
     return counted[::-1].cumsum(axis=0)[::-1]

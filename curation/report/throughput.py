@@ -12,7 +12,7 @@ BINS = 80
 
 
 @dataclass(frozen=True, eq=False)
-class Speed:
+class PoolThroughput:
     """Clips a second of each pool, `[bin]` each, between the times `edges_s`, `[bin + 1]`.
 
     Times count from `begun_s`, Unix time, the first span's beginning. A shard's clips are spread
@@ -24,7 +24,7 @@ class Speed:
     pools: dict[str, np.ndarray]
 
 
-def speed(footers: Iterable[ShardFooter]) -> Speed | None:
+def pool_throughput(footers: Iterable[ShardFooter]) -> PoolThroughput | None:
     """None where no footer has spans."""
     spans = defaultdict(list)
     for footer in footers:
@@ -37,7 +37,7 @@ def speed(footers: Iterable[ShardFooter]) -> Speed | None:
     ended_s = max(float(ends.max()) for _, ends, _ in arrays.values())
     edges_s = np.linspace(0.0, max(ended_s - begun_s, 1e-3), BINS + 1)
     pools = {pool: _rate(rows, begun_s + edges_s) for pool, rows in arrays.items()}
-    return Speed(begun_s, edges_s, pools)
+    return PoolThroughput(begun_s, edges_s, pools)
 
 
 def _rate(spans: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ class _Question(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Filter(_Question):
+class EntryFilter(_Question):
     """Which entries are shown; all that is said must hold."""
 
     text: str = Field("", max_length=1000)  # words of the caption, or the start of a clip's id
@@ -30,10 +30,10 @@ class Filter(_Question):
     compared: Shown = "all"  # what the two policies accept
 
 
-class View(_Question):
+class ViewRequest(_Question):
     """A page of rows: by default those nearest to the threshold come first."""
 
-    filter: Filter = Filter()
+    filter: EntryFilter = EntryFilter()
     policy: Policy
     other: Policy | None = None
     sort: Literal["threshold", "best", "worst", "clip", "sample"] = "clip"
@@ -41,14 +41,14 @@ class View(_Question):
     limit: int = Field(50, ge=1, le=MAX_ROWS)
 
 
-class Yield(_Question):
+class YieldRequest(_Question):
     """What one policy accepts, and beside it another."""
 
     policy: Policy
     other: Policy | None = None
 
 
-class Verdict(_Question):
+class MarkRequest(_Question):
     """A mark to be made. `sampled`: the caption came in the order of the sample."""
 
     entry: int = Field(ge=0)

@@ -10,7 +10,7 @@ from curation.errors import InputError
 _RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000)
 
 
-def flac(evidence: dict[str, Any]) -> bytes:
+def clip_flac(evidence: dict[str, Any]) -> bytes:
     """The sound of a clip's evidence, mono, as a FLAC file.
 
     Raises:

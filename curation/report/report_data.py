@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from curation.calibration.annotated import Part
+from curation.calibration.run_pairs import ScorerRole
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.ops import status as statuses
-from curation.report import shard, shuffled
-from curation.report.ends import Ends
-from curation.report.errors import Errors
-from curation.report.scores import Scores
-from curation.report.shuffled import Shuffled
-from curation.report.speed import Speed, speed
-from curation.report.strata import Drawn, Strata
-from curation.report.yields import Yields
+from curation.report import decided_shard, shuffled_pairs
+from curation.report.error_counts import ErrorCounts
+from curation.report.outcomes import ClipOutcomes
+from curation.report.sampling import SampledClip, StratifiedSample
+from curation.report.scores import CandidateScores
+from curation.report.shuffled_pairs import ShuffledPairs
+from curation.report.throughput import PoolThroughput, pool_throughput
+from curation.report.yields import TagYields
 from curation.run import config_file, footer_cache
 from curation.run import evidence as run_evidence
 from curation.run.record import RunRecord, require_run_record
@@ -23,7 +23,7 @@ from curation.storage import files as storage
 
 
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class ReportData:
     """A run, as its folder tells it.
 
     Attributes:
@@ -34,20 +34,22 @@ class Gathered:
 
     record: RunRecord
     config: RunConfig
-    status: statuses.Status
+    status: statuses.RunStatus
     lineage: dict[str, Any]
-    ends: Ends
-    errors: Errors
-    scores: Scores
-    yields: Yields
-    drawn: list[Drawn]
+    ends: ClipOutcomes
+    errors: ErrorCounts
+    scores: CandidateScores
+    yields: TagYields
+    drawn: list[SampledClip]
     strata: dict[str, int]
-    shuffled: dict[Part, Shuffled]
-    speed: Speed | None
+    shuffled: dict[ScorerRole, ShuffledPairs]
+    speed: PoolThroughput | None
     hours: dict[str, float]
 
 
-def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Gathered:
+def collect_report_data(
+    run_uri: str, clips: int, on_shard: Callable[[int, int], None]
+) -> ReportData:
     """Read a run.
 
     Args:
@@ -61,22 +63,22 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
     # The folder may have been moved since; all else is as the run was told.
     config = config_file.parse_run_config({**record.config, "run": run_uri}, f"{run_uri}/run.json")
     storage.configure(config.storage)
-    status = statuses.status(run_uri, config)
+    status = statuses.read_status(run_uri, config)
     evidence = {
         s: f for s, f in run_evidence.list_evidence_files(run_uri).items() if s < record.shards
     }
     if not evidence:
         raise InputError(f"{run_uri}: no evidence yet; run tagscribe annotate first")
     lineage = status.version.lineage if status.version else {}
-    ends, errors, scores, yields = Ends(), Errors(), Scores(), Yields()
-    strata = Strata(config.seed, clips)
-    read = shard.read(run_uri, list(evidence), lineage.get("selection"))
+    ends, errors, scores, yields = ClipOutcomes(), ErrorCounts(), CandidateScores(), TagYields()
+    strata = StratifiedSample(config.seed, clips)
+    read = decided_shard.read_decided_shards(run_uri, list(evidence), lineage.get("selection"))
     for done, each in enumerate(read, 1):
         for part in (ends, errors, scores, yields, strata):
             part.add(each)
         on_shard(done, len(evidence))
     footers = footer_cache.read_footers(run_uri, evidence).values()
-    return Gathered(
+    return ReportData(
         record=record,
         config=config,
         status=status,
@@ -87,7 +89,7 @@ def gather(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Ga
         yields=yields,
         drawn=strata.draw(),
         strata=strata.clips_of,
-        shuffled=shuffled.shuffled(config),
-        speed=speed(footers),
+        shuffled=shuffled_pairs.score_shuffled_pairs(config),
+        speed=pool_throughput(footers),
         hours=statuses.worker_hours(span for each in footers for span in each.spans),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.report.shard import UNDECIDED, Shard
+from curation.report.decided_shard import UNDECIDED, DecidedShard
 from curation.run.error_kinds import error_kinds
 from curation.select import policy
 
@@ -15,7 +15,7 @@ _ERRORS_A_KIND = 3
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledClip:
     """A clip of the sample: its place in the evidence, and the stratum it stands for."""
 
     stratum: str
@@ -23,7 +23,7 @@ class Drawn:
     row: int
 
 
-class Strata:
+class StratifiedSample:
     """Keeps, of each stratum, the clips of the least keys.
 
     Keys are random, seeded by shard, so that the sample depends on no order; those of the narrowly
@@ -39,18 +39,18 @@ class Strata:
         self._kept: dict[str, list[tuple[float, int, int]]] = {}
         self.clips_of: Counter[str] = Counter()
 
-    def add(self, shard: Shard) -> None:
+    def add(self, shard: DecidedShard) -> None:
         keys = np.random.default_rng([self._seed, shard.number]).random(shard.clips.num_rows)
         for reason in sorted(set(shard.reason.tolist())):
             rows = np.unique(shard.clip[shard.reason == reason])
-            self._offer(stratum_of(reason), shard.number, rows, keys[rows])
+            self._offer(stratum_name(reason), shard.number, rows, keys[rows])
         self._offer_narrow(shard)
         kinds = np.array(error_kinds(shard.clips), object)
         for kind in sorted({kind for kind in kinds.tolist() if kind}):
             rows = np.flatnonzero(kinds == kind)
             self._offer(f"error: {kind}", shard.number, rows, keys[rows], _ERRORS_A_KIND)
 
-    def _offer_narrow(self, shard: Shard) -> None:
+    def _offer_narrow(self, shard: DecidedShard) -> None:
         below = shard.reason == policy.BELOW_THRESHOLD
         best = np.full(shard.clips.num_rows, -np.inf)
         np.maximum.at(best, shard.clip[below], shard.score[below])
@@ -66,20 +66,20 @@ class Strata:
         offered = [(float(keys[place]), shard, int(rows[place])) for place in few]
         self._kept[stratum] = sorted([*self._kept.get(stratum, []), *offered])[:most]
 
-    def draw(self) -> list[Drawn]:
+    def draw(self) -> list[SampledClip]:
         """The sample: a clip of each stratum in turn, so that its beginning is stratified too.
 
         A clip of several strata stands for the first one.
         """
         waiting = {stratum: list(self._kept[stratum]) for stratum in self._order()}
-        taken: dict[tuple[int, int], Drawn] = {}
+        taken: dict[tuple[int, int], SampledClip] = {}
         while any(waiting.values()) and len(taken) < self._clips:
             for stratum, places in waiting.items():
                 while places and places[0][1:] in taken:
                     places.pop(0)
                 if places and len(taken) < self._clips:
                     _, shard, row = places.pop(0)
-                    taken[shard, row] = Drawn(stratum, shard, row)
+                    taken[shard, row] = SampledClip(stratum, shard, row)
         return list(taken.values())
 
     def _order(self) -> list[str]:
@@ -88,7 +88,7 @@ class Strata:
         return [*first, *rest]
 
 
-def stratum_of(reason: str) -> str:
+def stratum_name(reason: str) -> str:
     """The stratum of the clips of which a candidate met this end."""
     named = {policy.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
     return named.get(reason, f"a caption rejected: {reason.replace('_', ' ')}")

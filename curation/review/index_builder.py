@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from curation.config.policy import Policy
 from curation.console import ProgressCallback
 from curation.errors import InputError
-from curation.review import drawing, index
-from curation.review.index import SCORES, SECOND, About, Index
-from curation.review.postings import Gathering, words
+from curation.review import index, sampling
+from curation.review.index import SCORES, SECOND, IndexMetadata, ReviewIndex
+from curation.review.postings import PostingsBuilder, split_words
 from curation.run import evidence as run_evidence
 from curation.run.error_kinds import error_kinds
 from curation.run.record import RunRecord, require_run_record
@@ -44,7 +44,7 @@ _MAKING = "making-"
 _A_DAY_S = 24 * 3600
 
 
-def opened(run_uri: str, on_shard: ProgressCallback) -> Index:
+def open_index(run_uri: str, on_shard: ProgressCallback) -> ReviewIndex:
     """The index of a run's evidence as it is now; made where the cache does not have it.
 
     Raises:
@@ -56,16 +56,16 @@ def opened(run_uri: str, on_shard: ProgressCallback) -> Index:
         raise InputError(f"{run_uri}: no evidence to review yet; tagscribe annotate writes it")
     design = _design(record, files)
     of_run = hashlib.sha256(absolute_uri(run_uri).encode()).hexdigest()[:16]
-    home = cache_folder() / of_run
+    home = index_cache_folder() / of_run
     folder = home / f"{design}-{_LAYOUT}"
     if not folder.exists():
         home.mkdir(parents=True, exist_ok=True)
         _make(run_uri, list(files), design, folder, on_shard)
         _drop_others(home, folder)
-    return index.load(folder)
+    return index.load_index(folder)
 
 
-def cache_folder() -> Path:
+def index_cache_folder() -> Path:
     """Where the indexes lie: `tagscribe/review` in the user's cache folder (XDG_CACHE_HOME)."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "tagscribe" / "review"
@@ -99,9 +99,9 @@ def _make(
             on_shard(done, len(shards))
         columns, errors, tag_names = gathered.finish(aside)
         scored, unusable = _scored(columns)
-        index.save(
+        index.save_index(
             aside,
-            About(
+            IndexMetadata(
                 run=absolute_uri(run_uri),
                 design=design,
                 shards=len(shards),
@@ -127,7 +127,7 @@ class _Gathered:
     def __init__(self, folder: Path) -> None:
         self._captions = _text_file(folder / "captions.arrow")
         self._clip_ids = _text_file(folder / "clip_ids.arrow")
-        self._words, self._tags = Gathering(), Gathering()
+        self._words, self._tags = PostingsBuilder(), PostingsBuilder()
         self._parts: dict[str, list[np.ndarray]] = {}
         self._clips = 0
         self._kinds: dict[str, int] = {}
@@ -153,7 +153,7 @@ class _Gathered:
         captions = pc.struct_field(spread, "caption").fill_null("")
         self._captions.write(pa.record_batch([captions], ["text"]))
         self._clip_ids.write(pa.record_batch([evidence["clip_id"].combine_chunks()], ["text"]))
-        self._words.add(words(captions))
+        self._words.add(split_words(captions))
         self._add_tags(evidence["tags"].combine_chunks())
         self._clips += len(lengths)
 
@@ -240,8 +240,8 @@ def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
         for column, by_tag in (("order", False), ("tag_order", True)):
             order = candidates.order(name, by_tag)
             result[f"{column}_{name}"] = rows[order].astype(np.int32)
-    stratum = drawing.strata(columns["score_clap"], result["rank_clap"])
-    return {**result, "stratum": stratum, "drawn": drawing.order(stratum)}, unusable
+    stratum = sampling.assign_stratum(columns["score_clap"], result["rank_clap"])
+    return {**result, "stratum": stratum, "drawn": sampling.sampling_order(stratum)}, unusable
 
 
 def _unusable(candidates: select_policy.Candidates) -> dict[str, str]:

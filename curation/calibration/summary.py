@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from curation.calibration import arithmetic
-from curation.calibration.arithmetic import Scored, Source, Threshold
+from curation.calibration import thresholds
+from curation.calibration.thresholds import ScoredPairs, Source, Threshold
 from curation.errors import InputError
 from curation.stats import auc
 
@@ -22,7 +22,7 @@ ESTIMATORS: dict[Source, str] = {
 
 
 @dataclass(frozen=True)
-class Distribution:
+class ScoreDistribution:
     """Scores of one sort of pair; the correlation is Spearman's, with the captions' words."""
 
     pairs: int
@@ -61,8 +61,8 @@ class Calibration:
     precision: float
     auc: float
     judged_auc: float | None
-    matched: Distribution
-    shuffled: Distribution
+    matched: ScoreDistribution
+    shuffled: ScoreDistribution
     threshold: Threshold | None
 
     @property
@@ -86,7 +86,7 @@ class Calibration:
             yield f"a right caption outscores a wrong one with probability {self.judged_auc:.3f}"
         found = self.threshold
         if found is None:
-            yield f"no threshold keeps {arithmetic.LEAST_KEPT} captions at {self.precision:.0%}"
+            yield f"no threshold keeps {thresholds.LEAST_KEPT} captions at {self.precision:.0%}"
         else:
             yield (
                 f"from {found.score:.3f} on (95 % of resamples: {found.low:.3f} to "
@@ -97,8 +97,8 @@ class Calibration:
         yield f"precision is {self.estimator}"
 
 
-def calibration(
-    scored: Scored, scorer: dict[str, str], prior: float, precision: float
+def summarize_calibration(
+    scored: ScoredPairs, scorer: dict[str, str], prior: float, precision: float
 ) -> Calibration:
     """What the scores of pairs come to. Raises InputError where none is shuffled."""
     shuffled, right = scored.shuffled_pairs, scored.right
@@ -118,15 +118,15 @@ def calibration(
         judged_auc=None if right is None else auc(scored.matched[right], scored.matched[~right]),
         matched=_distribution(scored.matched, scored.words),
         shuffled=_distribution(shuffled, scored.shuffled_words),
-        threshold=arithmetic.threshold(scored, precision, prior),
+        threshold=thresholds.find_threshold(scored, precision, prior),
     )
 
 
-def _distribution(scores: np.ndarray, words: np.ndarray) -> Distribution:
-    return Distribution(
+def _distribution(scores: np.ndarray, words: np.ndarray) -> ScoreDistribution:
+    return ScoreDistribution(
         pairs=len(scores),
         mean=float(scores.mean()),
         deviation=float(scores.std()),
-        percentiles=arithmetic.percentiles(scores),
-        length_correlation=arithmetic.length_bias(scores, words),
+        percentiles=thresholds.score_percentiles(scores),
+        length_correlation=thresholds.length_bias(scores, words),
     )

@@ -9,13 +9,13 @@ import numpy as np
 
 BANDS_OF_BEST = 8
 BANDS_OF_OTHERS = 4
-STRATA = BANDS_OF_BEST + BANDS_OF_OTHERS
+STRATUM_COUNT = BANDS_OF_BEST + BANDS_OF_OTHERS
 # Of the others, which few policies accept, every fourth as many are drawn.
 _OTHERS_EVERY = 4
 NO_STRATUM = -1
 
 
-def strata(clap_score: np.ndarray, rank: np.ndarray) -> np.ndarray:
+def assign_stratum(clap_score: np.ndarray, rank: np.ndarray) -> np.ndarray:
     """The stratum of each caption, int8 `[entries]`; `NO_STRATUM` where `rank` is 0: no caption."""
     result = np.full(len(rank), NO_STRATUM, np.int8)
     for first, bands, rows in (
@@ -28,11 +28,11 @@ def strata(clap_score: np.ndarray, rank: np.ndarray) -> np.ndarray:
     return result
 
 
-def order(stratum: np.ndarray, seed: int = 0) -> np.ndarray:
+def sampling_order(stratum: np.ndarray, seed: int = 0) -> np.ndarray:
     """All captions, in the order in which they are to be judged: the strata take turns."""
     chance = np.random.default_rng(seed)
     rows, turns = [], []
-    for each in range(STRATA):
+    for each in range(STRATUM_COUNT):
         shuffled = chance.permutation(np.flatnonzero(stratum == each)).astype(np.int32)
         rows.append(shuffled)
         every = 1 if each < BANDS_OF_BEST else _OTHERS_EVERY

@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from curation.config.policy import Policy
 from curation.ops import prices
-from curation.report import charts, funnel, scorers
-from curation.report.gathered import Gathered
-from curation.report.origin import origin
+from curation.report import charts, funnel, scorer_sections
+from curation.report.provenance import describe_provenance
+from curation.report.report_data import ReportData
 from curation.select.policy import describe
 
 MOST_TAGS = 700
@@ -20,14 +20,14 @@ MOST_KINDS = 100
 
 
 @dataclass(frozen=True)
-class Cost:
+class PoolCost:
     """Hours of a pool's workers, and what one of them costs."""
 
     hours: float
     hour: float
 
 
-def context(gathered: Gathered) -> dict[str, Any]:
+def page_context(gathered: ReportData) -> dict[str, Any]:
     """The variables of page.html, but those of the clips to hear."""
     steps, roots, tags = _steps(gathered), gathered.yields.by_root(), gathered.yields.by_tag()
     kinds, record, speed = gathered.errors.kinds(), gathered.record, gathered.speed
@@ -36,18 +36,18 @@ def context(gathered: Gathered) -> dict[str, Any]:
         "name": gathered.status.run.rstrip("/").rpartition("/")[2],
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "facts": _facts(gathered),
-        "origin": origin(record, gathered.config) | {"policy": _policy_text(policy)},
+        "origin": describe_provenance(record, gathered.config) | {"policy": _policy_text(policy)},
         "status": gathered.status,
         "record": record,
         "lineage": gathered.lineage,
         "steps": steps,
         "ends": gathered.ends.clips(),
         "charts": {
-            "funnel": Markup(charts.funnel("funnel-chart", steps)),
-            "roots": Markup(charts.roots("roots-chart", roots)),
-            "speed": Markup(charts.speed("speed-chart", speed)) if speed else "",
+            "funnel": Markup(charts.funnel_chart("funnel-chart", steps)),
+            "roots": Markup(charts.root_yield_chart("roots-chart", roots)),
+            "speed": Markup(charts.throughput_chart("speed-chart", speed)) if speed else "",
         },
-        "scorers": scorers.parts(gathered),
+        "scorers": scorer_sections.build_scorer_sections(gathered),
         "roots": roots,
         "tags": tags[:MOST_TAGS],
         "tags_left_out": max(0, len(tags) - MOST_TAGS),
@@ -56,11 +56,11 @@ def context(gathered: Gathered) -> dict[str, Any]:
         "faults": gathered.status.counts.faults,
         "strata": gathered.strata,
         "pools": {
-            pool: Cost(hours, prices.actor_hour(gathered.config, pool))
+            pool: PoolCost(hours, prices.actor_hour_price(gathered.config, pool))
             for pool, hours in gathered.hours.items()
         },
         "priced": gathered.status.dollars is not None,
-        "dollars": dollars,
+        "dollars": format_dollars,
         "hours": _two_figures,
         "speed_told": _speed_told(gathered),
         "models": record.models,
@@ -69,7 +69,7 @@ def context(gathered: Gathered) -> dict[str, Any]:
     }
 
 
-def dollars(amount: float) -> str:
+def format_dollars(amount: float) -> str:
     """Cents, and of less than a cent two figures."""
     return f"${_two_figures(amount)}"
 
@@ -80,9 +80,9 @@ def _two_figures(amount: float) -> str:
     return f"{amount:,.{decimals}f}"
 
 
-def _steps(gathered: Gathered) -> list[funnel.Step]:
+def _steps(gathered: ReportData) -> list[funnel.FunnelStep]:
     status = gathered.status
-    return funnel.steps(
+    return funnel.funnel_steps(
         status.plan.clips,
         status.clips_done,
         gathered.errors.kinds(),
@@ -91,7 +91,7 @@ def _steps(gathered: Gathered) -> list[funnel.Step]:
     )
 
 
-def _facts(gathered: Gathered) -> dict[str, str]:
+def _facts(gathered: ReportData) -> dict[str, str]:
     status = gathered.status
     facts = {"clips listed": f"{status.plan.clips:,}"}
     if not status.complete:
@@ -102,13 +102,13 @@ def _facts(gathered: Gathered) -> dict[str, str]:
     if status.version and status.pairs_a_clip is not None:
         facts["pairs a clip"] = f"{status.pairs_a_clip:.3f}"
     facts["worker-hours"] = _two_figures(sum(gathered.hours.values()))
-    facts["cost"] = "no prices set" if status.dollars is None else dollars(status.dollars)
+    facts["cost"] = "no prices set" if status.dollars is None else format_dollars(status.dollars)
     if status.version and status.version.rows and status.dollars is not None:
-        facts["cost of 1,000 pairs"] = dollars(1000 * status.dollars / status.version.rows)
+        facts["cost of 1,000 pairs"] = format_dollars(1000 * status.dollars / status.version.rows)
     return facts
 
 
-def _again(gathered: Gathered) -> dict[str, Any]:
+def _again(gathered: ReportData) -> dict[str, Any]:
     """The configuration that makes this table: the run's, with what the selection came from."""
     lineage = gathered.lineage
     selected = {"select": lineage["policy"], "table": lineage["table"]} if lineage else {}
@@ -119,7 +119,7 @@ def _policy_text(policy: dict[str, Any]) -> str:
     return describe(Policy.model_validate(policy)) if policy else "nothing is selected yet"
 
 
-def _speed_told(gathered: Gathered) -> str:
+def _speed_told(gathered: ReportData) -> str:
     rate = gathered.status.rate
     if rate is None or gathered.speed is None:
         return ""

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from curation.report.shard import Shard
+from curation.report.decided_shard import DecidedShard
 
 
 @dataclass(frozen=True)
-class Kind:
+class ErrorKind:
     """One kind of error, `stage/type`, and the first clip that had it."""
 
     name: str
@@ -18,21 +18,21 @@ class Kind:
     message: str
 
 
-class Errors:
+class ErrorCounts:
     """Counts shard by shard."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, Kind] = {}
+        self._kinds: dict[str, ErrorKind] = {}
 
-    def add(self, shard: Shard) -> None:
+    def add(self, shard: DecidedShard) -> None:
         failed = shard.clips.select(["clip_id", "error"]).filter(pa.array(~shard.ok))
         for row in failed.to_pylist():
             error = row["error"]
             name = f"{error['stage']}/{error['type']}"
             before = self._kinds.get(name)
-            first = before or Kind(name, error["stage"], 0, row["clip_id"], error["message"])
-            self._kinds[name] = Kind(**{**vars(first), "clips": first.clips + 1})
+            first = before or ErrorKind(name, error["stage"], 0, row["clip_id"], error["message"])
+            self._kinds[name] = ErrorKind(**{**vars(first), "clips": first.clips + 1})
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[ErrorKind]:
         """The commonest first."""
         return sorted(self._kinds.values(), key=lambda kind: (-kind.clips, kind.name))
