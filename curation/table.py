@@ -192,7 +192,7 @@ def _rows(table: DeltaTable) -> int:
 def _with_retries(uri: str, work: Callable[[], T]) -> T:
     """Ask Delta Lake, whose client retries requests but not what breaks an answer off."""
 
-    def asking() -> T:
+    def attempt() -> T:
         try:
             return work()
         except (OSError, DeltaError) as error:
@@ -200,4 +200,4 @@ def _with_retries(uri: str, work: Callable[[], T]) -> T:
                 raise ConnectionError(str(error)) from error
             raise
 
-    return storage.default().retry(uri, asking)
+    return storage.default().retry(uri, attempt)

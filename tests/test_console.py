@@ -5,7 +5,7 @@ import pytest
 from curation import console
 
 
-def test_plain_progress_tells_beginning_and_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_progress_shows_beginning_and_end(capsys: pytest.CaptureFixture[str]) -> None:
     with console.show_progress("annotate", "clips") as update:
         for done in range(0, 11):
             update(done, 10)
@@ -15,7 +15,7 @@ def test_plain_progress_tells_beginning_and_end(capsys: pytest.CaptureFixture[st
     assert len(lines) == 2
 
 
-def test_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_end_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     with console.show_progress("select", "pairs") as update:
         update(3, 3)
         update(3, 3)
@@ -25,23 +25,23 @@ def test_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     with console.show_progress("annotate", "clips", quiet=True) as update:
         update(1, 2)
-    told = capsys.readouterr()
-    assert told.err == told.out == ""
+    output = capsys.readouterr()
+    assert output.err == output.out == ""
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = console.Console(force_terminal=True, width=100, record=True, stderr=True)
-    monkeypatch.setattr(console, "err", terminal)
+    monkeypatch.setattr(console, "stderr", terminal)
     with console.show_progress("annotate", "clips") as update:
         update(40, 80)
         update(80, 80)
-    told = terminal.export_text()
-    assert "annotate" in told and "80/80 clips" in told and "clips/s" in told
+    output = terminal.export_text()
+    assert "annotate" in output and "80/80 clips" in output and "clips/s" in output
 
 
 def test_results_go_to_stdout_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_fields({"clip_id": "a_[b]", "ok": 3})
     console.print_table("pairs", ["caption", "score"], [["a [dog] barks", "0.5"]])
-    told = capsys.readouterr().out
-    assert "clip_id  a_[b]\nok       3\n" in told
-    assert "a [dog] barks" in told
+    output = capsys.readouterr().out
+    assert "clip_id  a_[b]\nok       3\n" in output
+    assert "a [dog] barks" in output

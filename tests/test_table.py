@@ -41,7 +41,7 @@ def test_a_version_without_pairs_is_read_as_an_empty_table(tmp_path: Path) -> No
     assert table.read_pairs(str(tmp_path), columns=["caption"]).to_pydict() == {"caption": []}
 
 
-def test_no_table_and_no_such_version_are_told(tmp_path: Path) -> None:
+def test_no_table_and_no_such_version_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no curated table here; tagscribe select makes one"):
         table.read_pairs(str(tmp_path / "none"))
     write_deltalake(str(tmp_path), of(ROWS))

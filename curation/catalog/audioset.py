@@ -172,12 +172,12 @@ class _Files:
         self.begins_at_start[row] = begins_at_start
 
     def notes(self) -> tuple[str, ...]:
-        told = []
+        notes = []
         if self.other_start:
-            told.append(f"{self.other_start:,} of them have a listed id and another start")
+            notes.append(f"{self.other_start:,} of them have a listed id and another start")
         if self.spare:
-            told.append(f"{self.spare:,} files were left aside, as another has the same clip")
-        return tuple(told)
+            notes.append(f"{self.spare:,} files were left aside, as another has the same clip")
+        return tuple(notes)
 
 
 def _match_files(

@@ -48,13 +48,13 @@ class CatalogListing:
         coverage = self.coverage
         # Rounded down, so that 100 % means all.
         share = coverage.missing * 1000 // max(1, coverage.listed) / 10
-        told = [
+        parts = [
             f"{coverage.listed:,} clips listed: {coverage.found:,} found, "
             f"{coverage.missing:,} missing ({share} %)"
         ]
         if coverage.unlisted_files:
-            told.append(f"{coverage.unlisted_files:,} audio files belong to no listed clip")
-        return "; ".join([*told, *coverage.notes])
+            parts.append(f"{coverage.unlisted_files:,} audio files belong to no listed clip")
+        return "; ".join([*parts, *coverage.notes])
 
 
 class TagColumnBuilder:
@@ -117,13 +117,13 @@ def check_unique_ids(clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int]
         return
     counts = clip_ids.value_counts()
     repeated = counts.filter(pc.greater(pc.struct_field(counts, "counts"), 1))
-    told = []
+    examples = []
     for clip_id in pc.struct_field(repeated, "values")[:3].to_pylist():
         rows = np.flatnonzero(pc.equal(clip_ids, clip_id).to_numpy(zero_copy_only=False))
-        told.append(f"{clip_id!r} ({', '.join(where(int(row)) for row in rows[:3])})")
+        examples.append(f"{clip_id!r} ({', '.join(where(int(row)) for row in rows[:3])})")
     more = f" and {len(repeated) - 3:,} more" if len(repeated) > 3 else ""
     raise InputError(
-        f"clip ids must be unique, and these are not: {'; '.join(told)}{more}; "
+        f"clip ids must be unique, and these are not: {'; '.join(examples)}{more}; "
         "remove the repeated rows, or name a column of ids that are unique"
     )
 

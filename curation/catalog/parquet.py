@@ -29,13 +29,13 @@ def list_parquet_clips(config: ParquetConfig) -> CatalogListing:
     The audio is not read. Raises InputError for a file that is not Parquet, a column that is not
     there, a class that AudioSet does not have, or an id given twice.
     """
-    gathered = _ListedRows()
+    rows = _ListedRows()
     for uri in list_data_files(config.data, ".parquet"):
-        _list_file(uri, config, gathered)
-    count = len(gathered.ids)
+        _list_file(uri, config, rows)
+    count = len(rows.ids)
     empty = pa.nulls(count, pa.float64())
-    clips = build_clip_table(gathered.ids, gathered.uris, empty, empty, gathered.tags.finish())
-    check_unique_ids(clips["clip_id"], gathered.places.__getitem__)
+    clips = build_clip_table(rows.ids, rows.uris, empty, empty, rows.tags.finish())
+    check_unique_ids(clips["clip_id"], rows.places.__getitem__)
     return CatalogListing(clips, CatalogCoverage(count, count - clips["uri"].null_count))
 
 
@@ -47,7 +47,7 @@ class _ListedRows:
     tags: TagColumnBuilder = field(default_factory=TagColumnBuilder)
 
 
-def _list_file(uri: str, config: ParquetConfig, gathered: _ListedRows) -> None:
+def _list_file(uri: str, config: ParquetConfig, listed: _ListedRows) -> None:
     with storage.open_input(uri) as source:
         try:
             file = pq.ParquetFile(source)
@@ -63,7 +63,7 @@ def _list_file(uri: str, config: ParquetConfig, gathered: _ListedRows) -> None:
                 if not clip_id:
                     raise InputError(f"{place}: no id in column {config.id!r}")
                 try:
-                    gathered.tags.append(labels or [])
+                    listed.tags.append(labels or [])
                 except InputError as error:
                     raise InputError(f"{place}: {error}") from error
                 if has_bytes:
@@ -71,9 +71,9 @@ def _list_file(uri: str, config: ParquetConfig, gathered: _ListedRows) -> None:
                 else:
                     beside = _files_beside(uri) if beside is None else beside
                     found = beside.get(posixpath.normpath(path)) if path else None
-                gathered.ids.append(str(clip_id))
-                gathered.uris.append(found)
-                gathered.places.append(place)
+                listed.ids.append(str(clip_id))
+                listed.uris.append(found)
+                listed.places.append(place)
                 row += 1
 
 

@@ -34,8 +34,8 @@ def list_models_command(
 
     entries = catalogue()
     if as_json:
-        told = [{**asdict(entry), "weight_bytes": entry.weight_bytes} for entry in entries]
-        print(json.dumps(told, indent=2))
+        entries_json = [{**asdict(entry), "weight_bytes": entry.weight_bytes} for entry in entries]
+        print(json.dumps(entries_json, indent=2))
         return
     rows = [_COLUMNS, *map(_format_row, entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -133,8 +133,8 @@ def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Se
 
 def _print_findings(findings: "list[Finding]") -> None:
     width = max(len(finding.test) for finding in findings)
-    for test, passed, told in findings:
-        console.stdout.print(f"  {'ok' if passed else 'FAILED':<6}  {test:<{width}}  {told}")
+    for test, passed, detail in findings:
+        console.stdout.print(f"  {'ok' if passed else 'FAILED':<6}  {test:<{width}}  {detail}")
 
 
 def _format_row(entry: "Entry") -> list[str]:

@@ -94,8 +94,8 @@ def publish_command(
         creator=creator,
         url=url or hub.hub_page_url(hub.resolve_hub_uri(to)),
     )
-    told = _load_licences(run, licences, licence_column)
-    publication = prepare_publication(source.load_run_source(run, version), options, told)
+    clip_licences = _load_licences(run, licences, licence_column)
+    publication = prepare_publication(source.load_run_source(run, version), options, clip_licences)
     _publish(publication, to, previous, dry_run, quiet)
 
 
@@ -116,10 +116,10 @@ def rebuild_command(
     from curation.publish.publication import prepare_publication
     from curation.publish.rebuild import build_rebuild_options, load_rebuild_source
 
-    source, told, coverage = load_rebuild_source(dataset, audio, files)
+    source, dataset_options, coverage = load_rebuild_source(dataset, audio, files)
     console.stdout.print(coverage.message)
     publication = prepare_publication(
-        source, build_rebuild_options(told, _formats(format), sample_rate), None
+        source, build_rebuild_options(dataset_options, _formats(format), sample_rate), None
     )
     _publish(publication, out, None, dry_run, quiet)
 
@@ -181,7 +181,8 @@ def _format_counts(captions: int, clips: dict[str, int]) -> str:
 
 def _print_size_estimate(estimate: "SizeEstimate", uri: str) -> None:
     console.stdout.print(
-        f"would write to {uri}: {_format_counts(estimate.captions, estimate.clips)}; by a sample of the clips"
+        f"would write to {uri}: {_format_counts(estimate.captions, estimate.clips)}; by a sample "
+        "of the clips"
     )
     console.print_fields(
         {
@@ -202,7 +203,7 @@ def _print_excluded(excluded: "pa.Table") -> None:
         )
         few = map(escape_invisible, found.to_pylist())
         more = (
-            f" and {clips - EXAMPLE_CLIPS} more, all in left_out.csv"
+            f" and {clips - EXAMPLE_CLIPS} more, all in excluded.csv"
             if clips > EXAMPLE_CLIPS
             else ""
         )

@@ -75,13 +75,13 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
         console.stderr.print(f"measuring {clips} clips ...")
     measured = sample.measured(config, clips)
     planned = plan.plan_from_record(require_run_record(config.run))
-    told = estimating.estimate_run(config, planned, measured)
+    result = estimating.estimate_run(config, planned, measured)
     console.print_table(
         f"Estimate from {measured.clips} clips measured on {measured.hardware}",
         ["", "expected", "95 % of samples"],
-        told.rows(),
+        result.rows(),
     )
-    for sentence in told.advice:
+    for sentence in result.advice:
         console.stdout.print(sentence)
 
 
@@ -90,8 +90,8 @@ def _annotate(config: "RunConfig", quiet: bool) -> None:
 
     with console.show_progress("annotate", "clips", quiet) as update:
         counts = driver.annotate_run(config, update)
-    told = ", ".join(f"{clips} {kind}" for kind, clips in counts.errors.items())
-    console.stdout.print(f"{counts.clips} clips: {counts.ok} ok" + (f", {told}" if told else ""))
+    outcomes = [f"{counts.ok} ok", *(f"{clips} {kind}" for kind, clips in counts.errors.items())]
+    console.stdout.print(f"{counts.clips} clips: {', '.join(outcomes)}")
 
 
 def _select(config: "RunConfig", partial: bool, quiet: bool) -> None:

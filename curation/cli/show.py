@@ -52,8 +52,8 @@ def print_clip(uri: str, clip_id: str) -> None:
     row["audio_embedding"] = f"{len(embedding)} numbers" if embedding else None
     console.print_fields(row)
     if candidates:
-        told = ("log_prob", "clap_score", "second_score")
-        scores = [score for score in told if candidates[0][score] is not None]
+        score_columns = ("log_prob", "clap_score", "second_score")
+        scores = [score for score in score_columns if candidates[0][score] is not None]
         console.print_table(
             "candidates",
             ["caption", "method", *scores],
@@ -67,12 +67,12 @@ def print_clip(uri: str, clip_id: str) -> None:
 def _format_tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iterator[str]:
     """Tags for people: name, confidence, whether a tagger put it there, and its CLAP score."""
     for tag, score in zip_longest(tags, scores or []):
-        told = [f"{tag['confidence']:.2f}"]
+        details = [f"{tag['confidence']:.2f}"]
         if tag["origin"] == "predicted":
-            told.append("predicted")
+            details.append("predicted")
         if score is not None:
-            told.append(f"score {score:.3f}")
-        yield f"{tag['name']} ({', '.join(told)})"
+            details.append(f"score {score:.3f}")
+        yield f"{tag['name']} ({', '.join(details)})"
 
 
 def print_table_versions(uri: str, version: int | None, rows: int) -> None:

@@ -72,9 +72,9 @@ class RunStatus:
         driver = self.driver
         if driver is None:
             return "evidence for the whole plan" if self.complete else "no driver has worked on it"
-        ago = _span(self.now_s - driver.heard_s)
-        at = datetime.fromtimestamp(driver.heard_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        if driver.silent(self.now_s):
+        ago = _span(self.now_s - driver.heartbeat_s)
+        at = datetime.fromtimestamp(driver.heartbeat_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        if driver.is_dead(self.now_s):
             return (
                 f"the driver has not been heard of since {at} ({ago} ago): it was killed, or its "
                 "machine is gone; the same command goes on from there"
@@ -113,7 +113,9 @@ class RunStatus:
 
     def as_json(self) -> dict[str, Any]:
         """For machines: every field, with `told`."""
-        return {**asdict(self), "complete": self.complete, "told": self.told}
+        driver = self.driver.to_dict() if self.driver else None
+        fields = {**asdict(self), "driver": driver}
+        return {**fields, "complete": self.complete, "told": self.told}
 
 
 def read_status(
@@ -200,7 +202,7 @@ def _rate_of_late(
     shards: list[_Timed], driver: driver_state.DriverState | None, now_s: float
 ) -> float | None:
     """By the shards that ended in the last minutes; None where nothing is at work for so long."""
-    if driver is None or driver.state != "running" or driver.silent(now_s):
+    if driver is None or driver.state != "running" or driver.is_dead(now_s):
         return None
     begun_s = min((s.started_s for s in shards if s.started_s >= driver.started_s), default=now_s)
     usual_s = float(np.median([shard.seconds for shard in shards])) if shards else 0.0

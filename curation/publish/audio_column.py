@@ -35,19 +35,19 @@ def add_audio_column(
     firsts = pa.array(is_first_of_clip(rows["clip_id"]))
     clips = rows.filter(firsts).select(["clip_id", "uri", "from_s", "to_s", "audio_sha256"])
     clips = clips.rename_columns({"from_s": "start_s", "to_s": "end_s"})
-    heard = AudioOutcome()
+    outcome = AudioOutcome()
     sounds: list[dict[str, Any] | None] = []
     for clip_id, same, flac in _read(clips.to_pylist(), sample_rate_hz, exact):
         if isinstance(flac, str):
-            heard.excluded[clip_id] = flac
+            outcome.excluded[clip_id] = flac
             sounds.append(None)
             continue
-        heard.same += same
-        heard.other += not same
+        outcome.same += same
+        outcome.other += not same
         sounds.append({"bytes": flac, "path": f"{to_file_key(clip_id)}.flac"})
     column = pa.array(sounds, AUDIO_TYPE).take(pc.index_in(rows["clip_id"], clips["clip_id"]))
     with_audio = rows.append_column(AUDIO_FIELD, column)
-    return with_audio.filter(with_audio["audio"].is_valid()), heard
+    return with_audio.filter(with_audio["audio"].is_valid()), outcome
 
 
 def _read(

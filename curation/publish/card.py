@@ -61,17 +61,17 @@ def _header(summary: PublishSummary) -> str:
 def _introduction(summary: PublishSummary) -> str:
     total, options = summary.total, summary.options
     audio = "with the audio" if options.audio else "without the audio"
-    told = [
+    paragraphs = [
         f"{total.rows:,} captions of {total.clips:,} clips ({total.seconds / 3600:.2f} hours), "
         f"{audio}, for training models of sound and language. The captions were written by a model "
         "that heard the sound, and chosen by scores of models; no person has checked each of them.",
         _recordings(summary),
     ]
     if options.creator:
-        told.append(f"Published by {escape_markdown(options.creator)}.")
+        paragraphs.append(f"Published by {escape_markdown(options.creator)}.")
     if options.url:
-        told.append(f"Its page: {escape_markdown(options.url)}.")
-    return "\n\n".join(told) + "\n"
+        paragraphs.append(f"Its page: {escape_markdown(options.url)}.")
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _recordings(summary: PublishSummary) -> str:
@@ -155,31 +155,31 @@ def _provenance(summary: PublishSummary) -> str:
 
 
 def _licences(summary: PublishSummary) -> str:
-    told = (
+    text = (
         "No licence of captions, scores and ids was named.\n"
         if summary.options.licence == UNKNOWN_LICENCE
         else f"The captions, scores and ids: {escape_markdown(summary.options.licence)}.\n"
     )
     if not summary.options.audio:
-        told += (
+        text += (
             "\nThe audio is not part of this dataset. It is licensed by its owners; what they "
             "allow was not looked at.\n"
         )
     elif not summary.licences:
-        told += "\nThe audio was joined from a folder; its licences were not looked at.\n"
+        text += "\nThe audio was joined from a folder; its licences were not looked at.\n"
     else:
-        told += "\nThe audio, each clip by its own licence (column `licence`):\n\n"
+        text += "\nThe audio, each clip by its own licence (column `licence`):\n\n"
         rows = [
             (escape_markdown(name), f"{count:,}")
             for name, count in sorted(summary.licences.items())
         ]
-        told += _table(("licence", "captions"), rows)
+        text += _table(("licence", "captions"), rows)
     if summary.excluded:
         rows = [
             (escape_markdown(reason), f"{count:,}") for reason, count in summary.excluded.items()
         ]
-        told += "\nLeft out, clip by clip in `left_out.csv`:\n\n" + _table(("why", "clips"), rows)
-    return f"## Licences\n\n{told}"
+        text += "\nLeft out, clip by clip in `excluded.csv`:\n\n" + _table(("why", "clips"), rows)
+    return f"## Licences\n\n{text}"
 
 
 def _faults(summary: PublishSummary) -> str:
@@ -191,7 +191,7 @@ def _faults(summary: PublishSummary) -> str:
         "Clips that stand in test sets of others (AudioCaps, Clotho, VGGSound, ESC-50) were not "
         "looked for here; leave them out before you evaluate on those.",
     ]
-    if any(told["model"] == "reference" for told in origin["models"].values()):
+    if any(identity["model"] == "reference" for identity in origin["models"].values()):
         faults.append(
             "The captioner or the scorer is tagscribe's small reference model, trained on "
             "procedural sounds of 44 classes alone; what it says of other sounds is worth little."
@@ -257,8 +257,9 @@ def _citing(summary: PublishSummary) -> str:
 
 _CONTENTS = {
     DatasetFormat.PARQUET: "`data/`: Parquet, one row a caption.",
-    DatasetFormat.WEBDATASET: "`webdataset/`: tars, one sample a clip: the sound as `flac`, its best "
-    "caption as `txt`, all that is known of it as `json`; `sizes.json` has the clips of each tar.",
+    DatasetFormat.WEBDATASET: "`webdataset/`: tars, one sample a clip: the sound as `flac`, its "
+    "best caption as `txt`, all that is known of it as `json`; `sizes.json` has the clips of each "
+    "tar.",
     DatasetFormat.JSONL: "`jsonl/`: manifests of NeMo and of lhotse, one line a caption.",
 }
 
@@ -268,7 +269,7 @@ def _files(summary: PublishSummary) -> str:
     files.append("`croissant.json`: what is here, for machines (mlcommons.org/croissant).")
     files.append("`CHANGELOG.md`: what changed since the version before.")
     if summary.excluded:
-        files.append("`left_out.csv`: clips that are not in it, and why.")
+        files.append("`excluded.csv`: clips that are not in it, and why.")
     files += [
         "`dataset.json`: what every file was made from, with all settings.",
         "`SHA256SUMS`: of all files; `sha256sum -c SHA256SUMS` checks them.",
@@ -282,8 +283,8 @@ def _tag(tag: dict[str, Any]) -> str:
 
 def _tags(counts: dict[str, int]) -> str:
     named = {"human": "as they came with the clips", "predicted": "by the tagger"}
-    told = (f"{count:,} {named.get(origin, origin)}" for origin, count in sorted(counts.items()))
-    return escape_markdown(", ".join(told) or "none")
+    parts = (f"{count:,} {named.get(origin, origin)}" for origin, count in sorted(counts.items()))
+    return escape_markdown(", ".join(parts) or "none")
 
 
 def _model(identity: dict[str, Any]) -> str:

@@ -35,13 +35,13 @@ def read_previous_publication(uri: str) -> PreviousPublication:
     """Raises InputError where no finished dataset with Parquet files is there."""
     claim = published_dataset.read_published_claim(uri)
     try:
-        told = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()
+        text = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()
     except FileNotFoundError as error:
         raise InputError(
             f"{uri}: no {CHANGELOG}; it was not published to its end, publish it again first"
         ) from error
     pairs = hash_pairs(published_dataset.read_published_rows(uri, _PAIR))
-    return PreviousPublication(claim["origin"], claim["options"], told, pairs)
+    return PreviousPublication(claim["origin"], claim["options"], text, pairs)
 
 
 def hash_pairs(tables: Iterable[pa.Table]) -> np.ndarray:
@@ -66,10 +66,10 @@ def build_changelog(
         f"- {total.rows:,} captions of {total.clips:,} clips.\n",
     ]
     if previous:
-        kept = len(np.intersect1d(pairs, previous.pairs))
+        common = len(np.intersect1d(pairs, previous.pairs))
         lines.append(
-            f"- Pairs: {kept:,} as before, {len(pairs) - kept:,} new, "
-            f"{len(previous.pairs) - kept:,} gone, against version "
+            f"- Pairs: {common:,} as before, {len(pairs) - common:,} new, "
+            f"{len(previous.pairs) - common:,} gone, against version "
             f"{previous.origin['table_version']}.\n"
         )
         lines += [f"- {escape_markdown(change)}\n" for change in _changes(previous, summary)]

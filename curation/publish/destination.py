@@ -14,8 +14,8 @@ from curation.errors import InputError
 from curation.storage import files as storage
 from curation.uris import absolute_uri, join_uri
 
-# Of what `claim` holds.
-PUBLISHED_FORMAT = 1
+# Of `dataset.json` and of the files it lists: see docs/formats.md.
+PUBLISHED_FORMAT = 2
 CHECKSUMS_FILE = "SHA256SUMS"
 FACTS_FILE = "dataset.json"
 _PROGRESS_FILE = "publishing.json"
@@ -26,7 +26,8 @@ class ShardReceipt:
     """What was written of a shard: its files' SHA-256 by path, and what they hold.
 
     `seconds` are of the clips' heard stretches; `same` and `other` count clips whose audio file has
-    the bytes that were annotated, and others; `left_out` are clips whose audio could not be had.
+    the bytes that were annotated, and others; `excluded` gives a reason for each clip whose
+    audio is unavailable.
     """
 
     files: dict[str, str]
@@ -59,9 +60,9 @@ class PublishDestination:
 
         Raises InputError where one of them is there with other content.
         """
-        if (told := self._receipts.get(label)) is None:
+        if (fields := self._receipts.get(label)) is None:
             return None
-        receipt = ShardReceipt(**told)
+        receipt = ShardReceipt(**fields)
         return receipt if all([self._holds(*file) for file in receipt.files.items()]) else None
 
     def put_shard(
@@ -103,8 +104,8 @@ class PublishDestination:
             digest, _, path = line.partition("  ")
             if not self._holds(path, digest):
                 raise InputError(
-                    f"{self._at(path)}: gone, though {CHECKSUMS_FILE} names it; delete {CHECKSUMS_FILE} and {FACTS_FILE}, "
-                    "and publish again: what is there is kept"
+                    f"{self._at(path)}: gone, though {CHECKSUMS_FILE} names it; delete "
+                    f"{CHECKSUMS_FILE} and {FACTS_FILE}, and publish again: what is there is kept"
                 )
         return len(lines)
 
@@ -115,10 +116,11 @@ class PublishDestination:
     def _check_claim(self, found: dict[str, Any]) -> None:
         differing = [key for key in self.claim if found.get(key) != self.claim[key]]
         if differing:
+            facts = self._at(FACTS_FILE if self.finished else _PROGRESS_FILE)
             raise InputError(
-                f"{self._at(FACTS_FILE if self.finished else _PROGRESS_FILE)}: this is another publication "
-                f"(differing: {', '.join(differing)}), and nothing of it is overwritten; publish "
-                "to another folder, and name this one by --previous for the changelog"
+                f"{facts}: this is another publication (differing: {', '.join(differing)}), and "
+                "nothing of it is overwritten; publish to another folder, and name this one by "
+                "--previous for the changelog"
             )
 
     def _holds(self, path: str, digest: str) -> bool:

@@ -63,16 +63,16 @@ def _webdataset(rows: pa.Table, shard: DatasetShard, options: PublishOptions) ->
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for clip_id, captions in group_by_clip(rows):
             best, key = captions[0], to_file_key(clip_id)
-            told = {
+            facts = {
                 name: [row[name] for row in captions] if name in CAPTION_COLUMNS else best[name]
                 for name in rows.column_names
                 if name not in ("caption", "rank", "audio")
             }
-            told["text"] = [row["caption"] for row in captions]
-            told["tag"] = [tag["name"] for tag in best["tags"]]
+            facts["text"] = [row["caption"] for row in captions]
+            facts["tag"] = [tag["name"] for tag in best["tags"]]
             _add(tar, f"{key}.flac", best["audio"]["bytes"])
             _add(tar, f"{key}.txt", best["caption"].encode())
-            _add(tar, f"{key}.json", json.dumps(told, sort_keys=True).encode())
+            _add(tar, f"{key}.json", json.dumps(facts, sort_keys=True).encode())
     yield tar_path(shard), buffer.getvalue()
 
 

@@ -73,29 +73,29 @@ class Licences:
         """The licence of each row, and the reason why its audio stays out, null where it may go."""
         if self._by_clip.num_rows:
             place = pc.index_in(rows["clip_id"], self._by_clip["clip_id"])
-            told = self._by_clip["licence"].take(place)
+            texts = self._by_clip["licence"].take(place)
         else:
-            told = self._of_sources(rows["file"])
-        coded = pc.fill_null(told, "").combine_chunks().dictionary_encode()
+            texts = self._of_sources(rows["file"])
+        coded = pc.fill_null(texts, "").combine_chunks().dictionary_encode()
         judged = [parse_licence(text) for text in coded.dictionary.to_pylist()]
         ids = pa.array([licence.id for licence in judged], pa.string())
         refused = pa.array([licence.refused for licence in judged], pa.string())
         return ids.take(coded.indices), refused.take(coded.indices)
 
     def _of_sources(self, files: pa.ChunkedArray) -> pa.ChunkedArray:
-        told = pa.chunked_array([pa.nulls(len(files), pa.string())])
+        texts = pa.chunked_array([pa.nulls(len(files), pa.string())])
         for source, licence in self._by_source:
             below = pc.or_(pc.equal(files, source), pc.starts_with(files, source.rstrip("/") + "/"))
-            told = pc.if_else(pc.and_(below, told.is_null()), licence, told)
-        return pc.fill_null(told, self._rest) if self._rest else told
+            texts = pc.if_else(pc.and_(below, texts.is_null()), licence, texts)
+        return pc.fill_null(texts, self._rest) if self._rest else texts
 
 
 def _columns(pairs: Iterable[tuple[str, str]]) -> pa.Table:
     """Clips and licences as columns; millions of them are never Python objects at once."""
     schema = pa.schema([("clip_id", pa.string()), ("licence", pa.string())])
-    told = iter(pairs)
+    remaining = iter(pairs)
     batches = []
-    while few := list(islice(told, 65536)):
+    while few := list(islice(remaining, 65536)):
         arrays = [pa.array(column, pa.string()) for column in zip(*few, strict=True)]
         batches.append(pa.record_batch(arrays, schema=schema))
     return pa.Table.from_batches(batches, schema)
@@ -119,8 +119,8 @@ def read_licences(uri: str) -> Licences:
             "clip_id or source"
         )
     key = "clip_id" if "clip_id" in header else "source"
-    told = ((row[key], row["licence"]) for row in reader if row[key] and row["licence"])
-    return Licences(told) if key == "clip_id" else Licences(by_source=dict(told))
+    licences = ((row[key], row["licence"]) for row in reader if row[key] and row["licence"])
+    return Licences(licences) if key == "clip_id" else Licences(by_source=dict(licences))
 
 
 def read_catalog_licences(config: RunConfig, column: str) -> Licences:

@@ -28,22 +28,22 @@ def _tagging(settings: dict[str, Any]) -> list[str]:
     tags = settings["tags"]
     if settings["captioner"]["guidance"] == "none" and tags["use"] == "given":
         return []
-    told = _TAGS[tags["use"]]
+    text = _TAGS[tags["use"]]
     if tags["verify"]:
-        told += f" One whose name scores below {tags['verify']['min_score']} guides nothing."
-    return [told]
+        text += f" One whose name scores below {tags['verify']['min_score']} guides nothing."
+    return [text]
 
 
 def _captioning(settings: dict[str, Any]) -> str:
     captioner, adaptive = settings["captioner"], settings["adaptive"]
     guided = " and is told its tags" if captioner["guidance"] == "tags" else ", and no tag of it"
-    told = f"A captioner hears the clip{guided}; it writes {captioner['candidates']} captions"
+    text = f"A captioner hears the clip{guided}; it writes {captioner['candidates']} captions"
     if adaptive:
-        told += (
+        text += (
             f", {adaptive['first']} at first and the rest where none of those scores "
             f"{adaptive['enough_score']}"
         )
-    return told + "."
+    return text + "."
 
 
 def _scoring(settings: dict[str, Any]) -> str:

@@ -68,8 +68,8 @@ def prepare_publication(
             )
         source, stays = _allowed(source, licences)
     if not source.rows.num_rows:
-        told = excluded.count_by_reason(stays).items()
-        reasons = ", ".join(f"{clips} clips: {why}" for why, clips in told)
+        counts = excluded.count_by_reason(stays).items()
+        reasons = ", ".join(f"{clips} clips: {why}" for why, clips in counts)
         raise InputError(f"nothing to publish ({reasons or 'the table has no pairs'})")
     cut = cut_shards(source.rows, options.validation, options.test, options.audio)
     return Publication(source, options, cut, stays)

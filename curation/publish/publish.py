@@ -115,11 +115,11 @@ def _write_shards(
         receipt = destination.done(shard.label)
         if receipt is None:
             rows = publication.source.rows.take(pa.array(shard.rows))
-            rows, heard = add_requested_audio(rows, publication)
+            rows, outcome = add_requested_audio(rows, publication)
             receipt = destination.put_shard(
                 shard.label,
                 files.build_data_files(rows, shard, publication.options),
-                partial(_receipt, rows, heard),
+                partial(_receipt, rows, outcome),
             )
         written[shard.label] = shard, receipt
         done += len(shard.rows)
@@ -151,7 +151,7 @@ def _build_metadata_files(
     """The files beside the data, by path."""
     beside = {"README.md": build_card(summary), "croissant.json": build_croissant(summary)}
     if out.num_rows:
-        beside["left_out.csv"] = excluded.format_excluded_csv(out)
+        beside["excluded.csv"] = excluded.format_excluded_csv(out)
     if DatasetFormat.WEBDATASET in summary.options.formats:
         # Clips by tar, where open_clip and LAION-CLAP look for them.
         for split in summary.splits:

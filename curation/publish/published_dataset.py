@@ -26,8 +26,8 @@ def read_published_claim(uri: str) -> dict[str, Any]:
         ) from error
     if found != PUBLISHED_FORMAT:
         raise InputError(
-            f"{uri}/{FACTS_FILE}: format {found!r}, this version reads {PUBLISHED_FORMAT}; use the version of "
-            "tagscribe that wrote it"
+            f"{uri}/{FACTS_FILE}: format {found!r}, this version reads {PUBLISHED_FORMAT}; use the "
+            "version of tagscribe that wrote it"
         )
     return claim
 

@@ -45,16 +45,16 @@ def load_run_source(run_uri: str, version: int | None = None) -> DatasetSource:
     record = require_run_record(run_uri)
     config = config_file.parse_run_config(record.config, f"{run_uri}/run.json")
     uri = layout.table_uri(run_uri)
-    told, committed = table.read_table_version(uri, version)
-    known = table.open_table(uri, told.version).schema().to_arrow().names
+    table_version, committed = table.read_table_version(uri, version)
+    known = table.open_table(uri, table_version.version).schema().to_arrow().names
     columns = [name for name in (*COLUMN_DESCRIPTIONS, "uri") if name in known and name != "audio"]
-    rows = _with_files(table.read_pairs(uri, told.version, columns), config)
+    rows = _with_files(table.read_pairs(uri, table_version.version, columns), config)
     rows = _with_evidence(rows, run_uri, record)
     for name in ("captioner", "scorer", "second_scorer"):
         rows = _replace_column(rows, name, _public_model_names(rows[name]))
     empty = [name for name in OPTIONAL_COLUMNS if rows[name].null_count == rows.num_rows]
     return DatasetSource(
-        rows.drop_columns(empty), _origin(run_uri, record, config, told, committed)
+        rows.drop_columns(empty), _origin(run_uri, record, config, table_version, committed)
     )
 
 
@@ -88,7 +88,7 @@ def _origin(
 def _settings(config: RunConfig) -> dict[str, Any]:
     """The settings that decide what captions say; of the catalog, its kind alone."""
     settings = config.evidence_settings()
-    return {name: told for name, told in settings.items() if name not in ("catalog", "annotate")}
+    return {name: value for name, value in settings.items() if name not in ("catalog", "annotate")}
 
 
 def _with_files(rows: pa.Table, config: RunConfig) -> pa.Table:
@@ -136,9 +136,9 @@ def _with_evidence(rows: pa.Table, run_uri: str, record: RunRecord) -> pa.Table:
     named = None
     if model := record.models.get("second_scorer"):
         read = run_evidence.read_evidence_shards(run_uri, shards, ["clip_id", "candidates"])
-        told = ["clip_id", "caption", "second_score"]
+        columns_read = ["clip_id", "caption", "second_score"]
         candidates = pa.concat_tables(
-            run_evidence.flatten_candidates(part).select(told) for part in read
+            run_evidence.flatten_candidates(part).select(columns_read) for part in read
         )
         second = candidates["second_score"].take(pc.index_in(_pairs(rows), _pairs(candidates)))
         named = format_model_name(model)

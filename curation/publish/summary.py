@@ -68,25 +68,25 @@ def summarise_publication(
             counts = counts.add_receipt(receipt) if shard.split == name else counts
         if counts.rows:
             splits[name] = counts
-    kept = select_public_columns(rows)
+    public_rows = select_public_columns(rows)
     return PublishSummary(
         options,
         origin,
         splits,
-        {name: _spread(kept[name]) for name in _SCORES if name in kept.column_names},
-        _tags(kept),
-        _counts(kept["licence"]) if "licence" in kept.column_names else {},
+        {name: _spread(public_rows[name]) for name in _SCORES if name in public_rows.column_names},
+        _tags(public_rows),
+        _counts(public_rows["licence"]) if "licence" in public_rows.column_names else {},
         excluded.count_by_reason(out),
-        (*kept.column_names, *(("audio",) if options.audio else ())),
-        _sample(kept),
+        (*public_rows.column_names, *(("audio",) if options.audio else ())),
+        _sample(public_rows),
     )
 
 
 def _spread(column: pa.ChunkedArray) -> tuple[float, float, float]:
-    told = column.drop_null().to_numpy()
-    if not len(told):
+    values = column.drop_null().to_numpy()
+    if not len(values):
         return (np.nan,) * 3
-    return float(told.min()), float(np.median(told)), float(told.max())
+    return float(values.min()), float(np.median(values)), float(values.max())
 
 
 def _tags(rows: pa.Table) -> dict[str, int]:

@@ -1,15 +1,15 @@
-"""What the driver of a run leaves behind of itself: that it is at work, and why it stopped.
+"""The driver's heartbeat file, `state.json`: running, finished, or stopped with a reason.
 
-`state.json` in the run's folder is replaced whole. While the driver lives it writes one every half
-minute; one that is older, and says running, is all that a killed driver leaves.
+The file is replaced as a whole. A running driver writes it every half minute; a file that is older
+and says running was left by a driver that was killed.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from curation.errors import InputError, RunError
 from curation.redact import redact_secrets
@@ -17,29 +17,39 @@ from curation.storage import files as storage
 from curation.uris import join_uri
 
 HEARTBEAT_INTERVAL_S = 30.0
-# A driver that has been silent for so long is taken for dead.
+# A driver without a heartbeat for this long is taken for dead.
 DEAD_AFTER_S = 4 * HEARTBEAT_INTERVAL_S
 MAX_REASON_CHARS = 2000
 
 
 @dataclass(frozen=True)
 class DriverState:
-    """The driver's own word, times as Unix time in seconds of its clock."""
+    """State of a run's driver; times are Unix time in seconds by the driver's clock."""
 
     state: Literal["running", "finished", "stopped"]
     started_s: float
-    heard_s: float
+    heartbeat_s: float
     reason: str = ""
 
-    def silent(self, now_s: float) -> bool:
-        """Whether it said running, and has not been heard of for too long."""
-        return self.state == "running" and now_s - self.heard_s > DEAD_AFTER_S
+    def is_dead(self, now_s: float) -> bool:
+        """Whether the state is running and the last heartbeat is older than DEAD_AFTER_S."""
+        return self.state == "running" and now_s - self.heartbeat_s > DEAD_AFTER_S
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of `state.json`, in which `heartbeat_s` is called `heard_s`."""
+        fields = asdict(self)
+        return {"heard_s" if key == "heartbeat_s" else key: fields[key] for key in fields}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "DriverState":
+        """From the fields of `state.json`."""
+        return cls(fields["state"], fields["started_s"], fields["heard_s"], fields["reason"])
 
 
 def read_driver_state(run_uri: str) -> DriverState | None:
     """The state of a run; None where no driver has worked on it."""
     try:
-        return DriverState(**json.loads(storage.read_bytes(_uri(run_uri))))
+        return DriverState.from_dict(json.loads(storage.read_bytes(_uri(run_uri))))
     except FileNotFoundError:
         return None
 
@@ -48,22 +58,22 @@ def read_driver_state(run_uri: str) -> DriverState | None:
 def record_driver_state(run_uri: str) -> Iterator[Callable[[], None]]:
     """Record a driver's work for the time of a block, and how the block ended.
 
-    Yields the beat: to be called now and again, it writes that the driver is at work once every
-    BEAT_INTERVAL_S. An error of the block is recorded and goes on; that nothing can be recorded
-    hides no error.
+    Yields a function to call regularly; it writes a heartbeat at most once every
+    HEARTBEAT_INTERVAL_S. An error of the block is recorded and raised again, also where storage
+    fails to record it.
     """
     started_s = time.time()
-    beaten_s = 0.0
+    last_heartbeat_s = 0.0
 
-    def beat() -> None:
-        nonlocal beaten_s
-        if time.time() - beaten_s >= HEARTBEAT_INTERVAL_S:
-            beaten_s = time.time()
-            _write(run_uri, DriverState("running", started_s, beaten_s))
+    def heartbeat() -> None:
+        nonlocal last_heartbeat_s
+        if time.time() - last_heartbeat_s >= HEARTBEAT_INTERVAL_S:
+            last_heartbeat_s = time.time()
+            _write(run_uri, DriverState("running", started_s, last_heartbeat_s))
 
-    beat()
+    heartbeat()
     try:
-        yield beat
+        yield heartbeat
     except BaseException as error:
         with suppress(OSError):
             _write(run_uri, DriverState("stopped", started_s, time.time(), _reason(error)))
@@ -76,8 +86,8 @@ def _reason(error: BaseException) -> str:
         return "interrupted from the keyboard (Ctrl-C)"
     if isinstance(error, SystemExit):
         return "terminated from outside (SIGTERM)"
-    told = str(error) if isinstance(error, InputError | RunError) else _with_class(error)
-    return redact_secrets(told)[:MAX_REASON_CHARS]
+    message = str(error) if isinstance(error, InputError | RunError) else _with_class(error)
+    return redact_secrets(message)[:MAX_REASON_CHARS]
 
 
 def _with_class(error: BaseException) -> str:
@@ -85,7 +95,7 @@ def _with_class(error: BaseException) -> str:
 
 
 def _write(run_uri: str, state: DriverState) -> None:
-    storage.put(_uri(run_uri), json.dumps(asdict(state), indent=2).encode() + b"\n")
+    storage.put(_uri(run_uri), json.dumps(state.to_dict(), indent=2).encode() + b"\n")
 
 
 def _uri(run_uri: str) -> str:

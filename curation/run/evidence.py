@@ -100,8 +100,8 @@ def write_evidence_shard(
     same whoever it was.
     """
     counts = replace(count_outcomes(evidence), faults=dict(faults or {}))
-    told = {**vars(counts), "best_scores": _best_scores(evidence)}
-    metadata = {COUNTS_KEY: json.dumps(told).encode()}
+    footer = {**vars(counts), "best_scores": _best_scores(evidence)}
+    metadata = {COUNTS_KEY: json.dumps(footer).encode()}
     if spans:
         metadata[WORK_KEY] = json.dumps({"spans": spans}).encode()
     buffer = io.BytesIO()

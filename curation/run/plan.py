@@ -110,10 +110,10 @@ def _as_text(batch: pa.RecordBatch) -> pa.Array:
     tags = batch.column("tags")
     flat = tags.flatten()
     fields = [pc.struct_field(flat, name).cast(pa.string()) for name in ("mid", "confidence")]
-    told = pc.binary_join_element_wise(*fields, ":")
+    joined_tags = pc.binary_join_element_wise(*fields, ":")
     lengths = pc.fill_null(pc.list_value_length(tags), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    joined = pc.binary_join(pa.ListArray.from_arrays(offsets, told), ";")
+    joined = pc.binary_join(pa.ListArray.from_arrays(offsets, joined_tags), ";")
     return pc.binary_join_element_wise(
         batch.column("clip_id"),
         batch.column("uri"),

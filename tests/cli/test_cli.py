@@ -38,16 +38,16 @@ def test_every_command_explains_itself() -> None:
     listed = run_tagscribe("--help").stdout
     for command in COMMANDS:
         assert command in listed
-        told = CliRunner().invoke(app, [command, "--help"])
-        assert told.exit_code == 0 and "Usage" in told.stdout
+        output = CliRunner().invoke(app, [command, "--help"])
+        assert output.exit_code == 0 and "Usage" in output.stdout
 
 
-def test_status_tells_where_a_run_stands(yaml_file: Path) -> None:
+def test_status_shows_where_a_run_stands(yaml_file: Path) -> None:
     printed = run_tagscribe("status", yaml_file).stdout
-    told = dict(line.split(maxsplit=1) for line in printed.splitlines())
-    assert told.pop("state").startswith("annotated to its end 20")
-    assert float(told.pop("rate").removesuffix(" clips/s")) > 0
-    assert {name: told[name] for name in ("shards", "clips", "ok", "yield", "table")} == {
+    output = dict(line.split(maxsplit=1) for line in printed.splitlines())
+    assert output.pop("state").startswith("annotated to its end 20")
+    assert float(output.pop("rate").removesuffix(" clips/s")) > 0
+    assert {name: output[name] for name in ("shards", "clips", "ok", "yield", "table")} == {
         "shards": "4 of 4",
         "clips": "40 of 40",
         "ok": "40",

@@ -48,13 +48,13 @@ def make_run(
     caption: Callable[[int], str] = caption_of,
     clips: int = CLIPS,
     models: Mapping[str, dict[str, str]] = MODELS,
-    heard: Callable[[Row], None] = lambda row: None,
+    change_row: Callable[[Row], None] = lambda row: None,
     **sections: Any,
 ) -> RunConfig:
     """A selected run of short tones, two captions a clip, by models that nobody has.
 
     Args:
-        heard: changes a row of evidence.
+        change_row: changes a row of evidence.
         sections: of the run's YAML, beside the catalog.
     """
     write_sounds(folder / "audio", folder / "clips.csv", clips)
@@ -78,7 +78,7 @@ def make_run(
     record = catalog_plan.build_run_record(config, planned, dict(models))
     assert write_run_record(config.run, record)
     for shard in range(planned.shards):
-        write_shard(config, shard, caption, heard)
+        write_shard(config, shard, caption, change_row)
     apply.select(config)
     return config
 
@@ -98,7 +98,7 @@ def write_sounds(folder: Path, metadata: Path, clips: int) -> None:
 
 
 def write_shard(
-    config: RunConfig, shard: int, caption: Callable[[int], str], heard: Callable[[Row], None]
+    config: RunConfig, shard: int, caption: Callable[[int], str], change_row: Callable[[Row], None]
 ) -> None:
     rows = []
     for clip in plan.read_plan_shard(config.run, shard).to_pylist():
@@ -114,7 +114,7 @@ def write_shard(
             "candidates": [first, second],
             "outcome": "ok",
         }
-        heard(row)
+        change_row(row)
         rows.append(row)
     evidence.write_evidence_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
 
@@ -167,7 +167,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def left_out(done: PublishResult) -> dict[str, str]:
+def excluded_clips(done: PublishResult) -> dict[str, str]:
     """Why each clip stays out."""
     columns = (done.excluded[name].to_pylist() for name in ("clip_id", "reason"))
     return dict(zip(*columns, strict=True))

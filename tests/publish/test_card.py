@@ -21,7 +21,7 @@ SECOND = {"model": "org/second", "revision": "r2"}
 TAGGER = {"model": "org/tagger", "revision": "r3"}
 
 
-def heard_by_more(row: Row) -> None:
+def score_by_two(row: Row) -> None:
     """A tagger added a tag, the scorer scored tags, a second one captions; no log-probability."""
     row["tags"].append(
         {"mid": "/m/0838f", "name": "Water", "confidence": 0.75, "origin": "predicted"}
@@ -40,7 +40,7 @@ def by_more(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         clips=8,
         models={**MODELS, "second_scorer": SECOND, "tagger": TAGGER},
-        heard=heard_by_more,
+        change_row=score_by_two,
         second_scorer=SECOND,
         tags={"use": "both", "tagger": TAGGER, "verify": {"min_score": 0.2}},
         select={"max_per_clip": 2, "min_second_score": 0.51, "top_fraction": 0.9},
@@ -58,7 +58,7 @@ def card_of(folder: Path) -> str:
     return (folder / "README.md").read_text()
 
 
-def test_the_card_tells_the_run(run: RunConfig, captions: Path) -> None:
+def test_the_card_describes_the_run(run: RunConfig, captions: Path) -> None:
     text = card_of(captions)
     header = yaml.safe_load(text.split("---\n")[1])
     assert header["configs"][0]["data_files"][0] == {
@@ -103,7 +103,7 @@ def test_the_card_names_every_model_and_what_it_did(by_more: Path) -> None:
     assert "log_prob" not in text
 
 
-def test_predicted_tags_are_told_from_given_ones(by_more: Path) -> None:
+def test_predicted_tags_differ_from_given_ones(by_more: Path) -> None:
     text = card_of(by_more)
     clips = len(rows_of(by_more)["clip_id"].unique())
     counted = f"{2 * clips} as they came with the clips, {clips} by the tagger"
@@ -134,9 +134,9 @@ def test_manifests_and_tars_have_the_second_scores_too(by_more: Path) -> None:
 
     tar = str(by_more / "webdataset" / "train" / "00000.tar")
     for sample in webdataset.WebDataset(tar, shardshuffle=False).decode():
-        told = sample["json"]
-        assert len(told["second_score"]) == len(told["clap_score"]) == len(told["text"])
-        assert told["tag"] == ["Dog", "Rain", "Water"] and "log_prob" not in told
+        facts = sample["json"]
+        assert len(facts["second_score"]) == len(facts["clap_score"]) == len(facts["text"])
+        assert facts["tag"] == ["Dog", "Rain", "Water"] and "log_prob" not in facts
 
 
 def test_croissant_reads_what_other_models_added(by_more: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_dataset_says_where_it_has_no_licence_no_recordings_and_no_parquet(
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         ({}, ["Tags are those that came", "is told its tags; it writes 4 captions."]),
         ({"captioner": {"guidance": "none"}}, ["A captioner hears the clip, and no tag of it;"]),
@@ -182,8 +182,8 @@ def test_a_dataset_says_where_it_has_no_licence_no_recordings_and_no_parquet(
         ),
     ],
 )
-def test_the_making_is_told_in_sentences(
-    run: RunConfig, settings: dict[str, Any], told: list[str]
+def test_the_provenance_is_described_in_sentences(
+    run: RunConfig, settings: dict[str, Any], expected: list[str]
 ) -> None:
     config = RunConfig.model_validate({**run.model_dump(mode="json"), **settings})
     origin = {
@@ -191,4 +191,4 @@ def test_the_making_is_told_in_sentences(
         "policy": config.select.model_dump(mode="json"),
     }
     sentences = " ".join(provenance.describe_steps(origin))
-    assert all(part in sentences for part in told), sentences
+    assert all(part in sentences for part in expected), sentences

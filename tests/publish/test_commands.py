@@ -18,14 +18,14 @@ def tagscribe(*arguments: object) -> str:
 
 
 def test_a_dry_run_writes_nothing(run: RunConfig, tmp_path: Path) -> None:
-    told = tagscribe("publish", run.run, "--to", tmp_path / "out", "--dry-run")
-    assert "data  2 files, about" in told
+    output = tagscribe("publish", run.run, "--to", tmp_path / "out", "--dry-run")
+    assert "data  2 files, about" in output
     assert not (tmp_path / "out").exists()
 
 
 def test_publish_and_rebuild_say_what_was_done(run: RunConfig, tmp_path: Path) -> None:
-    told = tagscribe("publish", run.run, "--to", tmp_path / "out", "--quiet")
-    assert f"{tmp_path}/out: {2 * CLIPS} captions of {CLIPS} clips (train" in told
+    output = tagscribe("publish", run.run, "--to", tmp_path / "out", "--quiet")
+    assert f"{tmp_path}/out: {2 * CLIPS} captions of {CLIPS} clips (train" in output
     again = tagscribe("publish", run.run, "--to", tmp_path / "out", "--quiet")
     assert "published already, 6 files as they were written" in again
     audio = Path(run.run).parent / "audio"
@@ -35,19 +35,19 @@ def test_publish_and_rebuild_say_what_was_done(run: RunConfig, tmp_path: Path) -
     assert f"audio of {CLIPS} clips as it was annotated, of 0 clips from others" in rebuilt
 
 
-def test_clips_left_out_are_named_with_the_reason(run: RunConfig, tmp_path: Path) -> None:
-    asked = ["--audio", "--licence-column", "licence", "--sample-rate", 16000, "--dry-run"]
-    told = tagscribe("publish", run.run, "--to", tmp_path, *asked)
+def test_excluded_clips_are_named_with_the_reason(run: RunConfig, tmp_path: Path) -> None:
+    options = ["--audio", "--licence-column", "licence", "--sample-rate", 16000, "--dry-run"]
+    output = tagscribe("publish", run.run, "--to", tmp_path, *options)
     assert (
         "20 clips left out, licence 'all rights reserved' is not known to allow it: b/tone01, "
-        "b/tone03, b/tone05, b/tone07, b/tone09 and 15 more" in told
+        "b/tone03, b/tone05, b/tone07, b/tone09 and 15 more" in output
     )
 
 
 def test_licences_come_from_one_place(run: RunConfig, tmp_path: Path) -> None:
-    asked = ["--audio", "--licences", "x.csv", "--licence-column", "licence"]
+    options = ["--audio", "--licences", "x.csv", "--licence-column", "licence"]
     with pytest.raises(InputError, match="not both"):
-        tagscribe("publish", run.run, "--to", tmp_path, *asked)
+        tagscribe("publish", run.run, "--to", tmp_path, *options)
     with pytest.raises(InputError, match="no column 'rights' among file, tags, licence"):
         tagscribe("publish", run.run, "--to", tmp_path, "--audio", "--licence-column", "rights")
 

@@ -115,5 +115,9 @@ def test_markdown_is_one_line_of_text() -> None:
 
 
 def test_paths_of_a_configuration_lose_their_folders() -> None:
-    told = {"model": "/home/me/models/clap", "hub": "org/name", "of": ["s3://bucket/key", 3, None]}
-    assert strip_paths(told) == {"model": "clap", "hub": "org/name", "of": ["key", 3, None]}
+    config = {
+        "model": "/home/me/models/clap",
+        "hub": "org/name",
+        "of": ["s3://bucket/key", 3, None],
+    }
+    assert strip_paths(config) == {"model": "clap", "hub": "org/name", "of": ["key", 3, None]}

@@ -62,14 +62,14 @@ def test_a_hub_that_does_not_tell_what_it_has_is_not_taken_for_empty(remote: Hub
     assert remote.files["README.md"] == b"theirs"
 
 
-def test_a_token_that_may_not_write_is_told(run: RunConfig, remote: Hub) -> None:
+def test_a_token_that_may_not_write_is_explained(run: RunConfig, remote: Hub) -> None:
     remote.refused = (f"{API}/commit",)
     with pytest.raises(InputError, match="the hub refuses; log in by hf auth login, with a token"):
         publish_dataset(publication(run), TO)
     assert not remote.files
 
 
-def test_a_dataset_that_the_hub_does_not_show_is_told(run: RunConfig, remote: Hub) -> None:
+def test_a_dataset_that_the_hub_does_not_show_is_explained(run: RunConfig, remote: Hub) -> None:
     with pytest.raises(InputError, match="no dataset org/none; log in.*hf repos create org/none"):
         publish_dataset(publication(run), "hf://org/none")
     assert not remote.commits

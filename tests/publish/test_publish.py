@@ -23,7 +23,7 @@ from tests.publish.conftest import (
     CLIPS,
     WITHOUT_AUDIO,
     contents,
-    left_out,
+    excluded_clips,
     make_run,
     publication,
 )
@@ -137,24 +137,24 @@ def test_another_version_goes_elsewhere_with_a_changelog(
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "message"),
     [
         (None, "no dataset.json of tagscribe publish there; expected a finished dataset"),
         ("[]", "no dataset.json of tagscribe publish there"),
         ("{", "no dataset.json of tagscribe publish there"),
-        ('{"claim": {"format": 7}}', "format 7, this version reads 1"),
+        ('{"claim": {"format": 7}}', "format 7, this version reads 2"),
     ],
 )
 def test_what_is_no_dataset_of_ours_is_no_previous_version(
-    run: RunConfig, tmp_path: Path, facts: str | None, told: str
+    run: RunConfig, tmp_path: Path, facts: str | None, message: str
 ) -> None:
     if facts:
         (tmp_path / "dataset.json").write_text(facts)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         claim_destination(publication(run), str(tmp_path / "new"), str(tmp_path))
 
 
-def test_an_older_version_is_published_when_asked_for(two_versions: RunConfig) -> None:
+def test_an_older_version_is_published_on_request(two_versions: RunConfig) -> None:
     versions = [
         source.load_run_source(two_versions.run, version).rows.num_rows for version in (0, 1)
     ]
@@ -190,24 +190,24 @@ def test_audio_needs_licences(run: RunConfig) -> None:
         publication(run, audio=True, licences=licences.Licences())
 
 
-def test_clips_whose_licence_forbids_it_are_left_out_and_named(
+def test_clips_whose_licence_forbids_it_are_excluded_and_named(
     run: RunConfig, tmp_path: Path
 ) -> None:
     found = licences.read_catalog_licences(run, "licence")
     done = publish_dataset(publication(run, audio=True, licences=found), str(tmp_path))
     reason = "licence 'all rights reserved' is not known to allow it"
-    assert left_out(done) == {f"b/tone{n:02d}": reason for n in range(1, CLIPS, 2)}
+    assert excluded_clips(done) == {f"b/tone{n:02d}": reason for n in range(1, CLIPS, 2)}
     rows = pq.read_table(tmp_path / "data" / "train-00000-of-00001.parquet")
     assert set(rows["licence"].to_pylist()) == {"cc-by-4.0"}
     assert rows["audio"].null_count == 0
-    assert (tmp_path / "left_out.csv").read_text().count(reason) == CLIPS // 2
+    assert (tmp_path / "excluded.csv").read_text().count(reason) == CLIPS // 2
     assert "| cc-by-4.0 | 40 |" in (tmp_path / "README.md").read_text()
 
 
 def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "licences.csv").write_text("source, licence\n*, CC BY-NC-ND 4.0\na, CC0\n")
-    told = licences.read_licences(str(tmp_path / "licences.csv"))
-    ready = publication(run, audio=True, licences=told)
+    licence_map = licences.read_licences(str(tmp_path / "licences.csv"))
+    ready = publication(run, audio=True, licences=licence_map)
     assert set(ready.source.rows["clip_id"].to_pylist()) == {
         f"a/tone{n:02d}" for n in range(0, CLIPS, 2)
     }
@@ -237,28 +237,30 @@ def test_licences_are_known_by_id_name_and_url(text: str, known: str, allowed: b
     assert (found.id, found.refused is None) == (known, allowed)
 
 
-def test_audio_that_changed_or_went_is_left_out(tmp_path: Path) -> None:
+def test_audio_that_changed_or_went_is_excluded(tmp_path: Path) -> None:
     config = make_run(tmp_path, clips=6)
     (tmp_path / "audio" / "a" / "tone00.flac").write_bytes(b"another")
     (tmp_path / "audio" / "b" / "tone01.flac").unlink()
     done = publish_dataset(publication(config, audio=True), str(tmp_path / "out"))
-    assert left_out(done) == {
+    assert excluded_clips(done) == {
         "a/tone00": "its audio file has changed since it was annotated",
         "b/tone01": "its audio file is no longer there",
     }
     assert done.summary and done.summary.total.clips == 4
-    listed = (tmp_path / "out" / "left_out.csv").read_text()
-    assert listed.splitlines()[1:] == [f"{clip},{why}" for clip, why in left_out(done).items()]
+    listed = (tmp_path / "out" / "excluded.csv").read_text()
+    assert listed.splitlines()[1:] == [
+        f"{clip},{why}" for clip, why in excluded_clips(done).items()
+    ]
 
 
 def test_a_dry_run_measures_what_would_be_written(run: RunConfig, sounds: Path) -> None:
-    told = estimate_size(publication(run, *DatasetFormat, audio=True))
-    assert told.captions == 2 * CLIPS and sum(told.clips.values()) == CLIPS
+    estimate = estimate_size(publication(run, *DatasetFormat, audio=True))
+    assert estimate.captions == 2 * CLIPS and sum(estimate.clips.values()) == CLIPS
     for folder in ("data", "webdataset", "jsonl"):
         files = [path for path in (sounds / folder).rglob("*") if path.is_file()]
         written = [path.stat().st_size for path in files if path.name != "sizes.json"]
-        assert told.files[folder] == len(written)
-        assert 0.7 * sum(written) < told.size_bytes[folder] < 1.4 * sum(written)
+        assert estimate.files[folder] == len(written)
+        assert 0.7 * sum(written) < estimate.size_bytes[folder] < 1.4 * sum(written)
 
 
 def test_a_dry_run_finds_what_is_in_the_way(run: RunConfig, captions: Path) -> None:

@@ -24,7 +24,7 @@ from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
-from tests.publish.conftest import CLIPS, RATE_HZ, left_out, publication
+from tests.publish.conftest import CLIPS, RATE_HZ, excluded_clips, publication
 from tests.support import in_process
 
 FROM_S = 1.0
@@ -33,9 +33,9 @@ FROM_S = 1.0
 def rebuild(
     dataset: Path, folder: Path, out: Path, files: str = "cut"
 ) -> tuple[PublishResult, AudioCoverage]:
-    source, told, coverage = load_rebuild_source(str(dataset), str(folder), files)  # type: ignore[arg-type]
+    source, options, coverage = load_rebuild_source(str(dataset), str(folder), files)  # type: ignore[arg-type]
     ready = prepare_publication(
-        source, build_rebuild_options(told, [DatasetFormat.PARQUET], RATE_HZ), None
+        source, build_rebuild_options(options, [DatasetFormat.PARQUET], RATE_HZ), None
     )
     return publish_dataset(ready, str(out)), coverage
 
@@ -73,10 +73,10 @@ def test_files_in_another_format_are_found_and_counted(
     done, coverage = rebuild(captions, tmp_path / "audio", tmp_path / "out")
     assert coverage == AudioCoverage(CLIPS, CLIPS - 1)
     assert (done.same, done.other) == (CLIPS - 3, 1)
-    assert left_out(done) == {"b/tone03": "its audio cannot be decoded: unknown_format"}
+    assert excluded_clips(done) == {"b/tone03": "its audio cannot be decoded: unknown_format"}
 
 
-def test_a_folder_without_any_of_the_clips_is_told(captions: Path, tmp_path: Path) -> None:
+def test_a_folder_without_any_of_the_clips_is_refused(captions: Path, tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=f"any of the {CLIPS} clips.*names such as 'a/tone00.flac'"
     ):
@@ -129,7 +129,7 @@ def whole_recordings(folder: Path) -> RunConfig:
     return config
 
 
-def test_segments_are_heard_alike_in_cut_clips_and_in_whole_recordings(tmp_path: Path) -> None:
+def test_segments_are_the_same_in_cut_clips_and_in_whole_recordings(tmp_path: Path) -> None:
     publish_dataset(publication(whole_recordings(tmp_path)), str(tmp_path / "captions"))
     rows = rows_of(tmp_path / "captions")
     assert set(zip(*(rows[name].to_pylist() for name in ("start_s", "end_s")), strict=True)) == {
@@ -147,8 +147,8 @@ def test_segments_are_heard_alike_in_cut_clips_and_in_whole_recordings(tmp_path:
     assert (cut_clips.same, cut_clips.other) == (0, 2)
     sounds = [rows_of(tmp_path / name)["audio"].to_pylist() for name in ("one", "two")]
     assert sounds[0] == sounds[1]
-    heard, _ = soundfile.read(io.BytesIO(sounds[0][0]["bytes"]), dtype="float64")
-    assert len(heard) == RATE_HZ // 2
+    samples, _ = soundfile.read(io.BytesIO(sounds[0][0]["bytes"]), dtype="float64")
+    assert len(samples) == RATE_HZ // 2
 
 
 def test_real_recordings_come_back_whole(shared_data: Path, tmp_path: Path) -> None:
@@ -178,5 +178,5 @@ def test_real_recordings_come_back_whole(shared_data: Path, tmp_path: Path) -> N
         tmp_path / "captions", shared_data / "esc10" / "audio", tmp_path / "rebuilt"
     )
     assert coverage == AudioCoverage(12, 12) and (done.same, done.other) == (12, 0)
-    heard_s = sum(evidence["duration_s"].to_pylist())
-    assert done.summary and done.summary.total.seconds == pytest.approx(heard_s, abs=0.01)
+    total_s = sum(evidence["duration_s"].to_pylist())
+    assert done.summary and done.summary.total.seconds == pytest.approx(total_s, abs=0.01)

@@ -47,7 +47,7 @@ def test_files_with_audio_exceed_their_share_by_no_more_than_a_clip() -> None:
     assert len(cut_shards(rows, 0.1, 0.1, audio=False)) == len(SPLITS)
 
 
-def test_shares_are_those_asked_for() -> None:
+def test_shares_are_those_of_the_options() -> None:
     split = assign_splits(some_rows()["clip_id"], validation=0.2, test=0.1)
     shares = np.bincount(split, minlength=3) / len(split)
     assert np.allclose(shares, [0.7, 0.2, 0.1], atol=0.03)

@@ -11,10 +11,10 @@ from curation.run import driver_state
 
 def test_a_block_that_ends_is_finished(tmp_path: Path) -> None:
     with driver_state.record_driver_state(str(tmp_path)):
-        assert told(tmp_path).state == "running"
-    ended = told(tmp_path)
+        assert read_state(tmp_path).state == "running"
+    ended = read_state(tmp_path)
     assert (ended.state, ended.reason) == ("finished", "")
-    assert ended.started_s <= ended.heard_s
+    assert ended.started_s <= ended.heartbeat_s
 
 
 @pytest.mark.parametrize(
@@ -31,27 +31,27 @@ def test_an_error_is_the_reason_and_goes_on(
 ) -> None:
     with pytest.raises(type(error)), driver_state.record_driver_state(str(tmp_path)):
         raise error
-    assert (told(tmp_path).state, told(tmp_path).reason) == ("stopped", reason)
+    assert (read_state(tmp_path).state, read_state(tmp_path).reason) == ("stopped", reason)
 
 
-def test_a_driver_is_silent_when_it_says_running_for_too_long() -> None:
-    heard = driver_state.DriverState("running", 1000.0, 2000.0)
-    assert not heard.silent(2000.0 + driver_state.HEARTBEAT_INTERVAL_S)
-    assert heard.silent(2001.0 + driver_state.DEAD_AFTER_S)
-    assert not driver_state.DriverState("finished", 1000.0, 2000.0).silent(1e9)
+def test_a_running_driver_without_a_heartbeat_is_dead() -> None:
+    running = driver_state.DriverState("running", 1000.0, 2000.0)
+    assert not running.is_dead(2000.0 + driver_state.HEARTBEAT_INTERVAL_S)
+    assert running.is_dead(2001.0 + driver_state.DEAD_AFTER_S)
+    assert not driver_state.DriverState("finished", 1000.0, 2000.0).is_dead(1e9)
 
 
-def test_a_beat_is_written_once_an_interval(
+def test_a_heartbeat_is_written_once_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with driver_state.record_driver_state(str(tmp_path)) as beat:
-        first = told(tmp_path).heard_s
-        beat()
-        assert told(tmp_path).heard_s == first
+    with driver_state.record_driver_state(str(tmp_path)) as heartbeat:
+        first = read_state(tmp_path).heartbeat_s
+        heartbeat()
+        assert read_state(tmp_path).heartbeat_s == first
         later = time.time() + driver_state.HEARTBEAT_INTERVAL_S + 1
         monkeypatch.setattr(driver_state.time, "time", lambda: later)
-        beat()
-        assert told(tmp_path).heard_s == later
+        heartbeat()
+        assert read_state(tmp_path).heartbeat_s == later
 
 
 def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_a_folder_without_a_driver_has_no_state(tmp_path: Path) -> None:
     assert driver_state.read_driver_state(str(tmp_path / "nowhere")) is None
 
 
-def told(folder: Path) -> driver_state.DriverState:
+def read_state(folder: Path) -> driver_state.DriverState:
     found = driver_state.read_driver_state(str(folder))
     assert found is not None
     return found

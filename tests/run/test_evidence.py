@@ -50,7 +50,8 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
 def footers(folder: Path) -> list[run_evidence.ShardFooter]:
     files = list(run_evidence.list_evidence_files(str(folder)).values())
     return [
-        run_evidence.ShardFooter.parse(*told) for told in run_evidence.read_footer_metadata(files)
+        run_evidence.ShardFooter.parse(*metadata)
+        for metadata in run_evidence.read_footer_metadata(files)
     ]
 
 
@@ -86,7 +87,7 @@ def test_best_scores_are_counted_in_hundredths(tmp_path: Path) -> None:
     assert footers(tmp_path)[0].best_scores == {-1: 1, 50: 2}
 
 
-def test_a_file_in_the_making_is_no_shard(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_no_shard(tmp_path: Path) -> None:
     folder = Path(layout.evidence_uri(str(tmp_path)))
     folder.mkdir()
     (folder / ".shard-00001.parquet.x7f").write_bytes(b"half")

@@ -74,7 +74,7 @@ def test_evidence_of_another_size_is_read_itself(config: RunConfig) -> None:
 
 def test_what_is_done_again_is_taken_back_first(config: RunConfig) -> None:
     write_parts(config, [])
-    ledger = footer_cache.FooterCacheWriter(config.run, SHARDS, todo=[5])
+    writer = footer_cache.FooterCacheWriter(config.run, SHARDS, todo=[5])
     assert parts(config) == ["shards-00064.json"]
-    ledger.write_full_parts(evidence.list_evidence_files(config.run))
+    writer.write_full_parts(evidence.list_evidence_files(config.run))
     assert parts(config) == ["shards-00000.json", "shards-00064.json"]

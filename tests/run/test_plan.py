@@ -46,11 +46,11 @@ def test_the_hash_does_not_depend_on_how_the_table_is_held() -> None:
 
 
 @pytest.mark.parametrize("other", [listing(49), listing(50, confidence=0.5)])
-def test_the_hash_tells_other_clips_and_other_tags_apart(other: pa.Table) -> None:
+def test_the_hash_differs_for_other_clips_and_other_tags(other: pa.Table) -> None:
     assert plan.hash_plan(other, 8) != plan.hash_plan(listing(50), 8)
 
 
-def test_the_hash_tells_other_shards_apart() -> None:
+def test_the_hash_differs_for_other_shards() -> None:
     assert plan.hash_plan(listing(50), 8) != plan.hash_plan(listing(50), 9)
 
 

@@ -34,7 +34,7 @@ def test_the_way_to_an_ancestor_may_lead_through_classes_that_are_not_given():
     assert names(select_guidance_tags([tag("Animal"), tag("Bark")])) == ["Bark"]
 
 
-def test_abstract_and_blacklisted_classes_are_left_out_and_hide_nothing():
+def test_abstract_and_blacklisted_classes_are_dropped_and_hide_nothing():
     assert select_guidance_tags([tag("Human voice"), tag("Heart murmur")]) == []
     tags = [tag("Heart sounds, heartbeat"), tag("Heart murmur")]
     assert names(select_guidance_tags(tags)) == ["Heart sounds, heartbeat"]
@@ -51,7 +51,7 @@ def test_the_order_is_by_confidence_and_then_by_index_however_they_come():
     assert select_guidance_tags(tags) == select_guidance_tags(tags[::-1])
 
 
-def test_tags_below_the_least_confidence_are_left_out_and_hide_nothing():
+def test_tags_below_the_least_confidence_are_dropped_and_hide_nothing():
     tags = [tag("Dog", 0.6), tag("Bark", 0.2)]
     assert names(select_guidance_tags(tags, min_confidence=0.5)) == ["Dog"]
     assert select_guidance_tags([]) == []
