@@ -45,9 +45,9 @@ from curation.schema import PAIR_SCHEMA
 from curation.storage import files as storage
 from curation.synth import read_truth, write_corpus
 from training import run_folder
+from training.config.data import LoaderConfig
 from training.config.pretrain import PretrainConfig
 from training.data import loader_benchmark
-from training.data.loader import LoaderConfig
 from training.data.table_index import TableIndex
 from training.demo import small_pretrain_config
 from training.losses import info_nce

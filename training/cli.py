@@ -58,10 +58,11 @@ def train_captioner_command(
     cores.
     """
     from training import metrics
-    from training.config import reference as configuration
+    from training.config import config_file
+    from training.config import reference as reference_config
     from training.reference import captioner as captioner_training
 
-    settings = configuration.load_training_config(config, configuration.ReferenceCaptionerConfig)
+    settings = config_file.load_training_config(config, reference_config.ReferenceCaptionerConfig)
     model, tokenizer, report = captioner_training.train_reference_captioner(settings, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": settings.model_dump(), **report})
     relations = report["none"]["by_relation"]
@@ -101,21 +102,22 @@ def pretrain_command(
     --out, --seed and --esc10 are read for that alone. It takes seven to ten minutes on two cores.
     """
     from training import metrics
-    from training.config import reference as configuration
+    from training.config import config_file
+    from training.config import reference as reference_config
 
-    values = {} if config is None else configuration.read_training_yaml(config)
+    values = {} if config is None else config_file.read_training_yaml(config)
     if config is not None and "data" in values:
         from training import launch, run_folder
         from training.config.pretrain import PretrainConfig
 
-        settings = configuration.validate_training_config(config, values, PretrainConfig)
+        settings = config_file.validate_training_config(config, values, PretrainConfig)
         launch.launch_pretraining(settings, quiet)
         folder = run_folder.model_uri(settings.run)
         typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
         return
     from training.reference import clap
 
-    reference = configuration.load_training_config(config, configuration.ReferenceClapConfig)
+    reference = config_file.load_training_config(config, reference_config.ReferenceClapConfig)
     model, tokenizer, report = clap.train_reference_clap(reference, seed)
     _save(out, model, tokenizer, {"seed": seed, "settings": reference.model_dump(), **report})
     metrics.print_metrics(
@@ -244,13 +246,13 @@ def bench_loader_command(
 ) -> None:
     """Say how many clips a second the loader alone gives, by its number of decoders."""
     from training import pretrain_model
-    from training.config import reference as configuration
+    from training.config import config_file
     from training.config.pretrain import PretrainConfig
     from training.data import loader_benchmark
     from training.data.table_index import TableIndex
 
-    settings = configuration.validate_training_config(
-        config, configuration.read_training_yaml(config), PretrainConfig
+    settings = config_file.validate_training_config(
+        config, config_file.read_training_yaml(config), PretrainConfig
     )
     storage.configure(settings.storage)
     pairs = TableIndex.concat(
@@ -286,11 +288,10 @@ def convert_checkpoint_command(
     out: Annotated[Path, typer.Option(help="The model's directory.")],
 ) -> None:
     """Convert a released checkpoint to a directory that scorers, trainers and evaluation open."""
-    from training.convert import released
+    from training.convert.blat import convert_blat
+    from training.convert.laion import convert_laion_clap
 
-    converted = {Origin.blat: released.convert_blat, Origin.laion: released.convert_laion_clap}[
-        origin
-    ]
+    converted = {Origin.blat: convert_blat, Origin.laion: convert_laion_clap}[origin]
     converted(checkpoint, out, tokenizer)
     typer.echo(f"wrote {out}")
 

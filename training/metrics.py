@@ -1,33 +1,15 @@
-"""Figures of merit as pure functions, and the table and file they are told in."""
+"""Alignment and uniformity of embeddings (Wang and Isola 2020)."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from curation.storage import files as storage
-
-
-def auc(right: np.ndarray, wrong: np.ndarray) -> float:
-    """The chance that a right one scores above a wrong one (ties count half); NaN without both."""
-    if not len(right) or not len(wrong):
-        return float("nan")
-    ordered = np.sort(wrong)
-    below = np.searchsorted(ordered, right, side="left")
-    not_above = np.searchsorted(ordered, right, side="right")
-    return float((below + not_above).mean() / 2 / len(wrong))
-
-
-def top_k_recall(similarities: np.ndarray, k: int, relevant: np.ndarray | None = None) -> float:
-    """Share of rows `[query, item]` whose own item, or one alike, is among the best k."""
-    best = np.argsort(-similarities, axis=1)[:, :k]
-    fits = np.eye(len(similarities), dtype=bool) if relevant is None else relevant
-    return float(np.take_along_axis(fits, best, axis=1).any(axis=1).mean())
 
 
 def alignment(audio: Tensor, text: Tensor) -> float:

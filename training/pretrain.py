@@ -33,8 +33,9 @@ from training import (
     tracking,
 )
 from training.config.pretrain import PretrainConfig
+from training.data.batch import AudioTextBatch
 from training.data.features import BatchFeatures, compute_batch_features, false_negative_mask
-from training.data.loader import AudioTextBatch, TableLoader
+from training.data.loader import TableLoader
 from training.data.table_index import TableIndex
 from training.export import export_model
 from training.metrics import alignment, uniformity

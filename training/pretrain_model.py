@@ -21,14 +21,14 @@ from curation.models.networks.towers import Pair
 from curation.models.word_tokenizer import word_tokenizer
 from curation.storage import files as storage
 from curation.uris import is_local_uri, join_uri
-from training.config.pretrain import (
+from training.config.networks import (
     ClapModelConfig,
     DualEncoderModelConfig,
-    PretrainConfig,
     PretrainedModelConfig,
     PretrainedTextConfig,
     WordTextConfig,
 )
+from training.config.pretrain import PretrainConfig
 
 ModelAndTokenizer = tuple[Pair, PreTrainedTokenizerBase]
 

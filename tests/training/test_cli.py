@@ -16,7 +16,7 @@ from tests.support.paths import REPOSITORY
 from tests.support.runs import corpus_run
 from tests.training.test_pretrain import TINY
 from training import cli
-from training.config import reference as configuration
+from training.config import config_file
 from training.config.pretrain import PretrainConfig
 
 
@@ -149,8 +149,8 @@ def test_the_printed_configuration_is_one(
 @pytest.mark.parametrize("name", ["pretrain", "blat", "clap"])
 def test_examples_are_configurations(name: str) -> None:
     path = str(REPOSITORY / "examples" / f"{name}.yaml")
-    config = configuration.validate_training_config(
-        path, configuration.read_training_yaml(path), PretrainConfig
+    config = config_file.validate_training_config(
+        path, config_file.read_training_yaml(path), PretrainConfig
     )
     assert config.data.tables
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from training.metrics import auc, top_k_recall
+from curation.stats import auc
+from training.evaluate.scores import top_k_recall
 
 
 def test_auc_counts_pairs() -> None:

@@ -1,1 +1,1 @@
-"""The settings of trainings as typed data; no I/O beyond reading the file itself."""
+"""The YAML of trainings as typed data, and the reader of the file."""

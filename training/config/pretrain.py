@@ -1,117 +1,19 @@
-"""What a pre-training on curated tables is told, as typed data."""
+"""The sections of `tagscribe-train pretrain` on curated tables."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
+from curation.section import Section
 from curation.storage.settings import StorageConfig
-from curation.uris import absolute_uri
-from training.config.reference import AugmentConfig, CnnConfig, FrontendConfig, Section
-from training.data.loader import LoaderConfig
-
-# Named alike from any folder and in any process.
-Uri = Annotated[str, AfterValidator(absolute_uri)]
-
-
-class TableRef(Section):
-    """One curated table."""
-
-    uri: Uri = Field(description="The table's folder, local or s3://.")
-    version: int | None = Field(default=None, ge=0, description="None: the newest at the start.")
-
-
-class DataConfig(LoaderConfig):
-    """What is trained on, and how it is read."""
-
-    tables: tuple[TableRef, ...] = Field(
-        min_length=1, description="Tables trained on together; a plain path is its newest version."
-    )
-
-    @field_validator("tables", mode="before")
-    @classmethod
-    def _plain_paths(cls, value: Any) -> Any:
-        tables = [value] if isinstance(value, str) else value
-        return [{"uri": table} if isinstance(table, str) else table for table in tables]
-
-
-class WordTextConfig(Section):
-    """A small BERT over whole words, its vocabulary that of the captions trained on."""
-
-    kind: Literal["words"] = "words"
-    dim: int = Field(default=128, ge=8)
-    layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=4, ge=1)
-    feed_forward: int = Field(default=256, ge=8)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    max_tokens: int = Field(default=32, ge=4)
-
-
-class PretrainedTextConfig(Section):
-    """Any transformers encoder, or a sentence-transformers model."""
-
-    kind: Literal["pretrained"] = "pretrained"
-    model: str = Field(description="A directory or a hub id.")
-    revision: str | None = Field(default=None, description="Of the hub id; pin it.")
-    frozen: bool = Field(
-        default=False, description="Keep its weights; each caption is then embedded once."
-    )
-
-
-class DualEncoderModelConfig(Section):
-    """CNN14 and a text encoder, one linear layer each; the defaults are the reference's size."""
-
-    kind: Literal["dual_encoder"] = "dual_encoder"
-    frontend: FrontendConfig = FrontendConfig()
-    cnn: CnnConfig = CnnConfig()
-    audio_layers: int = Field(default=2, ge=0, description="0: CNN14 pools, as in BLAT.")
-    audio_dim: int = Field(default=128, ge=8)
-    audio_heads: int = Field(default=4, ge=1)
-    embed_dim: int = Field(default=128, ge=2)
-    text: Annotated[WordTextConfig | PretrainedTextConfig, Field(discriminator="kind")] = (
-        WordTextConfig()
-    )
-
-    @field_validator("text", mode="before")
-    @classmethod
-    def _words_by_default(cls, value: Any) -> Any:
-        return _with_default_kind("words", value)
-
-    @model_validator(mode="after")
-    def _pools(self) -> "DualEncoderModelConfig":
-        if not self.audio_layers and self.cnn.embed_dim is None:
-            raise ValueError("cnn.embed_dim is needed where audio_layers is 0: CNN14 then pools")
-        return self
-
-
-class ClapModelConfig(Section):
-    """transformers' ClapModel (HTSAT and RoBERTa), its defaults LAION's sizes."""
-
-    kind: Literal["clap"] = "clap"
-    tokenizer: str = Field(description="Directory or hub id of the text tower's tokenizer.")
-    tokenizer_revision: str | None = Field(default=None, description="Of the hub id; pin it.")
-    audio: dict[str, Any] = Field(default={}, description="Keys of ClapAudioConfig.")
-    text: dict[str, Any] = Field(default={}, description="Keys of ClapTextConfig.")
-    frontend: dict[str, Any] = Field(default={}, description="Keys of ClapFeatureExtractor.")
-    embed_dim: int = Field(default=512, ge=2)
-
-
-class PretrainedModelConfig(Section):
-    """An existing model whose training goes on."""
-
-    kind: Literal["pretrained"] = "pretrained"
-    model: str = Field(description="A directory, 'reference', or a hub id.")
-    revision: str | None = Field(default=None, description="Of the hub id; pin it.")
-
-
-class PretrainAugmentConfig(AugmentConfig):
-    """Random changes of what is heard; 0 is off."""
-
-    mixup: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Share of clips that another of the batch is added to, captions joined.",
-    )
+from training.config.augmentation import PretrainAugmentConfig
+from training.config.data import DataConfig, Uri
+from training.config.networks import (
+    ClapModelConfig,
+    DualEncoderModelConfig,
+    PretrainedModelConfig,
+    with_default_kind,
+)
 
 
 class PretrainScheduleConfig(Section):
@@ -216,7 +118,7 @@ class PretrainConfig(Section):
     @field_validator("model", mode="before")
     @classmethod
     def _dual_encoder_by_default(cls, value: Any) -> Any:
-        return _with_default_kind("dual_encoder", value)
+        return with_default_kind("dual_encoder", value)
 
     def result_settings(self) -> dict[str, Any]:
         """What decides on the result, and may not change while a run goes on."""
@@ -226,8 +128,3 @@ class PretrainConfig(Section):
             **values,
             "data": {**values["data"], "workers": None, "prefetch_batches": None, "cache_mb": None},
         }
-
-
-def _with_default_kind(kind: str, value: Any) -> Any:
-    """A section that does not say its kind is of the usual one."""
-    return {"kind": kind, **value} if isinstance(value, dict) else value

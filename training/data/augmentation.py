@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.config.reference import AugmentConfig
+from training.config.augmentation import AugmentConfig
 
 _SILENCE_DB = -100.0
 _KNOTS = 6

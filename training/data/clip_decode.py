@@ -1,11 +1,10 @@
-"""One clip as an epoch hears it: its caption, its stretch, its samples, and many of them padded.
+"""Decodes clips, in whichever process: one to int16 samples, a batch to padded waveforms.
 
-Runs in whichever process decodes; which clips are heard, and when, is the loader's.
+Which clips are decoded, and when, is left to the loader.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,55 +16,10 @@ from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.audio.waveform import from_int16, resample, to_int16
 from curation.catalog.clip_bytes import read_clip_bytes
+from training.data.sampling import TrainingExample
 from training.data.table_index import AudioLocation
 
-SCORE_TEMPERATURE = 0.05
-
-# A whole number of samples at every usual rate: embedded and referenced audio are cut alike.
-_CROP_STEP_S = 0.04
-
 Samples = npt.NDArray[np.int16]
-CaptionSampling = Literal["uniform", "rank", "score"]
-
-
-@dataclass(frozen=True)
-class TrainingExample:
-    """What is heard of a clip in one epoch, and the caption that goes with it.
-
-    A clip heard `whole` is heard alike in every epoch.
-    """
-
-    clip: int
-    location: AudioLocation
-    caption: str
-    whole: bool
-
-
-def caption_probabilities(
-    choice: CaptionSampling,
-    ranks: npt.NDArray[np.int32],
-    clap_scores: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float64]:
-    """The probability of each of a clip's captions, `[caption]`; see `LoaderConfig`."""
-    if choice == "uniform":
-        weights = np.ones(len(ranks))
-    elif choice == "rank":
-        weights = 1.0 / ranks
-    else:
-        above = (clap_scores - clap_scores.max()).astype(np.float64)
-        weights = np.exp(above / SCORE_TEMPERATURE)
-    return weights / weights.sum()
-
-
-def crop_location(
-    location: AudioLocation, crop_s: float, surplus_s: float, draw: float
-) -> AudioLocation:
-    """The stretch of `crop_s` at the place drawn in 0..1, where a clip is longer by `surplus_s`."""
-    if surplus_s <= 0:
-        return location
-    offset_s = _CROP_STEP_S * int(draw * (int(surplus_s / _CROP_STEP_S) + 1))
-    start_s = location.start_s + offset_s
-    return AudioLocation(location.uri, start_s, start_s + crop_s, location.embedded)
 
 
 def decode_training_clip(location: AudioLocation, sample_rate_hz: int) -> Samples:

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from curation.models.networks.towers import Pair
-from training.config.pretrain import PretrainAugmentConfig
+from training.config.augmentation import PretrainAugmentConfig
 from training.data.augmentation import augment
-from training.data.loader import AudioTextBatch
+from training.data.batch import AudioTextBatch
 
 _ALONE = -1
 

@@ -6,127 +6,31 @@ alone, whatever the number of processes or of ranks.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from curation.audio.decode import MIN_DURATION_S
 from curation.audio.errors import AudioError
 from curation.errors import InputError, RunError
 from curation.storage import files as storage
 from curation.storage.settings import StorageConfig
-from training.config.reference import Section
+from training.config.data import LoaderConfig
+from training.data.batch import AudioTextBatch
 from training.data.clip_decode import (
-    SCORE_TEMPERATURE,
     BatchDecoder,
-    CaptionSampling,
     DecodedBatch,
     Samples,
-    TrainingExample,
-    caption_probabilities,
-    crop_location,
     decode_training_clip,
     pad_waveforms,
 )
 from training.data.epoch_order import epoch_order
+from training.data.loader_state import LoaderState
+from training.data.sampling import TrainingExample, caption_probabilities, crop_location
 from training.data.table_index import Ints, TableIndex
-
-STATE_FORMAT = 1
-
-
-class LoaderConfig(Section):
-    """How clips are heard."""
-
-    crop_s: float = Field(
-        default=10.0,
-        ge=MIN_DURATION_S,
-        description="Longest stretch heard, in seconds; of a longer clip, one at random.",
-    )
-    workers: int = Field(
-        default=2, ge=0, description="Processes that decode; 0 decodes in this one."
-    )
-    prefetch_batches: int = Field(
-        default=2, ge=1, description="Batches that each process decodes ahead."
-    )
-    cache_mb: int = Field(
-        default=0,
-        ge=0,
-        description="Memory in each decoding process for clips up to crop_s long, decoded once; "
-        "for tables that fit, trained on for many epochs.",
-    )
-    caption_sampling: CaptionSampling = Field(
-        default="uniform",
-        description="How one of a clip's captions is drawn each epoch: all alike (uniform), by "
-        f"1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
-    )
-    bucket_by_duration: bool = Field(
-        default=True, description="Clips of like duration share a batch."
-    )
-    max_unreadable_fraction: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="Share of all clips that may be unreadable; another clip takes the place of "
-        "each. More stop the training.",
-    )
-
-
-@dataclass(frozen=True)
-class AudioTextBatch:
-    """This rank's rows of one global batch.
-
-    Attributes:
-        waveforms: int16 `[row, sample]`, zero after a clip's end.
-        lengths: samples of each clip, int64 `[row]`.
-        captions: one a row.
-        clips: which clip of the pairs each row is, int64 `[row]`.
-        epoch: from 0.
-        index: of the batch within its epoch, from 0.
-        start: the first row's place within the global batch.
-        global_rows: rows of all ranks together.
-        replaced: for each clip that could not be read, why, and which took its place.
-    """
-
-    waveforms: Tensor
-    lengths: Tensor
-    captions: list[str]
-    clips: Tensor
-    epoch: int
-    index: int
-    start: int
-    global_rows: int
-    replaced: list[str]
-
-
-@dataclass(frozen=True)
-class LoaderState:
-    """Where a training stands in its data; the same for every rank."""
-
-    epoch: int
-    samples_seen: int  # in this epoch, by all ranks together
-    seed: int
-    table: list[list[Any]]  # [uri, version] of each
-    batch: int
-    format: int = STATE_FORMAT
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> "LoaderState":
-        """Raises InputError where the state is of another format."""
-        if state.get("format") != STATE_FORMAT:
-            raise InputError(
-                f"the loader's state has format {state.get('format')}, expected {STATE_FORMAT}: "
-                "resume with the tagscribe that wrote it, or start anew"
-            )
-        return cls(**state)
 
 
 def check_batch_size(pairs: TableIndex, batch: int, world: int) -> None:

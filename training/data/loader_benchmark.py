@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.data.loader import LoaderConfig, TableLoader
+from training.config.data import LoaderConfig
+from training.data.loader import TableLoader
 from training.data.table_index import TableIndex
 
 

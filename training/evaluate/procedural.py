@@ -16,8 +16,8 @@ from curation.synth import Scene
 from curation.tags.guidance import class_phrase
 from curation.uris import join_uri
 from training.evaluate.prompts import embed_classes, normalise_rows
-from training.metrics import top_k_recall
-from training.reference.corpus import render_in_pool
+from training.evaluate.scores import top_k_recall
+from training.rendering import render_in_pool
 
 SEED = 8  # below 1000, as every seed that no training hears
 WRONG_KINDS = ("replaced", "dropped", "swapped", "relation")

@@ -104,3 +104,10 @@ def mean_average_precision_at(ranks: list[Ranks], k: int) -> float:
 def _not_below(similarities: Array, own: Array) -> Ranks:
     """How many are at least as high as `own` in the last dimension, NaN counted among them."""
     return np.count_nonzero(~(similarities < own), axis=-1)
+
+
+def top_k_recall(similarities: np.ndarray, k: int, relevant: np.ndarray | None = None) -> float:
+    """Share of rows `[query, item]` whose own item, or one alike, is among the best k."""
+    best = np.argsort(-similarities, axis=1)[:, :k]
+    fits = np.eye(len(similarities), dtype=bool) if relevant is None else relevant
+    return float(np.take_along_axis(fits, best, axis=1).any(axis=1).mean())

@@ -22,9 +22,9 @@ from curation.synth import Scene
 from curation.synth.scenes import RELATIONS
 from training.config.reference import ReferenceCaptionerConfig
 from training.data.augmentation import augment
-from training.optim import train_epochs
 from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
 from training.reference.corpus import FeatureCorpus, render_corpora
+from training.reference.training_loop import train_epochs
 
 GUIDANCE = ("none", "noisy", "true")
 

@@ -13,14 +13,15 @@ from transformers import PreTrainedTokenizerBase
 from curation import synth
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.word_tokenizer import word_tokenizer
+from curation.stats import auc
 from curation.synth.negatives import KINDS
 from training.config.reference import ReferenceClapConfig
 from training.data.augmentation import augment
+from training.evaluate.scores import top_k_recall
 from training.losses import hard_negative_sigmoid, info_nce
-from training.metrics import auc, top_k_recall
-from training.optim import train_epochs
 from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
 from training.reference.corpus import FeatureCorpus, render_corpora
+from training.reference.training_loop import train_epochs
 
 _EVALUATION_BATCH = 32
 _VOCABULARY_SCENES = 5000

@@ -1,23 +1,17 @@
 """Procedural clips as log-mel features in memory, rendered by a pool of processes."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from curation import synth
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
 from curation.synth import Scene
 from training.config.reference import CorpusConfig
-
-Rendered = TypeVar("Rendered")
+from training.rendering import render_in_pool
 
 
 @dataclass(frozen=True)
@@ -54,27 +48,6 @@ def render_corpus(
     rendered = render_in_pool(partial(_render, seed, frontend), clips, workers, label, progress)
     features, scenes = zip(*rendered, strict=True)
     return FeatureCorpus(seed, [torch.from_numpy(feature) for feature in features], list(scenes))
-
-
-def render_in_pool(
-    render: Callable[[int], Rendered], clips: int, workers: int, label: str, progress: bool
-) -> list[Rendered]:
-    """What `render` makes of clips 0 to `clips` - 1, in order, by so many spawned processes."""
-    pool = (
-        multiprocessing.get_context("spawn").Pool(
-            workers, initializer=torch.set_num_threads, initargs=(1,)
-        )
-        if workers > 1
-        else nullcontext()
-    )
-    with pool as started:
-        made: Iterator[Rendered] = (
-            map(render, range(clips))
-            if started is None
-            else started.imap(render, range(clips), chunksize=16)
-        )
-        # None: shown on a terminal alone.
-        return list(tqdm(made, label, clips, unit="clip", disable=None if progress else True))
 
 
 def _render(seed: int, frontend: LogMelConfig, index: int) -> tuple[Tensor, Scene]:

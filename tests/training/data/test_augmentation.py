@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from training.config.reference import AugmentConfig
+from training.config.augmentation import AugmentConfig
 from training.data import augmentation
 from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
 

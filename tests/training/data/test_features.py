@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from training.config.pretrain import PretrainAugmentConfig
+from training.config.augmentation import PretrainAugmentConfig
+from training.data.batch import AudioTextBatch
 from training.data.features import compute_batch_features, false_negative_mask, mix_clips
-from training.data.loader import AudioTextBatch
 
 OFF = PretrainAugmentConfig(gain_db=0, equalizer_db=0)
 CAPTIONS = ["a dog barks", "rain", "Rain ", "a bell"]

@@ -18,9 +18,11 @@ from curation.audio.waveform import to_int16
 from curation.errors import InputError
 from curation.storage import files as storage
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
-from training.data.clip_decode import caption_probabilities
-from training.data.loader import AudioTextBatch, LoaderConfig, TableLoader
+from training.config.data import LoaderConfig
+from training.data.batch import AudioTextBatch
+from training.data.loader import TableLoader
 from training.data.loader_benchmark import measure_loader_speed
+from training.data.sampling import caption_probabilities
 from training.data.table_index import TableIndex
 
 CLIPS, BATCH, SEED = 20, 6, 11

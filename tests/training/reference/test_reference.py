@@ -13,11 +13,8 @@ from curation.models.networks.log_mel_config import LogMelConfig
 from curation.models.scorers.clap import DualEncoderScorer
 from curation.schema import Failure
 from training import cli
-from training.config.reference import (
-    ReferenceCaptionerConfig,
-    ReferenceClapConfig,
-    load_training_config,
-)
+from training.config.config_file import load_training_config
+from training.config.reference import ReferenceCaptionerConfig, ReferenceClapConfig
 from training.reference.corpus import render_corpus
 
 TINY = {

@@ -15,7 +15,8 @@ from curation.models.networks.clap import ClapPair
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.load_towers import load_pair
 from curation.models.word_tokenizer import word_tokenizer
-from training.convert import released
+from training.convert.blat import convert_blat
+from training.convert.laion import _laion_config, convert_laion_clap
 
 CAPTIONS = ["a dog barks while rain falls", "rain falls"]
 TOKENIZER = word_tokenizer(CAPTIONS, 20)
@@ -115,7 +116,7 @@ def naive_blat_sound(state: dict[str, Tensor], features: Tensor) -> Tensor:
 def test_blat_hears_by_its_own_weights(
     blat_state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
 ) -> None:
-    model = released.convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)
+    model = convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)
     features = torch.randn(32, 64) * 20 - 40
     with torch.no_grad():
         [got] = model.encode_features(features[None], torch.tensor([32]))
@@ -126,7 +127,7 @@ def test_blat_hears_by_its_own_weights(
 def test_blat_reads_by_its_own_weights(
     blat_state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
 ) -> None:
-    model = released.convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)
+    model = convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)
     bert = BertModel(BLAT.text_config()).eval()
     prefix = "text_encoder.model."
     names = {n.removeprefix(prefix): v for n, v in blat_state.items() if n.startswith(prefix)}
@@ -147,7 +148,7 @@ def test_blat_reads_by_its_own_weights(
 def test_what_was_converted_opens(
     blat_state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
 ) -> None:
-    model = released.convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)
+    model = convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)
     again, words = load_pair(tmp_path / "out", "cpu")
     assert isinstance(again, DualEncoder)
     for name, value in model.state_dict().items():
@@ -162,7 +163,7 @@ def test_what_does_not_fit_is_named(
         state = dict(blat_state)
         change(state)
         with pytest.raises(InputError, match=message):
-            released.convert_blat(saved(state, tmp_path), tmp_path / "out", tokenizer, BLAT)
+            convert_blat(saved(state, tmp_path), tmp_path / "out", tokenizer, BLAT)
         assert not (tmp_path / "out").exists()
 
     conv = "audio_encoder.conv_block2.conv1.weight"
@@ -180,16 +181,14 @@ def test_a_checkpoint_is_read_without_running_it(
     blat_state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="cannot be read .*expected a file"):
-        released.convert_blat(tmp_path / "none.pth", tmp_path / "out", tokenizer, BLAT)
+        convert_blat(tmp_path / "none.pth", tmp_path / "out", tokenizer, BLAT)
     with pytest.raises(InputError, match="without running it"):
-        released.convert_blat(
-            saved(blat_state, tmp_path, runs=Path("x")), tmp_path / "out", tokenizer, BLAT
-        )
+        convert_blat(saved(blat_state, tmp_path, runs=Path("x")), tmp_path / "out", tokenizer, BLAT)
     harmless = saved(blat_state, tmp_path, epoch=4, loss=np.float64(0.5))
-    released.convert_blat(harmless, tmp_path / "out", tokenizer, BLAT)
+    convert_blat(harmless, tmp_path / "out", tokenizer, BLAT)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(InputError, match="expected those, or an entry 'state_dict'"):
-        released.convert_blat(tmp_path / "list.pth", tmp_path / "out", tokenizer, BLAT)
+        convert_blat(tmp_path / "list.pth", tmp_path / "out", tokenizer, BLAT)
 
 
 def test_a_tokenizer_of_another_model_is_refused(
@@ -199,9 +198,9 @@ def test_a_tokenizer_of_another_model_is_refused(
     words.save_pretrained(tmp_path / "other")
     path = saved(blat_state, tmp_path)
     with pytest.raises(InputError, match=f"of {len(words)} tokens, the model knows"):
-        released.convert_blat(path, tmp_path / "out", tmp_path / "other", BLAT)
+        convert_blat(path, tmp_path / "out", tmp_path / "other", BLAT)
     with pytest.raises(InputError, match="no tokenizer that can be opened"):
-        released.convert_blat(path, tmp_path / "out", tmp_path / "none", BLAT)
+        convert_blat(path, tmp_path / "out", tmp_path / "none", BLAT)
 
 
 LAION_BLOCK = {
@@ -264,7 +263,7 @@ def clap() -> ClapModel:
 
 def test_laions_weights_find_their_places(clap: ClapModel, tokenizer: Path, tmp_path: Path) -> None:
     path = saved(laion_state(clap), tmp_path, epoch=3)
-    pair = released.convert_laion_clap(path, tmp_path / "out", tokenizer, CLAP)
+    pair = convert_laion_clap(path, tmp_path / "out", tokenizer, CLAP)
     again, _ = load_pair(tmp_path / "out", "cpu")
     assert isinstance(again, ClapPair)
     for got in (pair.clap.state_dict(), again.clap.state_dict()):
@@ -287,12 +286,12 @@ def test_laions_weights_that_do_not_fit_are_named(
         state = {**laion_state(clap), **change}
         state = {name: value for name, value in state.items() if value is not None}
         with pytest.raises(InputError, match=message):
-            released.convert_laion_clap(saved(state, tmp_path), tmp_path / "out", tokenizer, CLAP)
+            convert_laion_clap(saved(state, tmp_path), tmp_path / "out", tokenizer, CLAP)
 
 
 @pytest.mark.parametrize(("width", "hidden", "blocks"), [(96, 768, 6), (128, 1024, 12)])
 def test_both_sizes_of_htsat_are_known(width: int, hidden: int, blocks: int) -> None:
     patches = {"audio_branch.patch_embed.proj.weight": torch.ones(width, 1, 4, 4)}
-    audio = released._laion_config(patches).audio_config
+    audio = _laion_config(patches).audio_config
     assert (audio.patch_embeds_hidden_size, audio.hidden_size) == (width, hidden)
     assert audio.depths[2] == blocks

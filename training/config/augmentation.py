@@ -1,0 +1,32 @@
+"""Sections of augmentation: random changes of waveforms and of log-mel features."""
+
+from pydantic import Field
+
+from curation.section import Section
+
+
+class AugmentConfig(Section):
+    """Random changes of log-mel features, so that a model hears past the recording; 0 is off."""
+
+    gain_db: float = Field(default=6.0, ge=0, description="Half the range of a level change.")
+    equalizer_db: float = Field(
+        default=1.0, ge=0, description="Deviation of a smooth spectral change."
+    )
+    noise: float = Field(default=0.0, ge=0, le=1, description="Share of clips with added noise.")
+    silence: float = Field(
+        default=0.0, ge=0, le=1, description="Share of batches padded with silence."
+    )
+    mel_shift: int = Field(default=0, ge=0, description="Most bands that the spectrum moves by.")
+    mel_mask: int = Field(default=0, ge=0, description="Most bands hidden at a time (SpecAugment).")
+    frame_mask: int = Field(default=0, ge=0, description="Most frames hidden at a time.")
+
+
+class PretrainAugmentConfig(AugmentConfig):
+    """Random changes of what is heard; 0 is off."""
+
+    mixup: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of clips that another of the batch is added to, captions joined.",
+    )

@@ -1,0 +1,44 @@
+"""Reads the YAML of a training. The sections are typed data in the other modules."""
+
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from curation.errors import InputError
+from curation.section import Section
+from curation.storage import files as storage
+
+Training = TypeVar("Training", bound=Section)
+
+
+def load_training_config(uri: str | None, kind: type[Training]) -> Training:
+    """Read a training's YAML; the reference's settings where there is none.
+
+    Raises InputError naming the file and each key that is unknown or out of range.
+    """
+    return kind() if uri is None else validate_training_config(uri, read_training_yaml(uri), kind)
+
+
+def read_training_yaml(uri: str) -> dict[str, Any]:
+    """A YAML file as it stands. Raises InputError where there is none, or it holds no keys."""
+    try:
+        values: Any = yaml.safe_load(storage.read_bytes(uri))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{uri}: no such file; expected the YAML of a training") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{uri}: not YAML: {error}") from error
+    if not isinstance(values or {}, dict):
+        raise InputError(f"{uri}: expected keys and values, found {type(values).__name__}")
+    return values or {}
+
+
+def validate_training_config(uri: str, values: dict[str, Any], kind: type[Training]) -> Training:
+    """Raises InputError naming the file and each key that is unknown or out of range."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise InputError(f"{uri}: {problems}") from error

@@ -1,0 +1,73 @@
+"""Sections of the data: curated tables, and how their clips are read, cropped and captioned."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from curation.audio.decode import MIN_DURATION_S
+from curation.section import Section
+from curation.uris import absolute_uri
+
+# The same from any working directory and in any process.
+Uri = Annotated[str, AfterValidator(absolute_uri)]
+CaptionSampling = Literal["uniform", "rank", "score"]
+
+SCORE_TEMPERATURE = 0.05
+
+
+class TableRef(Section):
+    """One curated table."""
+
+    uri: Uri = Field(description="The table's folder, local or s3://.")
+    version: int | None = Field(default=None, ge=0, description="None: the newest at the start.")
+
+
+class LoaderConfig(Section):
+    """How clips are heard."""
+
+    crop_s: float = Field(
+        default=10.0,
+        ge=MIN_DURATION_S,
+        description="Longest stretch heard, in seconds; of a longer clip, one at random.",
+    )
+    workers: int = Field(
+        default=2, ge=0, description="Processes that decode; 0 decodes in this one."
+    )
+    prefetch_batches: int = Field(
+        default=2, ge=1, description="Batches that each process decodes ahead."
+    )
+    cache_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Memory in each decoding process for clips up to crop_s long, decoded once; "
+        "for tables that fit, trained on for many epochs.",
+    )
+    caption_sampling: CaptionSampling = Field(
+        default="uniform",
+        description="How one of a clip's captions is drawn each epoch: all alike (uniform), by "
+        f"1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
+    )
+    bucket_by_duration: bool = Field(
+        default=True, description="Clips of like duration share a batch."
+    )
+    max_unreadable_fraction: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of all clips that may be unreadable; another clip takes the place of "
+        "each. More stop the training.",
+    )
+
+
+class DataConfig(LoaderConfig):
+    """What is trained on, and how it is read."""
+
+    tables: tuple[TableRef, ...] = Field(
+        min_length=1, description="Tables trained on together; a plain path is its newest version."
+    )
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _plain_paths(cls, value: Any) -> Any:
+        tables = [value] if isinstance(value, str) else value
+        return [{"uri": table} if isinstance(table, str) else table for table in tables]

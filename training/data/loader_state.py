@@ -1,0 +1,33 @@
+"""Where a loader stands, as plain data that a checkpoint holds."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from curation.errors import InputError
+
+STATE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LoaderState:
+    """Where a training stands in its data; the same for every rank."""
+
+    epoch: int
+    samples_seen: int  # in this epoch, by all ranks together
+    seed: int
+    table: list[list[Any]]  # [uri, version] of each
+    batch: int
+    format: int = STATE_FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> "LoaderState":
+        """Raises InputError where the state is of another format."""
+        if state.get("format") != STATE_FORMAT:
+            raise InputError(
+                f"the loader's state has format {state.get('format')}, expected {STATE_FORMAT}: "
+                "resume with the tagscribe that wrote it, or start anew"
+            )
+        return cls(**state)
