@@ -1,82 +1,92 @@
-"""Models of every kind through the whole engine: real recordings, two actors, from directories.
+"""Models of every kind through the whole engine: two actors, from directories.
 
 The models are tiny and random, of the very classes that the large ones have, and come through
-`from_pretrained`: what they say is nonsense, what becomes of it is not.
+`from_pretrained`: their captions are meaningless, what becomes of them is not. The sounds are
+procedural; each test runs over recordings too where ../shared/data is there.
 """
 
 import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from curation.cluster import driver
-from curation.config.run import RunConfig
 from curation.models.checks.parts import sections_of
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from curation.run.record import require_run_record
 from tests.support import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
+from tests.support.in_process import annotate_in_process
 
-CLIPS = 60
-FEW_CLIPS = 12
+CLIPS = 40
 # What a random captioner may write that is no caption.
-NO_CAPTION = {"caption/empty", "caption/label_echo", "caption/repetition", "caption/too_long"}
+NO_CAPTION = {"empty", "label_echo", "repetition", "too_long"}
+
+Catalog = dict[str, Any]
+Rows = list[dict[str, Any]]
 
 
-def recordings(shared: Path, folder: Path, clips: int) -> Path:
-    """A list of the first of ESC-10's recordings."""
-    rows = (shared / "esc10" / "clips.csv").read_text().splitlines()
-    path = folder / "clips.csv"
-    path.write_text("\n".join(rows[: 1 + clips]) + "\n")
-    return path
-
-
-def annotated(
-    shared: Path, folder: Path, clips: int = CLIPS, **models: Any
-) -> tuple[RunConfig, evidence.ShardCounts]:
-    catalog = {
+@pytest.fixture(params=["procedural", "recordings"])
+def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:
+    """Forty clips: the procedural corpus, or the first of ESC-10's recordings."""
+    if request.param == "procedural":
+        corpus = request.getfixturevalue("corpus")
+        segments, audio = str(corpus / "segments_noisy.csv"), str(corpus / "audio")
+        return {"kind": "audioset", "segments": segments, "audio": audio}
+    recordings = request.getfixturevalue("shared_data") / "esc10"
+    lines = (recordings / "clips.csv").read_text().splitlines()
+    metadata = tmp_path / "clips.csv"
+    metadata.write_text("\n".join(lines[: 1 + CLIPS]) + "\n")
+    return {
         "kind": "folder",
-        "audio": str(shared / "esc10" / "audio"),
-        "metadata": str(recordings(shared, folder, clips)),
+        "audio": str(recordings / "audio"),
+        "metadata": str(metadata),
         "tags": "audioset_mids",
     }
-    section = {"shard_clips": clips // 2, "actors": 2}
-    data = {"run": str(folder / "run"), "catalog": catalog, "annotate": section, **models}
-    config = parse_run_config(data, "test")
+
+
+def run_models(catalog: Catalog, folder: Path, least_ok: int = CLIPS, **models: Any) -> Rows:
+    """Annotate by two actors, and require what holds for every model; the captioned rows.
+
+    Every clip has a row, at least `least_ok` have captions, and the others failed by what the
+    captioner wrote; each row is the one that a single worker without Ray writes.
+    """
+    data = {"catalog": catalog, "annotate": {"shard_clips": CLIPS // 2, "actors": 2}, **models}
+    config = parse_run_config({"run": str(folder / "run"), **data}, "test")
     catalog_plan.create_plan(config)
-    return config, driver.annotate_run(config, lambda done, total: None)
-
-
-def need_whole(
-    config: RunConfig, counts: evidence.ShardCounts, clips: int = CLIPS
-) -> list[dict[str, Any]]:
-    """Every clip accounted for, and no fault but that of random words; the captioned rows."""
-    assert counts.clips == clips and counts.ok > clips / 4
-    assert set(counts.errors) <= NO_CAPTION, counts.errors
+    counts = driver.annotate_run(config, lambda done, total: None)
+    assert counts.clips == CLIPS
     assert verify.verify_run(config.run) == []
     assert require_run_record(config.run).models.keys() == set(sections_of(config))
-    rows = [
-        row
-        for shard in (0, 1)
-        for row in evidence.read_evidence_shard(config.run, shard).to_pylist()
-    ]
-    return [row for row in rows if row["outcome"] == "ok"]
+    table = pa.concat_tables(evidence.read_evidence_shards(config.run, [0, 1]))
+    alone = parse_run_config({"run": str(folder / "alone"), **data}, "test")
+    assert table.equals(annotate_in_process(alone))
+    ok, failed = [], []
+    for row in table.to_pylist():
+        (ok if row["outcome"] == "ok" else failed).append(row)
+    assert least_ok <= counts.ok == len(ok)
+    for row in failed:
+        assert row["error"]["stage"] == "caption" and row["error"]["type"] in NO_CAPTION, row
+        assert "the model wrote: " in row["error"]["message"] and row["candidates"] == []
+    return ok
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_language_model_is_guided_by_verified_tags_and_scored_twice(
-    shared_data: Path, tmp_path: Path
+    catalog: Catalog, tmp_path: Path
 ) -> None:
     tiny_captioners.qwen2_audio(tmp_path / "qwen2")
     tiny_scorers.clap(tmp_path / "fused", fused=True)
     tiny_scorers.pe_audio(tmp_path / "pe")
     tiny_taggers.ast(tmp_path / "ast")
     exact = {"dtype": "float32"}
-    config, counts = annotated(
-        shared_data,
+    rows = run_models(
+        catalog,
         tmp_path,
+        least_ok=30,
         captioner={"kind": "audio_llm", "model": str(tmp_path / "qwen2"), **exact},
         scorer={"kind": "clap", "model": str(tmp_path / "fused")},
         second_scorer={"kind": "pe_audio", "model": str(tmp_path / "pe"), **exact},
@@ -86,7 +96,7 @@ def test_a_language_model_is_guided_by_verified_tags_and_scored_twice(
             "verify": {"min_score": 0.0},
         },
     )
-    for row in need_whole(config, counts):
+    for row in rows:
         assert [tag["origin"] for tag in row["tags"]][-2:].count("predicted") >= 1
         assert len(row["tag_scores"]) == len(row["tags"])
         assert len(row["audio_embedding"]) == 8
@@ -98,13 +108,14 @@ def test_a_language_model_is_guided_by_verified_tags_and_scored_twice(
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_speech_to_text_model_captions_untagged_for_an_unfused_clap(
-    shared_data: Path, tmp_path: Path
+    catalog: Catalog, tmp_path: Path
 ) -> None:
     tiny_captioners.whisper(tmp_path / "whisper")
     tiny_scorers.clap(tmp_path / "unfused", fused=False)
-    config, counts = annotated(
-        shared_data,
+    rows = run_models(
+        catalog,
         tmp_path,
+        least_ok=20,
         captioner={
             "kind": "encoder_decoder",
             "model": str(tmp_path / "whisper"),
@@ -112,7 +123,6 @@ def test_a_speech_to_text_model_captions_untagged_for_an_unfused_clap(
         },
         scorer={"kind": "clap", "model": str(tmp_path / "unfused")},
     )
-    rows = need_whole(config, counts)
     assert all(row["guidance"] == [] and row["tags"] for row in rows)
     # A random model's beam mostly says one word again and again, which is no caption.
     written = [candidate for row in rows for candidate in row["candidates"]]
@@ -124,12 +134,15 @@ def test_a_speech_to_text_model_captions_untagged_for_an_unfused_clap(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_workers_caption_by_code_that_the_model_brings(shared_data: Path, tmp_path: Path) -> None:
+def test_workers_caption_by_code_that_the_model_brings(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Workers have a folder of their own, from the environment; this is for the process of the test.
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hf"))
     tiny_remote_code.remote_code(tmp_path / "own", tmp_path / "words")
-    config, counts = annotated(
-        shared_data,
+    rows = run_models(
+        catalog,
         tmp_path,
-        FEW_CLIPS,
         captioner={
             "kind": "remote_code",
             "model": str(tmp_path / "own"),
@@ -138,10 +151,10 @@ def test_workers_caption_by_code_that_the_model_brings(shared_data: Path, tmp_pa
             "revision": "read",
         },
     )
-    written = [row["candidates"] for row in need_whole(config, counts, FEW_CLIPS)]
+    written = [row["candidates"] for row in rows]
     assert {candidate["method"] for row in written for candidate in row} == {"beam", "sample"}
-    assert len({candidate["caption"] for row in written for candidate in row}) > FEW_CLIPS
+    assert len({candidate["caption"] for row in written for candidate in row}) > CLIPS
     assert all(candidate["log_prob"] is None for row in written for candidate in row)
     # The code was copied to where the workers import it from, and not beside its weights.
-    [copied] = Path(os.environ["HF_MODULES_CACHE"]).rglob("own_captioner.py")
-    assert copied.read_text() == tiny_remote_code.CODE
+    copied = list(Path(os.environ["HF_MODULES_CACHE"]).rglob("own_captioner.py"))
+    assert {path.read_text() for path in copied} == {tiny_remote_code.CODE}
