@@ -93,6 +93,7 @@ def by_world(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, di
     return {world: torch.load(folder / f"{world}.pt", weights_only=True) for world in (2, 3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_of_any_number_of_processes_whole_and_in_chunks(
     name: str, by_world: dict[int, dict[str, dict[str, Tensor]]]

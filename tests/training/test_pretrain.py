@@ -154,6 +154,7 @@ def test_resumed_bit_for_bit_in_mid_epoch_and_in_a_later_one(
     assert ended == (undisturbed / "model" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_end(
     undisturbed: Path, table: str, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ print(json.dumps(result))
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_find_what_one_does_and_the_first_writes_it(
     clips: list[EvalClip], tmp_path: Path, reference: DualEncoderScorer
 ) -> None:
