@@ -1,12 +1,13 @@
 """How fast captions are decoded, against transformers' `generate`, and what adaptive drawing saves.
 
 Decoding: k = 4 captions a clip, one by three beams and three sampled, of the same encoded clips in
-turns: by `models.decoding.cached`; by `generate` on the captioner as it is, which recomputes the
-caption each step (`speedup`); by `generate` with transformers' own caches put into the same model
-(`speedup_over_cached`). `generate` has one call for the beam and one for the samples. All three
-must write the same beams. Keys that end in `_with_encoding` count the encoder on both sides. Where
-there is a GPU the same is measured there too, in keys that begin with `gpu_`, and so are weights
-drawn at random, at CNN14's size and of 7B, with the share of the time in which the GPU is busy.
+turns: by `models.decoding.batch_decoding`; by `generate` on the captioner as it is, which
+recomputes the caption each step (`speedup`); by `generate` with transformers' own caches put into
+the same model (`speedup_over_cached`). `generate` has one call for the beam and one for the
+samples. All three must write the same beams. Keys that end in `_with_encoding` count the encoder on
+both sides. Where there is a GPU the same is measured there too, in keys that begin with `gpu_`, and
+so are weights drawn at random, at CNN14's size and of 7B, with the share of the time in which the
+GPU is busy.
 
 Adaptive drawing: one worker, files to scores, `first: 1` against all four candidates for all, at
 scores that a given share of the clips reach, of which both accept the same clips.
@@ -36,7 +37,7 @@ from curation import console
 from curation.config.run import RunConfig
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 
 SEED = 21
 

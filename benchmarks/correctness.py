@@ -16,7 +16,7 @@ import numpy as np
 from curation import console
 from curation.config.policy import Policy
 from curation.demo import accuracy, demo
-from curation.synth import read_truth, write_corpus
+from curation.synth.corpus import read_corpus_truth, write_corpus
 
 Runs = dict[str, list[accuracy.GradedRun]]
 
@@ -31,7 +31,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             corpus = f"{folder}/corpus"
             write_corpus(corpus, options.clips, seed, workers=os.cpu_count() or 1, progress=True)
-            truth = read_truth(corpus)
+            truth = read_corpus_truth(corpus)
             for guidance, judged in demo.grade_guidance(f"{folder}/run", corpus, truth, False):
                 runs[guidance].append(judged)
     report(runs, options)

@@ -28,11 +28,12 @@ from curation.annotate.workers import FusedWorker
 from curation.cluster import graph, pools
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
-from curation.models import captioners, scorers
+from curation.models.captioners.build import build_captioner
+from curation.models.scorers.build import build_scorer
 from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
 from curation.run.record import require_run_record
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 
 
 def main() -> None:
@@ -127,7 +128,7 @@ def bare_worker(
 ) -> None:
     """The loop itself: decode ahead with threads, caption, score, write."""
     torch.set_num_threads(config.annotate.model_threads)
-    captioner, scorer = captioners.build(config.captioner), scorers.build(config.scorer)
+    captioner, scorer = build_captioner(config.captioner), build_scorer(config.scorer)
     captioner.setup()
     scorer.setup()
     rates = tuple(sorted({captioner.sample_rate_hz, scorer.sample_rate_hz}))

@@ -22,18 +22,18 @@ import pyarrow as pa
 from curation import console
 from curation.cluster import driver
 from curation.cluster.session import ray_session
-from curation.config.models import DualEncoderConfig
+from curation.config.models import DualEncoderScorerConfig
 from curation.config.run import RunConfig
 from curation.demo.grading import parse_caption
-from curation.models import scorers
+from curation.models.scorers.build import build_scorer
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
 from curation.schema import OK
-from curation.synth import CLASSES
+from curation.synth.classes import SOUND_CLASSES
 
 FOLDS = (2, 3)
-BY_MID = {sound.mid: sound for sound in CLASSES}
+BY_MID = {sound.mid: sound for sound in SOUND_CLASSES}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def evidence(config: RunConfig) -> list[dict]:
 
 def zero_shot(rows: list[dict], recordings: dict[str, Recording]) -> dict[str, str]:
     """The class that the CLAP hears in each clip, by the mean of each class's prompts."""
-    scorer = scorers.build(DualEncoderConfig())
+    scorer = build_scorer(DualEncoderScorerConfig())
     scorer.setup()
     mids = {each.name: each.mid for each in recordings.values()}
     names = sorted(mids)

@@ -34,14 +34,14 @@ from curation import console, table
 from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.schema import PAIR_SCHEMA
 from curation.select import apply
 from curation.storage import files as storage
-from curation.synth import read_truth, write_corpus
+from curation.synth.corpus import read_corpus_truth, write_corpus
 from training import run_folder
 from training.demo import small_pretrain_config
 from training.evaluate import procedural
@@ -100,7 +100,7 @@ def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
     unguided = captioned(f"{folder}/run_unguided", corpus, "none", 1)
     guided = captioned(f"{folder}/run_guided", corpus, "tags", 1)
     filtered = captioned(f"{folder}/run_filtered", corpus, "tags", 4, top_fraction=TOP_FRACTION)
-    truth = read_truth(corpus)
+    truth = read_corpus_truth(corpus)
     rows = table.read_pairs(table_uri(guided.run)).to_pylist()
     return {
         "unguided": table_uri(unguided.run),

@@ -37,13 +37,13 @@ from transformers import ClapModel as TransformersClap
 
 from benchmarks.common.gpus import device_name, peak
 from curation import console, table
-from curation.models.networks.clap import ClapPair
-from curation.models.networks.clap_frontend import laion_front_end
+from curation.models.networks.clap import TrainableClap
+from curation.models.networks.clap_frontend import build_laion_extractor
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.networks.towers import Pair
+from curation.models.networks.towers import TrainableTowers
 from curation.schema import PAIR_SCHEMA
 from curation.storage import files as storage
-from curation.synth import read_truth, write_corpus
+from curation.synth.corpus import read_corpus_truth, write_corpus
 from training import run_folder
 from training.config.data import LoaderConfig
 from training.config.pretrain import PretrainConfig
@@ -95,7 +95,7 @@ def main() -> None:
 def table_of(folder: str) -> str:
     """A table of true captions over a procedural corpus."""
     write_corpus(f"{folder}/corpus", CLIPS, 5, workers=os.cpu_count() or 1)
-    truth = read_truth(f"{folder}/corpus")
+    truth = read_corpus_truth(f"{folder}/corpus")
     rows = [
         {
             "clip_id": name,
@@ -210,7 +210,7 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
     most = peak(device)
     for name, pair in (
         ("cnn14", DualEncoder(DualEncoderConfig())),
-        ("htsat", ClapPair(TransformersClap(ClapConfig()), laion_front_end({}))),
+        ("htsat", TrainableClap(TransformersClap(ClapConfig()), build_laion_extractor({}))),
     ):
         per_s, flops_a_clip = steps_on(device, pair, clips)
         utilisation = per_s * flops_a_clip / most.bfloat16 if most else None
@@ -225,7 +225,9 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
     return told
 
 
-def steps_on(device: torch.device, pair: Pair, clips: int, steps: int = 8) -> tuple[float, float]:
+def steps_on(
+    device: torch.device, pair: TrainableTowers, clips: int, steps: int = 8
+) -> tuple[float, float]:
     """Clips a second, the median over the steps after the first two; and FLOP a clip."""
     pair = pair.to(device).train()
     optimiser = torch.optim.AdamW(pair.parameters(), lr=1e-4, fused=True)

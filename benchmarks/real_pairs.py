@@ -30,7 +30,7 @@ from benchmarks.method import BATCH, TOP_FRACTION
 from curation import console, table
 from curation.cluster import driver
 from curation.cluster.session import ray_session
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri

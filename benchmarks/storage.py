@@ -35,7 +35,7 @@ from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 from tests.support.moto_server import moto_server
 from tests.support.rados_gateway import PROGRAMS, gateway
 

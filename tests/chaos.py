@@ -40,7 +40,7 @@ from curation.run.config_file import parse_run_config
 from curation.run.layout import evidence_uri, table_uri
 from curation.select import apply
 from curation.storage.files import list_files
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
 from tests.support.network import Network, network

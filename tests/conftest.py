@@ -15,7 +15,7 @@ from curation.config.run import RunConfig
 from curation.select import apply
 from curation.storage import files as storage
 from curation.storage.settings import StorageConfig
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 from tests.support import in_process
 from tests.support.chromium import chromium
 from tests.support.moto_server import S3_SECRET, moto_server

@@ -15,13 +15,14 @@ import torch
 from curation.annotate import stages
 from curation.annotate.task import Task
 from curation.cluster import graph
-from curation.config.models import DualEncoderConfig, TagGuidedConfig
+from curation.config.models import DualEncoderScorerConfig, TagGuidedConfig
 from curation.config.run import RunConfig
-from curation.models import captioners, scorers
 from curation.models.captioners.base import Candidate
-from curation.models.captioners.tag_guided import TagGuided
-from curation.models.checks.sounds import sounds
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.captioners.build import build_captioner
+from curation.models.captioners.tag_guided import TagGuidedAdapter
+from curation.models.checks.probe_sounds import make_probe_sounds
+from curation.models.scorers.build import build_scorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.schema import Failure, Tag
 
 RATE_HZ = 16000
@@ -123,7 +124,7 @@ class ExclusiveGpu:
 GPU = ExclusiveGpu()
 
 
-class WatchedCaptioner(TagGuided):
+class WatchedCaptioner(TagGuidedAdapter):
     """The reference captioner, which must be the only model on the GPU."""
 
     def setup(self) -> None:
@@ -191,7 +192,7 @@ class DroppingScorer(DualEncoderScorer):
         return [each for each in embeddings if not isinstance(each, Failure)]
 
 
-class UnseededCaptioner(TagGuided):
+class UnseededCaptioner(TagGuidedAdapter):
     """Ignores the seeds of its clips."""
 
     def caption(
@@ -210,7 +211,7 @@ class ClapTagger(DualEncoderScorer):
     """A tagger by the reference CLAP: the three classes whose captions score best."""
 
     def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
-        known = sounds(self.sample_rate_hz)
+        known = make_probe_sounds(self.sample_rate_hz)
         texts = self.embed_text([sound.caption for sound in known])
         return [
             each if isinstance(each, Failure) else self.best(texts @ each)
@@ -218,7 +219,7 @@ class ClapTagger(DualEncoderScorer):
         ]
 
     def best(self, scores: np.ndarray) -> list[Tag]:
-        tags = [sound.tag for sound in sounds(self.sample_rate_hz)]
+        tags = [sound.tag for sound in make_probe_sounds(self.sample_rate_hz)]
         order = np.argsort(-scores)[:3]
         return [
             Tag(tags[n].mid, tags[n].name, float(scores[n] + 1) / 2, "predicted") for n in order
@@ -298,7 +299,7 @@ class WaitingCaptionerConfig(TagGuidedConfig):
     clip_s: float
 
 
-class WaitingScorerConfig(DualEncoderConfig):
+class WaitingScorerConfig(DualEncoderScorerConfig):
     """Configuration of `WaitingScorer`."""
 
     clip_s: float
@@ -351,11 +352,11 @@ class WaitingScorer(_Waiting):
         return np.eye(1, 128, dtype=np.float32).repeat(len(captions), axis=0)
 
 
-@captioners.build.register
+@build_captioner.register
 def _(config: WaitingCaptionerConfig) -> WaitingCaptioner:
     return WaitingCaptioner(config.clip_s)
 
 
-@scorers.build.register
+@build_scorer.register
 def _(config: WaitingScorerConfig) -> WaitingScorer:
     return WaitingScorer(config.clip_s)

@@ -134,7 +134,7 @@ def pretrain_command(
         },
     )
     if esc10 is not None:
-        from curation.models.scorers.clap import DualEncoderScorer
+        from curation.models.scorers.dual_encoder import DualEncoderScorer
         from training.evaluate import procedural
         from training.evaluate.evaluation import evaluate_on_dataset
 
@@ -191,7 +191,7 @@ def evaluate_command(
     count, split, prompts and crop rule; docs/evaluation.md has the data sets' layouts and the
     result's keys.
     """
-    from curation.models.scorers.clap import DualEncoderScorer
+    from curation.models.scorers.dual_encoder import DualEncoderScorer
     from training import launch
     from training.evaluate.evaluation import evaluate_on_dataset
 
@@ -317,7 +317,7 @@ def _save(
     from curation.models import weights
     from training import metrics
 
-    with weights.no_progress_bar():
+    with weights.hide_progress_bars():
         model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     metrics.write_metrics(str(out / "metrics.json"), report)

@@ -4,7 +4,7 @@ import os
 
 from curation import console, table
 from curation.errors import InputError
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run.layout import table_uri
 from curation.storage import files as storage
 from curation.uris import join_uri

@@ -5,7 +5,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from curation.errors import InputError
-from curation.models.networks.towers import Pair
+from curation.models.networks.towers import TrainableTowers
 from training import checkpoints, pretrain_model, run_folder
 
 
@@ -27,7 +27,7 @@ def export_model(run: str, out: str, checkpoint: str | None = None) -> dict[str,
 
 def load_checkpoint_model(
     run: str, checkpoint: str | None = None
-) -> tuple[Pair, PreTrainedTokenizerBase, dict[str, Any]]:
+) -> tuple[TrainableTowers, PreTrainedTokenizerBase, dict[str, Any]]:
     """The model of a checkpoint, its tokenizer, and what the checkpoint says of itself.
 
     Raises InputError where the run has no checkpoint yet.

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from curation.models.networks.dual_encoder import DualEncoder
-from curation.models.networks.towers import Pair
+from curation.models.networks.towers import TrainableTowers
 from training import losses, pretrain_model
 from training.config.pretrain import PretrainConfig
 from training.data.features import BatchFeatures
@@ -19,7 +19,7 @@ class ContrastiveObjective(nn.Module):
 
     def __init__(
         self,
-        pair: Pair,
+        pair: TrainableTowers,
         tokenizer: PreTrainedTokenizerBase,
         config: PretrainConfig,
         device: torch.device,
@@ -82,7 +82,7 @@ class ContrastiveObjective(nn.Module):
         return tokens["input_ids"], tokens["attention_mask"]
 
 
-def _text_tower(pair: Pair) -> nn.Module:
+def _text_tower(pair: TrainableTowers) -> nn.Module:
     assert isinstance(pair, DualEncoder)
     tower: nn.Module = pair.text
     return tower

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from curation import console
 from curation.errors import RunError
-from curation.models.weights import pick_device
+from curation.models.weights import resolve_device
 from curation.storage import files as storage
 from curation.uris import join_uri
 from training import (
@@ -352,7 +352,7 @@ def _seed(*numbers: int) -> int:
 
 def _device(name: str) -> torch.device:
     """This process's device; of several GPUs on a machine, the one of its local rank."""
-    device = pick_device(name)
+    device = resolve_device(name)
     if device.type == "cuda" and device.index is None:
         local = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
         device = torch.device("cuda", local)

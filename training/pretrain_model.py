@@ -13,12 +13,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from curation.errors import InputError
 from curation.models import weights
-from curation.models.networks.clap import clap_from_config
+from curation.models.networks.clap import build_clap
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.networks.load_towers import load_pair
-from curation.models.networks.text_towers import dual_encoder_with, open_text_tower
-from curation.models.networks.towers import Pair
-from curation.models.word_tokenizer import word_tokenizer
+from curation.models.networks.load_towers import load_trainable_towers
+from curation.models.networks.text_towers import build_dual_encoder, open_text_tower
+from curation.models.networks.towers import TrainableTowers
+from curation.models.word_tokenizer import build_word_tokenizer
 from curation.storage import files as storage
 from curation.uris import is_local_uri, join_uri
 from training.config.networks import (
@@ -30,7 +30,7 @@ from training.config.networks import (
 )
 from training.config.pretrain import PretrainConfig
 
-ModelAndTokenizer = tuple[Pair, PreTrainedTokenizerBase]
+ModelAndTokenizer = tuple[TrainableTowers, PreTrainedTokenizerBase]
 
 
 def build_pretrain_model(
@@ -42,7 +42,7 @@ def build_pretrain_model(
         captions: all captions trained on, where a vocabulary has to be made of them.
     """
     torch.manual_seed(config.seed)
-    with weights.no_progress_bar():
+    with weights.hide_progress_bars():
         return _built(config.model, captions)
 
 
@@ -51,17 +51,17 @@ def _built(
     captions: Callable[[], Iterable[str]],
 ) -> ModelAndTokenizer:
     if isinstance(model, PretrainedModelConfig):
-        return load_pair(model.model, "cpu", model.revision)
+        return load_trainable_towers(model.model, "cpu", model.revision)
     if isinstance(model, ClapModelConfig):
         tokenizer = _tokenizer(model)
         return (
-            clap_from_config(model.audio, model.text, tokenizer, model.frontend, model.embed_dim),
+            build_clap(model.audio, model.text, tokenizer, model.frontend, model.embed_dim),
             tokenizer,
         )
     if isinstance(model.text, PretrainedTextConfig):
         tower = open_text_tower(model.text.model, model.text.revision)
-        return dual_encoder_with(tower, _dual_encoder_config(model)), tower.tokenizer
-    tokenizer = word_tokenizer(captions(), model.text.max_tokens)
+        return build_dual_encoder(tower, _dual_encoder_config(model)), tower.tokenizer
+    tokenizer = build_word_tokenizer(captions(), model.text.max_tokens)
     config_of_words = _dual_encoder_config(model, _words_bert(model.text, len(tokenizer)))
     config_of_words.max_text_tokens = model.text.max_tokens
     # Untrained, a first token says nothing of the others; the mean learns much sooner.
@@ -78,10 +78,12 @@ def has_frozen_text(config: PretrainConfig) -> bool:
     )
 
 
-def save_pretrain_model(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
+def save_pretrain_model(
+    pair: TrainableTowers, tokenizer: PreTrainedTokenizerBase, folder: str
+) -> None:
     """Write a model's directory, local or on S3; config.json, that makes it one, comes last."""
     with tempfile.TemporaryDirectory() as local:
-        with weights.no_progress_bar():
+        with weights.hide_progress_bars():
             pair.save_pretrained(local)
         tokenizer.save_pretrained(local)
         files = sorted(Path(local).iterdir(), key=lambda path: path.name == "config.json")
@@ -92,12 +94,12 @@ def save_pretrain_model(pair: Pair, tokenizer: PreTrainedTokenizerBase, folder: 
 def open_pretrain_model(folder: str, device: str = "cpu") -> ModelAndTokenizer:
     """A model's directory, local or on S3. Raises InputError where there is none."""
     if is_local_uri(folder):
-        return load_pair(folder, device)
+        return load_trainable_towers(folder, device)
     with tempfile.TemporaryDirectory() as local:
         for file in storage.list_files(folder):
             name = file.uri.rsplit("/", 1)[-1]
             (Path(local) / name).write_bytes(storage.read_bytes(file.uri))
-        return load_pair(local, device)
+        return load_trainable_towers(local, device)
 
 
 def _tokenizer(model: ClapModelConfig) -> PreTrainedTokenizerBase:

@@ -10,7 +10,7 @@ import tempfile
 import torch
 
 from curation.errors import InputError
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.storage import files as storage
 from curation.storage.settings import StorageConfig
 from training import run_folder

@@ -17,7 +17,7 @@ from benchmarks.captioning import language
 from benchmarks.common.gpus import Peak, busy_s, device_name, peak
 from curation import console
 from curation.models import files
-from curation.models.decoding.cached import decode
+from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import gumbel_noise
 from curation.models.networks.tag_guided_captioner import (
     TagGuidedCaptioner,
@@ -86,8 +86,8 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
 
 def sizes() -> dict[str, TagGuidedCaptionerConfig]:
     """The reference's size, and the defaults: CNN14 and BLAT's decoder."""
-    reference = files.read_config(
-        files.locate("reference", None, "captioner"), "tagscribe-captioner"
+    reference = files.read_model_config(
+        files.locate_model("reference", None, "captioner"), "tagscribe-captioner"
     )
     tags = reference["tags"]
     return {
@@ -107,7 +107,7 @@ def tag_guided(model: TagGuidedCaptioner, clips: int) -> Measured:
     def words() -> int:
         encoded = model.encoder(*model.features(waveforms, lengths))
         noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
-        beams, sampled = decode(model, encoded, BEAMS, noise, 0.7, STEPS)
+        beams, sampled = decode_captions(model, encoded, BEAMS, noise, 0.7, STEPS)
         return sum(len(one.ids) + 1 for clip in [beams, *sampled] for one in clip)
 
     frames = model.frontend.frames(torch.tensor(samples))
@@ -118,7 +118,7 @@ def tag_guided(model: TagGuidedCaptioner, clips: int) -> Measured:
     with FlopCounterMode(display=False) as counter:
         encoded = model.encoder(*model.features(waveforms, lengths))
         noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
-        decode(model, encoded, BEAMS, noise, 0.7, STEPS)
+        decode_captions(model, encoded, BEAMS, noise, 0.7, STEPS)
     operations = counter.get_total_flops()
 
     def floor(most: Peak) -> float:

@@ -16,13 +16,13 @@ from curation.annotate import batching, stages, tagging
 from curation.audio.waveform import from_int16
 from curation.config.run import RunConfig
 from curation.models import files, weights
-from curation.models.captioners.tag_guided import TagGuided, known_tag
-from curation.models.decoding.cached import decode
+from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
+from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import gumbel_noise
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.run import plan
 
-SETTINGS = TagGuided()
+SETTINGS = TagGuidedAdapter()
 SAMPLES = SETTINGS.candidates - 1
 ENCODER = "the encoder alone"
 
@@ -46,9 +46,9 @@ class Written(NamedTuple):
 
 def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, Any]:
     """Time all ways of decoding on a device, round by round, every second round backwards."""
-    folder = files.locate("reference", None, "captioner")
-    plain, _ = weights.load(folder, TagGuidedCaptioner, device)
-    cached, _ = weights.load(folder, CachedCaptioner, device)
+    folder = files.locate_model("reference", None, "captioner")
+    plain, _ = weights.load_model_and_tokenizer(folder, TagGuidedCaptioner, device)
+    cached, _ = weights.load_model_and_tokenizer(folder, CachedCaptioner, device)
     batches = encoded_batches(plain, config)
     ways: dict[str, Callable[[Batch], Written]] = {
         "ours": lambda batch: ours(plain, batch),
@@ -86,7 +86,7 @@ def batch_of(model: TagGuidedCaptioner, clips: list[stages.Clip], rate_hz: int) 
     tags = torch.zeros(len(clips), len(places))
     for row, clip in enumerate(clips):
         for tag in clip.guidance:
-            if known := known_tag(tag.mid, places):
+            if known := map_to_vocabulary(tag.mid, places):
                 tags[row, places[known]] = 1.0
     tags = tags.to(model.device)
     with torch.inference_mode():
@@ -107,7 +107,7 @@ def ours(model: TagGuidedCaptioner, batch: Batch) -> Written:
     """All captions in one loop, as the adapter writes them."""
     steps, words = SETTINGS.max_tokens, model.config.vocab_size
     noise = gumbel_noise(batch.seeds, SAMPLES, steps, words)
-    beams, samples = decode(
+    beams, samples = decode_captions(
         model, batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps
     )
     captions = [*beams, *(one for clip in samples for one in clip)]

@@ -50,8 +50,10 @@ def ways(device: torch.device, config: Qwen2AudioConfig | None = None) -> Iterat
     given = inputs(model)
 
     def ours() -> int:
-        numbers = transformers_sampling.draws(range(CLIPS), range(CANDIDATES), TOKENS)
-        written = transformers_sampling.sample(model.generate, given, numbers, 0.9, 0.95)
+        numbers = transformers_sampling.draw_uniform_numbers(
+            range(CLIPS), range(CANDIDATES), TOKENS
+        )
+        written = transformers_sampling.sample_candidates(model.generate, given, numbers, 0.9, 0.95)
         return sum(len(one.ids) + one.ended for clip in written for one in clip if one)
 
     def generate() -> int:

@@ -24,7 +24,7 @@ from curation.audio.errors import AudioError
 from curation.audio.waveform import Levels, from_int16, measure_levels, resample, to_int16
 from curation.catalog.clip_bytes import read_clip_bytes
 from curation.config.run import AudioConfig
-from curation.models.captioners.base import Candidate, Captioner, HearsOnce
+from curation.models.captioners.base import Candidate, Captioner, ReusableEncoding
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag
 from curation.storage.read_budget import ObjectTooLargeError, ReadBudget, ReadReservation
 from curation.storage.retry import RetriesExhausted, count_faults
@@ -269,7 +269,7 @@ def _captions(
 ) -> list[list[Candidate] | Failure]:
     """The candidates drawn; where not all are, each clip is heard once, if the captioner can."""
     seeds = [clip_seed(seed, clip.clip_id) for clip in clips]
-    if drawn == ALL or not isinstance(captioner, HearsOnce):
+    if drawn == ALL or not isinstance(captioner, ReusableEncoding):
         return captioner.caption(*_heard_by(captioner, clips), seeds, drawn.start, drawn.stop)
     if new := [clip for clip in clips if clip.heard is None]:
         for clip, heard in zip(new, captioner.hear(*_heard_by(captioner, new)), strict=True):

@@ -15,8 +15,9 @@ from curation.annotate.workers import Row, Spans, clips_of, decode, step
 from curation.audio.waveform import from_int16
 from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
-from curation.models import captioners
-from curation.models.captioners.vllm import Reply, Vllm
+from curation.models.captioners.build import build_captioner
+from curation.models.captioners.vllm import VllmCaptioner
+from curation.models.captioners.vllm_requests import VllmResponse
 from curation.run.evidence import WorkSpan
 from curation.schema import Failure
 
@@ -96,7 +97,7 @@ class _Held:
     """What has come of a shard: its own row, and replies by clip and candidate."""
 
     shard: Row | None = None
-    replies: dict[tuple[int, int], Reply | Failure] = field(default_factory=dict)
+    replies: dict[tuple[int, int], VllmResponse | Failure] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -140,7 +141,7 @@ class VllmResponseCollector:
         kept = ("task", "error", "spans", "clips")
         return step({name: held.shard[name] for name in kept}, "caption", work)
 
-    def _take(self, clips: Clips, replies: dict[tuple[int, int], Reply | Failure]) -> None:
+    def _take(self, clips: Clips, replies: dict[tuple[int, int], VllmResponse | Failure]) -> None:
         candidates = range(self._captioner.config.candidates)
         for place in sorted({place for place, _ in replies}):
             clip = clips[place]
@@ -148,16 +149,16 @@ class VllmResponseCollector:
             stages.take_candidates(clip, self._captioner.answer(given, clip.guidance))
 
 
-def _reply(row: Row) -> Reply | Failure:
+def _reply(row: Row) -> VllmResponse | Failure:
     if row[ERROR]:
         kind, _, message = row[ERROR].partition(": ")
         return Failure("caption", kind, message)
-    return Reply(row["text"], list(row["log_probs"]))
+    return VllmResponse(row["text"], list(row["log_probs"]))
 
 
-def captioner_of(config: RunConfig) -> Vllm:
+def captioner_of(config: RunConfig) -> VllmCaptioner:
     """The run's captioner, which is one that vLLM runs."""
     assert isinstance(config.captioner, VllmConfig)
-    captioner = captioners.build(config.captioner)
-    assert isinstance(captioner, Vllm)
+    captioner = build_captioner(config.captioner)
+    assert isinstance(captioner, VllmCaptioner)
     return captioner

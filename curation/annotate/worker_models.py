@@ -32,7 +32,7 @@ class WorkerModels:
         self.config = config
         storage.configure(config.storage)
         self.meter = make_meter()
-        self.adapters = run_models.build(config)
+        self.adapters = run_models.build_run_models(config)
         self.lock = PriorityLock()
         self._offloader = ModelOffloader(self.offloads)
         # Of the models' memory, by the part that each plays.

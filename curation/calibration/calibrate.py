@@ -3,7 +3,7 @@
 from curation.calibration import csv_pairs, plot, run_pairs
 from curation.calibration.summary import Calibration, summarize_calibration
 from curation.config.run import RunConfig
-from curation.models import scorers
+from curation.models.scorers.build import build_scorer
 from curation.storage import files as storage
 from curation.uris import join_uri
 
@@ -28,7 +28,7 @@ def calibrate(
 
     Raises InputError where there is nothing to calibrate on.
     """
-    scorer = scorers.build(config.scorer)
+    scorer = build_scorer(config.scorer)
     if captions_csv:
         scored = csv_pairs.score_csv_pairs(config, scorer, captions_csv, clips)
     else:

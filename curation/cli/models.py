@@ -10,9 +10,9 @@ from curation import console
 from curation.errors import InputError
 
 if TYPE_CHECKING:
-    from curation.models.catalogue import Entry
-    from curation.models.checks.findings import Finding
-    from curation.models.checks.parts import Section
+    from curation.models.catalogue import CatalogueEntry
+    from curation.models.checks.findings import ModelTestFinding
+    from curation.models.checks.parts import ModelSection
 
 app = typer.Typer(help="Choose the models of a run.", no_args_is_help=True)
 
@@ -30,9 +30,9 @@ def list_models_command(
     Memory is what the weights take as they are held, float32 for kinds tag_guided, remote_code and
     clap, bfloat16 for the others; what is computed from them comes on top.
     """
-    from curation.models.catalogue import catalogue
+    from curation.models.catalogue import list_catalogue
 
-    entries = catalogue()
+    entries = list_catalogue()
     if as_json:
         entries_json = [{**asdict(entry), "weight_bytes": entry.weight_bytes} for entry in entries]
         print(json.dumps(entries_json, indent=2))
@@ -60,11 +60,11 @@ def check_models_command(
     A scorer must tell matched from shuffled pairs, a captioner write captions, a tagger put classes
     of AudioSet; and all of them the same again, whatever lies beside a clip.
     """
-    from curation.models.checks.parts import check
+    from curation.models.checks.parts import check_models
 
     sections = _sections(yaml, {"captioner": captioner, "scorer": scorer, "tagger": tagger})
     refused = []
-    for part, findings in check(sections):
+    for part, findings in check_models(sections):
         console.stdout.print(f"{part}: {sections[part].model}")
         _print_findings(findings)
         if not all(finding.passed for finding in findings):
@@ -118,26 +118,26 @@ def calibrate_scorer_command(
     console.stdout.print(f"written: {folder}/calibration.json and calibration.svg")
 
 
-def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Section]":
+def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, ModelSection]":
     """The models to check: those of a run, or those named one by one."""
-    from curation.models.checks.parts import sections_of
+    from curation.models.checks.parts import model_sections
     from curation.run import config_file
 
     named = {part: text for part, text in options.items() if text is not None}
     if (yaml is None) != bool(named):
         raise InputError("name the models to check: either RUN.YAML, or --captioner, --scorer, ...")
     if yaml is not None:
-        return sections_of(config_file.open_run_config(yaml))
+        return model_sections(config_file.open_run_config(yaml))
     return {part: config_file.parse_model_section(part, text) for part, text in named.items()}
 
 
-def _print_findings(findings: "list[Finding]") -> None:
+def _print_findings(findings: "list[ModelTestFinding]") -> None:
     width = max(len(finding.test) for finding in findings)
     for test, passed, detail in findings:
         console.stdout.print(f"  {'ok' if passed else 'FAILED':<6}  {test:<{width}}  {detail}")
 
 
-def _format_row(entry: "Entry") -> list[str]:
+def _format_row(entry: "CatalogueEntry") -> list[str]:
     return [
         entry.part,
         entry.model,

@@ -38,7 +38,7 @@ def annotate_run(
         RunError: a shard could not be written; the others are.
     """
     record = require_run_record(config.run)
-    check_same_run(config.run, record, config, run_models.build(config).identities)
+    check_same_run(config.run, record, config, run_models.build_run_models(config).identities)
     planned = plan.plan_from_record(record)
     done = set(run_evidence.list_done_shards(config.run))
     todo = [shard for shard in range(planned.shards) if shard not in done]

@@ -69,7 +69,7 @@ def require_vllm(captioner: VllmConfig) -> None:
     where = "in the environment of the workers"
     if captioner.runtime_env:
         where = f"in captioner.runtime_env ({captioner.runtime_env})"
-    vllm_installed.need(
+    vllm_installed.require_vllm_version(
         _find_installed_version(captioner.runtime_env, where), captioner.version, where
     )
 
@@ -78,7 +78,7 @@ def _find_installed_version(runtime_env: dict[str, Any], where: str) -> str | No
     # By value, as that environment does not contain this package.
     ray.cloudpickle.register_pickle_by_value(vllm_installed)
     try:
-        probe = ray.remote(vllm_installed.version)
+        probe = ray.remote(vllm_installed.installed_vllm_version)
         probe = probe.options(runtime_env=runtime_env or None, max_retries=0)
         found: str | None = ray.get(probe.remote())
     except (ray.exceptions.RayError, ValueError, TypeError) as error:

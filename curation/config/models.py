@@ -75,7 +75,7 @@ class PretrainedConfig(Section):
         return self
 
 
-class AskedConfig(PretrainedConfig):
+class PromptedConfig(PretrainedConfig):
     """An audio-language model that is asked for a caption, whatever runs it."""
 
     kind: Literal["audio_llm", "vllm"] = Field(description="The kind of captioner.")
@@ -106,13 +106,13 @@ class AskedConfig(PretrainedConfig):
         return self
 
 
-class AudioLlmConfig(AskedConfig):
+class AudioLlmConfig(PromptedConfig):
     """An audio-language model with a chat template, such as Qwen2-Audio."""
 
     kind: Literal["audio_llm"] = Field("audio_llm", description="The kind of captioner.")
 
 
-class VllmConfig(AskedConfig):
+class VllmConfig(PromptedConfig):
     """An audio-language model that vLLM runs, in an environment of its own."""
 
     kind: Literal["vllm"] = Field("vllm", description="The kind of captioner.")
@@ -177,7 +177,7 @@ class RemoteCodeConfig(UntaggedConfig):
     max_tokens: int = Field(20, ge=1, description="The longest caption, in tokens.")
 
 
-class DualEncoderConfig(Section):
+class DualEncoderScorerConfig(Section):
     """A CLAP: one of this package (BLAT's pair too), or as transformers has it."""
 
     kind: Literal["dual_encoder", "clap"] = Field(
@@ -192,7 +192,7 @@ class DualEncoderConfig(Section):
     revision: str | None = Field(None, description="The pinned revision of a hub id.")
 
 
-class PeAudioConfig(PretrainedConfig):
+class PeAudioScorerConfig(PretrainedConfig):
     """A PE-AV audio-text model of transformers (PeAudioModel)."""
 
     kind: Literal["pe_audio"] = Field("pe_audio", description="The kind of scorer.")
@@ -230,6 +230,7 @@ CaptionerConfig = Annotated[
 ]
 
 ScorerConfig = Annotated[
-    Annotated[DualEncoderConfig, Tag("dual_encoder")] | Annotated[PeAudioConfig, Tag("pe_audio")],
+    Annotated[DualEncoderScorerConfig, Tag("dual_encoder")]
+    | Annotated[PeAudioScorerConfig, Tag("pe_audio")],
     Discriminator(lambda value: _kind(value, "dual_encoder")),
 ]

@@ -8,7 +8,7 @@ from curation.config.annotate import AnnotateConfig
 from curation.config.catalog import CatalogConfig
 from curation.config.models import (
     CaptionerConfig,
-    DualEncoderConfig,
+    DualEncoderScorerConfig,
     ScorerConfig,
     TagGuidedConfig,
 )
@@ -84,7 +84,7 @@ class RunConfig(Section):
     adaptive: AdaptiveConfig | None = Field(
         None, description="Draw more candidates only where they are wanted; null: all for all."
     )
-    scorer: ScorerConfig = Field(DualEncoderConfig(), description="Who scores them.")
+    scorer: ScorerConfig = Field(DualEncoderScorerConfig(), description="Who scores them.")
     second_scorer: ScorerConfig | None = Field(
         None, description="Another scorer, whose scores are kept beside the first one's."
     )

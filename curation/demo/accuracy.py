@@ -15,7 +15,7 @@ from curation.run import evidence as run_evidence
 from curation.schema import OK
 from curation.select import policy as select_policy
 from curation.stats import auc
-from curation.synth import Scene
+from curation.synth.scenes import Scene
 
 BEAM = "beam"
 KEEP = 0.5

@@ -16,7 +16,8 @@ from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
-from curation.synth import Scene, read_truth, write_corpus
+from curation.synth.corpus import read_corpus_truth, write_corpus
+from curation.synth.scenes import Scene
 from curation.uris import join_uri
 
 GUIDANCE = ("none", "noisy", "true")
@@ -29,7 +30,7 @@ def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
     corpus = join_uri(out, "corpus")
     console.stdout.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
     write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1, progress=not quiet)
-    truth = read_truth(corpus)
+    truth = read_corpus_truth(corpus)
     judged = dict(grade_guidance(out, corpus, truth, quiet))
     print_shares(judged)
     print_relations(judged)

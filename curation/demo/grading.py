@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from curation.synth.classes import CLASSES
+from curation.synth.classes import SOUND_CLASSES
 from curation.synth.scenes import Scene
 
 _LONGEST_ENDING = 4
@@ -86,7 +86,7 @@ def grade_caption(caption: str, scene: Scene) -> CaptionGrade:
 def _classes_of(word: str) -> tuple[str, ...]:
     return tuple(
         sound.key
-        for sound in CLASSES
+        for sound in SOUND_CLASSES
         if any(
             word.startswith(stem) and len(word) - len(stem) <= _LONGEST_ENDING
             for stem in sound.keywords

@@ -134,7 +134,7 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     small = config.model_copy(update={"run": folder, "annotate": settings, "select": policy})
     planned = plan.build_plan(clips, clips.num_rows)
     plan.write_plan(folder, clips, planned)
-    models = run_models.build(config).identities
+    models = run_models.build_run_models(config).identities
     write_run_record(folder, catalog_plan.build_run_record(small, planned, models))
     return small
 

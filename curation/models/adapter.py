@@ -29,7 +29,7 @@ class Adapter:
         return {
             "model": self.model,
             "revision": self.revision or "",
-            "weights_sha256": files.weights_sha256(self._folder),
+            "weights_sha256": files.hash_weights(self._folder),
         }
 
     def setup(self) -> None:
@@ -46,7 +46,7 @@ class Adapter:
 
     @cached_property
     def _folder(self) -> Path:
-        return files.locate(self.model, self.revision, self.kind)
+        return files.locate_model(self.model, self.revision, self.kind)
 
     @cached_property
     def _loaded(self) -> Any:

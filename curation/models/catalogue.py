@@ -9,7 +9,7 @@ from typing import Literal
 
 from safetensors import safe_open
 
-from curation.models.reference import reference_dir
+from curation.models.reference import reference_model_dir
 
 # The others are held in bfloat16 where nothing else is said.
 _FLOAT32_KINDS = ("tag_guided", "remote_code", "clap")
@@ -17,7 +17,7 @@ _BUILT_IN_NOTE = "built in; trained on procedural sounds alone, of 44 classes"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """A model that a section of run.yaml can name; `catalogue.json` has the published ones.
 
     Attributes:
@@ -45,18 +45,20 @@ class Entry:
         return self.parameters * (4 if self.kind in _FLOAT32_KINDS else 2)
 
 
-def catalogue() -> list[Entry]:
+def list_catalogue() -> list[CatalogueEntry]:
     """Every entry, by part; the built-in models are measured by the files that are shipped."""
     text = resources.files(__package__).joinpath("catalogue.json").read_text(encoding="utf-8")
-    entries = [*_built_in(), *(Entry(**row) for row in json.loads(text))]
+    entries = [*_built_in(), *(CatalogueEntry(**row) for row in json.loads(text))]
     return sorted(entries, key=lambda entry: entry.part)
 
 
-def _built_in() -> list[Entry]:
+def _built_in() -> list[CatalogueEntry]:
     licence, rate_hz = "this package's", 16_000
-    captioner, clap = (_parameters(Path(reference_dir(kind))) for kind in ("captioner", "clap"))
+    captioner, clap = (
+        _parameters(Path(reference_model_dir(kind))) for kind in ("captioner", "clap")
+    )
     return [
-        Entry(
+        CatalogueEntry(
             "captioner",
             "tag_guided",
             "reference",
@@ -66,7 +68,7 @@ def _built_in() -> list[Entry]:
             True,
             _BUILT_IN_NOTE,
         ),
-        Entry("scorer", "clap", "reference", licence, clap, rate_hz, None, _BUILT_IN_NOTE),
+        CatalogueEntry("scorer", "clap", "reference", licence, clap, rate_hz, None, _BUILT_IN_NOTE),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from curation.errors import InputError
 from curation.models.networks.log_mel_config import LogMelConfig
-from curation.models.reference import reference_dir
+from curation.models.reference import reference_model_dir
 
 ModelKind = Literal["captioner", "clap"]
 
@@ -24,19 +24,23 @@ _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 _CODE = ("*.py",)
 
 
-def locate(model: str, revision: str | None, kind: ModelKind) -> Path:
+def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
     """The local directory of "reference", of a directory, or of a hub id (fetched once).
 
     Raises InputError naming what was looked for, and which files a model's directory holds.
     """
     expected = f"'reference', a directory with {', '.join(_NEEDED)}"
     folder = (
-        Path(reference_dir(kind)) if model == "reference" else folder_of(model, revision, expected)
+        Path(reference_model_dir(kind))
+        if model == "reference"
+        else resolve_model_folder(model, revision, expected)
     )
     return _complete(folder, _EXPECTED[kind], "tokenizer.json")
 
 
-def locate_pretrained(model: str, revision: str | None, kind: str, code: bool = False) -> Path:
+def locate_pretrained_model(
+    model: str, revision: str | None, kind: str, code: bool = False
+) -> Path:
     """The local directory of a model of transformers' classes, or of a hub id (fetched once).
 
     Which files hold its tokenizer and its front end is the model's affair. Raises InputError naming
@@ -45,11 +49,13 @@ def locate_pretrained(model: str, revision: str | None, kind: str, code: bool = 
     Args:
         code: fetch the Python files of a hub id too.
     """
-    folder = folder_of(model, revision, f"a directory with {', '.join(_NEEDED[:2])}", code)
+    folder = resolve_model_folder(
+        model, revision, f"a directory with {', '.join(_NEEDED[:2])}", code
+    )
     return _complete(folder, f"{kind} as transformers writes it")
 
 
-def sample_rate_hz(folder: Path) -> int:
+def read_sample_rate_hz(folder: Path) -> int:
     """The rate at which a model of transformers' classes listens, as its processor's files say.
 
     Raises InputError where they say none.
@@ -70,7 +76,11 @@ def sample_rate_hz(folder: Path) -> int:
 
 def _complete(folder: Path, expected: str, *others: str) -> Path:
     """A directory that holds configuration, weights and other files. Raises InputError."""
-    needed = [folder / "config.json", *weight_files(folder), *(folder / name for name in others)]
+    needed = [
+        folder / "config.json",
+        *list_weight_files(folder),
+        *(folder / name for name in others),
+    ]
     missing = [path.name for path in needed if not path.is_file()]
     if _WEIGHTS in missing and any(folder.glob(f"{_PICKLED}*")):
         raise InputError(
@@ -85,7 +95,9 @@ def _complete(folder: Path, expected: str, *others: str) -> Path:
     return folder
 
 
-def folder_of(model: str, revision: str | None, expected: str, code: bool = False) -> Path:
+def resolve_model_folder(
+    model: str, revision: str | None, expected: str, code: bool = False
+) -> Path:
     """The local directory of a directory or of a hub id (fetched once).
 
     `code` fetches Python files too. Raises InputError where there is neither, saying what was
@@ -101,7 +113,7 @@ def folder_of(model: str, revision: str | None, expected: str, code: bool = Fals
     return _fetched(model, revision, _WANTED + _CODE if code else _WANTED)
 
 
-def weight_files(folder: Path) -> list[Path]:
+def list_weight_files(folder: Path) -> list[Path]:
     """Where a directory's weights are, by name: model.safetensors, or all files of its index.
 
     They need not be there. Raises InputError for an index that names no safetensors beside it.
@@ -122,16 +134,16 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def weights_sha256(folder: Path) -> str:
+def hash_weights(folder: Path) -> str:
     """The SHA-256 of a directory's weights: of all files one after the other, by name."""
     digest = hashlib.sha256()
-    for path in weight_files(folder):
+    for path in list_weight_files(folder):
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 
-def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
+def read_model_config(folder: Path, *model_types: str) -> dict[str, Any]:
     """What a model's config.json says.
 
     Raises InputError where it is no such file, or that of another kind than those expected, if any.
@@ -148,7 +160,7 @@ def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
     return values
 
 
-def log_mel(config: dict[str, Any]) -> LogMelConfig:
+def log_mel_config(config: dict[str, Any]) -> LogMelConfig:
     """The front end in the config.json of a model of ours."""
     return LogMelConfig(**(config.get("frontend") or {}))
 

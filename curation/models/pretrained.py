@@ -33,17 +33,17 @@ from curation.models import files, weights
 _EARS = {"feature_extractor", "audio_processor"}
 
 
-class Choice(NamedTuple):
+class ModelClassChoice(NamedTuple):
     """The class that opens a model, one of transformers' own or of its `Auto` ones."""
 
     model_class: Any
     config: ModelConfig
 
 
-def load(
+def load_generative_model(
     folder: Path,
     settings: PretrainedConfig,
-    choose: Callable[[ModelConfig], Choice | None],
+    choose: Callable[[ModelConfig], ModelClassChoice | None],
     expected: str,
     device: str,
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
@@ -62,7 +62,7 @@ def load(
     model = _opened(folder, settings, choice)
     _check_processor(folder, processor, choice.config)
     _set_ends(folder, model, processor.tokenizer)
-    return model.to(weights.pick_device(device)), processor
+    return model.to(weights.resolve_device(device)), processor
 
 
 def load_processor(folder: Path, settings: PretrainedConfig) -> ProcessorMixin:
@@ -85,11 +85,11 @@ def load_classifier(
     code, config = settings.trust_remote_code, _configuration(folder, settings)
     with _telling(folder, "front end"):
         extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=code)
-    model = _opened(folder, settings, Choice(AutoModelForAudioClassification, config))
-    return model.to(weights.pick_device(device)), extractor
+    model = _opened(folder, settings, ModelClassChoice(AutoModelForAudioClassification, config))
+    return model.to(weights.resolve_device(device)), extractor
 
 
-def load_by_its_code(
+def load_remote_code_model(
     folder: Path, words: Path, settings: PretrainedConfig, expected: str, device: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model that its own code calls an `AutoModel`, in evaluation mode, and its tokenizer.
@@ -111,11 +111,11 @@ def load_by_its_code(
     with _telling(folder, "model"):
         model = AutoModel.from_config(config, trust_remote_code=settings.trust_remote_code)
         missing = _fill(folder, model)
-    weights.refuse_names(folder, type(model).__name__, missing)
+    weights.check_weight_names(folder, type(model).__name__, missing)
     with _telling(words, "tokenizer"):
         tokenizer = PreTrainedTokenizerFast.from_pretrained(words)
     _check_words(words, tokenizer, config)
-    return model.eval().to(weights.pick_device(device)), tokenizer
+    return model.eval().to(weights.resolve_device(device)), tokenizer
 
 
 def _configuration(folder: Path, settings: PretrainedConfig) -> ModelConfig:
@@ -135,7 +135,7 @@ def _fill(folder: Path, model: PreTrainedModel) -> list[str]:
     """Read a directory's weights into a model, and name those that are missing."""
     stored = {
         name: tensor
-        for path in files.weight_files(folder)
+        for path in files.list_weight_files(folder)
         for name, tensor in load_file(path).items()
     }
     own = model.state_dict()
@@ -145,10 +145,10 @@ def _fill(folder: Path, model: PreTrainedModel) -> list[str]:
     return [name for name in missing if own[name].data_ptr() not in filled]
 
 
-def _opened(folder: Path, settings: PretrainedConfig, choice: Choice) -> PreTrainedModel:
+def _opened(folder: Path, settings: PretrainedConfig, choice: ModelClassChoice) -> PreTrainedModel:
     """A model in evaluation mode. Raises InputError for weights that do not fit."""
     name = choice.model_class.__name__
-    with _telling(folder, name), weights.no_progress_bar():
+    with _telling(folder, name), weights.hide_progress_bars():
         model, report = choice.model_class.from_pretrained(
             folder,
             config=choice.config,
@@ -157,7 +157,7 @@ def _opened(folder: Path, settings: PretrainedConfig, choice: Choice) -> PreTrai
             output_loading_info=True,
             trust_remote_code=settings.trust_remote_code,
         )
-    weights.refuse_names(folder, name, report["missing_keys"])
+    weights.check_weight_names(folder, name, report["missing_keys"])
     return model.eval()
 
 

@@ -24,9 +24,9 @@ class PretrainedAdapter(Adapter):
 
     @cached_property
     def sample_rate_hz(self) -> int:
-        return files.sample_rate_hz(self._folder)
+        return files.read_sample_rate_hz(self._folder)
 
     @cached_property
     def _folder(self) -> Path:
         code = self.config.trust_remote_code
-        return files.locate_pretrained(self.model, self.revision, self.expected, code)
+        return files.locate_pretrained_model(self.model, self.revision, self.expected, code)

@@ -3,13 +3,15 @@
 from typing import NamedTuple
 
 from curation.config.run import RunConfig
-from curation.models import captioners, scorers, taggers
 from curation.models.captioners.base import Captioner
+from curation.models.captioners.build import build_captioner
 from curation.models.scorers.base import Scorer
+from curation.models.scorers.build import build_scorer
 from curation.models.taggers.base import Tagger
+from curation.models.taggers.build import build_tagger
 
 
-class Adapters(NamedTuple):
+class RunModels(NamedTuple):
     """What a run's YAML names, light until set up."""
 
     captioner: Captioner
@@ -29,11 +31,11 @@ class Adapters(NamedTuple):
         return {part: dict(each.identity) for part, each in parts if each}
 
 
-def build(config: RunConfig) -> Adapters:
+def build_run_models(config: RunConfig) -> RunModels:
     """The adapters of a run. Raises InputError where a model is not there."""
-    return Adapters(
-        captioner=captioners.build(config.captioner),
-        scorer=scorers.build(config.scorer),
-        second_scorer=scorers.build(config.second_scorer) if config.second_scorer else None,
-        tagger=taggers.build(config.tags.tagger) if config.tags.tagger else None,
+    return RunModels(
+        captioner=build_captioner(config.captioner),
+        scorer=build_scorer(config.scorer),
+        second_scorer=build_scorer(config.second_scorer) if config.second_scorer else None,
+        tagger=build_tagger(config.tags.tagger) if config.tags.tagger else None,
     )

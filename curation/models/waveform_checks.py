@@ -10,7 +10,7 @@ from curation.schema import Failure, Stage
 Result = TypeVar("Result")
 
 
-def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
+def check_waveform(waveform: np.ndarray, stage: Stage) -> Failure | None:
     """Why a waveform cannot be heard, None where it can."""
     if waveform.ndim != 1:
         return Failure(stage, "not_mono", f"shape {waveform.shape}, expected [samples]")
@@ -21,16 +21,16 @@ def failure(waveform: np.ndarray, stage: Stage) -> Failure | None:
     return None
 
 
-def each_heard(
+def apply_to_valid_clips(
     waveforms: Sequence[np.ndarray], stage: Stage, work: Callable[[list[int]], list[Result]]
 ) -> list[Result | Failure]:
     """What `work` makes of the clips that can be heard, given their places; why others cannot."""
-    failures = [failure(waveform, stage) for waveform in waveforms]
+    failures = [check_waveform(waveform, stage) for waveform in waveforms]
     heard = [place for place, failed in enumerate(failures) if failed is None]
     made = iter(work(heard) if heard else [])
     return [next(made) if failed is None else failed for failed in failures]
 
 
-def at_least(waveform: np.ndarray, samples: int) -> np.ndarray:
+def pad_to_min_length(waveform: np.ndarray, samples: int) -> np.ndarray:
     """A waveform with silence behind it, where it has fewer samples than a model hears."""
     return np.pad(waveform, (0, max(0, samples - len(waveform))))

@@ -16,7 +16,7 @@ from curation.models import files
 _COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")
 
 
-def load(
+def load_model_and_tokenizer(
     folder: Path,
     model_class: type[PreTrainedModel],
     device: str,
@@ -32,9 +32,9 @@ def load(
 
     Raises InputError where the directory holds another kind of model or weights that do not fit.
     """
-    config = config or load_config(folder, model_class.config_class)
+    config = config or load_model_config(folder, model_class.config_class)
     try:
-        with no_progress_bar():
+        with hide_progress_bars():
             model, report = model_class.from_pretrained(
                 folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
             )
@@ -42,11 +42,11 @@ def load(
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
     names = {*report["missing_keys"], *report["unexpected_keys"]}
-    refuse_names(folder, model_class.__name__, {n for n in names if not n.startswith(others)})
-    return model.eval().to(pick_device(device)), tokenizer
+    check_weight_names(folder, model_class.__name__, {n for n in names if not n.startswith(others)})
+    return model.eval().to(resolve_device(device)), tokenizer
 
 
-def refuse_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
+def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
     """Raises InputError where weights of these names are missing, or too many, for a model."""
     wrong = sorted(name for name in names if not name.endswith(_COMPUTED))
     if wrong:
@@ -56,12 +56,12 @@ def refuse_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
         )
 
 
-def load_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
+def load_model_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
     """A model's configuration. Raises InputError where it is that of another kind of model."""
-    return config_class.from_dict(files.read_config(folder, config_class.model_type))
+    return config_class.from_dict(files.read_model_config(folder, config_class.model_type))
 
 
-def pick_device(device: str) -> torch.device:
+def resolve_device(device: str) -> torch.device:
     """The device of a name; "auto" is the GPU where there is one."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -69,7 +69,7 @@ def pick_device(device: str) -> torch.device:
 
 
 @contextmanager
-def no_progress_bar() -> Iterator[None]:
+def hide_progress_bars() -> Iterator[None]:
     """No bar of transformers' while weights are read or written: it is drawn over the run's own."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

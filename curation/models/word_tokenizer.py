@@ -11,7 +11,7 @@ PAD, BOS, EOS, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 _WORD = r"[a-z0-9']+"
 
 
-def word_tokenizer(captions: Iterable[str], max_tokens: int) -> PreTrainedTokenizerFast:
+def build_word_tokenizer(captions: Iterable[str], max_tokens: int) -> PreTrainedTokenizerFast:
     """A tokenizer of the words in `captions`: lower case, no punctuation, start and end token.
 
     A caption longer than `max_tokens` is truncated where truncation is asked for.

@@ -10,7 +10,7 @@ from curation.calibration.run_pairs import ScorerRole
 from curation.calibration.thresholds import ScoredPairs
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.models import scorers
+from curation.models.scorers.build import build_scorer
 
 _CLIPS = 500
 # The second scorer has to hear its clips anew.
@@ -38,7 +38,7 @@ def score_shuffled_pairs(config: RunConfig) -> dict[ScorerRole, ShuffledPairs]:
 
 def _of(config: RunConfig, part: ScorerRole, clips: int) -> ShuffledPairs:
     try:
-        pairs = run_pairs.score_run_pairs(config, scorers.build(getattr(config, part)), clips, part)
+        pairs = run_pairs.score_run_pairs(config, build_scorer(getattr(config, part)), clips, part)
     except (InputError, OSError, ImportError) as error:
         return ShuffledPairs(None, str(error))
     if not pairs.others.any():

@@ -29,7 +29,7 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
         InputError: the catalog is faulty, or the folder belongs to another configuration or to
             another plan.
     """
-    models = run_models.build(config).identities
+    models = run_models.build_run_models(config).identities
     record = read_run_record(config.run)
     if record:
         check_same_run(config.run, record, config, models)

@@ -6,9 +6,9 @@ heard stands ("a dog barking"). Every template of two events fixes their order a
 
 import numpy as np
 
-from curation.synth.classes import BY_KEY
+from curation.synth.classes import CLASSES_BY_KEY
 
-TEMPLATES: dict[str, tuple[str, ...]] = {
+CAPTION_TEMPLATES: dict[str, tuple[str, ...]] = {
     "single": ("{A}", "{a}", "the sound of {a}", "{A} nearby"),
     "then": (
         "{A} and then {B}",
@@ -30,30 +30,30 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "{b} in the background with {a} in front",
     ),
 }
-FEWEST_WORDS = 3
+MIN_CAPTION_WORDS = 3
 
 
-def fill(template: str, keys: tuple[str, ...], rng: np.random.Generator) -> str:
+def fill_template(template: str, keys: tuple[str, ...], rng: np.random.Generator) -> str:
     """The template with a clause drawn for each class."""
     words: dict[str, str] = {}
     for letter, key in zip("ab", keys, strict=False):
-        sound = BY_KEY[key]
+        sound = CLASSES_BY_KEY[key]
         clause = sound.clauses[int(rng.integers(len(sound.clauses)))]
         words[letter] = clause.nominal()
         words[letter.upper()] = clause.finite()[int(rng.integers(2))]
     return template.format(**words)
 
 
-def captions_for(
+def write_scene_captions(
     keys: tuple[str, ...], relation: str, rng: np.random.Generator, count: int
 ) -> tuple[str, ...]:
     """`count` captions, each by another template or, for a single sound, other words."""
-    templates = TEMPLATES[relation]
+    templates = CAPTION_TEMPLATES[relation]
     order = rng.permutation(len(templates))
     captions: list[str] = []
     for turn in range(100):
-        caption = fill(templates[order[turn % len(templates)]], keys, rng)
-        if caption not in captions and len(caption.split()) >= FEWEST_WORDS:
+        caption = fill_template(templates[order[turn % len(templates)]], keys, rng)
+        if caption not in captions and len(caption.split()) >= MIN_CAPTION_WORDS:
             captions.append(caption)
         if len(captions) == count:
             break

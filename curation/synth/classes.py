@@ -70,7 +70,7 @@ def _sound(
     return SoundClass(key, mid, name, told, tuple(keywords.split()), family, continuous, render)
 
 
-CLASSES: tuple[SoundClass, ...] = (
+SOUND_CLASSES: tuple[SoundClass, ...] = (
     _sound(animals.dog_bark, "/m/05tny_", "Bark",
            "a dog|barks|barking; a dog|yelps|yelping",
            "dog bark yelp", "dog"),
@@ -205,4 +205,4 @@ CLASSES: tuple[SoundClass, ...] = (
            "firework", "bang"),
 )  # fmt: skip
 
-BY_KEY: dict[str, SoundClass] = {sound.key: sound for sound in CLASSES}
+CLASSES_BY_KEY: dict[str, SoundClass] = {sound.key: sound for sound in SOUND_CLASSES}

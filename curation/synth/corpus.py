@@ -14,8 +14,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from curation.synth.classes import BY_KEY, CLASSES
-from curation.synth.mixing import render
+from curation.synth.classes import CLASSES_BY_KEY, SOUND_CLASSES
+from curation.synth.mixing import render_clip
 from curation.synth.scenes import Scene, make_scene
 
 TAG_MISSING = 0.15
@@ -25,7 +25,7 @@ _ALPHABET = string.ascii_letters + string.digits
 _SUBTYPES = {"flac": "PCM_16", "wav": "PCM_16", "ogg": "VORBIS"}
 
 
-def clip_name(seed: int, index: int) -> str:
+def make_clip_id(seed: int, index: int) -> str:
     """Eleven letters and digits, as a YouTube id has."""
     number = int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:12], "big")
     letters = []
@@ -35,16 +35,16 @@ def clip_name(seed: int, index: int) -> str:
     return "".join(letters)
 
 
-def true_tags(scene: Scene) -> list[str]:
+def scene_tags(scene: Scene) -> list[str]:
     """The mids of the scene's classes, in the scene's order."""
-    return [BY_KEY[key].mid for key in scene.classes]
+    return [CLASSES_BY_KEY[key].mid for key in scene.classes]
 
 
-def noisy_tags(scene: Scene, rng: np.random.Generator) -> list[str]:
+def draw_noisy_tags(scene: Scene, rng: np.random.Generator) -> list[str]:
     """The tags as people give them: each missing with 0.15, and one wrong beside them with 0.35."""
-    tags = [mid for mid in true_tags(scene) if rng.random() >= TAG_MISSING]
+    tags = [mid for mid in scene_tags(scene) if rng.random() >= TAG_MISSING]
     if rng.random() < TAG_WRONG:
-        tags.append(str(rng.choice([s.mid for s in CLASSES if s.key not in scene.classes])))
+        tags.append(str(rng.choice([s.mid for s in SOUND_CLASSES if s.key not in scene.classes])))
     return tags
 
 
@@ -79,19 +79,19 @@ def write_corpus(
     hidden = None if progress else True
     for _ in tqdm(_mapped(write, range(clips), workers), total=clips, unit="clip", disable=hidden):
         pass
-    scenes = {clip_name(seed, index): make_scene(seed, index) for index in range(clips)}
+    scenes = {make_clip_id(seed, index): make_scene(seed, index) for index in range(clips)}
     noisy = [
-        noisy_tags(scene, np.random.default_rng((seed, index, 2)))
+        draw_noisy_tags(scene, np.random.default_rng((seed, index, 2)))
         for index, scene in enumerate(scenes.values())
     ]
-    _write_segments(root / "segments.csv", scenes, [true_tags(scene) for scene in scenes.values()])
+    _write_segments(root / "segments.csv", scenes, [scene_tags(scene) for scene in scenes.values()])
     _write_segments(root / "segments_noisy.csv", scenes, noisy)
     with open(root / "truth.jsonl", "w", encoding="utf-8") as lines:
         for name, scene in scenes.items():
             lines.write(json.dumps({"id": name, **asdict(scene)}) + "\n")
 
 
-def read_truth(folder: str) -> dict[str, Scene]:
+def read_corpus_truth(folder: str) -> dict[str, Scene]:
     """The scene of each clip of a written corpus, by its eleven-character id."""
     truth = {}
     with open(Path(folder) / "truth.jsonl", encoding="utf-8") as lines:
@@ -114,9 +114,9 @@ def _mapped(write: Callable[[int], None], indices: Iterable[int], workers: int) 
 def _write_clip(
     folder: str, seed: int, formats: tuple[str, ...], sample_rate_hz: int, index: int
 ) -> None:
-    audio, _ = render(seed, index, sample_rate_hz)
+    audio, _ = render_clip(seed, index, sample_rate_hz)
     form = formats[index % len(formats)]
-    path = f"{folder}/{clip_name(seed, index)}.{form}"
+    path = f"{folder}/{make_clip_id(seed, index)}.{form}"
     soundfile.write(path, audio, sample_rate_hz, subtype=_SUBTYPES[form])
 
 

@@ -14,7 +14,7 @@ from scipy import fft
 
 Audio = NDArray[np.float32]
 Rng = np.random.Generator
-Points = Sequence[tuple[float, float]]
+SpectrumPoints = Sequence[tuple[float, float]]
 """A curve over frequency: (hz, db) in rising order, linear in between over octaves."""
 
 _BANK = 1 << 19
@@ -55,65 +55,65 @@ def fft_length(samples: int) -> int:
     return int(fft.next_fast_len(-(-samples // step) * step, real=True))
 
 
-def gain_curve(points: Points, nfft: int, sample_rate_hz: int) -> Audio:
+def gain_curve(points: SpectrumPoints, nfft: int, sample_rate_hz: int) -> Audio:
     """Amplitude of each bin `[nfft // 2 + 1]` for a curve given by points in dB."""
     octaves = [np.log2(hz / _GRID_LOW_HZ) for hz, _ in points]
     decibels = np.interp(_grid_octaves(), octaves, [db for _, db in points])
     return (10 ** (decibels / 20)).astype(np.float32)[_grid_index(nfft, sample_rate_hz)]
 
 
-def white(rng: Rng, samples: int) -> Audio:
+def white_noise(rng: Rng, samples: int) -> Audio:
     """White noise of unit RMS."""
     start = int(rng.integers(_BANK - samples)) if samples < _BANK else 0
     return np.resize(_noise_bank()[start:], samples)
 
 
-def noise(rng: Rng, samples: int, sample_rate_hz: int, points: Points) -> Audio:
+def shaped_noise(rng: Rng, samples: int, sample_rate_hz: int, points: SpectrumPoints) -> Audio:
     """Noise with the given spectrum, of unit RMS."""
     nfft = fft_length(samples)
     bins = nfft // 2 + 1
     start = int(rng.integers(_BANK - bins)) if bins < _BANK else 0
     spectrum = np.resize(_spectrum_bank()[start:], bins) * gain_curve(points, nfft, sample_rate_hz)
     spectrum[0] = 0
-    return unit(fft.irfft(spectrum, nfft)[:samples])
+    return to_unit_rms(fft.irfft(spectrum, nfft)[:samples])
 
 
-def filtered(audio: Audio, sample_rate_hz: int, points: Points) -> Audio:
+def apply_filter(audio: Audio, sample_rate_hz: int, points: SpectrumPoints) -> Audio:
     """The sound through a zero-phase filter with the given curve."""
     nfft = fft_length(len(audio))
     spectrum = fft.rfft(audio, nfft) * gain_curve(points, nfft, sample_rate_hz)
     return fft.irfft(spectrum, nfft)[: len(audio)]
 
 
-def unit(audio: Audio) -> Audio:
+def to_unit_rms(audio: Audio) -> Audio:
     """The sound scaled to an RMS of one; silence stays silence."""
     rms = float(np.sqrt(np.dot(audio, audio) / max(len(audio), 1)))
     return audio / np.float32(rms) if rms > 1e-12 else audio
 
 
-def uniform(rng: Rng, low: float, high: float) -> float:
+def draw_uniform(rng: Rng, low: float, high: float) -> float:
     return float(rng.uniform(low, high))
 
 
-def log_uniform(rng: Rng, low: float, high: float) -> float:
+def draw_log_uniform(rng: Rng, low: float, high: float) -> float:
     """For pitches, rates and times: as many draws in each octave."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def ramp(values: Sequence[float] | NDArray[np.float64], samples: int) -> Audio:
+def linear_ramp(values: Sequence[float] | NDArray[np.float64], samples: int) -> Audio:
     """Straight lines through evenly spaced values."""
     knots = np.linspace(0, samples - 1, len(values))
     return np.interp(np.arange(samples), knots, values).astype(np.float32)
 
 
-def wander(rng: Rng, samples: int, sample_rate_hz: int, rate_hz: float) -> Audio:
+def random_walk(rng: Rng, samples: int, sample_rate_hz: int, rate_hz: float) -> Audio:
     """A smooth random walk between 0 and 1 that turns about `rate_hz` times a second."""
     knots = max(3, int(samples / sample_rate_hz * rate_hz) + 2)
-    steps = smoothed(rng.random(knots))
-    return ramp(steps, samples)
+    steps = smooth_knots(rng.random(knots))
+    return linear_ramp(steps, samples)
 
 
-def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth_knots(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Knots with halfway points put in by cubic averaging: a ramp over them has soft corners."""
     padded = np.concatenate([values[:1], values, values[-1:]])
     middle = (9 * (padded[1:-2] + padded[2:-1]) - padded[:-3] - padded[3:]) / 16
@@ -123,7 +123,7 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(out, 0, 1)
 
 
-def hump(samples: int, attack: float, release: float) -> Audio:
+def attack_release_envelope(samples: int, attack: float, release: float) -> Audio:
     """An envelope that rises over the share `attack` and falls over the share `release`."""
     place = np.linspace(0, 1, samples, dtype=np.float32)
     rise = np.minimum(place / max(attack, 1e-4), 1)
@@ -131,12 +131,12 @@ def hump(samples: int, attack: float, release: float) -> Audio:
     return np.sin(np.minimum(rise, fall) * np.float32(np.pi / 2))
 
 
-def decay(samples: int, sample_rate_hz: int, time_s: float) -> Audio:
+def exponential_decay(samples: int, sample_rate_hz: int, time_s: float) -> Audio:
     """exp(-t / time_s)."""
     return np.exp(np.arange(samples, dtype=np.float32) * np.float32(-1 / (time_s * sample_rate_hz)))
 
 
-def ring(
+def damped_sines(
     sample_rate_hz: int, hz: Sequence[float], gains: Sequence[float], times_s: Sequence[float]
 ) -> Audio:
     """Damped sines struck together: a bell, a plate, a piece of wood. Peak near one."""
@@ -151,23 +151,25 @@ def ring(
     return out / max(float(np.abs(out).max()), 1e-6)
 
 
-def burst(rng: Rng, sample_rate_hz: int, time_s: float, points: Points) -> Audio:
+def noise_burst(rng: Rng, sample_rate_hz: int, time_s: float, points: SpectrumPoints) -> Audio:
     """A noise that starts at once and dies away with the given time constant. Peak near one."""
     samples = int(time_s * 6 * sample_rate_hz) + 16
-    out = noise(rng, samples, sample_rate_hz, points) * decay(samples, sample_rate_hz, time_s)
+    out = shaped_noise(rng, samples, sample_rate_hz, points) * exponential_decay(
+        samples, sample_rate_hz, time_s
+    )
     return out / max(float(np.abs(out).max()), 1e-6)
 
 
-def wavetable(amplitudes: NDArray[np.float64], spread: float, rng: Rng) -> Audio:
+def build_wavetable(amplitudes: NDArray[np.float64], spread: float, rng: Rng) -> Audio:
     """One period `[2048]` of these harmonics; `spread` 0: pulses, 1: random phases. Unit RMS."""
     spectrum = np.zeros(_TABLE // 2 + 1, np.complex64)
     count = min(len(amplitudes), _TABLE // 2 - 1)
     angles = rng.uniform(-np.pi, np.pi, count) * spread
     spectrum[1 : count + 1] = amplitudes[:count] * np.exp(1j * angles)
-    return unit(fft.irfft(spectrum, _TABLE).astype(np.float32))
+    return to_unit_rms(fft.irfft(spectrum, _TABLE).astype(np.float32))
 
 
-def harmonics(
+def harmonic_amplitudes(
     f0_hz: float,
     sample_rate_hz: int,
     tilt: float,
@@ -185,13 +187,13 @@ def harmonics(
     return amplitudes
 
 
-def sweep(f0_hz: NDArray[np.floating[Any]], table: Audio, sample_rate_hz: int) -> Audio:
+def play_wavetable(f0_hz: NDArray[np.floating[Any]], table: Audio, sample_rate_hz: int) -> Audio:
     """The table read at a pitch that changes: `f0_hz` `[sample]`."""
     phase = np.cumsum(f0_hz, dtype=np.float64) * (_TABLE / sample_rate_hz)
     return table[phase.astype(np.int64) & (_TABLE - 1)]
 
 
-def scatter(
+def add_grains(
     out: Audio,
     grains: Sequence[Audio],
     starts: NDArray[np.int64],
@@ -207,26 +209,26 @@ def scatter(
             out[start:stop] += np.float32(gain) * grain[: stop - start]
 
 
-def sprinkle(
+def add_random_grains(
     rng: Rng, out: Audio, grains: Sequence[Audio], count: int, spread: float = 1.0
 ) -> None:
     """Adds `count` grains at random places, their gains log-normal with `spread`."""
     starts = rng.integers(0, len(out), count)
     gains = np.exp(spread * rng.standard_normal(count))
-    scatter(out, grains, starts, gains, rng.integers(len(grains), size=count))
+    add_grains(out, grains, starts, gains, rng.integers(len(grains), size=count))
 
 
-def dust(
-    rng: Rng, samples: int, sample_rate_hz: int, count: int, points: Points, spread: float
+def random_clicks(
+    rng: Rng, samples: int, sample_rate_hz: int, count: int, points: SpectrumPoints, spread: float
 ) -> Audio:
     """Many tiny clicks at random places, filtered, of unit RMS: for more than scatter can place."""
     train = np.zeros(samples, np.float32)
     gains = np.exp(spread * rng.standard_normal(count)) * rng.choice([-1.0, 1.0], count)
     train[rng.integers(0, samples, count)] = gains
-    return unit(filtered(train, sample_rate_hz, points))
+    return to_unit_rms(apply_filter(train, sample_rate_hz, points))
 
 
-def repeat(
+def repeat_events(
     rng: Rng,
     samples: int,
     sample_rate_hz: int,
@@ -252,7 +254,7 @@ def repeat(
     return out
 
 
-def regular(
+def regular_starts(
     samples: int, sample_rate_hz: int, period_s: float, start_s: float
 ) -> NDArray[np.int64]:
     """Starts, in samples, of a steady beat."""

@@ -3,17 +3,17 @@ microphone and the file they came by."""
 
 import numpy as np
 
-from curation.synth.classes import BY_KEY
+from curation.synth.classes import CLASSES_BY_KEY
 from curation.synth.dsp import (
     Audio,
     Rng,
+    draw_log_uniform,
+    draw_uniform,
     fft,
     fft_length,
     gain_curve,
-    log_uniform,
-    noise,
-    uniform,
-    white,
+    shaped_noise,
+    white_noise,
 )
 from curation.synth.scenes import Scene, make_scene
 
@@ -21,7 +21,7 @@ BACKGROUND_DB = (5.0, 16.0)
 """How far a background lies below its foreground."""
 
 
-def render(seed: int, index: int, sample_rate_hz: int = 16000) -> tuple[Audio, Scene]:
+def render_clip(seed: int, index: int, sample_rate_hz: int = 16000) -> tuple[Audio, Scene]:
     """Clip `index` of the corpus `seed`: float32 mono `[sample]` in [-1, 1], and its truth."""
     scene = make_scene(seed, index)
     rng = np.random.default_rng((seed, index, 1))
@@ -31,33 +31,35 @@ def render(seed: int, index: int, sample_rate_hz: int = 16000) -> tuple[Audio, S
 def render_scene(scene: Scene, rng: Rng, sample_rate_hz: int) -> Audio:
     """One recording of the scene, float32 mono `[sample]` in [-1, 1]."""
     samples = round(scene.duration_s * sample_rate_hz)
-    sounds = [BY_KEY[key] for key in scene.classes]
+    sounds = [CLASSES_BY_KEY[key] for key in scene.classes]
     if scene.relation == "then":
-        first = int(samples * uniform(rng, 0.38, 0.6))
-        second = samples - first - int(uniform(rng, -0.12, 0.35) * sample_rate_hz)
+        first = int(samples * draw_uniform(rng, 0.38, 0.6))
+        second = samples - first - int(draw_uniform(rng, -0.12, 0.35) * sample_rate_hz)
         parts = [
-            voice(sounds[0].render(rng, first, sample_rate_hz), sample_rate_hz),
-            voice(sounds[1].render(rng, second, sample_rate_hz), sample_rate_hz),
+            normalise_sound(sounds[0].render(rng, first, sample_rate_hz), sample_rate_hz),
+            normalise_sound(sounds[1].render(rng, second, sample_rate_hz), sample_rate_hz),
         ]
         audio = np.zeros(samples, np.float32)
         audio[:first] = parts[0]
-        audio[samples - second :] += parts[1] * np.float32(10 ** (uniform(rng, -6, 6) / 20))
+        audio[samples - second :] += parts[1] * np.float32(10 ** (draw_uniform(rng, -6, 6) / 20))
     else:
         late = (
             0 if sounds[0].continuous or rng.random() < 0.6 else int(rng.uniform(0, 0.4) * samples)
         )
         audio = np.zeros(samples, np.float32)
-        audio[late:] = voice(sounds[0].render(rng, samples - late, sample_rate_hz), sample_rate_hz)
+        audio[late:] = normalise_sound(
+            sounds[0].render(rng, samples - late, sample_rate_hz), sample_rate_hz
+        )
         if scene.relation == "background":
-            behind = voice(sounds[1].render(rng, samples, sample_rate_hz), sample_rate_hz)
-            audio = mix_background(audio, behind, uniform(rng, *BACKGROUND_DB))
+            behind = normalise_sound(sounds[1].render(rng, samples, sample_rate_hz), sample_rate_hz)
+            audio = mix_in_background(audio, behind, draw_uniform(rng, *BACKGROUND_DB))
     audio = _recorded(rng, audio, sample_rate_hz)
     if scene.relation == "single":
         audio = _trimmed(rng, audio, sample_rate_hz)
     return _levelled(rng, audio)
 
 
-def active_level(audio: Audio, sample_rate_hz: int) -> float:
+def measure_active_level(audio: Audio, sample_rate_hz: int) -> float:
     """The level of a sound while it sounds: RMS over 20 ms frames within 30 dB of the loudest."""
     frame = max(1, sample_rate_hz // 50)
     whole = audio[: len(audio) // frame * frame].reshape(-1, frame)
@@ -67,9 +69,9 @@ def active_level(audio: Audio, sample_rate_hz: int) -> float:
     return float(np.sqrt(power[power > 1e-3 * power.max()].mean()))
 
 
-def voice(audio: Audio, sample_rate_hz: int) -> Audio:
+def normalise_sound(audio: Audio, sample_rate_hz: int) -> Audio:
     """The sound at an active level of one, its ends faded over 15 ms."""
-    level = active_level(audio, sample_rate_hz)
+    level = measure_active_level(audio, sample_rate_hz)
     out = (audio / np.float32(level)) if level > 0 else audio.copy()
     fade = min(int(0.015 * sample_rate_hz), len(out) // 2)
     slope = np.linspace(0, 1, fade, dtype=np.float32)
@@ -78,7 +80,7 @@ def voice(audio: Audio, sample_rate_hz: int) -> Audio:
     return out
 
 
-def mix_background(front: Audio, behind: Audio, below_db: float) -> Audio:
+def mix_in_background(front: Audio, behind: Audio, below_db: float) -> Audio:
     """Two sounds of equal active level, the second `below_db` softer."""
     return front + behind * np.float32(10 ** (-below_db / 20))
 
@@ -86,14 +88,14 @@ def mix_background(front: Audio, behind: Audio, below_db: float) -> Audio:
 def _recorded(rng: Rng, audio: Audio, rate: int) -> Audio:
     """Room, noise floor, microphone and band limits, in one pass through the spectrum."""
     samples = len(audio)
-    floor_db = uniform(rng, 14, 50) if rng.random() < 0.7 else uniform(rng, 50, 85)
+    floor_db = draw_uniform(rng, 14, 50) if rng.random() < 0.7 else draw_uniform(rng, 50, 85)
     tint = [
-        (40.0, uniform(rng, -8, 20)),
+        (40.0, draw_uniform(rng, -8, 20)),
         (400.0, 0.0),
-        (4000.0, uniform(rng, -32, 1)),
-        (16000.0, uniform(rng, -48, -1)),
+        (4000.0, draw_uniform(rng, -32, 1)),
+        (16000.0, draw_uniform(rng, -48, -1)),
     ]
-    audio = audio + np.float32(10 ** (-floor_db / 20)) * noise(rng, samples, rate, tint)
+    audio = audio + np.float32(10 ** (-floor_db / 20)) * shaped_noise(rng, samples, rate, tint)
     nfft = fft_length(samples)
     spectrum = fft.rfft(audio, nfft)
     if rng.random() < 0.6:
@@ -102,33 +104,36 @@ def _recorded(rng: Rng, audio: Audio, rate: int) -> Audio:
     out: Audio = fft.irfft(spectrum, nfft)[:samples]
     if rng.random() < 0.12:
         peak = float(np.abs(out).max())
-        out = np.tanh(out * np.float32(uniform(rng, 1.0, 5.0) / max(peak, 1e-9)))
+        out = np.tanh(out * np.float32(draw_uniform(rng, 1.0, 5.0) / max(peak, 1e-9)))
     return out
 
 
 def _room(rng: Rng, rate: int, samples: int) -> Audio:
     """Late reverberation: noise that dies away over 0.08 to 1.6 s, after the direct sound."""
-    time_s = log_uniform(rng, 0.08, 1.6)
+    time_s = draw_log_uniform(rng, 0.08, 1.6)
     length = min(int(time_s * rate), samples)
-    tail = white(rng, length) * np.exp(
+    tail = white_noise(rng, length) * np.exp(
         np.arange(length, dtype=np.float32) * np.float32(-6.9 / length)
     )
-    tail[: min(length, int(uniform(rng, 0.001, 0.02) * rate))] = 0
+    tail[: min(length, int(draw_uniform(rng, 0.001, 0.02) * rate))] = 0
     energy = float(np.sqrt(np.dot(tail, tail)))
-    return tail * np.float32(10 ** (uniform(rng, -24, -1) / 20) / max(energy, 1e-9))
+    return tail * np.float32(10 ** (draw_uniform(rng, -24, -1) / 20) / max(energy, 1e-9))
 
 
 def _microphone(rng: Rng) -> list[tuple[float, float]]:
     """A smooth random response; the low end or the top may be missing."""
-    low_cut = log_uniform(rng, 40, 280) if rng.random() < 0.4 else 15.0
-    high_cut = log_uniform(rng, 4000, 15000) if rng.random() < 0.25 else 20000.0
+    low_cut = draw_log_uniform(rng, 40, 280) if rng.random() < 0.4 else 15.0
+    high_cut = draw_log_uniform(rng, 4000, 15000) if rng.random() < 0.25 else 20000.0
     points = [(low_cut / 4, -30.0), (low_cut, 0.0)]
     points += [
-        (hz, uniform(rng, -6, 6))
+        (hz, draw_uniform(rng, -6, 6))
         for hz in (100.0, 350.0, 1200.0, 3500.0)
         if low_cut < hz < high_cut
     ]
-    points += [(high_cut * 0.9, uniform(rng, -8, 6)), (high_cut * 1.25, -uniform(rng, 20, 60))]
+    points += [
+        (high_cut * 0.9, draw_uniform(rng, -8, 6)),
+        (high_cut * 1.25, -draw_uniform(rng, 20, 60)),
+    ]
     return sorted(points)
 
 
@@ -141,9 +146,9 @@ def _trimmed(rng: Rng, audio: Audio, rate: int) -> Audio:
     first, last = int(active[0]) * frame, (int(active[-1]) + 1) * frame
     cut_from, cut_to = 0, len(audio)
     if rng.random() < 0.5:
-        cut_to = min(len(audio), last + int(log_uniform(rng, 0.02, 1.0) * rate))
+        cut_to = min(len(audio), last + int(draw_log_uniform(rng, 0.02, 1.0) * rate))
     if rng.random() < 0.25:
-        cut_from = max(0, first - int(log_uniform(rng, 0.01, 0.5) * rate))
+        cut_from = max(0, first - int(draw_log_uniform(rng, 0.01, 0.5) * rate))
     if rng.random() < 0.06:
         cut_to = min(cut_to, len(audio) - int(rng.uniform(0.1, 0.8) * rate))
     out = _gated(audio, power, frame) if rng.random() < 0.2 else audio.copy()
@@ -161,6 +166,8 @@ def _gated(audio: Audio, power: Audio, frame: int) -> Audio:
 
 def _levelled(rng: Rng, audio: Audio) -> Audio:
     """The peak at -0.2 to -16 dBFS, seldom lower."""
-    peak_dbfs = -uniform(rng, 0.2, 16.0) if rng.random() < 0.85 else -uniform(rng, 16.0, 32.0)
+    peak_dbfs = (
+        -draw_uniform(rng, 0.2, 16.0) if rng.random() < 0.85 else -draw_uniform(rng, 16.0, 32.0)
+    )
     peak = float(np.abs(audio).max())
     return (audio * np.float32(10 ** (peak_dbfs / 20) / max(peak, 1e-9))).astype(np.float32)

@@ -2,23 +2,23 @@
 
 import numpy as np
 
-from curation.synth.captions import captions_for
-from curation.synth.classes import CLASSES
+from curation.synth.captions import write_scene_captions
+from curation.synth.classes import SOUND_CLASSES
 from curation.synth.scenes import Scene
 
-KINDS: tuple[str, ...] = ("replaced", "dropped", "added", "swapped", "relation")
+NEGATIVE_KINDS: tuple[str, ...] = ("replaced", "dropped", "added", "swapped", "relation")
 
 
-def hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | None:
+def make_hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | None:
     """A caption wrong in the way of `kind`, or None where the scene cannot be wrong in that way.
 
     replaced: one class is another; dropped: one of two events is missing; added: a second event is
     made up for a single; swapped: the order, or foreground and background, is turned round;
     relation: "then" for "background" or the reverse.
     """
-    if kind not in KINDS:
+    if kind not in NEGATIVE_KINDS:
         raise ValueError(
-            f"unknown kind of hard negative {kind!r}; expected one of {', '.join(KINDS)}"
+            f"unknown kind of hard negative {kind!r}; expected one of {', '.join(NEGATIVE_KINDS)}"
         )
     keys, relation = scene.classes, str(scene.relation)
     single = relation == "single"
@@ -37,10 +37,10 @@ def hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | No
         keys = keys[::-1]
     else:
         relation = "background" if relation == "then" else "then"
-    return captions_for(keys, relation, rng, count=1)[0]
+    return write_scene_captions(keys, relation, rng, count=1)[0]
 
 
-def hard_negatives(scene: Scene, rng: np.random.Generator, count: int = 1) -> list[str]:
+def make_hard_negatives(scene: Scene, rng: np.random.Generator, count: int = 1) -> list[str]:
     """`count` hard negatives, of kinds drawn evenly among those the scene allows."""
     kinds = (
         ("replaced", "added")
@@ -49,7 +49,7 @@ def hard_negatives(scene: Scene, rng: np.random.Generator, count: int = 1) -> li
     )
     captions: list[str] = []
     while len(captions) < count:
-        caption = hard_negative(scene, rng, kinds[int(rng.integers(len(kinds)))])
+        caption = make_hard_negative(scene, rng, kinds[int(rng.integers(len(kinds)))])
         assert caption is not None
         captions.append(caption)
     return captions
@@ -57,4 +57,4 @@ def hard_negatives(scene: Scene, rng: np.random.Generator, count: int = 1) -> li
 
 def _other(keys: tuple[str, ...], rng: np.random.Generator) -> str:
     """A class that is not in the scene."""
-    return str(rng.choice([sound.key for sound in CLASSES if sound.key not in keys]))
+    return str(rng.choice([sound.key for sound in SOUND_CLASSES if sound.key not in keys]))

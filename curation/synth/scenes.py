@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from curation.synth.captions import captions_for
-from curation.synth.classes import CLASSES
+from curation.synth.captions import write_scene_captions
+from curation.synth.classes import SOUND_CLASSES
 
 Relation = Literal["single", "then", "background"]
 RELATIONS: tuple[Relation, ...] = ("single", "then", "background")
@@ -30,15 +30,15 @@ def make_scene(seed: int, index: int) -> Scene:
     """Scene `index` of the corpus `seed`, the same in any process and order. Makes no audio."""
     rng = np.random.default_rng((seed, index, 0))
     relation = RELATIONS[int(rng.integers(3))]
-    first = CLASSES[int(rng.integers(len(CLASSES)))]
+    first = SOUND_CLASSES[int(rng.integers(len(SOUND_CLASSES)))]
     keys: tuple[str, ...] = (first.key,)
     if relation != "single":
         others = [
             sound.key
-            for sound in CLASSES
+            for sound in SOUND_CLASSES
             if sound.family != first.family and (sound.continuous or relation == "then")
         ]
         keys = (first.key, str(rng.choice(others)))
     duration_s = round(float(rng.uniform(5.0 if relation == "then" else 4.0, 10.0)), 3)
-    captions = captions_for(keys, relation, rng, count=int(rng.integers(3, 6)))
+    captions = write_scene_captions(keys, relation, rng, count=int(rng.integers(3, 6)))
     return Scene(keys, relation, duration_s, captions)

@@ -5,73 +5,77 @@ import numpy as np
 from curation.synth.dsp import (
     Audio,
     Rng,
-    burst,
-    dust,
-    hump,
-    log_uniform,
-    noise,
-    ramp,
-    repeat,
-    ring,
-    sprinkle,
-    sweep,
-    uniform,
-    unit,
-    wander,
-    wavetable,
+    add_random_grains,
+    attack_release_envelope,
+    build_wavetable,
+    damped_sines,
+    draw_log_uniform,
+    draw_uniform,
+    linear_ramp,
+    noise_burst,
+    play_wavetable,
+    random_clicks,
+    random_walk,
+    repeat_events,
+    shaped_noise,
+    to_unit_rms,
 )
-from curation.synth.voice import breath, call
+from curation.synth.voice import vocal_breath, vocal_tone
 
 
 def baby_cry(rng: Rng, samples: int, rate: int) -> Audio:
     """Wails that arch in pitch, break into noise or up an octave, with a gasp between them."""
-    pitch = log_uniform(rng, 280, 620)
-    tilt = uniform(rng, 0.0, 0.7)
+    pitch = draw_log_uniform(rng, 280, 620)
+    tilt = draw_uniform(rng, 0.0, 0.7)
     formants = [
-        (log_uniform(rng, 900, 1500), uniform(rng, 250, 500), 1.0),
-        (log_uniform(rng, 1900, 3800), uniform(rng, 350, 800), uniform(rng, 0.4, 1.6)),
-        (log_uniform(rng, 4500, 7000), 900.0, uniform(rng, 0.1, 0.6)),
+        (draw_log_uniform(rng, 900, 1500), draw_uniform(rng, 250, 500), 1.0),
+        (
+            draw_log_uniform(rng, 1900, 3800),
+            draw_uniform(rng, 350, 800),
+            draw_uniform(rng, 0.4, 1.6),
+        ),
+        (draw_log_uniform(rng, 4500, 7000), 900.0, draw_uniform(rng, 0.1, 0.6)),
     ]
-    length_s = log_uniform(rng, 0.35, 1.6)
+    length_s = draw_log_uniform(rng, 0.35, 1.6)
 
     def wail() -> Audio:
-        length = int(length_s * uniform(rng, 0.6, 1.5) * rate)
+        length = int(length_s * draw_uniform(rng, 0.6, 1.5) * rate)
         arch = [
-            uniform(rng, 0.7, 0.9),
-            uniform(rng, 0.92, 1.05),
+            draw_uniform(rng, 0.7, 0.9),
+            draw_uniform(rng, 0.92, 1.05),
             1.0,
-            uniform(rng, 0.95, 1.12),
-            uniform(rng, 0.88, 1.0),
-            uniform(rng, 0.6, 0.9),
+            draw_uniform(rng, 0.95, 1.12),
+            draw_uniform(rng, 0.88, 1.0),
+            draw_uniform(rng, 0.6, 0.9),
         ]
         f0 = (
             pitch
-            * uniform(rng, 0.93, 1.08)
-            * ramp(arch, length)
-            * (0.97 + 0.06 * wander(rng, length, rate, 12.0))
+            * draw_uniform(rng, 0.93, 1.08)
+            * linear_ramp(arch, length)
+            * (0.97 + 0.06 * random_walk(rng, length, rate, 12.0))
         )
-        out = call(rng, f0, rate, tilt, formants, jitter=uniform(rng, 0.003, 0.02))
-        air = breath(rng, length, rate, formants)
+        out = vocal_tone(rng, f0, rate, tilt, formants, jitter=draw_uniform(rng, 0.003, 0.02))
+        air = vocal_breath(rng, length, rate, formants)
         if rng.random() < 0.4:
             low = int(rng.uniform(0.2, 0.6) * length)
             high = low + int(rng.uniform(0.1, 0.3) * length)
-            out[low:high] = 0.4 * out[low:high] + uniform(rng, 0.3, 0.9) * air[low:high]
-        out = (out + uniform(rng, 0.01, 0.15) * air) * hump(
-            length, uniform(rng, 0.05, 0.2), uniform(rng, 0.1, 0.4)
+            out[low:high] = 0.4 * out[low:high] + draw_uniform(rng, 0.3, 0.9) * air[low:high]
+        out = (out + draw_uniform(rng, 0.01, 0.15) * air) * attack_release_envelope(
+            length, draw_uniform(rng, 0.05, 0.2), draw_uniform(rng, 0.1, 0.4)
         )
         if rng.random() < 0.6:
-            gasp_length = int(uniform(rng, 0.12, 0.35) * rate)
+            gasp_length = int(draw_uniform(rng, 0.12, 0.35) * rate)
             gasp = (
-                breath(rng, gasp_length, rate, formants)
-                * hump(gasp_length, 0.4, 0.4)
-                * uniform(rng, 0.03, 0.25)
+                vocal_breath(rng, gasp_length, rate, formants)
+                * attack_release_envelope(gasp_length, 0.4, 0.4)
+                * draw_uniform(rng, 0.03, 0.25)
             )
             out = np.concatenate(
-                [out, np.zeros(int(uniform(rng, 0.03, 0.2) * rate), np.float32), gasp]
+                [out, np.zeros(int(draw_uniform(rng, 0.03, 0.2) * rate), np.float32), gasp]
             )
         return out
 
-    return repeat(
+    return repeat_events(
         rng, samples, rate, wail, (0.03, 0.5) if rng.random() < 0.7 else (0.3, 1.2), uneven_db=4.0
     )
 
@@ -79,65 +83,67 @@ def baby_cry(rng: Rng, samples: int, rate: int) -> Audio:
 def sneeze(rng: Rng, samples: int, rate: int) -> Audio:
     """A drawn breath, then a burst of air with or without a voice in it."""
     voiced = rng.random() < 0.6
-    pitch = log_uniform(rng, 180, 520)
+    pitch = draw_log_uniform(rng, 180, 520)
 
     def sneeze_once() -> Audio:
         parts: list[Audio] = []
         if rng.random() < 0.65:
             for _ in range(int(rng.integers(1, 4))):
-                length = int(uniform(rng, 0.12, 0.5) * rate)
+                length = int(draw_uniform(rng, 0.12, 0.5) * rate)
                 throat = [
-                    (log_uniform(rng, 500, 1500), 300.0, 1.0),
-                    (log_uniform(rng, 1800, 4000), 900.0, 0.7),
+                    (draw_log_uniform(rng, 500, 1500), 300.0, 1.0),
+                    (draw_log_uniform(rng, 1800, 4000), 900.0, 0.7),
                 ]
                 draw = (
-                    breath(rng, length, rate, throat)
-                    * hump(length, uniform(rng, 0.3, 0.8), 0.15)
-                    * log_uniform(rng, 0.01, 0.2)
+                    vocal_breath(rng, length, rate, throat)
+                    * attack_release_envelope(length, draw_uniform(rng, 0.3, 0.8), 0.15)
+                    * draw_log_uniform(rng, 0.01, 0.2)
                 )
                 if voiced and rng.random() < 0.5:
-                    draw = draw + 0.2 * call(
-                        rng, pitch * ramp([0.9, 1.2], length), rate, 0.6, throat, 0.03
-                    ) * hump(length, 0.6, 0.2)
-                parts += [draw, np.zeros(int(uniform(rng, 0.01, 0.25) * rate), np.float32)]
-        length = int(log_uniform(rng, 0.18, 0.7) * rate)
-        air = noise(
+                    draw = draw + 0.2 * vocal_tone(
+                        rng, pitch * linear_ramp([0.9, 1.2], length), rate, 0.6, throat, 0.03
+                    ) * attack_release_envelope(length, 0.6, 0.2)
+                parts += [draw, np.zeros(int(draw_uniform(rng, 0.01, 0.25) * rate), np.float32)]
+        length = int(draw_log_uniform(rng, 0.18, 0.7) * rate)
+        air = shaped_noise(
             rng,
             length,
             rate,
             [
                 (80.0, -24.0),
-                (log_uniform(rng, 500, 1800), uniform(rng, -8, 0)),
-                (log_uniform(rng, 2200, 6500), 0.0),
-                (16000.0, uniform(rng, -20, -3)),
+                (draw_log_uniform(rng, 500, 1800), draw_uniform(rng, -8, 0)),
+                (draw_log_uniform(rng, 2200, 6500), 0.0),
+                (16000.0, draw_uniform(rng, -20, -3)),
             ],
         )
-        fall = np.exp(-np.linspace(0, uniform(rng, 2.5, 6.0), length)).astype(np.float32)
+        fall = np.exp(-np.linspace(0, draw_uniform(rng, 2.5, 6.0), length)).astype(np.float32)
         fall[: int(0.008 * rate)] *= np.linspace(0, 1, int(0.008 * rate))
         out = air * fall
         if voiced:
-            voice = call(
+            voice = vocal_tone(
                 rng,
-                pitch * ramp([1.0, 1.25, 0.9, uniform(rng, 0.45, 0.75)], length),
+                pitch * linear_ramp([1.0, 1.25, 0.9, draw_uniform(rng, 0.45, 0.75)], length),
                 rate,
                 0.5,
                 [
-                    (log_uniform(rng, 350, 900), 250.0, 1.0),
+                    (draw_log_uniform(rng, 350, 900), 250.0, 1.0),
                     (1600.0, 500.0, 0.5),
                     (3000.0, 900.0, 0.2),
                 ],
                 0.03,
             )
-            out = out + uniform(rng, 0.2, 1.3) * voice * hump(length, uniform(rng, 0.05, 0.4), 0.5)
+            out = out + draw_uniform(rng, 0.2, 1.3) * voice * attack_release_envelope(
+                length, draw_uniform(rng, 0.05, 0.4), 0.5
+            )
         if rng.random() < 0.4:
-            tail_length = int(uniform(rng, 0.2, 0.6) * rate)
-            tail = noise(
+            tail_length = int(draw_uniform(rng, 0.2, 0.6) * rate)
+            tail = shaped_noise(
                 rng, tail_length, rate, [(300.0, -20.0), (2500.0, 0.0), (12000.0, -10.0)]
-            ) * hump(tail_length, 0.1, 0.8)
-            out = np.concatenate([out, uniform(rng, 0.05, 0.2) * tail])
+            ) * attack_release_envelope(tail_length, 0.1, 0.8)
+            out = np.concatenate([out, draw_uniform(rng, 0.05, 0.2) * tail])
         return np.concatenate([*parts, out])
 
-    return repeat(
+    return repeat_events(
         rng,
         samples,
         rate,
@@ -150,84 +156,92 @@ def sneeze(rng: Rng, samples: int, rate: int) -> Audio:
 
 def laughter(rng: Rng, samples: int, rate: int) -> Audio:
     """Ha-ha-ha: four to seven syllables a second, sinking in pitch and force."""
-    pitch = log_uniform(rng, 130, 420)
+    pitch = draw_log_uniform(rng, 130, 420)
     scale = 1.0 if pitch < 220 else 1.18
     vowel = [
-        (uniform(rng, 500, 850) * scale, 120.0, 1.0),
-        (uniform(rng, 1100, 1800) * scale, 200.0, 0.6),
+        (draw_uniform(rng, 500, 850) * scale, 120.0, 1.0),
+        (draw_uniform(rng, 1100, 1800) * scale, 200.0, 0.6),
         (2700.0 * scale, 400.0, 0.3),
     ]
-    beat_s = 1 / uniform(rng, 3.8, 7.0)
-    air = breath(rng, int(beat_s * 8 * rate), rate, vowel)
+    beat_s = 1 / draw_uniform(rng, 3.8, 7.0)
+    air = vocal_breath(rng, int(beat_s * 8 * rate), rate, vowel)
 
     def bout() -> Audio:
         count = int(rng.integers(3, 11))
         parts: list[Audio] = []
-        top = pitch * uniform(rng, 0.95, 1.4)
+        top = pitch * draw_uniform(rng, 0.95, 1.4)
         for number in range(count):
-            on = int(beat_s * uniform(rng, 0.45, 0.65) * rate)
-            f0 = top * (1 - 0.35 * number / count) * ramp([1.0, 1.08, 0.92], on)
+            on = int(beat_s * draw_uniform(rng, 0.45, 0.65) * rate)
+            f0 = top * (1 - 0.35 * number / count) * linear_ramp([1.0, 1.08, 0.92], on)
             cut = int(rng.integers(len(air) // 2))
             ha = (
-                call(rng, f0, rate, 0.8, vowel, 0.02) + uniform(rng, 0.1, 0.4) * air[cut : cut + on]
+                vocal_tone(rng, f0, rate, 0.8, vowel, 0.02)
+                + draw_uniform(rng, 0.1, 0.4) * air[cut : cut + on]
             )
-            parts.append(ha * hump(on, 0.25, 0.5) * (1 - 0.5 * number / count))
+            parts.append(ha * attack_release_envelope(on, 0.25, 0.5) * (1 - 0.5 * number / count))
             off = max(int(beat_s * rate) - on, 8)
-            parts.append(uniform(rng, 0.03, 0.2) * air[-off:] * hump(off, 0.4, 0.4))
+            parts.append(
+                draw_uniform(rng, 0.03, 0.2) * air[-off:] * attack_release_envelope(off, 0.4, 0.4)
+            )
         return np.concatenate(parts)
 
-    return repeat(rng, samples, rate, bout, (0.1, 0.7))
+    return repeat_events(rng, samples, rate, bout, (0.1, 0.7))
 
 
 def applause(rng: Rng, samples: int, rate: int) -> Audio:
     """Many hands, each clap a short burst, growing and dying down."""
     grains = [
-        burst(
+        noise_burst(
             rng,
             rate,
-            log_uniform(rng, 0.003, 0.012),
-            [(200.0, -14.0), (log_uniform(rng, 700, 2600), 0.0), (5000.0, -8.0), (15000.0, -22.0)],
+            draw_log_uniform(rng, 0.003, 0.012),
+            [
+                (200.0, -14.0),
+                (draw_log_uniform(rng, 700, 2600), 0.0),
+                (5000.0, -8.0),
+                (15000.0, -22.0),
+            ],
         )
         for _ in range(12)
     ]
     near = np.zeros(samples, np.float32)
-    sprinkle(rng, near, grains, int(log_uniform(rng, 15, 140) * samples / rate), 0.5)
-    far = dust(
+    add_random_grains(rng, near, grains, int(draw_log_uniform(rng, 15, 140) * samples / rate), 0.5)
+    far = random_clicks(
         rng,
         samples,
         rate,
-        int(log_uniform(rng, 300, 3000) * samples / rate),
-        [(150.0, -20.0), (log_uniform(rng, 900, 2400), 0.0), (5000.0, -8.0), (16000.0, -26.0)],
+        int(draw_log_uniform(rng, 300, 3000) * samples / rate),
+        [(150.0, -20.0), (draw_log_uniform(rng, 900, 2400), 0.0), (5000.0, -8.0), (16000.0, -26.0)],
         0.5,
     )
-    crowd = 0.5 + 0.5 * wander(rng, samples, rate, 0.5)
-    return (unit(near) + uniform(rng, 0.2, 1.2) * far) * crowd
+    crowd = 0.5 + 0.5 * random_walk(rng, samples, rate, 0.5)
+    return (to_unit_rms(near) + draw_uniform(rng, 0.2, 1.2) * far) * crowd
 
 
 def footsteps(rng: Rng, samples: int, rate: int) -> Audio:
     """Heel and toe, left and right, at a walk or a run."""
-    period_s = 1 / log_uniform(rng, 1.3, 3.0)
+    period_s = 1 / draw_log_uniform(rng, 1.3, 3.0)
     grains = []
     hard = rng.random() < 0.6
     for _ in range(4):
-        thump = ring(
+        thump = damped_sines(
             rate,
-            [log_uniform(rng, 60, 220), log_uniform(rng, 250, 700)],
+            [draw_log_uniform(rng, 60, 220), draw_log_uniform(rng, 250, 700)],
             [1.0, 0.4],
-            [uniform(rng, 0.01, 0.03), 0.01],
+            [draw_uniform(rng, 0.01, 0.03), 0.01],
         )
-        scuff_hz = log_uniform(rng, 1200, 4500) if hard else log_uniform(rng, 500, 2500)
-        scuff = burst(
+        scuff_hz = draw_log_uniform(rng, 1200, 4500) if hard else draw_log_uniform(rng, 500, 2500)
+        scuff = noise_burst(
             rng,
             rate,
-            uniform(rng, 0.003, 0.01) if hard else uniform(rng, 0.015, 0.05),
+            draw_uniform(rng, 0.003, 0.01) if hard else draw_uniform(rng, 0.015, 0.05),
             [(150.0, -14.0), (scuff_hz, 0.0), (14000.0, -20.0)],
         )
-        toe = int(uniform(rng, 0.04, 0.1) * rate)
+        toe = int(draw_uniform(rng, 0.04, 0.1) * rate)
         step = np.zeros(max(len(thump), len(scuff)) + toe, np.float32)
-        step[: len(thump)] += uniform(rng, 0.3, 1.0) * thump
-        step[: len(scuff)] += uniform(rng, 0.4, 1.0) * scuff
-        step[toe : toe + len(scuff)] += uniform(rng, 0.1, 0.5) * scuff
+        step[: len(thump)] += draw_uniform(rng, 0.3, 1.0) * thump
+        step[: len(scuff)] += draw_uniform(rng, 0.4, 1.0) * scuff
+        step[toe : toe + len(scuff)] += draw_uniform(rng, 0.1, 0.5) * scuff
         grains.append(step[: int(period_s * 0.8 * rate)])
     turn = iter(range(10000))
 
@@ -237,25 +251,31 @@ def footsteps(rng: Rng, samples: int, rate: int) -> Audio:
         grain[: len(chosen)] = chosen
         return grain
 
-    return repeat(rng, samples, rate, step_once, (period_s * 0.16, period_s * 0.24), uneven_db=3.0)
+    return repeat_events(
+        rng, samples, rate, step_once, (period_s * 0.16, period_s * 0.24), uneven_db=3.0
+    )
 
 
 def whistling(rng: Rng, samples: int, rate: int) -> Audio:
     """A tune whistled on the lips: glides between notes, a little breath and vibrato."""
-    base = log_uniform(rng, 700, 1700)
-    table = wavetable(np.array([1.0, uniform(rng, 0.01, 0.08)]), 1.0, rng)
+    base = draw_log_uniform(rng, 700, 1700)
+    table = build_wavetable(np.array([1.0, draw_uniform(rng, 0.01, 0.08)]), 1.0, rng)
     scale = 2 ** (np.array([0, 2, 4, 5, 7, 9, 12]) / 12)
 
     def tune() -> Audio:
         notes: list[float] = []
         for _ in range(int(rng.integers(2, 8))):
             notes += [base * float(rng.choice(scale))] * int(rng.integers(2, 6))
-        length = int(len(notes) * uniform(rng, 0.06, 0.14) * rate)
-        shake = 1 + uniform(rng, 0.0, 0.015) * np.sin(
-            2 * np.pi * uniform(rng, 4, 7) * np.arange(length) / rate
+        length = int(len(notes) * draw_uniform(rng, 0.06, 0.14) * rate)
+        shake = 1 + draw_uniform(rng, 0.0, 0.015) * np.sin(
+            2 * np.pi * draw_uniform(rng, 4, 7) * np.arange(length) / rate
         )
-        f0 = ramp(notes, length) * shake.astype(np.float32)
-        air = noise(rng, length, rate, [(base / 2, -30.0), (base * 1.3, 0.0), (8000.0, -20.0)])
-        return (sweep(f0, table, rate) + uniform(rng, 0.02, 0.15) * air) * hump(length, 0.05, 0.1)
+        f0 = linear_ramp(notes, length) * shake.astype(np.float32)
+        air = shaped_noise(
+            rng, length, rate, [(base / 2, -30.0), (base * 1.3, 0.0), (8000.0, -20.0)]
+        )
+        return (
+            play_wavetable(f0, table, rate) + draw_uniform(rng, 0.02, 0.15) * air
+        ) * attack_release_envelope(length, 0.05, 0.1)
 
-    return repeat(rng, samples, rate, tune, (0.1, 0.8))
+    return repeat_events(rng, samples, rate, tune, (0.1, 0.8))

@@ -8,7 +8,7 @@ import pytest
 from curation.annotate import metrics
 from curation.config.run import RunConfig
 from curation.models import run_models
-from curation.models.captioners.tag_guided import TagGuided
+from curation.models.captioners.tag_guided import TagGuidedAdapter
 from tests.fakes import GPU, ExclusiveGpu, WatchedCaptioner, WatchedScorer
 from tests.support.in_process import annotate_in_process
 from tests.support.runs import corpus_run
@@ -21,12 +21,12 @@ ADAPTIVE = {"first": 1, "enough_score": 0.9}
 def gpu(monkeypatch: pytest.MonkeyPatch) -> ExclusiveGpu:
     """One that both of a run's models are watched on."""
 
-    def build(config: RunConfig) -> run_models.Adapters:
-        return run_models.Adapters(WatchedCaptioner(), WatchedScorer(), None, None)
+    def build(config: RunConfig) -> run_models.RunModels:
+        return run_models.RunModels(WatchedCaptioner(), WatchedScorer(), None, None)
 
     GPU.there.clear()
     GPU.came.clear()
-    monkeypatch.setattr("curation.models.run_models.build", build)
+    monkeypatch.setattr("curation.models.run_models.build_run_models", build)
     return GPU
 
 
@@ -54,7 +54,7 @@ def test_one_after_the_other_they_write_the_same_evidence(
 
 def test_a_budget_of_tokens_bounds_the_batches_of_a_run(corpus: Path, tmp_path: Path) -> None:
     tally = metrics.InMemoryMeter()
-    tokens = 3 * TagGuided().tokens_a_clip + 1
+    tokens = 3 * TagGuidedAdapter().tokens_a_clip + 1
     section = {"shard_clips": 20, "batch_tokens": tokens}
     annotate_in_process(corpus_run(corpus, tmp_path, annotate=section), tally=tally)
     assert max(tally.values(metrics.BATCH_CLIPS)) == 3

@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from curation.annotate import scoring, stages
 from curation.models.captioners.base import Candidate
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.schema import Failure
 from curation.stats import spearman
 from tests.fakes import FixedScorer

@@ -13,8 +13,8 @@ from curation.cli import show
 from curation.config.models import TaggerConfig
 from curation.config.run import AdaptiveConfig, RunConfig
 from curation.estimate import sample
-from curation.models import taggers
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.models.taggers.build import build_tagger
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
 from curation.schema import Failure, Tag
@@ -51,7 +51,7 @@ def noise(*rates_hz: int, tags: tuple[Tag, ...] = (), seed: int = 0) -> stages.C
 
 
 def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(TaggerConfig(**ast))
+    tagger = build_tagger(TaggerConfig(**ast))
     alone, both = noise(16000, tags=(DOG,)), noise(16000, tags=(DOG,))
     tagging.tag(tagger, [alone], keep_given=False)
     assert len(alone.tags) == 3 and {tag.origin for tag in alone.tags} == {"predicted"}
@@ -60,7 +60,7 @@ def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) ->
 
 
 def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(TaggerConfig(**ast))
+    tagger = build_tagger(TaggerConfig(**ast))
     clip = noise(16000)
     tagging.tag(tagger, [clip], keep_given=False)
     first, second, third = clip.tags
@@ -71,7 +71,7 @@ def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None
 
 
 def test_a_clip_that_cannot_be_tagged_fails_alone(ast: dict[str, Any]) -> None:
-    tagger = taggers.build(TaggerConfig(**ast))
+    tagger = build_tagger(TaggerConfig(**ast))
     batch = [noise(16000), noise(16000)]
     batch[0].waveforms[16000] = np.zeros(0, np.int16)
     tagging.tag(tagger, batch, keep_given=False)

@@ -31,7 +31,7 @@ from curation.errors import InputError
 from curation.ops.status import read_status
 from curation.run import catalog_plan, layout
 from curation.run import evidence as run_evidence
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 from tests.fakes import CrashingGraph
 from tests.support import tiny_captioners as tiny
 from tests.support.runs import corpus_run

@@ -18,7 +18,7 @@ from curation.calibration.thresholds import (
 )
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.stats import auc, separation
 
 RIGHT_MEAN = 3.0

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from curation.cluster import driver
-from curation.models.checks.parts import sections_of
+from curation.models.checks.parts import model_sections
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
@@ -60,7 +60,7 @@ def run_models(catalog: Catalog, folder: Path, least_ok: int = CLIPS, **models: 
     counts = driver.annotate_run(config, lambda done, total: None)
     assert counts.clips == CLIPS
     assert verify.verify_run(config.run) == []
-    assert require_run_record(config.run).models.keys() == set(sections_of(config))
+    assert require_run_record(config.run).models.keys() == set(model_sections(config))
     table = pa.concat_tables(evidence.read_evidence_shards(config.run, [0, 1]))
     alone = parse_run_config({"run": str(folder / "alone"), **data}, "test")
     assert table.equals(annotate_in_process(alone))

@@ -23,7 +23,7 @@ from curation.run import catalog_plan, evidence
 from curation.run.layout import shard_uri, table_uri
 from curation.run.record import require_run_record
 from curation.select import apply
-from curation.synth import render
+from curation.synth.mixing import render_clip
 from tests.support import in_process
 from tests.support.runs import copy_run, corpus_run, write_yaml
 
@@ -215,7 +215,7 @@ def write_wav(path: Path, samples: np.ndarray, subtype: str = "FLOAT") -> None:
 def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
     sounds = tmp_path / "sounds"
     sounds.mkdir()
-    waveform, _ = render(1, 1)
+    waveform, _ = render_clip(1, 1)
     write_wav(sounds / "good.wav", waveform)
     write_wav(sounds / "silent.wav", np.zeros(32000))
     write_wav(sounds / "nan.wav", np.full(32000, np.nan))

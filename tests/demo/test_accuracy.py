@@ -10,7 +10,8 @@ from curation.demo import accuracy
 from curation.run import evidence
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import policy
-from curation.synth import hard_negatives, make_scene
+from curation.synth.negatives import make_hard_negatives
+from curation.synth.scenes import make_scene
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def judged(tmp_path: Path) -> accuracy.GradedRun:
     rows, truth = [], {}
     for index in range(20):
         scene = make_scene(3, index)
-        wrong = hard_negatives(scene, np.random.default_rng(index), 2)
+        wrong = make_hard_negatives(scene, np.random.default_rng(index), 2)
         right = index % 2 == 0
         clip_id = f"clip{index:07d}_0"
         truth[clip_id[:11]] = scene

@@ -12,11 +12,11 @@ import torch
 
 from curation.errors import InputError
 from curation.models.captioners.base import Candidate
-from curation.models.captioners.tag_guided import TagGuided, known_tag
+from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
 from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
-from curation.models.scorers.clap import DualEncoderScorer
-from curation.models.word_tokenizer import word_tokenizer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.models.word_tokenizer import build_word_tokenizer
 from curation.schema import Failure, Tag
 from tests.support.tiny_networks import CAPTIONS
 
@@ -30,7 +30,7 @@ def captioner_folder(
 ) -> Path:
     folder = tmp_path_factory.mktemp("captioner")
     captioner.save_pretrained(folder)
-    word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
+    build_word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
     return folder
 
 
@@ -38,13 +38,13 @@ def captioner_folder(
 def clap_folder(dual_encoder: DualEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clap")
     dual_encoder.save_pretrained(folder)
-    word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
+    build_word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def adapter(captioner_folder: Path) -> TagGuided:
-    made = TagGuided(str(captioner_folder), max_tokens=10)
+def adapter(captioner_folder: Path) -> TagGuidedAdapter:
+    made = TagGuidedAdapter(str(captioner_folder), max_tokens=10)
     made.setup()
     return made
 
@@ -62,7 +62,7 @@ def told(result: list[Candidate] | Failure) -> list[tuple[str, str]]:
 
 
 def test_a_clip_alone_in_a_batch_and_in_another_order_is_the_same(
-    adapter: TagGuided, waveforms: list[np.ndarray]
+    adapter: TagGuidedAdapter, waveforms: list[np.ndarray]
 ) -> None:
     torch.manual_seed(0)
     together = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
@@ -83,7 +83,7 @@ def test_what_is_not_set_up_brings_no_torch() -> None:
     code = """
 import sys
 from curation.models.captioners.tag_guided import TagGuided
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 for adapter in (TagGuided(), DualEncoderScorer()):
     assert adapter.identity and adapter.sample_rate_hz
 assert not {"torch", "transformers"} & sys.modules.keys()
@@ -91,7 +91,7 @@ assert not {"torch", "transformers"} & sys.modules.keys()
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_samples_follow_the_seed(adapter: TagGuided, waveforms: list[np.ndarray]) -> None:
+def test_samples_follow_the_seed(adapter: TagGuidedAdapter, waveforms: list[np.ndarray]) -> None:
     clip = [waveforms[0]] * 2
     same = adapter.caption(clip, [[], []], [1, 1])
     assert told(same[0]) == told(same[1])
@@ -101,7 +101,7 @@ def test_samples_follow_the_seed(adapter: TagGuided, waveforms: list[np.ndarray]
 
 
 def test_the_beam_comes_first_and_then_every_sample(
-    adapter: TagGuided, waveforms: list[np.ndarray]
+    adapter: TagGuidedAdapter, waveforms: list[np.ndarray]
 ) -> None:
     for result in adapter.caption(waveforms, GUIDANCE[:8], SEEDS):
         assert [method for method, _ in told(result)] == ["beam", "sample", "sample", "sample"]
@@ -110,7 +110,7 @@ def test_the_beam_comes_first_and_then_every_sample(
 
 @pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 3), (1, 2), (1, None), (3, 4)])
 def test_a_candidate_asked_for_by_itself_is_the_same(
-    adapter: TagGuided, waveforms: list[np.ndarray], first: int, last: int | None
+    adapter: TagGuidedAdapter, waveforms: list[np.ndarray], first: int, last: int | None
 ) -> None:
     whole = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
     part = adapter.caption(waveforms, GUIDANCE[:8], SEEDS, first, last)
@@ -124,7 +124,7 @@ def test_a_candidate_asked_for_by_itself_is_the_same(
 
 
 def test_parked_and_resumed_they_say_the_same(
-    adapter: TagGuided, scorer: DualEncoderScorer, waveforms: list[np.ndarray]
+    adapter: TagGuidedAdapter, scorer: DualEncoderScorer, waveforms: list[np.ndarray]
 ) -> None:
     captions = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
     embeddings = scorer.embed_audio(waveforms)
@@ -136,15 +136,15 @@ def test_parked_and_resumed_they_say_the_same(
 
 
 def test_one_candidate_is_the_beam_alone(
-    captioner_folder: Path, adapter: TagGuided, waveforms: list[np.ndarray]
+    captioner_folder: Path, adapter: TagGuidedAdapter, waveforms: list[np.ndarray]
 ) -> None:
-    single = TagGuided(str(captioner_folder), candidates=1, max_tokens=10)
+    single = TagGuidedAdapter(str(captioner_folder), candidates=1, max_tokens=10)
     [result] = single.caption(waveforms[:1], [[]], [0])
     assert told(result) == told(adapter.caption(waveforms[:1], [[]], [0])[0])[:1]
 
 
 def test_bad_clips_are_failures_in_their_place(
-    adapter: TagGuided, scorer: DualEncoderScorer, waveforms: list[np.ndarray]
+    adapter: TagGuidedAdapter, scorer: DualEncoderScorer, waveforms: list[np.ndarray]
 ) -> None:
     broken = np.full(9000, np.nan, dtype="f4")
     clips = [np.zeros(0, "f4"), waveforms[0], broken, np.zeros((2, 9000), "f4"), np.ones(3, "f4")]
@@ -175,8 +175,8 @@ def test_a_captioner_that_is_broken_says_so_for_each_clip(
     with torch.no_grad():
         broken.decoder.norm.weight[0] = torch.nan
     broken.save_pretrained(tmp_path)
-    word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
-    results = TagGuided(str(tmp_path), max_tokens=10).caption(
+    build_word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
+    results = TagGuidedAdapter(str(tmp_path), max_tokens=10).caption(
         waveforms[:2], [[]] * 2, [0, 1], first, last
     )
     for result in results:
@@ -184,7 +184,7 @@ def test_a_captioner_that_is_broken_says_so_for_each_clip(
         assert (result.stage, result.type) == ("caption", "not_finite")
 
 
-def test_nothing_in_nothing_out(adapter: TagGuided, scorer: DualEncoderScorer) -> None:
+def test_nothing_in_nothing_out(adapter: TagGuidedAdapter, scorer: DualEncoderScorer) -> None:
     assert adapter.caption([], [], []) == []
     assert scorer.embed_audio([]) == []
     assert scorer.embed_text([]).shape == (0, 8)
@@ -193,7 +193,7 @@ def test_nothing_in_nothing_out(adapter: TagGuided, scorer: DualEncoderScorer) -
 def test_known_before_setup_and_picklable(captioner_folder: Path, clap_folder: Path) -> None:
     said = {"model", "revision", "weights_sha256"}
     for adapter, more in (
-        (TagGuided(str(captioner_folder)), set()),
+        (TagGuidedAdapter(str(captioner_folder)), set()),
         (DualEncoderScorer(str(clap_folder)), {"long_captions"}),
     ):
         assert adapter.sample_rate_hz == 8000
@@ -232,13 +232,13 @@ def test_text_embeddings_are_in_order_and_cut_at_the_towers_length(
 
 def test_bad_directories_are_told(tmp_path: Path, clap_folder: Path) -> None:
     with pytest.raises(InputError, match="no such directory; expected 'reference', a directory"):
-        TagGuided(str(tmp_path / "none")).setup()
+        TagGuidedAdapter(str(tmp_path / "none")).setup()
     with pytest.raises(InputError, match="config.json, model.safetensors, tokenizer.json missing"):
-        TagGuided(str(tmp_path)).setup()
+        TagGuidedAdapter(str(tmp_path)).setup()
     with pytest.raises(
         InputError, match="'tagscribe-dual-encoder', expected 'tagscribe-captioner'"
     ):
-        TagGuided(str(clap_folder)).setup()
+        TagGuidedAdapter(str(clap_folder)).setup()
 
 
 def test_weights_of_another_size_are_told(clap_folder: Path, tmp_path: Path) -> None:
@@ -264,4 +264,6 @@ def test_weights_of_another_size_are_told(clap_folder: Path, tmp_path: Path) -> 
 def test_unknown_tags_stand_for_known_ones(
     mid: str, vocabulary: list[str], expected: str | None
 ) -> None:
-    assert known_tag(mid, {known: index for index, known in enumerate(vocabulary)}) == expected
+    assert (
+        map_to_vocabulary(mid, {known: index for index, known in enumerate(vocabulary)}) == expected
+    )

@@ -36,22 +36,22 @@ def test_weights_in_several_files_are_found_and_hashed_in_the_order_of_their_nam
     folder: Path,
 ) -> None:
     write_shards(folder)
-    assert files.locate(str(folder), None, "clap") == folder
+    assert files.locate_model(str(folder), None, "clap") == folder
     both = subprocess.check_output(f"cat {' '.join(SHARDS)} | sha256sum", shell=True, cwd=folder)
-    assert files.weights_sha256(folder) == both.decode().split()[0]
+    assert files.hash_weights(folder) == both.decode().split()[0]
 
 
 def test_one_file_goes_before_an_index(folder: Path) -> None:
     write_shards(folder)
     (folder / "model.safetensors").write_bytes(b"one")
-    assert files.weight_files(folder) == [folder / "model.safetensors"]
+    assert files.list_weight_files(folder) == [folder / "model.safetensors"]
 
 
 def test_a_file_that_the_index_names_and_is_not_there_is_told(folder: Path) -> None:
     write_shards(folder)
     (folder / SHARDS[1]).unlink()
     with pytest.raises(InputError, match=f"{folder.name}: {SHARDS[1]} missing"):
-        files.locate(str(folder), None, "clap")
+        files.locate_model(str(folder), None, "clap")
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_a_file_that_the_index_names_and_is_not_there_is_told(folder: Path) -> N
 def test_an_index_of_anything_else_is_told(folder: Path, weight_map: object, message: str) -> None:
     write_index(folder, weight_map)
     with pytest.raises(InputError, match=f"index.json: .*{message}"):
-        files.locate(str(folder), None, "clap")
+        files.locate_model(str(folder), None, "clap")
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
 def test_pickled_weights_are_told(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"")
     with pytest.raises(InputError, match="the weights are pickled.*expected model.safetensors"):
-        files.locate(str(folder), None, "clap")
+        files.locate_model(str(folder), None, "clap")

@@ -7,25 +7,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation import synth
 from curation.demo.grading import grade_caption
-from curation.models.captioners.tag_guided import TagGuided
-from curation.models.reference import reference_dir
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.captioners.tag_guided import TagGuidedAdapter
+from curation.models.reference import reference_model_dir
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.schema import Failure, Tag
+from curation.synth.corpus import scene_tags
+from curation.synth.mixing import render_clip
+from curation.synth.scenes import Scene
 
 CLIPS = 12
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[tuple[np.ndarray, synth.Scene]]:
-    return [synth.render(5, index) for index in range(CLIPS)]
+def heard() -> list[tuple[np.ndarray, Scene]]:
+    return [render_clip(5, index) for index in range(CLIPS)]
 
 
 def test_small_and_complete() -> None:
     sizes = []
     for kind in ("captioner", "clap"):
-        folder = Path(reference_dir(kind))  # type: ignore[arg-type]
+        folder = Path(reference_model_dir(kind))  # type: ignore[arg-type]
         sizes += [file.stat().st_size for file in folder.iterdir()]
         metrics = json.loads((folder / "metrics.json").read_text())
         assert metrics["settings"]["corpus"]["held_out_seed"] == 7
@@ -33,11 +35,11 @@ def test_small_and_complete() -> None:
 
 
 def test_captioner_names_what_it_is_told_and_hears(
-    heard: list[tuple[np.ndarray, synth.Scene]],
+    heard: list[tuple[np.ndarray, Scene]],
 ) -> None:
-    captioner = TagGuided()
+    captioner = TagGuidedAdapter()
     captioner.setup()
-    tags = [[Tag(mid, "") for mid in synth.true_tags(scene)] for _, scene in heard]
+    tags = [[Tag(mid, "") for mid in scene_tags(scene)] for _, scene in heard]
     results = captioner.caption([sound for sound, _ in heard], tags, list(range(CLIPS)))
     right: Counter[bool] = Counter()
     for result, (_, scene) in zip(results, heard, strict=True):
@@ -47,7 +49,7 @@ def test_captioner_names_what_it_is_told_and_hears(
     assert right[True] >= CLIPS / 2, right
 
 
-def test_scorer_tells_true_from_false(heard: list[tuple[np.ndarray, synth.Scene]]) -> None:
+def test_scorer_tells_true_from_false(heard: list[tuple[np.ndarray, Scene]]) -> None:
     scorer = DualEncoderScorer()
     scorer.setup()
     audio = np.stack(

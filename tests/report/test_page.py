@@ -24,7 +24,7 @@ from curation.run import layout
 from curation.run.config_file import parse_run_config
 from curation.run.record import require_run_record
 from curation.select import apply
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 from tests.report.page_of import addresses, clips, data, made, parsed, text, title
 from tests.report.runs import candidate, failed, row, written_run
 from tests.support import in_process

@@ -17,7 +17,8 @@ from curation.review.service import ReviewService
 from curation.run import evidence, layout
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
-from curation.synth import hard_negatives, make_scene
+from curation.synth.negatives import make_hard_negatives
+from curation.synth.scenes import make_scene
 from curation.uris import join_uri
 from tests.support.runs import planned_run
 
@@ -54,7 +55,7 @@ def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReviewIndex,
 def scene_row(number: int) -> tuple[dict[str, object], list[bool]]:
     chance = np.random.default_rng((7, number))
     scene = make_scene(seed=5, index=number)
-    wrong = hard_negatives(scene, chance, count=1) or [scene.captions[0]]
+    wrong = make_hard_negatives(scene, chance, count=1) or [scene.captions[0]]
     captions = [str(chance.choice([scene.captions[0], wrong[0]])) for _ in range(2)]
     right = [bool(grade_caption(caption, scene).all_right) for caption in captions]
     candidates = [

@@ -7,7 +7,7 @@ from curation.models.networks.tag_guided_captioner import (
     TagGuidedCaptioner,
     TagGuidedCaptionerConfig,
 )
-from curation.models.word_tokenizer import word_tokenizer
+from curation.models.word_tokenizer import build_word_tokenizer
 
 FRONTEND = {"sample_rate_hz": 8000, "n_fft": 256, "window": 256, "hop": 160, "high_hz": 4000.0}
 CNN = {"channels": [4, 8, 8], "convs_per_block": 1}
@@ -35,7 +35,7 @@ def tiny_captioner(guidance_mode: str, **sizes: int) -> TagGuidedCaptioner:
         dim=16,
         heads=2,
         feed_forward=16,
-        vocab_size=len(word_tokenizer(CAPTIONS, 20)),
+        vocab_size=len(build_word_tokenizer(CAPTIONS, 20)),
         **sizes,
     )
     model = sharpened(TagGuidedCaptioner(config))
@@ -52,7 +52,7 @@ def tiny_dual_encoder() -> DualEncoder:
         audio_heads=2,
         text={
             "model_type": "bert",
-            "vocab_size": len(word_tokenizer(CAPTIONS, 20)),
+            "vocab_size": len(build_word_tokenizer(CAPTIONS, 20)),
             "hidden_size": 16,
             "num_hidden_layers": 1,
             "num_attention_heads": 2,

@@ -15,7 +15,7 @@ from transformers import (
     RobertaTokenizerFast,
 )
 
-from curation.models.networks.clap_frontend import laion_front_end
+from curation.models.networks.clap_frontend import build_laion_extractor
 from tests.support.tiny_networks import sharpened
 
 # One second at 8 kHz becomes 101 frames of 32 bands; the tower folds up to 128.
@@ -77,7 +77,7 @@ def clap(folder: Path, fused: bool) -> ClapModel:
     assert isinstance(model, ClapModel)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    laion_front_end(FUSED_FRONT_END if fused else FRONT_END).save_pretrained(folder)
+    build_laion_extractor(FUSED_FRONT_END if fused else FRONT_END).save_pretrained(folder)
     return model
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from curation.demo.grading import grade_caption, parse_caption
-from curation.synth import CLASSES, Scene, hard_negative, hard_negatives, make_scene
-from curation.synth.negatives import KINDS
+from curation.synth.classes import SOUND_CLASSES
+from curation.synth.negatives import NEGATIVE_KINDS, make_hard_negative, make_hard_negatives
+from curation.synth.scenes import Scene, make_scene
 
 SCENES = [make_scene(11, index) for index in range(3000)]
 
@@ -22,8 +23,8 @@ def test_every_hard_negative_is_wrong_in_its_own_respect() -> None:
     rng = np.random.default_rng(0)
     seen: Counter[str] = Counter()
     for scene in SCENES:
-        for kind in KINDS:
-            caption = hard_negative(scene, rng, kind)
+        for kind in NEGATIVE_KINDS:
+            caption = make_hard_negative(scene, rng, kind)
             if caption is None:
                 continue
             seen[kind] += 1
@@ -34,8 +35,8 @@ def test_every_hard_negative_is_wrong_in_its_own_respect() -> None:
                 assert found.relation_right and not found.order_right
             if kind == "relation":
                 assert not found.relation_right
-    assert set(seen) == set(KINDS)
-    assert all(len(hard_negatives(scene, rng, 3)) == 3 for scene in SCENES[:50])
+    assert set(seen) == set(NEGATIVE_KINDS)
+    assert all(len(make_hard_negatives(scene, rng, 3)) == 3 for scene in SCENES[:50])
 
 
 def test_captions_are_plain_and_the_vocabulary_small() -> None:
@@ -50,7 +51,7 @@ def test_captions_are_plain_and_the_vocabulary_small() -> None:
 
 
 def test_keywords_find_their_class_and_no_other() -> None:
-    for sound in CLASSES:
+    for sound in SOUND_CLASSES:
         assert len(sound.phrases) >= 4
         for phrase in sound.phrases:
             assert parse_caption(phrase).classes == (sound.key,), phrase
@@ -89,4 +90,4 @@ def test_counts_are_of_classes() -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one of replaced"):
-        hard_negative(SCENES[0], np.random.default_rng(0), "nonsense")
+        make_hard_negative(SCENES[0], np.random.default_rng(0), "nonsense")

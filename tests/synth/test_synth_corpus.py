@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.synth import CLASSES, make_scene, noisy_tags, read_truth, true_tags, write_corpus
+from curation.synth.classes import SOUND_CLASSES
+from curation.synth.corpus import draw_noisy_tags, read_corpus_truth, scene_tags, write_corpus
+from curation.synth.scenes import make_scene
 
 
 def _segments(path: Path) -> list[list[str]]:
@@ -23,7 +25,7 @@ def _segments(path: Path) -> list[list[str]]:
 
 def test_a_corpus_reads_as_audioset_does(tmp_path: Path) -> None:
     write_corpus(str(tmp_path), clips=9, seed=4)
-    truth = read_truth(str(tmp_path))
+    truth = read_corpus_truth(str(tmp_path))
     rows, noisy = _segments(tmp_path / "segments.csv"), _segments(tmp_path / "segments_noisy.csv")
     assert [row[0] for row in rows] == [row[0] for row in noisy] == list(truth)
     assert list(truth.values()) == [make_scene(4, index) for index in range(9)]
@@ -32,7 +34,7 @@ def test_a_corpus_reads_as_audioset_does(tmp_path: Path) -> None:
         audio, rate = soundfile.read(tmp_path / "audio" / f"{name}.{form}")
         assert rate == 16000 and audio.ndim == 1
         assert len(audio) / rate == pytest.approx(float(end) - float(start), abs=1e-3)
-        assert labels.split(",") == true_tags(truth[name])
+        assert labels.split(",") == scene_tags(truth[name])
 
 
 def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
@@ -48,13 +50,13 @@ def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
 def test_noisy_tags_are_as_noisy_as_said() -> None:
     rng = np.random.default_rng(0)
     scenes = [make_scene(2, index) for index in range(3000)]
-    tags = [noisy_tags(scene, rng) for scene in scenes]
-    true = [set(true_tags(scene)) for scene in scenes]
+    tags = [draw_noisy_tags(scene, rng) for scene in scenes]
+    true = [set(scene_tags(scene)) for scene in scenes]
     kept = sum(len(t & set(n)) for t, n in zip(true, tags, strict=True)) / sum(map(len, true))
     wrong = sum(len(set(n) - t) for t, n in zip(true, tags, strict=True)) / len(scenes)
     assert kept == pytest.approx(0.85, abs=0.02)
     assert wrong == pytest.approx(0.35, abs=0.03)
-    assert {mid for row in tags for mid in row} <= {sound.mid for sound in CLASSES}
+    assert {mid for row in tags for mid in row} <= {sound.mid for sound in SOUND_CLASSES}
     assert [] in tags
 
 

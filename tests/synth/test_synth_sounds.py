@@ -7,8 +7,15 @@ import zlib
 import numpy as np
 import pytest
 
-from curation.synth import CLASSES, make_scene, render
-from curation.synth.mixing import BACKGROUND_DB, active_level, mix_background, voice
+from curation.synth.classes import SOUND_CLASSES
+from curation.synth.mixing import (
+    BACKGROUND_DB,
+    measure_active_level,
+    mix_in_background,
+    normalise_sound,
+    render_clip,
+)
+from curation.synth.scenes import make_scene
 
 ESC10 = {
     "/m/05tny_": "Bark",
@@ -25,17 +32,17 @@ ESC10 = {
 
 
 def test_there_are_enough_classes_and_the_ten_of_esc10_are_among_them() -> None:
-    assert len(CLASSES) >= 32
+    assert len(SOUND_CLASSES) >= 32
     assert (
-        len({sound.key for sound in CLASSES})
-        == len({sound.mid for sound in CLASSES})
-        == len(CLASSES)
+        len({sound.key for sound in SOUND_CLASSES})
+        == len({sound.mid for sound in SOUND_CLASSES})
+        == len(SOUND_CLASSES)
     )
-    names = {sound.mid: sound.name for sound in CLASSES}
+    names = {sound.mid: sound.name for sound in SOUND_CLASSES}
     assert ESC10.items() <= names.items()
 
 
-@pytest.mark.parametrize("sound", CLASSES, ids=lambda sound: sound.key)
+@pytest.mark.parametrize("sound", SOUND_CLASSES, ids=lambda sound: sound.key)
 @pytest.mark.parametrize("sample_rate_hz", [16000, 32000])
 def test_every_class_is_finite_and_audible(sound, sample_rate_hz: int) -> None:
     for seed, samples in enumerate(
@@ -44,13 +51,13 @@ def test_every_class_is_finite_and_audible(sound, sample_rate_hz: int) -> None:
         audio = sound.render(np.random.default_rng(seed), samples, sample_rate_hz)
         assert audio.shape == (samples,) and audio.dtype == np.float32
         assert np.isfinite(audio).all()
-        assert active_level(audio, sample_rate_hz) > 1e-4
+        assert measure_active_level(audio, sample_rate_hz) > 1e-4
 
 
 @pytest.mark.parametrize("sample_rate_hz", [16000, 32000])
 def test_clips_are_in_range_and_as_long_as_their_scene_says(sample_rate_hz: int) -> None:
     for index in range(12):
-        audio, scene = render(3, index, sample_rate_hz)
+        audio, scene = render_clip(3, index, sample_rate_hz)
         assert audio.dtype == np.float32 and audio.shape == (
             round(scene.duration_s * sample_rate_hz),
         )
@@ -59,8 +66,8 @@ def test_clips_are_in_range_and_as_long_as_their_scene_says(sample_rate_hz: int)
 
 
 def test_a_clip_does_not_depend_on_order_or_process() -> None:
-    forward = [render(5, index)[0] for index in range(4)]
-    backward = [render(5, index)[0] for index in reversed(range(4))]
+    forward = [render_clip(5, index)[0] for index in range(4)]
+    backward = [render_clip(5, index)[0] for index in reversed(range(4))]
     for one, other in zip(forward, reversed(backward), strict=True):
         assert np.array_equal(one, other)
     script = "import zlib, curation.synth as s; print(zlib.crc32(s.render(5, 2)[0].tobytes()))"
@@ -70,7 +77,7 @@ def test_a_clip_does_not_depend_on_order_or_process() -> None:
 
 
 def test_seeds_and_indices_differ() -> None:
-    assert not np.array_equal(render(1, 0)[0][:1000], render(2, 0)[0][:1000])
+    assert not np.array_equal(render_clip(1, 0)[0][:1000], render_clip(2, 0)[0][:1000])
     assert make_scene(1, 0) != make_scene(1, 1)
 
 
@@ -85,11 +92,13 @@ def test_backgrounds_lie_below_and_run_through() -> None:
     assert (low_db, high_db) == (5.0, 16.0)
     rng = np.random.default_rng(0)
     for below_db in (low_db, high_db):
-        front = voice(rng.standard_normal(16000).astype(np.float32), 16000)
-        behind = voice(rng.standard_normal(16000).astype(np.float32) * 37, 16000)
-        left = mix_background(front, behind, below_db) - front
-        found_db = 20 * np.log10(active_level(front, 16000) / active_level(left, 16000))
+        front = normalise_sound(rng.standard_normal(16000).astype(np.float32), 16000)
+        behind = normalise_sound(rng.standard_normal(16000).astype(np.float32) * 37, 16000)
+        left = mix_in_background(front, behind, below_db) - front
+        found_db = 20 * np.log10(
+            measure_active_level(front, 16000) / measure_active_level(left, 16000)
+        )
         assert found_db == pytest.approx(below_db, abs=0.2)
-    continuous = {sound.key for sound in CLASSES if sound.continuous}
+    continuous = {sound.key for sound in SOUND_CLASSES if sound.continuous}
     scenes = [make_scene(0, index) for index in range(500)]
     assert all(s.classes[1] in continuous for s in scenes if s.relation == "background")

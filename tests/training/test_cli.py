@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from curation import table
-from curation.models.scorers import build
+from curation.models.scorers.build import build_scorer
 from curation.run import layout as curation_run
 from curation.run.config_file import parse_run_config
 from curation.select import apply
-from curation.synth import write_corpus
+from curation.synth.corpus import write_corpus
 from tests.support.paths import REPOSITORY
 from tests.support.runs import corpus_run
 from tests.training.test_pretrain import TINY
@@ -71,7 +71,7 @@ def test_from_a_table_to_the_next_rounds_scorer(
     assert f"{curation_run.table_uri(curated)} version {policy.version}" in told
     for word in ("top_fraction", "captioner", "scorer", "tagscribe"):
         assert word in told
-    scorer = build(parse_run_config({
+    scorer = build_scorer(parse_run_config({
         "run": "unused",
         "catalog": {"kind": "folder", "audio": "unused"},
         "scorer": {"kind": "clap", "model": str(model)},

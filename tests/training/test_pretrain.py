@@ -18,8 +18,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import ClapModel, ClapProcessor
 
 from curation.errors import InputError, RunError
-from curation.models.networks.load_towers import load_pair
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.networks.load_towers import load_trainable_towers
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.storage import files as storage
 from tests.models.networks.test_text_towers import sentence_encoder
 from tests.models.scorers.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
@@ -340,8 +340,8 @@ def test_a_frozen_sentence_encoder_stays_as_it_was(table: str, tmp_path: Path) -
     run = tmp_path / "run"
     text = {"kind": "pretrained", "model": str(encoder), "frozen": True}
     train(config_of(table, run, model={"text": text}))
-    before = load_pair(run / "start", "cpu")[0].state_dict()
-    after = load_pair(run / "model", "cpu")[0].state_dict()
+    before = load_trainable_towers(run / "start", "cpu")[0].state_dict()
+    after = load_trainable_towers(run / "model", "cpu")[0].state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed and not any(name.startswith("text.") for name in changed)
     assert_learnt(run)

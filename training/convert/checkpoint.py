@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from curation.errors import InputError
 from curation.models import weights
-from curation.models.networks.clap import ClapPair
+from curation.models.networks.clap import TrainableClap
 from curation.models.networks.dual_encoder import DualEncoder
 
 # Trainers save their last loss beside the weights, as a number of numpy's of any version.
@@ -103,7 +103,7 @@ def _shape(parts: list[Tensor]) -> torch.Size:
 
 
 def save_model_folder(
-    model: DualEncoder | ClapPair, out: Path, tokenizer_of: str | Path, vocab_size: int
+    model: DualEncoder | TrainableClap, out: Path, tokenizer_of: str | Path, vocab_size: int
 ) -> None:
     tokenizer = _tokenizer(tokenizer_of)
     if len(tokenizer) > vocab_size:
@@ -111,7 +111,7 @@ def save_model_folder(
             f"{tokenizer_of}: a tokenizer of {len(tokenizer)} tokens, the model knows {vocab_size};"
             " expected the tokenizer that it was trained with"
         )
-    with weights.no_progress_bar():
+    with weights.hide_progress_bars():
         model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import ClapConfig, ClapModel
 
 from curation.errors import InputError
-from curation.models.networks.clap import ClapPair
-from curation.models.networks.clap_frontend import laion_front_end
+from curation.models.networks.clap import TrainableClap
+from curation.models.networks.clap_frontend import build_laion_extractor
 from training.convert.checkpoint import (
     check_mel_bands,
     fill_model,
@@ -61,7 +61,7 @@ _HTSAT_BASE = {
 
 def convert_laion_clap(
     path: Path, out: Path, tokenizer: str | Path, config: ClapConfig | None = None
-) -> ClapPair:
+) -> TrainableClap:
     """Write a checkpoint of LAION's CLAP (HTSAT and RoBERTa, unfused) as transformers' CLAP.
 
     Args:
@@ -78,11 +78,11 @@ def convert_laion_clap(
         raise InputError(
             f"{path}: a CLAP with fusion; expected an unfused one, such as 630k-audioset-best.pt"
         )
-    extractor = laion_front_end({})
+    extractor = build_laion_extractor({})
     check_mel_bands(path, found, _LAION_BANDS, torch.from_numpy(extractor.mel_filters_slaney))
     model = ClapModel(config or _laion_config(found))
     fill_model(model, found, _laion_name, _LAION_UNUSED, path)
-    pair = ClapPair(model, extractor).eval()
+    pair = TrainableClap(model, extractor).eval()
     save_model_folder(pair, out, tokenizer, model.config.text_config.vocab_size)
     return pair
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from curation.models.networks.towers import Pair
+from curation.models.networks.towers import TrainableTowers
 from training.config.augmentation import PretrainAugmentConfig
 from training.data.augmentation import augment
 from training.data.batch import AudioTextBatch
@@ -42,7 +42,7 @@ class BatchFeatures:
 
 @torch.no_grad()
 def compute_batch_features(
-    batch: AudioTextBatch, pair: Pair, config: PretrainAugmentConfig, seed: int
+    batch: AudioTextBatch, pair: TrainableTowers, config: PretrainAugmentConfig, seed: int
 ) -> BatchFeatures:
     """Move a batch to the pair's device and change it at random, the same for the same seed."""
     device = pair.device

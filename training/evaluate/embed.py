@@ -12,7 +12,7 @@ from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.audio.waveform import Waveform, resample
 from curation.catalog.clip_bytes import read_clip_bytes
-from curation.models.scorers import Scorer
+from curation.models.scorers.base import Scorer
 from curation.schema import Failure
 from training import distributed
 from training.evaluate.evalset import EvalClip

@@ -3,7 +3,7 @@
 from typing import Any
 
 from curation.errors import InputError
-from curation.models.scorers import Scorer
+from curation.models.scorers.base import Scorer
 from training import distributed
 from training.evaluate import result as results
 from training.evaluate.datasets import read_eval_set

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from curation.audio.waveform import Waveform, resample
 from curation.errors import InputError
-from curation.models.scorers import Scorer
+from curation.models.scorers.base import Scorer
 from curation.schema import Failure
 from training.evaluate.prompts import normalise_rows
 

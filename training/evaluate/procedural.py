@@ -8,11 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from curation import synth
 from curation.errors import InputError
-from curation.models.scorers import Scorer
+from curation.models.scorers.base import Scorer
 from curation.storage import files as storage
-from curation.synth import Scene
+from curation.synth.classes import SOUND_CLASSES
+from curation.synth.mixing import render_clip
+from curation.synth.negatives import make_hard_negative
+from curation.synth.scenes import Scene
 from curation.tags.guidance import class_phrase
 from curation.uris import join_uri
 from training.evaluate.prompts import embed_classes, normalise_rows
@@ -21,7 +23,7 @@ from training.rendering import render_in_pool
 
 SEED = 8  # below 1000, as every seed that no training hears
 WRONG_KINDS = ("replaced", "dropped", "swapped", "relation")
-CHANCE = {"classes": 1 / len(synth.CLASSES), "mixes": 1 / (1 + len(WRONG_KINDS))}
+CHANCE = {"classes": 1 / len(SOUND_CLASSES), "mixes": 1 / (1 + len(WRONG_KINDS))}
 
 _BATCH = 32
 
@@ -39,7 +41,7 @@ def render_held_out_clips(
     clips: int, sample_rate_hz: int, workers: int = 1, progress: bool = False
 ) -> HeldOutClips:
     """The first clips of the held-out corpus."""
-    one = partial(synth.render, SEED, sample_rate_hz=sample_rate_hz)
+    one = partial(render_clip, SEED, sample_rate_hz=sample_rate_hz)
     made = render_in_pool(one, clips, workers, "rendering held-out clips", progress)
     return HeldOutClips(sample_rate_hz, [waveform for waveform, _ in made], [s for _, s in made])
 
@@ -85,7 +87,7 @@ def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[s
 def class_phrases(mid: str) -> list[str]:
     """How a class is told: its tag as a template has it, and the phrases of its sounds."""
     spoken = [
-        clause.nominal() for sound in synth.CLASSES if sound.mid == mid for clause in sound.clauses
+        clause.nominal() for sound in SOUND_CLASSES if sound.mid == mid for clause in sound.clauses
     ]
     return [template_caption([class_phrase(mid)]), *spoken]
 
@@ -108,9 +110,9 @@ def esc10_prompts(folder: str) -> dict[str, list[str]]:
 
 
 def _classes(scorer: Scorer, audio: np.ndarray, scenes: Sequence[Scene]) -> float:
-    prompts = embed_classes(scorer, [class_phrases(sound.mid) for sound in synth.CLASSES])
+    prompts = embed_classes(scorer, [class_phrases(sound.mid) for sound in SOUND_CLASSES])
     told = (normalise_rows(audio) @ prompts.T).argmax(axis=1)
-    keys = [sound.key for sound in synth.CLASSES]
+    keys = [sound.key for sound in SOUND_CLASSES]
     return float(
         np.mean([keys[best] == s.classes[0] for best, s in zip(told, scenes, strict=True)])
     )
@@ -120,7 +122,7 @@ def _mixes(scorer: Scorer, audio: np.ndarray, scenes: Sequence[Scene]) -> float:
     right = []
     for index, scene in enumerate(scenes):
         rng = np.random.default_rng((SEED, index))
-        wrong = [synth.hard_negative(scene, rng, kind) or "" for kind in WRONG_KINDS]
+        wrong = [make_hard_negative(scene, rng, kind) or "" for kind in WRONG_KINDS]
         scores = scorer.embed_text([scene.captions[0], *wrong]) @ audio[index]
         right.append(scores[0] > scores[1:].max())
     return float(np.mean(right))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from curation.errors import InputError
-from curation.models.scorers import Scorer
+from curation.models.scorers.base import Scorer
 
 TEMPLATES: Mapping[str, str] = {
     "name": "{c}",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curation.models.scorers import Scorer
+from curation.models.scorers.base import Scorer
 from training.evaluate import scores
 from training.evaluate.evalset import EvalClip
 from training.evaluate.prompts import normalise_rows

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.models.scorers import Scorer
+from curation.models.scorers.base import Scorer
 from training.evaluate import scores
 from training.evaluate.evalset import EvalClip
 from training.evaluate.prompts import Captions, build_class_captions, embed_classes, normalise_rows

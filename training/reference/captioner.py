@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from curation import synth
 from curation.demo.grading import grade_caption
-from curation.models.decoding.cached import decode
+from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.networks.tag_guided_captioner import (
     IGNORED_LABEL,
     TagGuidedCaptioner,
     TagGuidedCaptionerConfig,
 )
-from curation.models.word_tokenizer import word_tokenizer
-from curation.synth import Scene
-from curation.synth.scenes import RELATIONS
+from curation.models.word_tokenizer import build_word_tokenizer
+from curation.synth.classes import SOUND_CLASSES
+from curation.synth.corpus import draw_noisy_tags, scene_tags
+from curation.synth.scenes import RELATIONS, Scene
 from training.config.reference import ReferenceCaptionerConfig
 from training.data.augmentation import augment
 from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
@@ -50,7 +50,7 @@ def fit_reference_captioner(
 ) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
     torch.manual_seed(seed)
-    tokenizer = word_tokenizer(
+    tokenizer = build_word_tokenizer(
         (caption for scene in corpus.scenes for caption in scene.captions), _MAX_TOKENS
     )
     model = TagGuidedCaptioner(_model_config(config, len(tokenizer)))
@@ -67,9 +67,7 @@ def fit_reference_captioner(
         features, frames = crop_to_shortest([corpus.features[row] for row in rows], rng)
         features, frames = augment(features, frames, config.augment, random)
         given = [
-            synth.noisy_tags(scene, rng)
-            if rng.random() < config.noisy_tags
-            else synth.true_tags(scene)
+            draw_noisy_tags(scene, rng) if rng.random() < config.noisy_tags else scene_tags(scene)
             for scene in scenes
         ]
         captions = [str(rng.choice(scene.captions)) for scene in scenes]
@@ -78,7 +76,7 @@ def fit_reference_captioner(
             feature_lengths=frames,
             tags=tag_vectors(given, model),
             labels=caption_labels(captions, tokenizer),
-            tag_targets=tag_vectors([synth.true_tags(scene) for scene in scenes], model),
+            tag_targets=tag_vectors([scene_tags(scene) for scene in scenes], model),
         ).loss
 
     epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
@@ -117,7 +115,7 @@ def caption_features(
         batch, lengths = pad_features(features[rows])
         with torch.inference_mode():
             encoded = model.encoder(batch, lengths, tag_vectors(tags[rows], model))
-        best, _ = decode(model, encoded, beams, None, 1.0, _MAX_TOKENS)
+        best, _ = decode_captions(model, encoded, beams, None, 1.0, _MAX_TOKENS)
         captions += [tokenizer.decode(one.ids, skip_special_tokens=True) for one in best]
     return captions
 
@@ -127,9 +125,9 @@ def corpus_tags(corpus: FeatureCorpus, guidance: str) -> list[list[str]]:
     if guidance == "none":
         return [[] for _ in corpus.scenes]
     if guidance == "true":
-        return [synth.true_tags(scene) for scene in corpus.scenes]
+        return [scene_tags(scene) for scene in corpus.scenes]
     return [
-        synth.noisy_tags(scene, np.random.default_rng((corpus.seed, index, 2)))
+        draw_noisy_tags(scene, np.random.default_rng((corpus.seed, index, 2)))
         for index, scene in enumerate(corpus.scenes)
     ]
 
@@ -154,7 +152,7 @@ def _model_config(config: ReferenceCaptionerConfig, words: int) -> TagGuidedCapt
     return TagGuidedCaptionerConfig(
         frontend=config.frontend.model_dump(),
         cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},
-        tags=[sound.mid for sound in synth.CLASSES],
+        tags=[sound.mid for sound in SOUND_CLASSES],
         guidance_mode=config.guidance_mode,
         guidance_dropout=config.guidance_dropout,
         tag_loss_weight=config.tag_loss_weight,

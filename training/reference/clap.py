@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
-from curation import synth
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.word_tokenizer import word_tokenizer
+from curation.models.word_tokenizer import build_word_tokenizer
 from curation.stats import auc
-from curation.synth.negatives import KINDS
+from curation.synth.classes import SOUND_CLASSES
+from curation.synth.corpus import scene_tags
+from curation.synth.negatives import NEGATIVE_KINDS, make_hard_negative, make_hard_negatives
+from curation.synth.scenes import make_scene
 from training.config.reference import ReferenceClapConfig
 from training.data.augmentation import augment
 from training.evaluate.scores import top_k_recall
@@ -84,9 +86,9 @@ def fit_reference_clap(
 ) -> tuple[DualEncoder, PreTrainedTokenizerBase, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
     torch.manual_seed(seed)
-    tokenizer = word_tokenizer(_sentences(corpus.seed), config.max_text_tokens)
+    tokenizer = build_word_tokenizer(_sentences(corpus.seed), config.max_text_tokens)
     model = DualEncoder(_model_config(config, len(tokenizer)))
-    mids = [sound.mid for sound in synth.CLASSES]
+    mids = [sound.mid for sound in SOUND_CLASSES]
     objective = ReferenceClapObjective(model, len(mids), config.tag_loss_weight)
     random = torch.Generator().manual_seed(seed)
     lengths = [len(feature) for feature in corpus.features]
@@ -102,13 +104,11 @@ def fit_reference_clap(
         features, frames = augment(features, frames, config.augment, random)
         captions = [str(rng.choice(scene.captions)) for scene in scenes]
         for scene in scenes:
-            captions += synth.hard_negatives(scene, rng, config.hard_negatives)
+            captions += make_hard_negatives(scene, rng, config.hard_negatives)
         tokens = tokenizer(captions, padding=True, return_tensors="pt")
         keys = [(scene.classes, scene.relation) for scene in scenes]
         alike = torch.tensor([[one == other for other in keys] for one in keys])
-        targets = torch.tensor(
-            [[mid in synth.true_tags(scene) for mid in mids] for scene in scenes]
-        )
+        targets = torch.tensor([[mid in scene_tags(scene) for mid in mids] for scene in scenes])
         return objective(features, frames, tokens, alike, targets.float())
 
     epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
@@ -134,9 +134,9 @@ def evaluate_reference_clap(
         "text_to_audio": {f"r@{k}": top_k_recall(similarities, k, alike) for k in (1, 10)},
         "audio_to_text": {f"r@{k}": top_k_recall(similarities.T, k, alike) for k in (1, 10)},
     }
-    for kind in KINDS:
-        rng = np.random.default_rng((corpus.seed, KINDS.index(kind)))
-        wrong = [synth.hard_negative(scene, rng, kind) for scene in corpus.scenes]
+    for kind in NEGATIVE_KINDS:
+        rng = np.random.default_rng((corpus.seed, NEGATIVE_KINDS.index(kind)))
+        wrong = [make_hard_negative(scene, rng, kind) for scene in corpus.scenes]
         rows = [row for row, caption in enumerate(wrong) if caption is not None]
         embedded = embed_captions(model, tokenizer, [wrong[row] or "" for row in rows])
         scores = (embedded * audio[rows]).sum(axis=1)
@@ -171,7 +171,7 @@ def embed_captions(
 
 def _sentences(seed: int) -> list[str]:
     """Captions enough to hold every word of the procedural language; no sound is made."""
-    scenes = (synth.make_scene(seed, index) for index in range(_VOCABULARY_SCENES))
+    scenes = (make_scene(seed, index) for index in range(_VOCABULARY_SCENES))
     return [caption for scene in scenes for caption in scene.captions]
 
 

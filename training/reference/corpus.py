@@ -6,10 +6,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from curation import synth
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
-from curation.synth import Scene
+from curation.synth.mixing import render_clip
+from curation.synth.scenes import Scene
 from training.config.reference import CorpusConfig
 from training.rendering import render_in_pool
 
@@ -51,7 +51,7 @@ def render_corpus(
 
 
 def _render(seed: int, frontend: LogMelConfig, index: int) -> tuple[Tensor, Scene]:
-    waveform, scene = synth.render(seed, index, frontend.sample_rate_hz)
+    waveform, scene = render_clip(seed, index, frontend.sample_rate_hz)
     samples = torch.from_numpy(waveform)[None]
     features = LogMel(frontend)(samples, torch.tensor([samples.shape[1]]))[0]
     # As an array: tensors would travel by shared memory, one file descriptor each.

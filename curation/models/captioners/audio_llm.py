@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curation.config.models import AudioLlmConfig
-from curation.models.captioners.asked import Asked
 from curation.models.captioners.base import Candidate
+from curation.models.captioners.prompted import PromptedCaptioner
 from curation.schema import Failure, Tag
 
 if TYPE_CHECKING:
-    from curation.models.captioners.audio_llm_writer import AudioLlmWriter
+    from curation.models.captioners.audio_llm_generator import AudioLlmGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioLlm(Asked):
+class AudioLlmCaptioner(PromptedCaptioner):
     """Fulfils `Captioner` with any audio-text-to-text model of transformers with a chat template.
 
     All candidates are sampled from one hearing of the clip.
@@ -50,7 +50,7 @@ class AudioLlm(Asked):
         )
 
     @cached_property
-    def _loaded(self) -> AudioLlmWriter:
-        from curation.models.captioners.audio_llm_writer import AudioLlmWriter
+    def _loaded(self) -> AudioLlmGenerator:
+        from curation.models.captioners.audio_llm_generator import AudioLlmGenerator
 
-        return AudioLlmWriter(self._folder, self.config, self.expected, self.device)
+        return AudioLlmGenerator(self._folder, self.config, self.expected, self.device)

@@ -82,7 +82,7 @@ class Captioner(Protocol):
 
 
 @runtime_checkable
-class HearsOnce(Protocol):
+class ReusableEncoding(Protocol):
     """A captioner that writes more captions of a clip later, without hearing it again.
 
     Of such a captioner `caption` is `hear`, then `write`.

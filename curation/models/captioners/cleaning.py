@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 # Captions of AudioCaps have 10 words on average, those of audio-language models 20 to 50.
 MAX_WORDS = 60
 
-Reason = Literal["empty", "refusal", "label_echo", "repetition", "too_long"]
+RejectionReason = Literal["empty", "refusal", "label_echo", "repetition", "too_long"]
 
 
-class Rejection(NamedTuple):
+class RejectedText(NamedTuple):
     """Why a text is no caption."""
 
-    reason: Reason
+    reason: RejectionReason
 
 
 _MARKUP = re.compile(r"```\w*|[*_]{2,}|(?<!\w)[*_`]+(?=\w)|(?<=[\w.!?])[*_`]+(?!\w)")
@@ -69,7 +69,7 @@ _LONGEST_GROUP = 12
 _WORD_TIMES, _GROUP_TIMES = 5, 3
 
 
-def clean(text: str, labels: Sequence[str] = (), ended: bool = True) -> str | Rejection:
+def clean_caption(text: str, labels: Sequence[str] = (), ended: bool = True) -> str | RejectedText:
     """The one sentence that a text says, without what stands around it; or why there is none.
 
     Args:
@@ -78,23 +78,23 @@ def clean(text: str, labels: Sequence[str] = (), ended: bool = True) -> str | Re
             nothing to them.
         ended: false where the text was cut at the most tokens; the sentence must still be whole.
     """
-    plain = strip(text)
+    plain = strip_wrapping(text)
     if not any(map(str.isalnum, plain)):
-        return Rejection("empty")
+        return RejectedText("empty")
     if _REFUSAL.match(plain):
-        return Rejection("refusal")
+        return RejectedText("refusal")
     sentence = first_sentence(plain)
-    if loops(sentence):
-        return Rejection("repetition")
+    if has_repetition(sentence):
+        return RejectedText("repetition")
     cut = not ended and sentence == plain and not _ENDED.search(sentence)
     if cut or len(sentence.split()) > MAX_WORDS:
-        return Rejection("too_long")
-    if echoes(sentence, labels):
-        return Rejection("label_echo")
+        return RejectedText("too_long")
+    if is_label_echo(sentence, labels):
+        return RejectedText("label_echo")
     return sentence
 
 
-def strip(text: str) -> str:
+def strip_wrapping(text: str) -> str:
     """A text's first line, without markup, surrounding quotes and an assistant's preamble."""
     plain, before = _MARKUP.sub("", text.replace("’", "'")).strip(), ""
     while before != plain:
@@ -109,7 +109,7 @@ def first_sentence(text: str) -> str:
     return text[: end.end()] if end else text
 
 
-def loops(text: str) -> bool:
+def has_repetition(text: str) -> bool:
     """Whether some words of a text follow themselves, again and again."""
     words = re.findall(r"\w+", text.casefold())
     for size in range(1, _LONGEST_GROUP + 1):
@@ -122,7 +122,7 @@ def loops(text: str) -> bool:
     return False
 
 
-def echoes(text: str, labels: Sequence[str]) -> bool:
+def is_label_echo(text: str, labels: Sequence[str]) -> bool:
     """Whether a text says labels and nothing else, as in "Speech; Inside, small room"."""
     left = _words(text)
     for label in sorted({_words(label) for label in labels}, key=len, reverse=True):

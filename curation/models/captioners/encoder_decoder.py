@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from curation.config.models import EncoderDecoderConfig
-from curation.models.captioners.untagged import Untagged
+from curation.models.captioners.untagged import UntaggedCaptioner
 
 if TYPE_CHECKING:
-    from curation.models.captioners.encoder_decoder_writer import EncoderDecoderWriter
+    from curation.models.captioners.encoder_decoder_generator import EncoderDecoderGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderDecoder(Untagged):
+class EncoderDecoderCaptioner(UntaggedCaptioner):
     """Fulfils `Captioner` with a speech-to-text model of transformers, or one of its own code.
 
     All candidates are written from one encoding of the clip; a Whisper hears its first 30 s.
@@ -25,7 +25,7 @@ class EncoderDecoder(Untagged):
     config: EncoderDecoderConfig
 
     @cached_property
-    def _loaded(self) -> EncoderDecoderWriter:
-        from curation.models.captioners.encoder_decoder_writer import EncoderDecoderWriter
+    def _loaded(self) -> EncoderDecoderGenerator:
+        from curation.models.captioners.encoder_decoder_generator import EncoderDecoderGenerator
 
-        return EncoderDecoderWriter(self._folder, self.config, self.expected, self.device)
+        return EncoderDecoderGenerator(self._folder, self.config, self.expected, self.device)

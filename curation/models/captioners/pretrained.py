@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from curation.config.models import AskedConfig, UntaggedConfig
+from curation.config.models import PromptedConfig, UntaggedConfig
 from curation.models.pretrained_adapter import PretrainedAdapter
 
 
@@ -11,7 +11,7 @@ from curation.models.pretrained_adapter import PretrainedAdapter
 class PretrainedCaptioner(PretrainedAdapter):
     """An adapter whose `identity` also says whether the model is told the tags."""
 
-    config: AskedConfig | UntaggedConfig
+    config: PromptedConfig | UntaggedConfig
 
     @cached_property
     def identity(self) -> dict[str, str]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from curation.config.models import RemoteCodeConfig
 from curation.errors import InputError
 from curation.models import files
-from curation.models.captioners.untagged import Untagged
+from curation.models.captioners.untagged import UntaggedCaptioner
 
 if TYPE_CHECKING:
-    from curation.models.captioners.remote_code_writer import RemoteCodeWriter
+    from curation.models.captioners.remote_code_generator import RemoteCodeGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoteCode(Untagged):
+class RemoteCodeCaptioner(UntaggedCaptioner):
     """Fulfils `Captioner` with a model of the hub that is called as those of AudioCaption are.
 
     Its `config.json` names a `sample_rate`, and its code a model for `AutoModel`, whose `forward`
@@ -32,7 +32,7 @@ class RemoteCode(Untagged):
 
     @cached_property
     def sample_rate_hz(self) -> int:
-        rate_hz = files.read_config(self._folder).get("sample_rate")
+        rate_hz = files.read_model_config(self._folder).get("sample_rate")
         if not rate_hz:
             raise InputError(
                 f"{self._folder / 'config.json'}: no sample_rate; expected that of {self.expected}"
@@ -53,12 +53,14 @@ class RemoteCode(Untagged):
         if self.config.tokenizer is None:
             return self._folder
         revision = self.config.tokenizer_revision
-        return files.folder_of(self.config.tokenizer, revision, "a directory with tokenizer.json")
+        return files.resolve_model_folder(
+            self.config.tokenizer, revision, "a directory with tokenizer.json"
+        )
 
     @cached_property
-    def _loaded(self) -> RemoteCodeWriter:
-        from curation.models.captioners.remote_code_writer import RemoteCodeWriter
+    def _loaded(self) -> RemoteCodeGenerator:
+        from curation.models.captioners.remote_code_generator import RemoteCodeGenerator
 
-        return RemoteCodeWriter(
+        return RemoteCodeGenerator(
             self._folder, self._words, self.config, self.expected, self.device, self.sample_rate_hz
         )

@@ -17,12 +17,12 @@ from curation.schema import Failure, Tag
 from curation.tags import ontology
 
 if TYPE_CHECKING:
-    from curation.models.captioners.writer import Writer
+    from curation.models.captioners.tag_guided_generator import TagGuidedGenerator
     from curation.models.networks.tag_guided_captioner import EncoderOutput
 
 
 @dataclass(frozen=True)
-class TagGuided(Adapter):
+class TagGuidedAdapter(Adapter):
     """Fulfils `Captioner` and `HearsOnce` with a `TagGuidedCaptioner`.
 
     Attributes:
@@ -41,7 +41,7 @@ class TagGuided(Adapter):
 
     @property
     def sample_rate_hz(self) -> int:
-        return files.log_mel(self._config).sample_rate_hz
+        return files.log_mel_config(self._config).sample_rate_hz
 
     @property
     def tokens_a_clip(self) -> int:
@@ -84,7 +84,7 @@ class TagGuided(Adapter):
         vocabulary = self._vocabulary
         vector = np.zeros(len(vocabulary), np.float32)
         for tag in tags:
-            known = known_tag(tag.mid, vocabulary)
+            known = map_to_vocabulary(tag.mid, vocabulary)
             if known is not None:
                 place = vocabulary[known]
                 vector[place] = max(vector[place], min(max(tag.confidence, 0.0), 1.0))
@@ -92,17 +92,17 @@ class TagGuided(Adapter):
 
     @cached_property
     def _config(self) -> dict[str, Any]:
-        return files.read_config(self._folder, "tagscribe-captioner")
+        return files.read_model_config(self._folder, "tagscribe-captioner")
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
         return {mid: index for index, mid in enumerate(self._config.get("tags") or [])}
 
     @cached_property
-    def _loaded(self) -> Writer:
-        from curation.models.captioners.writer import Writer
+    def _loaded(self) -> TagGuidedGenerator:
+        from curation.models.captioners.tag_guided_generator import TagGuidedGenerator
 
-        return Writer(
+        return TagGuidedGenerator(
             self._folder,
             self.device,
             self.candidates,
@@ -112,7 +112,7 @@ class TagGuided(Adapter):
         )
 
 
-def known_tag(mid: str, vocabulary: dict[str, int]) -> str | None:
+def map_to_vocabulary(mid: str, vocabulary: dict[str, int]) -> str | None:
     """The tag of a model's vocabulary that stands for an AudioSet class, None where none does.
 
     That is the class itself, else its nearest ancestor, else the only descendant in the vocabulary.

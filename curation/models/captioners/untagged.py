@@ -12,7 +12,7 @@ from curation.schema import Failure, Tag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Untagged(PretrainedCaptioner):
+class UntaggedCaptioner(PretrainedCaptioner):
     """An adapter whose model is told nothing but the sound.
 
     The first candidate is the best of a beam search, the others are sampled.

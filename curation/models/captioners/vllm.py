@@ -13,45 +13,29 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from curation.config.models import REVISIONS, VllmConfig
-from curation.models.captioners.answers import Answer, candidates
-from curation.models.captioners.asked import Asked
 from curation.models.captioners.base import Candidate, candidate_seed
-from curation.models.captioners.conversation import long_enough, need_template, question
-from curation.models.waveform_checks import each_heard
+from curation.models.captioners.chat_template import (
+    build_conversation,
+    pad_to_one_token,
+    require_chat_template,
+)
+from curation.models.captioners.generated_text import GeneratedText, build_candidates
+from curation.models.captioners.prompted import PromptedCaptioner
+from curation.models.captioners.vllm_requests import VllmRequest, VllmResponse
+from curation.models.waveform_checks import apply_to_valid_clips
 from curation.schema import Failure, Tag
 
 if TYPE_CHECKING:
-    from curation.models.captioners.vllm_writer import VllmWriter
-
-
-class Question(NamedTuple):
-    """One candidate of one clip, as vLLM is asked for it.
-
-    `sound` is float32, `[sample]` at the model's rate; `sampling` are vLLM's SamplingParams.
-    """
-
-    prompt: str
-    sound: np.ndarray
-    sampling: dict[str, Any]
-
-
-class Reply(NamedTuple):
-    """What vLLM wrote, and the log-probability of each token of it, the end token included.
-
-    They are those of the untempered model, vLLM's raw ones.
-    """
-
-    text: str
-    log_probs: list[float]
+    from curation.models.captioners.vllm_engine import VllmEngine
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vllm(Asked):
+class VllmCaptioner(PromptedCaptioner):
     """Fulfils `Captioner` with any audio-language model that vLLM knows and has a chat template.
 
     Each candidate is a question of its own, with a seed of its own.
@@ -87,22 +71,22 @@ class Vllm(Asked):
 
     def questions(
         self, waveform: np.ndarray, tags: Sequence[Tag], seed: int, wanted: range
-    ) -> list[Question]:
+    ) -> list[VllmRequest]:
         """What vLLM is asked for the wanted candidates of a clip that can be heard."""
         prompt = self._rendered(self.prompt(tags))
-        sound = long_enough(waveform, self.sample_rate_hz)
-        return [Question(prompt, sound, self._sampling(seed, number)) for number in wanted]
+        sound = pad_to_one_token(waveform, self.sample_rate_hz)
+        return [VllmRequest(prompt, sound, self._sampling(seed, number)) for number in wanted]
 
     def answer(
-        self, replies: Sequence[Reply | Failure], tags: Sequence[Tag]
+        self, replies: Sequence[VllmResponse | Failure], tags: Sequence[Tag]
     ) -> list[Candidate] | Failure:
         """A clip's candidates, of the replies to its questions; a failure among them is its own."""
-        answers: list[Answer | None] = []
+        answers: list[GeneratedText | None] = []
         for reply in replies:
             if isinstance(reply, Failure):
                 return reply
             answers.append(self._answer(reply))
-        return candidates(answers, self.labels(tags))
+        return build_candidates(answers, self.labels(tags))
 
     def caption(
         self,
@@ -130,7 +114,7 @@ class Vllm(Asked):
                 for clip, questions in zip(heard, asked, strict=True)
             ]
 
-        return each_heard(waveforms, "caption", write)
+        return apply_to_valid_clips(waveforms, "caption", write)
 
     def _sampling(self, seed: int, number: int) -> dict[str, Any]:
         return {
@@ -141,16 +125,18 @@ class Vllm(Asked):
             "logprobs": 0,  # of the tokens that were drawn, and no others
         }
 
-    def _answer(self, reply: Reply) -> Answer | None:
+    def _answer(self, reply: VllmResponse) -> GeneratedText | None:
         if not all(map(math.isfinite, reply.log_probs)):
             return None
         log_prob = fmean(reply.log_probs) if reply.log_probs else None
-        return Answer(reply.text, "sample", log_prob, len(reply.log_probs) < self.config.max_tokens)
+        return GeneratedText(
+            reply.text, "sample", log_prob, len(reply.log_probs) < self.config.max_tokens
+        )
 
     def _rendered(self, prompt: str) -> str:
         """A prompt as the model's chat template writes it, with the place of the sound."""
         text = self._processor.apply_chat_template(
-            question(prompt), tokenize=False, add_generation_prompt=True
+            build_conversation(prompt), tokenize=False, add_generation_prompt=True
         )
         return str(text)
 
@@ -159,11 +145,11 @@ class Vllm(Asked):
         from curation.models import pretrained
 
         processor = pretrained.load_processor(self._folder, self.config)
-        need_template(self._folder, processor)
+        require_chat_template(self._folder, processor)
         return processor
 
     @cached_property
-    def _loaded(self) -> VllmWriter:
-        from curation.models.captioners.vllm_writer import VllmWriter
+    def _loaded(self) -> VllmEngine:
+        from curation.models.captioners.vllm_engine import VllmEngine
 
-        return VllmWriter(self.source, self.engine, self.config.version, self.sample_rate_hz)
+        return VllmEngine(self.source, self.engine, self.config.version, self.sample_rate_hz)

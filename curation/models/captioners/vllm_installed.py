@@ -12,20 +12,22 @@ _OTHERWISE = (
     "{py_executable: /opt/vllm/bin/python}"
 )
 # Of what loads models in its own process.
-HERE = (
+IN_PROCESS_HINT = (
     "a run captions in captioner.runtime_env, but the estimate of tagscribe plan and tagscribe "
     "models check load vLLM themselves: start them in an environment that has it, or go without "
     "(tagscribe plan --sample 0)"
 )
 
 
-def version() -> str | None:
+def installed_vllm_version() -> str | None:
     """The release of vLLM that this process can import, by whatever name it is packaged."""
     packages = packages_distributions().get("vllm", [])
     return version_of(packages[0]) if packages else None
 
 
-def need(found: str | None, wanted: str, where: str, otherwise: str = _OTHERWISE) -> None:
+def require_vllm_version(
+    found: str | None, wanted: str, where: str, otherwise: str = _OTHERWISE
+) -> None:
     """Raises InputError unless the release of vLLM that was found is the one wanted.
 
     Args:

@@ -7,9 +7,14 @@ import numpy as np
 
 from curation.config.models import Guidance
 from curation.models.captioners.base import Candidate, Captioner
-from curation.models.captioners.cleaning import MAX_WORDS, loops
-from curation.models.checks.findings import Outcome, Tests, bad_clips, served
-from curation.models.checks.sounds import Sound, cut, sounds
+from curation.models.captioners.cleaning import MAX_WORDS, has_repetition
+from curation.models.checks.findings import (
+    ModelTestOutcome,
+    ModelTests,
+    check_bad_clips,
+    require_results,
+)
+from curation.models.checks.probe_sounds import ProbeSound, make_probe_sounds, resize_sound
 from curation.schema import Tag
 
 EMPTY = "one is empty"
@@ -22,16 +27,16 @@ _CLIPS = 6
 _SHORT_S, _LONG_S = 0.5, 10.0
 
 
-def writes(captioner: Captioner) -> Outcome:
+def writes_usable_captions(captioner: Captioner) -> ModelTestOutcome:
     """Every sound gets captions of its own, most of them usable and none of them empty."""
     some = _sounds(captioner)
     written = _captions(captioner, [sound.waveform for sound in some])
-    faults = [fault for clip in written for fault in map(fault_of, clip)]
+    faults = [fault for clip in written for fault in map(caption_fault, clip)]
     usable = faults.count(None) / max(1, len(faults))
-    barren = sum(all(map(fault_of, clip)) for clip in written)
+    barren = sum(all(map(caption_fault, clip)) for clip in written)
     different = len({text for clip in written for text in _texts(clip)[:1]})
     example = next(filter(None, faults), f'"{written[0][0].caption}"')
-    return Outcome(
+    return ModelTestOutcome(
         usable >= LEAST_USABLE and EMPTY not in faults and not barren and different > 1,
         f"{usable:.0%} of {len(faults)} captions usable (at least {LEAST_USABLE:.0%}), "
         f"{faults.count(EMPTY)} empty (none), {barren} of {len(some)} sounds without a usable one "
@@ -39,7 +44,7 @@ def writes(captioner: Captioner) -> Outcome:
     )
 
 
-def fault_of(candidate: Candidate) -> str | None:
+def caption_fault(candidate: Candidate) -> str | None:
     """Why a candidate is no caption, None where it may be one."""
     words = candidate.caption.split()
     shown = " ".join(words[:12])
@@ -49,28 +54,35 @@ def fault_of(candidate: Candidate) -> str | None:
         return f'the log-probability of "{shown}" is {candidate.log_prob}'
     if len(words) > MAX_WORDS:
         return f'one has {len(words)} words (at most {MAX_WORDS}): "{shown} ..."'
-    if loops(candidate.caption):
+    if has_repetition(candidate.caption):
         return f'one repeats itself: "{shown} ..."'
     return None
 
 
-def same_again(captioner: Captioner) -> Outcome:
+def captions_are_repeatable(captioner: Captioner) -> ModelTestOutcome:
     """The same batch and seeds give the same captions."""
     clips = [sound.waveform for sound in _sounds(captioner)]
     return _alike(_captions(captioner, clips), _captions(captioner, clips), 1.0)
 
 
-def same_in_another_batch(captioner: Captioner) -> Outcome:
+def captions_are_batch_independent(captioner: Captioner) -> ModelTestOutcome:
     """Whatever lies beside a clip, its captions are the same."""
     rate = captioner.sample_rate_hz
     some = _sounds(captioner)
-    clips = [cut(some[0], rate, _SHORT_S), cut(some[1], rate, _LONG_S), some[2].waveform]
+    clips = [
+        resize_sound(some[0], rate, _SHORT_S),
+        resize_sound(some[1], rate, _LONG_S),
+        some[2].waveform,
+    ]
     together = _captions(captioner, clips)
-    alone = [served(captioner.caption([clip], [[]], [seed]))[0] for seed, clip in enumerate(clips)]
+    alone = [
+        require_results(captioner.caption([clip], [[]], [seed]))[0]
+        for seed, clip in enumerate(clips)
+    ]
     return _alike(together, alone, LEAST_KEPT_BY_BATCH)
 
 
-def takes_tags(captioner: Captioner) -> Outcome:
+def tags_change_captions(captioner: Captioner) -> ModelTestOutcome:
     """Tags are accepted, and how many clips they change is told."""
     some = _sounds(captioner)
     clips = [sound.waveform for sound in some]
@@ -78,54 +90,56 @@ def takes_tags(captioner: Captioner) -> Outcome:
     tags = [[sound.tag] for sound in (*some[1:], some[0])]
     untagged, tagged = _captions(captioner, clips), _captions(captioner, clips, tags)
     changed = sum(_texts(one) != _texts(other) for one, other in zip(untagged, tagged, strict=True))
-    barren = sum(all(map(fault_of, clip)) for clip in tagged)
-    return Outcome(
+    barren = sum(all(map(caption_fault, clip)) for clip in tagged)
+    return ModelTestOutcome(
         not barren and bool(changed),
         f"wrong tags change the captions of {changed} of {len(some)} clips (at least 1) and leave "
         f"{barren} without a usable one (at most 0)",
     )
 
 
-def refuses_clips(captioner: Captioner) -> Outcome:
+def captioner_rejects_bad_clips(captioner: Captioner) -> ModelTestOutcome:
     """What cannot be heard is a failure in its place."""
 
     def caption(clips: list[np.ndarray]) -> Sequence[object]:
         return captioner.caption(clips, [[]] * len(clips), range(len(clips)))
 
-    return bad_clips(caption, _sounds(captioner)[0].waveform)
+    return check_bad_clips(caption, _sounds(captioner)[0].waveform)
 
 
-def tests(guidance: Guidance) -> Tests[Captioner]:
+def captioner_tests(guidance: Guidance) -> ModelTests[Captioner]:
     """The tests of a captioner that is handed the clip's tags, or not."""
     return {
-        "writes captions": writes,
-        "the same again": same_again,
-        "the same in another batch": same_in_another_batch,
-        **({"takes tags": takes_tags} if guidance == "tags" else {}),
-        "clips without sound": refuses_clips,
+        "writes captions": writes_usable_captions,
+        "the same again": captions_are_repeatable,
+        "the same in another batch": captions_are_batch_independent,
+        **({"takes tags": tags_change_captions} if guidance == "tags" else {}),
+        "clips without sound": captioner_rejects_bad_clips,
     }
 
 
-def _sounds(captioner: Captioner) -> tuple[Sound, ...]:
-    return sounds(captioner.sample_rate_hz)[:_CLIPS]
+def _sounds(captioner: Captioner) -> tuple[ProbeSound, ...]:
+    return make_probe_sounds(captioner.sample_rate_hz)[:_CLIPS]
 
 
 def _captions(
     captioner: Captioner, clips: list[np.ndarray], tags: list[list[Tag]] | None = None
 ) -> list[list[Candidate]]:
-    return served(captioner.caption(clips, tags or [[]] * len(clips), range(len(clips))))
+    return require_results(captioner.caption(clips, tags or [[]] * len(clips), range(len(clips))))
 
 
 def _texts(clip: list[Candidate]) -> list[str]:
     return [candidate.caption for candidate in clip]
 
 
-def _alike(one: list[list[Candidate]], other: list[list[Candidate]], least: float) -> Outcome:
+def _alike(
+    one: list[list[Candidate]], other: list[list[Candidate]], least: float
+) -> ModelTestOutcome:
     kept = [
         sum(text in _texts(theirs) for text in _texts(mine))
         for mine, theirs in zip(one, other, strict=True)
     ]
     share = sum(kept) / max(1, sum(map(len, one)))
-    return Outcome(
+    return ModelTestOutcome(
         share >= least, f"{share:.0%} of the captions are the same (at least {least:.0%})"
     )

@@ -13,14 +13,14 @@ from curation.schema import Failure
 T = TypeVar("T")
 
 
-class Outcome(NamedTuple):
+class ModelTestOutcome(NamedTuple):
     """Whether a test was passed, and the figures."""
 
     passed: bool
     told: str
 
 
-class Finding(NamedTuple):
+class ModelTestFinding(NamedTuple):
     """The outcome of a test, by what was tried."""
 
     test: str
@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     told: str
 
 
-class Model(Protocol):
+class TestableModel(Protocol):
     """What captioners, scorers and taggers have in common."""
 
     @property
@@ -40,20 +40,22 @@ class Model(Protocol):
     def setup(self) -> None: ...
 
 
-ModelT = TypeVar("ModelT", bound=Model)
-Tests = Mapping[str, Callable[[ModelT], Outcome]]
+ModelT = TypeVar("ModelT", bound=TestableModel)
+ModelTests = Mapping[str, Callable[[ModelT], ModelTestOutcome]]
 
 
-def examine(build: Callable[[], ModelT], tests: Tests[ModelT]) -> list[Finding]:
+def run_model_tests(
+    build: Callable[[], ModelT], tests: ModelTests[ModelT]
+) -> list[ModelTestFinding]:
     """Load a model and put tests to it; one that does not load is put to none."""
     models: list[ModelT] = []
 
-    def load() -> Outcome:
+    def load() -> ModelTestOutcome:
         model = build()
         model.setup()
         models.append(model)
         weights = model.identity["weights_sha256"][:12]
-        return Outcome(True, f"weights {weights}..., hears {model.sample_rate_hz} Hz")
+        return ModelTestOutcome(True, f"weights {weights}..., hears {model.sample_rate_hz} Hz")
 
     loaded = _tried("loads", load)
     if not loaded.passed:
@@ -61,16 +63,16 @@ def examine(build: Callable[[], ModelT], tests: Tests[ModelT]) -> list[Finding]:
     return [loaded, *(_tried(name, partial(test, *models)) for name, test in tests.items())]
 
 
-def _tried(name: str, work: Callable[[], Outcome]) -> Finding:
+def _tried(name: str, work: Callable[[], ModelTestOutcome]) -> ModelTestFinding:
     try:
-        return Finding(name, *work())
+        return ModelTestFinding(name, *work())
     except InputError as error:
-        return Finding(name, False, _one_line(str(error)))
+        return ModelTestFinding(name, False, _one_line(str(error)))
     except Exception as error:  # A model under test may break in any way; that is a finding.
-        return Finding(name, False, _one_line(f"{type(error).__name__}: {error}"))
+        return ModelTestFinding(name, False, _one_line(f"{type(error).__name__}: {error}"))
 
 
-def served(results: Sequence[T | Failure]) -> list[T]:
+def require_results(results: Sequence[T | Failure]) -> list[T]:
     """Results that must all be there. Raises InputError naming the first failure."""
     answers: list[T] = []
     for place, result in enumerate(results):
@@ -82,11 +84,13 @@ def served(results: Sequence[T | Failure]) -> list[T]:
     return answers
 
 
-def bad_clips(work: Callable[[list[np.ndarray]], Sequence[object]], sound: np.ndarray) -> Outcome:
+def check_bad_clips(
+    work: Callable[[list[np.ndarray]], Sequence[object]], sound: np.ndarray
+) -> ModelTestOutcome:
     """Whether clips that nobody can hear come back as failures in their places."""
     results = work([sound, np.zeros(0, np.float32), np.full_like(sound, np.nan), sound])
     found = ["failure" if isinstance(result, Failure) else "answer" for result in results]
-    return Outcome(
+    return ModelTestOutcome(
         found == ["answer", "failure", "failure", "answer"],
         f"a sound, none, not-a-number, a sound: {', '.join(found)}",
     )

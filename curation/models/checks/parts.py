@@ -4,20 +4,22 @@ from collections.abc import Iterator, Mapping
 
 from curation.config.models import (
     CaptionerConfig,
-    DualEncoderConfig,
-    PeAudioConfig,
+    DualEncoderScorerConfig,
+    PeAudioScorerConfig,
     ScorerConfig,
     TaggerConfig,
 )
 from curation.config.run import RunConfig
-from curation.models import captioners, scorers, taggers
+from curation.models.captioners.build import build_captioner
 from curation.models.checks import captioner, scorer, tagger
-from curation.models.checks.findings import Finding, examine
+from curation.models.checks.findings import ModelTestFinding, run_model_tests
+from curation.models.scorers.build import build_scorer
+from curation.models.taggers.build import build_tagger
 
-Section = CaptionerConfig | ScorerConfig | TaggerConfig
+ModelSection = CaptionerConfig | ScorerConfig | TaggerConfig
 
 
-def sections_of(config: RunConfig) -> dict[str, Section]:
+def model_sections(config: RunConfig) -> dict[str, ModelSection]:
     """What a run's YAML says of each of its models, by part."""
     named = {
         "captioner": config.captioner,
@@ -28,17 +30,21 @@ def sections_of(config: RunConfig) -> dict[str, Section]:
     return {part: section for part, section in named.items() if section}
 
 
-def check(sections: Mapping[str, Section]) -> Iterator[tuple[str, list[Finding]]]:
+def check_models(
+    sections: Mapping[str, ModelSection],
+) -> Iterator[tuple[str, list[ModelTestFinding]]]:
     """Test the models one after the other, none in memory beside another."""
     for part, section in sections.items():
         yield part, _findings(section)
 
 
-def _findings(section: Section) -> list[Finding]:
+def _findings(section: ModelSection) -> list[ModelTestFinding]:
     match section:
         case TaggerConfig():
-            return examine(lambda: taggers.build(section), tagger.TESTS)
-        case DualEncoderConfig() | PeAudioConfig():
-            return examine(lambda: scorers.build(section), scorer.TESTS)
+            return run_model_tests(lambda: build_tagger(section), tagger.TAGGER_TESTS)
+        case DualEncoderScorerConfig() | PeAudioScorerConfig():
+            return run_model_tests(lambda: build_scorer(section), scorer.SCORER_TESTS)
         case _:
-            return examine(lambda: captioners.build(section), captioner.tests(section.guidance))
+            return run_model_tests(
+                lambda: build_captioner(section), captioner.captioner_tests(section.guidance)
+            )

@@ -1,31 +1,36 @@
 """The tests of a tagger: classes of AudioSet, with probabilities, and always the same ones."""
 
 from curation.errors import InputError
-from curation.models.checks.findings import Outcome, Tests, bad_clips, served
-from curation.models.checks.sounds import sounds, unlike_in_length
+from curation.models.checks.findings import (
+    ModelTestOutcome,
+    ModelTests,
+    check_bad_clips,
+    require_results,
+)
+from curation.models.checks.probe_sounds import make_clips_of_unequal_length, make_probe_sounds
 from curation.models.taggers.base import Tagger
 from curation.schema import Tag
 from curation.tags import ontology
 
-MOST_MOVED_AGAIN = 0.001
-MOST_MOVED_BY_BATCH = 0.02
+MAX_CONFIDENCE_SHIFT_REPEATED = 0.001
+MAX_CONFIDENCE_SHIFT_BY_BATCH = 0.02
 _CLIPS = 3
 
 
-def tags_well_formed(tagger: Tagger) -> Outcome:
+def tags_are_well_formed(tagger: Tagger) -> ModelTestOutcome:
     """Tags are AudioSet's classes, surest first, with probabilities; how many are right is told."""
-    every = sounds(tagger.sample_rate_hz)
-    found = served(tagger.tag([sound.waveform for sound in every]))
-    fault = next((fault for fault in map(fault_of, found) if fault), None)
+    every = make_probe_sounds(tagger.sample_rate_hz)
+    found = require_results(tagger.tag([sound.waveform for sound in every]))
+    fault = next((fault for fault in map(tags_fault, found) if fault), None)
     right = sum(
         any(_names(tag, sound.tag) for tag in tags)
         for tags, sound in zip(found, every, strict=True)
     )
     told = f"{sum(map(len, found))} tags on {len(every)} sounds, {right} of them named"
-    return Outcome(fault is None, fault or told)
+    return ModelTestOutcome(fault is None, fault or told)
 
 
-def fault_of(tags: list[Tag]) -> str | None:
+def tags_fault(tags: list[Tag]) -> str | None:
     """What is wrong with the tags of a clip, None where nothing is."""
     for tag in tags:
         if not 0 <= tag.confidence <= 1:
@@ -40,30 +45,34 @@ def fault_of(tags: list[Tag]) -> str | None:
     return None
 
 
-def same_again(tagger: Tagger) -> Outcome:
+def tags_are_repeatable(tagger: Tagger) -> ModelTestOutcome:
     """The same batch gives the same tags."""
-    clips = [sound.waveform for sound in sounds(tagger.sample_rate_hz)[:_CLIPS]]
-    return _moved(served(tagger.tag(clips)), served(tagger.tag(clips)), MOST_MOVED_AGAIN)
+    clips = [sound.waveform for sound in make_probe_sounds(tagger.sample_rate_hz)[:_CLIPS]]
+    return _moved(
+        require_results(tagger.tag(clips)),
+        require_results(tagger.tag(clips)),
+        MAX_CONFIDENCE_SHIFT_REPEATED,
+    )
 
 
-def same_in_another_batch(tagger: Tagger) -> Outcome:
+def tags_are_batch_independent(tagger: Tagger) -> ModelTestOutcome:
     """Whatever lies beside a clip, its tags are the same: alone, with long, with short ones."""
-    clips = unlike_in_length(tagger.sample_rate_hz)
-    together = served(tagger.tag(clips))
-    alone = [served(tagger.tag([clip]))[0] for clip in clips]
-    return _moved(together, alone, MOST_MOVED_BY_BATCH)
+    clips = make_clips_of_unequal_length(tagger.sample_rate_hz)
+    together = require_results(tagger.tag(clips))
+    alone = [require_results(tagger.tag([clip]))[0] for clip in clips]
+    return _moved(together, alone, MAX_CONFIDENCE_SHIFT_BY_BATCH)
 
 
-def refuses_clips(tagger: Tagger) -> Outcome:
+def tagger_rejects_bad_clips(tagger: Tagger) -> ModelTestOutcome:
     """What cannot be heard is a failure in its place."""
-    return bad_clips(tagger.tag, sounds(tagger.sample_rate_hz)[0].waveform)
+    return check_bad_clips(tagger.tag, make_probe_sounds(tagger.sample_rate_hz)[0].waveform)
 
 
-TESTS: Tests[Tagger] = {
-    "tags": tags_well_formed,
-    "the same again": same_again,
-    "the same in another batch": same_in_another_batch,
-    "clips without sound": refuses_clips,
+TAGGER_TESTS: ModelTests[Tagger] = {
+    "tags": tags_are_well_formed,
+    "the same again": tags_are_repeatable,
+    "the same in another batch": tags_are_batch_independent,
+    "clips without sound": tagger_rejects_bad_clips,
 }
 
 
@@ -71,7 +80,7 @@ def _names(tag: Tag, truth: Tag) -> bool:
     return tag.mid == truth.mid or tag.mid in ontology.ancestor_classes(truth.mid)
 
 
-def _moved(one: list[list[Tag]], other: list[list[Tag]], most: float) -> Outcome:
+def _moved(one: list[list[Tag]], other: list[list[Tag]], most: float) -> ModelTestOutcome:
     """By how much confidences differ, a tag near the threshold that comes and goes apart."""
     pairs = [
         (mine[mid], theirs[mid])
@@ -80,7 +89,7 @@ def _moved(one: list[list[Tag]], other: list[list[Tag]], most: float) -> Outcome
     ]
     moved = max((abs(mine - theirs) for mine, theirs in pairs), default=0.0)
     tags = sum(map(len, one))
-    return Outcome(
+    return ModelTestOutcome(
         moved <= most and 2 * len(pairs) >= tags,
         f"{len(pairs)} of {tags} tags are the same, confidences moved by {moved:.1e} (at most "
         f"{most})",

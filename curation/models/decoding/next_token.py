@@ -12,7 +12,7 @@ _NEVER = -1.0e9
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedCaption:
     """Word ids without start and end token, and their mean log-probability, end included."""
 
     ids: tuple[int, ...]
@@ -80,7 +80,7 @@ class BeamSearch:
         self.rows, self.open = self.rows[rows], self.open[rows]
         self.scores, self.running = self.scores[rows], self.running[rows]
 
-    def best(self) -> list[Decoded]:
+    def best(self) -> list[DecodedCaption]:
         """The best caption of every clip that there was; none at all without beams.
 
         Its log-probability is NaN where logits that are not finite let no caption end.
@@ -89,7 +89,7 @@ class BeamSearch:
             return []
         scores = self.done_scores[:, 0].masked_fill(self.done_scores[:, 0] == _NEVER, torch.nan)
         told = zip(self.done[:, 0].tolist(), scores.tolist(), strict=True)
-        return [Decoded(_until(self.eos, ids), score) for ids, score in told]
+        return [DecodedCaption(_until(self.eos, ids), score) for ids, score in told]
 
     def _finish(self, scores: Tensor, running: Tensor, ends: Tensor) -> Tensor:
         """Put captions that end among the done ones, where they are better; the worst of those."""
@@ -153,11 +153,11 @@ class Sampler:
         """Let the other clips of the batch leave; what they have said is kept."""
         self.rows = self.rows[rows]
 
-    def captions(self) -> list[list[Decoded]]:
+    def captions(self) -> list[list[DecodedCaption]]:
         """The samples of every clip that there was."""
         means = (self.total / self.length).tolist()
         return [
-            [Decoded(_until(self.eos, ids), mean) for ids, mean in zip(*clip, strict=True)]
+            [DecodedCaption(_until(self.eos, ids), mean) for ids, mean in zip(*clip, strict=True)]
             for clip in zip(self.ids.tolist(), means, strict=True)
         ]
 

@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-State = dict[str, Any]
+GenerationState = dict[str, Any]
 
 # What a candidate goes on with after its prompt; the features of the sound are not among it.
 _ROWS = (
@@ -38,7 +38,7 @@ _ROWS = (
 
 
 @dataclass(frozen=True)
-class Written:
+class SampledText:
     """Token ids without the end token, and their mean log-probability, end included.
 
     `ended` is false for what was cut at the most tokens.
@@ -49,7 +49,7 @@ class Written:
     ended: bool
 
 
-def draws(seeds: Sequence[int], candidates: Sequence[int], tokens: int) -> Tensor:
+def draw_uniform_numbers(seeds: Sequence[int], candidates: Sequence[int], tokens: int) -> Tensor:
     """Uniform numbers in [0, 1), `[clip, candidate, token]`, of clip seed and candidate alone.
 
     One a token, by which it is looked up in the cumulative distribution: Gumbel noise would take
@@ -64,13 +64,13 @@ def draws(seeds: Sequence[int], candidates: Sequence[int], tokens: int) -> Tenso
 
 
 @torch.inference_mode()
-def sample(
+def sample_candidates(
     generate: Callable[..., Any],
     inputs: Mapping[str, Any],
     numbers: Tensor,
     temperature: float = 1.0,
     top_p: float = 1.0,
-) -> list[list[Written | None]]:
+) -> list[list[SampledText | None]]:
     """The candidates of each clip; None for one whose logits are not finite.
 
     Args:
@@ -156,7 +156,7 @@ class _Loop:
         drawn = log_probs.gather(1, ids).squeeze(1)
         return _Taken(rows, ids.squeeze(1), drawn, torch.isin(ids.squeeze(1), ends))
 
-    def written(self) -> list[list[Written | None]]:
+    def written(self) -> list[list[SampledText | None]]:
         """The candidates of each clip, in order."""
         ids: list[list[int]] = [[] for _ in self.numbers]
         log_probs: list[list[float]] = [[] for _ in self.numbers]
@@ -168,15 +168,15 @@ class _Loop:
                 ended[row] = end
         means = [math.fsum(each) / len(each) for each in log_probs]
         told = [
-            None if math.isnan(mean) else Written(tuple(words), mean, end)
+            None if math.isnan(mean) else SampledText(tuple(words), mean, end)
             for words, mean, end in zip(ids, means, ended, strict=True)
         ]
         return [told[row : row + self.candidates] for row in range(0, len(told), self.candidates)]
 
 
 def _step(
-    model: PreTrainedModel, input_ids: Tensor, state: State, **how: Any
-) -> tuple[Tensor, State]:
+    model: PreTrainedModel, input_ids: Tensor, state: GenerationState, **how: Any
+) -> tuple[Tensor, GenerationState]:
     """Logits `[row, word]` of the next tokens, and what the model goes on with behind them."""
     inputs = model.prepare_inputs_for_generation(input_ids, **how, **state)
     outputs = model(**inputs, return_dict=True)
@@ -186,7 +186,7 @@ def _step(
     return outputs.logits[:, -1].float(), state
 
 
-def _chosen(state: State, rows: Tensor) -> State:
+def _chosen(state: GenerationState, rows: Tensor) -> GenerationState:
     """The state of some rows, in a new order or several times over."""
     kept = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
     kept["past_key_values"].batch_select_indices(rows)

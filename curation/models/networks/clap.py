@@ -11,18 +11,18 @@ from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrained
 from curation.errors import InputError
 from curation.models import weights
 from curation.models.networks.clap_frontend import (
-    fitted,
-    four_views,
-    frames_heard,
-    int16_round_trip,
-    laion_front_end,
-    log_mel_of,
-    read_extractor,
-    refuse_unheard,
+    build_laion_extractor,
+    check_front_end,
+    crop_or_pad,
+    extractor_log_mel_config,
+    frames_per_view,
+    fused_views,
+    quantize_to_int16,
+    read_clap_extractor,
 )
-from curation.models.networks.feature_batches import pad
+from curation.models.networks.feature_batches import stack_padded
 from curation.models.networks.log_mel import LogMel
-from curation.models.networks.towers import Pair, Towers, checkpoint_layers
+from curation.models.networks.towers import Towers, TrainableTowers, set_layer_checkpointing
 
 # What LAION trained with: RoBERTa would read 512.
 _TEXT_TOKENS = 77
@@ -39,10 +39,10 @@ class ClapTowers(Towers):
     def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
         """Raises InputError for a front end that its tower cannot take."""
         super().__init__()
-        refuse_unheard(clap.config, extractor)
+        check_front_end(clap.config, extractor)
         self.clap = clap
         self.extractor = extractor
-        self.frontend = LogMel(log_mel_of(extractor))
+        self.frontend = LogMel(extractor_log_mel_config(extractor))
 
     @property
     def sample_rate_hz(self) -> int:
@@ -83,7 +83,7 @@ class ClapTowers(Towers):
         return self.project_text(self.pool_text(input_ids, mask))
 
 
-class ClapPair(ClapTowers, Pair):
+class TrainableClap(ClapTowers, TrainableTowers):
     """A CLAP without fusion; hears every clip at one length, 10 s as LAION trained it.
 
     A shorter clip is repeated and padded as the extractor says; of a longer one the central window
@@ -119,12 +119,12 @@ class ClapPair(ClapTowers, Pair):
         with torch.no_grad():
             clips = torch.stack(
                 [
-                    fitted(clip[:length], samples, self.extractor.padding)
+                    crop_or_pad(clip[:length], samples, self.extractor.padding)
                     for clip, length in zip(waveforms, lengths.tolist(), strict=True)
                 ]
             )
             heard = torch.full_like(lengths, samples)
-            return self.frontend(int16_round_trip(clips), heard), self.frontend.frames(heard)
+            return self.frontend(quantize_to_int16(clips), heard), self.frontend.frames(heard)
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of features, every frame of which is heard."""
@@ -134,7 +134,7 @@ class ClapPair(ClapTowers, Pair):
 
     def gradient_checkpointing(self, enabled: bool) -> None:
         """Keep no activations inside HTSAT's stages and RoBERTa's layers."""
-        checkpoint_layers(self.clap, enabled)
+        set_layer_checkpointing(self.clap, enabled)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write what `ClapModel`, and with a tokenizer beside it `ClapProcessor`, open."""
@@ -156,20 +156,20 @@ class FusedClap(ClapTowers):
         samples, padding = self.extractor.nb_max_samples, self.extractor.padding
         with torch.no_grad():
             clips = [
-                clip[:length] if length > samples else fitted(clip[:length], samples, padding)
+                clip[:length] if length > samples else crop_or_pad(clip[:length], samples, padding)
                 for clip, length in zip(waveforms, lengths.tolist(), strict=True)
             ]
-            mels = self.frontend(int16_round_trip(pad(clips)), lengths.clamp(min=samples))
+            mels = self.frontend(quantize_to_int16(stack_padded(clips)), lengths.clamp(min=samples))
             frames = self.frontend.frames(lengths.clamp(min=samples))
             views = [
-                four_views(mel[:length], frames_heard(self.extractor))
+                fused_views(mel[:length], frames_per_view(self.extractor))
                 for mel, length in zip(mels, frames.tolist(), strict=True)
             ]
             return torch.stack(views), frames
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of the views of clips of so many frames."""
-        is_longer = lengths[:, None] > frames_heard(self.extractor)
+        is_longer = lengths[:, None] > frames_per_view(self.extractor)
         heard = self.clap.audio_model(input_features=features, is_longer=is_longer)
         return self.project_audio(heard.pooler_output)
 
@@ -179,24 +179,24 @@ def load_clap(folder: Path, device: str) -> tuple[ClapTowers, PreTrainedTokenize
 
     Raises InputError where the directory holds no CLAP that can be served.
     """
-    extractor = read_extractor(folder)
-    config = weights.load_config(folder, ClapConfig)
+    extractor = read_clap_extractor(folder)
+    config = weights.load_model_config(folder, ClapConfig)
     try:
-        refuse_unheard(config, extractor)
+        check_front_end(config, extractor)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
-    clap, tokenizer = weights.load(folder, ClapModel, device)
-    kind = FusedClap if config.audio_config.enable_fusion else ClapPair
+    clap, tokenizer = weights.load_model_and_tokenizer(folder, ClapModel, device)
+    kind = FusedClap if config.audio_config.enable_fusion else TrainableClap
     return kind(clap, extractor).eval(), tokenizer
 
 
-def clap_from_config(
+def build_clap(
     audio: dict[str, Any],
     text: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase,
     frontend: dict[str, Any] | None = None,
     embed_dim: int = 512,
-) -> ClapPair:
+) -> TrainableClap:
     """A CLAP with random weights, to be trained.
 
     Args:
@@ -218,4 +218,4 @@ def clap_from_config(
         },
         projection_dim=embed_dim,
     )
-    return ClapPair(ClapModel(config), laion_front_end(frontend or {}))
+    return TrainableClap(ClapModel(config), build_laion_extractor(frontend or {}))

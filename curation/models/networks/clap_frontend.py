@@ -33,12 +33,12 @@ _LAION_FRONT_END = {
 _FULL_SCALE = 32767
 
 
-def laion_front_end(changes: dict[str, Any]) -> ClapFeatureExtractor:
+def build_laion_extractor(changes: dict[str, Any]) -> ClapFeatureExtractor:
     """The front end that LAION trained unfused models with, but for `changes`."""
     return ClapFeatureExtractor(**_LAION_FRONT_END | changes)
 
 
-def read_extractor(folder: Path) -> ClapFeatureExtractor:
+def read_clap_extractor(folder: Path) -> ClapFeatureExtractor:
     """The front end of a CLAP's directory. Raises InputError where there is none."""
     try:
         return ClapFeatureExtractor.from_pretrained(folder)
@@ -49,7 +49,7 @@ def read_extractor(folder: Path) -> ClapFeatureExtractor:
         ) from error
 
 
-def log_mel_of(extractor: ClapFeatureExtractor) -> LogMelConfig:
+def extractor_log_mel_config(extractor: ClapFeatureExtractor) -> LogMelConfig:
     """The extractor's mel bands: HTK of equal height for fused models, slaney for the others."""
     fused = extractor.truncation == "fusion"
     return LogMelConfig(
@@ -65,12 +65,12 @@ def log_mel_of(extractor: ClapFeatureExtractor) -> LogMelConfig:
     )
 
 
-def frames_heard(extractor: ClapFeatureExtractor) -> int:
+def frames_per_view(extractor: ClapFeatureExtractor) -> int:
     """How many frames a view has, 1001 as LAION trained."""
     return extractor.nb_max_samples // extractor.hop_length + 1
 
 
-def int16_round_trip(waveform: Tensor) -> Tensor:
+def quantize_to_int16(waveform: Tensor) -> Tensor:
     """A waveform as 16 bits hold it: clipped at full scale, truncated towards zero.
 
     LAION trained on sounds that had been through this, and transformers' extractor leaves it out.
@@ -79,7 +79,7 @@ def int16_round_trip(waveform: Tensor) -> Tensor:
     return (waveform.clamp(-1, 1) * _FULL_SCALE).trunc() / _FULL_SCALE
 
 
-def fitted(clip: Tensor, samples: int, padding: Padding) -> Tensor:
+def crop_or_pad(clip: Tensor, samples: int, padding: Padding) -> Tensor:
     """A clip `[sample]` made `samples` long.
 
     A longer clip gives its central window. A shorter one is, by `padding`, repeated as often as it
@@ -94,7 +94,7 @@ def fitted(clip: Tensor, samples: int, padding: Padding) -> Tensor:
     return F.pad(repeated, (0, samples - len(repeated)))
 
 
-def four_views(mel: Tensor, frames: int) -> Tensor:
+def fused_views(mel: Tensor, frames: int) -> Tensor:
     """Four views `[4, frames, mel]` of a clip's log-mel features `[frame, mel]`, no fewer frames.
 
     The whole clip resized to `frames`, then a chunk of that many frames of its front, its middle
@@ -112,7 +112,7 @@ def four_views(mel: Tensor, frames: int) -> Tensor:
     return torch.cat([whole, *(mel[None, start : start + frames] for start in starts)])
 
 
-def refuse_unheard(config: ClapConfig, extractor: ClapFeatureExtractor) -> None:
+def check_front_end(config: ClapConfig, extractor: ClapFeatureExtractor) -> None:
     """Raises InputError for a front end that makes what its audio tower cannot take."""
     audio = config.audio_config
     wanted = "fusion" if audio.enable_fusion else "rand_trunc"
@@ -127,7 +127,7 @@ def refuse_unheard(config: ClapConfig, extractor: ClapFeatureExtractor) -> None:
             f"the front end makes {extractor.feature_size} mel bands (feature_size), the audio "
             f"tower takes {audio.num_mel_bins} (num_mel_bins); give both the same number"
         )
-    frames = frames_heard(extractor)
+    frames = frames_per_view(extractor)
     most = audio.spec_size * (audio.spec_size // audio.num_mel_bins)
     if frames > most:
         raise InputError(

@@ -103,7 +103,7 @@ class Cnn14(nn.Module):
         frames = x.mean(dim=3).transpose(1, 2)
         if self.fc1 is None:
             return Cnn14Output(frames, lengths, None)
-        embedding = self.dropout(max_and_mean(frames, lengths))
+        embedding = self.dropout(pool_max_plus_mean(frames, lengths))
         return Cnn14Output(frames, lengths, torch.relu(self.fc1(embedding)))
 
 
@@ -149,14 +149,14 @@ def _not_counted(block: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
-def valid_frames(lengths: Tensor, frames: int) -> Tensor:
+def valid_frame_mask(lengths: Tensor, frames: int) -> Tensor:
     """True where a frame belongs to the clip: `[batch, frames]`."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
-def max_and_mean(frames: Tensor, lengths: Tensor) -> Tensor:
+def pool_max_plus_mean(frames: Tensor, lengths: Tensor) -> Tensor:
     """Max plus mean over the valid frames of `[batch, frame, channel]`: `[batch, channel]`."""
-    valid = valid_frames(lengths, frames.shape[1])[:, :, None]
+    valid = valid_frame_mask(lengths, frames.shape[1])[:, :, None]
     mean = (frames * valid).sum(dim=1) / lengths[:, None]
     return frames.masked_fill(~valid, -torch.inf).amax(dim=1) + mean
 
@@ -165,4 +165,4 @@ def _masked(x: Tensor, lengths: Tensor) -> Tensor:
     """Zero `[batch, channel, frame, mel]` beyond each clip's frames."""
     if int(lengths.min()) >= x.shape[2]:
         return x
-    return x * valid_frames(lengths, x.shape[2])[:, None, :, None].to(x.dtype)
+    return x * valid_frame_mask(lengths, x.shape[2])[:, None, :, None].to(x.dtype)

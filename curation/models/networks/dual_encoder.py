@@ -9,11 +9,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
-from curation.models.networks.cnn14 import Cnn14, Cnn14Config, max_and_mean, valid_frames
+from curation.models.networks.cnn14 import Cnn14, Cnn14Config, pool_max_plus_mean, valid_frame_mask
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
-from curation.models.networks.towers import Pair, checkpoint_layers
-from curation.models.networks.transformer import EncoderLayer, sinusoids
+from curation.models.networks.towers import TrainableTowers, set_layer_checkpointing
+from curation.models.networks.transformer import EncoderLayer, sinusoidal_positions
 
 TextPooling = Literal["first", "mean"]
 
@@ -62,7 +62,7 @@ class DualEncoderConfig(PreTrainedConfig):
         return AutoConfig.for_model(**(self.text or _BERT_MEDIUM))
 
 
-class DualEncoder(PreTrainedModel, Pair):
+class DualEncoder(PreTrainedModel, TrainableTowers):
     """Embeds sounds and captions into one space; after BLAT's audio_text_model.py."""
 
     config: DualEncoderConfig
@@ -74,7 +74,7 @@ class DualEncoder(PreTrainedModel, Pair):
         self.frontend = LogMel(config.log_mel())
         self.audio = AudioTower(config)
         text = config.text_config()
-        self.text: Any = AutoModel.from_config(text, **no_pooler(text))
+        self.text: Any = AutoModel.from_config(text, **without_pooler(text))
         self.audio_projection = nn.Linear(self.audio.width, config.embed_dim)
         self.text_projection = nn.Linear(self.text.config.hidden_size, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale_init))
@@ -119,22 +119,24 @@ class DualEncoder(PreTrainedModel, Pair):
 
     def project_audio(self, pooled: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of what the audio tower pooled."""
-        return normalised(self.audio_projection(pooled))
+        return normalise_like_blat(self.audio_projection(pooled))
 
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """The text tower's hidden states `[batch, hidden]`, pooled by `config.text_pooling`."""
         hidden = self.text(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        return hidden[:, 0] if self.config.text_pooling == "first" else masked_mean(hidden, mask)
+        return (
+            hidden[:, 0] if self.config.text_pooling == "first" else pool_masked_mean(hidden, mask)
+        )
 
     def project_text(self, pooled: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of what the text tower pooled."""
-        return normalised(self.text_projection(pooled))
+        return normalise_like_blat(self.text_projection(pooled))
 
     def gradient_checkpointing(self, enabled: bool) -> None:
         """Keep no activations inside CNN14's blocks, its encoder layers and the text tower's."""
         self.audio.cnn.checkpointing = enabled
         self.audio.checkpointing = enabled
-        checkpoint_layers(self.text, enabled)
+        set_layer_checkpointing(self.text, enabled)
 
     def forward(
         self, waveforms: Tensor, lengths: Tensor, input_ids: Tensor, mask: Tensor
@@ -173,15 +175,15 @@ class AudioTower(nn.Module):
             return heard.embedding
         x = self.input(heard.frames)
         frames = x.shape[1]
-        x = x + sinusoids(torch.arange(frames, device=x.device), x.shape[2])
-        valid = valid_frames(heard.lengths, frames)
+        x = x + sinusoidal_positions(torch.arange(frames, device=x.device), x.shape[2])
+        valid = valid_frame_mask(heard.lengths, frames)
         for layer in self.layers:
             if self.checkpointing and self.training:
                 x = checkpoint(layer, x, valid, use_reentrant=False)
             else:
                 x = layer(x, valid)
         x = self.norm(x)
-        return torch.cat([max_and_mean(x, heard.lengths), self._attended(x, valid)], dim=1)
+        return torch.cat([pool_max_plus_mean(x, heard.lengths), self._attended(x, valid)], dim=1)
 
     def _attended(self, x: Tensor, valid: Tensor) -> Tensor:
         """Each head's share of the channels, averaged by that head's weights over the frames."""
@@ -190,17 +192,17 @@ class AudioTower(nn.Module):
         return (heads * logits.softmax(dim=1)[:, :, :, None]).sum(dim=1).flatten(1)
 
 
-def normalised(x: Tensor) -> Tensor:
+def normalise_like_blat(x: Tensor) -> Tensor:
     """x / (|x| + 1e-7), as BLAT does."""
     return x / (x.norm(dim=-1, keepdim=True) + 1e-7)
 
 
-def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
+def pool_masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
     """The mean of `[batch, token, hidden]` over the tokens whose mask is not zero."""
     weights = mask[:, :, None].to(hidden.dtype)
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
 
 
-def no_pooler(text: PreTrainedConfig) -> dict[str, bool]:
+def without_pooler(text: PreTrainedConfig) -> dict[str, bool]:
     """The argument that leaves out a text tower's pooler: nothing here asks for its output."""
     return {"add_pooling_layer": False} if text.model_type in _WITH_POOLER else {}

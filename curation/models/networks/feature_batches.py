@@ -13,14 +13,14 @@ from curation.models.networks.towers import Towers
 # Clips encoded at once on a CPU: few enough that their activations stay in its cache.
 _CPU_CHUNK = 4
 
-Encoded = TypeVar("Encoded")
+EncodedChunk = TypeVar("EncodedChunk")
 
 
-def in_chunks(
+def encode_in_chunks(
     waveforms: Sequence[np.ndarray],
     model: TagGuidedCaptioner | Towers,
-    encode: Callable[[Tensor, Tensor, list[int]], Encoded],
-) -> list[tuple[list[int], Encoded]]:
+    encode: Callable[[Tensor, Tensor, list[int]], EncodedChunk],
+) -> list[tuple[list[int], EncodedChunk]]:
     """Encode clips of like length together; each result comes with the rows it belongs to.
 
     `encode` gets what the model's `features` gives, and the rows. On a GPU all clips are one
@@ -43,11 +43,13 @@ def _features(
     clips = [torch.nn.functional.pad(clip, (0, max(0, shortest - len(clip)))) for clip in clips]
     if model.device.type == "cpu":
         alone = [model.features(clip[None], torch.tensor([len(clip)])) for clip in clips]
-        return pad([features[0] for features, _ in alone]), torch.cat([n for _, n in alone])
+        return stack_padded([features[0] for features, _ in alone]), torch.cat(
+            [n for _, n in alone]
+        )
     lengths = torch.tensor([len(clip) for clip in clips], device=model.device)
-    return model.features(pad(clips).to(model.device), lengths)
+    return model.features(stack_padded(clips).to(model.device), lengths)
 
 
-def pad(rows: Sequence[Tensor]) -> Tensor:
+def stack_padded(rows: Sequence[Tensor]) -> Tensor:
     """Stack tensors that differ in their first dimension, zeros behind the shorter ones."""
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

@@ -8,14 +8,14 @@ from curation.errors import InputError
 from curation.models import files, weights
 from curation.models.networks.clap import load_clap
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.networks.towers import Pair, Towers
+from curation.models.networks.towers import Towers, TrainableTowers
 
 _CLAP = "clap"
 
 
-def load_pair(
+def load_trainable_towers(
     model: str | Path, device: str = "auto", revision: str | None = None
-) -> tuple[Pair, PreTrainedTokenizerBase]:
+) -> tuple[TrainableTowers, PreTrainedTokenizerBase]:
     """A model that can be trained, in float32 and evaluation mode, and its tokenizer.
 
     Args:
@@ -25,9 +25,9 @@ def load_pair(
 
     Raises InputError naming the directory and what it holds instead.
     """
-    folder = files.locate(str(model), revision, "clap")
+    folder = files.locate_model(str(model), revision, "clap")
     towers, tokenizer = load_towers(folder, device)
-    if not isinstance(towers, Pair):
+    if not isinstance(towers, TrainableTowers):
         raise InputError(
             f"{folder}: a CLAP with fusion, which can score, but not be trained here; expected an "
             "unfused one, such as laion/clap-htsat-unfused"
@@ -40,6 +40,6 @@ def load_towers(folder: Path, device: str) -> tuple[Towers, PreTrainedTokenizerB
 
     Raises InputError naming the directory and what it holds instead.
     """
-    if files.read_config(folder, DualEncoderConfig.model_type, _CLAP)["model_type"] == _CLAP:
+    if files.read_model_config(folder, DualEncoderConfig.model_type, _CLAP)["model_type"] == _CLAP:
         return load_clap(folder, device)
-    return weights.load(folder, DualEncoder, device)
+    return weights.load_model_and_tokenizer(folder, DualEncoder, device)

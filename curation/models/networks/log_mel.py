@@ -51,7 +51,7 @@ class LogMel(nn.Module):
         spectrum = torch.fft.rfft(frames * _window(config, waveforms.device))
         # As |spectrum|^2 by torch's abs, at a quarter of its time.
         power = spectrum.real.square() + spectrum.imag.square()
-        mel = power @ mel_filters(config, waveforms.device)
+        mel = power @ mel_filter_bank(config, waveforms.device)
         return 10.0 * mel.clamp(min=1e-10).log10()
 
     def _reflected(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def _window(config: LogMelConfig, device: torch.device) -> Tensor:
 
 
 @cache
-def mel_filters(config: LogMelConfig, device: torch.device) -> Tensor:
+def mel_filter_bank(config: LogMelConfig, device: torch.device) -> Tensor:
     """The bands' weights `[frequency bin, mel]`."""
     with torch.inference_mode(False):
         return audio_functional.melscale_fbanks(

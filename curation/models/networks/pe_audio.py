@@ -15,7 +15,7 @@ from transformers import (
 
 from curation.errors import InputError
 from curation.models import files, weights
-from curation.models.networks.feature_batches import pad
+from curation.models.networks.feature_batches import stack_padded
 from curation.models.networks.towers import Towers
 
 _WITH_VIDEO = "pe_audio_video"
@@ -75,7 +75,7 @@ class PeAudioTowers(Towers):
                 for clip, length in zip(waveforms, lengths.tolist(), strict=True)
             ]
         frames = [len(clip) for clip in clips]
-        return pad(clips), torch.tensor(frames, device=lengths.device)
+        return stack_padded(clips), torch.tensor(frames, device=lengths.device)
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]`, float32, of clips of so many frames."""
@@ -115,7 +115,7 @@ def load_pe_audio(
 
     Raises InputError where the directory holds no PE-AV that can be served.
     """
-    values = files.read_config(folder, PeAudioConfig.model_type, _WITH_VIDEO)
+    values = files.read_model_config(folder, PeAudioConfig.model_type, _WITH_VIDEO)
     _refuse_frame_level(folder, values)
     extractor, config = _read_extractor(folder), _audio_config(values)
     hop = config.audio_config.dac_config.hop_length
@@ -125,7 +125,9 @@ def load_pe_audio(
             f"the codec of {hop} (the product of its downsampling_ratios); expected the same"
         )
     others = _OF_VIDEO if values["model_type"] == _WITH_VIDEO else ()
-    model, tokenizer = weights.load(folder, PeAudioModel, device, dtype, config, others)
+    model, tokenizer = weights.load_model_and_tokenizer(
+        folder, PeAudioModel, device, dtype, config, others
+    )
     return PeAudioTowers(model, extractor).eval(), tokenizer
 
 

@@ -13,10 +13,15 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
-from curation.models.networks.cnn14 import Cnn14, Cnn14Config, max_and_mean, valid_frames
+from curation.models.networks.cnn14 import Cnn14, Cnn14Config, pool_max_plus_mean, valid_frame_mask
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
-from curation.models.networks.transformer import DecoderLayer, EncoderLayer, KeyValue, sinusoids
+from curation.models.networks.transformer import (
+    DecoderLayer,
+    EncoderLayer,
+    KeyValue,
+    sinusoidal_positions,
+)
 
 GuidanceMode = Literal["memory", "additive"]
 
@@ -108,7 +113,7 @@ class EncoderOutput(ModelOutput):
         biases = [row.word_bias for row in rows if row.word_bias is not None]
         return cls(
             last_hidden_state=memory,
-            memory_mask=valid_frames(lengths, memory.shape[1]),
+            memory_mask=valid_frame_mask(lengths, memory.shape[1]),
             word_bias=torch.stack(biases) if biases else None,
         )
 
@@ -122,7 +127,8 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
     `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of zeros means untagged.
 
     `generate(input_features=..., feature_lengths=..., tags=...)` works with every method of
-    transformers; it recomputes the caption each step. `curation.models.decoding.cached` is faster.
+    transformers; it recomputes the caption each step.
+    `curation.models.decoding.batch_decoding` is faster.
     """
 
     config_class = TagGuidedCaptionerConfig
@@ -192,7 +198,7 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_features, feature_lengths, tags)
         if decoder_input_ids is None and labels is not None:
-            decoder_input_ids = shifted(labels, config.bos_token_id, config.pad_token_id)
+            decoder_input_ids = shift_labels_right(labels, config.bos_token_id, config.pad_token_id)
         logits = self.decoder(decoder_input_ids, encoder_outputs)
         loss = None
         if labels is not None:
@@ -217,7 +223,7 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
             encoded: the encoder's output, one clip a caption.
             captions: word ids with end token `[batch, position]`, `IGNORED_LABEL` where padded.
         """
-        inputs = shifted(captions, self.config.bos_token_id, self.config.pad_token_id)
+        inputs = shift_labels_right(captions, self.config.bos_token_id, self.config.pad_token_id)
         logits = self.decoder(inputs, encoded)
         losses = F.cross_entropy(
             logits.transpose(1, 2), captions, ignore_index=IGNORED_LABEL, reduction="none"
@@ -268,8 +274,8 @@ class GuidedEncoder(nn.Module):
             tags = tags * kept
         heard = self.cnn(input_features, feature_lengths)
         x = self.input(heard.frames)
-        x = x + sinusoids(torch.arange(x.shape[1], device=x.device), self.dim)
-        valid = valid_frames(heard.lengths, x.shape[1])
+        x = x + sinusoidal_positions(torch.arange(x.shape[1], device=x.device), self.dim)
+        valid = valid_frame_mask(heard.lengths, x.shape[1])
         bias = None
         if self.guidance_mode == "memory":
             words, given = self._tag_positions(tags)
@@ -283,7 +289,7 @@ class GuidedEncoder(nn.Module):
             last_hidden_state=self.norm(x),
             memory_mask=valid,
             word_bias=bias,
-            tag_logits=self.tag_head(max_and_mean(heard.frames, heard.lengths)),
+            tag_logits=self.tag_head(pool_max_plus_mean(heard.frames, heard.lengths)),
         )
 
     def _tag_positions(self, tags: Tensor) -> tuple[Tensor, Tensor]:
@@ -349,10 +355,10 @@ class CaptionDecoder(nn.Module):
         words = self.words(ids) * self.dim**0.5
         if bias is not None:
             words = self.guidance_norm(words + bias[:, None, :])
-        return words + sinusoids(positions, self.dim)
+        return words + sinusoidal_positions(positions, self.dim)
 
 
-def shifted(labels: Tensor, bos: int, pad: int) -> Tensor:
+def shift_labels_right(labels: Tensor, bos: int, pad: int) -> Tensor:
     """Decoder inputs of labels: the start token first, the last label left out."""
     inputs = labels.new_full(labels.shape, bos)
     inputs[:, 1:] = labels[:, :-1]

@@ -21,7 +21,7 @@ from curation.models.networks.dual_encoder import (
     DualEncoder,
     DualEncoderConfig,
     TextPooling,
-    no_pooler,
+    without_pooler,
 )
 
 _POOLING: dict[str, TextPooling] = {"cls": "first", "mean": "mean"}
@@ -60,14 +60,14 @@ def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower
     Raises InputError where the weights are no safetensors, the model is no text encoder, or a
     sentence encoder does more than pool its first token's state or the mean.
     """
-    folder = files.folder_of(str(model), revision, "the directory of a text encoder")
+    folder = files.resolve_model_folder(str(model), revision, "the directory of a text encoder")
     if (folder / "modules.json").is_file():
         return _sentence_encoder(folder)
     try:
         text = AutoConfig.from_pretrained(folder)
-        with weights.no_progress_bar():
+        with weights.hide_progress_bars():
             encoder = AutoModel.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, **no_pooler(text)
+                folder, dtype=torch.float32, use_safetensors=True, **without_pooler(text)
             )
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError) as error:
@@ -78,7 +78,7 @@ def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower
     return _tower(folder, encoder, tokenizer, "first")
 
 
-def dual_encoder_with(tower: TextTower, config: DualEncoderConfig) -> DualEncoder:
+def build_dual_encoder(tower: TextTower, config: DualEncoderConfig) -> DualEncoder:
     """A dual encoder whose text tower starts from `tower`; all else is fresh.
 
     The text tower, its pooling and, where that is less, its longest text are the tower's, whatever
@@ -106,7 +106,7 @@ def _sentence_encoder(folder: Path) -> TextTower:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with weights.no_progress_bar():
+        with weights.hide_progress_bars():
             opened = SentenceTransformer(
                 str(folder), device="cpu", model_kwargs={"use_safetensors": True}
             )
@@ -119,7 +119,7 @@ def _sentence_encoder(folder: Path) -> TextTower:
             f"{' or '.join(_POOLING)}"
         )
     encoder = transformer.auto_model.float()
-    if no_pooler(encoder.config):
+    if without_pooler(encoder.config):
         encoder.pooler = None
     return _tower(folder, encoder, transformer.tokenizer, _POOLING[pooling.pooling_mode])
 

@@ -75,7 +75,7 @@ class Towers(nn.Module):
         return self.encode_features(*self.features(waveforms, lengths))
 
 
-class Pair(Towers):
+class TrainableTowers(Towers):
     """Towers that can be trained.
 
     What a trainer needs beside: captions in two steps too, so that what a frozen text tower pooled
@@ -108,7 +108,7 @@ class Pair(Towers):
         """Write configuration, weights (safetensors) and front end; the tokenizer goes beside."""
 
 
-def checkpoint_layers(model: nn.Module, enabled: bool) -> None:
+def set_layer_checkpointing(model: nn.Module, enabled: bool) -> None:
     """Switch checkpointing of every layer of a transformers model.
 
     Not by transformers' own switch, which CLAP does not offer and whose name is changing.

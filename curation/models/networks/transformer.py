@@ -15,7 +15,7 @@ class KeyValue(NamedTuple):
     values: Tensor
 
 
-def sinusoids(positions: Tensor, dim: int) -> Tensor:
+def sinusoidal_positions(positions: Tensor, dim: int) -> Tensor:
     """Position encodings of Vaswani et al. 2017: `[*positions, dim]`."""
     scale = torch.arange(0, dim, 2, device=positions.device) * (-math.log(10_000.0) / dim)
     angles = positions[..., None] * scale.exp()

@@ -7,6 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 
-def reference_dir(kind: Literal["captioner", "clap"]) -> str:
+def reference_model_dir(kind: Literal["captioner", "clap"]) -> str:
     """The directory of a reference model's configuration, weights and tokenizer."""
     return str(Path(__file__).parent / kind)

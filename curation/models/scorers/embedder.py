@@ -12,7 +12,7 @@ from curation.errors import InputError
 from curation.models import weights
 from curation.models.networks import feature_batches
 from curation.models.networks.towers import Towers
-from curation.models.waveform_checks import each_heard
+from curation.models.waveform_checks import apply_to_valid_clips
 from curation.schema import Failure
 
 _TEXT_BATCH = 128
@@ -37,11 +37,11 @@ class Embedder:
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
-        self._towers.to(weights.pick_device(device))
+        self._towers.to(weights.resolve_device(device))
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         """As `Scorer.embed_audio`; clips of more than `window_samples` as `windows` cuts them."""
-        return each_heard(
+        return apply_to_valid_clips(
             waveforms, "score", lambda heard: self._embed_heard([waveforms[row] for row in heard])
         )
 
@@ -54,24 +54,28 @@ class Embedder:
         parts = [
             (row, part)
             for row, caption in enumerate(captions)
-            for part in ([caption] if len(tokens[row]) <= most else sentences(caption))
+            for part in ([caption] if len(tokens[row]) <= most else split_sentences(caption))
         ]
         embeddings = self._embed_captions([part for _, part in parts])
-        return mean_directions(embeddings, [row for row, _ in parts], len(captions))
+        return average_unit_vectors(embeddings, [row for row, _ in parts], len(captions))
 
     def _embed_heard(self, clips: list[np.ndarray]) -> list[np.ndarray | Failure]:
         """One embedding a clip, or why it has none."""
         window = self._towers.window_samples
-        cuts = [(row, cut) for row, clip in enumerate(clips) for cut in windows(len(clip), window)]
+        cuts = [
+            (row, cut)
+            for row, clip in enumerate(clips)
+            for cut in split_into_windows(len(clip), window)
+        ]
         parts = self._embed_clips([clips[row][cut] for row, cut in cuts])
-        whole = mean_directions(parts, [row for row, _ in cuts], len(clips))
+        whole = average_unit_vectors(parts, [row for row, _ in cuts], len(clips))
         return [embedding if np.isfinite(embedding).all() else _NOT_FINITE for embedding in whole]
 
     @torch.inference_mode()
     def _embed_clips(self, clips: list[np.ndarray]) -> np.ndarray:
         """Unit vectors `[clips, dim]`, not finite where the model's are not."""
         embeddings = np.empty((len(clips), self._towers.embed_dim), dtype=np.float32)
-        encoded = feature_batches.in_chunks(
+        encoded = feature_batches.encode_in_chunks(
             clips,
             self._towers,
             lambda features, lengths, _rows: self._towers.encode_features(features, lengths),
@@ -100,7 +104,7 @@ class Embedder:
         return embeddings
 
 
-def windows(samples: int, window: int | None) -> Iterator[slice]:
+def split_into_windows(samples: int, window: int | None) -> Iterator[slice]:
     """Where a clip of so many samples is heard: in windows, the last one flush with its end.
 
     They follow from the clip's length alone: one after the other from the start, and where they do
@@ -114,12 +118,12 @@ def windows(samples: int, window: int | None) -> Iterator[slice]:
     yield slice(samples - window, samples)
 
 
-def sentences(caption: str) -> list[str]:
+def split_sentences(caption: str) -> list[str]:
     """A caption cut after each '.', '!' or '?' that white space follows."""
     return _SENTENCE_END.split(caption.strip())
 
 
-def mean_directions(parts: np.ndarray, owners: Sequence[int], count: int) -> np.ndarray:
+def average_unit_vectors(parts: np.ndarray, owners: Sequence[int], count: int) -> np.ndarray:
     """The mean of each owner's unit vectors, normalised again: `[count, dim]`.
 
     Args:

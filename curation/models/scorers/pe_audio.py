@@ -27,11 +27,11 @@ class PeAudioScorer(ScorerAdapter):
 
     @cached_property
     def sample_rate_hz(self) -> int:
-        return files.sample_rate_hz(self._folder)
+        return files.read_sample_rate_hz(self._folder)
 
     @cached_property
     def _folder(self) -> Path:
-        return files.locate_pretrained(self.model, self.revision, "a PE-AV")
+        return files.locate_pretrained_model(self.model, self.revision, "a PE-AV")
 
     @cached_property
     def _loaded(self) -> Embedder:

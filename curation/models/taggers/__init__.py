@@ -1,21 +1,4 @@
-"""Taggers: the contract, and one adapter a kind of model."""
+"""Taggers: the contract (`base`), one adapter a kind of model, and the code that builds one.
 
-from functools import singledispatch
-
-from curation.config.models import TaggerConfig
-from curation.models.taggers.audioset import AudioSetTagger
-from curation.models.taggers.base import Tagger
-
-
-@singledispatch
-def build(config: object) -> Tagger:
-    """The adapter that a run's configuration names, light until its `setup`.
-
-    One is registered for each type of configuration.
-    """
-    raise TypeError(f"no tagger is registered for {type(config).__name__}")
-
-
-@build.register
-def _(config: TaggerConfig) -> Tagger:
-    return AudioSetTagger(config.model, config.revision, config=config)
+Which tags then guide a caption is left to `annotate`.
+"""

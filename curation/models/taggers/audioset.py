@@ -71,7 +71,7 @@ class AudioSetTagger(PretrainedAdapter):
     @cached_property
     def _classes(self) -> list[Tag]:
         """The class of each of the model's outputs."""
-        return audioset_classes(self._folder)
+        return read_audioset_classes(self._folder)
 
     @cached_property
     def _least(self) -> np.ndarray:
@@ -91,12 +91,12 @@ class AudioSetTagger(PretrainedAdapter):
         return Classifier(self._folder, self.config, self.device)
 
 
-def audioset_classes(folder: Path) -> list[Tag]:
+def read_audioset_classes(folder: Path) -> list[Tag]:
     """The AudioSet class of each output of a classifier, by the id2label of its config.json.
 
     Raises InputError naming some of the labels that are no AudioSet class, by name or by id.
     """
-    outputs = files.read_config(folder).get("id2label") or {}
+    outputs = files.read_model_config(folder).get("id2label") or {}
     labels = [str(outputs[number]) for number in sorted(outputs, key=int)]
     classes, strange = [], []
     for label in labels:

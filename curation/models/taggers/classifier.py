@@ -11,7 +11,7 @@ from transformers.configuration_utils import PreTrainedConfig as ModelConfig
 
 from curation.config.models import PretrainedConfig
 from curation.models import pretrained, weights
-from curation.models.waveform_checks import at_least, each_heard
+from curation.models.waveform_checks import apply_to_valid_clips, pad_to_min_length
 from curation.schema import Failure
 
 # Kaldi's frame, and what the convolutions of wav2vec 2.0 see: nothing shorter is a feature.
@@ -29,7 +29,7 @@ class Classifier:
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
-        self._model.to(weights.pick_device(device))
+        self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()
     def confidences(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
@@ -39,7 +39,7 @@ class Classifier:
         is padded but what the model's own front end pads. On a CPU, which has nothing to gain from
         more, each clip goes alone, and is the same to the last bit whatever its batch.
         """
-        return each_heard(
+        return apply_to_valid_clips(
             waveforms, "tag", lambda heard: self._confidences([waveforms[clip] for clip in heard])
         )
 
@@ -54,7 +54,9 @@ class Classifier:
     def _features(self, waveform: np.ndarray) -> Features:
         """What the model's front end makes of one clip, each tensor `[1, ...]`."""
         rate = self._extractor.sampling_rate
-        clip = at_least(waveform.astype(np.float32, copy=False), math.ceil(_SHORTEST_S * rate))
+        clip = pad_to_min_length(
+            waveform.astype(np.float32, copy=False), math.ceil(_SHORTEST_S * rate)
+        )
         return dict(self._extractor(clip, sampling_rate=rate, return_tensors="pt"))
 
     def _classify(self, features: Sequence[Features]) -> np.ndarray:

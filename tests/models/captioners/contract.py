@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curation.models.captioners import Captioner
-from curation.models.captioners.base import Candidate
+from curation.models.captioners.base import Candidate, Captioner
 from curation.schema import Failure
 
 SEEDS = [11, 12, 13]

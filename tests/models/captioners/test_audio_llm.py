@@ -29,10 +29,10 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from curation.config.models import AudioLlmConfig
 from curation.errors import InputError
-from curation.models import captioners
-from curation.models.captioners import audio_llm_writer, encoder_decoder_writer
-from curation.models.captioners.audio_llm import AudioLlm
-from curation.models.captioners.base import Candidate
+from curation.models.captioners import audio_llm_generator, encoder_decoder_generator
+from curation.models.captioners.audio_llm import AudioLlmCaptioner
+from curation.models.captioners.base import Candidate, Captioner
+from curation.models.captioners.build import build_captioner
 from curation.schema import Failure, Tag
 from tests.support import tiny_captioners as tiny
 from tests.support.tiny_captioners import write
@@ -67,16 +67,14 @@ def sounds() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module", params=["qwen2_audio", "audio_flamingo3"])
-def adapter(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> captioners.Captioner:
+def adapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Captioner:
     folder = getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param))
     return loaded(folder)
 
 
-def loaded(folder: Path, **settings: Any) -> captioners.Captioner:
+def loaded(folder: Path, **settings: Any) -> Captioner:
     settings = {"dtype": "float32", "max_tokens": 48, **settings}
-    made = captioners.build(AudioLlmConfig(model=str(folder), **settings))
+    made = build_captioner(AudioLlmConfig(model=str(folder), **settings))
     made.setup()
     return made
 
@@ -94,7 +92,7 @@ def log_probs(result: list[Candidate] | Failure) -> list[float]:
 
 
 def test_a_clip_alone_and_in_another_order_is_the_same(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     together = adapter.caption(sounds, GUIDANCE, SEEDS)
     reverse = adapter.caption(sounds[::-1], GUIDANCE[::-1], SEEDS[::-1])[::-1]
@@ -106,7 +104,7 @@ def test_a_clip_alone_and_in_another_order_is_the_same(
 
 
 def test_candidates_are_the_same_asked_for_one_by_one(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     [together] = adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1])
     apart = [
@@ -120,7 +118,7 @@ def test_candidates_are_the_same_asked_for_one_by_one(
 
 
 def test_what_is_heard_asked_and_seeded_makes_the_caption(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     clips = [sounds[0], sounds[2], sounds[0], sounds[0]]
     results = adapter.caption(clips, [[DOG], [DOG], [], [DOG]], [1, 1, 1, 2])
@@ -130,7 +128,7 @@ def test_what_is_heard_asked_and_seeded_makes_the_caption(
 
 def test_tags_stand_in_the_prompt_by_their_names() -> None:
     config = AudioLlmConfig(model="m", prompt="Perhaps {tags}, {x}?", untagged_prompt="What?")
-    adapter = AudioLlm(config=config)
+    adapter = AudioLlmCaptioner(config=config)
     assert adapter.prompt([DOG, RAIN]) == "Perhaps a dog, rain, {x}?"
     assert adapter.prompt([]) == "What?"
 
@@ -156,7 +154,7 @@ def test_a_model_that_takes_no_prompt_says_so(
 
 
 def test_bad_clips_are_failures_in_their_place(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     clips = [np.zeros(0, "f4"), sounds[0], np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
     results = adapter.caption(clips, [[], GUIDANCE[0], [], []], [7, SEEDS[0], 7, 7])
@@ -178,13 +176,13 @@ def test_logits_that_are_not_finite_fail_their_clips(
 
 
 def test_known_before_setup_picklable_and_without_torch(qwen: Path) -> None:
-    adapter = captioners.build(AudioLlmConfig(model=str(qwen)))
+    adapter = build_captioner(AudioLlmConfig(model=str(qwen)))
     assert pickle.loads(pickle.dumps(adapter)) == adapter
     code = f"""
 import sys
-from curation import captioners
 from curation.config.models import AudioLlmConfig
-adapter = captioners.build(AudioLlmConfig(model={str(qwen)!r}))
+from curation.models.captioners.build.build_captioner.build_captioner.build_captioner.build_captioner import build_captioner
+adapter = build_captioner(AudioLlmConfig(model={str(qwen)!r}))
 assert adapter.sample_rate_hz == 16_000
 assert adapter.tokens_a_clip == 4 * 64
 assert adapter.identity["weights_sha256"] and adapter.identity["model"] == adapter.model
@@ -278,7 +276,7 @@ def test_a_model_without_ears_or_template_is_told(tmp_path: Path) -> None:
         loaded(folder)
     without_rate(folder)
     with pytest.raises(InputError, match="no sampling_rate in processor_config.json or"):
-        _ = captioners.build(AudioLlmConfig(model=str(folder))).sample_rate_hz
+        _ = build_captioner(AudioLlmConfig(model=str(folder))).sample_rate_hz
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -296,11 +294,31 @@ def test_code_of_another_repository_is_refused(qwen: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("config", "choose", "name", "billions"),
     [
-        (Qwen2AudioConfig(), audio_llm_writer.choose, "Qwen2AudioFor", (12, 13)),
-        (AudioFlamingo3Config(), audio_llm_writer.choose, "AudioFlamingo3For", (12, 13)),
-        (Qwen2_5OmniConfig(), audio_llm_writer.choose, "Qwen2_5OmniThinkerFor", (11, 12)),
-        (Qwen3OmniMoeConfig(), audio_llm_writer.choose, "Qwen3OmniMoeThinkerFor", (10, 40)),
-        (WhisperConfig(**WHISPER_LARGE), encoder_decoder_writer.choose, "WhisperFor", (1.5, 1.6)),
+        (Qwen2AudioConfig(), audio_llm_generator.select_audio_llm_class, "Qwen2AudioFor", (12, 13)),
+        (
+            AudioFlamingo3Config(),
+            audio_llm_generator.select_audio_llm_class,
+            "AudioFlamingo3For",
+            (12, 13),
+        ),
+        (
+            Qwen2_5OmniConfig(),
+            audio_llm_generator.select_audio_llm_class,
+            "Qwen2_5OmniThinkerFor",
+            (11, 12),
+        ),
+        (
+            Qwen3OmniMoeConfig(),
+            audio_llm_generator.select_audio_llm_class,
+            "Qwen3OmniMoeThinkerFor",
+            (10, 40),
+        ),
+        (
+            WhisperConfig(**WHISPER_LARGE),
+            encoder_decoder_generator.select_encoder_decoder_class,
+            "WhisperFor",
+            (1.5, 1.6),
+        ),
     ],
 )
 def test_full_sizes_build_without_memory(

@@ -2,7 +2,13 @@
 
 import pytest
 
-from curation.models.captioners.cleaning import MAX_WORDS, Rejection, clean, first_sentence, loops
+from curation.models.captioners.cleaning import (
+    MAX_WORDS,
+    RejectedText,
+    clean_caption,
+    first_sentence,
+    has_repetition,
+)
 
 LABELS = ["Speech", "Inside, small room", "a dog barking"]
 
@@ -38,8 +44,8 @@ LABELS = ["Speech", "Inside, small room", "a dog barking"]
     ],
 )
 def test_what_stands_around_a_caption_goes(text: str, caption: str) -> None:
-    assert clean(text) == caption
-    assert clean(caption) == caption
+    assert clean_caption(text) == caption
+    assert clean_caption(caption) == caption
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,7 @@ def test_what_stands_around_a_caption_goes(text: str, caption: str) -> None:
     ],
 )
 def test_refusals_are_told(text: str) -> None:
-    assert clean(text) == Rejection("refusal")
+    assert clean_caption(text) == RejectedText("refusal")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_refusals_are_told(text: str) -> None:
     ],
 )
 def test_captions_that_sound_like_refusals_stay(text: str) -> None:
-    assert clean(text) == text
+    assert clean_caption(text) == text
 
 
 @pytest.mark.parametrize(
@@ -99,8 +105,8 @@ def test_captions_that_sound_like_refusals_stay(text: str) -> None:
     ],
 )
 def test_loops_are_words_that_follow_themselves(text: str, is_loop: bool) -> None:
-    assert loops(text) == is_loop
-    assert (clean(text) == Rejection("repetition")) == is_loop
+    assert has_repetition(text) == is_loop
+    assert (clean_caption(text) == RejectedText("repetition")) == is_loop
 
 
 @pytest.mark.parametrize(
@@ -116,28 +122,28 @@ def test_loops_are_words_that_follow_themselves(text: str, is_loop: bool) -> Non
     ],
 )
 def test_an_echo_says_labels_alone(text: str, is_echo: bool) -> None:
-    assert (clean(text, LABELS) == Rejection("label_echo")) == is_echo
-    assert clean(text) == text
+    assert (clean_caption(text, LABELS) == RejectedText("label_echo")) == is_echo
+    assert clean_caption(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "...", '""', "**", "Caption:", "- ", "♪♪"])
 def test_a_text_without_words_is_empty(text: str) -> None:
-    assert clean(text) == Rejection("empty")
+    assert clean_caption(text) == RejectedText("empty")
 
 
 def test_an_essay_is_too_long() -> None:
     words = [f"word{number}" for number in range(3000)]
-    assert clean(" ".join(words)) == Rejection("too_long")
-    assert clean(" ".join(words[: MAX_WORDS + 1])) == Rejection("too_long")
+    assert clean_caption(" ".join(words)) == RejectedText("too_long")
+    assert clean_caption(" ".join(words[: MAX_WORDS + 1])) == RejectedText("too_long")
     longest = " ".join(words[:MAX_WORDS])
-    assert clean(longest) == longest
-    assert clean(f"A dog barks. W{' '.join(words)}") == "A dog barks."
+    assert clean_caption(longest) == longest
+    assert clean_caption(f"A dog barks. W{' '.join(words)}") == "A dog barks."
 
 
 def test_a_sentence_that_was_cut_is_too_long() -> None:
-    assert clean("A dog barks while", ended=False) == Rejection("too_long")
-    assert clean("A dog barks.", ended=False) == "A dog barks."
-    assert clean("A dog barks. Then", ended=False) == "A dog barks."
+    assert clean_caption("A dog barks while", ended=False) == RejectedText("too_long")
+    assert clean_caption("A dog barks.", ended=False) == "A dog barks."
+    assert clean_caption("A dog barks. Then", ended=False) == "A dog barks."
 
 
 @pytest.mark.parametrize(

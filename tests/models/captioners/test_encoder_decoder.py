@@ -13,8 +13,8 @@ from transformers import GenerationMixin, WhisperForConditionalGeneration, Whisp
 
 from curation.config.models import EncoderDecoderConfig
 from curation.errors import InputError
-from curation.models import captioners
-from curation.models.captioners.base import Candidate
+from curation.models.captioners.base import Candidate, Captioner
+from curation.models.captioners.build import build_captioner
 from curation.schema import Failure, Tag
 from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, told
 from tests.support import tiny_captioners as tiny
@@ -45,13 +45,13 @@ def sounds() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def adapter(folder: Path) -> captioners.Captioner:
+def adapter(folder: Path) -> Captioner:
     return loaded(folder)
 
 
-def loaded(folder: Path, **settings: Any) -> captioners.Captioner:
+def loaded(folder: Path, **settings: Any) -> Captioner:
     settings = {"dtype": "float32", "max_tokens": MOST, "temperature": 1.0, **settings}
-    made = captioners.build(EncoderDecoderConfig(model=str(folder), **settings))
+    made = build_captioner(EncoderDecoderConfig(model=str(folder), **settings))
     made.setup()
     return made
 
@@ -61,7 +61,7 @@ def log_probs(result: list[Candidate] | Failure) -> list[float]:
 
 
 def test_a_clip_alone_and_in_another_order_is_the_same(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     together = adapter.caption(sounds, [[]] * 3, SEEDS)
     reverse = adapter.caption(sounds[::-1], [[]] * 3, SEEDS[::-1])[::-1]
@@ -100,7 +100,7 @@ def test_the_first_candidate_is_the_best_beam_of_generate(
 
 
 def test_samples_follow_the_seed_and_the_beam_does_not(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     one, other = adapter.caption([sounds[0]] * 2, [[]] * 2, [1, 2])
     alike = [told(adapter.caption(sounds[:1], [[]], [seed], 0, 1)[0]) for seed in (1, 2)]
@@ -110,12 +110,12 @@ def test_samples_follow_the_seed_and_the_beam_does_not(
 
 
 def test_candidates_are_the_same_asked_for_one_by_one(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     need_same_one_by_one(adapter, sounds)
 
 
-def test_tags_make_no_difference(adapter: captioners.Captioner, sounds: list[np.ndarray]) -> None:
+def test_tags_make_no_difference(adapter: Captioner, sounds: list[np.ndarray]) -> None:
     dog = [[Tag("/m/0bt9lr", "Dog")]] * 3
     untagged = adapter.caption(sounds, [[]] * 3, SEEDS)
     assert adapter.caption(sounds, dog, SEEDS) == untagged
@@ -123,7 +123,7 @@ def test_tags_make_no_difference(adapter: captioners.Captioner, sounds: list[np.
 
 
 def test_bad_clips_are_failures_in_their_place(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     heard = beside_bad_clips(adapter, sounds[0])
     assert told(heard) == told(adapter.caption(sounds[:1], [[]], SEEDS[:1])[0])
@@ -161,7 +161,7 @@ def with_own_code(folder: Path, to: Path) -> Path:
 
 
 def test_code_of_its_own_runs_where_it_is_allowed(
-    adapter: captioners.Captioner,
+    adapter: Captioner,
     folder: Path,
     tmp_path: Path,
     sounds: list[np.ndarray],

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from curation.config.models import AudioLlmConfig
-from curation.models import captioners
-from curation.models.captioners.base import Candidate
+from curation.models.captioners.base import Candidate, Captioner
+from curation.models.captioners.build import build_captioner
 from curation.schema import Failure, Tag
 
 pytest.importorskip("torchvision", reason="Omni processors want it: pip install 'tagscribe[omni]'")
@@ -26,9 +26,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def adapter(folder: Path) -> captioners.Captioner:
+def adapter(folder: Path) -> Captioner:
     config = AudioLlmConfig(model=str(folder), dtype="float32", max_tokens=48)
-    made = captioners.build(config)
+    made = build_captioner(config)
     made.setup()
     return made
 
@@ -44,7 +44,7 @@ def told(result: list[Candidate] | Failure) -> list[str]:
 
 
 def test_the_half_that_writes_has_the_weights_of_the_whole(
-    folder: Path, adapter: captioners.Captioner
+    folder: Path, adapter: Captioner
 ) -> None:
     stored = load_file(folder / "model.safetensors")
     assert {name.split(".")[0] for name in stored} == {"thinker", "talker", "token2wav"}
@@ -61,7 +61,7 @@ def test_the_half_that_writes_has_the_weights_of_the_whole(
 
 
 def test_a_clip_alone_and_in_another_order_is_the_same(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     guidance = [[DOG], [], [DOG]]
     together = adapter.caption(sounds, guidance, SEEDS)
@@ -73,7 +73,7 @@ def test_a_clip_alone_and_in_another_order_is_the_same(
 
 
 def test_what_is_heard_asked_and_seeded_makes_the_caption(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     clips = [sounds[0], sounds[1], sounds[0], sounds[0]]
     results = adapter.caption(clips, [[DOG], [DOG], [], [DOG]], [1, 1, 1, 2])

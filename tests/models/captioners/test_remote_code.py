@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from curation.config.models import RemoteCodeConfig
 from curation.errors import InputError
-from curation.models import captioners
-from curation.models.checks.captioner import fault_of
+from curation.models.captioners.base import Captioner
+from curation.models.captioners.build import build_captioner
+from curation.models.checks.captioner import caption_fault
 from curation.schema import Tag
 from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, told
 from tests.support import tiny_captioners
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def adapter(folder: Path) -> captioners.Captioner:
+def adapter(folder: Path) -> Captioner:
     return loaded(folder)
 
 
@@ -59,8 +60,8 @@ def section(folder: Path, **settings: Any) -> RemoteCodeConfig:
     return RemoteCodeConfig(model=str(folder), **{"tokenizer": words, **ALLOWED, **settings})
 
 
-def loaded(folder: Path, **settings: Any) -> captioners.Captioner:
-    made = captioners.build(section(folder, **settings))
+def loaded(folder: Path, **settings: Any) -> Captioner:
+    made = build_captioner(section(folder, **settings))
     made.setup()
     return made
 
@@ -71,7 +72,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 
 def test_a_clip_alone_and_in_another_order_is_the_same(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     together = adapter.caption(sounds, [[]] * 3, SEEDS)
     reverse = adapter.caption(sounds[::-1], [[]] * 3, SEEDS[::-1])[::-1]
@@ -98,7 +99,7 @@ def test_the_first_candidate_is_the_models_own_beam(
 
 
 def test_samples_follow_the_seed_and_the_beam_does_not(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     one, other = adapter.caption([sounds[1]] * 2, [[]] * 2, [1, 2])
     assert told(one)[0] == told(other)[0]
@@ -108,13 +109,13 @@ def test_samples_follow_the_seed_and_the_beam_does_not(
 
 
 def test_candidates_are_the_same_asked_for_one_by_one(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     need_same_one_by_one(adapter, sounds)
 
 
 def test_random_numbers_of_others_are_left_alone(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -124,17 +125,17 @@ def test_random_numbers_of_others_are_left_alone(
 
 
 def test_tags_make_no_difference_and_no_log_probability_is_told(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     untagged = adapter.caption(sounds, [[]] * 3, SEEDS)
     assert adapter.caption(sounds, [[Tag("/m/0bt9lr", "Dog")]] * 3, SEEDS) == untagged
     written = [one for result in untagged if isinstance(result, list) for one in result]
     assert {one.log_prob for one in written} == {None}
-    assert None in map(fault_of, written)
+    assert None in map(caption_fault, written)
 
 
 def test_bad_clips_are_failures_in_their_place(
-    adapter: captioners.Captioner, sounds: list[np.ndarray]
+    adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     heard = beside_bad_clips(adapter, sounds[0])
     assert [heard] == adapter.caption(sounds[:1], [[]], SEEDS[:1])
@@ -157,13 +158,13 @@ def test_a_caption_that_was_cut_is_none(folder: Path, sounds: list[np.ndarray]) 
 
 
 def test_known_before_setup_picklable_and_without_torch(folder: Path) -> None:
-    adapter = captioners.build(section(folder))
+    adapter = build_captioner(section(folder))
     assert pickle.loads(pickle.dumps(adapter)) == adapter
     code = f"""
 import sys
-from curation import captioners
 from curation.config.models import RemoteCodeConfig
-adapter = captioners.build(RemoteCodeConfig(**{section(folder).model_dump()!r}))
+from curation.models.captioners.build.build_captioner.build_captioner.build_captioner.build_captioner import build_captioner
+adapter = build_captioner(RemoteCodeConfig(**{section(folder).model_dump()!r}))
 assert adapter.sample_rate_hz == 16_000
 assert adapter.tokens_a_clip == 4 * 20
 assert adapter.identity["weights_sha256"] and adapter.identity["guidance"] == "none"
@@ -181,7 +182,7 @@ def test_code_runs_only_where_it_is_allowed(folder: Path) -> None:
 
 
 def test_a_tokenizer_may_lie_beside_the_weights(
-    folder: Path, tmp_path: Path, adapter: captioners.Captioner, sounds: list[np.ndarray]
+    folder: Path, tmp_path: Path, adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     copy = copied(folder, tmp_path)
     tiny.simple_tokenizer().save_pretrained(copy)

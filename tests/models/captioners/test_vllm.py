@@ -14,10 +14,11 @@ import pytest
 from curation.config.models import AudioLlmConfig, VllmConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.models import captioners
 from curation.models.captioners import vllm_installed
 from curation.models.captioners.base import Candidate
-from curation.models.captioners.vllm import Reply, Vllm
+from curation.models.captioners.build import build_captioner
+from curation.models.captioners.vllm import VllmCaptioner
+from curation.models.captioners.vllm_requests import VllmResponse
 from curation.run import config_file
 from curation.schema import Failure, Tag
 from tests.fakes import FakeVllmEngine
@@ -32,9 +33,9 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.qwen2_audio(tmp_path_factory.mktemp("qwen2-audio"))
 
 
-def adapter(folder: Path, **settings: Any) -> Vllm:
-    made = captioners.build(VllmConfig(model=str(folder), **settings))
-    assert isinstance(made, Vllm)
+def adapter(folder: Path, **settings: Any) -> VllmCaptioner:
+    made = build_captioner(VllmConfig(model=str(folder), **settings))
+    assert isinstance(made, VllmCaptioner)
     return made
 
 
@@ -96,7 +97,9 @@ def test_a_question_is_the_models_own_template_with_tags_and_sound(qwen: Path) -
 def test_untagged_a_model_is_asked_without_tags(qwen: Path) -> None:
     captioner = adapter(qwen, guidance="none", untagged_prompt="What?")
     assert captioner.questions(SOUND, [DOG], 7, range(1))[0].prompt.count("dog") == 0
-    assert captioner.answer([Reply("dog", [-1.0])], [DOG]) == [Candidate("dog", "sample", -1.0)]
+    assert captioner.answer([VllmResponse("dog", [-1.0])], [DOG]) == [
+        Candidate("dog", "sample", -1.0)
+    ]
 
 
 def test_each_candidate_has_a_seed_of_its_clip_and_its_number_alone(qwen: Path) -> None:
@@ -112,25 +115,25 @@ def test_each_candidate_has_a_seed_of_its_clip_and_its_number_alone(qwen: Path) 
 
 def test_replies_become_candidates_as_any_language_models_answers_do(qwen: Path) -> None:
     captioner = adapter(qwen, max_tokens=4)
-    replies: list[Reply | Failure] = [
-        Reply("Caption: a dog barks.", [-1.0, -2.0, -3.0]),
-        Reply("I'm sorry, I cannot help.", [-1.0]),
-        Reply("a dog barks and", [-1.0] * 4),
-        Reply("dog, rain", [-1.0]),
+    replies: list[VllmResponse | Failure] = [
+        VllmResponse("Caption: a dog barks.", [-1.0, -2.0, -3.0]),
+        VllmResponse("I'm sorry, I cannot help.", [-1.0]),
+        VllmResponse("a dog barks and", [-1.0] * 4),
+        VllmResponse("dog, rain", [-1.0]),
     ]
     assert captioner.answer(replies, [DOG, RAIN]) == [Candidate("a dog barks.", "sample", -2.0)]
     refused = captioner.answer(replies[1:], [DOG, RAIN])
     assert isinstance(refused, Failure) and (refused.type, refused.stage) == ("refusal", "caption")
     cut = captioner.answer(replies[2:3], [])
     assert isinstance(cut, Failure) and cut.type == "too_long"
-    odd = captioner.answer([replies[0], Reply("a dog", [float("nan")])], [])
+    odd = captioner.answer([replies[0], VllmResponse("a dog", [float("nan")])], [])
     assert isinstance(odd, Failure) and odd.type == "not_finite"
     failure = Failure("caption", "ValueError", "the prompt is too long")
     assert captioner.answer([replies[0], failure], []) == failure
 
 
 def test_run_json_names_model_weights_and_release(qwen: Path) -> None:
-    same = captioners.build(AudioLlmConfig(model=str(qwen))).identity
+    same = build_captioner(AudioLlmConfig(model=str(qwen))).identity
     assert adapter(qwen).identity == {**same, "engine": "vllm 0.29.0"}
     assert adapter(qwen, version="0.28.0").identity["engine"] == "vllm 0.28.0"
     copy = pickle.loads(pickle.dumps(adapter(qwen)))
@@ -145,7 +148,7 @@ def test_the_engine_is_told_where_the_model_is_and_what_the_yaml_says(
     assert here.source == str(qwen)
     told = {"limit_mm_per_prompt": {"audio": 1}, "dtype": "bfloat16", "trust_remote_code": False}
     assert here.engine == {**told, "max_model_len": 99}
-    hub = Vllm("some/model", "abc", config=VllmConfig(model="some/model", revision="abc"))
+    hub = VllmCaptioner("some/model", "abc", config=VllmConfig(model="some/model", revision="abc"))
     pinned = {"revision": "abc", "code_revision": "abc", "tokenizer_revision": "abc"}
     assert (hub.source, hub.engine) == ("some/model", {**told, **pinned})
 
@@ -168,27 +171,27 @@ def test_without_vllm_the_way_to_it_is_told(qwen: Path) -> None:
 
 
 def test_another_release_is_refused() -> None:
-    vllm_installed.need("0.29.0+cpu", "0.29.0", "here")
+    vllm_installed.require_vllm_version("0.29.0+cpu", "0.29.0", "here")
     with pytest.raises(
         InputError, match="vLLM 0.30.1.cu130 is installed here, .*set version: 0.30.1"
     ):
-        vllm_installed.need("0.30.1+cu130", "0.29.0", "here")
+        vllm_installed.require_vllm_version("0.30.1+cu130", "0.29.0", "here")
 
 
 @pytest.fixture
-def engine(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vllm]:
+def engine(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VllmCaptioner]:
     """The adapter with an engine that stands in for vLLM's, and reads no weights."""
     module = ModuleType("vllm")
     module.__spec__ = ModuleSpec("vllm", None)
     module.__dict__.update(LLM=FakeVllmEngine, SamplingParams=dict)
     monkeypatch.setitem(sys.modules, "vllm", module)
-    monkeypatch.setattr(vllm_installed, "version", lambda: "0.29.0")
+    monkeypatch.setattr(vllm_installed, "installed_vllm_version", lambda: "0.29.0")
     made = adapter(qwen, candidates=3)
     made.setup()
     yield made
 
 
-def test_in_this_process_clips_keep_their_places_and_one_fails_alone(engine: Vllm) -> None:
+def test_in_this_process_clips_keep_their_places_and_one_fails_alone(engine: VllmCaptioner) -> None:
     clips = [SOUND, np.zeros(0, "f4"), 2 * SOUND, SOUND]
     first, empty, loud, last = engine.caption(clips, [[], [], [], [DOG]], [1, 2, 3, 4])
     assert isinstance(empty, Failure) and empty.type == "empty"
@@ -199,7 +202,7 @@ def test_in_this_process_clips_keep_their_places_and_one_fails_alone(engine: Vll
     assert engine.caption(clips[:1], [[]], [1], 1) == [first[1:]]
 
 
-def test_in_this_process_a_batch_is_asked_at_once(engine: Vllm) -> None:
+def test_in_this_process_a_batch_is_asked_at_once(engine: VllmCaptioner) -> None:
     before = engine._loaded._engine.calls
     engine.caption([SOUND, SOUND], [[], []], [1, 2])
     assert engine._loaded._engine.calls == before + 1

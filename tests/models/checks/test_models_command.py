@@ -15,15 +15,15 @@ from curation.cli.main import main
 from curation.config.models import CaptionerConfig, ScorerConfig, TaggerConfig
 from curation.config.run import RunConfig
 from curation.models.captioners.base import Candidate
-from curation.models.catalogue import catalogue
+from curation.models.catalogue import list_catalogue
 from curation.models.checks import captioner as captioner_tests
 from curation.models.checks import scorer as scorer_tests
 from curation.models.checks import tagger as tagger_tests
-from curation.models.checks.findings import Finding, examine
+from curation.models.checks.findings import ModelTestFinding, run_model_tests
 from curation.models.networks.dual_encoder import DualEncoder
-from curation.models.reference import reference_dir
-from curation.models.scorers.clap import DualEncoderScorer
-from curation.models.word_tokenizer import word_tokenizer
+from curation.models.reference import reference_model_dir
+from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.models.word_tokenizer import build_word_tokenizer
 from tests.fakes import (
     ClapTagger,
     DroppingScorer,
@@ -59,7 +59,7 @@ def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
 
     def damage(kind: str, wrong: str) -> Path:
         folder = tmp_path / wrong
-        shutil.copytree(Path(reference_dir(kind)), folder)  # type: ignore[arg-type]
+        shutil.copytree(Path(reference_model_dir(kind)), folder)  # type: ignore[arg-type]
         weights = folder / "model.safetensors"
         if wrong == "no weights":
             weights.unlink()
@@ -69,19 +69,19 @@ def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
         elif wrong == "nan":
             save_file({n: w * torch.nan for n, w in load_file(weights).items()}, weights)
         elif wrong == "another tokenizer":
-            word_tokenizer(["x y z"], 40).save_pretrained(folder)
+            build_word_tokenizer(["x y z"], 40).save_pretrained(folder)
         return folder
 
     return damage
 
 
-def failed(findings: Sequence[Finding]) -> dict[str, str]:
+def failed(findings: Sequence[ModelTestFinding]) -> dict[str, str]:
     return {finding.test: finding.told for finding in findings if not finding.passed}
 
 
 def test_what_is_listed_can_be_named_in_a_run() -> None:
     kinds = {"captioner": CaptionerConfig, "scorer": ScorerConfig, "tagger": TaggerConfig}
-    for entry in catalogue():
+    for entry in list_catalogue():
         section = {"model": entry.model, "revision": "0" * 40, "kind": entry.kind}
         if entry.part == "tagger":
             del section["kind"]
@@ -91,10 +91,10 @@ def test_what_is_listed_can_be_named_in_a_run() -> None:
 def test_the_list_tells_licence_size_and_memory(models: Models) -> None:
     code, printed, _ = models("list")
     assert code == 0
-    for entry in catalogue():
+    for entry in list_catalogue():
         assert entry.model in printed and entry.licence in printed and entry.note in printed
     told = {(row["part"], row["model"]): row for row in json.loads(models("list", "--json")[1])}
-    weights = load_file(Path(reference_dir("clap")) / "model.safetensors").values()
+    weights = load_file(Path(reference_model_dir("clap")) / "model.safetensors").values()
     assert told["scorer", "reference"]["parameters"] == sum(each.numel() for each in weights)
     assert told["scorer", "facebook/pe-av-base"]["weight_bytes"] == 2_060_000_000
     assert told["captioner", "Qwen/Qwen3-Omni-30B-A3B-Captioner"]["tags"] is False
@@ -113,7 +113,7 @@ def test_a_scorer_that_cannot_tell_pairs_apart_is_refused_with_figures(
     models: Models, dual_encoder: DualEncoder, tmp_path: Path
 ) -> None:
     dual_encoder.save_pretrained(tmp_path)
-    word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
+    build_word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
     code, printed, told = models("check", "--scorer", f"{{kind: clap, model: {tmp_path}}}")
     assert code == 1 and told.endswith("tagscribe: refused: scorer\n")
     [line] = [line for line in printed.splitlines() if "FAILED" in line]
@@ -136,7 +136,9 @@ def test_a_scorer_that_cannot_tell_pairs_apart_is_refused_with_figures(
 def test_a_bad_directory_is_refused(
     models: Models, damaged: Callable[[str, str], Path], kind: str, wrong: str, said: str
 ) -> None:
-    folder = Path(reference_dir(wrong)) if wrong in ("clap", "captioner") else damaged(kind, wrong)
+    folder = (
+        Path(reference_model_dir(wrong)) if wrong in ("clap", "captioner") else damaged(kind, wrong)
+    )
     part = "scorer" if kind == "clap" else "captioner"
     code, printed, told = models("check", f"--{part}", f"{{model: {folder}}}")
     print(printed)
@@ -155,17 +157,17 @@ def test_a_bad_directory_is_refused(
 def test_a_scorer_that_is_not_repeatable_is_refused(
     build: type[DualEncoderScorer], test: str
 ) -> None:
-    assert test in failed(examine(build, scorer_tests.TESTS))
+    assert test in failed(run_model_tests(build, scorer_tests.SCORER_TESTS))
 
 
 def test_a_captioner_that_ignores_its_seeds_is_refused() -> None:
-    told = failed(examine(UnseededCaptioner, captioner_tests.tests("tags")))
+    told = failed(run_model_tests(UnseededCaptioner, captioner_tests.captioner_tests("tags")))
     assert "the same again" in told and "(at least 100%)" in told["the same again"]
 
 
 def test_a_captioner_is_asked_about_tags_where_it_is_to_take_them() -> None:
-    assert "takes tags" in captioner_tests.tests("tags")
-    assert "takes tags" not in captioner_tests.tests("none")
+    assert "takes tags" in captioner_tests.captioner_tests("tags")
+    assert "takes tags" not in captioner_tests.captioner_tests("none")
 
 
 @pytest.mark.parametrize(
@@ -181,12 +183,12 @@ def test_a_captioner_is_asked_about_tags_where_it_is_to_take_them() -> None:
     ],
 )
 def test_what_is_no_caption_is_told(caption: str, log_prob: float, fault: str | None) -> None:
-    found = captioner_tests.fault_of(Candidate(caption, "sample", log_prob))
+    found = captioner_tests.caption_fault(Candidate(caption, "sample", log_prob))
     assert (found is None) if fault is None else (found is not None and fault in found)
 
 
 def test_a_tagger_that_hears_passes_and_its_hits_are_told() -> None:
-    findings = examine(ClapTagger, tagger_tests.TESTS)
+    findings = run_model_tests(ClapTagger, tagger_tests.TAGGER_TESTS)
     assert failed(findings) == {}
     assert "66 tags on 22 sounds" in findings[1].told
 
@@ -196,7 +198,7 @@ def test_a_tagger_that_hears_passes_and_its_hits_are_told() -> None:
     [(LogitTagger, "confidence 7.5, expected 0 to 1"), (OtherClassesTagger, "no AudioSet class")],
 )
 def test_a_tagger_of_something_else_is_refused(build: type[ClapTagger], said: str) -> None:
-    assert said in failed(examine(build, tagger_tests.TESTS))["tags"]
+    assert said in failed(run_model_tests(build, tagger_tests.TAGGER_TESTS))["tags"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,11 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from curation.models.decoding.transformers_sampling import Written, draws, sample
+from curation.models.decoding.transformers_sampling import (
+    SampledText,
+    draw_uniform_numbers,
+    sample_candidates,
+)
 from tests.support import tiny_captioners as tiny
 
 MOST = 12
@@ -107,8 +111,10 @@ def _prompts(sounds: list[int]) -> dict[str, Tensor]:
     }
 
 
-def greedy(asked: Asked, candidates: int, most: int = MOST) -> list[list[Written | None]]:
-    return sample(asked.generate, asked.inputs, torch.zeros(3, candidates, most), top_p=0.0)
+def greedy(asked: Asked, candidates: int, most: int = MOST) -> list[list[SampledText | None]]:
+    return sample_candidates(
+        asked.generate, asked.inputs, torch.zeros(3, candidates, most), top_p=0.0
+    )
 
 
 @contextmanager
@@ -139,8 +145,8 @@ def test_log_probabilities_are_those_of_the_untempered_model(asked: Asked) -> No
         output_logits=True,
         return_dict_in_generate=True,
     )
-    numbers = draws([1, 2, 3], [0], MOST)
-    for row, [written] in enumerate(sample(asked.generate, asked.inputs, numbers, 1e-4)):
+    numbers = draw_uniform_numbers([1, 2, 3], [0], MOST)
+    for row, [written] in enumerate(sample_candidates(asked.generate, asked.inputs, numbers, 1e-4)):
         assert written is not None
         ids = expected.sequences[row, asked.prompt :][: len(written.ids) + written.ended]
         steps = [
@@ -161,11 +167,15 @@ def test_each_clip_is_heard_once(asked: Asked) -> None:
 
 
 def test_a_candidate_depends_on_its_clip_seed_and_number_alone(asked: Asked) -> None:
-    together = sample(asked.generate, asked.inputs, draws([1, 2, 3], range(4), MOST), 0.9, 0.95)
+    together = sample_candidates(
+        asked.generate, asked.inputs, draw_uniform_numbers([1, 2, 3], range(4), MOST), 0.9, 0.95
+    )
     assert len({written for clip in together for written in clip}) > 6
     for row, seed in enumerate([1, 2, 3]):
         alone = {name: values[row : row + 1] for name, values in asked.inputs.items()}
-        [[third]] = sample(asked.generate, alone, draws([seed], [2], MOST), 0.9, 0.95)
+        [[third]] = sample_candidates(
+            asked.generate, alone, draw_uniform_numbers([seed], [2], MOST), 0.9, 0.95
+        )
         expected = together[row][2]
         assert third is not None
         assert expected is not None
@@ -176,7 +186,9 @@ def test_a_candidate_depends_on_its_clip_seed_and_number_alone(asked: Asked) -> 
 def test_candidates_that_have_ended_leave_the_batch(asked: Asked) -> None:
     rows: list[int] = []
     with watched(asked.model, lambda output: rows.append(len(output.logits))):
-        written = sample(asked.generate, asked.inputs, draws([1, 2, 3], range(8), MOST))
+        written = sample_candidates(
+            asked.generate, asked.inputs, draw_uniform_numbers([1, 2, 3], range(8), MOST)
+        )
     lengths = [len(one.ids) + one.ended for clip in written for one in clip if one is not None]
     # The prompt's pass is of clips; each later one is of the candidates that still go on.
     assert rows == [3, *(sum(n > at for n in lengths) for at in range(1, max(lengths)))]
@@ -187,8 +199,12 @@ def test_tokens_come_as_often_as_they_are_likely(asked: Asked) -> None:
     many, temperature, top_p = 4000, 0.8, 0.9
     drawn: list[Tensor] = []
     with watched(asked.model, lambda output: drawn.append(output.logits[0, -1])):
-        [clip, *_] = sample(
-            asked.generate, asked.inputs, draws([1, 2, 3], range(many), 1), temperature, top_p
+        [clip, *_] = sample_candidates(
+            asked.generate,
+            asked.inputs,
+            draw_uniform_numbers([1, 2, 3], range(many), 1),
+            temperature,
+            top_p,
         )
     shares = (drawn[0] / temperature).softmax(-1)
     likely = shares.sort(descending=True)
@@ -204,8 +220,8 @@ def test_tokens_come_as_often_as_they_are_likely(asked: Asked) -> None:
 
 
 def test_logits_that_are_not_finite_are_told_and_hurt_no_other_clip(asked: Asked) -> None:
-    numbers = draws([1, 2, 3], range(2), MOST)
-    whole = sample(asked.generate, asked.inputs, numbers)
+    numbers = draw_uniform_numbers([1, 2, 3], range(2), MOST)
+    whole = sample_candidates(asked.generate, asked.inputs, numbers)
 
     prompts: list[Tensor] = []
 
@@ -216,7 +232,7 @@ def test_logits_that_are_not_finite_are_told_and_hurt_no_other_clip(asked: Asked
         return output
 
     with watched(asked.model, broken):
-        told = sample(asked.generate, asked.inputs, numbers)
+        told = sample_candidates(asked.generate, asked.inputs, numbers)
     assert told[1] == [None, None]
     assert [clip and [one.ids for one in clip if one] for clip in (told[0], told[2])] == [
         [one.ids for one in clip if one] for clip in (whole[0], whole[2])
@@ -224,7 +240,7 @@ def test_logits_that_are_not_finite_are_told_and_hurt_no_other_clip(asked: Asked
 
 
 def test_numbers_are_of_seed_and_candidate_alone() -> None:
-    some = draws([5, 6], [3, 1], 4)
-    assert torch.equal(some[1, 0], draws([6], [3], 9)[0, 0, :4])
+    some = draw_uniform_numbers([5, 6], [3, 1], 4)
+    assert torch.equal(some[1, 0], draw_uniform_numbers([6], [3], 9)[0, 0, :4])
     assert len(set(some.flatten().tolist())) == some.numel()
     assert 0 <= some.min() and some.max() < 1

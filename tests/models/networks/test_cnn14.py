@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from curation.models.networks.cnn14 import Cnn14, Cnn14Config, max_and_mean
+from curation.models.networks.cnn14 import Cnn14, Cnn14Config, pool_max_plus_mean
 
 TINY = Cnn14Config(channels=(4, 6, 8), convs_per_block=2, embed_dim=10, mels=16)
 
@@ -78,7 +78,7 @@ def test_frames_only_without_embed_dim() -> None:
 
 def test_max_and_mean_ignore_padding() -> None:
     frames = torch.tensor([[[1.0], [-3.0], [9.0]]])
-    assert max_and_mean(frames, torch.tensor([2])).tolist() == [[0.0]]
+    assert pool_max_plus_mean(frames, torch.tensor([2])).tolist() == [[0.0]]
 
 
 def test_too_few_frames_are_told() -> None:

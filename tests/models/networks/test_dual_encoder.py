@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig, normalised
+from curation.models.networks.dual_encoder import (
+    DualEncoder,
+    DualEncoderConfig,
+    normalise_like_blat,
+)
 
 
 def test_default_is_blats_pair() -> None:
@@ -22,7 +26,7 @@ def test_default_is_blats_pair() -> None:
 
 def test_normalised_as_blat_does() -> None:
     x = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
-    torch.testing.assert_close(normalised(x), torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+    torch.testing.assert_close(normalise_like_blat(x), torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
 
 
 def test_padding_does_not_change_an_embedding(dual_encoder: DualEncoder) -> None:

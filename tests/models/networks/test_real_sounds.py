@@ -13,8 +13,12 @@ from transformers import ClapConfig, ClapModel
 
 from curation.audio.decode import DecodedAudio, decode_audio
 from curation.audio.waveform import resample
-from curation.models.networks.clap import ClapPair, ClapTowers, FusedClap
-from curation.models.networks.clap_frontend import fitted, laion_front_end, log_mel_of
+from curation.models.networks.clap import ClapTowers, FusedClap, TrainableClap
+from curation.models.networks.clap_frontend import (
+    build_laion_extractor,
+    crop_or_pad,
+    extractor_log_mel_config,
+)
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
 from tests.models.networks.test_log_mel import naive_log_mel
@@ -40,8 +44,8 @@ def untrained(fused: bool) -> ClapTowers:
     with torch.device("meta"):
         clap = ClapModel(ClapConfig(audio_config={"enable_fusion": fused}))
     if fused:
-        return FusedClap(clap, laion_front_end({"truncation": "fusion"}))
-    return ClapPair(clap, laion_front_end({}))
+        return FusedClap(clap, build_laion_extractor({"truncation": "fusion"}))
+    return TrainableClap(clap, build_laion_extractor({}))
 
 
 def assert_close(got: np.ndarray, expected: np.ndarray) -> None:
@@ -62,8 +66,8 @@ def test_laions_front_ends_are_transformers_and_a_naive_stft(
         got, _ = towers.features(torch.from_numpy(clip[None]), torch.tensor([len(stored)]))
         views = got[0].numpy().reshape(-1, 1001, 64)
         assert_close(views, theirs)
-        repeated = fitted(torch.from_numpy(stored), 480_000, "repeatpad").numpy()
-        naive = naive_log_mel(repeated, log_mel_of(towers.extractor))
+        repeated = crop_or_pad(torch.from_numpy(stored), 480_000, "repeatpad").numpy()
+        naive = naive_log_mel(repeated, extractor_log_mel_config(towers.extractor))
         for view in views:
             assert_close(view, naive)
 

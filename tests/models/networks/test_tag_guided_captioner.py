@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation.models.decoding.cached import decode
+from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import gumbel_noise
 from curation.models.networks.tag_guided_captioner import (
     IGNORED_LABEL,
@@ -44,22 +44,22 @@ def test_own_beam_equals_generate(captioner: TagGuidedCaptioner, beams: int) -> 
     theirs = captioner.generate(
         **batch(), num_beams=beams, do_sample=False, max_new_tokens=MAX_TOKENS
     )
-    ours, _ = decode(captioner, encoded(captioner), beams, None, 1.0, MAX_TOKENS)
+    ours, _ = decode_captions(captioner, encoded(captioner), beams, None, 1.0, MAX_TOKENS)
     assert [one.ids for one in ours] == [words(row) for row in theirs]
     assert len({one.ids for one in ours}) > 1, "every clip says the same: nothing was compared"
 
 
 def test_own_beam_equals_generate_where_clips_end_apart(eager: TagGuidedCaptioner) -> None:
     theirs = eager.generate(**batch(), num_beams=3, do_sample=False, max_new_tokens=LONGER)
-    ours, _ = decode(eager, encoded(eager), 3, None, 1.0, LONGER)
+    ours, _ = decode_captions(eager, encoded(eager), 3, None, 1.0, LONGER)
     assert [one.ids for one in ours] == [words(row) for row in theirs]
     assert len({len(one.ids) for one in ours}) > 2
 
 
 def test_without_beams_the_samples_are_the_same(captioner: TagGuidedCaptioner) -> None:
     noise = gumbel_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
-    _, among = decode(captioner, encoded(captioner), 3, noise, 0.7, MAX_TOKENS)
-    none, alone = decode(captioner, encoded(captioner), 0, noise, 0.7, MAX_TOKENS)
+    _, among = decode_captions(captioner, encoded(captioner), 3, noise, 0.7, MAX_TOKENS)
+    none, alone = decode_captions(captioner, encoded(captioner), 0, noise, 0.7, MAX_TOKENS)
     assert none == []
     assert [[one.ids for one in clip] for clip in alone] == [
         [one.ids for one in clip] for clip in among
@@ -72,12 +72,12 @@ def test_clips_that_are_done_leave_and_change_nothing_for_the_others(
     noise = gumbel_noise(range(5), 1, LONGER, eager.config.vocab_size)
     whole = encoded(eager)
     alone = [
-        decode(eager, whole.take(rows), 3, noise[rows], 0.7, LONGER)
+        decode_captions(eager, whole.take(rows), 3, noise[rows], 0.7, LONGER)
         for rows in torch.arange(5).split(1)
     ]
     clips: list[int] = []
     eager.decoder.norm.register_forward_hook(lambda _, inputs, __: clips.append(len(inputs[0])))
-    best, samples = decode(eager, whole, 3, noise, 0.7, LONGER)
+    best, samples = decode_captions(eager, whole, 3, noise, 0.7, LONGER)
     assert clips[0] == 5 > clips[-1], clips
     assert clips == sorted(clips, reverse=True)
     for row, ([expected_beam], [[expected_sample]]) in enumerate(alone):
@@ -103,7 +103,7 @@ def test_generate_runs_the_encoder_once(captioner: TagGuidedCaptioner) -> None:
 
 def test_log_prob_is_that_of_teacher_forcing(captioner: TagGuidedCaptioner) -> None:
     noise = gumbel_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
-    best, samples = decode(captioner, encoded(captioner), 2, noise, 0.7, MAX_TOKENS)
+    best, samples = decode_captions(captioner, encoded(captioner), 2, noise, 0.7, MAX_TOKENS)
     for choice in [best, *zip(*samples, strict=True)]:
         ends = [[*one.ids, 2][:MAX_TOKENS] for one in choice]
         labels = torch.full((5, MAX_TOKENS), IGNORED_LABEL)

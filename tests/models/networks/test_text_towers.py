@@ -16,12 +16,12 @@ from transformers import AutoModel, BertConfig, RobertaConfig, T5Config
 
 from curation.errors import InputError
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.networks.load_towers import load_pair
-from curation.models.networks.text_towers import dual_encoder_with, open_text_tower
-from curation.models.word_tokenizer import word_tokenizer
+from curation.models.networks.load_towers import load_trainable_towers
+from curation.models.networks.text_towers import build_dual_encoder, open_text_tower
+from curation.models.word_tokenizer import build_word_tokenizer
 from tests.support.tiny_networks import CAPTIONS, CNN, FRONTEND, sharpened
 
-TOKENIZER = word_tokenizer(CAPTIONS, 20)
+TOKENIZER = build_word_tokenizer(CAPTIONS, 20)
 SIZES = {
     "vocab_size": len(TOKENIZER),
     "hidden_size": 16,
@@ -66,7 +66,7 @@ def test_pooled_text_is_what_the_sentence_encoder_encodes(
     tower = open_text_tower(folder)
     assert tower.pooling == pooling
     expected = SentenceTransformer(str(folder), device="cpu").encode(CAPTIONS)
-    got = pooled(dual_encoder_with(tower, CONFIG))
+    got = pooled(build_dual_encoder(tower, CONFIG))
     torch.testing.assert_close(got, torch.from_numpy(expected), atol=1e-5, rtol=0)
     assert (got[0] - got[1]).abs().max() > 0.1
 
@@ -74,7 +74,7 @@ def test_pooled_text_is_what_the_sentence_encoder_encodes(
 def test_a_last_step_that_normalises_is_left_out(tmp_path: Path) -> None:
     folder = sentence_encoder(tmp_path, "bert", Pooling(16, pooling_mode="mean"), Normalize())
     expected = SentenceTransformer(str(folder), device="cpu").encode(CAPTIONS)
-    got = pooled(dual_encoder_with(open_text_tower(folder), CONFIG))
+    got = pooled(build_dual_encoder(open_text_tower(folder), CONFIG))
     assert (got.norm(dim=1) - 1).abs().min() > 0.01
     unit = torch.nn.functional.normalize(got, dim=1)
     torch.testing.assert_close(unit, torch.from_numpy(expected), atol=1e-5, rtol=0)
@@ -87,24 +87,24 @@ def test_a_plain_encoder_is_pooled_by_its_first_token(kind: str, tmp_path: Path)
     encoder = AutoModel.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         hidden = encoder(tokens["input_ids"], tokens["attention_mask"]).last_hidden_state
-    torch.testing.assert_close(pooled(dual_encoder_with(tower, CONFIG)), hidden[:, 0])
+    torch.testing.assert_close(pooled(build_dual_encoder(tower, CONFIG)), hidden[:, 0])
 
 
 def test_text_is_cut_where_tower_or_configuration_ends(tmp_path: Path) -> None:
     bert = open_text_tower(written(tmp_path / "bert", "bert"))
     roberta = open_text_tower(written(tmp_path / "roberta", "roberta"))
     assert (bert.max_tokens, roberta.max_tokens) == (15, 20)  # positions; the tokenizer
-    assert dual_encoder_with(bert, CONFIG).max_text_tokens == 15
-    assert dual_encoder_with(roberta, CONFIG).max_text_tokens == 16
+    assert build_dual_encoder(bert, CONFIG).max_text_tokens == 15
+    assert build_dual_encoder(roberta, CONFIG).max_text_tokens == 16
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_saved_and_reloaded_it_is_the_same(kind: str, tmp_path: Path) -> None:
     folder = sentence_encoder(tmp_path, kind, Pooling(16, pooling_mode="mean"))
-    model = dual_encoder_with(open_text_tower(folder), CONFIG)
+    model = build_dual_encoder(open_text_tower(folder), CONFIG)
     model.save_pretrained(tmp_path / "saved")
     TOKENIZER.save_pretrained(tmp_path / "saved")
-    again, _ = load_pair(tmp_path / "saved", "cpu")
+    again, _ = load_trainable_towers(tmp_path / "saved", "cpu")
     assert isinstance(again, DualEncoder)
     assert again.config.text_pooling == "mean"
     torch.testing.assert_close(pooled(again), pooled(model))

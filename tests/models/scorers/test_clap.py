@@ -17,11 +17,15 @@ from transformers import (
 )
 
 from curation.errors import InputError
-from curation.models import scorers
-from curation.models.networks.clap import ClapPair, clap_from_config
-from curation.models.networks.clap_frontend import fitted, int16_round_trip, laion_front_end
-from curation.models.networks.load_towers import load_pair
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.networks.clap import TrainableClap, build_clap
+from curation.models.networks.clap_frontend import (
+    build_laion_extractor,
+    crop_or_pad,
+    quantize_to_int16,
+)
+from curation.models.networks.load_towers import load_trainable_towers
+from curation.models.scorers.build import build_scorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run import config_file
 from curation.schema import Failure
 from tests.support.tiny_networks import CAPTIONS, sharpened
@@ -43,15 +47,17 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 @pytest.fixture(scope="module")
-def pair(tokenizer: PreTrainedTokenizerBase) -> ClapPair:
-    made = sharpened(clap_from_config(AUDIO, TEXT, tokenizer, FRONT_END, embed_dim=8))
-    assert isinstance(made, ClapPair)
+def pair(tokenizer: PreTrainedTokenizerBase) -> TrainableClap:
+    made = sharpened(build_clap(AUDIO, TEXT, tokenizer, FRONT_END, embed_dim=8))
+    assert isinstance(made, TrainableClap)
     return made
 
 
 @pytest.fixture(scope="module")
 def folder(
-    pair: ClapPair, tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory
+    pair: TrainableClap,
+    tokenizer: PreTrainedTokenizerBase,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     made = tmp_path_factory.mktemp("clap")
     pair.save_pretrained(made)
@@ -73,7 +79,7 @@ def noise(samples: int) -> torch.Tensor:
 @pytest.mark.parametrize("padding", ["repeatpad", "repeat", "pad"])
 def test_features_are_the_extractors(padding: str, tokenizer: PreTrainedTokenizerBase) -> None:
     audio = {**AUDIO, "spec_size": 256, "num_mel_bins": 64}
-    pair = clap_from_config(audio, TEXT, tokenizer, {"padding": padding})
+    pair = build_clap(audio, TEXT, tokenizer, {"padding": padding})
     clips = [noise(samples) for samples in (1000, 150_000, 480_000)]
     expected = pair.extractor(
         [as_int16(clip.numpy()) for clip in clips], sampling_rate=48_000, return_tensors="pt"
@@ -88,7 +94,7 @@ def test_features_are_the_extractors(padding: str, tokenizer: PreTrainedTokenize
     assert (got - expected).abs().mean() < 1e-4
 
 
-def test_of_a_long_clip_the_central_window_is_heard(pair: ClapPair) -> None:
+def test_of_a_long_clip_the_central_window_is_heard(pair: TrainableClap) -> None:
     long = noise(20_001)
     window = long[6000:14_000]
     got, _ = pair.features(long[None], torch.tensor([20_001]))
@@ -98,13 +104,15 @@ def test_of_a_long_clip_the_central_window_is_heard(pair: ClapPair) -> None:
 
 def test_a_clip_is_repeated_as_often_as_it_fits() -> None:
     clip = torch.tensor([1.0, 2.0, 3.0])
-    assert fitted(clip, 8, "repeatpad").tolist() == [1, 2, 3, 1, 2, 3, 0, 0]
-    assert fitted(clip, 8, "repeat").tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
-    assert fitted(clip, 8, "pad").tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
-    assert fitted(clip, 1, "repeatpad").tolist() == [2]
+    assert crop_or_pad(clip, 8, "repeatpad").tolist() == [1, 2, 3, 1, 2, 3, 0, 0]
+    assert crop_or_pad(clip, 8, "repeat").tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert crop_or_pad(clip, 8, "pad").tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
+    assert crop_or_pad(clip, 1, "repeatpad").tolist() == [2]
 
 
-def test_transformers_opens_what_is_saved_and_embeds_the_same(pair: ClapPair, folder: Path) -> None:
+def test_transformers_opens_what_is_saved_and_embeds_the_same(
+    pair: TrainableClap, folder: Path
+) -> None:
     model = ClapModel.from_pretrained(folder).eval()
     processor = ClapProcessor.from_pretrained(folder)
     clips = [noise(3000), noise(8000)]
@@ -123,7 +131,7 @@ def test_transformers_opens_what_is_saved_and_embeds_the_same(pair: ClapPair, fo
     assert not torch.allclose(sounds[0], sounds[1], atol=1e-2)
 
 
-def test_the_pipeline_of_transformers_names_sounds(folder: Path, pair: ClapPair) -> None:
+def test_the_pipeline_of_transformers_names_sounds(folder: Path, pair: TrainableClap) -> None:
     classify = pipeline("zero-shot-audio-classification", folder, device="cpu")
     named = classify(noise(8000).numpy(), candidate_labels=["dog", "rain"])
     tokens = classify.tokenizer(
@@ -137,8 +145,8 @@ def test_the_pipeline_of_transformers_names_sounds(folder: Path, pair: ClapPair)
     assert [got["dog"], got["rain"]] == pytest.approx(expected.tolist(), abs=1e-3)
 
 
-def test_saved_and_reloaded_it_is_the_same(pair: ClapPair, folder: Path) -> None:
-    again, tokenizer = load_pair(folder, "cpu")
+def test_saved_and_reloaded_it_is_the_same(pair: TrainableClap, folder: Path) -> None:
+    again, tokenizer = load_trainable_towers(folder, "cpu")
     tokens = tokenizer(CAPTIONS, padding=True, truncation=True, max_length=30, return_tensors="pt")
     sound = noise(5000)[None], torch.tensor([5000])
     with torch.no_grad():
@@ -154,7 +162,7 @@ def test_saved_and_reloaded_it_is_the_same(pair: ClapPair, folder: Path) -> None
 def test_the_scale_of_sounds_becomes_that_of_captions(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
-    pair = clap_from_config(AUDIO, TEXT, tokenizer, FRONT_END)
+    pair = build_clap(AUDIO, TEXT, tokenizer, FRONT_END)
     assert "clap.logit_scale_t" not in dict(trained(pair))
     with torch.no_grad():
         pair.logit_scale.fill_(3.5)
@@ -163,12 +171,12 @@ def test_the_scale_of_sounds_becomes_that_of_captions(
     assert saved.logit_scale_a.item() == saved.logit_scale_t.item() == 3.5
 
 
-def trained(pair: ClapPair) -> list[tuple[str, torch.nn.Parameter]]:
+def trained(pair: TrainableClap) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, each) for name, each in pair.named_parameters() if each.requires_grad]
 
 
 def test_checkpointing_changes_no_gradient(tokenizer: PreTrainedTokenizerBase) -> None:
-    pair = clap_from_config(AUDIO, TEXT, tokenizer, FRONT_END).train()
+    pair = build_clap(AUDIO, TEXT, tokenizer, FRONT_END).train()
     features, frames = pair.features(
         torch.stack([noise(8000), noise(8001)[:8000]]), torch.tensor([8000] * 2)
     )
@@ -186,10 +194,10 @@ def test_checkpointing_changes_no_gradient(tokenizer: PreTrainedTokenizerBase) -
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
 
 
-def test_one_line_of_a_run_makes_it_the_scorer(pair: ClapPair, folder: Path) -> None:
+def test_one_line_of_a_run_makes_it_the_scorer(pair: TrainableClap, folder: Path) -> None:
     run = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
     section = {"kind": "clap", "model": str(folder)}
-    scorer = scorers.build(config_file.parse_run_config({**run, "scorer": section}, "test").scorer)
+    scorer = build_scorer(config_file.parse_run_config({**run, "scorer": section}, "test").scorer)
     assert scorer.sample_rate_hz == 8000
     scorer.setup()
     clips = [noise(5), noise(3000), np.zeros(0, dtype="f4"), noise(20_000)]
@@ -220,22 +228,22 @@ def test_a_front_end_of_the_other_kind_is_told(
     tokenizer: PreTrainedTokenizerBase, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="enable_fusion: True .*expected truncation: fusion"):
-        clap_from_config({**AUDIO, "enable_fusion": True}, TEXT, tokenizer, FRONT_END)
+        build_clap({**AUDIO, "enable_fusion": True}, TEXT, tokenizer, FRONT_END)
     copied(folder, tmp_path)
     ClapFeatureExtractor(**{**FRONT_END, "truncation": "fusion"}).save_pretrained(tmp_path)
     told = f"{tmp_path.name}: .*truncation: fusion .*expected truncation: rand_trunc"
     with pytest.raises(InputError, match=told):
-        load_pair(tmp_path, "cpu")
+        load_trainable_towers(tmp_path, "cpu")
 
 
 def test_models_with_fusion_are_not_trained(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="fusion.*expected an unfused one"):
-        clap_from_config(FUSED_AUDIO, TEXT, tokenizer, FUSED_FRONT_END)
+        build_clap(FUSED_AUDIO, TEXT, tokenizer, FUSED_FRONT_END)
     clap(tmp_path, fused=True)
     with pytest.raises(InputError, match="fusion.*expected an unfused one"):
-        load_pair(tmp_path, "cpu")
+        load_trainable_towers(tmp_path, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +257,7 @@ def test_a_front_end_that_does_not_fit_is_told(
     change: dict[str, int], message: str, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     with pytest.raises(InputError, match=message):
-        clap_from_config(AUDIO, TEXT, tokenizer, {**FRONT_END, **change})
+        build_clap(AUDIO, TEXT, tokenizer, {**FRONT_END, **change})
 
 
 def test_directories_that_cannot_be_opened_are_told(folder: Path, tmp_path: Path) -> None:
@@ -263,11 +271,11 @@ def test_directories_that_cannot_be_opened_are_told(folder: Path, tmp_path: Path
 
     blind = copy("blind", "preprocessor_config.json")
     with pytest.raises(InputError, match="blind: no front end of a CLAP"):
-        load_pair(blind, "cpu")
+        load_trainable_towers(blind, "cpu")
     other = copy("other")
     (other / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(InputError, match="'bert', expected 'tagscribe-dual-encoder' or 'clap'"):
-        load_pair(other, "cpu")
+        load_trainable_towers(other, "cpu")
 
 
 def test_checkpoints_of_older_transformers_open(folder: Path, tmp_path: Path) -> None:
@@ -277,33 +285,33 @@ def test_checkpoints_of_older_transformers_open(folder: Path, tmp_path: Path) ->
     assert computed
     kept = {name: each for name, each in state.items() if name not in computed}
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    again, _ = load_pair(tmp_path, "cpu")
-    whole, _ = load_pair(folder, "cpu")
+    again, _ = load_trainable_towers(tmp_path, "cpu")
+    whole, _ = load_trainable_towers(folder, "cpu")
     for name, value in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
 
 
-def test_weights_in_several_files_open(folder: Path, pair: ClapPair, tmp_path: Path) -> None:
+def test_weights_in_several_files_open(folder: Path, pair: TrainableClap, tmp_path: Path) -> None:
     (copied(folder, tmp_path) / "model.safetensors").unlink()
     pair.clap.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
-    again, _ = load_pair(tmp_path, "cpu")
+    again, _ = load_trainable_towers(tmp_path, "cpu")
     for name, value in pair.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
 
 
 def test_sixteen_bits_hold_what_laion_trained_on() -> None:
     wave = torch.cat([noise(4000) * 5, torch.tensor([0.0, 1.0, -1.0, 1.5, -9.0, 1e-5, -1e-5])])
-    np.testing.assert_array_equal(int16_round_trip(wave).numpy(), as_int16(wave.numpy()))
+    np.testing.assert_array_equal(quantize_to_int16(wave).numpy(), as_int16(wave.numpy()))
     # Towards zero: a sample below half a step is silence, and one below a whole step too.
-    assert int16_round_trip(torch.tensor([0.9, -0.9]) / 32767).tolist() == [0, 0]
+    assert quantize_to_int16(torch.tensor([0.9, -0.9]) / 32767).tolist() == [0, 0]
 
 
 def test_the_full_size_builds() -> None:
     """As laion/clap-htsat-unfused: HTSAT-tiny and RoBERTa-base."""
     with torch.device("meta"):
         model = ClapModel(ClapConfig())
-    pair = ClapPair(model, laion_front_end({}))
+    pair = TrainableClap(model, build_laion_extractor({}))
     assert (pair.sample_rate_hz, pair.embed_dim, pair.max_text_tokens) == (48_000, 512, 77)
     assert pair.window_samples == 480_000
     assert sum(each.numel() for each in pair.parameters()) == 153_492_890

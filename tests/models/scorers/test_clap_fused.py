@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
-from curation.config.models import DualEncoderConfig
-from curation.models import scorers
+from curation.config.models import DualEncoderScorerConfig
 from curation.models.networks.clap import FusedClap
-from curation.models.networks.clap_frontend import four_views, laion_front_end
+from curation.models.networks.clap_frontend import build_laion_extractor, fused_views
 from curation.models.networks.load_towers import load_towers
 from curation.models.scorers.base import Scorer
+from curation.models.scorers.build import build_scorer
 from tests.support.tiny_scorers import as_int16, bytes_tokenizer, clap
 
 CAPTIONS = ["a dog barks", "rain falls and a cat meows"]
@@ -38,7 +38,7 @@ def towers(folder: Path) -> FusedClap:
 
 @pytest.fixture(scope="module")
 def scorer(folder: Path) -> Scorer:
-    made = scorers.build(DualEncoderConfig(model=str(folder)))
+    made = build_scorer(DualEncoderScorerConfig(model=str(folder)))
     made.setup()
     return made
 
@@ -111,7 +111,7 @@ def test_chunks_start_in_the_middle_of_each_third(
     frames: int, extractor: ClapFeatureExtractor
 ) -> None:
     mel = np.arange(frames, dtype="f4")[:, None] * np.ones(64, dtype="f4")
-    views = four_views(torch.from_numpy(mel), 101).numpy()
+    views = fused_views(torch.from_numpy(mel), 101).numpy()
     possible = np.array_split(np.arange(frames - 100), 3)
     for view, third in zip(views[1:], possible, strict=True):
         start = int(view[0, 0])
@@ -132,7 +132,7 @@ def test_the_full_size_builds() -> None:
     """As laion/clap-htsat-fused: HTSAT-tiny with fusion and RoBERTa-base."""
     with torch.device("meta"):
         model = ClapModel(ClapConfig(audio_config={"enable_fusion": True}))
-    towers = FusedClap(model, laion_front_end({"truncation": "fusion"}))
+    towers = FusedClap(model, build_laion_extractor({"truncation": "fusion"}))
     assert (towers.sample_rate_hz, towers.embed_dim, towers.max_text_tokens) == (48_000, 512, 77)
     assert towers.window_samples is None
     assert sum(each.numel() for each in towers.parameters()) == 153_507_530

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from curation.models.scorers.clap import DualEncoderScorer
-from curation.models.scorers.embedder import mean_directions, sentences, windows
+from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.models.scorers.embedder import (
+    average_unit_vectors,
+    split_into_windows,
+    split_sentences,
+)
 from curation.models.scorers.pe_audio import PeAudioScorer
 from curation.schema import Failure
 from tests.support.tiny_scorers import clap, pe_audio
@@ -43,7 +47,7 @@ def mean_of(vectors: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("samples", [1, 9, 10, 11, 19, 20, 21, 30, 34])
 def test_windows_cover_a_clip_and_the_last_is_flush_with_its_end(samples: int) -> None:
-    cuts = [range(samples)[cut] for cut in windows(samples, 10)]
+    cuts = [range(samples)[cut] for cut in split_into_windows(samples, 10)]
     assert {index for cut in cuts for index in cut} == set(range(samples))
     assert {len(cut) for cut in cuts} == {min(10, samples)}
     assert len(cuts) == max(1, -(-samples // 10))
@@ -52,7 +56,7 @@ def test_windows_cover_a_clip_and_the_last_is_flush_with_its_end(samples: int) -
 
 
 def test_models_that_hear_all_have_one_window() -> None:
-    assert list(windows(10**9, None)) == [slice(0, 10**9)]
+    assert list(split_into_windows(10**9, None)) == [slice(0, 10**9)]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +114,7 @@ def test_a_caption_that_fits_is_read_whole(scorer: DualEncoderScorer | PeAudioSc
     caption = "A dog barks. Rain falls."
     got = scorer.embed_text([caption, "A. " * 100])[0]
     np.testing.assert_allclose(got, scorer.embed_text([caption])[0], atol=1e-5)
-    sentence_by_sentence = mean_of(scorer.embed_text(sentences(caption)))
+    sentence_by_sentence = mean_of(scorer.embed_text(split_sentences(caption)))
     assert np.abs(got - sentence_by_sentence).max() > 1e-3
 
 
@@ -133,12 +137,12 @@ def test_three_thousand_words_are_read_to_their_end(
 def test_sentences_end_where_white_space_follows() -> None:
     caption = " A 3.5 kHz tone.  Then a dog?! It barks; twice... and on.\nEnd"
     expected = ["A 3.5 kHz tone.", "Then a dog?!", "It barks; twice...", "and on.", "End"]
-    assert sentences(caption) == expected
+    assert split_sentences(caption) == expected
 
 
 def test_one_part_alone_is_taken_as_it_is() -> None:
     parts = np.array([[0.6, 0.8], [1, 0], [0, 1]], dtype="f4")
-    means = mean_directions(parts, [2, 0, 0], 3)
+    means = average_unit_vectors(parts, [2, 0, 0], 3)
     np.testing.assert_array_equal(means[2], parts[0])
     np.testing.assert_allclose(means[0], [0.5**0.5, 0.5**0.5], rtol=1e-6)
     np.testing.assert_array_equal(means[1], [0, 0])

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioModel, PeAudioProcessor
 
 from curation.errors import InputError
-from curation.models import scorers
 from curation.models.networks.pe_audio import PeAudioTowers
+from curation.models.scorers.build import build_scorer
 from curation.models.scorers.pe_audio import PeAudioScorer
 from curation.run import config_file
 from curation.schema import Failure
@@ -110,7 +110,7 @@ def test_weights_are_held_as_the_configuration_says(
 ) -> None:
     run = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
     section = {"kind": "pe_audio", "model": str(folder)}
-    half = scorers.build(config_file.parse_run_config({**run, "scorer": section}, "test").scorer)
+    half = build_scorer(config_file.parse_run_config({**run, "scorer": section}, "test").scorer)
     assert isinstance(half, PeAudioScorer) and half.dtype == "bfloat16"
     half.setup()
     held = {parameter.dtype for parameter in half._loaded._towers.parameters()}

@@ -20,8 +20,8 @@ from transformers import (
 
 from curation.config.models import TaggerConfig
 from curation.errors import InputError
-from curation.models import taggers
 from curation.models.taggers.base import Tagger
+from curation.models.taggers.build import build_tagger
 from curation.run import config_file
 from curation.schema import Failure, Tag
 from curation.tags import ontology
@@ -51,7 +51,7 @@ def clips() -> list[np.ndarray]:
 def tagger_of(folder: Path, **settings: object) -> Tagger:
     """The tagger of a section of a run's YAML."""
     section = {"model": str(folder), "dtype": "float32", **settings}
-    return taggers.build(TaggerConfig.model_validate(section))
+    return build_tagger(TaggerConfig.model_validate(section))
 
 
 def everything(folder: Path, **settings: object) -> Tagger:
@@ -196,7 +196,7 @@ def test_known_before_setup_picklable_and_without_torch(folder: Path) -> None:
     code = f"""
 import sys
 from curation import config, taggers
-tagger = taggers.build(config.TaggerConfig(model={str(folder)!r}))
+tagger = build_tagger(config.TaggerConfig(model={str(folder)!r}))
 assert tagger.sample_rate_hz == 16000 and len(tagger.identity["weights_sha256"]) == 64
 assert not {{"torch", "transformers"}} & sys.modules.keys()
 """

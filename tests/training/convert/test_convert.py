@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from transformers import BertModel, ClapConfig, ClapModel, PreTrainedTokenizerBase
 
 from curation.errors import InputError
-from curation.models.networks.clap import ClapPair
+from curation.models.networks.clap import TrainableClap
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.networks.load_towers import load_pair
-from curation.models.word_tokenizer import word_tokenizer
+from curation.models.networks.load_towers import load_trainable_towers
+from curation.models.word_tokenizer import build_word_tokenizer
 from training.convert.blat import convert_blat
 from training.convert.laion import _laion_config, convert_laion_clap
 
 CAPTIONS = ["a dog barks while rain falls", "rain falls"]
-TOKENIZER = word_tokenizer(CAPTIONS, 20)
+TOKENIZER = build_word_tokenizer(CAPTIONS, 20)
 BERT = {
     "vocab_size": len(TOKENIZER),
     "hidden_size": 16,
@@ -149,7 +149,7 @@ def test_what_was_converted_opens(
     blat_state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
 ) -> None:
     model = convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)
-    again, words = load_pair(tmp_path / "out", "cpu")
+    again, words = load_trainable_towers(tmp_path / "out", "cpu")
     assert isinstance(again, DualEncoder)
     for name, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
@@ -194,7 +194,7 @@ def test_a_checkpoint_is_read_without_running_it(
 def test_a_tokenizer_of_another_model_is_refused(
     blat_state: dict[str, Tensor], tmp_path: Path
 ) -> None:
-    words: PreTrainedTokenizerBase = word_tokenizer([*CAPTIONS, "a cat meows"], 20)
+    words: PreTrainedTokenizerBase = build_word_tokenizer([*CAPTIONS, "a cat meows"], 20)
     words.save_pretrained(tmp_path / "other")
     path = saved(blat_state, tmp_path)
     with pytest.raises(InputError, match=f"of {len(words)} tokens, the model knows"):
@@ -264,8 +264,8 @@ def clap() -> ClapModel:
 def test_laions_weights_find_their_places(clap: ClapModel, tokenizer: Path, tmp_path: Path) -> None:
     path = saved(laion_state(clap), tmp_path, epoch=3)
     pair = convert_laion_clap(path, tmp_path / "out", tokenizer, CLAP)
-    again, _ = load_pair(tmp_path / "out", "cpu")
-    assert isinstance(again, ClapPair)
+    again, _ = load_trainable_towers(tmp_path / "out", "cpu")
+    assert isinstance(again, TrainableClap)
     for got in (pair.clap.state_dict(), again.clap.state_dict()):
         for name, value in clap.state_dict().items():
             expected = clap.logit_scale_a if name == "logit_scale_t" else value

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 
 Write = Callable[[str], Path]
 

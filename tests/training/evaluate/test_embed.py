@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.schema import Failure
 from tests.training.evaluate.conftest import Write
 from training.evaluate.embed import embed_clips, load_eval_clip
@@ -91,7 +91,7 @@ RANK = """
 import json, sys
 import numpy as np
 import torch.distributed as dist
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from training.evaluate.evaluation import evaluate
 from training.evaluate.embed import embed_clips
 from training.evaluate.evalset import EvalClip

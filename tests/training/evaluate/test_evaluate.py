@@ -9,7 +9,7 @@ import soundfile
 
 from curation.audio.waveform import resample
 from curation.errors import InputError
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from tests.training.evaluate.conftest import Write
 from training.evaluate.evaluation import evaluate_on_dataset
 from training.evaluate.prompts import (

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import synth
 from curation.errors import InputError
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.synth.mixing import render_clip
 from training.evaluate.maeb import MaebEncoder
 
 
@@ -49,7 +49,7 @@ def test_a_task_in_memory_is_scored_as_by_hand(
     from mteb.abstasks.zeroshot_classification import AbsTaskZeroShotClassification
 
     prompts = ["a dog barking", "rain falling"]
-    rendered = [synth.render(5, index, 22050)[0] for index in range(6)]
+    rendered = [render_clip(5, index, 22050)[0] for index in range(6)]
     sounds = [{"array": sound, "sampling_rate": 22050} for sound in rendered]
     labels = [0, 1, 0, 1, 0, 1]
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from curation.errors import InputError
-from curation.models.captioners.tag_guided import TagGuided
+from curation.models.captioners.tag_guided import TagGuidedAdapter
 from curation.models.networks.log_mel_config import LogMelConfig
-from curation.models.scorers.clap import DualEncoderScorer
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.schema import Failure
 from training import cli
 from training.config.config_file import load_training_config
@@ -57,7 +57,7 @@ def test_captioner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(losses, list)
     assert losses[-1] < losses[0] - 0.3, losses
     assert {"none", "noisy", "true"} <= set(metrics)
-    adapter = TagGuided(str(tmp_path / "out"))
+    adapter = TagGuidedAdapter(str(tmp_path / "out"))
     adapter.setup()
     assert adapter.sample_rate_hz == 8000
     [result] = adapter.caption([np.random.default_rng(0).normal(size=9000)], [[]], [1])

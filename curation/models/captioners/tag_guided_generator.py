@@ -9,15 +9,15 @@ import torch
 
 from curation.models import weights
 from curation.models.captioners.base import Candidate
-from curation.models.decoding.cached import decode
-from curation.models.decoding.next_token import Decoded, gumbel_noise
+from curation.models.decoding.batch_decoding import decode_captions
+from curation.models.decoding.next_token import DecodedCaption, gumbel_noise
 from curation.models.networks import feature_batches
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
-from curation.models.waveform_checks import each_heard
+from curation.models.waveform_checks import apply_to_valid_clips
 from curation.schema import Failure
 
 
-class Writer:
+class TagGuidedGenerator:
     """A loaded captioner; the arguments are `TagGuided`'s."""
 
     def __init__(
@@ -29,7 +29,9 @@ class Writer:
         temperature: float,
         max_tokens: int,
     ) -> None:
-        self._model, self._tokenizer = weights.load(folder, TagGuidedCaptioner, device)
+        self._model, self._tokenizer = weights.load_model_and_tokenizer(
+            folder, TagGuidedCaptioner, device
+        )
         self._candidates = candidates
         self._beams = beams
         self._temperature = temperature
@@ -37,14 +39,14 @@ class Writer:
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
-        self._model.to(weights.pick_device(device))
+        self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()
     def hear(
         self, waveforms: Sequence[np.ndarray], tags: Sequence[np.ndarray]
     ) -> list[EncoderOutput | Failure]:
         """As `HearsOnce.hear`, guided by tag vectors `[tag]`."""
-        return each_heard(
+        return apply_to_valid_clips(
             waveforms,
             "caption",
             lambda heard: self._encoded(
@@ -69,7 +71,7 @@ class Writer:
         """Each clip's, in order."""
         model = self._model
         vectors = torch.from_numpy(tags).to(model.device)
-        chunks = feature_batches.in_chunks(
+        chunks = feature_batches.encode_in_chunks(
             waveforms,
             model,
             lambda features, lengths, rows: model.encoder(features, lengths, vectors[rows]),
@@ -86,7 +88,7 @@ class Writer:
     ) -> list[list[Candidate] | Failure]:
         """The wanted candidates of encoded clips, each with its seed."""
         rows, seeds = zip(*encoded, strict=True)
-        beam, sampled = decode(
+        beam, sampled = decode_captions(
             self._model,
             EncoderOutput.batch(rows),
             self._beams if 0 in wanted else 0,
@@ -105,7 +107,7 @@ class Writer:
         return gumbel_noise(seeds, self._candidates - 1, self._max_tokens, words)[:, samples]
 
     def _told(
-        self, best: Sequence[Decoded], samples: Sequence[Decoded]
+        self, best: Sequence[DecodedCaption], samples: Sequence[DecodedCaption]
     ) -> list[Candidate] | Failure:
         if not all(math.isfinite(one.log_prob) for one in (*best, *samples)):
             return Failure("caption", "not_finite", "the model's logits are not finite")

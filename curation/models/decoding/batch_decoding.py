@@ -9,7 +9,7 @@ all ended leave the batch. `tests/models` holds the beam equal to `generate(num_
 import torch
 from torch import Tensor
 
-from curation.models.decoding.next_token import BeamSearch, Decoded, Sampler
+from curation.models.decoding.next_token import BeamSearch, DecodedCaption, Sampler
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.models.networks.transformer import KeyValue
 
@@ -19,14 +19,14 @@ _WORTH_LEAVING = 0.75
 
 
 @torch.inference_mode()
-def decode(
+def decode_captions(
     model: TagGuidedCaptioner,
     encoded: EncoderOutput,
     beams: int,
     noise: Tensor | None,
     temperature: float,
     max_tokens: int,
-) -> tuple[list[Decoded], list[list[Decoded]]]:
+) -> tuple[list[DecodedCaption], list[list[DecodedCaption]]]:
     """The best beam of each clip, and its samples.
 
     Args:
@@ -39,7 +39,7 @@ def decode(
     clips = len(encoded.last_hidden_state)
     search = BeamSearch(model, clips, beams, max_tokens)
     sampler = Sampler(model, clips, noise, temperature, max_tokens)
-    captions = Captions(model, encoded, beams + sampler.samples, max_tokens)
+    captions = DecoderState(model, encoded, beams + sampler.samples, max_tokens)
     positions = torch.arange(max_tokens, device=model.device)
     for filled, at in enumerate(positions.split(1), start=1):
         last = at == max_tokens - 1
@@ -60,7 +60,7 @@ def decode(
     return search.best(), sampler.captions()
 
 
-class Captions:
+class DecoderState:
     """The decoder's side of all captions of the clips that are in the batch.
 
     The past has room for the longest caption from the start, so that no step moves it.

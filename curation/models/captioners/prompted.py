@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from curation.config.models import AskedConfig
+from curation.config.models import PromptedConfig
 from curation.models.captioners.pretrained import PretrainedCaptioner
 from curation.schema import Tag
 from curation.tags.guidance import class_phrase
@@ -13,12 +13,12 @@ _log = logging.getLogger("tagscribe.captioner")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(PretrainedCaptioner):
+class PromptedCaptioner(PretrainedCaptioner):
     """An adapter whose model answers a prompt about a clip."""
 
     expected = "an audio-language model"
 
-    config: AskedConfig
+    config: PromptedConfig
 
     def setup(self) -> None:
         super().setup()

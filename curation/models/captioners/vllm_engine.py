@@ -5,11 +5,11 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.models.captioners import vllm_installed
-from curation.models.captioners.vllm import Question, Reply
+from curation.models.captioners.vllm_requests import VllmRequest, VllmResponse
 from curation.schema import Failure
 
 
-class VllmWriter:
+class VllmEngine:
     """A loaded engine.
 
     Args:
@@ -22,8 +22,11 @@ class VllmWriter:
     def __init__(
         self, source: str, engine: Mapping[str, Any], version: str, sample_rate_hz: int
     ) -> None:
-        vllm_installed.need(
-            vllm_installed.version(), version, "in this process", vllm_installed.HERE
+        vllm_installed.require_vllm_version(
+            vllm_installed.installed_vllm_version(),
+            version,
+            "in this process",
+            vllm_installed.IN_PROCESS_HINT,
         )
         import vllm
 
@@ -39,7 +42,7 @@ class VllmWriter:
         """vLLM keeps its GPU: a run's configuration lets nobody ask for it."""
         raise NotImplementedError(device)
 
-    def replies(self, questions: Sequence[Question]) -> list[Reply | Failure]:
+    def replies(self, questions: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
         """The reply to each question, in order; why there is none where vLLM refuses it."""
         try:
             return self._ask(questions)
@@ -47,14 +50,14 @@ class VllmWriter:
             # One of them is refused, with all the others, before any is answered.
             return [self._ask_alone(question) for question in questions]
 
-    def _ask_alone(self, question: Question) -> Reply | Failure:
+    def _ask_alone(self, question: VllmRequest) -> VllmResponse | Failure:
         try:
             [reply] = self._ask([question])
         except ValueError as error:
             return Failure("caption", type(error).__name__, str(error))
         return reply
 
-    def _ask(self, questions: Sequence[Question]) -> list[Reply | Failure]:
+    def _ask(self, questions: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
         written = self._engine.generate(
             [
                 {"prompt": one.prompt, "multi_modal_data": {"audio": (one.sound, self._rate_hz)}}
@@ -64,6 +67,6 @@ class VllmWriter:
             use_tqdm=False,
         )
         return [
-            Reply(best.text, [next(iter(token.values())).logprob for token in best.logprobs])
+            VllmResponse(best.text, [next(iter(token.values())).logprob for token in best.logprobs])
             for best in (each.outputs[0] for each in written)
         ]

@@ -18,12 +18,12 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from curation.config.models import AudioLlmConfig
 from curation.models import files, pretrained
-from curation.models.captioners import conversation
-from curation.models.captioners.answers import candidates
+from curation.models.captioners import chat_template
 from curation.models.captioners.base import Candidate
-from curation.models.captioners.pretrained_writer import PretrainedWriter
+from curation.models.captioners.generated_text import build_candidates
+from curation.models.captioners.pretrained_generator import PretrainedGenerator
 from curation.models.decoding import transformers_sampling
-from curation.models.waveform_checks import each_heard
+from curation.models.waveform_checks import apply_to_valid_clips
 from curation.schema import Failure
 
 # The half of an Omni model that writes; the other half speaks.
@@ -38,14 +38,14 @@ _KNOWN = {
 }
 
 
-class AudioLlmWriter(PretrainedWriter):
+class AudioLlmGenerator(PretrainedGenerator):
     """A loaded audio-language model; the arguments are `AudioLlm`'s."""
 
     def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
-        super().__init__(folder, config, choose, expected, device)
+        super().__init__(folder, config, select_audio_llm_class, expected, device)
         self._config = config
-        self._rate_hz = files.sample_rate_hz(folder)
-        conversation.need_template(folder, self._processor)
+        self._rate_hz = files.read_sample_rate_hz(folder)
+        chat_template.require_chat_template(folder, self._processor)
         # Captions are written behind their prompts, so prompts end together.
         self._processor.tokenizer.padding_side = "left"
 
@@ -60,26 +60,28 @@ class AudioLlmWriter(PretrainedWriter):
         """As `Captioner.caption`: each clip with its prompt, and the names of tags in it."""
 
         def write(heard: list[int]) -> list[list[Candidate] | Failure]:
-            written = transformers_sampling.sample(
+            written = transformers_sampling.sample_candidates(
                 self._model.generate,
                 self._asked([waveforms[clip] for clip in heard], [prompts[clip] for clip in heard]),
-                transformers_sampling.draws(
+                transformers_sampling.draw_uniform_numbers(
                     [seeds[clip] for clip in heard], wanted, self._config.max_tokens
                 ),
                 self._config.temperature,
                 self._config.top_p,
             )
             return [
-                candidates([self._answer("sample", one) for one in samples], labels[clip])
+                build_candidates([self._answer("sample", one) for one in samples], labels[clip])
                 for clip, samples in zip(heard, written, strict=True)
             ]
 
-        return each_heard(waveforms, "caption", write)
+        return apply_to_valid_clips(waveforms, "caption", write)
 
     def _asked(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
         """What the model is given, one row a clip."""
         conversations = [
-            conversation.question(prompt, audio=conversation.long_enough(waveform, self._rate_hz))
+            chat_template.build_conversation(
+                prompt, audio=chat_template.pad_to_one_token(waveform, self._rate_hz)
+            )
             for waveform, prompt in zip(waveforms, prompts, strict=True)
         ]
         asked = self._processor.apply_chat_template(
@@ -94,16 +96,16 @@ class AudioLlmWriter(PretrainedWriter):
         return asked.to(self._model.device, self._model.dtype)
 
 
-def choose(config: PreTrainedConfig) -> pretrained.Choice | None:
+def select_audio_llm_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
     """The class that opens a model which answers in text; None where there is none.
 
     transformers lists such models under several of its `Auto` classes, and Omni models as a whole
     where they write and speak. What a model's own code calls a causal model may be one too.
     """
     if config.model_type in _THINKERS:
-        return pretrained.Choice(_THINKERS[config.model_type], config.thinker_config)
+        return pretrained.ModelClassChoice(_THINKERS[config.model_type], config.thinker_config)
     own = getattr(config, "auto_map", None) or {}
     for auto, known in _KNOWN.items():
         if type(config) in known or auto.__name__ in own:
-            return pretrained.Choice(auto, config)
+            return pretrained.ModelClassChoice(auto, config)
     return None

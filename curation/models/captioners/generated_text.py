@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from curation.models.captioners.base import Candidate
-from curation.models.captioners.cleaning import Rejection, clean
+from curation.models.captioners.cleaning import RejectedText, clean_caption
 from curation.schema import Failure
 
 # How much of what a model wrote is told when none of it is a caption.
 _TOLD = 200
 
 
-class Answer(NamedTuple):
+class GeneratedText(NamedTuple):
     """What a model wrote, its mean log-probability a token, and whether it came to its end.
 
     The log-probability is None where the model does not tell it.
@@ -23,8 +23,8 @@ class Answer(NamedTuple):
     ended: bool
 
 
-def candidates(
-    answers: Sequence[Answer | None], labels: Sequence[str] = ()
+def build_candidates(
+    answers: Sequence[GeneratedText | None], labels: Sequence[str] = ()
 ) -> list[Candidate] | Failure:
     """The answers that are captions, cleaned; a failure that tells of the first where none is.
 
@@ -33,12 +33,12 @@ def candidates(
         labels: the names of the tags that the model was given.
     """
     captions: list[Candidate] = []
-    rejected: list[tuple[Rejection, str]] = []
+    rejected: list[tuple[RejectedText, str]] = []
     for answer in answers:
         if answer is None:
             return Failure("caption", "not_finite", "the model's logits are not finite")
-        cleaned = clean(answer.text, labels, answer.ended)
-        if isinstance(cleaned, Rejection):
+        cleaned = clean_caption(answer.text, labels, answer.ended)
+        if isinstance(cleaned, RejectedText):
             rejected.append((cleaned, answer.text))
         else:
             captions.append(Candidate(cleaned, answer.method, answer.log_prob))

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from curation.errors import InputError
-from curation.models.waveform_checks import at_least
+from curation.models.waveform_checks import pad_to_min_length
 
 # Models make one token of 40 ms and none of less; a shorter clip is padded with silence.
 _SHORTEST_S = 0.2
 
 
-def need_template(folder: Path, processor: Any) -> None:
+def require_chat_template(folder: Path, processor: Any) -> None:
     """Raises InputError where a model's processor does not know how it is asked."""
     if processor.chat_template is None:
         raise InputError(
@@ -21,12 +21,12 @@ def need_template(folder: Path, processor: Any) -> None:
         )
 
 
-def question(prompt: str, **sound: Any) -> list[dict[str, Any]]:
+def build_conversation(prompt: str, **sound: Any) -> list[dict[str, Any]]:
     """A conversation that ends in a question about one sound; `sound` is what there is of it."""
     text = [{"type": "text", "text": prompt}] if prompt else []
     return [{"role": "user", "content": [{"type": "audio", **sound}, *text]}]
 
 
-def long_enough(waveform: np.ndarray, rate_hz: int) -> np.ndarray:
+def pad_to_one_token(waveform: np.ndarray, rate_hz: int) -> np.ndarray:
     """A waveform with silence behind it, where it is shorter than any token of sound."""
-    return at_least(waveform, round(rate_hz * _SHORTEST_S))
+    return pad_to_min_length(waveform, round(rate_hz * _SHORTEST_S))

@@ -27,10 +27,10 @@ class DualEncoderScorer(ScorerAdapter):
 
     @cached_property
     def sample_rate_hz(self) -> int:
-        config = files.read_config(self._folder, _DUAL_ENCODER, _CLAP)
+        config = files.read_model_config(self._folder, _DUAL_ENCODER, _CLAP)
         if config["model_type"] == _DUAL_ENCODER:
-            return files.log_mel(config).sample_rate_hz
-        return files.sample_rate_hz(self._folder)
+            return files.log_mel_config(config).sample_rate_hz
+        return files.read_sample_rate_hz(self._folder)
 
     @cached_property
     def _loaded(self) -> Embedder:

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 
 from curation.schema import Tag
-from curation.synth import CLASSES, SoundClass
-from curation.synth.mixing import voice
+from curation.synth.classes import SOUND_CLASSES, SoundClass
+from curation.synth.mixing import normalise_sound
 
 _SEED = 4
 _DURATION_S = 4.0
@@ -16,7 +16,7 @@ _SHORT_S, _LONG_S = 0.5, 25.0
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class ProbeSound:
     """One sound: float32 mono `[sample]`, what it is of, and a true caption."""
 
     waveform: np.ndarray
@@ -25,34 +25,34 @@ class Sound:
 
 
 @cache
-def sounds(sample_rate_hz: int) -> tuple[Sound, ...]:
+def make_probe_sounds(sample_rate_hz: int) -> tuple[ProbeSound, ...]:
     """A sound of the first class of each family, so that no two of them sound alike."""
     families: dict[str, SoundClass] = {}
-    for each in CLASSES:
+    for each in SOUND_CLASSES:
         families.setdefault(each.family, each)
     return tuple(_sound(each, sample_rate_hz) for each in families.values())
 
 
-def cut(sound: Sound, sample_rate_hz: int, duration_s: float) -> np.ndarray:
+def resize_sound(sound: ProbeSound, sample_rate_hz: int, duration_s: float) -> np.ndarray:
     """The sound for so long, from its beginning and over again where it is shorter."""
     return np.resize(sound.waveform, round(duration_s * sample_rate_hz))
 
 
-def unlike_in_length(sample_rate_hz: int) -> list[np.ndarray]:
+def make_clips_of_unequal_length(sample_rate_hz: int) -> list[np.ndarray]:
     """Three sounds for one batch: one as it is, a short and a long one."""
-    middle, short, long = sounds(sample_rate_hz)[:3]
+    middle, short, long = make_probe_sounds(sample_rate_hz)[:3]
     return [
         middle.waveform,
-        cut(short, sample_rate_hz, _SHORT_S),
-        cut(long, sample_rate_hz, _LONG_S),
+        resize_sound(short, sample_rate_hz, _SHORT_S),
+        resize_sound(long, sample_rate_hz, _LONG_S),
     ]
 
 
-def _sound(each: SoundClass, sample_rate_hz: int) -> Sound:
-    rng = np.random.default_rng((_SEED, CLASSES.index(each)))
+def _sound(each: SoundClass, sample_rate_hz: int) -> ProbeSound:
+    rng = np.random.default_rng((_SEED, SOUND_CLASSES.index(each)))
     made = each.render(rng, round(_DURATION_S * sample_rate_hz), sample_rate_hz)
-    waveform = voice(made, sample_rate_hz)
-    return Sound(
+    waveform = normalise_sound(made, sample_rate_hz)
+    return ProbeSound(
         (waveform * (_PEAK / np.abs(waveform).max())).astype(np.float32),
         Tag(each.mid, each.name),
         f"the sound of {each.clauses[0].nominal()}",

@@ -18,27 +18,27 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from curation.config.models import EncoderDecoderConfig
 from curation.models import files, pretrained
-from curation.models.captioners.answers import candidates
 from curation.models.captioners.base import Candidate
-from curation.models.captioners.pretrained_writer import PretrainedWriter
+from curation.models.captioners.generated_text import build_candidates
+from curation.models.captioners.pretrained_generator import PretrainedGenerator
 from curation.models.decoding import transformers_sampling
-from curation.models.decoding.transformers_sampling import Written
-from curation.models.waveform_checks import each_heard
+from curation.models.decoding.transformers_sampling import SampledText
+from curation.models.waveform_checks import apply_to_valid_clips
 from curation.schema import Failure
 
 _Given = dict[str, Any]
-_Captions = list[list[Written | None]]
+_Captions = list[list[SampledText | None]]
 
 
-class EncoderDecoderWriter(PretrainedWriter):
+class EncoderDecoderGenerator(PretrainedGenerator):
     """A loaded speech-to-text model; the arguments are `EncoderDecoder`'s."""
 
     def __init__(
         self, folder: Path, config: EncoderDecoderConfig, expected: str, device: str
     ) -> None:
-        super().__init__(folder, config, choose, expected, device)
+        super().__init__(folder, config, select_encoder_decoder_class, expected, device)
         self._config = config
-        self._rate_hz = files.sample_rate_hz(folder)
+        self._rate_hz = files.read_sample_rate_hz(folder)
         # A Whisper's own `generate` cuts, detects a language and merges what speech is split into.
         self._generate = partial(GenerationMixin.generate, self._model)
 
@@ -55,14 +55,14 @@ class EncoderDecoderWriter(PretrainedWriter):
             # After the samples: it repeats the encoding in place.
             best = self._beams(given, len(heard)) if 0 in wanted else [[] for _ in heard]
             return [
-                candidates(
+                build_candidates(
                     [self._answer("beam", one) for one in first]
                     + [self._answer("sample", one) for one in rest]
                 )
                 for first, rest in zip(best, drawn, strict=True)
             ]
 
-        return each_heard(waveforms, "caption", write)
+        return apply_to_valid_clips(waveforms, "caption", write)
 
     def _encoded(self, waveforms: list[np.ndarray]) -> _Given:
         """What `generate` is given: the encoder's output, and what every caption begins with."""
@@ -82,8 +82,8 @@ class EncoderDecoderWriter(PretrainedWriter):
         return given
 
     def _sampled(self, given: _Given, seeds: list[int], wanted: list[int]) -> _Captions:
-        numbers = transformers_sampling.draws(seeds, wanted, self._config.max_tokens)
-        return transformers_sampling.sample(
+        numbers = transformers_sampling.draw_uniform_numbers(seeds, wanted, self._config.max_tokens)
+        return transformers_sampling.sample_candidates(
             self._generate, given, numbers, self._config.temperature
         )
 
@@ -91,7 +91,9 @@ class EncoderDecoderWriter(PretrainedWriter):
         """The best beam of each clip."""
         if self._config.beams == 1:
             numbers = torch.zeros(clips, 1, self._config.max_tokens)
-            return transformers_sampling.sample(self._generate, given, numbers, top_p=0.0)
+            return transformers_sampling.sample_candidates(
+                self._generate, given, numbers, top_p=0.0
+            )
         found = self._generate(
             **given,
             num_beams=self._config.beams,
@@ -107,16 +109,16 @@ class EncoderDecoderWriter(PretrainedWriter):
             for ids, score in zip(written, scores, strict=True)
         ]
 
-    def _until_end(self, ids: list[int], score: float) -> Written:
+    def _until_end(self, ids: list[int], score: float) -> SampledText:
         ends = self._model.generation_config.eos_token_id
         length = next((at for at, token in enumerate(ids) if token in ends), len(ids))
-        return Written(tuple(ids[:length]), score, length < len(ids))
+        return SampledText(tuple(ids[:length]), score, length < len(ids))
 
 
-def choose(config: PreTrainedConfig) -> pretrained.Choice | None:
+def select_encoder_decoder_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
     """The class that opens an encoder-decoder that writes; None where there is none."""
     own = AutoModelForSpeechSeq2Seq.__name__ in (getattr(config, "auto_map", None) or {})
     known = type(config) in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
     if config.is_encoder_decoder and (own or known):
-        return pretrained.Choice(AutoModelForSpeechSeq2Seq, config)
+        return pretrained.ModelClassChoice(AutoModelForSpeechSeq2Seq, config)
     return None

@@ -10,16 +10,16 @@ import torch
 from curation.config.models import RemoteCodeConfig
 from curation.errors import InputError
 from curation.models import pretrained, weights
-from curation.models.captioners.answers import Answer, candidates
 from curation.models.captioners.base import Candidate, candidate_seed
-from curation.models.waveform_checks import at_least, each_heard
+from curation.models.captioners.generated_text import GeneratedText, build_candidates
+from curation.models.waveform_checks import apply_to_valid_clips, pad_to_min_length
 from curation.schema import Failure
 
 # The published models halve 10 ms frames five times, and divide by what is left of a clip.
 _SHORTEST_S = 0.4
 
 
-class RemoteCodeWriter:
+class RemoteCodeGenerator:
     """A loaded model; the arguments are `RemoteCode`'s, and the directory of its tokenizer."""
 
     def __init__(
@@ -31,7 +31,7 @@ class RemoteCodeWriter:
         device: str,
         sample_rate_hz: int,
     ) -> None:
-        self._model, self._tokenizer = pretrained.load_by_its_code(
+        self._model, self._tokenizer = pretrained.load_remote_code_model(
             folder, words, config, expected, device
         )
         self._config = config
@@ -44,14 +44,14 @@ class RemoteCodeWriter:
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
-        self._model.to(weights.pick_device(device))
+        self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()
     def caption(
         self, waveforms: Sequence[np.ndarray], seeds: Sequence[int], wanted: range
     ) -> list[list[Candidate] | Failure]:
         """As `Captioner.caption`: candidate 0 is the best beam, the others are sampled."""
-        return each_heard(
+        return apply_to_valid_clips(
             waveforms,
             "caption",
             lambda heard: [self._captions(waveforms[clip], seeds[clip], wanted) for clip in heard],
@@ -61,16 +61,18 @@ class RemoteCodeWriter:
         self, waveform: np.ndarray, seed: int, wanted: range
     ) -> list[Candidate] | Failure:
         """One clip's; what lies beside it in a batch would change its decibels and its samples."""
-        audio = torch.from_numpy(at_least(waveform, self._shortest).astype(np.float32))[None]
+        audio = torch.from_numpy(pad_to_min_length(waveform, self._shortest).astype(np.float32))[
+            None
+        ]
         try:
-            return candidates([self._answer(audio, seed, number) for number in wanted])
+            return build_candidates([self._answer(audio, seed, number) for number in wanted])
         except torch.OutOfMemoryError:
             raise
         # A model's own code raises what it likes.
         except Exception as error:
             return Failure("caption", type(error).__name__, str(error))
 
-    def _answer(self, audio: torch.Tensor, seed: int, number: int) -> Answer:
+    def _answer(self, audio: torch.Tensor, seed: int, number: int) -> GeneratedText:
         """A candidate for a clip `[1, sample]`."""
         beam = {"sample_method": "beam", "beam_size": self._config.beams}
         sample = {"sample_method": "sample", "temp": self._config.temperature}
@@ -84,7 +86,7 @@ class RemoteCodeWriter:
         end = self._tokenizer.eos_token_id
         length = ids.index(end) if end in ids else len(ids)
         text = self._tokenizer.decode(ids[:length], skip_special_tokens=True)
-        return Answer(text, "sample" if number else "beam", None, length < len(ids))
+        return GeneratedText(text, "sample" if number else "beam", None, length < len(ids))
 
     @contextmanager
     def _random_by(self, seed: int, number: int) -> Iterator[None]:

@@ -7,29 +7,31 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from curation.config.models import PretrainedConfig
 from curation.models import pretrained, weights
-from curation.models.captioners.answers import Answer
-from curation.models.decoding.transformers_sampling import Written
+from curation.models.captioners.generated_text import GeneratedText
+from curation.models.decoding.transformers_sampling import SampledText
 
 
-class PretrainedWriter:
+class PretrainedGenerator:
     """A loaded model that writes; the arguments are those of `pretrained.load`."""
 
     def __init__(
         self,
         folder: Path,
         config: PretrainedConfig,
-        choose: Callable[[PreTrainedConfig], pretrained.Choice | None],
+        choose: Callable[[PreTrainedConfig], pretrained.ModelClassChoice | None],
         expected: str,
         device: str,
     ) -> None:
-        self._model, self._processor = pretrained.load(folder, config, choose, expected, device)
+        self._model, self._processor = pretrained.load_generative_model(
+            folder, config, choose, expected, device
+        )
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
-        self._model.to(weights.pick_device(device))
+        self._model.to(weights.resolve_device(device))
 
-    def _answer(self, method: str, written: Written | None) -> Answer | None:
+    def _answer(self, method: str, written: SampledText | None) -> GeneratedText | None:
         if written is None:
             return None
         text = self._processor.tokenizer.decode(written.ids, skip_special_tokens=True)
-        return Answer(text, method, written.log_prob, written.ended)
+        return GeneratedText(text, method, written.log_prob, written.ended)
