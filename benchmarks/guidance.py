@@ -18,7 +18,7 @@ if not __package__:
 
 import torch
 
-from training import metrics
+from curation import console
 from training.config.reference import ReferenceCaptionerConfig
 from training.reference import captioner
 from training.reference.corpus import render_corpora
@@ -49,13 +49,17 @@ def main() -> None:
     for mode in MODES:
         settings = default.model_copy(update={"guidance_mode": mode, "schedule": schedule})
         began = time.process_time()
-        model, tokenizer, _ = captioner.fit_reference_captioner(settings, heard, options.seed)
+        model, tokenizer, _ = captioner.train_captioner_on_corpus(settings, heard, options.seed)
         cpu_s = time.process_time() - began
         report = captioner.evaluate_reference_captioner(model, tokenizer, held_out)
         right[mode] = {guidance: report[guidance]["all_right"] for guidance in captioner.GUIDANCE}
         rows[mode] = [*right[mode].values(), model.num_parameters() / 1e6, cpu_s]
     columns = [*captioner.GUIDANCE, "M parameters", "CPU seconds"]
-    metrics.print_metrics("captions wholly right, by the tags given", columns, rows)
+    console.print_table(
+        "captions wholly right, by the tags given",
+        ["", *columns],
+        [[mode, *(f"{value:.3f}" for value in values)] for mode, values in rows.items()],
+    )
     print(json.dumps(right))
 
 

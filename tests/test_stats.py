@@ -1,5 +1,7 @@
 """Statistics equal the formulas by which results were computed before, bit for bit."""
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -47,3 +49,13 @@ def test_wilsons_interval_is_that_of_the_textbooks(
     share: float, n: int, low: float, high: float
 ) -> None:
     assert wilson_interval(share, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_auc_counts_pairs() -> None:
+    right, wrong = np.array([0.9, 0.5, 0.5]), np.array([0.5, 0.1])
+    pairs = [(r > w) + (r == w) / 2 for r in right for w in wrong]
+    assert auc(right, wrong) == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_auc_needs_both() -> None:
+    assert math.isnan(auc(np.array([1.0]), np.array([])))

@@ -4,7 +4,7 @@ Each command imports what it needs, so that help does not wait for torch.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,16 +57,21 @@ def train_captioner_command(
     without tags, with noisy and with true tags. The reference takes under ten minutes on two
     cores.
     """
-    from training import metrics
     from training.config import config_file
     from training.config import reference as reference_config
-    from training.reference import captioner as captioner_training
+    from training.reference import captioner
+    from training.reference.training_loop import train_reference_model
 
     settings = config_file.load_training_config(config, reference_config.ReferenceCaptionerConfig)
-    model, tokenizer, report = captioner_training.train_reference_captioner(settings, seed)
+    model, tokenizer, report = train_reference_model(
+        settings,
+        seed,
+        captioner.train_captioner_on_corpus,
+        captioner.evaluate_reference_captioner,
+    )
     _save(out, model, tokenizer, {"seed": seed, "settings": settings.model_dump(), **report})
     relations = report["none"]["by_relation"]
-    metrics.print_metrics(
+    _print_figures(
         "held-out captions wholly right, by the tags given",
         ["tag F1", "all right", *relations],
         {
@@ -75,7 +80,7 @@ def train_captioner_command(
                 report[guidance]["all_right"],
                 *report[guidance]["by_relation"].values(),
             ]
-            for guidance in captioner_training.GUIDANCE
+            for guidance in captioner.GUIDANCE
         },
     )
 
@@ -101,7 +106,6 @@ def pretrain_command(
     Without data.tables it trains the reference CLAP on procedural sounds, with hard negatives;
     --out, --seed and --esc10 are read for that alone. It takes seven to ten minutes on two cores.
     """
-    from training import metrics
     from training.config import config_file
     from training.config import reference as reference_config
 
@@ -116,16 +120,19 @@ def pretrain_command(
         typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
         return
     from training.reference import clap
+    from training.reference.training_loop import train_reference_model
 
     reference = config_file.load_training_config(config, reference_config.ReferenceClapConfig)
-    model, tokenizer, report = clap.train_reference_clap(reference, seed)
+    model, tokenizer, report = train_reference_model(
+        reference, seed, clap.train_clap_on_corpus, clap.evaluate_reference_clap
+    )
     _save(out, model, tokenizer, {"seed": seed, "settings": reference.model_dump(), **report})
-    metrics.print_metrics(
+    _print_figures(
         "held-out true captions against wrong ones: AUC",
         list(report["auc"]),
         {"AUC": list(report["auc"].values())},
     )
-    metrics.print_metrics(
+    _print_figures(
         "retrieval among the held-out clips",
         list(report["text_to_audio"]),
         {
@@ -305,6 +312,12 @@ def main() -> None:
         raise SystemExit(1) from error
 
 
+def _print_figures(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:
+    console.print_table(
+        title, ["", *columns], [[name, *(f"{v:.3f}" for v in row)] for name, row in rows.items()]
+    )
+
+
 def _save(
     out: Path,
     model: "PreTrainedModel",
@@ -315,10 +328,10 @@ def _save(
     import torch
 
     from curation.models import weights
-    from training import metrics
 
     with weights.hide_progress_bars():
         model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
-    metrics.write_metrics(str(out / "metrics.json"), report)
+    text = json.dumps(report, indent=2) + "\n"
+    storage.put(str(out / "metrics.json"), text.encode())
     typer.echo(f"wrote {model.num_parameters():,} parameters to {out}")

@@ -56,6 +56,12 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
             start += gradient.numel()
 
 
+def barrier() -> None:
+    """Wait until every process has come here."""
+    if get_world_size() > 1:
+        dist.barrier()
+
+
 def broadcast_object(value: Any) -> Any:
     """The first process's value, in every process; any small plain object."""
     if get_world_size() == 1:

@@ -9,12 +9,11 @@ import math
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -26,25 +25,22 @@ from curation.uris import join_uri
 from training import (
     checkpoints,
     distributed,
-    grad_cache,
-    losses,
     pretrain_model,
     run_folder,
     tracking,
 )
 from training.config.pretrain import PretrainConfig
 from training.data.batch import AudioTextBatch
-from training.data.features import BatchFeatures, compute_batch_features, false_negative_mask
+from training.data.features import compute_batch_features
 from training.data.loader import TableLoader
 from training.data.table_index import TableIndex
 from training.export import export_model
-from training.metrics import alignment, uniformity
 from training.objective import ContrastiveObjective
 from training.optim import build_pretrain_optimisers, one_cycle_factor
 from training.preflight import check_trainable
+from training.training_step import StepTimer, run_step, step_figures
 
 MOST_LOGIT_SCALE = 100.0
-MOST_DATA_WAIT = 0.1
 
 
 class ValidationRunner(Protocol):
@@ -62,17 +58,6 @@ class ValidationRunner(Protocol):
     def close(self) -> None:
         """Wait for the evaluations."""
         ...
-
-
-@dataclass
-class StepResult:
-    """What one step came to."""
-
-    loss: Tensor
-    gradient_norm: Tensor
-    audio: Tensor
-    text: Tensor
-    false_negatives: Tensor
 
 
 def pretrain(
@@ -97,7 +82,7 @@ def pretrain(
     # other processes look when the first one has written all that.
     if lead:
         pairs = prepare_run_folder(config)
-    distributed.broadcast_object(None)
+    distributed.barrier()
     if not lead:
         pairs = check_trainable(config, distributed.get_world_size())
     pair, tokenizer = pretrain_model.open_pretrain_model(run_folder.initial_model_uri(config.run))
@@ -140,14 +125,14 @@ def pretrain(
         ]
     validated: str | None = None
     objective.train()
-    clock = _Clock()
+    timer = StepTimer()
     on_steps(step, steps)
     try:
-        for batch in _timed_batches(loader, steps - step, clock):
+        for batch in _timed_batches(loader, steps - step, timer):
             # One step: hear, embed, compare, step.
             seed = _seed(config.seed, step, batch.start)
             torch.manual_seed(seed)
-            done = _run_step(
+            done = run_step(
                 objective,
                 compute_batch_features(batch, pair, config.augment, seed),
                 config,
@@ -161,10 +146,10 @@ def pretrain(
             if averaged is not None:
                 averaged.update_parameters(objective)
             step += 1
-            clock.stepped(batch)
+            timer.stepped(batch)
 
             if step % config.saving.log_every_steps == 0 or step == steps:
-                figures = _figures(done, objective, config, rates[0], clock, batch.epoch)
+                figures = step_figures(done, objective, config, rates[0], timer, batch.epoch)
                 figures["steps_planned"] = steps
                 _check_finite(figures["loss"], step)
                 for tracker in trackers:
@@ -190,7 +175,7 @@ def pretrain(
         validation.close()
     if lead:
         export_model(config.run, run_folder.model_uri(config.run))
-    distributed.broadcast_object(None)
+    distributed.barrier()
     return figures
 
 
@@ -211,110 +196,13 @@ def prepare_run_folder(config: PretrainConfig) -> TableIndex:
     return pairs
 
 
-def _run_step(
-    objective: ContrastiveObjective,
-    heard: BatchFeatures,
-    config: PretrainConfig,
-    trained: list[nn.Parameter],
-) -> StepResult:
-    objective.zero_grad(set_to_none=True)
-    same = false_negative_mask(
-        heard.clips,
-        heard.texts,
-        distributed.gather_rows(heard.clips),
-        distributed.gather_rows(heard.texts),
-    )
-    rows = len(heard.captions)
-    size = config.schedule.micro_batch_size or rows
-    loss, audio, text = grad_cache.grad_cache_backward(
-        objective,
-        [heard.select_rows(slice(start, start + size)) for start in range(0, rows, size)],
-        objective.embed,
-        lambda audio, text: objective.compute_loss(audio, text, same),
-    )
-    distributed.average_gradients(trained)
-    norm = nn.utils.clip_grad_norm_(trained, config.schedule.max_gradient_norm)
-    return StepResult(loss, norm, audio, text, same)
-
-
-def _figures(
-    step: StepResult,
-    objective: ContrastiveObjective,
-    config: PretrainConfig,
-    rate: LambdaLR,
-    clock: "_Clock",
-    epoch: int,
-) -> dict[str, float]:
-    """What is reported of a step, over all processes; speed and data wait since the last report."""
-    all_audio, all_text = distributed.gather_rows(step.audio), distributed.gather_rows(step.text)
-    own = distributed.first_row_index(step.audio) + torch.arange(
-        len(step.audio), device=step.audio.device
-    )
-    similar = step.audio @ all_text.T
-    best = similar.argmax(dim=1)
-    found = (best == own) | step.false_negatives.gather(1, best[:, None])[:, 0]
-    figures: dict[str, float] = {
-        "loss": distributed.sum_over_ranks(float(step.loss)) / distributed.get_world_size(),
-        "loss_of_chance": losses.chance_loss(config.loss, len(all_audio)),
-        "logit_scale": float(objective.pair.logit_scale.detach().exp()),
-        "gradient_norm": float(step.gradient_norm),
-        "recall_at_1": distributed.sum_over_ranks(float(found.sum())) / len(all_audio),
-        "alignment": alignment(all_audio, all_text),
-        "uniformity": uniformity(all_audio),
-        "learning_rate": float(rate.get_last_lr()[0]),
-        "epoch": epoch,
-    }
-    return figures | clock.report(config.schedule.global_batch_size)
-
-
-class _Clock:
-    """How fast steps go, and how much of their time they wait for data."""
-
-    def __init__(self) -> None:
-        self._begin()
-        self.replaced = 0
-        self._warned = False
-
-    def waited(self, seconds: float) -> None:
-        self._waited += seconds
-
-    def stepped(self, batch: AudioTextBatch) -> None:
-        self._steps += 1
-        self.replaced += len(batch.replaced)
-
-    def report(self, batch: int) -> dict[str, float]:
-        """`batch`: clips a step, of all processes."""
-        elapsed = time.perf_counter() - self._begun
-        figures = {
-            "samples_per_s": self._steps * batch / elapsed,
-            "data_wait": self._waited / elapsed,
-            "clips_replaced": distributed.sum_over_ranks(self.replaced),
-        }
-        if figures["data_wait"] > MOST_DATA_WAIT and not self._first and not self._warned:
-            self._warned = True
-            console.stderr.print(
-                f"training waits for data {figures['data_wait']:.0%} of its time: raise "
-                "data.workers; tagscribe-train bench-loader says what they can give"
-            )
-        self._begin()
-        self._first = False
-        return figures
-
-    _first = True  # the first report counts the start of the decoders, and does not warn
-
-    def _begin(self) -> None:
-        self._begun = time.perf_counter()
-        self._waited = 0.0
-        self._steps = 0
-
-
-def _timed_batches(loader: TableLoader, batches: int, clock: _Clock) -> Iterator[AudioTextBatch]:
-    """So many batches, the time that each was waited for told to the clock."""
+def _timed_batches(loader: TableLoader, batches: int, timer: StepTimer) -> Iterator[AudioTextBatch]:
+    """So many batches, the time that each was waited for told to the timer."""
     source = iter(loader)
     for _ in range(batches):
         asked = time.perf_counter()
         batch = next(source)
-        clock.waited(time.perf_counter() - asked)
+        timer.waited(time.perf_counter() - asked)
         yield batch
 
 

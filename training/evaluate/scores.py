@@ -107,7 +107,12 @@ def _not_below(similarities: Array, own: Array) -> Ranks:
 
 
 def top_k_recall(similarities: np.ndarray, k: int, relevant: np.ndarray | None = None) -> float:
-    """Share of rows `[query, item]` whose own item, or one alike, is among the best k."""
+    """Share of queries with a relevant item among the `k` most similar; ties go by position.
+
+    Args:
+        similarities: of queries to items `[query, item]`.
+        relevant: the items that count `[query, item]`; None: item i alone for query i.
+    """
     best = np.argsort(-similarities, axis=1)[:, :k]
     fits = np.eye(len(similarities), dtype=bool) if relevant is None else relevant
     return float(np.take_along_axis(fits, best, axis=1).any(axis=1).mean())

@@ -1,7 +1,6 @@
 """Trains the tag-guided captioner on the procedural corpus, and says how good it became."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ from curation.synth.corpus import draw_noisy_tags, scene_tags
 from curation.synth.scenes import RELATIONS, Scene
 from training.config.reference import ReferenceCaptionerConfig
 from training.data.augmentation import augment
-from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
-from training.reference.corpus import FeatureCorpus, render_corpora
+from training.reference.batches import crop_to_shortest, pad_features
+from training.reference.corpus import FeatureCorpus
 from training.reference.training_loop import train_epochs
 
 GUIDANCE = ("none", "noisy", "true")
@@ -32,20 +31,7 @@ _MAX_TOKENS = 30
 _EVALUATION_BATCH = 32
 
 
-def train_reference_captioner(
-    config: ReferenceCaptionerConfig, seed: int, progress: bool = True
-) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, dict[str, Any]]:
-    """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
-    corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
-    model, tokenizer, losses = fit_reference_captioner(config, corpus, seed, progress)
-    return (
-        model,
-        tokenizer,
-        {"losses": losses, **evaluate_reference_captioner(model, tokenizer, held_out)},
-    )
-
-
-def fit_reference_captioner(
+def train_captioner_on_corpus(
     config: ReferenceCaptionerConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
 ) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
@@ -55,14 +41,8 @@ def fit_reference_captioner(
     )
     model = TagGuidedCaptioner(_model_config(config, len(tokenizer)))
     random = torch.Generator().manual_seed(seed)
-    lengths = [len(feature) for feature in corpus.features]
 
-    def batches(epoch: int) -> list[tuple[list[int], np.random.Generator]]:
-        rng = np.random.default_rng((seed, epoch))
-        return [(rows, rng) for rows in batch_by_length(lengths, config.schedule.batch_size, rng)]
-
-    def loss_of(batch: tuple[list[int], np.random.Generator]) -> Tensor:
-        rows, rng = batch
+    def compute_loss(rows: list[int], rng: np.random.Generator) -> Tensor:
         scenes = [corpus.scenes[row] for row in rows]
         features, frames = crop_to_shortest([corpus.features[row] for row in rows], rng)
         features, frames = augment(features, frames, config.augment, random)
@@ -79,8 +59,8 @@ def fit_reference_captioner(
             tag_targets=tag_vectors([scene_tags(scene) for scene in scenes], model),
         ).loss
 
-    epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
-    losses = train_epochs(model, epochs, loss_of, config.schedule, progress)
+    clip_frames = [len(feature) for feature in corpus.features]
+    losses = train_epochs(model, clip_frames, compute_loss, config.schedule, seed, progress)
     return model, tokenizer, losses
 
 

@@ -1,7 +1,6 @@
 """Trains the dual encoder on the procedural corpus, and says how good it became."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ from training.config.reference import ReferenceClapConfig
 from training.data.augmentation import augment
 from training.evaluate.scores import top_k_recall
 from training.losses import hard_negative_sigmoid, info_nce
-from training.reference.batches import batch_by_length, crop_to_shortest, pad_features
-from training.reference.corpus import FeatureCorpus, render_corpora
+from training.reference.batches import crop_to_shortest, pad_features
+from training.reference.corpus import FeatureCorpus
 from training.reference.training_loop import train_epochs
 
 _EVALUATION_BATCH = 32
@@ -68,20 +67,7 @@ class ReferenceClapObjective(nn.Module):
         )
 
 
-def train_reference_clap(
-    config: ReferenceClapConfig, seed: int, progress: bool = True
-) -> tuple[DualEncoder, PreTrainedTokenizerBase, dict[str, Any]]:
-    """Render the corpora, train, evaluate; the model, its tokenizer and its metrics."""
-    corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
-    model, tokenizer, losses = fit_reference_clap(config, corpus, seed, progress)
-    return (
-        model,
-        tokenizer,
-        {"losses": losses, **evaluate_reference_clap(model, tokenizer, held_out)},
-    )
-
-
-def fit_reference_clap(
+def train_clap_on_corpus(
     config: ReferenceClapConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
 ) -> tuple[DualEncoder, PreTrainedTokenizerBase, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
@@ -91,14 +77,8 @@ def fit_reference_clap(
     mids = [sound.mid for sound in SOUND_CLASSES]
     objective = ReferenceClapObjective(model, len(mids), config.tag_loss_weight)
     random = torch.Generator().manual_seed(seed)
-    lengths = [len(feature) for feature in corpus.features]
 
-    def batches(epoch: int) -> list[tuple[list[int], np.random.Generator]]:
-        rng = np.random.default_rng((seed, epoch))
-        return [(rows, rng) for rows in batch_by_length(lengths, config.schedule.batch_size, rng)]
-
-    def loss_of(batch: tuple[list[int], np.random.Generator]) -> Tensor:
-        rows, rng = batch
+    def compute_loss(rows: list[int], rng: np.random.Generator) -> Tensor:
         scenes = [corpus.scenes[row] for row in rows]
         features, frames = crop_to_shortest([corpus.features[row] for row in rows], rng)
         features, frames = augment(features, frames, config.augment, random)
@@ -111,8 +91,8 @@ def fit_reference_clap(
         targets = torch.tensor([[mid in scene_tags(scene) for mid in mids] for scene in scenes])
         return objective(features, frames, tokens, alike, targets.float())
 
-    epochs = [partial(batches, epoch) for epoch in range(config.schedule.epochs)]
-    losses = train_epochs(objective, epochs, loss_of, config.schedule, progress)
+    clip_frames = [len(feature) for feature in corpus.features]
+    losses = train_epochs(objective, clip_frames, compute_loss, config.schedule, seed, progress)
     return model, tokenizer, losses
 
 

@@ -1,38 +1,81 @@
-"""The optimisation loop of the two reference trainers."""
+"""What the two reference trainers share: corpora, optimisation loop, evaluation."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedTokenizerBase
 
 from curation import console
-from training.config.reference import ReferenceScheduleConfig
+from training.config.networks import FrontendConfig
+from training.config.reference import CorpusConfig, ReferenceScheduleConfig
 from training.optim import build_reference_optimisers, one_cycle_factor
+from training.reference.batches import batch_by_length
+from training.reference.corpus import FeatureCorpus, render_corpora
 
-Item = TypeVar("Item")
+Model = TypeVar("Model")
+
+
+class ReferenceConfig(Protocol):
+    """The sections that both reference trainers have."""
+
+    @property
+    def corpus(self) -> CorpusConfig: ...
+
+    @property
+    def frontend(self) -> FrontendConfig: ...
+
+
+Config = TypeVar("Config", bound=ReferenceConfig)
+Trained = tuple[Model, PreTrainedTokenizerBase, list[float]]
+
+
+def train_reference_model(
+    config: Config,
+    seed: int,
+    train: Callable[[Config, FeatureCorpus, int, bool], Trained[Model]],
+    evaluate: Callable[[Model, PreTrainedTokenizerBase, FeatureCorpus], dict[str, Any]],
+    progress: bool = True,
+) -> tuple[Model, PreTrainedTokenizerBase, dict[str, Any]]:
+    """Render the corpora, train, evaluate.
+
+    Args:
+        train: trains on a corpus; returns the model, its tokenizer and the mean loss of each epoch.
+        evaluate: the metrics on held-out clips.
+
+    Returns the model, its tokenizer and its metrics.
+    """
+    corpus, held_out = render_corpora(config.corpus, config.frontend.log_mel(), seed, progress)
+    model, tokenizer, losses = train(config, corpus, seed, progress)
+    return model, tokenizer, {"losses": losses, **evaluate(model, tokenizer, held_out)}
 
 
 def train_epochs(
     model: nn.Module,
-    epochs: Sequence[Callable[[], Sequence[Item]]],
-    loss_of: Callable[[Item], Tensor],
+    clip_frames: Sequence[int],
+    compute_loss: Callable[[list[int], np.random.Generator], Tensor],
     schedule: ReferenceScheduleConfig,
+    seed: int,
     progress: bool,
 ) -> list[float]:
-    """Warm up, anneal to nothing; the mean loss of each epoch.
+    """Train under one cycle of the learning rates; returns the mean loss of each epoch.
+
+    Clips of similar length share a batch; their order follows from the seed and the epoch.
 
     Args:
-        epochs: for each epoch, what makes its batches; all epochs have as many.
-        loss_of: the loss of one batch.
+        model: holds the parameters that are trained.
+        clip_frames: frames of each clip of the corpus.
+        compute_loss: the loss of the clips at some rows; it draws from the generator given.
+        seed: of the order of the clips, and of what `compute_loss` draws.
 
     Raises FloatingPointError when the loss is no longer finite.
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
-    batches = epochs[0]()
-    steps = len(batches) * len(epochs)
+    steps = len(clip_frames) // schedule.batch_size * schedule.epochs
     optimisers = build_reference_optimisers(model, schedule)
     rates = [
         LambdaLR(optimiser, one_cycle_factor(steps, schedule.warmup_fraction))
@@ -42,10 +85,11 @@ def train_epochs(
     done = 0
     model.train()
     with console.show_progress("training", "steps", quiet=not progress) as update:
-        for epoch, make in enumerate(epochs):
+        for epoch in range(schedule.epochs):
             losses = []
-            for batch in batches if epoch == 0 else make():
-                loss = loss_of(batch)
+            rng = np.random.default_rng((seed, epoch))
+            for rows in batch_by_length(clip_frames, schedule.batch_size, rng):
+                loss = compute_loss(rows, rng)
                 if not torch.isfinite(loss):
                     raise FloatingPointError(
                         f"loss is {loss.item()} in epoch {epoch + 1}: lower the learning rate"
@@ -61,6 +105,8 @@ def train_epochs(
                 update(done, steps)
             means.append(sum(losses) / len(losses))
             if progress:
-                console.stderr.print(f"epoch {epoch + 1} of {len(epochs)}: loss {means[-1]:.4f}")
+                console.stderr.print(
+                    f"epoch {epoch + 1} of {schedule.epochs}: loss {means[-1]:.4f}"
+                )
     model.eval()
     return means

@@ -114,3 +114,12 @@ def test_a_right_item_below_the_depth_counts_for_nothing() -> None:
     assert scores.mean_average_precision_at([np.array([11])], 10) == 0.0
     many = np.arange(1, 21)
     assert scores.mean_average_precision_at([many], 10) == pytest.approx(1.0)
+
+
+def test_top_k_recall_counts_the_own_item_or_another_relevant_one() -> None:
+    similarities = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.1], [0.3, 0.2, 0.1]])
+    assert scores.top_k_recall(similarities, 1) == pytest.approx(1 / 3)
+    assert scores.top_k_recall(similarities, 2) == pytest.approx(2 / 3)
+    relevant = np.eye(3, dtype=bool)
+    relevant[1, 0] = True
+    assert scores.top_k_recall(similarities, 1, relevant) == pytest.approx(2 / 3)

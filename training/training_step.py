@@ -1,0 +1,130 @@
+"""One step of a pre-training: loss, gradient, and the figures reported of it."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from curation import console
+from training import (
+    distributed,
+    grad_cache,
+    losses,
+)
+from training.config.pretrain import PretrainConfig
+from training.data.batch import AudioTextBatch
+from training.data.features import BatchFeatures, false_negative_mask
+from training.metrics import alignment, uniformity
+from training.objective import ContrastiveObjective
+
+MOST_DATA_WAIT = 0.1
+
+
+@dataclass
+class StepResult:
+    """What one step came to."""
+
+    loss: Tensor
+    gradient_norm: Tensor
+    audio: Tensor
+    text: Tensor
+    false_negatives: Tensor
+
+
+def run_step(
+    objective: ContrastiveObjective,
+    heard: BatchFeatures,
+    config: PretrainConfig,
+    trained: list[nn.Parameter],
+) -> StepResult:
+    objective.zero_grad(set_to_none=True)
+    same = false_negative_mask(
+        heard.clips,
+        heard.texts,
+        distributed.gather_rows(heard.clips),
+        distributed.gather_rows(heard.texts),
+    )
+    rows = len(heard.captions)
+    size = config.schedule.micro_batch_size or rows
+    loss, audio, text = grad_cache.grad_cache_backward(
+        objective,
+        [heard.select_rows(slice(start, start + size)) for start in range(0, rows, size)],
+        objective.embed,
+        lambda audio, text: objective.compute_loss(audio, text, same),
+    )
+    distributed.average_gradients(trained)
+    norm = nn.utils.clip_grad_norm_(trained, config.schedule.max_gradient_norm)
+    return StepResult(loss, norm, audio, text, same)
+
+
+def step_figures(
+    step: StepResult,
+    objective: ContrastiveObjective,
+    config: PretrainConfig,
+    rate: LambdaLR,
+    timer: "StepTimer",
+    epoch: int,
+) -> dict[str, float]:
+    """What is reported of a step, over all processes; speed and data wait since the last report."""
+    all_audio, all_text = distributed.gather_rows(step.audio), distributed.gather_rows(step.text)
+    own = distributed.first_row_index(step.audio) + torch.arange(
+        len(step.audio), device=step.audio.device
+    )
+    similar = step.audio @ all_text.T
+    best = similar.argmax(dim=1)
+    found = (best == own) | step.false_negatives.gather(1, best[:, None])[:, 0]
+    figures: dict[str, float] = {
+        "loss": distributed.sum_over_ranks(float(step.loss)) / distributed.get_world_size(),
+        "loss_of_chance": losses.chance_loss(config.loss, len(all_audio)),
+        "logit_scale": float(objective.pair.logit_scale.detach().exp()),
+        "gradient_norm": float(step.gradient_norm),
+        "recall_at_1": distributed.sum_over_ranks(float(found.sum())) / len(all_audio),
+        "alignment": alignment(all_audio, all_text),
+        "uniformity": uniformity(all_audio),
+        "learning_rate": float(rate.get_last_lr()[0]),
+        "epoch": epoch,
+    }
+    return figures | timer.report(config.schedule.global_batch_size)
+
+
+class StepTimer:
+    """How fast steps go, and how much of their time they wait for data."""
+
+    def __init__(self) -> None:
+        self._begin()
+        self.replaced = 0
+        self._warned = False
+
+    def waited(self, seconds: float) -> None:
+        self._waited += seconds
+
+    def stepped(self, batch: AudioTextBatch) -> None:
+        self._steps += 1
+        self.replaced += len(batch.replaced)
+
+    def report(self, batch: int) -> dict[str, float]:
+        """`batch`: clips a step, of all processes."""
+        elapsed = time.perf_counter() - self._begun
+        figures = {
+            "samples_per_s": self._steps * batch / elapsed,
+            "data_wait": self._waited / elapsed,
+            "clips_replaced": distributed.sum_over_ranks(self.replaced),
+        }
+        if figures["data_wait"] > MOST_DATA_WAIT and not self._first and not self._warned:
+            self._warned = True
+            console.stderr.print(
+                f"training waits for data {figures['data_wait']:.0%} of its time: raise "
+                "data.workers; tagscribe-train bench-loader says what they can give"
+            )
+        self._begin()
+        self._first = False
+        return figures
+
+    _first = True  # the first report counts the start of the decoders, and does not warn
+
+    def _begin(self) -> None:
+        self._begun = time.perf_counter()
+        self._waited = 0.0
+        self._steps = 0
