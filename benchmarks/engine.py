@@ -32,6 +32,7 @@ from curation.models.captioners.build import build_captioner
 from curation.models.scorers.build import build_scorer
 from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.synth.corpus import write_corpus
 
@@ -97,7 +98,7 @@ def timing(called_s: float, spans: list[tuple[float, float]], **more: float) -> 
 
 def bare_loop(config: RunConfig) -> Timing:
     """Plain processes over the same shards, without Ray."""
-    planned = plan.plan_from_record(require_run_record(config.run))
+    planned = plan.plan_from_record(require_run_record(RunFolder.from_config(config)))
     workers = min(int(config.annotate.actors), planned.shards)
     # As Ray does for its actors; else the decoding threads start OpenMP threads of their own.
     os.environ["OMP_NUM_THREADS"] = str(config.annotate.model_threads)
@@ -141,7 +142,7 @@ def bare_worker(
         except Exception:  # queue.Empty: all shards are taken
             return
         started_s = time.time()
-        clips = stages.clips_of(plan.read_plan_shard(config.run, shard))
+        clips = stages.clips_of(plan.read_plan_shard(RunFolder.from_config(config), shard))
         for chunk in stages.decode_ahead(clips, hearing):
             rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
             for batch in batching.cut_batches(chunk, rate, budget_s):
@@ -151,13 +152,13 @@ def bare_worker(
                 scoring.score(scorer, batch)
             for clip in chunk:
                 clip.waveforms.clear()
-        evidence.write_evidence_shard(config.run, shard, stages.evidence(clips))
+        evidence.write_evidence_shard(RunFolder.from_config(config), shard, stages.evidence(clips))
         spans.put((started_s, time.time()))
 
 
 def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Timing:
     """The engine over the same shards; its Ray is started and stopped within."""
-    planned = plan.plan_from_record(require_run_record(config.run))
+    planned = plan.plan_from_record(require_run_record(RunFolder.from_config(config)))
     called_s = time.time()
     with ray_session("local", pools.count_cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
@@ -182,11 +183,11 @@ def object_store_mb() -> float:
 def same_evidence(folder: str, turn: int) -> None:
     """Engine and bare loop did the same work: their evidence is equal, row for row."""
     bare, engine = f"{folder}/bare{turn}", f"{folder}/engine{turn}"
-    shards = evidence.list_done_shards(bare)
-    assert shards == evidence.list_done_shards(engine)
+    shards = evidence.list_done_shards(RunFolder(bare))
+    assert shards == evidence.list_done_shards(RunFolder(engine))
     for shard in shards:
-        assert evidence.read_evidence_shard(bare, shard).equals(
-            evidence.read_evidence_shard(engine, shard)
+        assert evidence.read_evidence_shard(RunFolder(bare), shard).equals(
+            evidence.read_evidence_shard(RunFolder(engine), shard)
         ), shard
 
 

@@ -29,6 +29,7 @@ from curation.models.scorers.build import build_scorer
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.schema import OK
 from curation.synth.classes import SOUND_CLASSES
 
@@ -90,7 +91,9 @@ def evidence(config: RunConfig) -> list[dict]:
     with console.show_progress(f"guidance {config.captioner.guidance}", "clips") as update:
         driver.annotate_run(config, update)
     rows = pa.concat_tables(
-        run_evidence.read_evidence_shards(config.run, list(range(planned.shards)))
+        run_evidence.read_evidence_shards(
+            RunFolder.from_config(config), list(range(planned.shards))
+        )
     ).to_pylist()
     ended = Counter(row["outcome"] for row in rows)
     console.stdout.print(f"{len(rows)} clips accounted for: {dict(ended)}")

@@ -41,6 +41,7 @@ from curation.run.layout import table_uri
 from curation.schema import PAIR_SCHEMA
 from curation.select import apply
 from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.synth.corpus import read_corpus_truth, write_corpus
 from training import run_folder
 from training.demo import small_pretrain_config
@@ -101,7 +102,7 @@ def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
     guided = captioned(f"{folder}/run_guided", corpus, "tags", 1)
     filtered = captioned(f"{folder}/run_filtered", corpus, "tags", 4, top_fraction=TOP_FRACTION)
     truth = read_corpus_truth(corpus)
-    rows = table.read_pairs(table_uri(guided.run)).to_pylist()
+    rows = table.read_pairs(Storage(), table_uri(guided.run)).to_pylist()
     return {
         "unguided": table_uri(unguided.run),
         "guided": table_uri(guided.run),
@@ -145,7 +146,9 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
 
 def written(uri: str, rows: Iterator[dict[str, Any]]) -> str:
     pairs = pa.Table.from_pylist(list(rows), PAIR_SCHEMA)
-    table.commit_table(uri, PAIR_SCHEMA, pairs.to_batches, {"made": "benchmarks/method.py"})
+    table.commit_table(
+        Storage(), uri, PAIR_SCHEMA, pairs.to_batches, {"made": "benchmarks/method.py"}
+    )
     return uri
 
 
@@ -153,7 +156,9 @@ def train_and_measure(job: tuple[str, str, int, int, str]) -> dict[str, float]:
     """Pre-train on one table for so many steps, and judge the model."""
     torch.set_num_threads(1)
     run, table_of_arm, seed, steps, esc10 = job
-    clips = len(set(table.read_pairs(table_of_arm, columns=["clip_id"])["clip_id"].to_pylist()))
+    clips = len(
+        set(table.read_pairs(Storage(), table_of_arm, columns=["clip_id"])["clip_id"].to_pylist())
+    )
     config = small_pretrain_config(run, [table_of_arm], round(steps / (clips // BATCH)), seed)
     begun = time.monotonic()
     last = pretrain(config, LocalValidationRunner(config), lambda done, total: None)

@@ -43,6 +43,7 @@ from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.towers import TrainableTowers
 from curation.schema import PAIR_SCHEMA
 from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.synth.corpus import read_corpus_truth, write_corpus
 from training import run_folder
 from training.config.data import LoaderConfig
@@ -114,7 +115,9 @@ def table_of(folder: str) -> str:
         for name in sorted(truth)
     ]
     uri = f"{folder}/table"
-    table.commit_table(uri, PAIR_SCHEMA, pa.Table.from_pylist(rows, PAIR_SCHEMA).to_batches, {})
+    table.commit_table(
+        Storage(), uri, PAIR_SCHEMA, pa.Table.from_pylist(rows, PAIR_SCHEMA).to_batches, {}
+    )
     return uri
 
 

@@ -36,6 +36,7 @@ from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.select import apply
 from curation.storage import files as storage
+from curation.storage.files import Storage
 from training import run_folder
 from training.data.table_index import TableIndex
 from training.demo import small_pretrain_config
@@ -76,7 +77,7 @@ def main() -> None:
             "std": each.std(),
             "each": each.tolist(),
         }
-    pairs = table.read_pairs(real, columns=["caption"]).num_rows
+    pairs = table.read_pairs(Storage(), real, columns=["caption"]).num_rows
     console.print_table(
         f"ESC-10 fold {TESTED_FOLD}, zero-shot accuracy; {pairs} real pairs of folds 1 and 2",
         ["pairs", "accuracy", "by seed"],

@@ -32,6 +32,7 @@ from curation.review.service import ReviewService
 from curation.run import catalog_plan, plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import write_run_record
 from curation.schema import CANDIDATE_TYPE, EVIDENCE_SCHEMA, TAG_TYPE
 from curation.tags import ontology
@@ -53,12 +54,13 @@ def main() -> None:
         config = write_run(Path(folder), options.clips)
         begun_s = time.perf_counter()
         with console.show_progress("index", "shards") as on_shard:
-            index = index_builder.open_index(config.run, on_shard)
+            index = index_builder.open_index(RunFolder.from_config(config), on_shard)
         index_s = time.perf_counter() - begun_s
         peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
         home = index_builder.index_cache_folder()
         index_gb = sum(file.stat().st_size for file in home.rglob("*") if file.is_file()) / 1e9
-        answers = ReviewService(index, Labels(config.run, index, "benchmark"))
+        run = RunFolder.from_config(config)
+        answers = ReviewService(run, index, Labels(RunFolder(run), index, "benchmark"))
         measured = asyncio.run(served(answers, options.times))
     report(measured, index.about.entries, index_s, index_gb, peak_gb)
 
@@ -83,13 +85,17 @@ def write_run(folder: Path, clips: int) -> RunConfig:
     config = parse_run_config(sections, "benchmark")
     shards = -(-clips // SHARD_CLIPS)
     planned = plan.Plan(clips, 0, shards, SHARD_CLIPS, "none")
-    write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
+    write_run_record(
+        RunFolder.from_config(config), catalog_plan.build_run_record(config, planned, MODELS)
+    )
     chance = np.random.default_rng(1)
     with console.show_progress("evidence", "shards") as on_shard:
         for shard in range(shards):
             first = shard * SHARD_CLIPS
             run_evidence.write_evidence_shard(
-                config.run, shard, evidence(first, min(clips, first + SHARD_CLIPS), chance)
+                RunFolder.from_config(config),
+                shard,
+                evidence(first, min(clips, first + SHARD_CLIPS), chance),
             )
             on_shard(shard + 1, shards)
     return config

@@ -43,8 +43,10 @@ from curation.config.run import RunConfig
 from curation.run import driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.schema import EVIDENCE_SCHEMA, PAIR_SCHEMA
+from curation.storage.files import Storage
 from curation.tags import ontology
 from tests.fakes import WaitingCaptionerConfig, WaitingScorerConfig
 
@@ -172,7 +174,7 @@ def time_status(run_uri: str, clips: int) -> float:
 
 def finish(run_uri: str) -> None:
     """Leave what a finished run leaves, but for the rows: its evidence files hold footers alone."""
-    planned = plan.plan_from_record(require_run_record(run_uri))
+    planned = plan.plan_from_record(require_run_record(RunFolder(run_uri)))
     evidence = Path(layout.evidence_uri(run_uri))
     evidence.mkdir()
     chance = random.Random(2)
@@ -195,12 +197,14 @@ def finish(run_uri: str) -> None:
         }
         rows = EVIDENCE_SCHEMA.empty_table().replace_schema_metadata(footer)
         pq.write_table(rows, layout.shard_uri(run_uri, shard))
-    footer_cache.FooterCacheWriter(run_uri, planned.shards, []).write_full_parts(
-        run_evidence.list_evidence_files(run_uri)
+    footer_cache.FooterCacheWriter(RunFolder(run_uri), planned.shards, []).write_full_parts(
+        run_evidence.list_evidence_files(RunFolder(run_uri))
     )
-    with driver_state.record_driver_state(run_uri):
+    with driver_state.record_driver_state(RunFolder(run_uri)):
         pass
-    table.commit_table(layout.table_uri(run_uri), PAIR_SCHEMA, list, {"shards": planned.shards})
+    table.commit_table(
+        Storage(), layout.table_uri(run_uri), PAIR_SCHEMA, list, {"shards": planned.shards}
+    )
 
 
 # --- simulated GPUs
@@ -264,7 +268,8 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
         ray.shutdown()
         assert counts.ok == todo.shards * todo.shard_clips, counts
         footers = footer_cache.read_footers(
-            config.run, run_evidence.list_evidence_files(config.run)
+            RunFolder.from_config(config),
+            run_evidence.list_evidence_files(RunFolder.from_config(config)),
         ).values()
         spans = [span for footer in footers for span in footer.spans]
     wall_s = max(span.ended_s for span in spans) - min(span.started_s for span in spans)

@@ -33,6 +33,7 @@ from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.select import apply
 from curation.storage import files as storage
 from curation.synth.corpus import write_corpus
@@ -156,11 +157,12 @@ def timed(config: RunConfig, worker: type[FusedWorker]) -> dict[str, float]:
 
 def same_evidence(local: str, remote: str) -> None:
     """Both did the same work: their evidence is equal, row for row, but for where the audio is."""
-    shards = evidence.list_done_shards(local)
-    assert shards == evidence.list_done_shards(remote)
+    shards = evidence.list_done_shards(RunFolder(local))
+    assert shards == evidence.list_done_shards(RunFolder(remote))
     for shard in shards:
         here, there = (
-            evidence.read_evidence_shard(run, shard).drop_columns("uri") for run in (local, remote)
+            evidence.read_evidence_shard(RunFolder(run), shard).drop_columns("uri")
+            for run in (local, remote)
         )
         assert here.equals(there), shard
 

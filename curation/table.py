@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from deltalake import CommitProperties, DeltaTable, WriterProperties, write_delt
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.storage.retry import RetriesExhausted
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class TableVersion:
 
 
 def commit_table(
+    storage: Storage,
     uri: str,
     schema: pa.Schema,
     batches: Callable[[], Iterable[pa.RecordBatch]],
@@ -59,7 +61,7 @@ def commit_table(
     raised: list[Exception] = []
 
     def work() -> TableVersion:
-        latest = read_newest_version(uri)
+        latest = read_newest_version(storage, uri)
         if latest and latest.lineage == lineage:
             return latest
         try:
@@ -79,15 +81,15 @@ def commit_table(
             if raised:
                 raise raised[0] from error
             # A commit whose answer was lost looks like another's that came first.
-            latest = read_newest_version(uri)
+            latest = read_newest_version(storage, uri)
             if latest and latest.lineage == lineage:
                 return latest
             raise
-        written = read_newest_version(uri)
+        written = read_newest_version(storage, uri)
         assert written is not None
         return written
 
-    return _with_retries(uri, work)
+    return _with_retries(storage, uri, work)
 
 
 def _record_errors(
@@ -100,33 +102,37 @@ def _record_errors(
         raise
 
 
-def read_newest_version(uri: str) -> TableVersion | None:
+def read_newest_version(storage: Storage, uri: str) -> TableVersion | None:
     """The newest version; None where there is no table yet."""
-    if (table := _open_if_exists(uri)) is None:
+    if (table := _open_if_exists(storage, uri)) is None:
         return None
-    return TableVersion(table.version(), _rows(table), _lineages(table).get(table.version(), {}))
+    return TableVersion(
+        table.version(), _rows(table), _lineages(storage, table).get(table.version(), {})
+    )
 
 
-def read_table_version(uri: str, version: int | None = None) -> tuple[TableVersion, datetime]:
+def read_table_version(
+    storage: Storage, uri: str, version: int | None = None
+) -> tuple[TableVersion, datetime]:
     """A version, the newest by default, and when it was committed.
 
     Raises InputError where there is no table, or no such version of it.
     """
-    latest = open_table(uri)
-    table = latest if version is None else open_table(uri, version)
-    entry = _entries(latest)[table.version()]
+    latest = open_table(storage, uri)
+    table = latest if version is None else open_table(storage, uri, version)
+    entry = _entries(storage, latest)[table.version()]
     committed = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
     return TableVersion(table.version(), _rows(table), _lineage(entry)), committed
 
 
-def open_table(uri: str, version: int | None = None) -> DeltaTable:
+def open_table(storage: Storage, uri: str, version: int | None = None) -> DeltaTable:
     """The table at a version, the newest by default.
 
     Raises:
         InputError: there is no table, or no such version of it.
     """
     try:
-        table = _open_if_exists(uri, version)
+        table = _open_if_exists(storage, uri, version)
     except RetriesExhausted:
         raise
     except Exception as error:
@@ -136,17 +142,20 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     return table
 
 
-def _open_if_exists(uri: str, version: int | None = None) -> DeltaTable | None:
+def _open_if_exists(storage: Storage, uri: str, version: int | None = None) -> DeltaTable | None:
     options = storage.delta_options(uri)
     try:
-        return _with_retries(uri, lambda: DeltaTable(uri, version=version, storage_options=options))
+        open_version = partial(DeltaTable, uri, version=version, storage_options=options)
+        return _with_retries(storage, uri, open_version)
     except TableNotFoundError:
         return None
 
 
-def read_pairs(uri: str, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
+def read_pairs(
+    storage: Storage, uri: str, version: int | None = None, columns: list[str] | None = None
+) -> pa.Table:
     """All pairs of a version, whole or some columns, by clip id and each clip's best first."""
-    table = open_table(uri, version)
+    table = open_table(storage, uri, version)
     names = columns or table.schema().to_arrow().names
     needed = list(dict.fromkeys([*names, *_SORT_COLUMNS]))
     files = [storage.read_parquet(file, needed) for file in table.file_uris()]
@@ -160,24 +169,27 @@ def read_pairs(uri: str, version: int | None = None, columns: list[str] | None =
     )
 
 
-def list_table_versions(uri: str) -> list[TableVersion]:
+def list_table_versions(storage: Storage, uri: str) -> list[TableVersion]:
     """Every version that can still be opened, oldest first."""
-    latest = open_table(uri)
-    lineages = _lineages(latest)
+    latest = open_table(storage, uri)
+    lineages = _lineages(storage, latest)
     return [
-        TableVersion(version, _rows(open_table(uri, version)), lineages.get(version, {}))
+        TableVersion(version, _rows(open_table(storage, uri, version)), lineages.get(version, {}))
         for version in range(latest.version() + 1)
     ]
 
 
-def _lineages(latest: DeltaTable) -> dict[int, dict[str, Any]]:
+def _lineages(storage: Storage, latest: DeltaTable) -> dict[int, dict[str, Any]]:
     """The lineage of each version."""
-    return {version: _lineage(entry) for version, entry in _entries(latest).items()}
+    return {version: _lineage(entry) for version, entry in _entries(storage, latest).items()}
 
 
-def _entries(latest: DeltaTable) -> dict[int, dict[str, Any]]:
+def _entries(storage: Storage, latest: DeltaTable) -> dict[int, dict[str, Any]]:
     """What the log says of each version; only the newest table numbers its commits rightly."""
-    return {entry["version"]: entry for entry in _with_retries(latest.table_uri, latest.history)}
+    return {
+        entry["version"]: entry
+        for entry in _with_retries(storage, latest.table_uri, latest.history)
+    }
 
 
 def _lineage(entry: dict[str, Any]) -> dict[str, Any]:
@@ -189,8 +201,8 @@ def _rows(table: DeltaTable) -> int:
     return sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
 
 
-def _with_retries(uri: str, work: Callable[[], T]) -> T:
-    """Ask Delta Lake, whose client retries requests but not what breaks an answer off."""
+def _with_retries(storage: Storage, uri: str, work: Callable[[], T]) -> T:
+    """Call Delta Lake, whose client retries requests but not interrupted responses."""
 
     def attempt() -> T:
         try:
@@ -200,4 +212,4 @@ def _with_retries(uri: str, work: Callable[[], T]) -> T:
                 raise ConnectionError(str(error)) from error
             raise
 
-    return storage.default().retry(uri, attempt)
+    return storage.retry(uri, attempt)

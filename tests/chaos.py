@@ -37,9 +37,9 @@ from curation.ops import verify
 from curation.ops.status import read_status
 from curation.run import evidence
 from curation.run.config_file import parse_run_config
-from curation.run.layout import evidence_uri, table_uri
+from curation.run.layout import RunFolder, evidence_uri, table_uri
 from curation.select import apply
-from curation.storage.files import list_files
+from curation.storage.files import Storage, list_files
 from curation.synth.corpus import write_corpus
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
@@ -326,26 +326,28 @@ def _actors_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def _are_done(config: RunConfig, shards: int) -> bool:
-    return len(evidence.list_done_shards(config.run)) >= shards
+    return len(evidence.list_done_shards(RunFolder.from_config(config))) >= shards
 
 
 def need_sound(config: RunConfig) -> None:
     """No promise broken, no clip failed, and no file in evidence/ but the plan's."""
-    assert verify.verify_run(config.run) == []
-    assert read_status(config.run).counts.errors == {}
-    shards = evidence.list_done_shards(config.run)
+    assert verify.verify_run(RunFolder.from_config(config)) == []
+    assert read_status(RunFolder.from_config(config)).counts.errors == {}
+    shards = evidence.list_done_shards(RunFolder.from_config(config))
     names = [file.uri.rsplit("/", 1)[1] for file in list_files(evidence_uri(config.run))]
     assert names == [f"shard-{shard:05d}.parquet" for shard in shards]
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
     return pa.concat_tables(
-        evidence.read_evidence_shards(config.run, evidence.list_done_shards(config.run))
+        evidence.read_evidence_shards(
+            RunFolder.from_config(config), evidence.list_done_shards(RunFolder.from_config(config))
+        )
     )
 
 
 def pairs_of(config: RunConfig) -> pa.Table:
-    return table.read_pairs(table_uri(config.run), columns=_PAIR_COLUMNS)
+    return table.read_pairs(Storage(), table_uri(config.run), columns=_PAIR_COLUMNS)
 
 
 def _kill_tree(pid: int) -> None:

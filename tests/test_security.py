@@ -30,6 +30,7 @@ from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
 from curation.select import apply
 from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.storage.test_s3 import run_in
 from tests.support.moto_server import S3_SECRET
 from tests.support.runs import write_yaml
@@ -160,7 +161,7 @@ def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None
     catalog_plan.create_plan(config)
     driver.annotate_run(config, lambda done, total: None)
     apply.select(config)
-    rows = table.read_pairs(layout.table_uri(config.run)).to_pylist()
+    rows = table.read_pairs(Storage(), layout.table_uri(config.run)).to_pylist()
     assert sorted(row["clip_id"] + ".wav" for row in rows) == sorted(NAMES)
     paths = sorted(row["audio"]["path"] for row in rows)
     assert paths == ["etc/evil.flac", "evil.flac", "evil.flac", "tame.flac"]
@@ -178,7 +179,7 @@ def test_json_that_claims_gigabytes_is_refused_unread(tmp_path: Path) -> None:
         file.write(member.tobuf(tarfile.GNU_FORMAT))
         file.truncate(2**34 + 2**20)
     with pytest.raises(InputError, match="a.json in .*17179869184 bytes of JSON"):
-        list_clips(WebDatasetConfig(data=str(path)))
+        list_clips(Storage(), WebDatasetConfig(data=str(path)))
 
 
 # --- bombs

@@ -22,7 +22,7 @@ def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
     Raises InputError where `folder` holds no table.
     """
     uri = table_uri(folder)
-    newest = table.read_newest_version(uri)
+    newest = table.read_newest_version(storage.default(), uri)
     if newest is None:
         raise InputError(f"{folder}: no curated table here; run tagscribe demo first")
     config = small_pretrain_config(join_uri(folder, "pretrain"), [uri], epochs)

@@ -12,6 +12,7 @@ from curation.annotate import metrics, stages
 from curation.annotate.workers import FusedWorker
 from curation.config.run import AdaptiveConfig, RunConfig
 from curation.run import plan
+from curation.run.layout import RunFolder
 
 YIELDS = (0.9, 0.7, 0.5)
 
@@ -33,7 +34,7 @@ class Drawn(NamedTuple):
 
 def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
     """Time adaptive drawing at every yield against all candidates for all, round by round."""
-    rows = plan.read_plan_shard(config.run, 0)
+    rows = plan.read_plan_shard(RunFolder.from_config(config), 0)
     workers = {"fixed": FusedWorker(config, metrics.InMemoryMeter)}
     whole = drawn(workers["fixed"], rows)
     best = [max(clip.clap_scores) for clip in whole.clips]

@@ -21,6 +21,8 @@ from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import gumbel_noise
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.run import plan
+from curation.run.layout import RunFolder
+from curation.storage.files import Storage
 
 SETTINGS = TagGuidedAdapter()
 SAMPLES = SETTINGS.candidates - 1
@@ -69,9 +71,9 @@ def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, A
 def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]:
     """The run's clips, decoded, guided and cut into batches as the engine does it."""
     rate_hz = SETTINGS.sample_rate_hz
-    clips = stages.clips_of(plan.read_plan_shard(config.run, 0))
+    clips = stages.clips_of(plan.read_plan_shard(RunFolder.from_config(config), 0))
     for clip in clips:
-        stages.decode(clip, stages.Listening(config.audio, (rate_hz,)))
+        stages.decode(Storage(), clip, stages.Listening(config.audio, (rate_hz,)))
         tagging.guide(clip, config.captioner.min_confidence)
     cut = batching.cut_batches(clips, rate_hz, config.annotate.batch_seconds)
     return [batch_of(model, batch, rate_hz) for batch in cut]

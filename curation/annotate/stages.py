@@ -26,9 +26,9 @@ from curation.catalog.clip_bytes import read_clip_bytes
 from curation.config.run import AudioConfig
 from curation.models.captioners.base import Candidate, Captioner, ReusableEncoding
 from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure, Tag
+from curation.storage.files import Storage
 from curation.storage.read_budget import ObjectTooLargeError, ReadBudget, ReadReservation
 from curation.storage.retry import RetriesExhausted, count_faults
-from curation.storage.settings import StorageConfig
 from curation.tags.guidance import class_phrase
 
 # Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's
@@ -120,10 +120,11 @@ class Hearing:
     nobody has decoded yet is all the encoded audio that this process holds.
     """
 
-    def __init__(self, listening: Listening, storage: StorageConfig, decode_threads: int) -> None:
-        self.budget = ReadBudget(storage.read_ahead_mb * 2**20)
+    def __init__(self, listening: Listening, storage: Storage, decode_threads: int) -> None:
+        self.budget = ReadBudget(storage.settings.read_ahead_mb * 2**20)
+        self._storage = storage
         self._listening = listening
-        self._readers = ThreadPoolExecutor(storage.readers)
+        self._readers = ThreadPoolExecutor(storage.settings.readers)
         self._decoders = ThreadPoolExecutor(decode_threads)
 
     def submit(self, clips: Sequence[Clip]) -> list[Future[Future[Clip]]]:
@@ -133,7 +134,7 @@ class Hearing:
     def _read(self, clip: Clip) -> Future[Clip]:
         reservation = ReadReservation(self.budget)
         try:
-            encoded = read(clip, reservation.acquire)
+            encoded = read(self._storage, clip, reservation.acquire)
         except BaseException:
             reservation.release()
             raise
@@ -146,12 +147,14 @@ class Hearing:
             reservation.release()
 
 
-def decode(clip: Clip, listening: Listening) -> Clip:
+def decode(storage: Storage, clip: Clip, listening: Listening) -> Clip:
     """Read and decode one clip, here and now."""
-    return decode_read(clip, read(clip), listening)
+    return decode_read(clip, read(storage, clip), listening)
 
 
-def read(clip: Clip, reserve: Callable[[int], None] | None = None) -> Encoded | None:
+def read(
+    storage: Storage, clip: Clip, reserve: Callable[[int], None] | None = None
+) -> Encoded | None:
     """A clip's encoded audio; None where it has failed, or fails here.
 
     `reserve` is called with its size before it is read; a size that it refuses fails the clip.
@@ -162,7 +165,7 @@ def read(clip: Clip, reserve: Callable[[int], None] | None = None) -> Encoded | 
     begun_s = time.perf_counter()
     try:
         with count_faults() as clip.faults:
-            encoded = Encoded(*read_clip_bytes(clip.uri, reserve))
+            encoded = Encoded(*read_clip_bytes(storage, clip.uri, reserve))
         clip.encoded_bytes = len(encoded.data)
         return encoded
     except RetriesExhausted as error:

@@ -43,7 +43,7 @@ class VllmRequestWorker:
         heard: dict[int, stages.Clip] = {}
 
         def work(task: Task, _: Clips, __: Spans) -> Clips:
-            clips = self.run(clips_of(self.models.config.run, task))
+            clips = self.run(clips_of(self.models.run, task))
             heard.update((place, clip) for place, clip in enumerate(clips) if not clip.failure)
             return clips
 

@@ -13,7 +13,7 @@ from curation.annotate.model_offload import ModelOffloader, Offloadable
 from curation.annotate.priority_lock import PriorityLock
 from curation.config.run import RunConfig
 from curation.models import run_models
-from curation.storage import files as storage
+from curation.run.layout import RunFolder
 
 Clips = list[stages.Clip]
 
@@ -30,7 +30,7 @@ class WorkerModels:
         tag: bool = False,
     ) -> None:
         self.config = config
-        storage.configure(config.storage)
+        self.run = RunFolder.from_config(config)
         self.meter = make_meter()
         self.adapters = run_models.build_run_models(config)
         self.lock = PriorityLock()
@@ -60,7 +60,7 @@ class WorkerModels:
 
     def hearing(self) -> stages.Hearing:
         listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
-        return stages.Hearing(listening, self.config.storage, self.config.annotate.decode_threads)
+        return stages.Hearing(listening, self.run.storage, self.config.annotate.decode_threads)
 
     def batches(self, chunk: Clips) -> list[Clips]:
         settings, captioner = self.config.annotate, self.adapters.captioner

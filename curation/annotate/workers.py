@@ -16,6 +16,7 @@ from curation.annotate.task import Task, crash_failure
 from curation.annotate.worker_models import Clips, WorkerModels
 from curation.config.run import RunConfig
 from curation.run import evidence, plan
+from curation.run.layout import RunFolder
 
 Row = dict[str, Any]
 Spans = list[evidence.WorkSpan]
@@ -79,7 +80,7 @@ class FusedWorker:
         return [batch for chunk in chunks for batch in self.models.batches(chunk)]
 
     def _annotate(self, task: Task, _: Clips, spans: Spans) -> Clips:
-        write(self.models, task, self.run(clips_of(self.models.config.run, task)), spans)
+        write(self.models, task, self.run(clips_of(self.models.run, task)), spans)
         return []
 
 
@@ -98,7 +99,7 @@ class DecodeWorker:
         return decode(self.models, self.hearing, clips)
 
     def _decode(self, task: Task, _: Clips, __: Spans) -> Clips:
-        return self.run(clips_of(self.models.config.run, task))
+        return self.run(clips_of(self.models.run, task))
 
 
 class CaptionWorker:
@@ -145,9 +146,9 @@ class ScoreWorker:
         return []
 
 
-def clips_of(run_uri: str, task: Task) -> Clips:
+def clips_of(run: RunFolder, task: Task) -> Clips:
     """The planned clips of a task; those that kill their worker have already failed."""
-    clips = stages.clips_of(plan.read_plan_shard(run_uri, task.shard))
+    clips = stages.clips_of(plan.read_plan_shard(run, task.shard))
     for killer in task.crashing_clips:
         clips[killer].failure = crash_failure()
     return clips[task.start : task.stop]
@@ -178,7 +179,7 @@ def write(models: WorkerModels, task: Task, clips: Clips, spans: Spans) -> None:
         # The last worker's time with the shard ends with the file that tells of it.
         spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
         counts = evidence.write_evidence_shard(
-            models.config.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
+            models.run, task.shard, stages.evidence(clips), spans, stages.faults(clips)
         )
     for outcome, number in {"ok": counts.ok, **counts.errors}.items():
         models.meter.record(metrics.CLIPS, number, outcome=outcome)

@@ -4,7 +4,7 @@ from curation.calibration import csv_pairs, plot, run_pairs
 from curation.calibration.summary import Calibration, summarize_calibration
 from curation.config.run import RunConfig
 from curation.models.scorers.build import build_scorer
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 
 
@@ -37,6 +37,7 @@ def calibrate(
     picture = plot.plot_calibration(
         scored, prior, found.threshold, config.scorer.model, found.estimator
     )
+    storage = Storage(config.storage)
     storage.put(join_uri(folder, "calibration.json"), found.as_json())
     storage.put(join_uri(folder, "calibration.svg"), picture)
     return found

@@ -15,7 +15,7 @@ from curation.calibration.thresholds import ScoredPairs
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -35,7 +35,8 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
     A caption does not belong to a file for which it is not listed. Raises InputError where the
     CSV or a file cannot be read, or fewer than two files are listed.
     """
-    rows = read_captions_csv(csv_uri)
+    storage = Storage(config.storage)
+    rows = read_captions_csv(storage, csv_uri)
     files = _drawn(csv_uri, rows, clips, config.seed)
     rows = [row for row in rows if row.file in files]
     listed = {(row.file, row.text) for row in rows}
@@ -43,7 +44,9 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
     scorer.setup()
     folder = posixpath.dirname(csv_uri)
     uris = [posixpath.join(folder, file) for file in files]
-    sounds = embeddings.embed_sounds(scorer, ((uri, _decoded(config, uri)) for uri in uris))
+    sounds = embeddings.embed_sounds(
+        scorer, ((uri, _decoded(storage, config, uri)) for uri in uris)
+    )
     scores = scorer.embed_text([row.text for row in rows]) @ sounds.T
     judged = any(row.right is not None for row in rows)
     return ScoredPairs(
@@ -56,7 +59,7 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
     )
 
 
-def read_captions_csv(csv_uri: str) -> list[LabeledCaption]:
+def read_captions_csv(storage: Storage, csv_uri: str) -> list[LabeledCaption]:
     """The rows of a CSV: file (absolute, or beside the CSV), caption, and right (1 or 0) if judged.
 
     Raises InputError naming the line and what was expected.
@@ -96,7 +99,7 @@ def _drawn(csv_uri: str, rows: Sequence[LabeledCaption], clips: int, seed: int) 
     return [files[place] for place in np.random.default_rng(seed).permutation(len(files))[:clips]]
 
 
-def _decoded(config: RunConfig, uri: str) -> DecodedAudio:
+def _decoded(storage: Storage, config: RunConfig, uri: str) -> DecodedAudio:
     """The file as a run would hear it."""
     try:
         data = storage.read_bytes(uri)

@@ -20,8 +20,10 @@ from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.run.record import list_differences, require_run_record
 from curation.schema import OK
+from curation.storage.files import Storage
 from curation.tags import ontology
 
 # The part that a scorer plays in a run.
@@ -97,7 +99,7 @@ def _ancestors(mid: str) -> frozenset[str]:
 
 
 def _check_scorer(config: RunConfig, scorer: Scorer, part: ScorerRole) -> None:
-    there = require_run_record(config.run).models[part]
+    there = require_run_record(RunFolder.from_config(config)).models[part]
     differing = [
         f"{name} {here or ''!r} here, {there or ''!r} in run.json"
         for name, here, there in list_differences(scorer.identity, there)
@@ -111,7 +113,8 @@ def _check_scorer(config: RunConfig, scorer: Scorer, part: ScorerRole) -> None:
 
 
 def _drawn(config: RunConfig, clips: int, part: ScorerRole) -> list[dict[str, Any]]:
-    shards = run_evidence.list_done_shards(config.run)
+    run = RunFolder.from_config(config)
+    shards = run_evidence.list_done_shards(run)
     if not shards:
         raise InputError(
             f"{config.run}: no evidence yet; run tagscribe annotate first, or give captions of "
@@ -120,7 +123,7 @@ def _drawn(config: RunConfig, clips: int, part: ScorerRole) -> list[dict[str, An
     rng = np.random.default_rng(config.seed)
     few = sorted(rng.permutation(shards)[:_MOST_SHARDS].tolist())
     evidence = pa.concat_tables(
-        run_evidence.read_evidence_shards(config.run, few, [*_COLUMNS, *_SOUNDS[part]])
+        run_evidence.read_evidence_shards(run, few, [*_COLUMNS, *_SOUNDS[part]])
     )
     served = evidence.filter(pc.equal(evidence["outcome"], OK))
     _need_two(config, served.num_rows, "with captions")
@@ -141,7 +144,7 @@ def _heard_again(
     def sounds() -> Iterator[tuple[str, DecodedAudio]]:
         for row in rows:
             try:
-                decoded = reload_audio(row)
+                decoded = reload_audio(Storage(config.storage), row)
             except (InputError, AudioError):
                 continue
             there.append(row)

@@ -21,7 +21,7 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 _EXPECTED = 'YouTube id, start and end in seconds, class ids: abcdefghijk, 30.000, 40.000, "/m/..."'
 
@@ -34,16 +34,16 @@ _LINE = re.compile(
 _NAME = re.compile(r"([\w-]{11})(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?", re.ASCII)
 
 
-def list_audioset_clips(config: AudiosetConfig) -> CatalogListing:
+def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogListing:
     """The listed segments; ids are `<YouTube id>_<start in ms>`, `uri` null where none is found.
 
     Raises InputError for a line that cannot be read, a class that AudioSet does not have, a
     segment listed twice, or a file that could be either of two clips.
     """
-    folder = require_folder(config.audio, "audio")
-    segments = _read_segments(config.segments)
+    folder = require_folder(storage, config.audio, "audio")
+    segments = _read_segments(storage, config.segments)
     rows = _Rows(segments.ids)
-    files = _match_files(folder, segments, rows, config.files)
+    files = _match_files(storage, folder, segments, rows, config.files)
     found = np.array([uri is not None for uri in files.uris], dtype=bool)
     # The listed times are those of the whole recording: of no use in a clip that is cut already.
     cut_here = np.frombuffer(files.begins_at_start, np.bool_) | (config.files == "cut") | ~found
@@ -63,7 +63,7 @@ def list_audioset_clips(config: AudiosetConfig) -> CatalogListing:
 
 
 def find_segment_files(
-    audio: str, clip_ids: Iterable[str], files: Literal["cut", "whole"]
+    storage: Storage, audio: str, clip_ids: Iterable[str], files: Literal["cut", "whole"]
 ) -> tuple[list[str | None], list[float]]:
     """The file of each clip in a folder, by a listing's rules, and where the clip begins in it.
 
@@ -80,7 +80,9 @@ def find_segment_files(
             raise InputError(f"{clip_id!r}: expected <YouTube id>_<start in ms>")
         segments.ids.append(ytid)
         segments.start_ms.append(int(start))
-    found = _match_files(require_folder(audio, "audio"), segments, _Rows(segments.ids), files)
+    found = _match_files(
+        storage, require_folder(storage, audio, "audio"), segments, _Rows(segments.ids), files
+    )
     begins_s = [
         0.0 if cut or files == "cut" else start / 1000
         for cut, start in zip(found.begins_at_start, segments.start_ms, strict=True)
@@ -126,7 +128,7 @@ class _Rows:
         return self._several.get(ytid) or [self._first[ytid]]
 
 
-def _read_segments(uri: str) -> _Segments:
+def _read_segments(storage: Storage, uri: str) -> _Segments:
     segments = _Segments()
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such file, given as segments: of the catalog")
@@ -181,7 +183,11 @@ class _Files:
 
 
 def _match_files(
-    folder: str, segments: _Segments, rows: _Rows, named_by_id: Literal["cut", "whole"]
+    storage: Storage,
+    folder: str,
+    segments: _Segments,
+    rows: _Rows,
+    named_by_id: Literal["cut", "whole"],
 ) -> _Files:
     files = _Files([None] * len(segments.ids), bytearray(len(segments.ids)))
     for file in storage.list_files(folder):

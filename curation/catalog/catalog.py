@@ -11,9 +11,10 @@ from curation.config.catalog import (
     ParquetConfig,
     WebDatasetConfig,
 )
+from curation.storage.files import Storage
 
 
-def list_clips(config: CatalogConfig) -> CatalogListing:
+def list_clips(storage: Storage, config: CatalogConfig) -> CatalogListing:
     """List a catalog: one row a clip, with its tags and where its audio is.
 
     Sorted by clip id; clips packed in Parquet or tar files by their place, so that neighbours in
@@ -21,13 +22,13 @@ def list_clips(config: CatalogConfig) -> CatalogListing:
     """
     match config:
         case AudiosetConfig():
-            return _sorted(audioset.list_audioset_clips(config), "clip_id")
+            return _sorted(audioset.list_audioset_clips(storage, config), "clip_id")
         case FolderConfig():
-            return _sorted(folder.list_folder_clips(config), "clip_id")
+            return _sorted(folder.list_folder_clips(storage, config), "clip_id")
         case ParquetConfig():
-            return _sorted(parquet.list_parquet_clips(config), "uri")
+            return _sorted(parquet.list_parquet_clips(storage, config), "uri")
         case WebDatasetConfig():
-            return _sorted(webdataset.list_webdataset_clips(config), "uri")
+            return _sorted(webdataset.list_webdataset_clips(storage, config), "uri")
 
 
 def _sorted(listing: CatalogListing, column: str) -> CatalogListing:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 # What the row groups last read may take; the one in use is kept whatever its size.
 _CACHE_BYTES = 256 * 2**20
@@ -37,7 +37,9 @@ def tar_member_uri(file: str, offset: int, size: int, name: str) -> str:
     return f"{file}#offset={offset:012d}&size={size}&name={quote(name)}"
 
 
-def read_clip_bytes(uri: str, reserve: Reserve | None = None) -> tuple[bytes, str]:
+def read_clip_bytes(
+    storage: Storage, uri: str, reserve: Reserve | None = None
+) -> tuple[bytes, str]:
     """The encoded audio of a clip, and a name for it in messages. Safe in threads.
 
     `reserve` is as in `Storage.read_audio_bytes`: it is called with the size before reading; for a
@@ -47,28 +49,34 @@ def read_clip_bytes(uri: str, reserve: Reserve | None = None) -> tuple[bytes, st
     """
     if row := _ROW.fullmatch(uri):
         file, number = row["file"], int(row["row"])
-        return _read_row(file, number, unquote(row["column"]), reserve), f"{file} row {number}"
+        return _read_row(
+            storage, file, number, unquote(row["column"]), reserve
+        ), f"{file} row {number}"
     if member := _MEMBER.fullmatch(uri):
         start, size = int(member["offset"]), int(member["size"])
-        data = _read_range(member["file"], reserve, start, start + size) if size else b""
+        data = _read_range(storage, member["file"], reserve, start, start + size) if size else b""
         return data, f"{unquote(member['name'])} in {member['file']}"
-    return _read_range(uri, reserve), uri
+    return _read_range(storage, uri, reserve), uri
 
 
 def _read_range(
-    uri: str, reserve: Reserve | None, start: int | None = None, end: int | None = None
+    storage: Storage,
+    uri: str,
+    reserve: Reserve | None,
+    start: int | None = None,
+    end: int | None = None,
 ) -> bytes:
     if reserve is None:
-        return storage.default().read_bytes(uri, start, end)
-    return storage.default().read_audio_bytes(uri, reserve, start, end)
+        return storage.read_bytes(uri, start, end)
+    return storage.read_audio_bytes(uri, reserve, start, end)
 
 
-def _read_row(file: str, row: int, column: str, reserve: Reserve | None) -> bytes:
-    starts = _group_starts(file)
+def _read_row(storage: Storage, file: str, row: int, column: str, reserve: Reserve | None) -> bytes:
+    starts = _group_starts(storage, file)
     group = int(np.searchsorted(starts, row, side="right")) - 1
     if row >= starts[-1]:
         raise OSError(f"{file} has {starts[-1]} rows, and no row {row}: it is not what was listed")
-    found = _groups.get(file, group, column)[row - starts[group]]
+    found = _groups.get(storage, file, group, column)[row - starts[group]]
     if not found.is_valid:
         raise OSError(f"{file} row {row} has no bytes in {column!r}: it is not what was listed")
     view = found.as_buffer()
@@ -78,12 +86,15 @@ def _read_row(file: str, row: int, column: str, reserve: Reserve | None) -> byte
 
 
 @lru_cache(maxsize=256)
-def _group_starts(file: str) -> list[int]:
+def _group_starts(storage: Storage, file: str) -> list[int]:
     """The first row of each row group, and the number of rows."""
     with storage.open_input(file) as source:
         metadata = pq.ParquetFile(source).metadata
     counts = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
     return [0, *np.cumsum(counts).tolist()]
+
+
+_Key = tuple[Storage, str, int, str]
 
 
 class _RowGroups:
@@ -92,10 +103,10 @@ class _RowGroups:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._groups: OrderedDict[tuple[str, int, str], Future[pa.ChunkedArray]] = OrderedDict()
+        self._groups: OrderedDict[_Key, Future[pa.ChunkedArray]] = OrderedDict()
 
-    def get(self, file: str, group: int, column: str) -> pa.ChunkedArray:
-        key = (file, group, column)
+    def get(self, storage: Storage, file: str, group: int, column: str) -> pa.ChunkedArray:
+        key = (storage, file, group, column)
         with self._lock:
             future = self._groups.get(key)
             mine = future is None
@@ -122,7 +133,7 @@ class _RowGroups:
                 taken -= self._groups.pop(key).result().nbytes
 
 
-def _read_group(file: str, group: int, column: str) -> pa.ChunkedArray:
+def _read_group(storage: Storage, file: str, group: int, column: str) -> pa.ChunkedArray:
     with storage.open_input(file) as source:
         table = pq.ParquetFile(source).read_row_group(group, columns=[f"{column}.bytes"])
     return pc.struct_field(table[column], "bytes")

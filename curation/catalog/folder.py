@@ -19,33 +19,35 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 Row = dict[str, Any]
 
 
-def list_folder_clips(config: FolderConfig) -> CatalogListing:
+def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
     """One clip a row of the metadata, or one an audio file where there is none.
 
     Raises InputError for metadata that cannot be read, a column that is not there, a class that
     AudioSet does not have, or an id given twice.
     """
-    folder = require_folder(config.audio, "audio")
+    folder = require_folder(storage, config.audio, "audio")
     within = len(folder) + 1
     audio = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio_file(f.uri)}
     if config.metadata is None:
         rows = ((uri, {config.file: path}) for path, uri in audio.items())
         return _list_rows(rows, config.model_copy(update=_UNTAGGED), audio)
-    return _list_rows(_read_metadata(config.metadata, config), config, audio)
+    return _list_rows(_read_metadata(storage, config.metadata, config), config, audio)
 
 
-def read_metadata_column(config: FolderConfig, column: str) -> Iterator[tuple[str, str]]:
+def read_metadata_column(
+    storage: Storage, config: FolderConfig, column: str
+) -> Iterator[tuple[str, str]]:
     """What a column of the metadata says of each clip, by its id.
 
     Raises InputError where the metadata cannot be read or has no such column.
     """
     assert config.metadata is not None
-    for place, row in _read_metadata(config.metadata, config):
+    for place, row in _read_metadata(storage, config.metadata, config):
         if column not in row:
             raise InputError(f"{place}: no column {column!r} among {', '.join(row)}")
         start_s = _seconds(row, config.start_s)
@@ -87,7 +89,7 @@ def _list_rows(
     return CatalogListing(clips, CatalogCoverage(clips.num_rows, found, len(audio.keys() - listed)))
 
 
-def _read_metadata(uri: str, config: FolderConfig) -> Iterator[tuple[str, Row]]:
+def _read_metadata(storage: Storage, uri: str, config: FolderConfig) -> Iterator[tuple[str, Row]]:
     columns = [config.file, config.id, config.tags, config.start_s, config.end_s]
     needed = [column for column in columns if column is not None]
     if not storage.exists(uri):

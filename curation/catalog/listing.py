@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA, TAG_TYPE, Tag
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.tags import ontology
 from curation.uris import absolute_uri
 
@@ -139,19 +139,19 @@ def is_audio_file(path: str) -> bool:
     return not path.rpartition("/")[2].startswith(".") and file_extension(path) in AUDIO_EXTENSIONS
 
 
-def require_folder(uri: str, key: str) -> str:
+def require_folder(storage: Storage, uri: str, key: str) -> str:
     """The absolute URI of a folder. Raises InputError where there is none."""
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such folder, given as {key}: of the catalog")
     return absolute_uri(uri).rstrip("/")
 
 
-def list_data_files(uri: str, suffix: str) -> list[str]:
+def list_data_files(storage: Storage, uri: str, suffix: str) -> list[str]:
     """The file of that name, or the files below that folder whose names end in `suffix`.
 
     Raises InputError where there are none.
     """
-    root = require_folder(uri, "data")
+    root = require_folder(storage, uri, "data")
     found = [file.uri for file in storage.list_files(root) if _is_data(file.uri, suffix)]
     if not found and not _is_data(root, suffix):
         raise InputError(f"{uri}: no {suffix} files there, given as data: of the catalog")

@@ -20,18 +20,18 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 
-def list_parquet_clips(config: ParquetConfig) -> CatalogListing:
+def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListing:
     """One clip a row; its audio is the row's bytes, or the file that the row's path names.
 
     The audio is not read. Raises InputError for a file that is not Parquet, a column that is not
     there, a class that AudioSet does not have, or an id given twice.
     """
     rows = _ListedRows()
-    for uri in list_data_files(config.data, ".parquet"):
-        _list_file(uri, config, rows)
+    for uri in list_data_files(storage, config.data, ".parquet"):
+        _list_file(storage, uri, config, rows)
     count = len(rows.ids)
     empty = pa.nulls(count, pa.float64())
     clips = build_clip_table(rows.ids, rows.uris, empty, empty, rows.tags.finish())
@@ -47,7 +47,7 @@ class _ListedRows:
     tags: TagColumnBuilder = field(default_factory=TagColumnBuilder)
 
 
-def _list_file(uri: str, config: ParquetConfig, listed: _ListedRows) -> None:
+def _list_file(storage: Storage, uri: str, config: ParquetConfig, listed: _ListedRows) -> None:
     with storage.open_input(uri) as source:
         try:
             file = pq.ParquetFile(source)
@@ -69,7 +69,7 @@ def _list_file(uri: str, config: ParquetConfig, listed: _ListedRows) -> None:
                 if has_bytes:
                     found: str | None = parquet_row_uri(uri, row, config.audio)
                 else:
-                    beside = _files_beside(uri) if beside is None else beside
+                    beside = _files_beside(storage, uri) if beside is None else beside
                     found = beside.get(posixpath.normpath(path)) if path else None
                 listed.ids.append(str(clip_id))
                 listed.uris.append(found)
@@ -127,7 +127,7 @@ def _check_columns(uri: str, schema: pa.Schema, config: ParquetConfig) -> None:
         )
 
 
-def _files_beside(uri: str) -> dict[str, str]:
+def _files_beside(storage: Storage, uri: str) -> dict[str, str]:
     """The audio below the folder of a Parquet file: path within it -> URI."""
     folder = uri.rpartition("/")[0]
     files = (file.uri for file in storage.list_files(folder))

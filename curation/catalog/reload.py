@@ -6,9 +6,10 @@ from typing import Any
 from curation.audio.decode import DecodedAudio, decode_audio, sha256_hex
 from curation.catalog.clip_bytes import read_clip_bytes
 from curation.errors import InputError
+from curation.storage.files import Storage
 
 
-def reload_audio(row: Mapping[str, Any]) -> DecodedAudio:
+def reload_audio(storage: Storage, row: Mapping[str, Any]) -> DecodedAudio:
     """Read and decode the stretch that a row of evidence or of pairs speaks of.
 
     Args:
@@ -17,7 +18,7 @@ def reload_audio(row: Mapping[str, Any]) -> DecodedAudio:
     Raises InputError where the file is gone or has changed since.
     """
     try:
-        data, name, same = reload_bytes(row)
+        data, name, same = reload_bytes(storage, row)
     except (OSError, ValueError) as error:
         raise InputError(
             f"clip {row['clip_id']}: {row['uri']} cannot be read any more ({error})"
@@ -27,12 +28,12 @@ def reload_audio(row: Mapping[str, Any]) -> DecodedAudio:
     return decode_segment(data, name, row)
 
 
-def reload_bytes(row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
+def reload_bytes(storage: Storage, row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
     """A clip's file, a name for it in messages, and whether it has the bytes that were annotated.
 
     Raises OSError where it cannot be read, ValueError for a name that no storage takes.
     """
-    data, name = read_clip_bytes(row["uri"])
+    data, name = read_clip_bytes(storage, row["uri"])
     return data, name, sha256_hex(data) == row["audio_sha256"]
 
 

@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from curation.catalog.listing import (
 )
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 # Listing a tar waits for its storage most of the time.
 _THREADS = 8
@@ -32,17 +33,17 @@ _BUFFER_BYTES = 8 * 2**20
 _MAX_JSON_BYTES = 2**24
 
 
-def list_webdataset_clips(config: WebDatasetConfig) -> CatalogListing:
+def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> CatalogListing:
     """One clip a sample; a sample that has a JSON and no audio is listed as missing.
 
     Only the tars' headers and the JSON members are used, and nothing is unpacked. Raises
     InputError for a tar that cannot be read by ranges, JSON that cannot be read, a class that
     AudioSet does not have, or an id given twice.
     """
-    tars = list_data_files(config.data, ".tar")
+    tars = list_data_files(storage, config.data, ".tar")
     samples: list[_Sample] = []
     with ThreadPoolExecutor(_THREADS) as threads:
-        for listed in threads.map(_read_tar, tars):
+        for listed in threads.map(partial(_read_tar, storage), tars):
             samples.extend(listed)
     tags = TagColumnBuilder()
     ids = []
@@ -68,9 +69,9 @@ class _Sample:
     facts: dict[str, Any]
 
 
-def _read_tar(uri: str) -> list[_Sample]:
+def _read_tar(storage: Storage, uri: str) -> list[_Sample]:
     samples: dict[str, _Sample] = {}
-    for member, content in _members(uri):
+    for member, content in _members(storage, uri):
         folder, slash, name = member.name.rpartition("/")
         key = folder + slash + name.partition(".")[0]
         place = f"{key} in {uri}"
@@ -84,7 +85,7 @@ def _read_tar(uri: str) -> list[_Sample]:
     return list(samples.values())
 
 
-def _members(uri: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
+def _members(storage: Storage, uri: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """The audio members of a tar, and its JSON members with their content."""
     with storage.open_input(uri, _BUFFER_BYTES) as file:
         try:

@@ -105,7 +105,7 @@ def calibrate_scorer_command(
     from curation.run import config_file
     from curation.uris import join_uri
 
-    run = config_file.open_run_config(yaml)
+    run = config_file.read_run_config(yaml)
     folder = out or join_uri(run.run, "calibration")
     found = calibrate(run, clips, precision, prior, captions, folder)
     console.print_table(
@@ -127,7 +127,7 @@ def _sections(yaml: str | None, options: dict[str, str | None]) -> "dict[str, Mo
     if (yaml is None) != bool(named):
         raise InputError("name the models to check: either RUN.YAML, or --captioner, --scorer, ...")
     if yaml is not None:
-        return model_sections(config_file.open_run_config(yaml))
+        return model_sections(config_file.read_run_config(yaml))
     return {part: config_file.parse_model_section(part, text) for part, text in named.items()}
 
 

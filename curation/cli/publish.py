@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from curation import console
+from curation.cli.arguments import EndpointUrl, Profile, Run
 from curation.errors import InputError
 from curation.publish.options import UNKNOWN_LICENCE, DatasetFormat, PublishOptions
 from curation.text_safety import escape_invisible
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from curation.publish.licences import Licences
     from curation.publish.publication import Publication, SizeEstimate
+    from curation.run.resolve import ResolvedRun
 
 EXAMPLE_CLIPS = 5
 
@@ -30,7 +32,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 
 
 def publish_command(
-    of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
+    run: Run,
     to: To,
     format: Formats = None,
     audio: Annotated[
@@ -68,6 +70,8 @@ def publish_command(
     test: Annotated[float, typer.Option(help="Share of the clips for test.")] = 0.05,
     sample_rate: Rate = 32000,
     dry_run: DryRun = False,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
     """Publish a version of a run's table as a dataset that others load, trust and cite.
@@ -76,13 +80,13 @@ def publish_command(
     allows it; the others are left out and named. Run again, it goes on where it stopped. What is
     there with other content is never overwritten.
     """
-    from curation.ops.status import run_of
     from curation.publish import hub, source
     from curation.publish.publication import prepare_publication
+    from curation.run.resolve import resolve_run
 
-    run, _ = run_of(of)
+    found = resolve_run(run, endpoint_url, profile)
     options = PublishOptions(
-        name=name or run.rpartition("/")[2],
+        name=name or found.folder.uri.rpartition("/")[2],
         formats=_formats(format),
         audio=audio,
         sample_rate_hz=sample_rate,
@@ -94,8 +98,10 @@ def publish_command(
         creator=creator,
         url=url or hub.hub_page_url(hub.resolve_hub_uri(to)),
     )
-    clip_licences = _load_licences(run, licences, licence_column)
-    publication = prepare_publication(source.load_run_source(run, version), options, clip_licences)
+    clip_licences = _load_licences(found, licences, licence_column)
+    publication = prepare_publication(
+        source.load_run_source(found.folder, version), options, clip_licences
+    )
     _publish(publication, to, previous, dry_run, quiet)
 
 
@@ -115,8 +121,9 @@ def rebuild_command(
     """Join a captions-only dataset with a folder of its audio, and say how much was found."""
     from curation.publish.publication import prepare_publication
     from curation.publish.rebuild import build_rebuild_options, load_rebuild_source
+    from curation.storage.files import Storage
 
-    source, dataset_options, coverage = load_rebuild_source(dataset, audio, files)
+    source, dataset_options, coverage = load_rebuild_source(Storage(), dataset, audio, files)
     console.stdout.print(coverage.message)
     publication = prepare_publication(
         source, build_rebuild_options(dataset_options, _formats(format), sample_rate), None
@@ -155,18 +162,15 @@ def _publish(
     )
 
 
-def _load_licences(run: str, csv: str | None, column: str | None) -> "Licences | None":
+def _load_licences(run: "ResolvedRun", csv: str | None, column: str | None) -> "Licences | None":
     from curation.publish import licences
-    from curation.run import config_file
-    from curation.run.record import require_run_record
 
     if csv and column:
         raise InputError("give --licences or --licence-column, not both")
     if csv:
-        return licences.read_licences(csv)
+        return licences.read_licences(run.folder.storage, csv)
     if column:
-        config = config_file.parse_run_config(require_run_record(run).config, f"{run}/run.json")
-        return licences.read_catalog_licences(config, column)
+        return licences.read_catalog_licences(run.folder.storage, run.config, column)
     return None
 
 

@@ -3,17 +3,21 @@
 import getpass
 import secrets
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from curation import console
+from curation.cli.arguments import EndpointUrl, Profile, Run
+
+if TYPE_CHECKING:
+    from curation.run.layout import RunFolder
 
 TOKEN_BYTES = 32
 
 
 def review_command(
-    of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
+    run: Run,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: a free one.")
     ] = 0,
@@ -27,6 +31,8 @@ def review_command(
         Path | None,
         typer.Option(metavar="LABELS.CSV", help="Write the marked captions there, and end."),
     ] = None,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Listen to a run's captions in the browser, choose a threshold, and mark what is right.
@@ -35,19 +41,19 @@ def review_command(
     Marks are kept in RUN/marks as they are made. The first time, an index of the evidence is made
     in your cache folder, a minute or two for a million clips.
     """
-    from curation.ops.status import run_of
+    from curation.run.resolve import resolve_run
 
-    run_uri, _ = run_of(of)
+    folder = resolve_run(run, endpoint_url, profile).folder
     if export:
         from curation.review import marks
 
-        count = marks.export_marks(run_uri, str(export))
+        count = marks.export_marks(folder, str(export))
         console.stdout.print(f"{count} marked captions in {export}")
     else:
-        _serve(run_uri, port, marker or getpass.getuser(), not no_browser, quiet)
+        _serve(folder, port, marker or getpass.getuser(), not no_browser, quiet)
 
 
-def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> None:
+def _serve(run: "RunFolder", port: int, marker: str, browser: bool, quiet: bool) -> None:
     import asyncio
     import webbrowser
 
@@ -57,10 +63,10 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
     from curation.text_safety import escape_invisible
 
     with console.show_progress("index", "shards", quiet) as on_shard:
-        index = index_builder.open_index(run_uri, on_shard)
-    answers = ReviewService(index, Labels(run_uri, index, marker))
+        index = index_builder.open_index(run, on_shard)
+    answers = ReviewService(run, index, Labels(run, index, marker))
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    about = {"policy": _policy(run_uri), "marker": escape_invisible(marker)}
+    about = {"policy": _policy(run), "marker": escape_invisible(marker)}
 
     def on_ready(bound: int) -> None:
         # Behind the hash it is sent to nobody, and stands in no log.
@@ -80,12 +86,12 @@ def _serve(run_uri: str, port: int, marker: str, browser: bool, quiet: bool) -> 
         console.stderr.print(f"{len(answers.labels)} captions of this run are marked")
 
 
-def _policy(run_uri: str) -> dict[str, Any]:
+def _policy(run: "RunFolder") -> dict[str, Any]:
     """The policy with which the page begins: the table's newest, else that of the run's record."""
     from curation import table
     from curation.run import layout
     from curation.run.record import require_run_record
 
-    newest = table.read_newest_version(layout.table_uri(run_uri))
+    newest = table.read_newest_version(run.storage, layout.table_uri(run.uri))
     policy = newest.lineage.get("policy") if newest else None
-    return policy or require_run_record(run_uri).config["select"]
+    return policy or require_run_record(run).config["select"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curation import console
-from curation.cli.arguments import Quiet, Yaml, load_run_config
+from curation.cli.arguments import EndpointUrl, Profile, Quiet, Run, Yaml, load_run_config
 
 if TYPE_CHECKING:
     from curation.config.run import RunConfig
@@ -39,17 +39,29 @@ def annotate_command(yaml: Yaml, quiet: Quiet = False) -> None:
     _annotate(load_run_config(yaml), quiet)
 
 
-def select_command(yaml: Yaml, partial: Partial = False, quiet: Quiet = False) -> None:
-    """Apply the policy under select: to the evidence, and commit a version of the table."""
-    _select(load_run_config(yaml), partial, quiet)
+def select_command(
+    run: Run,
+    partial: Partial = False,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Apply the policy under select: to the evidence, and commit a version of the table.
+
+    The policy is that of the YAML, or, where a folder is given, that of its run.json.
+    """
+    from curation.run.resolve import resolve_run
+
+    _select(resolve_run(run, endpoint_url, profile).config, partial, quiet)
 
 
 def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Plan, annotate and select in one go; run again, it goes on where it stopped."""
+    from curation.run.layout import RunFolder
     from curation.run.record import read_run_record
 
     config = load_run_config(yaml)
-    if read_run_record(config.run) is None:
+    if read_run_record(RunFolder.from_config(config)) is None:
         _plan(config)
     _annotate(config, quiet)
     _select(config, partial=False, quiet=quiet)
@@ -69,12 +81,13 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
     from curation.estimate import estimate as estimating
     from curation.estimate import sample
     from curation.run import plan
+    from curation.run.layout import RunFolder
     from curation.run.record import require_run_record
 
     if not quiet:
         console.stderr.print(f"measuring {clips} clips ...")
     measured = sample.measured(config, clips)
-    planned = plan.plan_from_record(require_run_record(config.run))
+    planned = plan.plan_from_record(require_run_record(RunFolder.from_config(config)))
     result = estimating.estimate_run(config, planned, measured)
     console.print_table(
         f"Estimate from {measured.clips} clips measured on {measured.hardware}",

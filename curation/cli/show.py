@@ -7,43 +7,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curation import console
-from curation.cli.arguments import Yaml, load_run_config
+from curation.cli.arguments import EndpointUrl, Profile, Run
 from curation.errors import InputError
 
 if TYPE_CHECKING:
+    from curation.run.layout import RunFolder
     from curation.table import TableVersion
 
 
 def show_command(
-    yaml: Yaml,
+    run: Run,
     clip_id: Annotated[str | None, typer.Argument(help="A clip; all the evidence of it.")] = None,
     version: Annotated[int | None, typer.Option(help="Version of the table.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Pairs to show.")] = 10,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
 ) -> None:
     """Show a clip's evidence, or, without a clip, the table's versions and its first pairs."""
-    uri = load_run_config(yaml).run
+    from curation.run.resolve import resolve_run
+
+    folder = resolve_run(run, endpoint_url, profile).folder
     if clip_id:
-        print_clip(uri, clip_id)
+        print_clip(folder, clip_id)
     else:
-        print_table_versions(uri, version, rows)
+        print_table_versions(folder, version, rows)
 
 
-def print_clip(uri: str, clip_id: str) -> None:
+def print_clip(run: "RunFolder", clip_id: str) -> None:
     """Print all evidence of one clip. Raises InputError when the plan does not know it."""
     from curation.run import evidence as run_evidence
     from curation.run import layout, plan
-    from curation.storage import files as storage
 
-    for clips in plan.read_plan_clips(uri, ["shard", "clip_id"]):
+    for clips in plan.read_plan_clips(run, ["shard", "clip_id"]):
         where = clips["clip_id"].index(clip_id).as_py()
         if where >= 0:
             shard = clips["shard"][where].as_py()
             break
     else:
-        raise InputError(f"{clip_id}: no such clip in the plan of {uri}")
-    if not storage.exists(layout.shard_uri(uri, shard)):
-        raise InputError(f"{clip_id}: shard {shard} of {uri} has no evidence yet")
-    evidence = run_evidence.read_evidence_shard(uri, shard)
+        raise InputError(f"{clip_id}: no such clip in the plan of {run.uri}")
+    if not run.storage.exists(layout.shard_uri(run.uri, shard)):
+        raise InputError(f"{clip_id}: shard {shard} of {run.uri} has no evidence yet")
+    evidence = run_evidence.read_evidence_shard(run, shard)
     row = evidence.slice(evidence["clip_id"].index(clip_id).as_py(), 1).to_pylist()[0]
     embedding = row.pop("audio_embedding")
     candidates = row.pop("candidates")
@@ -75,19 +79,20 @@ def _format_tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iter
         yield f"{tag['name']} ({', '.join(details)})"
 
 
-def print_table_versions(uri: str, version: int | None, rows: int) -> None:
+def print_table_versions(run: "RunFolder", version: int | None, rows: int) -> None:
     """Print the versions of the curated table, and the first pairs of one."""
     from curation import table
     from curation.run import layout
 
-    table_uri = layout.table_uri(uri)
+    table_uri = layout.table_uri(run.uri)
+    versions = table.list_table_versions(run.storage, table_uri)
     console.print_table(
         "versions",
         ["version", "pairs", "policy"],
-        [[v.version, v.rows, _format_policy(v)] for v in table.list_table_versions(table_uri)],
+        [[v.version, v.rows, _format_policy(v)] for v in versions],
     )
     columns = ["clip_id", "caption", "clap_score", "log_prob"]
-    pairs = table.read_pairs(table_uri, version, columns).slice(0, rows).to_pylist()
+    pairs = table.read_pairs(run.storage, table_uri, version, columns).slice(0, rows).to_pylist()
     console.print_table(
         "pairs",
         columns,

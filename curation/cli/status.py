@@ -5,31 +5,42 @@ from typing import Annotated
 import typer
 
 from curation import console
-from curation.cli.arguments import Quiet, Yaml, load_run_config
+from curation.cli.arguments import EndpointUrl, Profile, Quiet, Run
 
 
 def status_command(
-    of: Annotated[str, typer.Argument(metavar="RUN", help="The run's YAML, or its folder.")],
+    run: Run,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
 ) -> None:
     """Say where a run stands, how fast it is, what it costs and why it stopped, from its folder."""
     import json
 
-    from curation.ops.status import read_status, run_of
+    from curation.ops.status import read_status
+    from curation.run.resolve import resolve_run
 
-    state = read_status(*run_of(of))
+    found = resolve_run(run, endpoint_url, profile)
+    state = read_status(found.folder, found.config)
     if as_json:
         print(json.dumps(state.as_json()))
     else:
         console.print_fields(state.fields())
 
 
-def verify_command(yaml: Yaml, quiet: Quiet = False) -> None:
+def verify_command(
+    run: Run,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    quiet: Quiet = False,
+) -> None:
     """Check plan, evidence and table against each other; exits with 1 when a promise is broken."""
     from curation.ops.verify import verify_run
+    from curation.run.resolve import resolve_run
 
+    folder = resolve_run(run, endpoint_url, profile).folder
     with console.show_progress("verify", "shards", quiet) as on_shard:
-        findings = verify_run(load_run_config(yaml).run, on_shard)
+        findings = verify_run(folder, on_shard)
     for finding in findings:
         console.stdout.print(finding)
     if findings:

@@ -18,6 +18,7 @@ from curation.errors import RunError
 from curation.models import run_models
 from curation.run import driver_state, footer_cache, plan
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.run.record import check_same_run, require_run_record
 
 POLL_INTERVAL_S = 1.0
@@ -37,13 +38,14 @@ def annotate_run(
         InputError: the folder belongs to another run, or the cluster is too small.
         RunError: a shard could not be written; the others are.
     """
-    record = require_run_record(config.run)
-    check_same_run(config.run, record, config, run_models.build_run_models(config).identities)
+    run = RunFolder.from_config(config)
+    record = require_run_record(run)
+    check_same_run(run, record, config, run_models.build_run_models(config).identities)
     planned = plan.plan_from_record(record)
-    done = set(run_evidence.list_done_shards(config.run))
+    done = set(run_evidence.list_done_shards(run))
     todo = [shard for shard in range(planned.shards) if shard not in done]
-    with driver_state.record_driver_state(config.run) as heartbeat:
-        tracker = ProgressTracker(config.run, planned, todo)
+    with driver_state.record_driver_state(run) as heartbeat:
+        tracker = ProgressTracker(run, planned, todo)
 
         def poll(gauges: RayMeter) -> None:
             heartbeat()
@@ -56,23 +58,23 @@ def annotate_run(
             tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in todo]
             with_ray = _polled_ray(config, poll)
             errors = recovery.run_and_recover(config, tasks, fused_worker, with_ray)
-            _require_all_done(planned, run_evidence.list_done_shards(config.run), errors)
+            _require_all_done(planned, run_evidence.list_done_shards(run), errors)
         on_progress(tracker.count_clips_done(), planned.clips)
-        return _count_all(config.run)
+        return _count_all(run)
 
 
 class ProgressTracker:
     """Counts the clips with evidence by listing; fills the run's footer cache on the way."""
 
-    def __init__(self, run_uri: str, planned: plan.Plan, todo: Sequence[int]) -> None:
+    def __init__(self, run: RunFolder, planned: plan.Plan, todo: Sequence[int]) -> None:
         """`todo`: the shards without evidence at the start."""
-        self._run_uri = run_uri
+        self._run = run
         self._planned = planned
-        self._cache = footer_cache.FooterCacheWriter(run_uri, planned.shards, todo)
+        self._cache = footer_cache.FooterCacheWriter(run, planned.shards, todo)
 
     def count_clips_done(self) -> int:
         """Clips of the shards whose evidence is written."""
-        evidence = run_evidence.list_evidence_files(self._run_uri)
+        evidence = run_evidence.list_evidence_files(self._run)
         self._cache.write_full_parts(evidence)
         return sum(self._planned.shard_size(shard) for shard in evidence)
 
@@ -92,8 +94,8 @@ def _polled_ray(config: RunConfig, poll: Callable[[RayMeter], None]) -> recovery
     return session
 
 
-def _count_all(run_uri: str) -> run_evidence.ShardCounts:
-    footers = footer_cache.read_footers(run_uri, run_evidence.list_evidence_files(run_uri))
+def _count_all(run: RunFolder) -> run_evidence.ShardCounts:
+    footers = footer_cache.read_footers(run, run_evidence.list_evidence_files(run))
     return run_evidence.sum_counts([footer.counts for footer in footers.values()])
 
 

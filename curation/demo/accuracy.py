@@ -12,6 +12,7 @@ import pyarrow as pa
 from curation.config.policy import Policy
 from curation.demo.grading import grade_caption
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.schema import OK
 from curation.select import policy as select_policy
 from curation.stats import auc
@@ -38,15 +39,15 @@ class GradedRun:
     relation: np.ndarray
 
 
-def grade_run(run_uri: str, truth: dict[str, Scene]) -> GradedRun:
+def grade_run(run: RunFolder, truth: dict[str, Scene]) -> GradedRun:
     """Judge every candidate of a run over a procedural corpus.
 
     Args:
         truth: the scene of each clip by its eleven-character id (`synth.read_truth`).
     """
-    shards = run_evidence.list_done_shards(run_uri)
+    shards = run_evidence.list_done_shards(run)
     columns = ["clip_id", "candidates", "outcome"]
-    evidence = pa.concat_tables(run_evidence.read_evidence_shards(run_uri, shards, columns))
+    evidence = pa.concat_tables(run_evidence.read_evidence_shards(run, shards, columns))
     rows = [row for row in evidence.to_pylist() if row["outcome"] == OK]
     flat = [(index, candidate) for index, row in enumerate(rows) for candidate in row["candidates"]]
     scenes = [truth[row["clip_id"][:11]] for row in rows]

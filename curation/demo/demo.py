@@ -14,8 +14,10 @@ from curation.config.run import RunConfig
 from curation.demo import accuracy
 from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.select import apply
-from curation.storage import files as storage
+from curation.storage.files import Storage
+from curation.synth import Scene, write_corpus
 from curation.synth.corpus import read_corpus_truth, write_corpus
 from curation.synth.scenes import Scene
 from curation.uris import join_uri
@@ -26,7 +28,7 @@ KEPT = "noisy"
 
 def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
     """Make a corpus, run the engine over it three times, and print what the captions are worth."""
-    storage.delete_tree(out)
+    Storage().delete_tree(out)
     corpus = join_uri(out, "corpus")
     console.stdout.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
     write_corpus(corpus, clips, seed, workers=os.cpu_count() or 1, progress=not quiet)
@@ -48,7 +50,7 @@ def grade_guidance(
             with console.show_progress(f"{guidance} tags", "clips", quiet) as update:
                 driver.annotate_run(config, update)
             apply.select(config)
-            yield guidance, accuracy.grade_run(config.run, truth)
+            yield guidance, accuracy.grade_run(RunFolder.from_config(config), truth)
 
 
 def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
@@ -96,7 +98,7 @@ def print_relations(judged: dict[str, accuracy.GradedRun]) -> None:
 def print_selected(out: str) -> None:
     """A few accepted pairs of the run that is kept, and where it lies."""
     columns = ["clip_id", "caption", "clap_score"]
-    pairs = table.read_pairs(layout.table_uri(out), columns=columns)
+    pairs = table.read_pairs(Storage(), layout.table_uri(out), columns=columns)
     best = pairs.sort_by([("clap_score", "descending")]).slice(0, 5).to_pylist()
     console.print_table(
         f"Selected: {pairs.num_rows} pairs, the best by score first",

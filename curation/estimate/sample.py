@@ -25,10 +25,11 @@ from curation.errors import InputError, RunError
 from curation.models import run_models
 from curation.run import catalog_plan, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record, write_run_record
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 # The first clips through a model pay for what is set up once; they go through it twice.
 WARM_UP_CLIPS = 8
@@ -67,8 +68,9 @@ def measured(config: RunConfig, clips: int) -> MeasuredSample:
         InputError: no run is planned, or none of its clips has audio.
         RunError: the sample could not be annotated.
     """
-    require_run_record(config.run)
-    drawn = draw_clips(config.run, clips, config.seed)
+    run = RunFolder.from_config(config)
+    require_run_record(run)
+    drawn = draw_clips(run, clips, config.seed)
     if drawn.num_rows == 0:
         raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
     if config.cluster == "local":
@@ -76,11 +78,11 @@ def measured(config: RunConfig, clips: int) -> MeasuredSample:
     return run_on_worker(config, measure_sample, config, drawn)
 
 
-def draw_clips(run_uri: str, clips: int, seed: int) -> pa.Table:
+def draw_clips(run: RunFolder, clips: int, seed: int) -> pa.Table:
     """A random sample of a plan's clips that have audio (CLIP_SCHEMA), in the order of the plan."""
     generator = np.random.default_rng(seed)
     kept = CLIP_SCHEMA.empty_table().append_column("key", pa.array([], pa.float64()))
-    for planned in plan.read_plan_clips(run_uri, CLIP_SCHEMA.names):
+    for planned in plan.read_plan_clips(run, CLIP_SCHEMA.names):
         keys = pa.array(generator.random(planned.num_rows))
         found = planned.append_column("key", keys).filter(planned["uri"].is_valid())
         both = pa.concat_tables([kept, found])
@@ -101,7 +103,7 @@ def measure_sample(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -
         setup_s = time.perf_counter() - begun_s
         pool_s = _annotate(workers, clips)
         selection = _select(small)
-        evidence = run_evidence.read_evidence_shard(folder, 0)
+        evidence = run_evidence.read_evidence_shard(RunFolder(folder), 0)
         shard_bytes, footer_bytes = _sizes(layout.shard_uri(folder, 0))
         pairs = selection.version.rows if selection else 0
         return MeasuredSample(
@@ -133,9 +135,9 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     settings = config.annotate.model_copy(update={"shard_clips": clips.num_rows})
     small = config.model_copy(update={"run": folder, "annotate": settings, "select": policy})
     planned = plan.build_plan(clips, clips.num_rows)
-    plan.write_plan(folder, clips, planned)
+    plan.write_plan(RunFolder(folder), clips, planned)
     models = run_models.build_run_models(config).identities
-    write_run_record(folder, catalog_plan.build_run_record(small, planned, models))
+    write_run_record(RunFolder(folder), catalog_plan.build_run_record(small, planned, models))
     return small
 
 
@@ -188,7 +190,9 @@ def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict
 
 def _select(config: RunConfig) -> apply.Selection | None:
     """The run's own policy over the sample; None where no clip has captions."""
-    if not run_evidence.count_outcomes(run_evidence.read_evidence_shard(config.run, 0)).ok:
+    if not run_evidence.count_outcomes(
+        run_evidence.read_evidence_shard(RunFolder(config.run), 0)
+    ).ok:
         return None
     return apply.select(config)
 
@@ -199,11 +203,11 @@ def _seconds(tally: metrics.InMemoryMeter, stage: str) -> np.ndarray:
 
 def _sizes(uri: str) -> tuple[int, int]:
     """Bytes of a Parquet file, and those of its footer."""
-    data = storage.read_bytes(uri)
+    data = Storage().read_bytes(uri)
     return len(data), pq.read_metadata(pa.BufferReader(data)).serialized_size
 
 
 def _table_bytes(uri: str) -> int:
     """Of the pairs of a table, without the footers of its files, which are few in a large one."""
-    files = [file.uri for file in storage.list_files(uri) if file.uri.endswith(".parquet")]
+    files = [file.uri for file in Storage().list_files(uri) if file.uri.endswith(".parquet")]
     return sum(size - footer for size, footer in map(_sizes, files))

@@ -19,10 +19,9 @@ from curation.config.run import RunConfig
 from curation.ops import prices
 from curation.run import config_file, driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.select.policy import expected_yield
-from curation.storage import files as storage
-from curation.uris import absolute_uri, join_uri
 
 # The rate of late is over at least so long, and over so many times a shard's usual time.
 LATE_S = 600.0
@@ -119,35 +118,34 @@ class RunStatus:
 
 
 def read_status(
-    run_uri: str, config: RunConfig | None = None, now_s: float | None = None
+    run: RunFolder, config: RunConfig | None = None, now_s: float | None = None
 ) -> RunStatus:
     """Read a run's status.
 
     Args:
-        run_uri: the run's folder.
         config: whose prices and policy count; the configuration that the folder keeps by default.
         now_s: the time at which it is asked, for what has passed since; none for now.
 
     Raises:
         InputError: there is no run.
     """
-    record = require_run_record(run_uri)
-    config = config or config_file.parse_run_config(record.config, f"{run_uri}/run.json")
+    record = require_run_record(run)
+    config = config or config_file.parse_run_config(record.config, f"{run.uri}/run.json")
     planned = plan.plan_from_record(record)
-    driver = driver_state.read_driver_state(run_uri)
+    driver = driver_state.read_driver_state(run)
     now_s = datetime.now(UTC).timestamp() if now_s is None else now_s
-    evidence = run_evidence.list_evidence_files(run_uri)
+    evidence = run_evidence.list_evidence_files(run)
     footers = {
-        s: f for s, f in footer_cache.read_footers(run_uri, evidence).items() if s < planned.shards
+        s: f for s, f in footer_cache.read_footers(run, evidence).items() if s < planned.shards
     }
     counts = run_evidence.sum_counts([footer.counts for footer in footers.values()])
-    version = table.read_newest_version(layout.table_uri(run_uri))
+    version = table.read_newest_version(run.storage, layout.table_uri(run.uri))
     shards = [_Timed.of(shard, footer) for shard, footer in footers.items() if footer.spans]
     rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
     expected = late or rate
     left = planned.clips - counts.clips
     return RunStatus(
-        run=run_uri,
+        run=run.uri,
         plan=planned,
         shards_done=len(footers),
         clips_done=counts.clips,
@@ -272,14 +270,3 @@ def _span(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def run_of(argument: str) -> tuple[str, RunConfig | None]:
-    """What a command was pointed at: a run's folder, or the YAML of a run.
-
-    What a YAML says of object storage holds from here on. Raises InputError where it is neither.
-    """
-    if storage.exists(join_uri(argument, "run.json")):
-        return absolute_uri(argument).rstrip("/"), None
-    config = config_file.open_run_config(argument)
-    return config.run, config

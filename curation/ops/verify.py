@@ -10,6 +10,7 @@ import pyarrow as pa
 from curation import table
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.schema import EVIDENCE_SCHEMA, OK
 
@@ -17,30 +18,30 @@ FEW = 5
 Pair = tuple[str, str]
 
 
-def verify_run(run_uri: str, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
+def verify_run(run: RunFolder, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
     """Findings about plan, evidence and table of a run; empty when all promises hold."""
-    record = require_run_record(run_uri)
+    record = require_run_record(run)
     planned = plan.plan_from_record(record)
-    done = set(run_evidence.list_done_shards(run_uri))
+    done = set(run_evidence.list_done_shards(run))
     beyond = sorted(shard for shard in done if shard >= planned.shards)
     findings = [f"shard {shard}: evidence beyond the plan" for shard in beyond]
-    findings += _check_plan(run_uri, planned)
+    findings += _check_plan(run, planned)
     told: set[Pair] = set()
     for shard in range(planned.shards):
         if shard in done:
-            evidence = run_evidence.read_evidence_shard(run_uri, shard)
-            findings += _check_shard(plan.read_plan_shard(run_uri, shard), evidence, shard)
+            evidence = run_evidence.read_evidence_shard(run, shard)
+            findings += _check_shard(plan.read_plan_shard(run, shard), evidence, shard)
             told.update(_pairs(run_evidence.flatten_candidates(evidence)))
         else:
             findings.append(f"shard {shard}: no evidence; tagscribe annotate writes it")
         if on_shard:
             on_shard(shard + 1, planned.shards)
-    return findings + _check_table(run_uri, told)
+    return findings + _check_table(run, told)
 
 
-def _check_plan(run_uri: str, planned: plan.Plan) -> list[str]:
+def _check_plan(run: RunFolder, planned: plan.Plan) -> list[str]:
     columns = ["clip_id", "uri", "start_s", "end_s", "tags"]
-    clips = pa.concat_tables(plan.read_plan_clips(run_uri, columns))
+    clips = pa.concat_tables(plan.read_plan_clips(run, columns))
     if plan.hash_plan(clips, planned.shard_clips) != planned.hash:
         return ["plan/: its clips do not have the hash that run.json names; it was changed"]
     return []
@@ -67,11 +68,11 @@ def _pairs(rows: pa.Table) -> Iterator[Pair]:
     return zip(rows["clip_id"].to_pylist(), rows["caption"].to_pylist(), strict=True)
 
 
-def _check_table(run_uri: str, told: set[Pair]) -> list[str]:
-    uri = layout.table_uri(run_uri)
-    if table.read_newest_version(uri) is None:
+def _check_table(run: RunFolder, told: set[Pair]) -> list[str]:
+    uri = layout.table_uri(run.uri)
+    if table.read_newest_version(run.storage, uri) is None:
         return []
-    pairs = list(_pairs(table.read_pairs(uri, columns=["clip_id", "caption"])))
+    pairs = list(_pairs(table.read_pairs(run.storage, uri, columns=["clip_id", "caption"])))
     unbacked = [pair for pair in pairs if pair not in told]
     findings = [
         f"table: clip {clip_id}, caption {caption!r}: in no evidence"

@@ -15,6 +15,7 @@ from curation.publish.columns import AUDIO_FIELD
 from curation.publish.splits import is_first_of_clip
 from curation.publish.text import to_file_key
 from curation.schema import AUDIO_TYPE
+from curation.storage.files import Storage
 
 THREADS = 4
 
@@ -29,7 +30,7 @@ class AudioOutcome:
 
 
 def add_audio_column(
-    rows: pa.Table, sample_rate_hz: int, exact: bool
+    storage: Storage, rows: pa.Table, sample_rate_hz: int, exact: bool
 ) -> tuple[pa.Table, AudioOutcome]:
     """The rows whose audio can be had, with it, and what became of each clip."""
     firsts = pa.array(is_first_of_clip(rows["clip_id"]))
@@ -37,7 +38,7 @@ def add_audio_column(
     clips = clips.rename_columns({"from_s": "start_s", "to_s": "end_s"})
     outcome = AudioOutcome()
     sounds: list[dict[str, Any] | None] = []
-    for clip_id, same, flac in _read(clips.to_pylist(), sample_rate_hz, exact):
+    for clip_id, same, flac in _read(storage, clips.to_pylist(), sample_rate_hz, exact):
         if isinstance(flac, str):
             outcome.excluded[clip_id] = flac
             sounds.append(None)
@@ -51,14 +52,14 @@ def add_audio_column(
 
 
 def _read(
-    clips: list[dict[str, Any]], sample_rate_hz: int, exact: bool
+    storage: Storage, clips: list[dict[str, Any]], sample_rate_hz: int, exact: bool
 ) -> Iterator[tuple[str, bool, bytes | str]]:
     """Of each clip its id, whether its bytes are those annotated, and its FLAC or a reason."""
 
     def one(clip: dict[str, Any]) -> tuple[str, bool, bytes | str]:
         clip_id = clip["clip_id"]
         try:
-            data, name, same = reload_bytes(clip)
+            data, name, same = reload_bytes(storage, clip)
             if exact and not same:
                 return clip_id, same, "its audio file has changed since it was annotated"
             sound = decode_segment(data, name, clip)

@@ -12,7 +12,7 @@ from curation.publish import published_dataset
 from curation.publish.summary import PublishSummary
 from curation.publish.text import escape_markdown
 from curation.run.record import list_differences
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 
 CHANGELOG = "CHANGELOG.md"
@@ -31,16 +31,16 @@ class PreviousPublication(NamedTuple):
     pairs: np.ndarray  # uint64, sorted hashes of clip id and caption
 
 
-def read_previous_publication(uri: str) -> PreviousPublication:
+def read_previous_publication(storage: Storage, uri: str) -> PreviousPublication:
     """Raises InputError where no finished dataset with Parquet files is there."""
-    claim = published_dataset.read_published_claim(uri)
+    claim = published_dataset.read_published_claim(storage, uri)
     try:
         text = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()
     except FileNotFoundError as error:
         raise InputError(
             f"{uri}: no {CHANGELOG}; it was not published to its end, publish it again first"
         ) from error
-    pairs = hash_pairs(published_dataset.read_published_rows(uri, _PAIR))
+    pairs = hash_pairs(published_dataset.read_published_rows(storage, uri, _PAIR))
     return PreviousPublication(claim["origin"], claim["options"], text, pairs)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import absolute_uri, join_uri
 
 # Of `dataset.json` and of the files it lists: see docs/formats.md.
@@ -46,10 +46,11 @@ class PublishDestination:
     `claim` is what decides the dataset's bytes: a folder that holds another one's is refused.
     """
 
-    def __init__(self, uri: str, claim: dict[str, Any]) -> None:
+    def __init__(self, storage: Storage, uri: str, claim: dict[str, Any]) -> None:
+        self._storage = storage
         self.uri = absolute_uri(uri).rstrip("/")
         self.claim = json.loads(json.dumps(claim))
-        self.finished = storage.exists(self._at(CHECKSUMS_FILE))
+        self.finished = self._storage.exists(self._at(CHECKSUMS_FILE))
         found = self._json(FACTS_FILE if self.finished else _PROGRESS_FILE)
         if found is not None:
             self._check_claim(found["claim"])
@@ -74,7 +75,7 @@ class PublishDestination:
             sums[path] = self.put(path, data)
             size += len(data)
         self._receipts[label] = asdict(receipt(files=sums, bytes=size))
-        storage.put(self._at(_PROGRESS_FILE), self._facts())
+        self._storage.put(self._at(_PROGRESS_FILE), self._facts())
         return ShardReceipt(**self._receipts[label])
 
     def put(self, path: str, data: bytes) -> str:
@@ -82,7 +83,7 @@ class PublishDestination:
 
         Raises InputError where it is there with other content.
         """
-        if not storage.put_new(self._at(path), data):
+        if not self._storage.put_new(self._at(path), data):
             raise _conflict_error(self._at(path))
         return hashlib.sha256(data).hexdigest()
 
@@ -91,15 +92,15 @@ class PublishDestination:
         sums = {**sums, FACTS_FILE: self.put(FACTS_FILE, self._facts())}
         lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
         self.put(CHECKSUMS_FILE, "".join(lines).encode())
-        if storage.exists(self._at(_PROGRESS_FILE)):
-            storage.delete(self._at(_PROGRESS_FILE))
+        if self._storage.exists(self._at(_PROGRESS_FILE)):
+            self._storage.delete(self._at(_PROGRESS_FILE))
 
     def check(self) -> int:
         """How many files a finished dataset has, all of them as they were written.
 
         Raises InputError naming one that is gone or has other content.
         """
-        lines = storage.read_bytes(self._at(CHECKSUMS_FILE)).decode().splitlines()
+        lines = self._storage.read_bytes(self._at(CHECKSUMS_FILE)).decode().splitlines()
         for line in lines:
             digest, _, path = line.partition("  ")
             if not self._holds(path, digest):
@@ -125,7 +126,7 @@ class PublishDestination:
 
     def _holds(self, path: str, digest: str) -> bool:
         try:
-            data = storage.read_bytes(self._at(path))
+            data = self._storage.read_bytes(self._at(path))
         except FileNotFoundError:
             return False
         if hashlib.sha256(data).hexdigest() != digest:
@@ -133,9 +134,9 @@ class PublishDestination:
         return True
 
     def _json(self, path: str) -> dict[str, Any] | None:
-        if not storage.exists(self._at(path)):
+        if not self._storage.exists(self._at(path)):
             return None
-        found: dict[str, Any] = json.loads(storage.read_bytes(self._at(path)))
+        found: dict[str, Any] = json.loads(self._storage.read_bytes(self._at(path)))
         return found
 
     def _at(self, path: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 _HUB = "hf://"
 _DATASETS = "hf://datasets/"
@@ -32,7 +32,7 @@ def hub_page_url(uri: str) -> str | None:
     return f"https://huggingface.co/datasets/{repository.partition('@')[0]}"
 
 
-def require_hub_repository(uri: str) -> None:
+def require_hub_repository(storage: Storage, uri: str) -> None:
     """Raises InputError where a dataset's repository on the hub is not there, or not for us."""
     repository = _repository(uri)
     if repository and not storage.exists(_DATASETS + repository):

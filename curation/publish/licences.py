@@ -14,7 +14,7 @@ from curation.catalog import folder
 from curation.config.catalog import FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 NO_LICENCE = "no licence is told"
 _CC_URL = re.compile(
@@ -101,7 +101,7 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> pa.Table:
     return pa.Table.from_batches(batches, schema)
 
 
-def read_licences(uri: str) -> Licences:
+def read_licences(storage: Storage, uri: str) -> Licences:
     """Licences from a CSV: columns `clip_id` or `source`, and `licence`.
 
     A source is a folder within the catalog's, or * for all that no other row names.
@@ -123,7 +123,7 @@ def read_licences(uri: str) -> Licences:
     return Licences(licences) if key == "clip_id" else Licences(by_source=dict(licences))
 
 
-def read_catalog_licences(config: RunConfig, column: str) -> Licences:
+def read_catalog_licences(storage: Storage, config: RunConfig, column: str) -> Licences:
     """Licences from a column of the metadata of a run's catalog.
 
     Raises InputError where the catalog has no metadata, or no such column.
@@ -134,4 +134,4 @@ def read_catalog_licences(config: RunConfig, column: str) -> Licences:
             f"the run's catalog ({catalog.kind}) has no metadata to take column {column!r} from; "
             "give licences as a CSV by --licences"
         )
-    return Licences(folder.read_metadata_column(catalog, column))
+    return Licences(folder.read_metadata_column(storage, catalog, column))

@@ -106,7 +106,9 @@ def add_requested_audio(
     if not publication.options.audio:
         return rows, audio_column.AudioOutcome()
     rate_hz = publication.options.sample_rate_hz
-    return audio_column.add_audio_column(rows, rate_hz, publication.source.exact)
+    return audio_column.add_audio_column(
+        publication.source.storage, rows, rate_hz, publication.source.exact
+    )
 
 
 def _allowed(source: DatasetSource, licences: Licences) -> tuple[DatasetSource, pa.Table]:

@@ -100,10 +100,13 @@ def claim_destination(
     Raises InputError where another publication is there, or none where the previous should be.
     """
     uri = hub.resolve_hub_uri(uri)
-    hub.require_hub_repository(uri)
-    earlier = read_previous_publication(hub.resolve_hub_uri(previous)) if previous else None
+    storage = publication.source.storage
+    hub.require_hub_repository(storage, uri)
+    earlier = (
+        read_previous_publication(storage, hub.resolve_hub_uri(previous)) if previous else None
+    )
     claim = {**publication.claim, "previous": earlier.origin if earlier else None}
-    return PublishDestination(uri, claim), earlier
+    return PublishDestination(storage, uri, claim), earlier
 
 
 def _write_shards(

@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.publish.destination import FACTS_FILE, PUBLISHED_FORMAT
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 
 
-def read_published_claim(uri: str) -> dict[str, Any]:
+def read_published_claim(storage: Storage, uri: str) -> dict[str, Any]:
     """What decided a dataset's bytes: its origin, its options, a hash of its rows.
 
     Raises InputError where no finished dataset is there, or one of another format.
@@ -32,7 +32,9 @@ def read_published_claim(uri: str) -> dict[str, Any]:
     return claim
 
 
-def read_published_rows(uri: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+def read_published_rows(
+    storage: Storage, uri: str, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
     """A dataset's Parquet files, one after the other, all splits.
 
     Raises InputError where there are none.

@@ -18,7 +18,7 @@ from curation.publish.destination import CHECKSUMS_FILE
 from curation.publish.options import DatasetFormat, PublishOptions
 from curation.publish.source import DatasetSource
 from curation.publish.splits import is_first_of_clip
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 
 
@@ -37,7 +37,7 @@ class AudioCoverage:
 
 
 def load_rebuild_source(
-    dataset: str, audio: str, files: Literal["cut", "whole"] = "cut"
+    storage: Storage, dataset: str, audio: str, files: Literal["cut", "whole"] = "cut"
 ) -> tuple[DatasetSource, dict[str, Any], AudioCoverage]:
     """The rows of a published dataset whose audio is in a folder, its options, and the coverage.
 
@@ -47,17 +47,17 @@ def load_rebuild_source(
     Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
     """
     dataset = hub.resolve_hub_uri(dataset)
-    claim = published_dataset.read_published_claim(dataset)
-    rows = pa.concat_tables(published_dataset.read_published_rows(dataset)).replace_schema_metadata(
-        None
-    )
+    claim = published_dataset.read_published_claim(storage, dataset)
+    rows = pa.concat_tables(
+        published_dataset.read_published_rows(storage, dataset)
+    ).replace_schema_metadata(None)
     if "audio" in rows.column_names:
         raise InputError(f"{dataset}: its audio is in it already; there is nothing to rebuild")
     rows = rows.sort_by([("clip_id", "ascending"), ("rank", "ascending")])
     if claim["origin"]["catalog"] == "audioset":
-        rows = _by_segment(rows, audio, files)
+        rows = _by_segment(storage, rows, audio, files)
     else:
-        rows = _by_file(rows, audio)
+        rows = _by_file(storage, rows, audio)
     found = rows.filter(rows["uri"].is_valid())
     coverage = AudioCoverage(
         *(int(is_first_of_clip(part["clip_id"]).sum()) for part in (rows, found))
@@ -69,7 +69,7 @@ def load_rebuild_source(
         )
     sums = storage.read_bytes(join_uri(dataset, CHECKSUMS_FILE))
     origin = {**claim["origin"], "rebuilt_from": hashlib.sha256(sums).hexdigest()}
-    return DatasetSource(found, origin, exact=False), claim["options"], coverage
+    return DatasetSource(found, origin, storage, exact=False), claim["options"], coverage
 
 
 def build_rebuild_options(
@@ -80,17 +80,19 @@ def build_rebuild_options(
     return PublishOptions(**{**options, **changed})
 
 
-def _by_segment(rows: pa.Table, audio: str, files: Literal["cut", "whole"]) -> pa.Table:
+def _by_segment(
+    storage: Storage, rows: pa.Table, audio: str, files: Literal["cut", "whole"]
+) -> pa.Table:
     clip_ids = rows["clip_id"].unique()
-    uris, begins_s = audioset.find_segment_files(audio, clip_ids.to_pylist(), files)
+    uris, begins_s = audioset.find_segment_files(storage, audio, clip_ids.to_pylist(), files)
     place = pc.index_in(rows["clip_id"], clip_ids)
     begins = pa.array(begins_s, pa.float64()).take(place)
     return _located(rows, pa.array(uris, pa.string()).take(place), begins)
 
 
-def _by_file(rows: pa.Table, audio: str) -> pa.Table:
+def _by_file(storage: Storage, rows: pa.Table, audio: str) -> pa.Table:
     """By the same path within the folder, else by its one file with another audio extension."""
-    folder = require_folder(audio, "audio")
+    folder = require_folder(storage, audio, "audio")
     within = len(folder) + 1
     found = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio_file(f.uri)}
     stems = Counter(map(_stem, found))

@@ -20,7 +20,9 @@ from curation.publish.columns import COLUMN_DESCRIPTIONS, OPTIONAL_COLUMNS
 from curation.publish.text import strip_paths
 from curation.run import config_file, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, format_model_name, require_run_record
+from curation.storage.files import Storage
 from curation.uris import absolute_uri
 
 
@@ -28,45 +30,50 @@ from curation.uris import absolute_uri
 class DatasetSource:
     """Rows by clip id, each clip's best caption first.
 
-    `exact`: a clip's audio must have the bytes that were annotated (`audio_sha256`), or it stays
-    out.
+    `storage` holds the audio, and takes the dataset. `exact`: a clip's audio must have the bytes
+    that were annotated (`audio_sha256`), or it stays out.
     """
 
     rows: pa.Table
     origin: dict[str, Any]
+    storage: Storage
     exact: bool = True
 
 
-def load_run_source(run_uri: str, version: int | None = None) -> DatasetSource:
+def load_run_source(run: RunFolder, version: int | None = None) -> DatasetSource:
     """A version of a run's table, the newest by default.
 
     Raises InputError where there is no run, no table, or no such version of it.
     """
-    record = require_run_record(run_uri)
-    config = config_file.parse_run_config(record.config, f"{run_uri}/run.json")
-    uri = layout.table_uri(run_uri)
-    table_version, committed = table.read_table_version(uri, version)
-    known = table.open_table(uri, table_version.version).schema().to_arrow().names
+    record = require_run_record(run)
+    config = config_file.parse_run_config(record.config, f"{run.uri}/run.json")
+    uri = layout.table_uri(run.uri)
+    table_version, committed = table.read_table_version(run.storage, uri, version)
+    known = table.open_table(run.storage, uri, table_version.version).schema().to_arrow().names
     columns = [name for name in (*COLUMN_DESCRIPTIONS, "uri") if name in known and name != "audio"]
-    rows = _with_files(table.read_pairs(uri, table_version.version, columns), config)
-    rows = _with_evidence(rows, run_uri, record)
+    rows = _with_files(
+        run, table.read_pairs(run.storage, uri, table_version.version, columns), config
+    )
+    rows = _with_evidence(rows, run, record)
     for name in ("captioner", "scorer", "second_scorer"):
         rows = _replace_column(rows, name, _public_model_names(rows[name]))
     empty = [name for name in OPTIONAL_COLUMNS if rows[name].null_count == rows.num_rows]
     return DatasetSource(
-        rows.drop_columns(empty), _origin(run_uri, record, config, table_version, committed)
+        rows.drop_columns(empty),
+        _origin(run, record, config, table_version, committed),
+        run.storage,
     )
 
 
 def _origin(
-    run_uri: str,
+    run: RunFolder,
     record: RunRecord,
     config: RunConfig,
     version: table.TableVersion,
     committed: datetime,
 ) -> dict[str, Any]:
     """What card and metadata tell of a run, as others may see it."""
-    counts = read_status(run_uri, config).counts
+    counts = read_status(run, config).counts
     return {
         "table_version": version.version,
         "committed": committed.date().isoformat(),
@@ -91,13 +98,13 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in ("catalog", "annotate")}
 
 
-def _with_files(rows: pa.Table, config: RunConfig) -> pa.Table:
+def _with_files(run: RunFolder, rows: pa.Table, config: RunConfig) -> pa.Table:
     """Adds `file`, `from_s` and `to_s`; times of AudioSet become those in the listed segment."""
     rows = rows.append_column("from_s", rows["start_s"]).append_column("to_s", rows["end_s"])
     rows = rows.append_column("file", _files(rows, config))
     if not isinstance(config.catalog, AudiosetConfig) or config.catalog.files == "cut":
         return rows
-    planned = pa.concat_tables(plan.read_plan_clips(config.run, ["clip_id", "start_s"]))
+    planned = pa.concat_tables(plan.read_plan_clips(run, ["clip_id", "start_s"]))
     found = planned["start_s"].take(pc.index_in(rows["clip_id"], planned["clip_id"]))
     begins_s = pc.fill_null(found, 0.0)  # null: the file is the segment, cut already
     for name in ("start_s", "end_s"):
@@ -124,18 +131,18 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
     return rows["clip_id"]
 
 
-def _with_evidence(rows: pa.Table, run_uri: str, record: RunRecord) -> pa.Table:
+def _with_evidence(rows: pa.Table, run: RunFolder, record: RunRecord) -> pa.Table:
     """Adds what evidence tells and the table does not: the file's hash, and further scores."""
-    shards = run_evidence.list_done_shards(run_uri)
+    shards = run_evidence.list_done_shards(run)
     columns = ["clip_id", "audio_sha256", "tag_scores"]
-    evidence = pa.concat_tables(run_evidence.read_evidence_shards(run_uri, shards, columns))
+    evidence = pa.concat_tables(run_evidence.read_evidence_shards(run, shards, columns))
     clip = pc.index_in(rows["clip_id"], evidence["clip_id"])
     for name in columns[1:]:
         rows = rows.append_column(name, evidence[name].take(clip))
     second: pa.Array | pa.ChunkedArray = pa.nulls(rows.num_rows, pa.float32())
     named = None
     if model := record.models.get("second_scorer"):
-        read = run_evidence.read_evidence_shards(run_uri, shards, ["clip_id", "candidates"])
+        read = run_evidence.read_evidence_shards(run, shards, ["clip_id", "candidates"])
         columns_read = ["clip_id", "caption", "second_score"]
         candidates = pa.concat_tables(
             run_evidence.flatten_candidates(part).select(columns_read) for part in read

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from curation.errors import InputError
 from curation.run import evidence as run_evidence
 from curation.run import layout
+from curation.run.layout import RunFolder
 from curation.schema import OK
 from curation.select import policy
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 # The reason of a candidate on which no selection has decided.
 UNDECIDED = "undecided"
@@ -58,14 +59,16 @@ class DecidedShard:
 
 
 def read_decided_shards(
-    run_uri: str, shards: list[int], selection: str | None
+    run: RunFolder, shards: list[int], selection: str | None
 ) -> Iterator[DecidedShard]:
     """The shards of a run with the decisions of a selection, or of none.
 
     Raises InputError where decisions and evidence do not belong together.
     """
-    decided = _Decisions(layout.decisions_uri(run_uri, selection)) if selection else None
-    evidence = run_evidence.read_evidence_shards(run_uri, shards, _COLUMNS)
+    decided = (
+        _Decisions(run.storage, layout.decisions_uri(run.uri, selection)) if selection else None
+    )
+    evidence = run_evidence.read_evidence_shards(run, shards, _COLUMNS)
     for number, clips in zip(shards, evidence, strict=True):
         candidates = clips["candidates"].combine_chunks()
         clip, flat = pc.list_parent_indices(candidates), candidates.flatten()
@@ -87,7 +90,7 @@ def read_decided_shards(
 class _Decisions:
     """The file of a selection, handed out in the order of the evidence it was made from."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, storage: Storage, uri: str) -> None:
         self._uri = uri
         columns = ["clip_id", "score", "reason"]
         try:

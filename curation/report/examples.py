@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from curation.report.media import ClipMedia
 from curation.report.sampling import SampledClip
 from curation.report.scores import CandidateScores
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
+from curation.storage.files import Storage
 
 _THREADS = 4
 
@@ -96,13 +99,13 @@ def candidate_columns(
 
 
 def read_examples(
-    run_uri: str, drawn: Sequence[SampledClip], scores: CandidateScores
+    run: RunFolder, drawn: Sequence[SampledClip], scores: CandidateScores
 ) -> list[Example]:
     """The drawn clips, in their order; each shard is read once."""
     numbers = sorted({each.shard for each in drawn})
     found: dict[SampledClip, Example] = {}
     for number, evidence in zip(
-        numbers, run_evidence.read_evidence_shards(run_uri, numbers), strict=True
+        numbers, run_evidence.read_evidence_shards(run, numbers), strict=True
     ):
         clip = pc.list_parent_indices(evidence["candidates"].combine_chunks()).to_numpy()
         for each in (each for each in drawn if each.shard == number):
@@ -117,12 +120,14 @@ def read_examples(
     return [found[each] for each in drawn]
 
 
-def load_example_media(examples: Sequence[Example]) -> Iterator[ClipMedia]:
+def load_example_media(storage: Storage, examples: Sequence[Example]) -> Iterator[ClipMedia]:
     """The sound of each, in order, read a few ahead of who asks."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(examples), 2 * _THREADS):
             few = examples[start : start + 2 * _THREADS]
-            yield from pool.map(media.load_clip_media, [example.row for example in few])
+            yield from pool.map(
+                partial(media.load_clip_media, storage), [example.row for example in few]
+            )
 
 
 def _decision(scores: CandidateScores, shard: int, candidate: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from curation.catalog.reload import reload_audio
 from curation.errors import InputError
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
+from curation.storage.files import Storage
 
 _OPUS_RATE_HZ = 48_000
 _OPUS_BITS_A_SECOND = 45_000
@@ -40,12 +41,12 @@ class ClipMedia:
     missing: str = ""
 
 
-def load_clip_media(row: Mapping[str, Any]) -> ClipMedia:
+def load_clip_media(storage: Storage, row: Mapping[str, Any]) -> ClipMedia:
     """The sound of a row of evidence."""
     if row["audio_sha256"] is None or row["end_s"] is None:
         return ClipMedia(missing="it was never heard, see the error")
     try:
-        decoded = reload_audio(row)
+        decoded = reload_audio(storage, row)
     except (InputError, AudioError) as error:
         return ClipMedia(missing=str(error))
     return ClipMedia(

@@ -14,7 +14,8 @@ from curation.report import examples, page_context
 from curation.report.examples import Example
 from curation.report.media import ClipMedia
 from curation.report.report_data import ReportData, collect_report_data
-from curation.storage import files as storage
+from curation.run.layout import RunFolder
+from curation.storage.files import Storage
 from curation.text_safety import escape_invisible
 
 MOST_BYTES = 15_000_000
@@ -35,17 +36,16 @@ class Report:
     audible: int
 
 
-def build_report(run_uri: str, clips: int, on_shard: Callable[[int, int], None]) -> Report:
+def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None]) -> Report:
     """The report of a run.
 
     Args:
-        run_uri: the run's folder.
         clips: size of the sample to hear.
         on_shard: called with shards read and shards in all.
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
-    return ReportPage(collect_report_data(run_uri, clips, on_shard)).filled()
+    return ReportPage(collect_report_data(run, clips, on_shard)).filled()
 
 
 class ReportPage:
@@ -60,14 +60,16 @@ class ReportPage:
             "script": Markup(script),
             "script_sha256": base64.b64encode(digest).decode(),
         }
-        self._drawn = examples.read_examples(gathered.config.run, gathered.drawn, gathered.scores)
+        run = RunFolder.from_config(gathered.config)
+        self._storage = run.storage
+        self._drawn = examples.read_examples(run, gathered.drawn, gathered.scores)
         self._columns = examples.candidate_columns(self._drawn, gathered.lineage.get("policy", {}))
 
     def filled(self, most_bytes: int = MOST_BYTES) -> Report:
         """The page with as many of the clips drawn as it may have bytes for; sounds go first."""
         groups: dict[str, list[Markup]] = {example.stratum: [] for example in self._drawn}
         left = most_bytes - len(self._html(groups, 0).encode()) - _SLACK_BYTES
-        heard = examples.load_example_media(self._drawn)
+        heard = examples.load_example_media(self._storage, self._drawn)
         full, shown, audible = False, 0, 0
         for example in self._drawn:
             sound = _LEFT_OUT if full else next(heard)
@@ -98,7 +100,7 @@ class ReportPage:
         )
 
 
-def write_report(out: str, page: Report) -> None:
+def write_report(storage: Storage, out: str, page: Report) -> None:
     """Put the page at a path or URI."""
     storage.put(out, page.html.encode())
 

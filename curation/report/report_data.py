@@ -18,8 +18,8 @@ from curation.report.throughput import PoolThroughput, pool_throughput
 from curation.report.yields import TagYields
 from curation.run import config_file, footer_cache
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, require_run_record
-from curation.storage import files as storage
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,36 +48,32 @@ class ReportData:
 
 
 def collect_report_data(
-    run_uri: str, clips: int, on_shard: Callable[[int, int], None]
+    run: RunFolder, clips: int, on_shard: Callable[[int, int], None]
 ) -> ReportData:
     """Read a run.
 
     Args:
-        run_uri: the run's folder.
         clips: size of the sample to hear.
         on_shard: called with shards read and shards in all.
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
-    record = require_run_record(run_uri)
+    record = require_run_record(run)
     # The folder may have been moved since; all else is as the run was told.
-    config = config_file.parse_run_config({**record.config, "run": run_uri}, f"{run_uri}/run.json")
-    storage.configure(config.storage)
-    status = statuses.read_status(run_uri, config)
-    evidence = {
-        s: f for s, f in run_evidence.list_evidence_files(run_uri).items() if s < record.shards
-    }
+    config = config_file.parse_run_config({**record.config, "run": run.uri}, f"{run.uri}/run.json")
+    status = statuses.read_status(run, config)
+    evidence = {s: f for s, f in run_evidence.list_evidence_files(run).items() if s < record.shards}
     if not evidence:
-        raise InputError(f"{run_uri}: no evidence yet; run tagscribe annotate first")
+        raise InputError(f"{run.uri}: no evidence yet; run tagscribe annotate first")
     lineage = status.version.lineage if status.version else {}
     ends, errors, scores, yields = ClipOutcomes(), ErrorCounts(), CandidateScores(), TagYields()
     strata = StratifiedSample(config.seed, clips)
-    read = decided_shard.read_decided_shards(run_uri, list(evidence), lineage.get("selection"))
+    read = decided_shard.read_decided_shards(run, list(evidence), lineage.get("selection"))
     for done, each in enumerate(read, 1):
         for part in (ends, errors, scores, yields, strata):
             part.add(each)
         on_shard(done, len(evidence))
-    footers = footer_cache.read_footers(run_uri, evidence).values()
+    footers = footer_cache.read_footers(run, evidence).values()
     return ReportData(
         record=record,
         config=config,

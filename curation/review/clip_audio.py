@@ -5,12 +5,13 @@ from typing import Any
 from curation.audio.waveform import resample_to_flac
 from curation.catalog.reload import reload_audio
 from curation.errors import InputError
+from curation.storage.files import Storage
 
 # What browsers decode everywhere; rarer rates are resampled to the highest of them.
 _RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000)
 
 
-def clip_flac(evidence: dict[str, Any]) -> bytes:
+def clip_flac(storage: Storage, evidence: dict[str, Any]) -> bytes:
     """The sound of a clip's evidence, mono, as a FLAC file.
 
     Raises:
@@ -19,6 +20,6 @@ def clip_flac(evidence: dict[str, Any]) -> bytes:
     """
     if evidence["duration_s"] is None:
         raise InputError("this clip was never heard, see its error")
-    sound = reload_audio(evidence)
+    sound = reload_audio(storage, evidence)
     rate_hz = sound.sample_rate_hz if sound.sample_rate_hz in _RATES_HZ else _RATES_HZ[-1]
     return resample_to_flac(sound.waveform, sound.sample_rate_hz, rate_hz)

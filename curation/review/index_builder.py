@@ -24,6 +24,7 @@ from curation.review.index import SCORES, SECOND, IndexMetadata, ReviewIndex
 from curation.review.postings import PostingsBuilder, split_words
 from curation.run import evidence as run_evidence
 from curation.run.error_kinds import error_kinds
+from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, require_run_record
 from curation.select import policy as select_policy
 from curation.select.tag_groups import group_by_rarest_number
@@ -44,23 +45,23 @@ _MAKING = "making-"
 _A_DAY_S = 24 * 3600
 
 
-def open_index(run_uri: str, on_shard: ProgressCallback) -> ReviewIndex:
+def open_index(run: RunFolder, on_shard: ProgressCallback) -> ReviewIndex:
     """The index of a run's evidence as it is now; made where the cache does not have it.
 
     Raises:
         InputError: there is no run, no evidence yet, or evidence that holds no usable scores.
     """
-    record = require_run_record(run_uri)
-    files = run_evidence.list_evidence_files(run_uri)
+    record = require_run_record(run)
+    files = run_evidence.list_evidence_files(run)
     if not files:
-        raise InputError(f"{run_uri}: no evidence to review yet; tagscribe annotate writes it")
+        raise InputError(f"{run.uri}: no evidence to review yet; tagscribe annotate writes it")
     design = _design(record, files)
-    of_run = hashlib.sha256(absolute_uri(run_uri).encode()).hexdigest()[:16]
+    of_run = hashlib.sha256(absolute_uri(run.uri).encode()).hexdigest()[:16]
     home = index_cache_folder() / of_run
     folder = home / f"{design}-{_LAYOUT}"
     if not folder.exists():
         home.mkdir(parents=True, exist_ok=True)
-        _make(run_uri, list(files), design, folder, on_shard)
+        _make(run, list(files), design, folder, on_shard)
         _drop_others(home, folder)
     return index.load_index(folder)
 
@@ -87,13 +88,13 @@ def _design(record: RunRecord, files: dict[int, FileInfo]) -> str:
 
 
 def _make(
-    run_uri: str, shards: list[int], design: str, folder: Path, on_shard: ProgressCallback
+    run: RunFolder, shards: list[int], design: str, folder: Path, on_shard: ProgressCallback
 ) -> None:
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_MAKING))
     try:
         gathered = _Gathered(aside)
         on_shard(0, len(shards))
-        evidence = run_evidence.read_evidence_shards(run_uri, shards, _EVIDENCE)
+        evidence = run_evidence.read_evidence_shards(run, shards, _EVIDENCE)
         for done, (shard, rows) in enumerate(zip(shards, evidence, strict=True), start=1):
             gathered.add(shard, rows)
             on_shard(done, len(shards))
@@ -102,7 +103,7 @@ def _make(
         index.save_index(
             aside,
             IndexMetadata(
-                run=absolute_uri(run_uri),
+                run=absolute_uri(run.uri),
                 design=design,
                 shards=len(shards),
                 entries=len(columns["clip"]),

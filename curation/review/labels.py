@@ -12,6 +12,7 @@ from curation.review import marks
 from curation.review.index import ReviewIndex
 from curation.review.marks import Mark
 from curation.review.request_schema import MarkRequest
+from curation.run.layout import RunFolder
 
 
 class Labels:
@@ -20,13 +21,13 @@ class Labels:
     Raises InputError for marks that cannot be read.
     """
 
-    def __init__(self, run_uri: str, index: ReviewIndex, marker: str) -> None:
+    def __init__(self, run: RunFolder, index: ReviewIndex, marker: str) -> None:
         self._index = index
         self._marker = marker
-        self._writer = marks.MarkWriter(run_uri)
+        self._writer = marks.MarkWriter(run)
         self._writing = threading.Lock()  # marks stand in files and here in the same order
         self._lock = threading.Lock()  # of what is read, which waits for no file
-        self._by_entry = _placed(marks.read_marks(run_uri), index)
+        self._by_entry = _placed(marks.read_marks(run), index)
 
     def of(self, entry: int) -> Mark | None:
         return self._by_entry.get(entry)

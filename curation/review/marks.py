@@ -15,7 +15,7 @@ from typing import Literal
 
 from curation.errors import InputError
 from curation.run import layout
-from curation.storage import files as storage
+from curation.run.layout import RunFolder
 from curation.uris import join_uri
 
 Verdict = Literal["good", "bad", "corrected", "withdrawn"]
@@ -51,16 +51,16 @@ def utc_timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def read_marks(run_uri: str) -> list[Mark]:
+def read_marks(run: RunFolder) -> list[Mark]:
     """All marks of a run, the oldest first.
 
     Raises InputError for a file that is no file of marks.
     """
     marks = []
-    for file in storage.list_files(layout.marks_uri(run_uri)):
+    for file in run.storage.list_files(layout.marks_uri(run.uri)):
         if not file.uri.endswith(".jsonl"):
             continue
-        for line in storage.read_bytes(file.uri).splitlines():
+        for line in run.storage.read_bytes(file.uri).splitlines():
             try:
                 marks.append(Mark(**json.loads(line)))
             except (TypeError, ValueError) as error:
@@ -84,14 +84,15 @@ def mark_to_line(mark: Mark) -> bytes:
 class MarkWriter:
     """Puts marks into files of its own, one after the other."""
 
-    def __init__(self, run_uri: str) -> None:
-        self._folder = layout.marks_uri(run_uri)
+    def __init__(self, run: RunFolder) -> None:
+        self._storage = run.storage
+        self._folder = layout.marks_uri(run.uri)
         self._begin()
 
     def write(self, mark: Mark) -> None:
         """Returns when the mark is written. Raises OSError, and then it is not kept."""
         line = mark_to_line(mark)
-        storage.put(self._uri, b"".join([*self._lines, line]))
+        self._storage.put(self._uri, b"".join([*self._lines, line]))
         self._lines.append(line)
         if len(self._lines) == MARKS_A_FILE:
             self._begin()
@@ -108,18 +109,18 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def export_marks(run_uri: str, to: str) -> int:
+def export_marks(run: RunFolder, to: str) -> int:
     """Write the labelled captions of a run as CSV, and return how many; `right` is 1 or 0.
 
     Raises InputError where nothing was marked.
     """
-    labelled = latest_marks(read_marks(run_uri))
+    labelled = latest_marks(read_marks(run))
     if not labelled:
-        raise InputError(f"{run_uri}: no caption is marked; tagscribe review {run_uri} takes marks")
+        raise InputError(f"{run.uri}: no caption is marked; tagscribe review {run.uri} takes marks")
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for _, mark in sorted(labelled.items()):
         table.writerow({**vars(mark), "right": int(mark.verdict == "good")})
-    storage.put(to, text.getvalue().encode())
+    run.storage.put(to, text.getvalue().encode())
     return len(labelled)

@@ -114,7 +114,8 @@ class _Server:
 
     async def sound(self, request: web.Request) -> web.Response:
         clip = int(request.match_info["clip"])
-        data = await _done(lambda: clip_audio.clip_flac(self._answers.evidence(clip)))
+        storage = self._answers.run.storage
+        data = await _done(lambda: clip_audio.clip_flac(storage, self._answers.evidence(clip)))
         return web.Response(body=data, content_type="audio/flac")
 
 

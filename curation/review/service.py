@@ -19,6 +19,7 @@ from curation.review.labels import Labels
 from curation.review.marks import Mark
 from curation.review.request_schema import MarkRequest, ViewRequest, YieldRequest
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select.policy import (
     ACCEPTED_CODE,
@@ -52,7 +53,8 @@ class ReviewService:
     What takes a policy raises InputError for one whose scores the run does not have.
     """
 
-    def __init__(self, index: ReviewIndex, labels: Labels) -> None:
+    def __init__(self, run: RunFolder, index: ReviewIndex, labels: Labels) -> None:
+        self.run = run
         self.index = index
         self.labels = labels
         self._decide = _remembering(lambda policy: apply_rules(index, policy)[0], _DECISIONS)
@@ -152,7 +154,7 @@ class ReviewService:
         if not 0 <= clip < clips:
             raise UnknownClipError(f"clip {clip}: there are {clips} of them, from 0 on")
         shard = int(self.index.columns["shard"][clip])
-        rows = run_evidence.read_evidence_shard(self.index.about.run, shard, _OF_A_CLIP)
+        rows = run_evidence.read_evidence_shard(self.run, shard, _OF_A_CLIP)
         row: Answer = rows.slice(int(self.index.columns["row"][clip]), 1).to_pylist()[0]
         return row
 

@@ -5,6 +5,7 @@ from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models import run_models
 from curation.run import plan
+from curation.run.layout import RunFolder
 from curation.run.record import (
     RUN_FORMAT,
     RunRecord,
@@ -30,16 +31,17 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
             another plan.
     """
     models = run_models.build_run_models(config).identities
-    record = read_run_record(config.run)
+    run = RunFolder.from_config(config)
+    record = read_run_record(run)
     if record:
-        check_same_run(config.run, record, config, models)
-    listing = list_clips(config.catalog)
+        check_same_run(run, record, config, models)
+    listing = list_clips(run.storage, config.catalog)
     planned = plan.build_plan(listing.clips, config.annotate.shard_clips)
     if record is None:
-        plan.write_plan(config.run, listing.clips, planned)
+        plan.write_plan(run, listing.clips, planned)
         record = build_run_record(config, planned, models)
-        if not write_run_record(config.run, record):
-            record = require_run_record(config.run)
+        if not write_run_record(run, record):
+            record = require_run_record(run)
     if record.plan_hash != planned.hash:
         raise InputError(
             f"{config.run} holds the plan of another listing: {record.clips} clips, "

@@ -13,7 +13,7 @@ from curation.config.models import CaptionerConfig, ScorerConfig, TaggerConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.run.config_keys import known_keys
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 # Path and type of each model's section.
 _MODEL_SECTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
@@ -23,10 +23,13 @@ _MODEL_SECTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
 }
 
 
-def read_run_config(uri: str) -> RunConfig:
-    """Read a run's YAML. Raises InputError naming file, key, what was expected and what to do."""
+def read_run_config(uri: str, storage: Storage | None = None) -> RunConfig:
+    """Read a run's YAML. Raises InputError naming file, key, what was expected and what to do.
+
+    A YAML cannot say how it is reached itself: by default as the environment says.
+    """
     try:
-        text = storage.read_bytes(uri).decode()
+        text = (storage or Storage()).read_bytes(uri).decode()
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{uri}: no such file; expected the YAML of a run") from error
     try:
@@ -38,13 +41,6 @@ def read_run_config(uri: str) -> RunConfig:
             f"{uri}: expected keys such as run: and catalog:; see tagscribe config --show"
         )
     return parse_run_config(data, uri)
-
-
-def open_run_config(uri: str) -> RunConfig:
-    """Read a run's YAML, and configure object storage in this process by its `storage:`."""
-    config = read_run_config(uri)
-    storage.configure(config.storage)
-    return config
 
 
 def parse_run_config(data: dict[str, Any], origin: str) -> RunConfig:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from curation.errors import InputError, RunError
 from curation.redact import redact_secrets
-from curation.storage import files as storage
+from curation.run.layout import RunFolder
 from curation.uris import join_uri
 
 HEARTBEAT_INTERVAL_S = 30.0
@@ -46,16 +46,16 @@ class DriverState:
         return cls(fields["state"], fields["started_s"], fields["heard_s"], fields["reason"])
 
 
-def read_driver_state(run_uri: str) -> DriverState | None:
+def read_driver_state(run: RunFolder) -> DriverState | None:
     """The state of a run; None where no driver has worked on it."""
     try:
-        return DriverState.from_dict(json.loads(storage.read_bytes(_uri(run_uri))))
+        return DriverState.from_dict(json.loads(run.storage.read_bytes(_uri(run))))
     except FileNotFoundError:
         return None
 
 
 @contextmanager
-def record_driver_state(run_uri: str) -> Iterator[Callable[[], None]]:
+def record_driver_state(run: RunFolder) -> Iterator[Callable[[], None]]:
     """Record a driver's work for the time of a block, and how the block ended.
 
     Yields a function to call regularly; it writes a heartbeat at most once every
@@ -69,16 +69,16 @@ def record_driver_state(run_uri: str) -> Iterator[Callable[[], None]]:
         nonlocal last_heartbeat_s
         if time.time() - last_heartbeat_s >= HEARTBEAT_INTERVAL_S:
             last_heartbeat_s = time.time()
-            _write(run_uri, DriverState("running", started_s, last_heartbeat_s))
+            _write(run, DriverState("running", started_s, last_heartbeat_s))
 
     heartbeat()
     try:
         yield heartbeat
     except BaseException as error:
         with suppress(OSError):
-            _write(run_uri, DriverState("stopped", started_s, time.time(), _reason(error)))
+            _write(run, DriverState("stopped", started_s, time.time(), _reason(error)))
         raise
-    _write(run_uri, DriverState("finished", started_s, time.time()))
+    _write(run, DriverState("finished", started_s, time.time()))
 
 
 def _reason(error: BaseException) -> str:
@@ -94,9 +94,9 @@ def _with_class(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _write(run_uri: str, state: DriverState) -> None:
-    storage.put(_uri(run_uri), json.dumps(state.to_dict(), indent=2).encode() + b"\n")
+def _write(run: RunFolder, state: DriverState) -> None:
+    run.storage.put(_uri(run), json.dumps(state.to_dict(), indent=2).encode() + b"\n")
 
 
-def _uri(run_uri: str) -> str:
-    return join_uri(run_uri, "state.json")
+def _uri(run: RunFolder) -> str:
+    return join_uri(run.uri, "state.json")

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.run import layout
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA, OK
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.storage.local import FileInfo
 
 # Of a file's footer: what its rows come to, and what is not of the rows: who worked on it and when.
@@ -88,7 +90,7 @@ def count_outcomes(evidence: pa.Table) -> ShardCounts:
 
 
 def write_evidence_shard(
-    run_uri: str,
+    run: RunFolder,
     shard: int,
     evidence: pa.Table,
     spans: Sequence[WorkSpan] = (),
@@ -110,34 +112,34 @@ def write_evidence_shard(
         buffer,
         compression="zstd",
     )
-    storage.put_new(layout.shard_uri(run_uri, shard), buffer.getvalue())
+    run.storage.put_new(layout.shard_uri(run.uri, shard), buffer.getvalue())
     return counts
 
 
-def list_evidence_files(run_uri: str) -> dict[int, FileInfo]:
+def list_evidence_files(run: RunFolder) -> dict[int, FileInfo]:
     """The file of each shard whose evidence is written, by the shard's number, ascending."""
     files = {}
-    for file in storage.list_files(layout.evidence_uri(run_uri)):
+    for file in run.storage.list_files(layout.evidence_uri(run.uri)):
         match = _SHARD_NAME.search(file.uri)
         if match:
             files[int(match.group(1))] = file
     return dict(sorted(files.items()))
 
 
-def list_done_shards(run_uri: str) -> list[int]:
+def list_done_shards(run: RunFolder) -> list[int]:
     """Numbers of the shards whose evidence is written, ascending."""
-    return list(list_evidence_files(run_uri))
+    return list(list_evidence_files(run))
 
 
 def read_footer_metadata(
-    files: Sequence[FileInfo],
+    storage: Storage, files: Sequence[FileInfo]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What stands under COUNTS_KEY and WORK_KEY of each file; one request a file."""
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
-        return list(pool.map(_read_footer, files))
+        return list(pool.map(partial(_read_footer, storage), files))
 
 
-def _read_footer(file: FileInfo) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_footer(storage: Storage, file: FileInfo) -> tuple[dict[str, Any], dict[str, Any]]:
     tail = storage.read_bytes(file.uri, max(0, file.size_bytes - _TAIL_BYTES), file.size_bytes)
     metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
     return json.loads(metadata[COUNTS_KEY]), json.loads(metadata.get(WORK_KEY, b"{}"))
@@ -163,19 +165,19 @@ def sum_counts(counts: list[ShardCounts]) -> ShardCounts:
     return ShardCounts(ok, dict(sorted(errors.items())), dict(sorted(faults.items())))
 
 
-def read_evidence_shard(run_uri: str, shard: int, columns: list[str] | None = None) -> pa.Table:
+def read_evidence_shard(run: RunFolder, shard: int, columns: list[str] | None = None) -> pa.Table:
     """Evidence of one shard, whole or some columns."""
-    return storage.read_parquet(layout.shard_uri(run_uri, shard), columns)
+    return run.storage.read_parquet(layout.shard_uri(run.uri, shard), columns)
 
 
 def read_evidence_shards(
-    run_uri: str, shards: list[int], columns: list[str] | None = None
+    run: RunFolder, shards: list[int], columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
     """Evidence shard by shard, in the order given, read a few shards ahead."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         for start in range(0, len(shards), 8):
             few = shards[start : start + 8]
-            yield from pool.map(lambda shard: read_evidence_shard(run_uri, shard, columns), few)
+            yield from pool.map(lambda shard: read_evidence_shard(run, shard, columns), few)
 
 
 def flatten_candidates(evidence: pa.Table) -> pa.Table:

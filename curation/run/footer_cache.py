@@ -9,11 +9,13 @@ folder and nothing is lost but time.
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from curation.run import evidence as run_evidence
 from curation.run import layout
-from curation.storage import files as storage
+from curation.run.layout import RunFolder
+from curation.storage.files import Storage
 from curation.storage.local import FileInfo
 from curation.uris import join_uri
 
@@ -24,16 +26,18 @@ Entry = dict[str, Any]
 
 
 def read_footers(
-    run_uri: str, evidence: Mapping[int, FileInfo]
+    run: RunFolder, evidence: Mapping[int, FileInfo]
 ) -> dict[int, run_evidence.ShardFooter]:
     """The footer of each shard of a listing of evidence, from progress/ where it is told there."""
-    known = {entry["shard"]: entry for part in _read_parts(run_uri) for entry in part}
+    known = {entry["shard"]: entry for part in _read_parts(run) for entry in part}
     entries = {
         shard: known[shard]
         for shard, file in evidence.items()
         if shard in known and known[shard]["bytes"] == file.size_bytes
     }
-    entries |= _read_entries({shard: evidence[shard] for shard in evidence.keys() - entries})
+    entries |= _read_entries(
+        run.storage, {shard: evidence[shard] for shard in evidence.keys() - entries}
+    )
     return {
         shard: run_evidence.ShardFooter.parse(entries[shard]["counts"], entries[shard]["work"])
         for shard in evidence
@@ -43,18 +47,18 @@ def read_footers(
 class FooterCacheWriter:
     """The parts of a run's progress, as its driver writes them."""
 
-    def __init__(self, run_uri: str, shards: int, todo: Iterable[int]) -> None:
+    def __init__(self, run: RunFolder, shards: int, todo: Iterable[int]) -> None:
         """`todo`: the shards that are about to be written; what is told of them is taken back."""
-        self._run_uri = run_uri
+        self._run = run
         self._shards = shards
         redone = {shard // SHARDS_PER_PART for shard in todo}
         self._written = set()
-        for file in storage.list_files(layout.progress_uri(run_uri)):
+        for file in run.storage.list_files(layout.progress_uri(run.uri)):
             first = _first_shard(file.uri)
             if first is None:
                 continue
             if first // SHARDS_PER_PART in redone:
-                storage.delete(file.uri)
+                run.storage.delete(file.uri)
             else:
                 self._written.add(first // SHARDS_PER_PART)
 
@@ -65,19 +69,20 @@ class FooterCacheWriter:
             shards = range(first, min(first + SHARDS_PER_PART, self._shards))
             if part in self._written or not all(shard in evidence for shard in shards):
                 continue
-            entries = _read_entries({shard: evidence[shard] for shard in shards})
+            entries = _read_entries(self._run.storage, {shard: evidence[shard] for shard in shards})
             data = json.dumps([entries[shard] for shard in shards]).encode()
-            storage.put(_part_uri(self._run_uri, first), data)
+            self._run.storage.put(_part_uri(self._run, first), data)
             self._written.add(part)
 
 
-def _read_parts(run_uri: str) -> list[list[Entry]]:
-    uris = [file.uri for file in storage.list_files(layout.progress_uri(run_uri))]
+def _read_parts(run: RunFolder) -> list[list[Entry]]:
+    uris = [file.uri for file in run.storage.list_files(layout.progress_uri(run.uri))]
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
-        return list(pool.map(_read_part, [uri for uri in uris if _first_shard(uri) is not None]))
+        parts = [uri for uri in uris if _first_shard(uri) is not None]
+        return list(pool.map(partial(_read_part, run.storage), parts))
 
 
-def _read_part(uri: str) -> list[Entry]:
+def _read_part(storage: Storage, uri: str) -> list[Entry]:
     try:
         entries: list[Entry] = json.loads(storage.read_bytes(uri))
     except FileNotFoundError:  # taken back since it was listed
@@ -85,16 +90,16 @@ def _read_part(uri: str) -> list[Entry]:
     return entries
 
 
-def _read_entries(files: Mapping[int, FileInfo]) -> dict[int, Entry]:
-    read = run_evidence.read_footer_metadata(list(files.values()))
+def _read_entries(storage: Storage, files: Mapping[int, FileInfo]) -> dict[int, Entry]:
+    read = run_evidence.read_footer_metadata(storage, list(files.values()))
     return {
         shard: {"shard": shard, "bytes": file.size_bytes, "counts": counts, "work": work}
         for (shard, file), (counts, work) in zip(files.items(), read, strict=True)
     }
 
 
-def _part_uri(run_uri: str, first: int) -> str:
-    return join_uri(layout.progress_uri(run_uri), f"shards-{first:05d}.json")
+def _part_uri(run: RunFolder, first: int) -> str:
+    return join_uri(layout.progress_uri(run.uri), f"shards-{first:05d}.json")
 
 
 def _first_shard(uri: str) -> int | None:

@@ -1,6 +1,23 @@
-"""Where the files of a run folder lie."""
+"""Where the files of a run folder lie, and the storage through which they are reached."""
 
+from dataclasses import dataclass
+
+from curation.config.run import RunConfig
+from curation.storage.files import Storage
 from curation.uris import join_uri
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder: its absolute URI, and the storage that holds it. Picklable."""
+
+    uri: str
+    storage: Storage = Storage()
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> "RunFolder":
+        """The folder of a run. Raises InputError where its storage profile is unknown here."""
+        return cls(config.run, Storage(config.storage))
 
 
 def record_uri(run: str) -> str:

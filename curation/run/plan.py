@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from curation.errors import InputError
 from curation.run import layout
+from curation.run.layout import RunFolder
 from curation.run.record import RunRecord
 from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
-from curation.storage import files as storage
 from curation.uris import join_uri
 
 SHARDS_PER_FILE = 64
@@ -59,9 +59,9 @@ def hash_plan(clips: pa.Table, shard_clips: int) -> str:
     return sha.hexdigest()
 
 
-def write_plan(run_uri: str, clips: pa.Table, plan: Plan) -> None:
+def write_plan(run: RunFolder, clips: pa.Table, plan: Plan) -> None:
     """Write plan/ of a run that has no run.json yet; what an earlier attempt left is replaced."""
-    storage.delete_tree(layout.plan_uri(run_uri))
+    run.storage.delete_tree(layout.plan_uri(run.uri))
     clips = clips.select(CLIP_SCHEMA.names).cast(CLIP_SCHEMA)
     shard = np.arange(plan.clips, dtype=np.int32) // plan.shard_clips
     rows = clips.add_column(0, PLAN_SCHEMA.field("shard"), pa.array(shard))
@@ -74,20 +74,20 @@ def write_plan(run_uri: str, clips: pa.Table, plan: Plan) -> None:
             row_group_size=plan.shard_clips,
             compression="zstd",
         )
-        storage.put(_file_uri(run_uri, index), buffer.getvalue())
+        run.storage.put(_file_uri(run, index), buffer.getvalue())
 
 
-def read_plan_shard(run_uri: str, shard: int) -> pa.Table:
+def read_plan_shard(run: RunFolder, shard: int) -> pa.Table:
     """The clips of one shard (CLIP_SCHEMA), as planned."""
     file, group = divmod(shard, SHARDS_PER_FILE)
-    with storage.open_input(_file_uri(run_uri, file)) as source:
+    with run.storage.open_input(_file_uri(run, file)) as source:
         return pq.ParquetFile(source).read_row_group(group, columns=CLIP_SCHEMA.names)
 
 
-def read_plan_clips(run_uri: str, columns: list[str]) -> Iterator[pa.Table]:
+def read_plan_clips(run: RunFolder, columns: list[str]) -> Iterator[pa.Table]:
     """Chosen columns of the whole plan, a file of the plan at a time, in order."""
-    for file in storage.list_files(layout.plan_uri(run_uri)):
-        yield storage.read_parquet(file.uri, columns)
+    for file in run.storage.list_files(layout.plan_uri(run.uri)):
+        yield run.storage.read_parquet(file.uri, columns)
 
 
 def plan_from_record(record: RunRecord) -> Plan:
@@ -101,8 +101,8 @@ def plan_from_record(record: RunRecord) -> Plan:
     )
 
 
-def _file_uri(run_uri: str, index: int) -> str:
-    return join_uri(layout.plan_uri(run_uri), f"part-{index:05d}.parquet")
+def _file_uri(run: RunFolder, index: int) -> str:
+    return join_uri(layout.plan_uri(run.uri), f"part-{index:05d}.parquet")
 
 
 def _as_text(batch: pa.RecordBatch) -> pa.Array:

@@ -10,8 +10,7 @@ from typing import Any
 
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.run.layout import record_uri
-from curation.storage import files as storage
+from curation.run.layout import RunFolder, record_uri
 
 RUN_FORMAT = 2
 RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
@@ -51,36 +50,36 @@ def package_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{p: version(p) for p in RECORDED_PACKAGES}}
 
 
-def read_run_record(run: str) -> RunRecord | None:
+def read_run_record(run: RunFolder) -> RunRecord | None:
     """The record of a run folder; None where no run was planned yet."""
     try:
-        data = storage.read_bytes(record_uri(run))
+        data = run.storage.read_bytes(record_uri(run.uri))
     except FileNotFoundError:
         return None
     fields = json.loads(data)
     if fields.get("format") != RUN_FORMAT:
         raise InputError(
-            f"{run}/run.json: format {fields.get('format')!r}, this version reads {RUN_FORMAT}; "
-            "use the version of tagscribe that wrote it, or another run folder"
+            f"{run.uri}/run.json: format {fields.get('format')!r}, this version reads "
+            f"{RUN_FORMAT}; use the version of tagscribe that wrote it, or another run folder"
         )
     return RunRecord(**fields)
 
 
-def require_run_record(run: str) -> RunRecord:
+def require_run_record(run: RunFolder) -> RunRecord:
     record = read_run_record(run)
     if record is None:
-        raise InputError(f"{run}: no run here (no run.json); start with tagscribe plan or run")
+        raise InputError(f"{run.uri}: no run here (no run.json); start with tagscribe plan or run")
     return record
 
 
-def write_run_record(run: str, record: RunRecord) -> bool:
+def write_run_record(run: RunFolder, record: RunRecord) -> bool:
     """Create run.json; False when another process created it first."""
     data = json.dumps(asdict(record), indent=2, ensure_ascii=False).encode() + b"\n"
-    return storage.put_new(record_uri(run), data)
+    return run.storage.put_new(record_uri(run.uri), data)
 
 
 def check_same_run(
-    run: str, record: RunRecord, config: RunConfig, models: Mapping[str, Mapping[str, str]]
+    run: RunFolder, record: RunRecord, config: RunConfig, models: Mapping[str, Mapping[str, str]]
 ) -> None:
     """Stop unless `config` and its models are those the run folder belongs to.
 
@@ -92,7 +91,7 @@ def check_same_run(
     found = {**theirs, **_by_part(record.models)}
     wanted = {**config.evidence_settings(), **_by_part(models)}
     raise InputError(
-        f"{run} belongs to another run: "
+        f"{run.uri} belongs to another run: "
         + "; ".join(
             f"{key}: {old!r} there, {new!r} here"
             for key, old, new in list_differences(found, wanted)

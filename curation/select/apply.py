@@ -22,11 +22,12 @@ from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
+from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, format_model_name, package_versions, require_run_record
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import policy
 from curation.select.tag_groups import group_by_rarest_tag
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 PAIRS_A_BATCH = 64
 AUDIO_THREADS = 4
@@ -73,15 +74,16 @@ def select(
         InputError: the run is not planned, or not annotated to its end and `partial` is not set;
             or audio is to be embedded and has changed or gone since it was annotated.
     """
-    record = require_run_record(config.run)
+    run = RunFolder.from_config(config)
+    record = require_run_record(run)
     planned = plan.plan_from_record(record)
-    shards = run_evidence.list_done_shards(config.run)
+    shards = run_evidence.list_done_shards(run)
     if not shards or (len(shards) < planned.shards and not partial):
         raise InputError(
             f"{config.run}: {len(shards)} of {planned.shards} shards have evidence; run tagscribe "
             "annotate to its end" + (", or select with --partial" if shards else "")
         )
-    read = _read(config.run, shards)
+    read = _read(run, shards)
     candidates = policy.Candidates(
         clip=np.concatenate(read.clip),
         clap_score=np.concatenate(read.clap_score),
@@ -92,9 +94,10 @@ def select(
     policy.require_scores(candidates, config.select)
     decisions = policy.decide(candidates, config.select)
     lineage = _lineage(config, record, shards)
-    _write_decisions(config.run, lineage["selection"], read, candidates, decisions)
+    _write_decisions(run, lineage["selection"], read, candidates, decisions)
     version = table.commit_table(
-        layout.table_uri(config.run),
+        run.storage,
+        layout.table_uri(run.uri),
         PAIR_SCHEMA if config.table.audio == "reference" else PAIR_SCHEMA_WITH_AUDIO,
         lambda: _pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
         lineage,
@@ -112,10 +115,10 @@ def select(
     )
 
 
-def _read(run_uri: str, shards: list[int]) -> _Read:
+def _read(run: RunFolder, shards: list[int]) -> _Read:
     read = _Read()
     columns = ["clip_id", "tags", "candidates"]
-    for evidence in run_evidence.read_evidence_shards(run_uri, shards, columns):
+    for evidence in run_evidence.read_evidence_shards(run, shards, columns):
         candidates = evidence["candidates"].combine_chunks()
         flat = candidates.flatten()
         before = len(read.clip_tags)
@@ -146,7 +149,7 @@ def _lineage(config: RunConfig, record: RunRecord, shards: list[int]) -> dict[st
 
 
 def _write_decisions(
-    run_uri: str,
+    run: RunFolder,
     selection: str,
     read: _Read,
     candidates: policy.Candidates,
@@ -170,7 +173,7 @@ def _write_decisions(
     )
     buffer = io.BytesIO()
     pq.write_table(rows, buffer, compression="zstd")
-    storage.put(layout.decisions_uri(run_uri, selection), buffer.getvalue())
+    run.storage.put(layout.decisions_uri(run.uri, selection), buffer.getvalue())
 
 
 def _pairs(
@@ -183,9 +186,15 @@ def _pairs(
 ) -> Iterator[pa.RecordBatch]:
     """The accepted pairs as record batches, shard by shard, each clip's pairs best first."""
     total, written, start = int(decisions.accepted.sum()), 0, 0
-    embedder = _Embedder(config.table) if config.table.audio == "embed" else None
+    embedder = (
+        _Embedder(RunFolder.from_config(config).storage, config.table)
+        if config.table.audio == "embed"
+        else None
+    )
     for evidence, count in zip(
-        run_evidence.read_evidence_shards(config.run, shards), candidates_a_shard, strict=True
+        run_evidence.read_evidence_shards(RunFolder.from_config(config), shards),
+        candidates_a_shard,
+        strict=True,
     ):
         part = slice(start, start + count)
         start += count
@@ -229,7 +238,8 @@ def _accepted_pairs(
 class _Embedder:
     """Reads accepted clips again and adds their audio as 16-bit FLAC."""
 
-    def __init__(self, config: TableConfig) -> None:
+    def __init__(self, storage: Storage, config: TableConfig) -> None:
+        self._storage = storage
         self.rate_hz = config.sample_rate_hz
         self.threads = ThreadPoolExecutor(AUDIO_THREADS)
 
@@ -241,7 +251,7 @@ class _Embedder:
 
     def _flac(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
-            heard = reload_audio(row)
+            heard = reload_audio(self._storage, row)
         except InputError as error:
             raise InputError(
                 f"{error}; put the file back, annotate in another run folder, or set "

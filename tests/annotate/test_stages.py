@@ -10,7 +10,7 @@ from curation.annotate import stages
 from curation.annotate.batching import OomThreshold
 from curation.config.run import AudioConfig
 from curation.schema import CLIP_SCHEMA, Failure, Tag
-from curation.storage.settings import StorageConfig
+from curation.storage.files import Storage
 from tests.fakes import FailingCaptioner
 
 RATE = 16000
@@ -82,7 +82,7 @@ def test_chunks_decode_ahead_and_come_in_order(tmp_path: Path) -> None:
         for index in range(2 * stages.CHUNK_CLIPS + 3)
     ]
     listening = stages.Listening(AudioConfig(), (8000, RATE))
-    hearing = stages.Hearing(listening, StorageConfig(), decode_threads=2)
+    hearing = stages.Hearing(listening, Storage(), decode_threads=2)
     decoded = list(stages.decode_ahead(clips, hearing))
     assert [c for chunk in decoded for c in chunk] == clips
     assert {len(c.waveforms[8000]) for c in clips} == {RATE // 8}
@@ -92,6 +92,6 @@ def test_chunks_decode_ahead_and_come_in_order(tmp_path: Path) -> None:
 
 def test_a_file_that_has_gone_is_an_error_row_of_its_reading(tmp_path: Path) -> None:
     clip = stages.Clip("a", str(tmp_path / "gone.wav"), None, None, [])
-    stages.decode(clip, stages.Listening(AudioConfig(), (RATE,)))
+    stages.decode(Storage(), clip, stages.Listening(AudioConfig(), (RATE,)))
     assert clip.failure is not None
     assert (clip.failure.stage, clip.failure.type) == ("read", "FileNotFoundError")

@@ -17,6 +17,7 @@ from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.models.taggers.build import build_tagger
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.schema import Failure, Tag
 from curation.tags.guidance import class_phrase, select_guidance_tags
 from tests.support import tiny_taggers
@@ -140,7 +141,7 @@ def annotated(run: RunConfig, tally: metrics.InMemoryMeter) -> list[dict[str, An
     for worker in PLACEMENTS[run.annotate.placement]:
         row = worker(run, lambda: tally)(row)
     assert row["error"] == ""
-    return run_evidence.read_evidence_shard(run.run, 0).to_pylist()
+    return run_evidence.read_evidence_shard(RunFolder.from_config(run), 0).to_pylist()
 
 
 @pytest.fixture(scope="module")

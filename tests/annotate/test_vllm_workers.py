@@ -31,6 +31,7 @@ from curation.errors import InputError
 from curation.ops.status import read_status
 from curation.run import catalog_plan, layout
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.synth.corpus import write_corpus
 from tests.fakes import CrashingGraph
 from tests.support import tiny_captioners as tiny
@@ -90,7 +91,10 @@ def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
     worker = ScoreWorker(config, metrics.InMemoryMeter)
     assert [worker(row)["error"] for row in shards] == [""] * len(shards)
     return pa.concat_tables(
-        run_evidence.read_evidence_shards(config.run, run_evidence.list_done_shards(config.run))
+        run_evidence.read_evidence_shards(
+            RunFolder.from_config(config),
+            run_evidence.list_done_shards(RunFolder.from_config(config)),
+        )
     )
 
 
@@ -205,10 +209,10 @@ def test_a_run_by_ray_is_the_same_and_goes_on_where_it_stopped(
     moved = vllm_run(sounds, qwen, tmp_path, runtime_env={"env_vars": {"A": "1"}})
     counts = driver.annotate_run(moved, lambda done, of: None)
     assert counts.clips == CLIPS and done.stat().st_mtime_ns == written
-    assert pa.concat_tables(run_evidence.read_evidence_shards(moved.run, [0, 1, 2])).equals(
-        evidence
-    )
-    assert read_status(moved.run).complete
+    assert pa.concat_tables(
+        run_evidence.read_evidence_shards(RunFolder.from_config(moved), [0, 1, 2])
+    ).equals(evidence)
+    assert read_status(RunFolder.from_config(moved)).complete
 
 
 def test_where_vllm_is_not_installed_a_run_says_so(

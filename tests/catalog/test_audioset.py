@@ -13,6 +13,7 @@ from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA
 from curation.storage import files as storage
+from curation.storage.files import Storage
 
 HEADER = "# Segments csv\n# num_ytids=1\n# YTID, start_seconds, end_seconds, positive_labels\n"
 SPEECH, DOG = "/m/09x0r", "/m/0bt9lr"
@@ -26,9 +27,10 @@ def listed(tmp_path: Path, lines: str, present: list[str], **options: object) ->
         path.write_bytes(b"")
     (tmp_path / "audio").mkdir(exist_ok=True)
     return list_clips(
+        Storage(),
         AudiosetConfig(
             segments=str(tmp_path / "segments.csv"), audio=str(tmp_path / "audio"), **options
-        )
+        ),
     )
 
 
@@ -164,9 +166,9 @@ def test_a_segment_listed_twice(tmp_path):
 
 def test_a_folder_or_a_list_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="audio: no such folder, given as audio:"):
-        list_clips(AudiosetConfig(segments="x.csv", audio=str(tmp_path / "audio")))
+        list_clips(Storage(), AudiosetConfig(segments="x.csv", audio=str(tmp_path / "audio")))
     with pytest.raises(InputError, match="x.csv: no such file, given as segments:"):
-        list_clips(AudiosetConfig(segments=str(tmp_path / "x.csv"), audio=str(tmp_path)))
+        list_clips(Storage(), AudiosetConfig(segments=str(tmp_path / "x.csv"), audio=str(tmp_path)))
 
 
 def test_a_bucket_serves_as_well_as_a_folder(s3_folder, sound):
@@ -174,22 +176,23 @@ def test_a_bucket_serves_as_well_as_a_folder(s3_folder, sound):
     storage.put(f"{s3_folder}/segments.csv", (HEADER + lines).encode())
     storage.put(f"{s3_folder}/audio/x/aaaaaaaaaaa_0.flac", sound)
     listing = list_clips(
-        AudiosetConfig(segments=f"{s3_folder}/segments.csv", audio=f"{s3_folder}/audio")
+        Storage(), AudiosetConfig(segments=f"{s3_folder}/segments.csv", audio=f"{s3_folder}/audio")
     )
     uri = f"{s3_folder}/audio/x/aaaaaaaaaaa_0.flac"
     assert listing.clips["uri"].to_pylist() == [uri, None]
-    assert read_clip_bytes(uri) == (sound, uri)
+    assert read_clip_bytes(Storage(), uri) == (sound, uri)
     with pytest.raises(FileNotFoundError):
-        read_clip_bytes(f"{s3_folder}/audio/nothing.flac")
+        read_clip_bytes(Storage(), f"{s3_folder}/audio/nothing.flac")
 
 
 def test_the_balanced_list_whole_with_one_clip(shared_data):
     folder = shared_data / "audioset"
     begun = time.perf_counter()
     listing = list_clips(
+        Storage(),
         AudiosetConfig(
             segments=str(folder / "balanced_train_segments.csv"), audio=str(folder / "clips")
-        )
+        ),
     )
     assert time.perf_counter() - begun < 10
     coverage = listing.coverage

@@ -9,6 +9,7 @@ from curation.catalog.catalog import list_clips
 from curation.catalog.listing import CatalogListing
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
+from curation.storage.files import Storage
 
 
 def listed(
@@ -24,7 +25,7 @@ def listed(
         path = tmp_path / ("clips.jsonl" if metadata.startswith("{") else "clips.csv")
         path.write_text(metadata)
         uri = str(path)
-    return list_clips(FolderConfig(audio=str(folder), metadata=uri, **options))
+    return list_clips(Storage(), FolderConfig(audio=str(folder), metadata=uri, **options))
 
 
 def error_of(tmp_path: Path, metadata: str | None, files: list[str], **options: object) -> str:
@@ -132,8 +133,8 @@ def test_the_real_recordings(shared_data):
     config = FolderConfig(
         audio=str(esc10 / "audio"), metadata=str(esc10 / "clips.csv"), tags="audioset_mids"
     )
-    listing = list_clips(config)
+    listing = list_clips(Storage(), config)
     assert (listing.coverage.listed, listing.coverage.found) == (240, 240)
     assert names(listing.clips.to_pylist()[0]) == ["Bark"]
-    clips = list_clips(FolderConfig(audio=str(shared_data / "audioset" / "clips"))).clips
+    clips = list_clips(Storage(), FolderConfig(audio=str(shared_data / "audioset" / "clips"))).clips
     assert clips["clip_id"].to_pylist()[:2] == ["-TL8Mp3xcUM_0_10", "_7Xe9vD3Hpg_4_10"]

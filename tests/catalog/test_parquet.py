@@ -13,6 +13,7 @@ from curation.catalog.listing import CatalogListing
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 from curation.storage import files as storage
+from curation.storage.files import Storage
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -42,13 +43,15 @@ def some_rows(prefix: str, count: int) -> list[tuple]:
 
 
 def sounds(listing: CatalogListing) -> list[bytes]:
-    return [clip_bytes.read_clip_bytes(uri)[0] for uri in listing.clips["uri"].to_pylist()]
+    return [
+        clip_bytes.read_clip_bytes(Storage(), uri)[0] for uri in listing.clips["uri"].to_pylist()
+    ]
 
 
 def test_the_hugging_face_layout(tmp_path):
     write(tmp_path / "data" / "b.parquet", some_rows("b", 5))
     write(tmp_path / "data" / "a.parquet", some_rows("a", 3))
-    listing = list_clips(ParquetConfig(data=str(tmp_path / "data")))
+    listing = list_clips(Storage(), ParquetConfig(data=str(tmp_path / "data")))
     ids = listing.clips["clip_id"].to_pylist()
     assert ids == ["a2", "a1", "a0", "b4", "b3", "b2", "b1", "b0"], "in the order of the files"
     assert sounds(listing) == [f"sound {each}".encode() for each in ids]
@@ -68,7 +71,7 @@ def test_columns_of_other_names_and_display_names(tmp_path):
     config = ParquetConfig(
         data=str(tmp_path / "a.parquet"), id="my id", audio="my & sound", tags="names"
     )
-    assert sounds(list_clips(config)) == [b"sound a0"]
+    assert sounds(list_clips(Storage(), config)) == [b"sound a0"]
 
 
 def test_where_there_are_no_bytes_the_path_is_followed_within_the_folder(tmp_path, sound):
@@ -83,13 +86,13 @@ def test_where_there_are_no_bytes_the_path_is_followed_within_the_folder(tmp_pat
         ("five", None, None, []),
     ]
     write(tmp_path / "data" / "a.parquet", rows)
-    listing = list_clips(ParquetConfig(data=str(tmp_path / "data")))
+    listing = list_clips(Storage(), ParquetConfig(data=str(tmp_path / "data")))
     uris = dict(
         zip(listing.clips["clip_id"].to_pylist(), listing.clips["uri"].to_pylist(), strict=True)
     )
     assert uris["one"] == str(tmp_path / "data" / "clips" / "one.flac")
     assert [uris[name] for name in ("two", "four", "five")] == [None] * 3
-    assert clip_bytes.read_clip_bytes(uris["three"])[0] == b"sound three"
+    assert clip_bytes.read_clip_bytes(Storage(), uris["three"])[0] == b"sound three"
     assert listing.coverage.missing == 3
 
 
@@ -103,7 +106,7 @@ def test_listing_does_not_read_the_audio(tmp_path):
 
 def test_threads_that_want_one_row_group_read_it_once(tmp_path, monkeypatch):
     write(tmp_path / "a.parquet", some_rows("a", 8), group=8)
-    uris = list_clips(ParquetConfig(data=str(tmp_path))).clips["uri"].to_pylist()
+    uris = list_clips(Storage(), ParquetConfig(data=str(tmp_path))).clips["uri"].to_pylist()
     reads = []
     read_group = clip_bytes._read_group
     monkeypatch.setattr(
@@ -112,7 +115,7 @@ def test_threads_that_want_one_row_group_read_it_once(tmp_path, monkeypatch):
     found: list[bytes | None] = [None] * len(uris)
 
     def work(slot: int) -> None:
-        found[slot] = clip_bytes.read_clip_bytes(uris[slot])[0]
+        found[slot] = clip_bytes.read_clip_bytes(Storage(), uris[slot])[0]
 
     threads = [threading.Thread(target=work, args=(slot,)) for slot in range(len(uris))]
     for thread in threads:
@@ -128,7 +131,7 @@ def test_the_row_groups_kept_are_bounded_in_bytes(tmp_path):
     write(tmp_path / "a.parquet", rows, group=1)
     groups = clip_bytes._RowGroups(max_bytes=3500)
     for index in range(10):
-        data = groups.get(str(tmp_path / "a.parquet"), index, "audio")[0].as_py()
+        data = groups.get(Storage(), str(tmp_path / "a.parquet"), index, "audio")[0].as_py()
         assert data == bytes([index]) * 1000
     assert [key[1] for key in groups._groups] == [7, 8, 9]
     small = clip_bytes._RowGroups(max_bytes=10)
@@ -139,16 +142,19 @@ def test_the_row_groups_kept_are_bounded_in_bytes(tmp_path):
 def test_a_read_that_failed_is_tried_again(tmp_path):
     uri = clip_bytes.parquet_row_uri(str(tmp_path / "a.parquet"), 0, "audio")
     with pytest.raises(FileNotFoundError):
-        clip_bytes.read_clip_bytes(uri)
+        clip_bytes.read_clip_bytes(Storage(), uri)
     write(tmp_path / "a.parquet", some_rows("a", 1))
-    assert clip_bytes.read_clip_bytes(uri) == (b"sound a0", f"{tmp_path}/a.parquet row 0")
+    assert clip_bytes.read_clip_bytes(Storage(), uri) == (
+        b"sound a0",
+        f"{tmp_path}/a.parquet row 0",
+    )
 
 
 def test_a_row_that_is_not_there(tmp_path):
     write(tmp_path / "a.parquet", some_rows("a", 1))
     with pytest.raises(OSError, match="a.parquet has 1 rows, and no row 7"):
         clip_bytes.read_clip_bytes(
-            clip_bytes.parquet_row_uri(str(tmp_path / "a.parquet"), 7, "audio")
+            Storage(), clip_bytes.parquet_row_uri(str(tmp_path / "a.parquet"), 7, "audio")
         )
 
 
@@ -163,22 +169,22 @@ def test_a_row_that_is_not_there(tmp_path):
 def test_columns_that_do_not_fit(tmp_path, options, message):
     write(tmp_path / "a.parquet", some_rows("a", 1))
     with pytest.raises(InputError, match=f"a.parquet: {message}"):
-        list_clips(ParquetConfig(data=str(tmp_path), **options))
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path), **options))
 
 
 def test_rows_that_are_wrong_are_named(tmp_path):
     write(tmp_path / "a.parquet", [*some_rows("a", 3), ("b", b"", "", ["/m/nothing"])])
     with pytest.raises(InputError, match="a.parquet row 3: '/m/nothing' is no AudioSet class"):
-        list_clips(ParquetConfig(data=str(tmp_path)))
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
     write(tmp_path / "a.parquet", [*some_rows("a", 3), *some_rows("a", 1)])
     with pytest.raises(InputError, match=r"'a0' \(.*a.parquet row 2, .*a.parquet row 3\)"):
-        list_clips(ParquetConfig(data=str(tmp_path)))
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
     (tmp_path / "a.parquet").write_bytes(b"not Parquet")
     with pytest.raises(InputError, match="a.parquet: not a Parquet file"):
-        list_clips(ParquetConfig(data=str(tmp_path)))
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
     with pytest.raises(InputError, match="no .parquet files there"):
         (tmp_path / "empty").mkdir()
-        list_clips(ParquetConfig(data=str(tmp_path / "empty")))
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path / "empty")))
 
 
 def test_a_bucket_serves_as_well_as_a_folder(tmp_path, s3_folder, sound):
@@ -186,6 +192,6 @@ def test_a_bucket_serves_as_well_as_a_folder(tmp_path, s3_folder, sound):
     write(tmp_path / "a.parquet", rows)
     storage.put(f"{s3_folder}/data/a.parquet", (tmp_path / "a.parquet").read_bytes())
     storage.put(f"{s3_folder}/data/beside.flac", sound)
-    listing = list_clips(ParquetConfig(data=f"{s3_folder}/data"))
+    listing = list_clips(Storage(), ParquetConfig(data=f"{s3_folder}/data"))
     by_id = dict(zip(listing.clips["clip_id"].to_pylist(), sounds(listing), strict=True))
     assert by_id == {"a0": b"sound a0", "a1": b"sound a1", "a2": b"sound a2", "beside": sound}

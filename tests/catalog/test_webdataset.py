@@ -11,6 +11,7 @@ from curation.catalog.clip_bytes import read_clip_bytes, tar_member_uri
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 from curation.storage import files as storage
+from curation.storage.files import Storage
 
 
 def tar_of(members: dict[str, bytes], mode: str = "w") -> bytes:
@@ -38,18 +39,22 @@ def test_samples_are_listed_in_the_order_of_the_files_and_read_by_range(tmp_path
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "00000.tar").write_bytes(tar_of(first))
     (tmp_path / "shards" / "00001.tar").write_bytes(tar_of({"m.mp3": b"sound m"}))
-    listing = list_clips(WebDatasetConfig(data=str(tmp_path / "shards")))
+    listing = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path / "shards")))
     rows = listing.clips.to_pylist()
     assert [row["clip_id"] for row in rows] == ["z", "dir/a", "m"]
     assert [[tag["name"] for tag in row["tags"]] for row in rows] == [["Dog", "Speech"], [], []]
-    assert [read_clip_bytes(row["uri"])[0] for row in rows] == [b"sound z", b"sound a", b"sound m"]
-    assert read_clip_bytes(rows[0]["uri"])[1] == f"z.flac in {tmp_path}/shards/00000.tar"
+    assert [read_clip_bytes(Storage(), row["uri"])[0] for row in rows] == [
+        b"sound z",
+        b"sound a",
+        b"sound m",
+    ]
+    assert read_clip_bytes(Storage(), rows[0]["uri"])[1] == f"z.flac in {tmp_path}/shards/00000.tar"
     assert listing.coverage.missing == 0
 
 
 def test_a_sample_without_audio_is_missing(tmp_path):
     (tmp_path / "a.tar").write_bytes(tar_of({"a.json": facts(tags=["Dog"]), "b.wav": b"b"}))
-    listing = list_clips(WebDatasetConfig(data=str(tmp_path / "a.tar")))
+    listing = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path / "a.tar")))
     assert listing.clips["clip_id"].to_pylist() == ["b", "a"]
     assert listing.clips["uri"].to_pylist()[1] is None
     assert listing.summary() == "2 clips listed: 1 found, 1 missing (50.0 %)"
@@ -61,8 +66,8 @@ def test_a_sample_without_audio_is_missing(tmp_path):
 def test_the_name_of_a_member_is_only_a_name(tmp_path, name):
     (tmp_path / "a.tar").write_bytes(tar_of({name: b"sound"}))
     before = sorted(tmp_path.rglob("*"))
-    (row,) = list_clips(WebDatasetConfig(data=str(tmp_path))).clips.to_pylist()
-    assert read_clip_bytes(row["uri"])[0] == b"sound"
+    (row,) = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path))).clips.to_pylist()
+    assert read_clip_bytes(Storage(), row["uri"])[0] == b"sound"
     assert sorted(tmp_path.rglob("*")) == before
     assert row["uri"].startswith(f"{tmp_path}/a.tar#offset=")
 
@@ -74,19 +79,19 @@ def test_links_are_no_samples(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     (tmp_path / "a.tar").write_bytes(file.getvalue())
-    assert list_clips(WebDatasetConfig(data=str(tmp_path))).coverage.listed == 0
+    assert list_clips(Storage(), WebDatasetConfig(data=str(tmp_path))).coverage.listed == 0
 
 
 def test_an_empty_member_is_an_empty_file(tmp_path):
     (tmp_path / "a.tar").write_bytes(tar_of({"a.wav": b""}))
-    (row,) = list_clips(WebDatasetConfig(data=str(tmp_path))).clips.to_pylist()
-    assert read_clip_bytes(row["uri"])[0] == b""
+    (row,) = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path))).clips.to_pylist()
+    assert read_clip_bytes(Storage(), row["uri"])[0] == b""
 
 
 def test_ids_from_the_json(tmp_path):
     (tmp_path / "a.tar").write_bytes(tar_of({"0.json": facts(name="one"), "0.wav": b""}))
     config = WebDatasetConfig(data=str(tmp_path), id="name", tags=None)
-    assert list_clips(config).clips["clip_id"].to_pylist() == ["one"]
+    assert list_clips(Storage(), config).clips["clip_id"].to_pylist() == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -102,14 +107,14 @@ def test_ids_from_the_json(tmp_path):
 def test_a_sample_that_is_wrong_is_named(tmp_path, members, message):
     (tmp_path / "a.tar").write_bytes(tar_of(members))
     with pytest.raises(InputError, match=message):
-        list_clips(WebDatasetConfig(data=str(tmp_path)))
+        list_clips(Storage(), WebDatasetConfig(data=str(tmp_path)))
 
 
 def test_a_sample_given_twice(tmp_path):
     for name in ("a.tar", "b.tar"):
         (tmp_path / name).write_bytes(tar_of({"same.wav": b""}))
     with pytest.raises(InputError, match=r"'same' \(same in .*a.tar, same in .*b.tar\)"):
-        list_clips(WebDatasetConfig(data=str(tmp_path)))
+        list_clips(Storage(), WebDatasetConfig(data=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -123,14 +128,14 @@ def test_a_sample_given_twice(tmp_path):
 def test_a_tar_that_cannot_be_read_by_ranges(tmp_path, data):
     (tmp_path / "a.tar").write_bytes(data)
     with pytest.raises(InputError, match="a.tar: not a whole, uncompressed tar"):
-        list_clips(WebDatasetConfig(data=str(tmp_path)))
+        list_clips(Storage(), WebDatasetConfig(data=str(tmp_path)))
 
 
 def test_a_plain_file_may_have_a_name_like_a_range(tmp_path):
     for name in ("take #row=1.wav", "a#offset=1.wav", "#.wav", "100%20.wav"):
         (tmp_path / name).write_bytes(name.encode())
         uri = str(tmp_path / name)
-        assert read_clip_bytes(uri) == (name.encode(), uri)
+        assert read_clip_bytes(Storage(), uri) == (name.encode(), uri)
 
 
 def test_uris_sort_as_the_members_lie():
@@ -141,6 +146,6 @@ def test_uris_sort_as_the_members_lie():
 def test_a_bucket_serves_as_well_as_a_folder(s3_folder):
     members = {f"{index:03d}.wav": f"sound {index}".encode() for index in range(20)}
     storage.put(f"{s3_folder}/shards/a.tar", tar_of(members))
-    listing = list_clips(WebDatasetConfig(data=f"{s3_folder}/shards"))
+    listing = list_clips(Storage(), WebDatasetConfig(data=f"{s3_folder}/shards"))
     uris = listing.clips["uri"].to_pylist()
-    assert [read_clip_bytes(uri)[0] for uri in uris] == list(members.values())
+    assert [read_clip_bytes(Storage(), uri)[0] for uri in uris] == list(members.values())

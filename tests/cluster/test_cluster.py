@@ -24,6 +24,7 @@ from curation.config.run import RunConfig
 from curation.ops import verify
 from curation.ops.status import read_status
 from curation.run import evidence
+from curation.run.layout import RunFolder
 from tests.support.nodes import (
     BIN,
     CONFIGS,
@@ -79,9 +80,9 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
 
 
 def need_whole(run: RunConfig, clips: int = 40) -> None:
-    counts = read_status(run.run).counts
+    counts = read_status(RunFolder.from_config(run)).counts
     assert (counts.ok, counts.errors) == (clips, {})
-    assert verify.verify_run(run.run) == []
+    assert verify.verify_run(RunFolder.from_config(run)) == []
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
@@ -160,7 +161,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     run = run_of(corpus, tmp_path, **annotate, shard_clips=1)
     run = run.model_copy(update={"catalog": listed_often(corpus, tmp_path, 4)})
     submitted = tagscribe(ray_nodes, "submit", write_yaml(run, tmp_path))
-    while not evidence.list_done_shards(run.run):
+    while not evidence.list_done_shards(RunFolder.from_config(run)):
         assert submitted.poll() is None
         time.sleep(0.1)
 
@@ -173,7 +174,9 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     # A node that was told to leave ends by itself when nothing runs on it.
     with suppress(psutil.NoSuchProcess):
         assert not any(map(at_work, raylet.children()))
-    assert len(evidence.list_done_shards(run.run)) < 160, "the run goes on without that node"
+    assert len(evidence.list_done_shards(RunFolder.from_config(run))) < 160, (
+        "the run goes on without that node"
+    )
     with suppress(ProcessLookupError):
         os.killpg(leaving.pid, signal.SIGKILL)
     ray_nodes.start(spot)
@@ -363,7 +366,7 @@ def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
 
     first = subprocess.Popen(batch, env=environment)
     deadline = time.monotonic() + 180
-    while not evidence.list_done_shards(run.run):
+    while not evidence.list_done_shards(RunFolder.from_config(run)):
         assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     dashboard = int(environment["FIRST_PORT"]) + 106

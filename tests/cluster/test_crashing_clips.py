@@ -20,6 +20,7 @@ from curation.errors import RunError
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from tests.fakes import WaitingCaptionerConfig, WaitingScorerConfig
 from tests.support import in_process
 from tests.support.runs import corpus_run
@@ -70,10 +71,10 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     catalog_plan.create_plan(config)
     counts = driver.annotate_run(config, lambda done, total: None, aborting_on(poison.name))
     assert (counts.ok, counts.errors) == (5, {"worker/killed_worker": 1})
-    rows = evidence.read_evidence_shard(config.run, 0)
+    rows = evidence.read_evidence_shard(RunFolder.from_config(config), 0)
     [failed] = [row for row in rows.to_pylist() if row["outcome"] == "error"]
     assert failed["uri"] == str(poison)
-    assert verify.verify_run(config.run) == []
+    assert verify.verify_run(RunFolder.from_config(config)) == []
 
     poison.write_text("no sound")
     other = folder_run(folder, tmp_path / "other")

@@ -17,6 +17,7 @@ from curation.models.checks.parts import model_sections
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from tests.support import tiny_captioners, tiny_remote_code, tiny_scorers, tiny_taggers
 from tests.support.in_process import annotate_in_process
@@ -59,9 +60,11 @@ def run_models(catalog: Catalog, folder: Path, least_ok: int = CLIPS, **models: 
     catalog_plan.create_plan(config)
     counts = driver.annotate_run(config, lambda done, total: None)
     assert counts.clips == CLIPS
-    assert verify.verify_run(config.run) == []
-    assert require_run_record(config.run).models.keys() == set(model_sections(config))
-    table = pa.concat_tables(evidence.read_evidence_shards(config.run, [0, 1]))
+    assert verify.verify_run(RunFolder.from_config(config)) == []
+    assert require_run_record(RunFolder.from_config(config)).models.keys() == set(
+        model_sections(config)
+    )
+    table = pa.concat_tables(evidence.read_evidence_shards(RunFolder.from_config(config), [0, 1]))
     alone = parse_run_config({"run": str(folder / "alone"), **data}, "test")
     assert table.equals(annotate_in_process(alone))
     ok, failed = [], []

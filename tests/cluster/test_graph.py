@@ -20,9 +20,10 @@ from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
-from curation.run.layout import shard_uri, table_uri
+from curation.run.layout import RunFolder, shard_uri, table_uri
 from curation.run.record import require_run_record
 from curation.select import apply
+from curation.storage.files import Storage
 from curation.synth.mixing import render_clip
 from tests.support import in_process
 from tests.support.runs import copy_run, corpus_run, write_yaml
@@ -43,7 +44,9 @@ def annotated(config: RunConfig) -> pa.Table:
 
 def evidence_of(config: RunConfig) -> pa.Table:
     return pa.concat_tables(
-        evidence.read_evidence_shards(config.run, evidence.list_done_shards(config.run))
+        evidence.read_evidence_shards(
+            RunFolder.from_config(config), evidence.list_done_shards(RunFolder.from_config(config))
+        )
     )
 
 
@@ -63,11 +66,11 @@ def test_every_clip_has_captions_scores_and_measurements(undisturbed: RunConfig)
 
 
 def test_a_run_keeps_its_promises(undisturbed: RunConfig) -> None:
-    assert verify.verify_run(undisturbed.run) == []
+    assert verify.verify_run(RunFolder.from_config(undisturbed)) == []
 
 
 def test_the_record_names_models_and_versions(undisturbed: RunConfig) -> None:
-    record = require_run_record(undisturbed.run)
+    record = require_run_record(RunFolder.from_config(undisturbed))
     assert set(record.models) == {"captioner", "scorer"}
     assert record.models["captioner"]["model"] == record.models["scorer"]["model"] == "reference"
     assert len(record.models["captioner"]["weights_sha256"]) == 64
@@ -122,7 +125,7 @@ def test_guidance_reaches_the_captioner(
 
 
 def test_selection_accepts_half_the_clips_best_captions(undisturbed: RunConfig) -> None:
-    pairs = table.read_pairs(table_uri(undisturbed.run))
+    pairs = table.read_pairs(Storage(), table_uri(undisturbed.run))
     assert pairs.num_rows == 20
     best = {
         row["clip_id"]: max(c["clap_score"] for c in row["candidates"])
@@ -146,15 +149,15 @@ def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     )
     second = apply.select(other)
     assert (first.version.version, again.version.version, second.version.version) == (0, 0, 1)
-    assert table.read_pairs(table_uri(config.run), version=0).num_rows == 40
-    versions = table.list_table_versions(table_uri(config.run))
+    assert table.read_pairs(Storage(), table_uri(config.run), version=0).num_rows == 40
+    versions = table.list_table_versions(Storage(), table_uri(config.run))
     assert [v.rows for v in versions] == [40, second.version.rows]
     assert [v.lineage["policy"]["max_per_clip"] for v in versions] == [1, 2]
-    assert verify.verify_run(config.run) == []
+    assert verify.verify_run(RunFolder.from_config(config)) == []
 
 
 def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> None:
-    latest = table.read_newest_version(table_uri(undisturbed.run))
+    latest = table.read_newest_version(Storage(), table_uri(undisturbed.run))
     assert latest is not None
     decisions = pa.parquet.read_table(
         f"{undisturbed.run}/decisions/{latest.lineage['selection']}.parquet"
@@ -170,7 +173,7 @@ def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Pa
     embedding = TableConfig(audio="embed", sample_rate_hz=16000)
     config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"table": embedding})
     apply.select(config)
-    row = table.read_pairs(table_uri(config.run)).to_pylist()[0]
+    row = table.read_pairs(Storage(), table_uri(config.run)).to_pylist()[0]
     path = tmp_path / row["audio"]["path"]
     path.write_bytes(row["audio"]["bytes"])
     heard, rate = soundfile.read(path, dtype="float32")
@@ -192,7 +195,7 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
     Path(clip["uri"]).unlink()
     with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* cannot be read any more"):
         apply.select(config)
-    assert table.read_newest_version(table_uri(config.run)) is None
+    assert table.read_newest_version(Storage(), table_uri(config.run)) is None
 
 
 def test_selecting_before_the_run_is_done_needs_a_word(
@@ -250,7 +253,7 @@ def test_bad_files_are_rows_and_good_ones_are_captioned(tmp_path: Path) -> None:
         "cut": "truncated",
         "hours": "truncated",
     }
-    assert verify.verify_run(config.run) == []
+    assert verify.verify_run(RunFolder.from_config(config)) == []
 
 
 def test_a_folder_of_another_run_is_refused(undisturbed: RunConfig) -> None:
@@ -300,7 +303,7 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
 
 def wait_for_shards(run: str, count: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
-    while len(evidence.list_done_shards(run)) < count and process.poll() is None:
+    while len(evidence.list_done_shards(RunFolder(run))) < count and process.poll() is None:
         assert time.monotonic() < deadline, "the run wrote no evidence in two minutes"
         time.sleep(0.02)
 
@@ -318,13 +321,13 @@ def test_a_killed_run_goes_on_to_the_same_rows(
         else:
             wait_for_shards(config.run, shards, process)
         kill_all(process)
-        assert len(evidence.list_done_shards(config.run)) >= shards
+        assert len(evidence.list_done_shards(RunFolder.from_config(config))) >= shards
     assert start_command(yaml_file).wait(timeout=180) == 0
     assert evidence_of(config).equals(evidence_of(undisturbed))
-    pairs, expected = (table.read_pairs(table_uri(c.run)) for c in (config, undisturbed))
+    pairs, expected = (table.read_pairs(Storage(), table_uri(c.run)) for c in (config, undisturbed))
     columns = ["clip_id", "caption", "clap_score", "rank"]
     assert pairs.select(columns).equals(expected.select(columns))
-    assert verify.verify_run(config.run) == []
+    assert verify.verify_run(RunFolder.from_config(config)) == []
 
 
 def test_two_runs_of_one_folder_at_once_come_to_one_result(
@@ -335,5 +338,5 @@ def test_two_runs_of_one_folder_at_once_come_to_one_result(
     both = [start_command(yaml_file) for _ in range(2)]
     assert [process.wait(timeout=240) for process in both] == [0, 0]
     assert evidence_of(config).equals(evidence_of(undisturbed))
-    assert table.read_pairs(table_uri(config.run)).num_rows == 20
-    assert verify.verify_run(config.run) == []
+    assert table.read_pairs(Storage(), table_uri(config.run)).num_rows == 20
+    assert verify.verify_run(RunFolder.from_config(config)) == []

@@ -8,6 +8,7 @@ import pytest
 
 from curation.demo import accuracy
 from curation.run import evidence
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import policy
 from curation.synth.negatives import make_hard_negatives
@@ -46,9 +47,9 @@ def judged(tmp_path: Path) -> accuracy.GradedRun:
             }
         )
     evidence.write_evidence_shard(
-        str(tmp_path), 0, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA)
+        RunFolder(str(tmp_path)), 0, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA)
     )
-    return accuracy.grade_run(str(tmp_path), truth)
+    return accuracy.grade_run(RunFolder(str(tmp_path)), truth)
 
 
 def test_shares_before_and_after_each_filter(judged: accuracy.GradedRun) -> None:

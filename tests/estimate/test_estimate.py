@@ -11,6 +11,7 @@ from curation.errors import InputError
 from curation.estimate import estimate, sample
 from curation.run import catalog_plan, plan
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from tests.support.processes import run_tagscribe
 from tests.support.runs import corpus_run, planned_run
@@ -152,13 +153,13 @@ def told_sizes(pools: dict[str, int]) -> dict[str, int]:
 
 def test_a_sample_is_drawn_at_random_of_what_is_there(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=40_000, shard_clips=512)
-    few, again = (sample.draw_clips(config.run, 50, seed=1) for _ in range(2))
+    few, again = (sample.draw_clips(RunFolder.from_config(config), 50, seed=1) for _ in range(2))
     assert few.equals(again)
     ids = few["clip_id"].to_pylist()
     assert len(set(ids)) == 50 and ids == sorted(ids)
     assert min(ids) < "clip05000" and max(ids) > "clip35000"
-    assert not few.equals(sample.draw_clips(config.run, 50, seed=2))
-    assert sample.draw_clips(config.run, 50_000, seed=1).num_rows == 40_000
+    assert not few.equals(sample.draw_clips(RunFolder.from_config(config), 50, seed=2))
+    assert sample.draw_clips(RunFolder.from_config(config), 50_000, seed=1).num_rows == 40_000
 
 
 @pytest.mark.parametrize("placement", ["fused", "separate"])
@@ -193,7 +194,7 @@ def test_a_plan_without_audio_cannot_be_measured(corpus: Path, tmp_path: Path) -
     }
     config = corpus_run(corpus, tmp_path / "run", catalog=catalog)
     catalog_plan.create_plan(config)
-    assert require_run_record(config.run).missing == 40
+    assert require_run_record(RunFolder.from_config(config)).missing == 40
     with pytest.raises(InputError, match="no planned clip has audio"):
         sample.measured(config, 20)
 

@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 from curation.cli.main import app
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.ops.status import read_status, run_of
+from curation.ops.status import read_status
 from curation.run import driver_state
+from curation.run.layout import RunFolder
+from curation.run.resolve import resolve_run
 from curation.storage import files as storage
-from curation.storage.files import settings
 from curation.uris import join_uri
 from tests.support.runs import planned_run, span, write_evidence
 
@@ -23,7 +24,7 @@ def leave_state(config: RunConfig, kind: str, heard_s: float, reason: str = "") 
 
 
 def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:
-    told = read_status(planned_run(tmp_path, clips=30, shard_clips=10).run)
+    told = read_status(RunFolder.from_config(planned_run(tmp_path, clips=30, shard_clips=10)))
     assert (told.shards_done, told.clips_done, told.complete) == (0, 0, False)
     assert told.rate is told.left_s is told.dollars is told.pairs_a_clip is None
     assert told.fields()["state"] == "no driver has worked on it"
@@ -31,7 +32,7 @@ def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run here"):
-        read_status(str(tmp_path))
+        read_status(RunFolder(str(tmp_path)))
 
 
 def test_the_rate_leaves_pauses_out(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_the_rate_leaves_pauses_out(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=60, shard_clips=10)
     for shard, began in enumerate([0.0, 0.0, 50000.0]):
         write_evidence(config, shard, span(began, began + 10.0), scores=[0.5] * 10)
-    told = read_status(config.run, now_s=60000.0)
+    told = read_status(RunFolder.from_config(config), now_s=60000.0)
     assert told.rate == pytest.approx(30 / 20)
     assert told.rate_of_late is None
     assert told.left_s == pytest.approx(30 / 1.5)
@@ -52,10 +53,10 @@ def test_a_running_run_is_judged_by_its_last_minutes(tmp_path: Path) -> None:
         began = shard * 10.0 if shard < 8 else 80.0 + (shard - 8) * 20.0
         write_evidence(config, shard, span(began + 1e6, began + 1e6 + length), scores=[0.5] * 10)
     leave_state(config, "running", 1e6 + 310.0)
-    early = read_status(config.run, now_s=1e6 + 320.0)
+    early = read_status(RunFolder.from_config(config), now_s=1e6 + 320.0)
     assert early.rate_of_late is None and early.left_s == pytest.approx(800 / (200 / 320))
     leave_state(config, "running", 1e6 + 610.0)
-    late = read_status(config.run, now_s=1e6 + 620.0)
+    late = read_status(RunFolder.from_config(config), now_s=1e6 + 620.0)
     assert late.rate_of_late == pytest.approx(180 / 600)  # two shards ended before
     assert late.left_s == pytest.approx(800 / 0.3)
 
@@ -73,7 +74,7 @@ def test_cost_is_what_workers_were_held_for(tmp_path: Path) -> None:
         [("a", 0, 1800), ("a", 900, 2700), ("a", 3000, 3600), ("b", 0, 1800)]
     ):
         write_evidence(config, shard, span(began, ended, worker=worker))
-    assert read_status(config.run).dollars == pytest.approx(1.5 * (1.0 + 0.5))
+    assert read_status(RunFolder.from_config(config)).dollars == pytest.approx(1.5 * (1.0 + 0.5))
 
 
 def test_pools_have_their_own_prices(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_pools_have_their_own_prices(tmp_path: Path) -> None:
     )
     spans = [*span(0, 3600, "decode", "d"), *span(3600, 7200, "caption", "c")]
     write_evidence(config, 0, [*spans, *span(7200, 9000, "score", "s")])
-    assert read_status(config.run).dollars == pytest.approx(0.1 + 2.0 + 1.0)
+    assert read_status(RunFolder.from_config(config)).dollars == pytest.approx(0.1 + 2.0 + 1.0)
 
 
 def test_slow_shards_are_named(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_slow_shards_are_named(tmp_path: Path) -> None:
     for shard in range(7):
         length = 50.0 if shard == 3 else 10.0
         write_evidence(config, shard, span(0.0, length), scores=[0.5] * 10)
-    told = read_status(config.run)
+    told = read_status(RunFolder.from_config(config))
     assert [(each.shard, each.times_median) for each in told.slow] == [(3, 5.0)]
     assert told.fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
 
@@ -115,7 +116,7 @@ def test_the_yield_before_a_selection_follows_the_policy(
 ) -> None:
     config = planned_run(tmp_path, clips=10, shard_clips=10, select=policy)
     write_evidence(config, 0, scores=[0.1, 0.29, 0.3, 0.31, 0.5, 0.5, 0.5, 0.5], failed=2)
-    assert read_status(config.run).pairs_a_clip == (
+    assert read_status(RunFolder.from_config(config)).pairs_a_clip == (
         expected if expected is None else pytest.approx(expected)
     )
 
@@ -123,11 +124,17 @@ def test_the_yield_before_a_selection_follows_the_policy(
 def test_a_killed_driver_is_told_from_one_at_work(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=10, shard_clips=10)
     leave_state(config, "running", 1_700_000_000.0)
-    assert read_status(config.run, now_s=1_700_000_020.0).told == "running, heard of 20 s ago"
-    killed = read_status(config.run, now_s=1_700_003_600.0).told
+    assert (
+        read_status(RunFolder.from_config(config), now_s=1_700_000_020.0).told
+        == "running, heard of 20 s ago"
+    )
+    killed = read_status(RunFolder.from_config(config), now_s=1_700_003_600.0).told
     assert killed.startswith("the driver has not been heard of since 2023-11-14 22:13:20 UTC")
     leave_state(config, "stopped", 1_700_000_000.0, "the disk is full")
-    assert read_status(config.run).told == "stopped 2023-11-14 22:13:20 UTC: the disk is full"
+    assert (
+        read_status(RunFolder.from_config(config)).told
+        == "stopped 2023-11-14 22:13:20 UTC: the disk is full"
+    )
 
 
 def test_what_a_yaml_says_of_storage_holds_for_its_run(tmp_path: Path) -> None:
@@ -135,18 +142,19 @@ def test_what_a_yaml_says_of_storage_holds_for_its_run(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     storage = "storage: {endpoint_url: 'http://127.0.0.1:9'}"
     path.write_text(f"run: {config.run}\ncatalog: {{kind: folder, audio: x}}\n{storage}\n")
-    run_of(str(path))
-    assert settings().endpoint_url == "http://127.0.0.1:9"
+    found = resolve_run(str(path))
+    assert found.folder.storage.settings.endpoint_url == "http://127.0.0.1:9"
 
 
 def test_the_command_takes_a_folder_or_a_yaml(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=20, shard_clips=10)
     write_evidence(config, 0, span(0.0, 5.0), scores=[0.5] * 9, failed=1)
-    with driver_state.record_driver_state(config.run):
+    with driver_state.record_driver_state(RunFolder.from_config(config)):
         pass
     path = tmp_path / "run.yaml"
     path.write_text(f"run: {config.run}\ncatalog: {{kind: folder, audio: {tmp_path}}}\n")
-    assert run_of(str(path))[0] == run_of(config.run)[0] == run_of(config.run + "/")[0]
+    folders = [resolve_run(name).folder.uri for name in (str(path), config.run, config.run + "/")]
+    assert folders == [config.run] * 3
     for argument in (str(path), config.run):
         ended = CliRunner().invoke(app, ["status", argument, "--json"])
         told = json.loads(ended.stdout)

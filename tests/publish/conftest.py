@@ -21,9 +21,11 @@ from curation.publish.publication import Publication, prepare_publication
 from curation.publish.publish import PublishResult, publish_dataset
 from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import write_run_record
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
+from curation.storage.files import Storage
 
 RATE_HZ = 16000
 CLIPS = 40
@@ -72,11 +74,11 @@ def make_run(
         },
         "test",
     )
-    clips_listed = list_clips(config.catalog).clips
+    clips_listed = list_clips(Storage(), config.catalog).clips
     planned = plan.build_plan(clips_listed, config.annotate.shard_clips)
-    plan.write_plan(config.run, clips_listed, planned)
+    plan.write_plan(RunFolder.from_config(config), clips_listed, planned)
     record = catalog_plan.build_run_record(config, planned, dict(models))
-    assert write_run_record(config.run, record)
+    assert write_run_record(RunFolder.from_config(config), record)
     for shard in range(planned.shards):
         write_shard(config, shard, caption, change_row)
     apply.select(config)
@@ -101,7 +103,7 @@ def write_shard(
     config: RunConfig, shard: int, caption: Callable[[int], str], change_row: Callable[[Row], None]
 ) -> None:
     rows = []
-    for clip in plan.read_plan_shard(config.run, shard).to_pylist():
+    for clip in plan.read_plan_shard(RunFolder.from_config(config), shard).to_pylist():
         number = int(clip["clip_id"][-2:])
         first = {"caption": caption(number), "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
         second = {**first, "caption": f"another of {number}", "clap_score": 0.25}
@@ -116,7 +118,9 @@ def write_shard(
         }
         change_row(row)
         rows.append(row)
-    evidence.write_evidence_shard(config.run, shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    evidence.write_evidence_shard(
+        RunFolder.from_config(config), shard, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA)
+    )
 
 
 def publication(
@@ -136,7 +140,9 @@ def publication(
         creator="somebody",
         url="https://example.org/tones",
     )
-    return prepare_publication(source.load_run_source(config.run), options, licences)
+    return prepare_publication(
+        source.load_run_source(RunFolder.from_config(config)), options, licences
+    )
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from curation.publish.options import DatasetFormat, PublishOptions
 from curation.publish.publication import prepare_publication
 from curation.publish.publish import publish_dataset
 from curation.run import layout as runs
+from curation.run.layout import RunFolder
+from curation.storage.files import Storage
 from tests.publish.conftest import CLIPS, MODELS, OPEN, RATE_HZ, Row, make_run, publication
 
 SECOND = {"model": "org/second", "revision": "r2"}
@@ -49,7 +51,8 @@ def by_more(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "more", tuple(DatasetFormat), True, RATE_HZ, 0.0, 0.0, about="Tones of ours."
     )
     publish_dataset(
-        prepare_publication(source.load_run_source(config.run), options, OPEN), str(folder / "out")
+        prepare_publication(source.load_run_source(RunFolder.from_config(config)), options, OPEN),
+        str(folder / "out"),
     )
     return folder / "out"
 
@@ -70,7 +73,7 @@ def test_the_card_describes_the_run(run: RunConfig, captions: Path) -> None:
     assert f"| captioner | captioner (`{'c' * 64}`) |" in text
     assert "| scorer | org/scorer (`r1`) |" in text
     assert "second" not in text and "tagger" not in text.replace("predicted by the tagger", "")
-    version = table.read_newest_version(runs.table_uri(run.run))
+    version = table.read_newest_version(Storage(), runs.table_uri(run.run))
     assert (
         version and f"| id of this choice of captions | `{version.lineage['selection']}` |" in text
     )
@@ -81,9 +84,9 @@ def test_the_facts_name_the_source(run: RunConfig, captions: Path) -> None:
     assert claim["origin"]["policy"]["max_per_clip"] == 2
     assert claim["origin"]["table_version"] == 0
     assert (
-        prepare_publication(source.load_run_source(run.run), PublishOptions("other"), None).claim[
-            "rows"
-        ]
+        prepare_publication(
+            source.load_run_source(RunFolder.from_config(run)), PublishOptions("other"), None
+        ).claim["rows"]
         == claim["rows"]
     )
 

@@ -16,6 +16,7 @@ from curation.publish.options import DatasetFormat, PublishOptions
 from curation.publish.publication import prepare_publication
 from curation.publish.publish import PublishResult, publish_dataset
 from curation.publish.text import escape_markdown, strip_paths, to_file_key
+from curation.run.layout import RunFolder
 from curation.text_safety import escape_invisible
 from tests.publish.conftest import OPEN, RATE_HZ, make_run
 
@@ -52,7 +53,8 @@ def write(config: RunConfig, folder: Path, name: str) -> PublishResult:
         name, formats, True, RATE_HZ, 0.0, 0.0, licence=NAME, creator=NAME, about=NAME
     )
     return publish_dataset(
-        prepare_publication(source.load_run_source(config.run), options, OPEN), str(folder)
+        prepare_publication(source.load_run_source(RunFolder.from_config(config)), options, OPEN),
+        str(folder),
     )
 
 

@@ -11,6 +11,7 @@ from curation.publish import hub
 from curation.publish.publish import publish_dataset
 from curation.publish.rebuild import load_rebuild_source
 from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.publish.conftest import CLIPS, WITHOUT_AUDIO, contents, publication
 from tests.publish.test_publish import cut_after
 from tests.support.hub_server import REPOSITORY, Hub, hub_server
@@ -44,7 +45,7 @@ def test_the_hub_gets_the_same_files_though_it_was_stopped(
     assert publish_dataset(publication(run, *WITHOUT_AUDIO), TO).summary is None
     assert remote.commits == made
     audio = Path(run.run).parent / "audio"
-    assert load_rebuild_source(TO, str(audio))[2].found == CLIPS
+    assert load_rebuild_source(Storage(), TO, str(audio))[2].found == CLIPS
 
 
 def test_what_is_on_the_hub_is_not_overwritten(run: RunConfig, remote: Hub) -> None:

@@ -17,8 +17,10 @@ from curation.publish import licences, source
 from curation.publish.options import DatasetFormat, PublishOptions
 from curation.publish.publication import estimate_size, prepare_publication
 from curation.publish.publish import claim_destination, publish_dataset
+from curation.run.layout import RunFolder
 from curation.select import apply
 from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.publish.conftest import (
     CLIPS,
     WITHOUT_AUDIO,
@@ -121,7 +123,9 @@ def test_another_version_goes_elsewhere_with_a_changelog(
     two_versions: RunConfig, tmp_path: Path
 ) -> None:
     first = prepare_publication(
-        source.load_run_source(two_versions.run, 0), PublishOptions("tones", test=0.2), None
+        source.load_run_source(RunFolder.from_config(two_versions), 0),
+        PublishOptions("tones", test=0.2),
+        None,
     )
     publish_dataset(first, str(tmp_path / "v0"))
     with pytest.raises(InputError, match=r"another publication \(differing: .*--previous"):
@@ -156,11 +160,12 @@ def test_what_is_no_dataset_of_ours_is_no_previous_version(
 
 def test_an_older_version_is_published_on_request(two_versions: RunConfig) -> None:
     versions = [
-        source.load_run_source(two_versions.run, version).rows.num_rows for version in (0, 1)
+        source.load_run_source(RunFolder.from_config(two_versions), version).rows.num_rows
+        for version in (0, 1)
     ]
     assert versions == [2 * CLIPS, CLIPS]
     with pytest.raises(InputError, match="cannot open version 7"):
-        source.load_run_source(two_versions.run, 7)
+        source.load_run_source(RunFolder.from_config(two_versions), 7)
 
 
 def test_nothing_of_this_disk_is_published(run: RunConfig, sounds: Path) -> None:
@@ -177,10 +182,12 @@ def test_a_relative_folder_is_not_taken_for_another(run: RunConfig, tmp_path: Pa
     record = copy / "run.json"
     record.write_text(record.read_text().replace(str(folder / "audio"), "audio"))
     with pytest.raises(InputError, match="call from where the run was called"):
-        source.load_run_source(str(copy))
+        source.load_run_source(RunFolder(str(copy)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert source.load_run_source(str(copy)).rows["file"][0].as_py() == "a/tone00.flac"
+        assert (
+            source.load_run_source(RunFolder(str(copy))).rows["file"][0].as_py() == "a/tone00.flac"
+        )
 
 
 def test_audio_needs_licences(run: RunConfig) -> None:
@@ -193,7 +200,7 @@ def test_audio_needs_licences(run: RunConfig) -> None:
 def test_clips_whose_licence_forbids_it_are_excluded_and_named(
     run: RunConfig, tmp_path: Path
 ) -> None:
-    found = licences.read_catalog_licences(run, "licence")
+    found = licences.read_catalog_licences(Storage(), run, "licence")
     done = publish_dataset(publication(run, audio=True, licences=found), str(tmp_path))
     reason = "licence 'all rights reserved' is not known to allow it"
     assert excluded_clips(done) == {f"b/tone{n:02d}": reason for n in range(1, CLIPS, 2)}
@@ -206,7 +213,7 @@ def test_clips_whose_licence_forbids_it_are_excluded_and_named(
 
 def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "licences.csv").write_text("source, licence\n*, CC BY-NC-ND 4.0\na, CC0\n")
-    licence_map = licences.read_licences(str(tmp_path / "licences.csv"))
+    licence_map = licences.read_licences(Storage(), str(tmp_path / "licences.csv"))
     ready = publication(run, audio=True, licences=licence_map)
     assert set(ready.source.rows["clip_id"].to_pylist()) == {
         f"a/tone{n:02d}" for n in range(0, CLIPS, 2)
@@ -214,7 +221,7 @@ def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) 
     assert set(ready.excluded["reason"].to_pylist()) == {"cc-by-nc-nd-4.0 allows no derivatives"}
     (tmp_path / "licences.csv").write_text("clip,licence\n")
     with pytest.raises(InputError, match="found columns clip, licence; expected"):
-        licences.read_licences(str(tmp_path / "licences.csv"))
+        licences.read_licences(Storage(), str(tmp_path / "licences.csv"))
 
 
 @pytest.mark.parametrize(

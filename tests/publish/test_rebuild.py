@@ -22,8 +22,10 @@ from curation.publish.rebuild import AudioCoverage, build_rebuild_options, load_
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import apply
+from curation.storage.files import Storage
 from tests.publish.conftest import CLIPS, RATE_HZ, excluded_clips, publication
 from tests.support import in_process
 
@@ -33,7 +35,7 @@ FROM_S = 1.0
 def rebuild(
     dataset: Path, folder: Path, out: Path, files: str = "cut"
 ) -> tuple[PublishResult, AudioCoverage]:
-    source, options, coverage = load_rebuild_source(str(dataset), str(folder), files)  # type: ignore[arg-type]
+    source, options, coverage = load_rebuild_source(Storage(), str(dataset), str(folder), files)  # type: ignore[arg-type]
     ready = prepare_publication(
         source, build_rebuild_options(options, [DatasetFormat.PARQUET], RATE_HZ), None
     )
@@ -80,14 +82,14 @@ def test_a_folder_without_any_of_the_clips_is_refused(captions: Path, tmp_path: 
     with pytest.raises(
         InputError, match=f"any of the {CLIPS} clips.*names such as 'a/tone00.flac'"
     ):
-        load_rebuild_source(str(captions), str(tmp_path))
+        load_rebuild_source(Storage(), str(captions), str(tmp_path))
     with pytest.raises(InputError, match="expected a finished dataset"):
-        load_rebuild_source(str(tmp_path), str(tmp_path))
+        load_rebuild_source(Storage(), str(tmp_path), str(tmp_path))
 
 
 def test_a_dataset_with_audio_needs_no_rebuilding(run: RunConfig, sounds: Path) -> None:
     with pytest.raises(InputError, match="its audio is in it already"):
-        load_rebuild_source(str(sounds), str(audio_of(run)))
+        load_rebuild_source(Storage(), str(sounds), str(audio_of(run)))
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -124,7 +126,9 @@ def whole_recordings(folder: Path) -> RunConfig:
         }
         for clip in listed.sort_by("clip_id").to_pylist()
     ]
-    run_evidence.write_evidence_shard(config.run, 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA))
+    run_evidence.write_evidence_shard(
+        RunFolder.from_config(config), 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA)
+    )
     apply.select(config)
     return config
 

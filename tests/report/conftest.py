@@ -2,6 +2,7 @@
 
 import pytest
 
+from curation.run.layout import RunFolder
 from tests.report.hostile import HOSTILE, run_of
 from tests.report.page_of import made
 
@@ -16,4 +17,4 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MY_SECRET_KEY", SECRET)
-        return made(config.run).html
+        return made(RunFolder.from_config(config)).html

@@ -10,10 +10,11 @@ import html5lib
 
 from curation.report import page
 from curation.report.page import Report
+from curation.run.layout import RunFolder
 
 
-def made(run_uri: str, clips: int = 60) -> Report:
-    return page.build_report(run_uri, clips, lambda done, total: None)
+def made(run: RunFolder, clips: int = 60) -> Report:
+    return page.build_report(run, clips, lambda done, total: None)
 
 
 def parsed(html: str) -> Element:

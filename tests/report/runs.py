@@ -11,6 +11,7 @@ from curation.audio.decode import sha256_hex
 from curation.config.run import RunConfig
 from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import write_run_record
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 from tests.support.runs import MODELS
@@ -93,11 +94,16 @@ def written_run(
     rows = [each for shard in shards for each in shard]
     listing = pa.Table.from_pylist([{n: r[n] for n in CLIP_SCHEMA.names} for r in rows])
     planned = plan.build_plan(listing.cast(CLIP_SCHEMA), size)
-    plan.write_plan(config.run, listing, planned)
-    assert write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
+    plan.write_plan(RunFolder.from_config(config), listing, planned)
+    assert write_run_record(
+        RunFolder.from_config(config), catalog_plan.build_run_record(config, planned, MODELS)
+    )
     for number, each in enumerate(shards):
         spans = [evidence.WorkSpan("fused", "w", T0_S + 60 * number, T0_S + 60 * number + 50)]
         evidence.write_evidence_shard(
-            config.run, number, pa.Table.from_pylist(each, EVIDENCE_SCHEMA), spans
+            RunFolder.from_config(config),
+            number,
+            pa.Table.from_pylist(each, EVIDENCE_SCHEMA),
+            spans,
         )
     return config

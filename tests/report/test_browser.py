@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser
 
+from curation.run.layout import RunFolder
 from curation.select import apply
 from tests.report.page_of import made
 from tests.report.runs import candidate, failed, heard, noise, tag, written_run
@@ -36,7 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     apply.select(config)
     path = folder / "report.html"
-    path.write_text(made(config.run).html)
+    path.write_text(made(RunFolder.from_config(config)).html)
     return path.as_uri()
 
 

@@ -4,6 +4,7 @@ import unicodedata
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from curation.run.layout import RunFolder
 from curation.text_safety import escape_invisible
 from tests.report.conftest import SECRET
 from tests.report.hostile import HOSTILE, run_of
@@ -17,7 +18,7 @@ def structure(root: Element) -> list[tuple[str, tuple[str, ...]]]:
 
 def test_a_page_has_the_same_elements_whatever_is_said(hostile: str, tmp_path: Path) -> None:
     config = run_of(tmp_path, [f"a dog barks {n}" for n in range(len(HOSTILE) + 1)])
-    assert structure(parsed(hostile)) == structure(parsed(made(config.run).html))
+    assert structure(parsed(hostile)) == structure(parsed(made(RunFolder.from_config(config)).html))
 
 
 def test_what_was_said_can_be_read(hostile: str) -> None:

@@ -22,6 +22,7 @@ from curation.report.report_data import collect_report_data
 from curation.run import evidence as run_evidence
 from curation.run import layout
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.select import apply
 from curation.synth.corpus import write_corpus
@@ -65,7 +66,9 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def prepared(annotated: RunConfig) -> ReportPage:
-    return ReportPage(collect_report_data(annotated.run, 60, lambda done, total: None))
+    return ReportPage(
+        collect_report_data(RunFolder.from_config(annotated), 60, lambda done, total: None)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +86,10 @@ def unselected(annotated: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
     """The page of the run before its selection, where its scorer is another by now."""
     folder = tmp_path_factory.mktemp("unselected") / "run"
     run_there = copy_run(annotated, folder)
-    digest = require_run_record(run_there.run).models["scorer"]["weights_sha256"]
+    digest = require_run_record(RunFolder.from_config(run_there)).models["scorer"]["weights_sha256"]
     record = folder / "run.json"
     record.write_text(record.read_text().replace(digest, "0" * 64))
-    return parsed(made(run_there.run).html)
+    return parsed(made(RunFolder.from_config(run_there)).html)
 
 
 @pytest.fixture
@@ -176,7 +179,9 @@ def test_a_clip_can_be_heard_and_seen_as_it_was(annotated: RunConfig, root: Elem
     evidence = {
         row["clip_id"]: row
         for shard in range(3)
-        for row in run_evidence.read_evidence_shard(annotated.run, shard).to_pylist()
+        for row in run_evidence.read_evidence_shard(
+            RunFolder.from_config(annotated), shard
+        ).to_pylist()
     }
     clip = clips(root)["accepted"][0]
     [player], [picture] = clip.iter("audio"), clip.iter("img")
@@ -193,7 +198,9 @@ def test_the_captions_of_a_clip_stand_with_their_scores_and_ends(
     rows = [
         row
         for shard in range(3)
-        for row in run_evidence.read_evidence_shard(annotated.run, shard).to_pylist()
+        for row in run_evidence.read_evidence_shard(
+            RunFolder.from_config(annotated), shard
+        ).to_pylist()
     ]
     for clip in clips(root)["accepted"]:
         [row] = [row for row in rows if row["clip_id"] == title(clip)]
@@ -250,7 +257,7 @@ def test_sound_that_is_gone_or_has_changed_is_said_to_be(
 
 def test_the_same_run_gives_the_same_page(annotated: RunConfig, whole: Report) -> None:
     written = r"written \d.*UTC"
-    again = made(annotated.run).html
+    again = made(RunFolder.from_config(annotated)).html
     assert re.sub(written, "", again) == re.sub(written, "", whole.html)
 
 
@@ -287,10 +294,10 @@ def test_a_selection_of_a_part_leaves_the_rest_undecided(own: RunConfig) -> None
     middle.unlink()
     apply.select(own, partial=True)
     middle.write_bytes(evidence)
-    found = clips(parsed(made(own.run).html))
+    found = clips(parsed(made(RunFolder.from_config(own)).html))
     served = [
         row["clip_id"]
-        for row in run_evidence.read_evidence_shard(own.run, 1).to_pylist()
+        for row in run_evidence.read_evidence_shard(RunFolder.from_config(own), 1).to_pylist()
         if row["candidates"]
     ]
     assert sorted(map(title, found["not selected yet"])) == sorted(served)
@@ -302,24 +309,24 @@ def test_decisions_on_other_evidence_are_refused(own: RunConfig) -> None:
     first.write_bytes(second.read_bytes())
     second.write_bytes(swapped)
     with pytest.raises(InputError, match="run tagscribe select again"):
-        made(own.run)
+        made(RunFolder.from_config(own))
 
 
 def test_a_table_without_its_decisions_is_refused(own: RunConfig) -> None:
     shutil.rmtree(Path(own.run) / "decisions")
     with pytest.raises(InputError, match="decisions behind the table are gone"):
-        made(own.run)
+        made(RunFolder.from_config(own))
 
 
 def test_a_run_without_evidence_is_refused(own: RunConfig) -> None:
     shutil.rmtree(Path(own.run) / "evidence")
     with pytest.raises(InputError, match="no evidence yet; run tagscribe annotate"):
-        made(own.run)
+        made(RunFolder.from_config(own))
 
 
 def test_a_run_of_errors_alone_has_a_page(tmp_path: Path) -> None:
     config = written_run(tmp_path, [[failed("a", "decode", "silent"), failed("b", "read", "gone")]])
-    root = parsed(made(config.run).html)
+    root = parsed(made(RunFolder.from_config(config)).html)
     assert "No clip has captions." in text(root)
     assert set(clips(root)) == {"error: decode/silent", "error: read/gone"}
 
@@ -330,7 +337,7 @@ def test_a_second_scorer_and_a_policy_of_its_own_score_have_charts(tmp_path: Pat
     ]
     config = written_run(tmp_path, [rows], select={"score": "combined", "min_score": 0.0})
     apply.select(config)
-    root = parsed(made(config.run).html)
+    root = parsed(made(RunFolder.from_config(config)).html)
     charts = {svg.attrib["aria-labelledby"].split("-chart")[0] for svg in root.iter(SVG)}
     assert charts == {"funnel", "scorer", "second-scorer", "policy", "roots", "speed"}
     [head] = {text(line) for clip in clips(root)["accepted"] for line in clip.iter("thead")}
@@ -341,7 +348,7 @@ def test_a_captioner_that_tells_no_log_probability_has_no_column_of_it(tmp_path:
     rows = [row("clip", candidates=[candidate("a dog", 0.5, log_prob=None)])]
     config = written_run(tmp_path, [rows])
     apply.select(config)
-    [clip] = clips(parsed(made(config.run).html))["accepted"]
+    [clip] = clips(parsed(made(RunFolder.from_config(config)).html))["accepted"]
     [head] = [text(line).split() for line in clip.iter("thead")]
     assert head == ["caption", "decision", "CLAP", "written", "by"]
 
@@ -353,7 +360,7 @@ def test_captions_below_the_second_threshold_are_told_and_heard_of(tmp_path: Pat
     ]
     config = written_run(tmp_path, [rows], select={"min_second_score": 0.5})
     apply.select(config)
-    root = parsed(made(config.run).html)
+    root = parsed(made(RunFolder.from_config(config)).html)
     assert rows_of(root, "funnel")["captions above the second threshold"] == "1"
     assert rows_of(root, "what became of the clips") == {
         "came to a pair": "1",

@@ -54,5 +54,5 @@ def test_a_run_in_a_bucket_has_its_page_there(s3_folder: str, tmp_path: Path) ->
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file; expected the YAML of a run"):
+    with pytest.raises(InputError, match="no run.json, or the YAML of a run"):
         report(tmp_path)

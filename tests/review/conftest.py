@@ -18,6 +18,7 @@ from curation.review import index_builder, server
 from curation.review.labels import Labels
 from curation.review.service import ReviewService
 from curation.run import evidence, layout
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
 from tests.support.runs import planned_run
@@ -100,7 +101,7 @@ def heard_run(folder: Path, second: bool = False) -> RunConfig:
     for shard in range(CLIPS // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
         evidence.write_evidence_shard(
-            config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
+            RunFolder.from_config(config), shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
         )
     return config
 
@@ -139,8 +140,9 @@ def evidence_row(number: int, file: Path, sound: bytes, second: bool) -> dict[st
 @contextmanager
 def serving(config: RunConfig, marker: str = "Ann") -> Iterator[Reviewed]:
     """The review server of a run, on a free port, in a thread of its own."""
-    index = index_builder.open_index(config.run, lambda done, total: None)
-    answers = ReviewService(index, Labels(config.run, index, marker))
+    index = index_builder.open_index(RunFolder.from_config(config), lambda done, total: None)
+    run = RunFolder.from_config(config)
+    answers = ReviewService(run, index, Labels(RunFolder(run), index, marker))
     about = {"policy": config.select.model_dump(mode="json"), "marker": marker}
     ports: list[int] = []
     ready, loop = threading.Event(), asyncio.new_event_loop()

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from curation.config.run import RunConfig
 from curation.run import evidence
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select import policy
 from curation.select.tag_groups import group_by_rarest_tag
@@ -37,7 +38,7 @@ def drawn_run(
     for shard in range(clips // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
         evidence.write_evidence_shard(
-            config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
+            RunFolder.from_config(config), shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
         )
     flat = [(clip, each) for clip, row in enumerate(rows) for each in row["candidates"]]
     as_read = {

@@ -16,6 +16,7 @@ from curation.cli import main
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.review import marks
+from curation.run.layout import RunFolder
 from tests.review.conftest import HOSTILE, serving
 from tests.review.test_server import ask, rows
 from tests.support.processes import restore_ctrl_c
@@ -32,7 +33,9 @@ def test_marks_are_there_when_the_server_comes_back(config: RunConfig) -> None:
             (5, "bad"),
         ]
         ask(second, "mark", {"entry": 4, "verdict": "bad"})
-    assert [mark.marker for mark in marks.read_marks(config.run)] == ["Ann"] * 4 + ["Bea"]
+    assert [mark.marker for mark in marks.read_marks(RunFolder.from_config(config))] == [
+        "Ann"
+    ] * 4 + ["Bea"]
 
 
 def test_many_marks_at_once_are_all_kept(
@@ -43,7 +46,7 @@ def test_many_marks_at_once_are_all_kept(
         said = [{"entry": entry, "verdict": "good"} for entry in range(2, 32)]
         answers = list(threads.map(lambda each: ask(started, "mark", each), said))
     assert {answer.status_code for answer in answers} == {200}
-    assert len(marks.read_marks(config.run)) == 30
+    assert len(marks.read_marks(RunFolder.from_config(config))) == 30
     assert len(list((Path(config.run) / "marks").iterdir())) == 4
 
 
@@ -67,7 +70,7 @@ def test_labels_are_exported_as_they_were_marked(
 ) -> None:
     labels = tmp_path / "labels.csv"
     with pytest.raises(InputError, match="no caption is marked"):
-        marks.export_marks(config.run, str(labels))
+        marks.export_marks(RunFolder.from_config(config), str(labels))
     with serving(config) as started:
         ask(started, "mark", {"entry": 0, "verdict": "corrected", "corrected": 'a, "b"'})
         ask(started, "mark", {"entry": 2, "verdict": "good"})
@@ -85,7 +88,7 @@ def test_a_file_that_holds_no_marks_is_told(config: RunConfig) -> None:
     folder.mkdir()
     (folder / "x.jsonl").write_text("{}\n")
     with pytest.raises(InputError, match="not a row of marks"):
-        marks.read_marks(config.run)
+        marks.read_marks(RunFolder.from_config(config))
 
 
 def test_marks_of_before_there_were_second_scorers_are_read(config: RunConfig) -> None:
@@ -95,7 +98,7 @@ def test_marks_of_before_there_were_second_scorers_are_read(config: RunConfig) -
     row = json.loads(file.read_text())
     del row["second_score"]
     file.write_text(json.dumps(row) + "\n")
-    assert [mark.second_score for mark in marks.read_marks(config.run)] == [None]
+    assert [mark.second_score for mark in marks.read_marks(RunFolder.from_config(config))] == [None]
 
 
 def test_a_run_without_evidence_says_what_to_do(

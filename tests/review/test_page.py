@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from curation.config.policy import Policy
 from curation.review import marks
 from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
 from curation.select import policy as select_policy
 from curation.text_safety import escape_invisible
 from tests.review.conftest import HOSTILE, Reviewed
@@ -43,7 +44,7 @@ def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, marking: Re
         page.keyboard.type("a cat meows")
         page.keyboard.press("Enter")
         expect(page.locator("#rows > li.corrected")).to_contain_text("a cat meows")
-    written = marks.read_marks(marking.config.run)
+    written = marks.read_marks(RunFolder.from_config(marking.config))
     assert [mark.verdict for mark in written].count("good") == 8
     assert [mark.verdict for mark in written].count("bad") == 2
     assert written[-1].corrected == "a cat meows"
@@ -182,7 +183,8 @@ def select_counts(served: Reviewed, policy: Policy) -> dict[str, int]:
     """What `tagscribe select` makes of a run's captions, by reason."""
     evidence = pa.concat_tables(
         run_evidence.read_evidence_shards(
-            served.config.run, run_evidence.list_done_shards(served.config.run)
+            RunFolder.from_config(served.config),
+            run_evidence.list_done_shards(RunFolder.from_config(served.config)),
         )
     ).to_pylist()
     flat = [(clip, each) for clip, row in enumerate(evidence) for each in row["candidates"]]

@@ -13,6 +13,7 @@ from curation.review.index import SCORES, SECOND, ReviewIndex
 from curation.review.labels import Labels
 from curation.review.request_schema import ViewRequest, YieldRequest
 from curation.review.service import ReviewService
+from curation.run.layout import RunFolder
 from curation.select import policy as select_policy
 from tests.review.runs import Drawn, drawn_run
 
@@ -41,12 +42,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
 
 @pytest.fixture(scope="module")
 def index(drawn: Drawn) -> ReviewIndex:
-    return index_builder.open_index(drawn.config.run, lambda done, total: None)
+    return index_builder.open_index(RunFolder.from_config(drawn.config), lambda done, total: None)
 
 
 @pytest.fixture(scope="module")
 def answers(drawn: Drawn, index: ReviewIndex) -> ReviewService:
-    return ReviewService(index, Labels(drawn.config.run, index, "Ann"))
+    run = RunFolder.from_config(drawn.config)
+    return ReviewService(run, index, Labels(RunFolder(run), index, "Ann"))
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -112,7 +114,7 @@ def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     alone = drawn_run(tmp_path_factory.mktemp("alone"), 100, seed=2, scores=("clap_score",))
-    index = index_builder.open_index(alone.config.run, lambda done, total: None)
+    index = index_builder.open_index(RunFolder.from_config(alone.config), lambda done, total: None)
     assert index.scores == ["clap"] and set(index.about.unusable) == {*SCORES, SECOND} - {"clap"}
     for policy in (
         Policy(score="log_prob"),
@@ -136,8 +138,10 @@ def test_tags_of_a_clip_and_clips_of_a_tag_agree(index: ReviewIndex) -> None:
 
 
 def test_an_index_is_made_once(drawn: Drawn) -> None:
-    index_builder.open_index(drawn.config.run, lambda done, total: None)
+    index_builder.open_index(RunFolder.from_config(drawn.config), lambda done, total: None)
     told: list[int] = []
-    index_builder.open_index(drawn.config.run, lambda done, total: told.append(done))
+    index_builder.open_index(
+        RunFolder.from_config(drawn.config), lambda done, total: told.append(done)
+    )
     assert told == []
     assert list(index_builder.index_cache_folder().glob("*/making-*")) == []

@@ -15,6 +15,7 @@ from curation.review.index import ReviewIndex
 from curation.review.labels import Labels
 from curation.review.service import ReviewService
 from curation.run import evidence, layout
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
 from curation.storage import files as storage
 from curation.synth.negatives import make_hard_negatives
@@ -47,9 +48,11 @@ def corpus_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReviewIndex,
     for shard in range(CLIPS // SHARD_CLIPS):
         part = rows[shard * SHARD_CLIPS : (shard + 1) * SHARD_CLIPS]
         evidence.write_evidence_shard(
-            config.run, shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
+            RunFolder.from_config(config), shard, pa.Table.from_pylist(part, EVIDENCE_SCHEMA)
         )
-    return index_builder.open_index(config.run, lambda done, total: None), np.array(right)
+    return index_builder.open_index(
+        RunFolder.from_config(config), lambda done, total: None
+    ), np.array(right)
 
 
 def scene_row(number: int) -> tuple[dict[str, object], list[bool]]:
@@ -85,7 +88,8 @@ def marked_by_chance(index: ReviewIndex, right: np.ndarray, seed: int) -> Review
     ]
     lines = b"".join(marks.mark_to_line(each) for each in said)
     storage.put(join_uri(layout.marks_uri(index.about.run), "one.jsonl"), lines)
-    return ReviewService(other, Labels(index.about.run, other, "simulated"))
+    run = RunFolder(index.about.run)
+    return ReviewService(run, other, Labels(RunFolder(run), other, "simulated"))
 
 
 def mark_of(index: ReviewIndex, entry: int, good: bool) -> marks.Mark:

@@ -9,6 +9,7 @@ import requests
 
 from curation.review import marks
 from curation.run import layout
+from curation.run.layout import RunFolder
 from curation.storage import files as storage
 from curation.text_safety import escape_invisible
 from tests.review.conftest import HOSTILE, TOKEN, Reviewed
@@ -42,7 +43,7 @@ def test_all_but_the_pages_files_need_the_token(reviewed: Reviewed) -> None:
             assert refused.status_code == 403
         refused = requests.post(f"{reviewed.url}/api/mark", json=MARK, headers=told, timeout=60)
         assert refused.status_code == 403
-    assert marks.read_marks(reviewed.config.run) == []
+    assert marks.read_marks(RunFolder.from_config(reviewed.config)) == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_other_sites_are_refused_even_with_the_token(
     assert ask(reviewed, "about", **headers).status_code == 403
     assert ask(reviewed, "mark", MARK, **headers).status_code == 403
     assert requests.get(reviewed.url, headers=headers, timeout=60).status_code == 403
-    assert marks.read_marks(reviewed.config.run) == []
+    assert marks.read_marks(RunFolder.from_config(reviewed.config)) == []
 
 
 def test_it_listens_on_loopback_alone(reviewed: Reviewed) -> None:
@@ -177,7 +178,7 @@ def test_orders_are_what_they_say(reviewed: Reviewed) -> None:
 def test_a_mark_is_written_before_it_is_answered(marking: Reviewed) -> None:
     said = {"entry": 8, "verdict": "corrected", "corrected": " rain on a roof "}
     assert ask(marking, "mark", said).json()["mark"]["corrected"] == "rain on a roof"
-    (written,) = marks.read_marks(marking.config.run)
+    (written,) = marks.read_marks(RunFolder.from_config(marking.config))
     assert (written.verdict, written.corrected, written.marker) == (
         "corrected",
         "rain on a roof",

@@ -7,10 +7,11 @@ import pytest
 
 from curation.errors import RunError
 from curation.run import driver_state
+from curation.run.layout import RunFolder
 
 
 def test_a_block_that_ends_is_finished(tmp_path: Path) -> None:
-    with driver_state.record_driver_state(str(tmp_path)):
+    with driver_state.record_driver_state(RunFolder(str(tmp_path))):
         assert read_state(tmp_path).state == "running"
     ended = read_state(tmp_path)
     assert (ended.state, ended.reason) == ("finished", "")
@@ -29,7 +30,7 @@ def test_a_block_that_ends_is_finished(tmp_path: Path) -> None:
 def test_an_error_is_the_reason_and_goes_on(
     error: BaseException, reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(type(error)), driver_state.record_driver_state(str(tmp_path)):
+    with pytest.raises(type(error)), driver_state.record_driver_state(RunFolder(str(tmp_path))):
         raise error
     assert (read_state(tmp_path).state, read_state(tmp_path).reason) == ("stopped", reason)
 
@@ -44,7 +45,7 @@ def test_a_running_driver_without_a_heartbeat_is_dead() -> None:
 def test_a_heartbeat_is_written_once_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with driver_state.record_driver_state(str(tmp_path)) as heartbeat:
+    with driver_state.record_driver_state(RunFolder(str(tmp_path))) as heartbeat:
         first = read_state(tmp_path).heartbeat_s
         heartbeat()
         assert read_state(tmp_path).heartbeat_s == first
@@ -57,7 +58,7 @@ def test_a_heartbeat_is_written_once_an_interval(
 def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2hunter2")
     message = "403 for https://me:opensesame@host/x, key hunter2hunter2, of s3://bucket/run"
-    with pytest.raises(OSError), driver_state.record_driver_state(str(tmp_path)):
+    with pytest.raises(OSError), driver_state.record_driver_state(RunFolder(str(tmp_path))):
         raise OSError(message)
     written = (tmp_path / "state.json").read_text()
     assert "hunter2" not in written and "opensesame" not in written
@@ -65,10 +66,10 @@ def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_folder_without_a_driver_has_no_state(tmp_path: Path) -> None:
-    assert driver_state.read_driver_state(str(tmp_path / "nowhere")) is None
+    assert driver_state.read_driver_state(RunFolder(str(tmp_path / "nowhere"))) is None
 
 
 def read_state(folder: Path) -> driver_state.DriverState:
-    found = driver_state.read_driver_state(str(folder))
+    found = driver_state.read_driver_state(RunFolder(str(folder)))
     assert found is not None
     return found

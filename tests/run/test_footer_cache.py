@@ -6,6 +6,7 @@ import pytest
 
 from curation.config.run import RunConfig
 from curation.run import evidence, footer_cache, layout
+from curation.run.layout import RunFolder
 from tests.support.runs import planned_run, span, write_evidence
 
 SHARDS = footer_cache.SHARDS_PER_PART + 3
@@ -21,7 +22,9 @@ def config(tmp_path: Path) -> RunConfig:
 
 
 def footers(config: RunConfig) -> dict[int, evidence.ShardFooter]:
-    return footer_cache.read_footers(config.run, evidence.list_evidence_files(config.run))
+    return footer_cache.read_footers(
+        RunFolder.from_config(config), evidence.list_evidence_files(RunFolder.from_config(config))
+    )
 
 
 def parts(config: RunConfig) -> list[str]:
@@ -30,8 +33,8 @@ def parts(config: RunConfig) -> list[str]:
 
 
 def write_parts(config: RunConfig, todo: list[int]) -> None:
-    footer_cache.FooterCacheWriter(config.run, SHARDS, todo).write_full_parts(
-        evidence.list_evidence_files(config.run)
+    footer_cache.FooterCacheWriter(RunFolder.from_config(config), SHARDS, todo).write_full_parts(
+        evidence.list_evidence_files(RunFolder.from_config(config))
     )
 
 
@@ -47,7 +50,7 @@ def test_the_copy_says_what_the_footers_say(config: RunConfig) -> None:
 def test_the_copy_is_what_is_read(config: RunConfig) -> None:
     read = footers(config)
     write_parts(config, [])
-    for file in evidence.list_evidence_files(config.run).values():
+    for file in evidence.list_evidence_files(RunFolder.from_config(config)).values():
         Path(file.uri).write_bytes(b"x" * file.size_bytes)
     assert footers(config) == read
 
@@ -74,7 +77,7 @@ def test_evidence_of_another_size_is_read_itself(config: RunConfig) -> None:
 
 def test_what_is_done_again_is_taken_back_first(config: RunConfig) -> None:
     write_parts(config, [])
-    writer = footer_cache.FooterCacheWriter(config.run, SHARDS, todo=[5])
+    writer = footer_cache.FooterCacheWriter(RunFolder.from_config(config), SHARDS, todo=[5])
     assert parts(config) == ["shards-00064.json"]
-    writer.write_full_parts(evidence.list_evidence_files(config.run))
+    writer.write_full_parts(evidence.list_evidence_files(RunFolder.from_config(config)))
     assert parts(config) == ["shards-00000.json", "shards-00064.json"]

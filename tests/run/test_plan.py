@@ -7,6 +7,7 @@ import pytest
 
 from curation.errors import InputError
 from curation.run import layout, plan
+from curation.run.layout import RunFolder
 from curation.schema import CLIP_SCHEMA
 
 
@@ -30,8 +31,10 @@ def listing(clips: int, confidence: float = 1.0) -> pa.Table:
 def test_shards_hold_every_clip_once_in_order(tmp_path: Path) -> None:
     clips = listing(1000)
     planned = plan.build_plan(clips, shard_clips=7)
-    plan.write_plan(str(tmp_path), clips, planned)
-    shards = [plan.read_plan_shard(str(tmp_path), shard) for shard in range(planned.shards)]
+    plan.write_plan(RunFolder(str(tmp_path)), clips, planned)
+    shards = [
+        plan.read_plan_shard(RunFolder(str(tmp_path)), shard) for shard in range(planned.shards)
+    ]
     assert [shard.num_rows for shard in shards] == [
         planned.shard_size(shard) for shard in range(planned.shards)
     ]
@@ -66,6 +69,9 @@ def test_a_catalog_without_clips_is_refused() -> None:
 
 def test_what_an_earlier_attempt_left_is_replaced(tmp_path: Path) -> None:
     for clips in (listing(1000), listing(10)):
-        plan.write_plan(str(tmp_path), clips, plan.build_plan(clips, 7))
-    ids = [t["clip_id"].to_pylist() for t in plan.read_plan_clips(str(tmp_path), ["clip_id"])]
+        plan.write_plan(RunFolder(str(tmp_path)), clips, plan.build_plan(clips, 7))
+    ids = [
+        t["clip_id"].to_pylist()
+        for t in plan.read_plan_clips(RunFolder(str(tmp_path)), ["clip_id"])
+    ]
     assert sum(map(len, ids)) == 10

@@ -10,8 +10,10 @@ from curation.cli import show
 from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.run import evidence, layout
+from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
 from curation.select.apply import select
+from curation.storage.files import Storage
 from tests.support.runs import planned_run
 
 
@@ -32,9 +34,11 @@ def test_captions_of_a_captioner_that_tells_no_log_probability_are_selected(
         ],
         "outcome": "ok",
     }
-    evidence.write_evidence_shard(config.run, 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), [])
+    evidence.write_evidence_shard(
+        RunFolder.from_config(config), 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), []
+    )
     assert select(config).clips_accepted == 1
-    [pair] = table.read_pairs(layout.table_uri(config.run)).to_pylist()
+    [pair] = table.read_pairs(Storage(), layout.table_uri(config.run)).to_pylist()
     assert (pair["caption"], pair["log_prob"]) == ("a bell rings", None)
     show.print_table_versions(config.run, None, 5)
     show.print_clip(config.run, "clip00000")

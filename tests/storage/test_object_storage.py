@@ -14,6 +14,7 @@ from curation.errors import InputError
 from curation.run import config_file
 from curation.storage import files as storage
 from curation.storage import retry, s3
+from curation.storage.files import Storage
 from curation.storage.settings import StorageConfig
 from curation.uris import uri_protocol
 from tests.config.test_run_yaml import MINIMAL
@@ -76,9 +77,11 @@ def test_the_table_is_committed_and_read_through_faults(s3_server: str, s3_folde
         reach(proxy)
         for index in range(3):
             lineage = {"made": index}
-            version = table.commit_table(f"{s3_folder}/t", rows.schema, rows.to_batches, lineage)
+            version = table.commit_table(
+                Storage(), f"{s3_folder}/t", rows.schema, rows.to_batches, lineage
+            )
             assert (version.version, version.lineage) == (index, lineage)
-            assert table.read_pairs(f"{s3_folder}/t").equals(rows)
+            assert table.read_pairs(Storage(), f"{s3_folder}/t").equals(rows)
         done = proxy.counts()
         assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
 
@@ -217,8 +220,8 @@ def test_a_profile_and_an_endpoint_are_all_that_a_run_names(
     storage.put(f"{rados_folder}/a", b"x")
     assert storage.read_bytes(f"{rados_folder}/a") == b"x"
     rows = pa.table({"clip_id": ["a"], "rank": pa.array([1], pa.int32())})
-    table.commit_table(f"{rados_folder}/t", rows.schema, rows.to_batches, {})
-    assert table.read_pairs(f"{rados_folder}/t").equals(rows)
+    table.commit_table(Storage(), f"{rados_folder}/t", rows.schema, rows.to_batches, {})
+    assert table.read_pairs(Storage(), f"{rados_folder}/t").equals(rows)
 
 
 def test_an_anonymous_reader_reads_what_is_public_and_nothing_else(

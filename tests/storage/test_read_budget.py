@@ -9,7 +9,7 @@ import soundfile
 
 from curation.annotate import stages
 from curation.config.run import AudioConfig
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.storage.settings import StorageConfig
 
 RATE = 16000
@@ -26,8 +26,10 @@ class Watch:
         self._ahead = threading.Event()
         read, decode_read = stages.read, stages.decode_read
 
-        def watched_read(clip: stages.Clip, reserve: object) -> stages.Encoded | None:
-            encoded = read(clip, reserve)
+        def watched_read(
+            storage: Storage, clip: stages.Clip, reserve: object
+        ) -> stages.Encoded | None:
+            encoded = read(storage, clip, reserve)
             if encoded:
                 self._move(len(encoded.data), 1)
             return encoded
@@ -72,10 +74,10 @@ def test_what_is_read_ahead_never_exceeds_its_budget(
         file = tmp_path / f"{index}.wav"
         soundfile.write(file, sound, RATE, subtype="PCM_16")
         if place != "local":
-            storage.put(f"{root}/{index}.wav", file.read_bytes())
+            Storage().put(f"{root}/{index}.wav", file.read_bytes())
         clips.append(stages.Clip(f"c{index}", f"{root}/{index}.wav", None, None, []))
     watch = Watch(monkeypatch)
-    hearing = stages.Hearing(LISTENING, StorageConfig(readers=16, read_ahead_mb=1), 2)
+    hearing = stages.Hearing(LISTENING, Storage(StorageConfig(readers=16, read_ahead_mb=1)), 2)
     assert [clip for chunk in stages.decode_ahead(clips, hearing) for clip in chunk] == clips
     assert watch.most <= hearing.budget.peak_bytes <= MIB
     assert watch.was_ahead, "more was read at once than is decoded at once"
@@ -89,7 +91,7 @@ def test_what_is_read_ahead_never_exceeds_its_budget(
 
 def test_what_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
     clips = [stages.Clip(f"c{n}", f"{tmp_path}/{n}.wav", None, None, []) for n in range(40)]
-    hearing = stages.Hearing(LISTENING, StorageConfig(readers=4, read_ahead_mb=1), 1)
+    hearing = stages.Hearing(LISTENING, Storage(StorageConfig(readers=4, read_ahead_mb=1)), 1)
     list(stages.decode_ahead(clips, hearing))
     assert {clip.failure.type for clip in clips if clip.failure} == {"FileNotFoundError"}
     assert hearing.budget.held_bytes == 0

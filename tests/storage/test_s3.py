@@ -8,9 +8,10 @@ from curation import table
 from curation.config.run import RunConfig
 from curation.ops import status, verify
 from curation.run import evidence
-from curation.run.layout import table_uri
+from curation.run.layout import RunFolder, table_uri
 from curation.select import apply
 from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.storage.settings import StorageConfig
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
@@ -24,15 +25,17 @@ def ran(config: RunConfig) -> RunConfig:
     """Run a configuration in this process, and verify it; `test_security` has the command do it."""
     in_process.annotate_in_process(config)
     apply.select(config)
-    assert verify.verify_run(config.run) == []
+    assert verify.verify_run(RunFolder.from_config(config)) == []
     storage.configure(StorageConfig())  # what disturbs the run is gone after it
     return config
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
     """All evidence but where the audio lies."""
-    shards = evidence.list_done_shards(config.run)
-    return pa.concat_tables(evidence.read_evidence_shards(config.run, shards)).drop_columns("uri")
+    shards = evidence.list_done_shards(RunFolder.from_config(config))
+    return pa.concat_tables(
+        evidence.read_evidence_shards(RunFolder.from_config(config), shards)
+    ).drop_columns("uri")
 
 
 def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
@@ -57,12 +60,14 @@ def test_a_run_in_a_bucket_says_what_a_local_run_says(
 ) -> None:
     remote = ran(run_in(rados_folder, corpus))
     assert evidence_of(remote).equals(evidence_of(undisturbed))
-    uris = pa.concat_tables(evidence.read_evidence_shards(remote.run, [0, 1, 2, 3]))[
-        "uri"
-    ].to_pylist()
+    uris = pa.concat_tables(
+        evidence.read_evidence_shards(RunFolder.from_config(remote), [0, 1, 2, 3])
+    )["uri"].to_pylist()
     assert all(uri.startswith(rados_folder) for uri in uris)
-    pairs = table.read_pairs(table_uri(remote.run))
-    assert pairs["caption"].equals(table.read_pairs(table_uri(undisturbed.run))["caption"])
+    pairs = table.read_pairs(Storage(), table_uri(remote.run))
+    assert pairs["caption"].equals(
+        table.read_pairs(Storage(), table_uri(undisturbed.run))["caption"]
+    )
     for file in storage.list_files(remote.run):
         assert RADOS_SECRET.encode() not in storage.read_bytes(file.uri), file.uri
 
@@ -78,9 +83,11 @@ def test_a_run_through_faults_says_the_same_and_tells_how_many(
         done = proxy.counts()
     assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
     assert evidence_of(remote).equals(evidence_of(undisturbed))
-    pairs = table.read_pairs(table_uri(remote.run))
-    assert pairs["caption"].equals(table.read_pairs(table_uri(undisturbed.run))["caption"])
-    faults = status.read_status(remote.run).counts.faults
+    pairs = table.read_pairs(Storage(), table_uri(remote.run))
+    assert pairs["caption"].equals(
+        table.read_pairs(Storage(), table_uri(undisturbed.run))["caption"]
+    )
+    faults = status.read_status(RunFolder.from_config(remote)).counts.faults
     assert {"throttled", "truncated"} <= set(faults), faults
     assert sum(faults.values()) <= done.total() - done["requests"]
 
@@ -93,9 +100,13 @@ def test_audio_that_never_comes_is_one_error_row(
     with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
         section = StorageConfig(endpoint_url=proxy.url, read_retry_timeout_s=1.0)
         ran(config.model_copy(update={"storage": section}))
-    rows = pa.concat_tables(evidence.read_evidence_shards(config.run, [0, 1, 2, 3])).to_pylist()
+    rows = pa.concat_tables(
+        evidence.read_evidence_shards(RunFolder.from_config(config), [0, 1, 2, 3])
+    ).to_pylist()
     (failed,) = [row for row in rows if row["outcome"] == "error"]
     assert failed["uri"] == broken
     assert (failed["error"]["stage"], failed["error"]["type"]) == ("read", "throttled")
-    assert len(rows) == 40 and status.read_status(config.run).counts.errors == {"read/throttled": 1}
-    assert status.read_status(config.run).counts.faults["given_up"] == 1
+    assert len(rows) == 40 and status.read_status(RunFolder.from_config(config)).counts.errors == {
+        "read/throttled": 1
+    }
+    assert status.read_status(RunFolder.from_config(config)).counts.faults["given_up"] == 1

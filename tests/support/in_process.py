@@ -9,6 +9,7 @@ from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
 from curation.run import catalog_plan, evidence
+from curation.run.layout import RunFolder
 
 
 def annotate_in_process(
@@ -22,4 +23,6 @@ def annotate_in_process(
     with ThreadPoolExecutor(shards_at_once) as pool:
         done = list(pool.map(worker, [{"task": task.to_json()} for task in tasks]))
     assert [row["error"] for row in done] == [""] * planned.shards
-    return pa.concat_tables(evidence.read_evidence_shards(config.run, list(range(planned.shards))))
+    return pa.concat_tables(
+        evidence.read_evidence_shards(RunFolder.from_config(config), list(range(planned.shards)))
+    )

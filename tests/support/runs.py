@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from curation.config.run import RunConfig
 from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
 from curation.run.record import write_run_record
 from curation.schema import CLIP_SCHEMA, EVIDENCE_SCHEMA
 
@@ -61,8 +62,10 @@ def planned_run(folder: Path, clips: int, shard_clips: int, **sections: object) 
     rows = [{"clip_id": f"clip{n:05d}", "uri": f"/{n}.wav", "tags": []} for n in range(clips)]
     listing = pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
     planned = plan.build_plan(listing, shard_clips)
-    plan.write_plan(config.run, listing, planned)
-    assert write_run_record(config.run, catalog_plan.build_run_record(config, planned, MODELS))
+    plan.write_plan(RunFolder.from_config(config), listing, planned)
+    assert write_run_record(
+        RunFolder.from_config(config), catalog_plan.build_run_record(config, planned, MODELS)
+    )
     return config
 
 
@@ -101,7 +104,7 @@ def write_evidence(
         for index in range(failed)
     ]
     evidence.write_evidence_shard(
-        config.run, shard, pa.Table.from_pylist(clips, EVIDENCE_SCHEMA), spans
+        RunFolder.from_config(config), shard, pa.Table.from_pylist(clips, EVIDENCE_SCHEMA), spans
     )
 
 

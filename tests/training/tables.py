@@ -13,6 +13,7 @@ from curation.audio.waveform import encode_flac, to_int16
 from curation.catalog.clip_bytes import read_clip_bytes
 from curation.schema import PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.storage import files as storage
+from curation.storage.files import Storage
 
 RATE_HZ = 8000
 
@@ -62,13 +63,17 @@ def commit(uri: str, rows: list[dict[str, Any]], embed: bool = False, **lineage:
     schema = PAIR_SCHEMA_WITH_AUDIO if embed else PAIR_SCHEMA
     pairs = pa.Table.from_pylist(rows, schema)
     table.commit_table(
-        uri, schema, lambda: pairs.to_batches(max_chunksize=64), {"made": "here", **lineage}
+        Storage(),
+        uri,
+        schema,
+        lambda: pairs.to_batches(max_chunksize=64),
+        {"made": "here", **lineage},
     )
     return uri
 
 
 def _embedded(row: dict[str, Any]) -> dict[str, Any]:
-    data, name = read_clip_bytes(row["uri"])
+    data, name = read_clip_bytes(Storage(), row["uri"])
     heard = decode_audio(data, name, row["start_s"], row["end_s"], float("inf"))
     flac = encode_flac(to_int16(heard.waveform), heard.sample_rate_hz)
     return {"bytes": flac, "path": f"{row['clip_id']}.flac"}

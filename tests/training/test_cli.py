@@ -11,6 +11,7 @@ from curation.models.scorers.build import build_scorer
 from curation.run import layout as curation_run
 from curation.run.config_file import parse_run_config
 from curation.select import apply
+from curation.storage.files import Storage
 from curation.synth.corpus import write_corpus
 from tests.support.paths import REPOSITORY
 from tests.support.runs import corpus_run
@@ -66,7 +67,7 @@ def test_from_a_table_to_the_next_rounds_scorer(
     model = tmp_path / "pretrained" / "model"
     assert call(monkeypatch, "show", model) == 0
     told = capsys.readouterr().out
-    policy = table.read_newest_version(curation_run.table_uri(curated))
+    policy = table.read_newest_version(Storage(), curation_run.table_uri(curated))
     assert policy is not None
     assert f"{curation_run.table_uri(curated)} version {policy.version}" in told
     for word in ("top_fraction", "captioner", "scorer", "tagscribe"):

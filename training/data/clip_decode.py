@@ -16,6 +16,7 @@ from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.audio.waveform import from_int16, resample, to_int16
 from curation.catalog.clip_bytes import read_clip_bytes
+from curation.storage import files as storage
 from training.data.sampling import TrainingExample
 from training.data.table_index import AudioLocation
 
@@ -24,7 +25,7 @@ Samples = npt.NDArray[np.int16]
 
 def decode_training_clip(location: AudioLocation, sample_rate_hz: int) -> Samples:
     """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
-    data, name = read_clip_bytes(location.uri)
+    data, name = read_clip_bytes(storage.default(), location.uri)
     heard = decode_audio(data, name, location.start_s, location.end_s, float("inf"))
     waveform = heard.waveform
     if location.embedded:

@@ -93,7 +93,7 @@ class TableIndex:
         Raises:
             InputError: there is no table, no such version of it, or no pair in it.
         """
-        opened = table.open_table(table_uri, version)
+        opened = table.open_table(storage.default(), table_uri, version)
         files = tuple(opened.file_uris())
         read = [_read_file(file, index) for index, file in enumerate(files)]
         if not sum(len(part) for part in read):
@@ -223,9 +223,11 @@ def _index(source: TableVersion, files: tuple[str, ...], rows: pa.Table) -> Tabl
 
 
 def _lineage(table_uri: str, version: int) -> dict[str, Any]:
-    latest = table.read_newest_version(table_uri)
+    latest = table.read_newest_version(storage.default(), table_uri)
     if latest and latest.version == version:
         return latest.lineage
     return next(
-        each.lineage for each in table.list_table_versions(table_uri) if each.version == version
+        each.lineage
+        for each in table.list_table_versions(storage.default(), table_uri)
+        if each.version == version
     )

@@ -14,6 +14,7 @@ from curation.audio.waveform import Waveform, resample
 from curation.catalog.clip_bytes import read_clip_bytes
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
+from curation.storage import files as storage
 from training import distributed
 from training.evaluate.evalset import EvalClip
 
@@ -79,7 +80,7 @@ def load_eval_clip(
 ) -> Waveform | Failure:
     """A clip's waveform `[samples]` at the rate, or why it cannot be had."""
     try:
-        data, name = read_clip_bytes(clip.uri)
+        data, name = read_clip_bytes(storage.default(), clip.uri)
         decoded = decode_audio(data, name, clip.start_s, clip.end_s, max_duration_s)
     except OSError as error:
         return Failure("read", type(error).__name__, str(error))

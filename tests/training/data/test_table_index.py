@@ -9,6 +9,7 @@ import pytest
 
 from curation import table
 from curation.errors import InputError
+from curation.storage.files import Storage
 from tests.training.tables import commit, pair_rows, write_wavs
 from training.data.table_index import TableIndex
 
@@ -56,7 +57,7 @@ def test_a_row_group_of_embedded_audio_holds_few_clips_and_no_clip_twice_in_its_
     uris: list[str], tmp_path: Path
 ) -> None:
     uri = commit(str(tmp_path), pair_rows(uris), embed=True)
-    [file] = table.open_table(uri).file_uris()
+    [file] = table.open_table(Storage(), uri).file_uris()
     metadata = pq.ParquetFile(file).metadata
     rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     assert max(rows) == 8 and sum(rows) == len(pair_rows(uris))

@@ -56,7 +56,7 @@ def read_audioset(folder: str, split: str | None) -> EvalSet:
             f"{folder}: no {split}_segments.csv; expected AudioSet's list, and clips named by "
             "YouTube id below the folder"
         )
-    listing = list_clips(AudiosetConfig(segments=segments, audio=folder))
+    listing = list_clips(storage.default(), AudiosetConfig(segments=segments, audio=folder))
     files = list_audio_files(folder)
     root = absolute_uri(folder).rstrip("/")
 
