@@ -17,7 +17,6 @@ from curation.run.config_file import parse_run_config
 from curation.run.layout import RunFolder
 from curation.select import apply
 from curation.storage.files import Storage
-from curation.synth import Scene, write_corpus
 from curation.synth.corpus import read_corpus_truth, write_corpus
 from curation.synth.scenes import Scene
 from curation.uris import join_uri
