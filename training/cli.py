@@ -47,7 +47,7 @@ class Origin(StrEnum):
     laion = "laion"
 
 
-@app.command()
+@app.command("captioner")
 def train_captioner_command(
     config: Config = None, out: Out = Path("captioner"), seed: Seed = 0
 ) -> None:
@@ -85,7 +85,7 @@ def train_captioner_command(
     )
 
 
-@app.command()
+@app.command("pretrain")
 def pretrain_command(
     config: Config = None,
     out: Out = Path("clap"),
@@ -210,7 +210,7 @@ def evaluate_command(
         )
 
 
-@app.command()
+@app.command("show")
 def show_lineage_command(
     model: Annotated[str, typer.Argument(help="A model's directory.")],
 ) -> None:
