@@ -40,7 +40,6 @@ from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.schema import PAIR_SCHEMA
 from curation.select import apply
-from curation.storage import files as storage
 from curation.storage.files import Storage
 from curation.synth.corpus import read_corpus_truth, write_corpus
 from training import run_folder
@@ -69,7 +68,7 @@ def main() -> None:
     parser.add_argument("--esc10", default="../shared/data/esc10")
     options = parser.parse_args()
     begun = time.monotonic()
-    storage.delete_tree(options.out)
+    Storage().delete_tree(options.out)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     with ray_session("local", 1):
         tables = {seed: make_tables(f"{options.out}/{seed}", options.clips, seed) for seed in seeds}
@@ -166,11 +165,11 @@ def train_and_measure(job: tuple[str, str, int, int, str]) -> dict[str, float]:
     scorer = DualEncoderScorer(run_folder.model_uri(run))
     scorer.setup()
     figures = procedural.evaluate_on_held_out_clips(scorer, held_out_clips())
-    if storage.exists(esc10):
-        prompts = procedural.esc10_prompts(esc10)
+    if Storage().exists(esc10):
+        prompts = procedural.esc10_prompts(Storage(), esc10)
         # Fold 1 was looked at while the procedural sounds were made; both others have 80 clips.
         folds = [
-            evaluate_on_dataset(scorer, "esc10", esc10, f, prompts=prompts, quiet=True)
+            evaluate_on_dataset(Storage(), scorer, "esc10", esc10, f, prompts=prompts, quiet=True)
             for f in "23"
         ]
         figures["esc10"] = float(np.mean([f["figures"]["custom"]["accuracy"] for f in folds]))

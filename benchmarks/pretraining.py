@@ -42,7 +42,6 @@ from curation.models.networks.clap_frontend import build_laion_extractor
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.towers import TrainableTowers
 from curation.schema import PAIR_SCHEMA
-from curation.storage import files as storage
 from curation.storage.files import Storage
 from curation.synth.corpus import read_corpus_truth, write_corpus
 from training import run_folder
@@ -142,7 +141,7 @@ def trained(config: PretrainConfig, way: Way, path: str) -> list[dict[str, Any]]
     # What Ray gives a worker of one CPU, and torchrun each process.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    lines = storage.read_bytes(run_folder.metrics_uri(config.run)).splitlines()
+    lines = Storage().read_bytes(run_folder.metrics_uri(config.run)).splitlines()
     return [json.loads(line) for line in lines][START_UP_STEPS // LOG_EVERY :]
 
 
@@ -193,7 +192,7 @@ def tell(turns: list[dict[Way, list[dict[str, Any]]]]) -> dict[str, Any]:
 
 def loader_alone(uri: str) -> dict[str, Any]:
     rows = loader_benchmark.measure_loader_speed(
-        TableIndex.open(uri), LoaderConfig(), BATCH, 16_000, 30, (0, 1, 2)
+        TableIndex.open(Storage(), uri), LoaderConfig(), BATCH, 16_000, 30, (0, 1, 2)
     )
     console.print_table(
         "the loader alone",

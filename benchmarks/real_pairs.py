@@ -35,7 +35,6 @@ from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
 from curation.run.layout import table_uri
 from curation.select import apply
-from curation.storage import files as storage
 from curation.storage.files import Storage
 from training import run_folder
 from training.data.table_index import TableIndex
@@ -63,7 +62,7 @@ def main() -> None:
     )
     if not alone:
         sys.exit(f"{options.method}: no models of benchmarks/method.py; run it first")
-    storage.delete_tree(options.out)
+    Storage().delete_tree(options.out)
     with ray_session("local", 1):
         real = real_table(options.out, options.esc10)
     jobs = [(run, real, f"{options.out}/{Path(run).parent.name}") for run in alone]
@@ -123,11 +122,11 @@ def train_with_real(job: tuple[str, str, str]) -> str:
     """Pre-train as the run of procedural pairs was, for as many steps; the new run's folder."""
     torch.set_num_threads(1)
     alone, real, run = job
-    told = run_folder.read_training_record(alone)
+    told = run_folder.read_training_record(Storage(), alone)
     assert told is not None
     tables = [told["tables"][0]["uri"], real]
-    steps = run_folder.read_model_lineage(run_folder.model_uri(alone))["step"]
-    clips = len(TableIndex.concat([TableIndex.open(each) for each in tables]))
+    steps = run_folder.read_model_lineage(Storage(), run_folder.model_uri(alone))["step"]
+    clips = len(TableIndex.concat([TableIndex.open(Storage(), each) for each in tables]))
     config = small_pretrain_config(
         run, tables, round(steps / (clips // BATCH)), told["config"]["seed"]
     )
@@ -138,8 +137,10 @@ def train_with_real(job: tuple[str, str, str]) -> str:
 def accuracy(run: str, esc10: str) -> float:
     """On the fold that no pair comes from."""
     scorer = DualEncoderScorer(run_folder.model_uri(run))
-    prompts = procedural.esc10_prompts(esc10)
-    result = evaluate_on_dataset(scorer, "esc10", esc10, TESTED_FOLD, prompts=prompts, quiet=True)
+    prompts = procedural.esc10_prompts(Storage(), esc10)
+    result = evaluate_on_dataset(
+        Storage(), scorer, "esc10", esc10, TESTED_FOLD, prompts=prompts, quiet=True
+    )
     right: float = result["figures"]["custom"]["accuracy"]
     return right
 

@@ -35,7 +35,7 @@ from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from curation.run.layout import RunFolder
 from curation.select import apply
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.synth.corpus import write_corpus
 from tests.support.moto_server import moto_server
 from tests.support.rados_gateway import PROGRAMS, gateway
@@ -91,12 +91,12 @@ def server() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def upload(folder: str, uri: str) -> None:
-    files = list(storage.list_files(folder))
+    files = list(Storage().list_files(folder))
     with ThreadPoolExecutor(8) as threads:
         list(
             threads.map(
-                lambda file: storage.put(
-                    uri + file.uri.removeprefix(folder), storage.read_bytes(file.uri)
+                lambda file: Storage().put(
+                    uri + file.uri.removeprefix(folder), Storage().read_bytes(file.uri)
                 ),
                 files,
             )

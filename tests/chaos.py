@@ -39,7 +39,7 @@ from curation.run import evidence
 from curation.run.config_file import parse_run_config
 from curation.run.layout import RunFolder, evidence_uri, table_uri
 from curation.select import apply
-from curation.storage.files import Storage, list_files
+from curation.storage.files import Storage
 from curation.synth.corpus import write_corpus
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
@@ -334,7 +334,7 @@ def need_sound(config: RunConfig) -> None:
     assert verify.verify_run(RunFolder.from_config(config)) == []
     assert read_status(RunFolder.from_config(config)).counts.errors == {}
     shards = evidence.list_done_shards(RunFolder.from_config(config))
-    names = [file.uri.rsplit("/", 1)[1] for file in list_files(evidence_uri(config.run))]
+    names = [file.uri.rsplit("/", 1)[1] for file in Storage().list_files(evidence_uri(config.run))]
     assert names == [f"shard-{shard:05d}.parquet" for shard in shards]
 
 

@@ -13,8 +13,6 @@ from playwright.sync_api import Browser
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.select import apply
-from curation.storage import files as storage
-from curation.storage.settings import StorageConfig
 from curation.synth.corpus import write_corpus
 from tests.support import in_process
 from tests.support.chromium import chromium
@@ -156,13 +154,6 @@ def no_ray_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _refuse_ray(**options: object) -> None:
     pytest.fail("a test that starts Ray uses the fixture local_ray, own_ray or ray_nodes")
-
-
-@pytest.fixture(autouse=True)
-def default_storage() -> Iterator[None]:
-    """What a test says of object storage holds for that test."""
-    yield
-    storage.configure(StorageConfig())
 
 
 @pytest.fixture(autouse=True)

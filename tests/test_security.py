@@ -29,7 +29,6 @@ from curation.errors import InputError
 from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
 from curation.select import apply
-from curation.storage import files as storage
 from curation.storage.files import Storage
 from tests.storage.test_s3 import run_in
 from tests.support.moto_server import S3_SECRET
@@ -96,8 +95,8 @@ def test_credentials_stay_in_the_environment(
     for secret in SECRETS:
         assert secret not in told, "printed"
         assert not any(secret in line for line in seen), "in a process list"
-        for file in storage.list_files(config.run):
-            assert secret not in storage.read_bytes(file.uri), file.uri
+        for file in Storage().list_files(config.run):
+            assert secret not in Storage().read_bytes(file.uri), file.uri
         logs = [file for folder in (short_folder, tmp_path) for file in folder.rglob("*")]
         logs = [file for file in logs if file.is_file()]
         assert len(logs) > 5, "Ray's logs are looked at as well"

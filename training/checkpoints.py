@@ -16,7 +16,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from curation.errors import InputError, RunError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 
 FORMAT = 1
@@ -82,7 +82,7 @@ def module_state(state: TrainingState, name: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)}
 
 
-def list_checkpoints(folder: str) -> dict[int, str]:
+def list_checkpoints(storage: Storage, folder: str) -> dict[int, str]:
     """The whole checkpoints of a folder: URI by step, oldest first."""
     found = {}
     for file in storage.list_files(folder):
@@ -91,7 +91,7 @@ def list_checkpoints(folder: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def read_checkpoint(uri: str) -> TrainingState:
+def read_checkpoint(storage: Storage, uri: str) -> TrainingState:
     """Raises InputError where the file is not a checkpoint of this version."""
     data = storage.read_bytes(uri)
     try:
@@ -111,7 +111,8 @@ def read_checkpoint(uri: str) -> TrainingState:
 class CheckpointWriter:
     """Writes checkpoints behind the training, one at a time, and keeps the newest few."""
 
-    def __init__(self, folder: str, keep: int) -> None:
+    def __init__(self, storage: Storage, folder: str, keep: int) -> None:
+        self._storage = storage
         self.folder = folder
         self.keep = keep
         self._thread = ThreadPoolExecutor(1, "checkpoint")
@@ -149,10 +150,10 @@ class CheckpointWriter:
     def _write(self, step: int, state: TrainingState, in_use: Collection[str]) -> str:
         uri = join_uri(self.folder, f"step-{step:09d}.safetensors")
         metadata = {"format": "pt", "state": json.dumps(state.progress)}
-        storage.put(uri, safetensors.torch.save(state.tensors, metadata))
-        for old in list(list_checkpoints(self.folder).values())[: -self.keep]:
+        self._storage.put(uri, safetensors.torch.save(state.tensors, metadata))
+        for old in list(list_checkpoints(self._storage, self.folder).values())[: -self.keep]:
             if old not in in_use:
-                storage.delete(old)
+                self._storage.delete(old)
         return uri
 
 

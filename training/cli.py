@@ -13,7 +13,7 @@ import typer
 
 from curation import console
 from curation.errors import InputError, RunError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from training.evaluate.datasets import DATASETS
 
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ def pretrain_command(
         from training.evaluate import procedural
         from training.evaluate.evaluation import evaluate_on_dataset
 
-        prompts = procedural.esc10_prompts(str(esc10))
+        prompts = procedural.esc10_prompts(Storage(), str(esc10))
         scorer = DualEncoderScorer(str(out))
-        evaluate_on_dataset(scorer, "esc10", str(esc10), "1", prompts=prompts)
+        evaluate_on_dataset(Storage(), scorer, "esc10", str(esc10), "1", prompts=prompts)
 
 
 @app.command("demo")
@@ -202,11 +202,11 @@ def evaluate_command(
     from training import launch
     from training.evaluate.evaluation import evaluate_on_dataset
 
-    given = json.loads(storage.read_bytes(prompts)) if prompts else None
+    given = json.loads(Storage().read_bytes(prompts)) if prompts else None
     scorer = DualEncoderScorer(model=model, revision=revision)
     with launch.torchrun_process_group():
         evaluate_on_dataset(
-            scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet
+            Storage(), scorer, dataset.value, data, split, out, given, batch, max_duration_s, quiet
         )
 
 
@@ -217,7 +217,7 @@ def show_lineage_command(
     """Print where a model comes from: tables, versions, policy, captioner, scorer, code."""
     from training import run_folder
 
-    lineage = run_folder.read_model_lineage(model)
+    lineage = run_folder.read_model_lineage(Storage(), model)
     fields: dict[str, object] = {"step": lineage["step"]}
     for index, table in enumerate(lineage["tables"]):
         made = table["lineage"]
@@ -241,7 +241,7 @@ def export_model_command(
     """Write the model of a checkpoint, for instance of a training that still runs."""
     from training import export
 
-    about = export.export_model(run, out, checkpoint)
+    about = export.export_model(Storage(), run, out, checkpoint)
     typer.echo(f"wrote the model of step {about['step']} to {out}")
 
 
@@ -261,9 +261,9 @@ def bench_loader_command(
     settings = config_file.validate_training_config(
         config, config_file.read_training_yaml(config), PretrainConfig
     )
-    storage.configure(settings.storage)
+    storage = Storage(settings.storage)
     pairs = TableIndex.concat(
-        [TableIndex.open(each.uri, each.version) for each in settings.data.tables]
+        [TableIndex.open(storage, each.uri, each.version) for each in settings.data.tables]
     )
     pair, _ = pretrain_model.build_pretrain_model(settings, pairs.all_captions)
     rows = loader_benchmark.measure_loader_speed(
@@ -333,5 +333,5 @@ def _save(
         model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     text = json.dumps(report, indent=2) + "\n"
-    storage.put(str(out / "metrics.json"), text.encode())
+    Storage().put(str(out / "metrics.json"), text.encode())
     typer.echo(f"wrote {model.num_parameters():,} parameters to {out}")

@@ -6,7 +6,7 @@ from curation import console, table
 from curation.errors import InputError
 from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run.layout import table_uri
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
@@ -22,11 +22,11 @@ def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
     Raises InputError where `folder` holds no table.
     """
     uri = table_uri(folder)
-    newest = table.read_newest_version(storage.default(), uri)
+    newest = table.read_newest_version(Storage(), uri)
     if newest is None:
         raise InputError(f"{folder}: no curated table here; run tagscribe demo first")
     config = small_pretrain_config(join_uri(folder, "pretrain"), [uri], epochs)
-    storage.delete_tree(config.run)
+    Storage().delete_tree(config.run)
     console.stdout.print(
         f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}"
     )

@@ -6,10 +6,13 @@ from transformers import PreTrainedTokenizerBase
 
 from curation.errors import InputError
 from curation.models.networks.towers import TrainableTowers
+from curation.storage.files import Storage
 from training import checkpoints, pretrain_model, run_folder
 
 
-def export_model(run: str, out: str, checkpoint: str | None = None) -> dict[str, Any]:
+def export_model(
+    storage: Storage, run: str, out: str, checkpoint: str | None = None
+) -> dict[str, Any]:
     """Write the model of a checkpoint, the newest by default, for anyone to load.
 
     The averaged weights where the training keeps them, else the weights themselves. Returns what
@@ -17,26 +20,28 @@ def export_model(run: str, out: str, checkpoint: str | None = None) -> dict[str,
 
     Raises InputError where the run has no checkpoint yet.
     """
-    pair, tokenizer, about = load_checkpoint_model(run, checkpoint)
-    pretrain_model.save_pretrain_model(pair, tokenizer, out)
-    told = run_folder.read_training_record(run)
+    pair, tokenizer, about = load_checkpoint_model(storage, run, checkpoint)
+    pretrain_model.save_pretrain_model(storage, pair, tokenizer, out)
+    told = run_folder.read_training_record(storage, run)
     assert told is not None
-    run_folder.write_model_lineage(out, told, {"step": about["step"], "figures": about["figures"]})
+    run_folder.write_model_lineage(
+        storage, out, told, {"step": about["step"], "figures": about["figures"]}
+    )
     return about
 
 
 def load_checkpoint_model(
-    run: str, checkpoint: str | None = None
+    storage: Storage, run: str, checkpoint: str | None = None
 ) -> tuple[TrainableTowers, PreTrainedTokenizerBase, dict[str, Any]]:
     """The model of a checkpoint, its tokenizer, and what the checkpoint says of itself.
 
     Raises InputError where the run has no checkpoint yet.
     """
-    found = list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(run)).values())
+    found = list(checkpoints.list_checkpoints(storage, run_folder.checkpoints_uri(run)).values())
     if not found and checkpoint is None:
         raise InputError(f"{run}: no checkpoint yet; run tagscribe-train pretrain to its end")
-    state = checkpoints.read_checkpoint(checkpoint or found[-1])
-    pair, tokenizer = pretrain_model.open_pretrain_model(run_folder.initial_model_uri(run))
+    state = checkpoints.read_checkpoint(storage, checkpoint or found[-1])
+    pair, tokenizer = pretrain_model.open_pretrain_model(storage, run_folder.initial_model_uri(run))
     weights = checkpoints.module_state(state, "averaged")
     prefix = "module.pair." if weights else "pair."
     weights = weights or checkpoints.module_state(state, "objective")

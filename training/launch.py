@@ -28,7 +28,7 @@ from curation import console
 from curation.cluster.session import ray_session
 from curation.console import ProgressCallback
 from curation.errors import RunError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import is_local_uri, join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
@@ -45,7 +45,6 @@ def launch_pretraining(config: PretrainConfig, quiet: bool = False) -> None:
 
     Raises InputError and RunError as `pretrain` does, and RunError where workers kept failing.
     """
-    storage.configure(config.storage)
     with console.show_progress(
         "training", "steps", quiet or os.environ.get("RANK", "0") != "0"
     ) as bar:
@@ -126,8 +125,7 @@ def _validate(config: PretrainConfig, checkpoint: str) -> None:
     # Imported where it runs: the training itself needs none of it.
     from training.validation import validate_checkpoint
 
-    storage.configure(config.storage)
-    validate_checkpoint(config.run, checkpoint)
+    validate_checkpoint(Storage(config.storage), config.run, checkpoint)
 
 
 def is_torchrun() -> bool:
@@ -151,6 +149,7 @@ def torchrun_process_group(device: str = "auto") -> Iterator[None]:
 def _train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
     settings = config.launch
     assert settings.cluster is not None
+    storage = Storage(config.storage)
     local = is_local_uri(config.run)
     workers = settings.workers
     most = workers if isinstance(workers, int) else workers[1]

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from curation import console
 from curation.errors import RunError
 from curation.models.weights import resolve_device
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 from training import (
     checkpoints,
@@ -74,7 +74,7 @@ def pretrain(
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
-    storage.configure(config.storage)
+    storage = Storage(config.storage)
     lead = distributed.get_rank() == 0
     device = _device(config.runtime.device)
 
@@ -85,7 +85,9 @@ def pretrain(
     distributed.barrier()
     if not lead:
         pairs = check_trainable(config, distributed.get_world_size())
-    pair, tokenizer = pretrain_model.open_pretrain_model(run_folder.initial_model_uri(config.run))
+    pair, tokenizer = pretrain_model.open_pretrain_model(
+        storage, run_folder.initial_model_uri(config.run)
+    )
     objective = ContrastiveObjective(pair, tokenizer, config, device)
     loader = TableLoader(
         pairs,
@@ -113,11 +115,11 @@ def pretrain(
     step, figures = _resume(config, parts, rates, loader)
 
     writer = checkpoints.CheckpointWriter(
-        run_folder.checkpoints_uri(config.run), config.saving.keep_checkpoints
+        storage, run_folder.checkpoints_uri(config.run), config.saving.keep_checkpoints
     )
     trackers: list[tracking.Tracker] = []
     if lead:
-        lines = tracking.JsonLinesTracker(run_folder.metrics_uri(config.run), step)
+        lines = tracking.JsonLinesTracker(storage, run_folder.metrics_uri(config.run), step)
         settings = config.model_dump(mode="json")
         trackers = [
             lines,
@@ -174,7 +176,7 @@ def pretrain(
             tracker.close()
         validation.close()
     if lead:
-        export_model(config.run, run_folder.model_uri(config.run))
+        export_model(storage, config.run, run_folder.model_uri(config.run))
     distributed.barrier()
     return figures
 
@@ -186,13 +188,14 @@ def prepare_run_folder(config: PretrainConfig) -> TableIndex:
 
     Raises InputError as `need_trainable` does, before anything is written.
     """
+    storage = Storage(config.storage)
     pairs = check_trainable(config, distributed.get_world_size())
     start = run_folder.initial_model_uri(config.run)
     built = storage.exists(join_uri(start, "config.json"))
     first = None if built else pretrain_model.build_pretrain_model(config, pairs.all_captions)
     run_folder.write_training_record(config, pairs)
     if first is not None:
-        pretrain_model.save_pretrain_model(*first, start)
+        pretrain_model.save_pretrain_model(storage, *first, start)
     return pairs
 
 
@@ -210,15 +213,16 @@ def _resume(
     config: PretrainConfig, parts: Mapping[str, Any], rates: list[LambdaLR], loader: TableLoader
 ) -> tuple[int, dict[str, float]]:
     """Set everything to the newest checkpoint; the steps done, 0 without one, and its figures."""
+    storage = Storage(config.storage)
     found = (
-        checkpoints.list_checkpoints(run_folder.checkpoints_uri(config.run))
+        checkpoints.list_checkpoints(storage, run_folder.checkpoints_uri(config.run))
         if distributed.get_rank() == 0
         else {}
     )
     newest: str | None = distributed.broadcast_object(max(found.items())[1] if found else None)
     if newest is None:
         return 0, {}
-    state = checkpoints.read_checkpoint(newest)
+    state = checkpoints.read_checkpoint(storage, newest)
     checkpoints.restore_state(state, parts, newest)
     loader.load_state_dict(state.progress["loader"])
     for rate in rates:

@@ -19,7 +19,7 @@ from curation.models.networks.load_towers import load_trainable_towers
 from curation.models.networks.text_towers import build_dual_encoder, open_text_tower
 from curation.models.networks.towers import TrainableTowers
 from curation.models.word_tokenizer import build_word_tokenizer
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import is_local_uri, join_uri
 from training.config.networks import (
     ClapModelConfig,
@@ -79,7 +79,7 @@ def has_frozen_text(config: PretrainConfig) -> bool:
 
 
 def save_pretrain_model(
-    pair: TrainableTowers, tokenizer: PreTrainedTokenizerBase, folder: str
+    storage: Storage, pair: TrainableTowers, tokenizer: PreTrainedTokenizerBase, folder: str
 ) -> None:
     """Write a model's directory, local or on S3; config.json, that makes it one, comes last."""
     with tempfile.TemporaryDirectory() as local:
@@ -91,7 +91,7 @@ def save_pretrain_model(
             storage.put(join_uri(folder, path.name), path.read_bytes())
 
 
-def open_pretrain_model(folder: str, device: str = "cpu") -> ModelAndTokenizer:
+def open_pretrain_model(storage: Storage, folder: str, device: str = "cpu") -> ModelAndTokenizer:
     """A model's directory, local or on S3. Raises InputError where there is none."""
     if is_local_uri(folder):
         return load_trainable_towers(folder, device)

@@ -14,7 +14,7 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.run.record import package_versions
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 from training.config.pretrain import PretrainConfig
 from training.data.table_index import TableIndex
@@ -48,18 +48,19 @@ def open_training_tables(config: PretrainConfig) -> TableIndex:
 
     Raises InputError where the folder belongs to a training with other settings, naming them.
     """
-    record = read_training_record(config.run)
+    storage = Storage(config.storage)
+    record = read_training_record(storage, config.run)
     if record is None:
         return TableIndex.concat(
-            [TableIndex.open(table.uri, table.version) for table in config.data.tables]
+            [TableIndex.open(storage, table.uri, table.version) for table in config.data.tables]
         )
     _check_same_training(config, record)
     return TableIndex.concat(
-        [TableIndex.open(each["uri"], each["version"]) for each in record["tables"]]
+        [TableIndex.open(storage, each["uri"], each["version"]) for each in record["tables"]]
     )
 
 
-def read_training_record(folder: str) -> dict[str, Any] | None:
+def read_training_record(storage: Storage, folder: str) -> dict[str, Any] | None:
     """pretrain.json; None where the folder holds no training yet."""
     uri = join_uri(folder, "pretrain.json")
     try:
@@ -79,18 +80,18 @@ def write_training_record(config: PretrainConfig, pairs: TableIndex) -> None:
         "tables": pairs.tables,
         "versions": package_versions(),
     }
-    storage.put_new(join_uri(config.run, "pretrain.json"), _json(record))
+    Storage(config.storage).put_new(join_uri(config.run, "pretrain.json"), _json(record))
 
 
 def write_model_lineage(
-    folder: str, record: Mapping[str, Any], progress: Mapping[str, Any]
+    storage: Storage, folder: str, record: Mapping[str, Any], progress: Mapping[str, Any]
 ) -> None:
     """Tell beside a model's weights what it was made from, and how far it was trained."""
     lineage = {key: record[key] for key in ("tables", "config", "versions")}
     storage.put(join_uri(folder, LINEAGE), _json({**lineage, **progress}))
 
 
-def read_model_lineage(model: str) -> dict[str, Any]:
+def read_model_lineage(storage: Storage, model: str) -> dict[str, Any]:
     """Raises InputError where the model does not tell its lineage."""
     uri = join_uri(model, LINEAGE)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from curation.errors import InputError, RunError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import absolute_uri, join_uri
 
 _FLUSH_S = 5.0
@@ -28,7 +28,8 @@ class JsonLinesTracker:
     anew.
     """
 
-    def __init__(self, uri: str, resumed_at: int) -> None:
+    def __init__(self, storage: Storage, uri: str, resumed_at: int) -> None:
+        self._storage = storage
         self.uri = uri
         self._lines: list[bytes] = []
         if storage.exists(uri):
@@ -44,7 +45,7 @@ class JsonLinesTracker:
     def flush(self) -> None:
         """Raises RunError where the file cannot be written."""
         try:
-            storage.put(self.uri, b"".join(self._lines))
+            self._storage.put(self.uri, b"".join(self._lines))
         except OSError as error:
             raise RunError(
                 f"{self.uri} could not be written ({error}); the checkpoints so far are whole: "

@@ -29,7 +29,7 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from curation.errors import InputError, RunError
 from curation.run import config_file
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 RUN_KEY = "tagscribe.run"
 CONFIG_KEY = "tagscribe.config"
@@ -213,7 +213,7 @@ def _require_job(client: JobSubmissionClient, job: str) -> None:
 
 def _require_reachable_paths(uri: str) -> None:
     """Raises InputError for a path that only this machine can resolve."""
-    data = yaml.safe_load(storage.read_bytes(uri))
+    data = yaml.safe_load(Storage().read_bytes(uri))
     for key in _PATHS:
         value: Any = data
         for part in key.split("."):

@@ -12,7 +12,6 @@ from curation.catalog.listing import CatalogListing
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA
-from curation.storage import files as storage
 from curation.storage.files import Storage
 
 HEADER = "# Segments csv\n# num_ytids=1\n# YTID, start_seconds, end_seconds, positive_labels\n"
@@ -173,8 +172,8 @@ def test_a_folder_or_a_list_that_is_not_there(tmp_path):
 
 def test_a_bucket_serves_as_well_as_a_folder(s3_folder, sound):
     lines = f'aaaaaaaaaaa, 0, 10, "{SPEECH}"\nbbbbbbbbbbb, 0, 10, "{DOG}"\n'
-    storage.put(f"{s3_folder}/segments.csv", (HEADER + lines).encode())
-    storage.put(f"{s3_folder}/audio/x/aaaaaaaaaaa_0.flac", sound)
+    Storage().put(f"{s3_folder}/segments.csv", (HEADER + lines).encode())
+    Storage().put(f"{s3_folder}/audio/x/aaaaaaaaaaa_0.flac", sound)
     listing = list_clips(
         Storage(), AudiosetConfig(segments=f"{s3_folder}/segments.csv", audio=f"{s3_folder}/audio")
     )

@@ -12,7 +12,6 @@ from curation.catalog.catalog import list_clips
 from curation.catalog.listing import CatalogListing
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
-from curation.storage import files as storage
 from curation.storage.files import Storage
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -190,8 +189,8 @@ def test_rows_that_are_wrong_are_named(tmp_path):
 def test_a_bucket_serves_as_well_as_a_folder(tmp_path, s3_folder, sound):
     rows = [*some_rows("a", 3), ("beside", None, "beside.flac", ["Dog"])]
     write(tmp_path / "a.parquet", rows)
-    storage.put(f"{s3_folder}/data/a.parquet", (tmp_path / "a.parquet").read_bytes())
-    storage.put(f"{s3_folder}/data/beside.flac", sound)
+    Storage().put(f"{s3_folder}/data/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    Storage().put(f"{s3_folder}/data/beside.flac", sound)
     listing = list_clips(Storage(), ParquetConfig(data=f"{s3_folder}/data"))
     by_id = dict(zip(listing.clips["clip_id"].to_pylist(), sounds(listing), strict=True))
     assert by_id == {"a0": b"sound a0", "a1": b"sound a1", "a2": b"sound a2", "beside": sound}

@@ -10,7 +10,6 @@ from curation.catalog.catalog import list_clips
 from curation.catalog.clip_bytes import read_clip_bytes, tar_member_uri
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
-from curation.storage import files as storage
 from curation.storage.files import Storage
 
 
@@ -145,7 +144,7 @@ def test_uris_sort_as_the_members_lie():
 
 def test_a_bucket_serves_as_well_as_a_folder(s3_folder):
     members = {f"{index:03d}.wav": f"sound {index}".encode() for index in range(20)}
-    storage.put(f"{s3_folder}/shards/a.tar", tar_of(members))
+    Storage().put(f"{s3_folder}/shards/a.tar", tar_of(members))
     listing = list_clips(Storage(), WebDatasetConfig(data=f"{s3_folder}/shards"))
     uris = listing.clips["uri"].to_pylist()
     assert [read_clip_bytes(Storage(), uri)[0] for uri in uris] == list(members.values())

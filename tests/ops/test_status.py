@@ -13,14 +13,14 @@ from curation.ops.status import read_status
 from curation.run import driver_state
 from curation.run.layout import RunFolder
 from curation.run.resolve import resolve_run
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import join_uri
 from tests.support.runs import planned_run, span, write_evidence
 
 
 def leave_state(config: RunConfig, kind: str, heard_s: float, reason: str = "") -> None:
     fields = {"state": kind, "started_s": 0.0, "heard_s": heard_s, "reason": reason}
-    storage.put(join_uri(config.run, "state.json"), json.dumps(fields).encode())
+    Storage().put(join_uri(config.run, "state.json"), json.dumps(fields).encode())
 
 
 def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:

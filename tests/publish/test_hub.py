@@ -10,7 +10,6 @@ from curation.errors import InputError
 from curation.publish import hub
 from curation.publish.publish import publish_dataset
 from curation.publish.rebuild import load_rebuild_source
-from curation.storage import files as storage
 from curation.storage.files import Storage
 from tests.publish.conftest import CLIPS, WITHOUT_AUDIO, contents, publication
 from tests.publish.test_publish import cut_after
@@ -59,7 +58,7 @@ def test_a_hub_that_does_not_tell_what_it_has_is_not_taken_for_empty(remote: Hub
     remote.files["README.md"] = b"theirs"
     remote.refused = (f"{API}/tree",)
     with pytest.raises(OSError, match="403"):
-        storage.put_new(f"{hub.resolve_hub_uri(TO)}/README.md", b"mine")
+        Storage().put_new(f"{hub.resolve_hub_uri(TO)}/README.md", b"mine")
     assert remote.files["README.md"] == b"theirs"
 
 

@@ -19,7 +19,6 @@ from curation.publish.publication import estimate_size, prepare_publication
 from curation.publish.publish import claim_destination, publish_dataset
 from curation.run.layout import RunFolder
 from curation.select import apply
-from curation.storage import files as storage
 from curation.storage.files import Storage
 from tests.publish.conftest import (
     CLIPS,
@@ -43,15 +42,15 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 @contextmanager
 def cut_after(files: int, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """The process is stopped when so many files have been written."""
-    put_new, written = storage.put_new, itertools.count(1)
+    put_new, written = Storage.put_new, itertools.count(1)
 
-    def counted(uri: str, data: bytes) -> bool:
+    def counted(storage: Storage, uri: str, data: bytes) -> bool:
         if next(written) > files:
             raise KeyboardInterrupt
-        return put_new(uri, data)
+        return put_new(storage, uri, data)
 
     with patch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(storage, "put_new", counted)
+        patched.setattr(Storage, "put_new", counted)
         yield
 
 
@@ -295,9 +294,9 @@ def test_a_bucket_gets_the_same_files_however_often_it_is_stopped(
         with cut_after(files, patch):
             publish_dataset(publication(run, *WITHOUT_AUDIO), to)
     publish_dataset(publication(run, *WITHOUT_AUDIO), to)
-    found = {file.uri.partition("data/set/")[2]: file.uri for file in storage.list_files(to)}
-    assert {name: storage.read_bytes(uri) for name, uri in found.items()} == contents(captions)
+    found = {file.uri.partition("data/set/")[2]: file.uri for file in Storage().list_files(to)}
+    assert {name: Storage().read_bytes(uri) for name, uri in found.items()} == contents(captions)
     assert publish_dataset(publication(run, *WITHOUT_AUDIO), to).summary is None
-    storage.put(f"{to}/README.md", b"mine")
+    Storage().put(f"{to}/README.md", b"mine")
     with pytest.raises(InputError, match="README.md: already there with other content"):
         publish_dataset(publication(run, *WITHOUT_AUDIO), to)

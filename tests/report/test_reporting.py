@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from curation.cli.main import app
 from curation.errors import InputError
 from curation.select import apply
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.report.page_of import clips, parsed, title
 from tests.report.runs import heard, noise, written_run
 from tests.support.runs import write_yaml
@@ -45,12 +45,12 @@ def test_a_folder_or_a_yaml_names_the_run(tmp_path: Path) -> None:
 def test_a_run_in_a_bucket_has_its_page_there(s3_folder: str, tmp_path: Path) -> None:
     noise(tmp_path / "noise.wav")
     sound = f"{s3_folder}/noise.wav"
-    storage.put(sound, (tmp_path / "noise.wav").read_bytes())
+    Storage().put(sound, (tmp_path / "noise.wav").read_bytes())
     row = {**heard("clip", tmp_path / "noise.wav"), "uri": sound}
     config = written_run(f"{s3_folder}/run", [[row]])
     apply.select(config)
     assert "1 clips to hear" in report(config.run)
-    assert titles(storage.read_bytes(f"{s3_folder}/run/report.html")) == ["clip"]
+    assert titles(Storage().read_bytes(f"{s3_folder}/run/report.html")) == ["clip"]
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from curation.review.service import ReviewService
 from curation.run import evidence, layout
 from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.support.runs import planned_run
 
 TOKEN = "the-token-of-tests"
@@ -77,7 +77,7 @@ def second_scorer(scored_twice: RunConfig) -> Iterator[Reviewed]:
 def config(scored_twice: RunConfig) -> Iterator[RunConfig]:
     """A run to mark; its marks are gone when the test ends."""
     yield scored_twice
-    storage.delete_tree(layout.marks_uri(scored_twice.run))
+    Storage().delete_tree(layout.marks_uri(scored_twice.run))
 
 
 @pytest.fixture

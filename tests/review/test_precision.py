@@ -17,7 +17,7 @@ from curation.review.service import ReviewService
 from curation.run import evidence, layout
 from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.synth.negatives import make_hard_negatives
 from curation.synth.scenes import make_scene
 from curation.uris import join_uri
@@ -81,13 +81,13 @@ def marked_by_chance(index: ReviewIndex, right: np.ndarray, seed: int) -> Review
     other = replace(index, columns={**index.columns, "drawn": drawn})
     asked = drawn[:MARKED]
     errs = np.random.default_rng((seed, 1)).random(MARKED) < ERROR
-    storage.delete_tree(layout.marks_uri(index.about.run))
+    Storage().delete_tree(layout.marks_uri(index.about.run))
     said = [
         mark_of(other, int(entry), bool(good))
         for entry, good in zip(asked, right[asked] ^ errs, strict=True)
     ]
     lines = b"".join(marks.mark_to_line(each) for each in said)
-    storage.put(join_uri(layout.marks_uri(index.about.run), "one.jsonl"), lines)
+    Storage().put(join_uri(layout.marks_uri(index.about.run), "one.jsonl"), lines)
     run = RunFolder(index.about.run)
     return ReviewService(run, other, Labels(RunFolder(run), other, "simulated"))
 

@@ -10,7 +10,7 @@ import requests
 from curation.review import marks
 from curation.run import layout
 from curation.run.layout import RunFolder
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.text_safety import escape_invisible
 from tests.review.conftest import HOSTILE, TOKEN, Reviewed
 
@@ -205,7 +205,7 @@ def test_a_mark_that_makes_no_sense_is_not_written(
     said: dict[str, object], status: int, reviewed: Reviewed
 ) -> None:
     assert ask(reviewed, "mark", said).status_code == status
-    assert not storage.exists(layout.marks_uri(reviewed.config.run))
+    assert not Storage().exists(layout.marks_uri(reviewed.config.run))
 
 
 def test_each_caption_comes_with_the_scores_that_there_are(

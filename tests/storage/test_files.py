@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import absolute_uri, is_local_uri, join_uri
 
 PLACES = ["local", "s3_folder", "rados_folder"]
@@ -18,35 +18,35 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def names(root: str, folder: str = "") -> list[str]:
     below = f"{root}/{folder}".rstrip("/")
-    return [file.uri.removeprefix(f"{root}/") for file in storage.list_files(below)]
+    return [file.uri.removeprefix(f"{root}/") for file in Storage().list_files(below)]
 
 
 def test_what_is_put_can_be_read_whole_and_in_part(root):
     uri = join_uri(root, "a", "b.bin")
-    assert not storage.exists(uri)
-    storage.put(uri, b"0123456789")
-    storage.put(uri, b"abcdefghij")
-    assert storage.exists(uri)
-    assert storage.read_bytes(uri) == b"abcdefghij"
-    assert storage.read_bytes(uri, 2, 5) == b"cde"
-    with storage.open_input(uri) as file:
+    assert not Storage().exists(uri)
+    Storage().put(uri, b"0123456789")
+    Storage().put(uri, b"abcdefghij")
+    assert Storage().exists(uri)
+    assert Storage().read_bytes(uri) == b"abcdefghij"
+    assert Storage().read_bytes(uri, 2, 5) == b"cde"
+    with Storage().open_input(uri) as file:
         file.seek(7)
         assert file.read() == b"hij"
-    assert [file.size_bytes for file in storage.list_files(root)] == [10]
+    assert [file.size_bytes for file in Storage().list_files(root)] == [10]
 
 
 def test_a_new_file_is_put_once(root):
     uri = f"{root}/a/one.bin"
-    assert storage.put_new(uri, b"first") is True
-    assert storage.put_new(uri, b"second") is False
-    assert storage.put_new(uri, b"first") is True, "it is there"
-    assert storage.read_bytes(uri) == b"first"
+    assert Storage().put_new(uri, b"first") is True
+    assert Storage().put_new(uri, b"second") is False
+    assert Storage().put_new(uri, b"first") is True, "it is there"
+    assert Storage().read_bytes(uri) == b"first"
 
 
 def test_files_that_go_while_a_folder_is_listed_are_left_out(tmp_path: Path) -> None:
     for name in ("a.bin", "b.bin", "c.bin"):
-        storage.put(str(tmp_path / name), b"there")
-    listed = storage.list_files(str(tmp_path))
+        Storage().put(str(tmp_path / name), b"there")
+    listed = Storage().list_files(str(tmp_path))
     first = next(listed)
     (tmp_path / "b.bin").unlink()
     assert [file.uri for file in (first, *listed)] == [str(tmp_path / f"{n}.bin") for n in "ac"]
@@ -58,7 +58,7 @@ def test_of_many_that_put_a_new_file_one_succeeds(root):
     outcomes: list[bool] = []
 
     def work(data: bytes) -> None:
-        outcomes.append(storage.put_new(f"{root}/one.bin", data))
+        outcomes.append(Storage().put_new(f"{root}/one.bin", data))
 
     threads = [threading.Thread(target=work, args=(b"%d" % index,)) for index in range(16)]
     for thread in threads:
@@ -72,7 +72,7 @@ def test_of_many_that_put_a_new_file_one_succeeds(root):
 def test_a_listing_is_sorted_by_path_and_ends_with_the_folder(root):
     paths = ["a.b/x", "a/b/c", "a/b.c", "a/z", "ab/x", "a/B", "b"]
     for path in paths:
-        storage.put(f"{root}/{path}", b"x")
+        Storage().put(f"{root}/{path}", b"x")
     assert names(root) == sorted(paths)
     assert names(root, "a") == sorted(path for path in paths if path.startswith("a/"))
     assert names(root, "nothing") == []
@@ -80,31 +80,31 @@ def test_a_listing_is_sorted_by_path_and_ends_with_the_folder(root):
 
 def test_a_tree_is_removed_with_all_below(root):
     for path in ["a/b/c", "a/d", "ab"]:
-        storage.put(f"{root}/{path}", b"x")
-    storage.delete_tree(f"{root}/a")
-    storage.delete_tree(f"{root}/a")
+        Storage().put(f"{root}/{path}", b"x")
+    Storage().delete_tree(f"{root}/a")
+    Storage().delete_tree(f"{root}/a")
     assert names(root) == ["ab"]
 
 
 def test_a_file_that_is_not_there(root):
     with pytest.raises(FileNotFoundError):
-        storage.read_bytes(f"{root}/nothing")
+        Storage().read_bytes(f"{root}/nothing")
     with pytest.raises(FileNotFoundError):
-        storage.open_input(f"{root}/nothing").close()
+        Storage().open_input(f"{root}/nothing").close()
 
 
 @pytest.mark.parametrize("name", ["#1.wav", "a::b.wav", "100%20.wav", "é ☃.wav", "[a]*?.wav"])
 def test_a_local_file_may_have_any_name(tmp_path, name):
     uri = f"{tmp_path}/{name}"
-    storage.put(uri, b"x")
-    assert storage.read_bytes(uri) == b"x"
-    assert [file.uri for file in storage.list_files(str(tmp_path))] == [uri]
+    Storage().put(uri, b"x")
+    assert Storage().read_bytes(uri) == b"x"
+    assert [file.uri for file in Storage().list_files(str(tmp_path))] == [uri]
 
 
 def test_a_put_that_fails_leaves_nothing(tmp_path):
     (tmp_path / "folder" / "below").mkdir(parents=True)
     with pytest.raises(OSError):
-        storage.put(str(tmp_path / "folder"), b"x")
+        Storage().put(str(tmp_path / "folder"), b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 

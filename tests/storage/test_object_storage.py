@@ -12,7 +12,6 @@ import s3fs
 from curation import table
 from curation.errors import InputError
 from curation.run import config_file
-from curation.storage import files as storage
 from curation.storage import retry, s3
 from curation.storage.files import Storage
 from curation.storage.settings import StorageConfig
@@ -23,9 +22,9 @@ from tests.support.moto_server import S3_SECRET
 from tests.support.rados_gateway import ACCESS_KEY, Gateway
 
 
-def reach(proxy: Disturbed, **settings: object) -> None:
+def reach(proxy: Disturbed, **settings: object) -> Storage:
     values = {"timeout_s": 1.0, "read_retry_timeout_s": 30.0, **settings}
-    storage.configure(StorageConfig(endpoint_url=proxy.url, **values))
+    return Storage(StorageConfig(endpoint_url=proxy.url, **values))
 
 
 # --- faults
@@ -45,7 +44,7 @@ def test_every_request_comes_right_through_faults_and_they_are_counted(
     s3_server: str, s3_folder: str, fault: str, kinds: set[str]
 ) -> None:
     with disturbing(s3_server, Rates(**{fault: 0.3}), seed=5, stall_s=1.0) as proxy:
-        reach(proxy, timeout_s=0.5 if fault == "stall" else 5.0)
+        storage = reach(proxy, timeout_s=0.5 if fault == "stall" else 5.0)
         uris = [f"{s3_folder}/a/{index}.bin" for index in range(3)]
         with retry.count_faults() as faults:
             for index, uri in enumerate(uris):
@@ -74,28 +73,29 @@ def test_the_table_is_committed_and_read_through_faults(s3_server: str, s3_folde
     rows = pa.table({"clip_id": ["a", "b"], "rank": pa.array([1, 1], pa.int32())})
     rates = Rates(slow_down=0.1, reset=0.1, lost=0.1, cut=0.1)
     with disturbing(s3_server, rates, seed=2) as proxy:
-        reach(proxy)
+        storage = reach(proxy)
         for index in range(3):
             lineage = {"made": index}
             version = table.commit_table(
-                Storage(), f"{s3_folder}/t", rows.schema, rows.to_batches, lineage
+                storage, f"{s3_folder}/t", rows.schema, rows.to_batches, lineage
             )
             assert (version.version, version.lineage) == (index, lineage)
-            assert table.read_pairs(Storage(), f"{s3_folder}/t").equals(rows)
+            assert table.read_pairs(storage, f"{s3_folder}/t").equals(rows)
         done = proxy.counts()
         assert all(done[fault] for fault in ("slow_down", "reset", "lost", "cut")), done
 
 
 def test_what_keeps_failing_is_given_up_after_its_time(s3_server: str, s3_folder: str) -> None:
+    storage = Storage()
     storage.put(f"{s3_folder}/broken.wav", b"x")
     storage.put(f"{s3_folder}/whole.wav", b"y")
     with disturbing(s3_server, Rates(), broken="broken") as proxy:
-        reach(proxy, read_retry_timeout_s=1.0)
+        storage = reach(proxy, read_retry_timeout_s=1.0)
         before = retry.fault_totals().get(retry.GIVEN_UP, 0)
         with pytest.raises(
             retry.RetriesExhausted, match="broken.wav: throttled.* 1 s: .*reduce"
         ) as told:
-            storage.default().read_audio_bytes(f"{s3_folder}/broken.wav", lambda size: None)
+            storage.read_audio_bytes(f"{s3_folder}/broken.wav", lambda size: None)
         assert told.value.kind == "throttled" and isinstance(told.value, OSError)
         assert retry.fault_totals()[retry.GIVEN_UP] == before + 1
         assert 3 <= proxy.counts()["slow_down"] <= 40, "tried again, and backed off between"
@@ -104,14 +104,15 @@ def test_what_keeps_failing_is_given_up_after_its_time(s3_server: str, s3_folder
 
 def test_a_write_is_retried_longer_than_a_read(s3_server: str, s3_folder: str) -> None:
     with disturbing(s3_server, Rates(), broken="broken") as proxy:
-        reach(proxy, read_retry_timeout_s=0.4)
+        storage = reach(proxy, read_retry_timeout_s=0.4)
         with pytest.raises(retry.RetriesExhausted, match="for 0.4 s"):
-            storage.default().read_audio_bytes(f"{s3_folder}/broken", lambda size: None)
+            storage.read_audio_bytes(f"{s3_folder}/broken", lambda size: None)
         with pytest.raises(retry.RetriesExhausted, match="for 2 s"):
             storage.put_new(f"{s3_folder}/broken", b"x")
 
 
 def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_folder: str) -> None:
+    storage = Storage()
     storage.put(f"{rados_folder}/a", b"x")
     rados_gateway.stop()
     with ThreadPoolExecutor(2) as threads, retry.count_faults():
@@ -125,6 +126,7 @@ def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_fo
 
 
 def test_what_will_be_the_same_next_time_is_not_retried(s3_folder: str) -> None:
+    storage = Storage()
     with retry.count_faults() as faults:
         with pytest.raises(FileNotFoundError):
             storage.read_bytes(f"{s3_folder}/nothing")
@@ -170,11 +172,12 @@ def test_the_wait_is_bounded_after_thousands_of_attempts(monkeypatch: pytest.Mon
 
 
 def test_a_listing_is_asked_for_page_by_page(s3_server: str, s3_folder: str) -> None:
+    storage = Storage()
     names = [f"{s3_folder}/many/{index:04d}" for index in range(1100)]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda uri: storage.put(uri, b""), names))
     with disturbing(s3_server, Rates()) as proxy:
-        reach(proxy)
+        storage = reach(proxy)
         listing = storage.list_files(f"{s3_folder}/many")
         assert next(listing).uri == names[0]
         assert proxy.counts()["requests"] == 1
@@ -203,25 +206,25 @@ def test_a_profile_and_an_endpoint_are_all_that_a_run_names(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    storage.configure(StorageConfig(endpoint_url=rados_gateway.url))
+    storage = Storage(StorageConfig(endpoint_url=rados_gateway.url))
     with pytest.raises(InputError, match="credentials.*storage.profile"):
         storage.read_bytes(f"{rados_folder}/a")
     with pytest.raises(InputError, match="no profile 'curator'.*found none"):
-        storage.configure(StorageConfig(profile="curator"))
+        Storage(StorageConfig(profile="curator"))
     keys = tmp_path / "credentials"
     keys.write_text(
         f"[curator]\naws_access_key_id = {ACCESS_KEY}\n"
         f"aws_secret_access_key = {rados_gateway.secret}\n"
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
-    storage.configure(
+    storage = Storage(
         StorageConfig(endpoint_url=rados_gateway.url, profile="curator", region="us-east-1")
     )
     storage.put(f"{rados_folder}/a", b"x")
     assert storage.read_bytes(f"{rados_folder}/a") == b"x"
     rows = pa.table({"clip_id": ["a"], "rank": pa.array([1], pa.int32())})
-    table.commit_table(Storage(), f"{rados_folder}/t", rows.schema, rows.to_batches, {})
-    assert table.read_pairs(Storage(), f"{rados_folder}/t").equals(rows)
+    table.commit_table(storage, f"{rados_folder}/t", rows.schema, rows.to_batches, {})
+    assert table.read_pairs(storage, f"{rados_folder}/t").equals(rows)
 
 
 def test_an_anonymous_reader_reads_what_is_public_and_nothing_else(
@@ -231,7 +234,7 @@ def test_an_anonymous_reader_reads_what_is_public_and_nothing_else(
     owner.pipe_file(f"{rados_folder}/public", b"x", ACL="public-read")
     owner.pipe_file(f"{rados_folder}/private", b"y")
     request.getfixturevalue("no_environment")
-    storage.configure(StorageConfig(endpoint_url=rados_gateway.url, anonymous=True))
+    storage = Storage(StorageConfig(endpoint_url=rados_gateway.url, anonymous=True))
     assert storage.read_bytes(f"{rados_folder}/public") == b"x"
     with pytest.raises(PermissionError, match=f"{rados_folder}/private: access denied"):
         storage.read_bytes(f"{rados_folder}/private")
@@ -242,16 +245,18 @@ def test_where_aws_has_a_bucket_is_asked(s3_server: str, s3_folder: str) -> None
     there = {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}
     filesystem = s3fs.S3FileSystem()
     filesystem.call_s3("create_bucket", Bucket=bucket, **there)
-    assert s3.S3Client(filesystem, storage.settings()).region(bucket) == "eu-central-1"
+    assert s3.S3Client(filesystem, StorageConfig()).region(bucket) == "eu-central-1"
 
 
 @pytest.mark.parametrize("key", ["a//b", "a/./b", "a/../b", "/a"])
 def test_a_key_that_cannot_be_asked_for_is_told(s3_folder: str, key: str) -> None:
+    storage = Storage()
     with pytest.raises(InputError, match=f"{s3_folder}/{key}: .*copy the object to another key"):
         storage.read_bytes(f"{s3_folder}/{key}")
 
 
 def test_a_wrong_secret_is_refused(rados_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(PermissionError, match="access denied"):
@@ -260,7 +265,7 @@ def test_a_wrong_secret_is_refused(rados_folder: str, monkeypatch: pytest.Monkey
 
 def test_who_pays_is_said_in_every_request(s3_server: str, s3_folder: str) -> None:
     with disturbing(s3_server, Rates()) as proxy:
-        reach(proxy, requester_pays=True)
+        storage = reach(proxy, requester_pays=True)
         storage.put(f"{s3_folder}/a", b"x")
         storage.read_bytes(f"{s3_folder}/a")
         list(storage.list_files(s3_folder))
@@ -305,6 +310,7 @@ def test_a_password_in_a_path_is_refused_and_not_repeated() -> None:
 def test_a_storage_without_its_driver_is_told(
     uri: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    storage = Storage()
     # Whatever is installed here: as if these two were not.
     monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)
     monkeypatch.setitem(__import__("sys").modules, "adlfs", None)
@@ -313,7 +319,8 @@ def test_a_storage_without_its_driver_is_told(
 
 
 def test_the_hub_has_its_driver() -> None:
-    _, path = storage.default().resolve("hf://datasets/owner/name/data/a.parquet")
+    storage = Storage()
+    _, path = storage.resolve("hf://datasets/owner/name/data/a.parquet")
     assert path == "datasets/owner/name/data/a.parquet"
 
 
@@ -327,6 +334,7 @@ def test_where_storage_is_does_not_change_what_a_run_says() -> None:
 
 
 def test_delta_is_told_nothing_of_a_local_table(tmp_path: Path) -> None:
+    storage = Storage()
     assert storage.delta_options(str(tmp_path)) is None
 
 

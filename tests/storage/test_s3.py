@@ -10,7 +10,6 @@ from curation.ops import status, verify
 from curation.run import evidence
 from curation.run.layout import RunFolder, table_uri
 from curation.select import apply
-from curation.storage import files as storage
 from curation.storage.files import Storage
 from curation.storage.settings import StorageConfig
 from tests.support import in_process
@@ -25,23 +24,22 @@ def ran(config: RunConfig) -> RunConfig:
     """Run a configuration in this process, and verify it; `test_security` has the command do it."""
     in_process.annotate_in_process(config)
     apply.select(config)
-    assert verify.verify_run(RunFolder.from_config(config)) == []
-    storage.configure(StorageConfig())  # what disturbs the run is gone after it
+    assert verify.verify_run(RunFolder(config.run)) == []
     return config
 
 
 def evidence_of(config: RunConfig) -> pa.Table:
     """All evidence but where the audio lies."""
-    shards = evidence.list_done_shards(RunFolder.from_config(config))
+    shards = evidence.list_done_shards(RunFolder(config.run))
     return pa.concat_tables(
-        evidence.read_evidence_shards(RunFolder.from_config(config), shards)
+        evidence.read_evidence_shards(RunFolder(config.run), shards)
     ).drop_columns("uri")
 
 
 def run_in(bucket: str, corpus: Path, **sections: object) -> RunConfig:
     """The same run with all of it in a bucket; the corpus is put there."""
     for path in corpus.rglob("*.*"):
-        storage.put(f"{bucket}/corpus/{path.relative_to(corpus)}", path.read_bytes())
+        Storage().put(f"{bucket}/corpus/{path.relative_to(corpus)}", path.read_bytes())
     catalog = {
         "kind": "audioset",
         "segments": f"{bucket}/corpus/segments_noisy.csv",
@@ -60,16 +58,16 @@ def test_a_run_in_a_bucket_says_what_a_local_run_says(
 ) -> None:
     remote = ran(run_in(rados_folder, corpus))
     assert evidence_of(remote).equals(evidence_of(undisturbed))
-    uris = pa.concat_tables(
-        evidence.read_evidence_shards(RunFolder.from_config(remote), [0, 1, 2, 3])
-    )["uri"].to_pylist()
+    uris = pa.concat_tables(evidence.read_evidence_shards(RunFolder(remote.run), [0, 1, 2, 3]))[
+        "uri"
+    ].to_pylist()
     assert all(uri.startswith(rados_folder) for uri in uris)
     pairs = table.read_pairs(Storage(), table_uri(remote.run))
     assert pairs["caption"].equals(
         table.read_pairs(Storage(), table_uri(undisturbed.run))["caption"]
     )
-    for file in storage.list_files(remote.run):
-        assert RADOS_SECRET.encode() not in storage.read_bytes(file.uri), file.uri
+    for file in Storage().list_files(remote.run):
+        assert RADOS_SECRET.encode() not in Storage().read_bytes(file.uri), file.uri
 
 
 def test_a_run_through_faults_says_the_same_and_tells_how_many(
@@ -87,7 +85,7 @@ def test_a_run_through_faults_says_the_same_and_tells_how_many(
     assert pairs["caption"].equals(
         table.read_pairs(Storage(), table_uri(undisturbed.run))["caption"]
     )
-    faults = status.read_status(RunFolder.from_config(remote)).counts.faults
+    faults = status.read_status(RunFolder(remote.run)).counts.faults
     assert {"throttled", "truncated"} <= set(faults), faults
     assert sum(faults.values()) <= done.total() - done["requests"]
 
@@ -96,17 +94,19 @@ def test_audio_that_never_comes_is_one_error_row(
     corpus: Path, s3_server: str, s3_folder: str
 ) -> None:
     config = run_in(s3_folder, corpus)
-    (broken,) = [file.uri for file in list(storage.list_files(f"{s3_folder}/corpus/audio"))[17:18]]
+    (broken,) = [
+        file.uri for file in list(Storage().list_files(f"{s3_folder}/corpus/audio"))[17:18]
+    ]
     with disturbing(s3_server, Rates(), broken=broken.rpartition("/")[2]) as proxy:
         section = StorageConfig(endpoint_url=proxy.url, read_retry_timeout_s=1.0)
         ran(config.model_copy(update={"storage": section}))
     rows = pa.concat_tables(
-        evidence.read_evidence_shards(RunFolder.from_config(config), [0, 1, 2, 3])
+        evidence.read_evidence_shards(RunFolder(config.run), [0, 1, 2, 3])
     ).to_pylist()
     (failed,) = [row for row in rows if row["outcome"] == "error"]
     assert failed["uri"] == broken
     assert (failed["error"]["stage"], failed["error"]["type"]) == ("read", "throttled")
-    assert len(rows) == 40 and status.read_status(RunFolder.from_config(config)).counts.errors == {
+    assert len(rows) == 40 and status.read_status(RunFolder(config.run)).counts.errors == {
         "read/throttled": 1
     }
-    assert status.read_status(RunFolder.from_config(config)).counts.faults["given_up"] == 1
+    assert status.read_status(RunFolder(config.run)).counts.faults["given_up"] == 1

@@ -12,7 +12,6 @@ from curation.audio.decode import decode_audio
 from curation.audio.waveform import encode_flac, to_int16
 from curation.catalog.clip_bytes import read_clip_bytes
 from curation.schema import PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
-from curation.storage import files as storage
 from curation.storage.files import Storage
 
 RATE_HZ = 8000
@@ -34,7 +33,7 @@ def pair_rows(uris: list[str]) -> list[dict[str, Any]]:
     """One to three pairs a clip, from 0.1 s on; scores fall with the rank."""
     rows = []
     for clip, uri in enumerate(uris):
-        with storage.open_input(uri) as file:
+        with Storage().open_input(uri) as file:
             info = soundfile.info(file)
         for rank in range(1, 2 + clip % 3):
             rows.append(

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from curation.storage.files import Storage
 from tests.support.runs import write_yaml
 from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table
 from training import checkpoints, run_folder
@@ -46,7 +47,9 @@ def workers_of(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 def wait_for_checkpoints(command: subprocess.Popen[bytes], run: Path, count: int) -> None:
     deadline = time.monotonic() + 240
-    while len(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run)))) < count:
+    while (
+        len(checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(str(run)))) < count
+    ):
         assert command.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -75,7 +78,7 @@ def test_killed_in_part_and_whole_on_two_it_goes_on_on_one_and_on_three(
     os.killpg(command.pid, signal.SIGKILL)
     command.wait()
     assert not (run / "model").exists()
-    reached = max(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))))
+    reached = max(checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(str(run))))
     subprocess.run(under_ray(table, run, 1, **saving), check=True, timeout=300)
     # What was killed on two cost nothing but time; on one, batch norm sees whole batches.
     kept = range(1, reached + 1)

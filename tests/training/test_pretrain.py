@@ -20,7 +20,7 @@ from transformers import ClapModel, ClapProcessor
 from curation.errors import InputError, RunError
 from curation.models.networks.load_towers import load_trainable_towers
 from curation.models.scorers.dual_encoder import DualEncoderScorer
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.models.networks.test_text_towers import sentence_encoder
 from tests.models.scorers.test_clap import AUDIO, FRONT_END, TEXT, bytes_tokenizer
 from tests.support.runs import write_yaml
@@ -92,7 +92,7 @@ def train(config: PretrainConfig) -> None:
 
 def curve(run: Path | str) -> dict[int, float]:
     """The loss at each step."""
-    lines = storage.read_bytes(run_folder.metrics_uri(str(run))).splitlines()
+    lines = Storage().read_bytes(run_folder.metrics_uri(str(run))).splitlines()
     return {line["step"]: line["loss"] for line in map(json.loads, lines)}
 
 
@@ -104,10 +104,12 @@ def assert_learnt(run: Path) -> None:
 
 def cut_back(run: Path, step: int) -> None:
     """Leave a run as one that died after the checkpoint of `step`."""
-    for later, uri in checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).items():
+    for later, uri in checkpoints.list_checkpoints(
+        Storage(), run_folder.checkpoints_uri(str(run))
+    ).items():
         if later > step:
-            storage.delete(uri)
-    storage.delete_tree(run_folder.model_uri(str(run)))
+            Storage().delete(uri)
+    Storage().delete_tree(run_folder.model_uri(str(run)))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_the_model_opens_as_a_scorer_and_tells_its_lineage(undisturbed: Path, ta
     scorer.setup()
     assert scorer.sample_rate_hz == RATE_HZ
     assert scorer.embed_text(["a tone"]).shape == (1, 8)
-    lineage = run_folder.read_model_lineage(str(undisturbed / "model"))
+    lineage = run_folder.read_model_lineage(Storage(), str(undisturbed / "model"))
     assert lineage["step"] == STEPS
     assert lineage["tables"][0]["uri"] == table
     assert lineage["tables"][0]["version"] == 0
@@ -163,7 +165,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(
     command = [Path(sys.executable).parent / "tagscribe-train", "pretrain", settings, "--quiet"]
     killed = subprocess.Popen(command)
     deadline = time.monotonic() + 120
-    while not checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))):
+    while not checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(str(run))):
         assert killed.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
@@ -198,7 +200,10 @@ def test_averaged_weights_are_the_result_where_asked_for(table: str, tmp_path: P
     run = tmp_path / "run"
     train(config_of(table, run, schedule={"epochs": 1, "ema_decay": 0.5}))
     state = checkpoints.read_checkpoint(
-        list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values())[-1]
+        Storage(),
+        list(
+            checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(str(run))).values()
+        )[-1],
     )
     averaged = checkpoints.module_state(state, "averaged")["module.pair.logit_scale"]
     last = checkpoints.module_state(state, "objective")["pair.logit_scale"]
@@ -213,7 +218,10 @@ def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
     values = config_of(table, run).model_dump() | {"loss": "sigmoid"}
     train(PretrainConfig.model_validate(values))
     state = checkpoints.read_checkpoint(
-        list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values())[-1]
+        Storage(),
+        list(
+            checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(str(run))).values()
+        )[-1],
     )
     assert checkpoints.module_state(state, "objective")["bias"] != -10.0
     assert_learnt(run)
@@ -238,9 +246,13 @@ def test_a_checkpoint_of_another_architecture_is_told(
     train(config_of(table, other, model={"embed_dim": 4}, schedule={"epochs": 1}))
     run = tmp_path / "run"
     train(config_of(table, run))
-    [*_, newest] = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values()
-    [*_, foreign] = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(other))).values()
-    storage.put(newest, storage.read_bytes(foreign))
+    [*_, newest] = checkpoints.list_checkpoints(
+        Storage(), run_folder.checkpoints_uri(str(run))
+    ).values()
+    [*_, foreign] = checkpoints.list_checkpoints(
+        Storage(), run_folder.checkpoints_uri(str(other))
+    ).values()
+    Storage().put(newest, Storage().read_bytes(foreign))
     with pytest.raises(InputError, match=r"another architecture: pair.*shape.*configure the model"):
         train(config_of(table, run))
 
@@ -248,8 +260,10 @@ def test_a_checkpoint_of_another_architecture_is_told(
 def test_a_broken_checkpoint_is_told(table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(config_of(table, run, schedule={"epochs": 1}))
-    [*_, newest] = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run))).values()
-    storage.put(newest, storage.read_bytes(newest)[:1000])
+    [*_, newest] = checkpoints.list_checkpoints(
+        Storage(), run_folder.checkpoints_uri(str(run))
+    ).values()
+    Storage().put(newest, Storage().read_bytes(newest)[:1000])
     with pytest.raises(InputError, match="not a checkpoint.*delete it"):
         train(config_of(table, run, schedule={"epochs": 1}))
 
@@ -279,10 +293,10 @@ def test_a_full_disk_leaves_the_checkpoints_before_whole(table: str, tmp_path: P
         config = config_of(table, run, saving={"keep_checkpoints": 9})
         with pytest.raises(RunError, match="could not be written.*so far are whole"):
             train(config)
-        kept = checkpoints.list_checkpoints(run_folder.checkpoints_uri(str(run)))
+        kept = checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(str(run)))
         assert kept
         for uri in kept.values():
-            checkpoints.read_checkpoint(uri)
+            checkpoints.read_checkpoint(Storage(), uri)
     finally:
         # Lazily: the thread that failed to write may not have ended yet.
         subprocess.run(["umount", "--lazy", mount], check=True)
@@ -297,9 +311,9 @@ def test_a_loss_that_is_no_number_stops_the_training(table: str, tmp_path: Path)
 def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
     run = f"{s3_folder}/pretrain"
     train(config_of(table, run, schedule={"epochs": 1}, saving={"trackers": ["tensorboard"]}))
-    assert [f for f in storage.list_files(f"{run}/tensorboard") if f.size_bytes]
-    assert storage.exists(f"{run}/model/config.json")
-    assert list(checkpoints.list_checkpoints(run_folder.checkpoints_uri(run))) == [3, 4]
+    assert [f for f in Storage().list_files(f"{run}/tensorboard") if f.size_bytes]
+    assert Storage().exists(f"{run}/model/config.json")
+    assert list(checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(run))) == [3, 4]
     scores = curve(run)
     assert sorted(scores) == [1, 2, 3, 4]
     assert torch.isfinite(torch.tensor(list(scores.values()))).all()

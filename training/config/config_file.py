@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from curation.errors import InputError
 from curation.section import Section
-from curation.storage import files as storage
+from curation.storage.files import Storage
 
 Training = TypeVar("Training", bound=Section)
 
@@ -23,7 +23,7 @@ def load_training_config(uri: str | None, kind: type[Training]) -> Training:
 def read_training_yaml(uri: str) -> dict[str, Any]:
     """A YAML file as it stands. Raises InputError where there is none, or it holds no keys."""
     try:
-        values: Any = yaml.safe_load(storage.read_bytes(uri))
+        values: Any = yaml.safe_load(Storage().read_bytes(uri))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{uri}: no such file; expected the YAML of a training") from error
     except yaml.YAMLError as error:

@@ -16,16 +16,16 @@ from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.audio.waveform import from_int16, resample, to_int16
 from curation.catalog.clip_bytes import read_clip_bytes
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from training.data.sampling import TrainingExample
 from training.data.table_index import AudioLocation
 
 Samples = npt.NDArray[np.int16]
 
 
-def decode_training_clip(location: AudioLocation, sample_rate_hz: int) -> Samples:
+def decode_training_clip(storage: Storage, location: AudioLocation, sample_rate_hz: int) -> Samples:
     """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
-    data, name = read_clip_bytes(storage.default(), location.uri)
+    data, name = read_clip_bytes(storage, location.uri)
     heard = decode_audio(data, name, location.start_s, location.end_s, float("inf"))
     waveform = heard.waveform
     if location.embedded:
@@ -49,7 +49,8 @@ class BatchDecoder(Dataset[DecodedBatch]):
     Clips heard whole are kept as they were decoded, up to `cache_bytes` in each process.
     """
 
-    def __init__(self, sample_rate_hz: int, cache_bytes: int = 0) -> None:
+    def __init__(self, storage: Storage, sample_rate_hz: int, cache_bytes: int = 0) -> None:
+        self._storage = storage
         self.sample_rate_hz = sample_rate_hz
         self._free_bytes = cache_bytes
         self._cache: dict[int, Samples] = {}
@@ -72,7 +73,7 @@ class BatchDecoder(Dataset[DecodedBatch]):
     def _decode(self, sample: TrainingExample) -> Samples:
         if sample.clip in self._cache:
             return self._cache[sample.clip]
-        samples = decode_training_clip(sample.location, self.sample_rate_hz)
+        samples = decode_training_clip(self._storage, sample.location, self.sample_rate_hz)
         if sample.whole and samples.nbytes <= self._free_bytes:
             self._free_bytes -= samples.nbytes
             self._cache[sample.clip] = samples

@@ -7,7 +7,7 @@ alone, whatever the number of processes or of ranks.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,6 @@ from torch.utils.data import DataLoader
 
 from curation.audio.errors import AudioError
 from curation.errors import InputError, RunError
-from curation.storage import files as storage
-from curation.storage.settings import StorageConfig
 from training.config.data import LoaderConfig
 from training.data.batch import AudioTextBatch
 from training.data.clip_decode import (
@@ -145,13 +143,12 @@ class TableLoader:
         workers = self.config.workers
         return iter(
             DataLoader(
-                BatchDecoder(self.sample_rate_hz, self.config.cache_mb * 2**20),
+                BatchDecoder(self.pairs.storage, self.sample_rate_hz, self.config.cache_mb * 2**20),
                 batch_size=None,
                 sampler=self._plan(planned),
                 num_workers=workers,
                 prefetch_factor=self.config.prefetch_batches if workers else None,
                 multiprocessing_context="spawn" if workers else None,
-                worker_init_fn=partial(_configure_storage, storage.settings()),
                 collate_fn=_identity,
                 # Its own, else starting to iterate would move torch's global random numbers.
                 generator=torch.Generator(),
@@ -234,7 +231,9 @@ class TableLoader:
         for clip in np.roll(column, -planned.index)[1:]:
             sample = self._draw(planned.epoch, int(clip))
             try:
-                return sample, decode_training_clip(sample.location, self.sample_rate_hz)
+                return sample, decode_training_clip(
+                    self.pairs.storage, sample.location, self.sample_rate_hz
+                )
             except (AudioError, OSError) as error:
                 self._count_missing(sample, str(error))
         raise InputError(
@@ -286,10 +285,6 @@ def _next_decoded(decoded: Iterator[DecodedBatch]) -> DecodedBatch:
 def _next_position(epoch: int, index: int, batches_per_epoch: int) -> tuple[int, int]:
     """The epoch and the place in it of the next batch."""
     return (epoch, index + 1) if index + 1 < batches_per_epoch else (epoch + 1, 0)
-
-
-def _configure_storage(settings: StorageConfig, worker: int) -> None:
-    storage.configure(settings)
 
 
 def _identity(decoded: Any) -> Any:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from curation import table
 from curation.catalog.clip_bytes import parquet_row_uri
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.uris import absolute_uri
 
 _AUDIO = "audio"
@@ -65,6 +65,7 @@ class TableIndex:
     Columns are Arrow and NumPy, so that millions of clips are small, and pickle fast.
 
     Attributes:
+        storage: holds the tables and the clips' audio; that of the first part after `concat`.
         sources: the table versions, in the order in which their clips stand.
         clip_ids: one a clip.
         duration_s: how long each clip lasts, `[clip]`.
@@ -72,6 +73,7 @@ class TableIndex:
             of a table with embedded audio; other clips have a number of their own.
     """
 
+    storage: Storage
     sources: tuple[TableVersion, ...]
     clip_ids: pa.Array
     duration_s: Floats
@@ -87,15 +89,15 @@ class TableIndex:
     _clap_scores: npt.NDArray[np.float32]
 
     @classmethod
-    def open(cls, table_uri: str, version: int | None = None) -> "TableIndex":
+    def open(cls, storage: Storage, table_uri: str, version: int | None = None) -> "TableIndex":
         """The pairs of a version, the newest by default, sorted by clip id.
 
         Raises:
             InputError: there is no table, no such version of it, or no pair in it.
         """
-        opened = table.open_table(storage.default(), table_uri, version)
+        opened = table.open_table(storage, table_uri, version)
         files = tuple(opened.file_uris())
-        read = [_read_file(file, index) for index, file in enumerate(files)]
+        read = [_read_file(storage, file, index) for index, file in enumerate(files)]
         if not sum(len(part) for part in read):
             raise InputError(
                 f"{table_uri}: version {opened.version()} holds no pairs; expected one at least: "
@@ -106,9 +108,9 @@ class TableIndex:
         source = TableVersion(
             absolute_uri(table_uri),
             opened.version(),
-            _lineage(table_uri, opened.version()),
+            _lineage(storage, table_uri, opened.version()),
         )
-        return _index(source, files, rows)
+        return _index(storage, source, files, rows)
 
     @classmethod
     def concat(cls, parts: Sequence["TableIndex"]) -> "TableIndex":
@@ -118,6 +120,7 @@ class TableIndex:
         groups_before = np.cumsum([0, *(part.row_groups.max() + 1 for part in parts)])
         shifts = list(zip(parts, pairs_before, files_before, groups_before, strict=False))
         return cls(
+            storage=parts[0].storage,
             sources=tuple(source for part in parts for source in part.sources),
             clip_ids=pa.concat_arrays([part.clip_ids for part in parts]),
             duration_s=np.concatenate([part.duration_s for part in parts]),
@@ -179,7 +182,7 @@ class TableIndex:
         return slice(int(self._first[clip]), int(self._first[clip + 1]))
 
 
-def _read_file(uri: str, index: int) -> pa.Table:
+def _read_file(storage: Storage, uri: str, index: int) -> pa.Table:
     """The pairs of one Parquet file: `_READ`, file (-1 without embedded audio), row and group."""
     with storage.open_input(uri) as source:
         file = pq.ParquetFile(source)
@@ -194,7 +197,9 @@ def _read_file(uri: str, index: int) -> pa.Table:
     )
 
 
-def _index(source: TableVersion, files: tuple[str, ...], rows: pa.Table) -> TableIndex:
+def _index(
+    storage: Storage, source: TableVersion, files: tuple[str, ...], rows: pa.Table
+) -> TableIndex:
     """The pairs of sorted rows."""
     ids = rows["clip_id"].combine_chunks()
     new = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
@@ -206,6 +211,7 @@ def _index(source: TableVersion, files: tuple[str, ...], rows: pa.Table) -> Tabl
     # One number a row group; clips that are not embedded have negative ones, each its own.
     together = np.where(file < 0, -1 - np.arange(len(file)), file * (group.max() + 1) + group)
     return TableIndex(
+        storage=storage,
         sources=(source,),
         clip_ids=clips["clip_id"].combine_chunks(),
         duration_s=end_s - start_s,
@@ -222,12 +228,12 @@ def _index(source: TableVersion, files: tuple[str, ...], rows: pa.Table) -> Tabl
     )
 
 
-def _lineage(table_uri: str, version: int) -> dict[str, Any]:
-    latest = table.read_newest_version(storage.default(), table_uri)
+def _lineage(storage: Storage, table_uri: str, version: int) -> dict[str, Any]:
+    latest = table.read_newest_version(storage, table_uri)
     if latest and latest.version == version:
         return latest.lineage
     return next(
         each.lineage
-        for each in table.list_table_versions(storage.default(), table_uri)
+        for each in table.list_table_versions(storage, table_uri)
         if each.version == version
     )

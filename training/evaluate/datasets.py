@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from curation.errors import InputError
+from curation.storage.files import Storage
 from training.evaluate.evalset import EvalSet
 from training.evaluate.readers.captioned import read_audiocaps, read_clotho
 from training.evaluate.readers.labelled import (
@@ -13,7 +14,7 @@ from training.evaluate.readers.labelled import (
 )
 from training.evaluate.readers.multi_label import read_audioset, read_fsd50k
 
-_READERS: Mapping[str, Callable[[str, str | None], EvalSet]] = {
+_READERS: Mapping[str, Callable[[Storage, str, str | None], EvalSet]] = {
     "esc50": read_esc50,
     "esc10": read_esc10,
     "urbansound8k": read_urbansound8k,
@@ -27,7 +28,7 @@ _READERS: Mapping[str, Callable[[str, str | None], EvalSet]] = {
 DATASETS = tuple(_READERS)
 
 
-def read_eval_set(name: str, folder: str, split: str | None = None) -> EvalSet:
+def read_eval_set(storage: Storage, name: str, folder: str, split: str | None = None) -> EvalSet:
     """Read a split of a data set out of its folder, which may be local or `s3://`.
 
     Args:
@@ -40,4 +41,4 @@ def read_eval_set(name: str, folder: str, split: str | None = None) -> EvalSet:
     """
     if name not in _READERS:
         raise InputError(f"data set {name!r}: expected one of {', '.join(DATASETS)}")
-    return _READERS[name](folder, split)
+    return _READERS[name](storage, folder, split)

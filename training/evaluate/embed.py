@@ -14,7 +14,7 @@ from curation.audio.waveform import Waveform, resample
 from curation.catalog.clip_bytes import read_clip_bytes
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from training import distributed
 from training.evaluate.evalset import EvalClip
 
@@ -39,6 +39,7 @@ def describe_crop(max_duration_s: float) -> str:
 
 
 def embed_clips(
+    storage: Storage,
     scorer: Scorer,
     clips: Sequence[EvalClip],
     batch: int = 8,
@@ -61,7 +62,9 @@ def embed_clips(
     mine: dict[int, Embedding] = {}
     hidden = True if quiet or distributed.get_rank() else None
     with tqdm(desc="embedding", total=len(clips), unit="clip", disable=hidden) as bar:
-        for rows, sounds in _load_batches(clips, batches, scorer.sample_rate_hz, max_duration_s):
+        for rows, sounds in _load_batches(
+            storage, clips, batches, scorer.sample_rate_hz, max_duration_s
+        ):
             mine |= _embed_batch(scorer, rows, sounds)
             bar.update(len(rows) * distributed.get_world_size())
     vectors: dict[int, np.ndarray] = {}
@@ -76,11 +79,11 @@ def embed_clips(
 
 
 def load_eval_clip(
-    clip: EvalClip, sample_rate_hz: int, max_duration_s: float
+    storage: Storage, clip: EvalClip, sample_rate_hz: int, max_duration_s: float
 ) -> Waveform | Failure:
     """A clip's waveform `[samples]` at the rate, or why it cannot be had."""
     try:
-        data, name = read_clip_bytes(storage.default(), clip.uri)
+        data, name = read_clip_bytes(storage, clip.uri)
         decoded = decode_audio(data, name, clip.start_s, clip.end_s, max_duration_s)
     except OSError as error:
         return Failure("read", type(error).__name__, str(error))
@@ -90,6 +93,7 @@ def load_eval_clip(
 
 
 def _load_batches(
+    storage: Storage,
     clips: Sequence[EvalClip],
     batches: Sequence[range],
     sample_rate_hz: int,
@@ -100,7 +104,8 @@ def _load_batches(
 
         def begin(rows: range) -> Iterator[Waveform | Failure]:
             return pool.map(
-                lambda row: load_eval_clip(clips[row], sample_rate_hz, max_duration_s), rows
+                lambda row: load_eval_clip(storage, clips[row], sample_rate_hz, max_duration_s),
+                rows,
             )
 
         ahead = begin(batches[0]) if batches else iter(())

@@ -4,6 +4,7 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
+from curation.storage.files import Storage
 from training import distributed
 from training.evaluate import result as results
 from training.evaluate.datasets import read_eval_set
@@ -15,6 +16,7 @@ from training.evaluate.zero_shot import zero_shot_figures
 
 
 def evaluate_on_dataset(
+    storage: Storage,
     scorer: Scorer,
     dataset: str,
     folder: str,
@@ -30,6 +32,7 @@ def evaluate_on_dataset(
     Under torch.distributed every rank calls this and gets the result; rank 0 writes and prints.
 
     Args:
+        storage: holds the data set, and takes the result.
         scorer: the model; it is set up here.
         dataset: one of `datasets.DATASETS`.
         folder: the data set as published, local or `s3://`.
@@ -47,14 +50,14 @@ def evaluate_on_dataset(
     """
     if batch < 1 or max_duration_s <= 0:
         raise InputError(f"batch {batch}, max_duration_s {max_duration_s}: both must be above 0")
-    data = read_eval_set(dataset, folder, split)
+    data = read_eval_set(storage, dataset, folder, split)
     if prompts is not None:
         # What does not fit is told before an hour of embedding.
         if not data.classes:
             raise InputError(f"prompts: {dataset} has captions, no classes to write prompts for")
         build_class_captions(data.classes, prompts)
     scorer.setup()
-    embedded = embed_clips(scorer, data.clips, batch, max_duration_s, quiet)
+    embedded = embed_clips(storage, scorer, data.clips, batch, max_duration_s, quiet)
     if not embedded.rows:
         failure = embedded.failures[0]
         raise InputError(
@@ -82,7 +85,7 @@ def evaluate_on_dataset(
     }
     if distributed.get_rank() == 0:
         if out is not None:
-            results.write_eval_result(out, result)
+            results.write_eval_result(storage, out, result)
         if not quiet:
             results.print_eval_result(result)
     return result

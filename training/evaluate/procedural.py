@@ -10,7 +10,7 @@ import numpy as np
 
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.synth.classes import SOUND_CLASSES
 from curation.synth.mixing import render_clip
 from curation.synth.negatives import make_hard_negative
@@ -97,7 +97,7 @@ def template_caption(guidance: Sequence[str]) -> str:
     return f"the sound of {' and '.join(guidance)}"
 
 
-def esc10_prompts(folder: str) -> dict[str, list[str]]:
+def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
     """ESC-10's classes told by the phrases of the same AudioSet classes; of the project's layout.
 
     Raises InputError where `folder` holds no clips.csv.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from curation import console
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from training.evaluate.evalset import EvalClip
 
 
@@ -18,7 +18,7 @@ def hash_data_version(clips: Iterable[EvalClip]) -> str:
     return digest.hexdigest()
 
 
-def write_eval_result(uri: str, result: Mapping[str, Any]) -> None:
+def write_eval_result(storage: Storage, uri: str, result: Mapping[str, Any]) -> None:
     """Write a result in one step, as JSON that any reader takes."""
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
     storage.put(uri, (text + "\n").encode())

@@ -16,7 +16,7 @@ import torch
 from curation.audio.decode import decode_audio
 from curation.audio.waveform import to_int16
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training.config.data import LoaderConfig
 from training.data.batch import AudioTextBatch
@@ -38,7 +38,9 @@ def uris(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pairs(uris: list[str], tmp_path_factory: pytest.TempPathFactory) -> TableIndex:
-    return TableIndex.open(commit(str(tmp_path_factory.mktemp("table")), pair_rows(uris)))
+    return TableIndex.open(
+        Storage(), commit(str(tmp_path_factory.mktemp("table")), pair_rows(uris))
+    )
 
 
 def loader_of(pairs: TableIndex, config: LoaderConfig = HERE, **changes: Any) -> TableLoader:
@@ -162,13 +164,13 @@ def test_a_state_that_does_not_fit_is_refused_by_name(
     with pytest.raises(InputError, match="format 0, expected 1"):
         loader_of(pairs).load_state_dict({**state, "format": 0})
     uri = commit(str(tmp_path), pair_rows(uris))
-    other = TableIndex.open(uri)
+    other = TableIndex.open(Storage(), uri)
     there = re.escape(pairs.tables[0]["uri"])
     with pytest.raises(InputError, match=f"saved with table and version .*{there}', 0.*resume"):
         loader_of(other).load_state_dict(state)
     commit(uri, pair_rows(uris), policy="another")
     with pytest.raises(InputError, match=r"', 0\]\], and this training has .*', 1\]\]"):
-        loader_of(TableIndex.open(uri)).load_state_dict(loader_of(other).state_dict())
+        loader_of(TableIndex.open(Storage(), uri)).load_state_dict(loader_of(other).state_dict())
 
 
 def test_a_moved_or_closed_loader_ends_its_iterator(pairs: TableIndex) -> None:
@@ -203,7 +205,7 @@ def test_embedded_audio_is_heard_as_the_files_are(
     pairs: TableIndex, uris: list[str], tmp_path: Path
 ) -> None:
     """Also where clips are cropped: noise at full scale, so any change of scale or place shows."""
-    embedded = TableIndex.open(commit(str(tmp_path), pair_rows(uris), embed=True))
+    embedded = TableIndex.open(Storage(), commit(str(tmp_path), pair_rows(uris), embed=True))
     by_clip = [
         {(batch.epoch, clip): row for batch in islice(each, 9) for clip, row in _by_clip(batch)}
         for each in (loader_of(pairs), loader_of(embedded))
@@ -234,7 +236,7 @@ def test_the_best_caption_is_heard_as_often_as_its_weight_says(
 ) -> None:
     """900 draws: five standard errors are at most 0.083, and the shares lie further apart."""
     rows = [row for row in pair_rows(uris) if int(row["clip_id"][-3:]) in (2, 5, 8)]
-    trio = TableIndex.open(commit(str(tmp_path), rows))
+    trio = TableIndex.open(Storage(), commit(str(tmp_path), rows))
     loader = loader_of(
         trio, LoaderConfig(workers=0, caption_sampling=captions, crop_s=0.1), batch_size=3
     )
@@ -247,7 +249,7 @@ def test_the_best_caption_is_heard_as_often_as_its_weight_says(
 def some_missing(tmp_path: Path) -> tuple[TableIndex, list[int]]:
     """A table of which one file has gone, and one is no sound any more."""
     uris = write_wavs(tmp_path / "wavs", CLIPS)
-    pairs = TableIndex.open(commit(str(tmp_path / "table"), pair_rows(uris)))
+    pairs = TableIndex.open(Storage(), commit(str(tmp_path / "table"), pair_rows(uris)))
     Path(uris[4]).unlink()
     Path(uris[9]).write_bytes(b"no sound")
     return pairs, [4, 9]
@@ -362,12 +364,14 @@ def test_tables_and_clips_in_a_bucket_are_heard_as_local_ones(
 ) -> None:
     there = [f"{s3_folder}/wavs/{Path(uri).name}" for uri in uris]
     for uri, copy in zip(uris, there, strict=True):
-        storage.put(copy, Path(uri).read_bytes())
+        Storage().put(copy, Path(uri).read_bytes())
     whole = heard(loader_of(pairs), 4)
-    referenced = TableIndex.open(commit(f"{s3_folder}/table", pair_rows(there)))
+    referenced = TableIndex.open(Storage(), commit(f"{s3_folder}/table", pair_rows(there)))
     in_worker = HERE.model_copy(update={"workers": 1})
     assert heard(loader_of(referenced, in_worker), 4) == whole
-    embedded = TableIndex.open(commit(f"{s3_folder}/embedded", pair_rows(there), embed=True))
+    embedded = TableIndex.open(
+        Storage(), commit(f"{s3_folder}/embedded", pair_rows(there), embed=True)
+    )
     assert embedded.place(0).uri.startswith(f"{s3_folder}/embedded/")
     by_clip = dict(_by_clip(next(iter(loader_of(embedded, batch_size=CLIPS)))))
     by_file = dict(_by_clip(next(iter(loader_of(pairs, batch_size=CLIPS)))))

@@ -26,7 +26,7 @@ def test_clips_are_counted_once_and_stand_by_id_with_captions_by_rank(
 ) -> None:
     rows = pair_rows(uris)
     shuffled = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
-    pairs = TableIndex.open(commit(str(tmp_path), shuffled))
+    pairs = TableIndex.open(Storage(), commit(str(tmp_path), shuffled))
     assert len(pairs) == CLIPS
     assert pairs.clip_ids.to_pylist() == [f"clip{clip:03d}" for clip in range(CLIPS)]
     for clip in range(CLIPS):
@@ -45,7 +45,10 @@ def test_a_version_is_resolved_with_its_own_lineage(uris: list[str], tmp_path: P
     rows = pair_rows(uris)
     commit(str(tmp_path), rows[:4], policy=1)
     commit(str(tmp_path), rows, policy=2)
-    newest, oldest = TableIndex.open(str(tmp_path)), TableIndex.open(str(tmp_path), 0)
+    newest, oldest = (
+        TableIndex.open(Storage(), str(tmp_path)),
+        TableIndex.open(Storage(), str(tmp_path), 0),
+    )
     assert newest.tables == [
         {"uri": str(tmp_path), "version": 1, "lineage": {"made": "here", "policy": 2}}
     ]
@@ -63,7 +66,7 @@ def test_a_row_group_of_embedded_audio_holds_few_clips_and_no_clip_twice_in_its_
     assert max(rows) == 8 and sum(rows) == len(pair_rows(uris))
     # Short clips have 3 kB; with the ends of two of them for each group there would be far more.
     assert metadata.serialized_size < 3000 * len(rows)
-    pairs = TableIndex.open(uri)
+    pairs = TableIndex.open(Storage(), uri)
     groups = np.repeat(np.arange(len(rows)), rows)
     first = np.cumsum([0, *(1 + clip % 3 for clip in range(CLIPS - 1))])
     assert np.array_equal(pairs.row_groups[:, None] == pairs.row_groups,
@@ -75,8 +78,8 @@ def test_concatenated_tables_keep_their_order_places_and_captions(
     uris: list[str], tmp_path: Path
 ) -> None:
     rows = pair_rows(uris)
-    embedded = TableIndex.open(commit(str(tmp_path / "a"), rows[:15], embed=True))
-    referenced = TableIndex.open(commit(str(tmp_path / "b"), rows[15:]))
+    embedded = TableIndex.open(Storage(), commit(str(tmp_path / "a"), rows[:15], embed=True))
+    referenced = TableIndex.open(Storage(), commit(str(tmp_path / "b"), rows[15:]))
     parts = [referenced, embedded, embedded]
     both = TableIndex.concat(parts)
     assert [source.uri[-1] for source in both.sources] == ["b", "a", "a"]
@@ -95,7 +98,7 @@ def test_concatenated_tables_keep_their_order_places_and_captions(
 
 
 def test_pickled_pairs_are_the_same_pairs(uris: list[str], tmp_path: Path) -> None:
-    pairs = TableIndex.open(commit(str(tmp_path), pair_rows(uris)))
+    pairs = TableIndex.open(Storage(), commit(str(tmp_path), pair_rows(uris)))
     copy = pickle.loads(pickle.dumps(pairs))
     assert copy.tables == pairs.tables
     assert [copy.place(clip) for clip in range(CLIPS)] == [pairs.place(c) for c in range(CLIPS)]
@@ -105,8 +108,8 @@ def test_pickled_pairs_are_the_same_pairs(uris: list[str], tmp_path: Path) -> No
 def test_a_table_without_pairs_or_version_is_told(uris: list[str], tmp_path: Path) -> None:
     uri = commit(str(tmp_path / "empty"), [])
     with pytest.raises(InputError, match="version 0 holds no pairs; expected one at least"):
-        TableIndex.open(uri)
+        TableIndex.open(Storage(), uri)
     with pytest.raises(InputError, match="cannot open version 4"):
-        TableIndex.open(uri, 4)
+        TableIndex.open(Storage(), uri, 4)
     with pytest.raises(InputError, match="no curated table here"):
-        TableIndex.open(str(tmp_path / "none"))
+        TableIndex.open(Storage(), str(tmp_path / "none"))

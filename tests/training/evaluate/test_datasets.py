@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from tests.training.evaluate.conftest import Write
 from training.evaluate.datasets import DATASETS, read_eval_set
 from training.evaluate.evalset import EvalSet
@@ -34,7 +34,7 @@ def test_esc50_by_fold_and_its_esc10(tmp_path: Path, sound_file: Write) -> None:
     write(tmp_path, "meta/esc50.csv", ESC50)
     for name in ("1-a", "1-b", "2-c"):
         sound_file(f"audio/{name}.wav")
-    whole = read_eval_set("esc50", str(tmp_path))
+    whole = read_eval_set(Storage(), "esc50", str(tmp_path))
     assert (whole.split, whole.missing, whole.multi_label) == ("all", 1, False)
     assert whole.classes == ("chirping_birds", "dog", "rooster")
     assert labels(whole) == {
@@ -42,14 +42,14 @@ def test_esc50_by_fold_and_its_esc10(tmp_path: Path, sound_file: Write) -> None:
         "audio/2-c.wav": ("rooster",),
     }  # fmt: skip
     assert whole.clips[0].size_bytes == (tmp_path / "audio/1-a.wav").stat().st_size
-    second = read_eval_set("esc50", str(tmp_path), "2")
+    second = read_eval_set(Storage(), "esc50", str(tmp_path), "2")
     assert labels(second) == {"audio/2-c.wav": ("rooster",)} and second.classes == whole.classes
-    ten = read_eval_set("esc10", str(tmp_path))
+    ten = read_eval_set(Storage(), "esc10", str(tmp_path))
     assert ten.classes == ("dog", "rooster") and len(ten.clips) == 2
 
 
 def test_esc10_alone(shared_data: Path) -> None:
-    data = read_eval_set("esc10", str(shared_data / "esc10"), "3")
+    data = read_eval_set(Storage(), "esc10", str(shared_data / "esc10"), "3")
     assert (len(data.clips), len(data.classes), data.missing) == (80, 10, 0)
     assert {len(clip.labels) for clip in data.clips} == {1}
 
@@ -62,7 +62,7 @@ def test_urbansound8k(tmp_path: Path, sound_file: Write) -> None:
         "1-3-0-0.wav,1,0,4,1,10,3,dog_bark\n2-2-0-0.wav,2,0,4,1,2,2,children_playing\n",
     )
     sound_file("audio/fold10/1-3-0-0.wav")
-    data = read_eval_set("urbansound8k", str(tmp_path))
+    data = read_eval_set(Storage(), "urbansound8k", str(tmp_path))
     assert labels(data) == {"audio/fold10/1-3-0-0.wav": ("dog_bark",)}
     assert data.missing == 1 and data.classes == ("children_playing", "dog_bark")
 
@@ -76,7 +76,7 @@ def test_vggsound(tmp_path: Path, sound_file: Write, extension: str) -> None:
         "bbbbbbbbbbb,30,dog barking,train\n",
     )
     sound_file(f"clips/-abcdefghij_000120.{extension}")
-    data = read_eval_set("vggsound", str(tmp_path))
+    data = read_eval_set(Storage(), "vggsound", str(tmp_path))
     assert labels(data) == {f"clips/-abcdefghij_000120.{extension}": ("horn, honking",)}
     assert (data.split, data.missing, len(data.classes)) == ("test", 1, 3)
 
@@ -89,7 +89,7 @@ def test_fsd50k(tmp_path: Path, sound_file: Write) -> None:
         "4,Bark,/m/05tny_\n",
     )
     sound_file("FSD50K.eval_audio/37199.wav")
-    data = read_eval_set("fsd50k", str(tmp_path))
+    data = read_eval_set(Storage(), "fsd50k", str(tmp_path))
     assert labels(data) == {"FSD50K.eval_audio/37199.wav": ("Electric_guitar", "Guitar", "Music")}
     assert data.multi_label and data.missing == 1 and "Bark" in data.classes
 
@@ -102,7 +102,7 @@ def test_audioset_classes_imply_their_only_parents(tmp_path: Path, sound_file: W
         'aaaaaaaaaaa, 30.000, 40.000, "/m/05tny_"\nbbbbbbbbbbb, 0.000, 10.000, "/m/09x0r"\n',
     )  # fmt: skip
     sound_file("eval/Yaaaaaaaaaaa_30.wav")
-    data = read_eval_set("audioset", str(tmp_path))
+    data = read_eval_set(Storage(), "audioset", str(tmp_path))
     [clip] = data.clips
     assert clip.name == "eval/Yaaaaaaaaaaa_30.wav"
     assert clip.labels == ("Animal", "Bark", "Dog", "Domestic animals, pets")
@@ -126,7 +126,7 @@ def test_audiocaps_gathers_the_captions_of_a_clip(
     text = "\n".join(["audiocap_id,youtube_id,start_time,caption", *lines, "9,none,30,gone", ""])
     write(tmp_path, "test.csv", text)
     sound_file(name)
-    data = read_eval_set("audiocaps", str(tmp_path))
+    data = read_eval_set(Storage(), "audiocaps", str(tmp_path))
     [clip] = data.clips
     assert (clip.name, clip.captions) == (name, captions)
     assert (data.split, data.classes, data.missing) == ("test", (), 1)
@@ -140,7 +140,7 @@ def test_clotho(tmp_path: Path, sound_file: Write) -> None:
         'Santa Motor.wav,"A machine whines, then stops",b,c,d,e\ngone.wav,a,b,c,d,e\n',
     )
     sound_file("validation/Santa Motor.wav")
-    data = read_eval_set("clotho", str(tmp_path), "validation")
+    data = read_eval_set(Storage(), "clotho", str(tmp_path), "validation")
     [clip] = data.clips
     assert clip.captions == ("A machine whines, then stops", "b", "c", "d", "e")
     assert data.missing == 1
@@ -150,9 +150,9 @@ def test_a_bucket_serves_as_well_as_a_folder(
     tmp_path: Path, sound_file: Write, s3_folder: str
 ) -> None:
     path = sound_file("1-a.wav")
-    storage.put(f"{s3_folder}/esc/meta/esc50.csv", ESC50.encode())
-    storage.put(f"{s3_folder}/esc/audio/1-a.wav", path.read_bytes())
-    data = read_eval_set("esc50", f"{s3_folder}/esc")
+    Storage().put(f"{s3_folder}/esc/meta/esc50.csv", ESC50.encode())
+    Storage().put(f"{s3_folder}/esc/audio/1-a.wav", path.read_bytes())
+    data = read_eval_set(Storage(), "esc50", f"{s3_folder}/esc")
     [clip] = data.clips
     assert (clip.name, clip.uri) == ("audio/1-a.wav", f"{s3_folder}/esc/audio/1-a.wav")
     assert (clip.size_bytes, data.missing) == (path.stat().st_size, 3)
@@ -174,21 +174,21 @@ def test_a_bucket_serves_as_well_as_a_folder(
 def test_a_wrong_folder_is_told_what_is_expected(tmp_path: Path, name: str, expected: str) -> None:
     assert name in DATASETS
     with pytest.raises(InputError) as caught:
-        read_eval_set(name, str(tmp_path))
+        read_eval_set(Storage(), name, str(tmp_path))
     assert str(tmp_path) in str(caught.value) and expected in str(caught.value)
 
 
 def test_unknown_names_and_splits_are_told() -> None:
     with pytest.raises(InputError, match="data set 'esc': expected one of esc50, esc10"):
-        read_eval_set("esc", "nowhere")
+        read_eval_set(Storage(), "esc", "nowhere")
     with pytest.raises(InputError, match="split 'dev': expected one of test, val, train"):
-        read_eval_set("audiocaps", "nowhere", "dev")
+        read_eval_set(Storage(), "audiocaps", "nowhere", "dev")
 
 
 def test_a_list_without_any_of_its_clips_is_told(tmp_path: Path) -> None:
     write(tmp_path, "meta/esc50.csv", ESC50)
     with pytest.raises(InputError, match="of 4 clips listed in split all none is there; expected"):
-        read_eval_set("esc50", str(tmp_path))
+        read_eval_set(Storage(), "esc50", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -203,10 +203,12 @@ def test_a_list_without_any_of_its_clips_is_told(tmp_path: Path) -> None:
 def test_a_broken_list_is_told(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path, "meta/esc50.csv", text)
     with pytest.raises(InputError, match=message):
-        read_eval_set("esc50", str(tmp_path))
+        read_eval_set(Storage(), "esc50", str(tmp_path))
 
 
 def test_the_first_file_of_a_name_is_taken(tmp_path: Path, sound_file: Write) -> None:
     for path in ("b/x.wav", "a/x.flac"):
         sound_file(path)
-    assert listing.index_by_stem(listing.list_audio_files(str(tmp_path))) == {"x": "a/x.flac"}
+    assert listing.index_by_stem(listing.list_audio_files(Storage(), str(tmp_path))) == {
+        "x": "a/x.flac"
+    }

@@ -11,6 +11,7 @@ import soundfile
 
 from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.schema import Failure
+from curation.storage.files import Storage
 from tests.training.evaluate.conftest import Write
 from training.evaluate.embed import embed_clips, load_eval_clip
 from training.evaluate.evalset import EvalClip
@@ -38,9 +39,9 @@ def clips(tmp_path: Path) -> list[EvalClip]:
 def test_a_clip_alone_is_embedded_as_in_a_batch(
     clips: list[EvalClip], reference: DualEncoderScorer
 ) -> None:
-    alone = embed_clips(reference, clips, batch=1, quiet=True)
-    together = embed_clips(reference, clips, batch=8, quiet=True)
-    again = embed_clips(reference, clips, batch=8, quiet=True)
+    alone = embed_clips(Storage(), reference, clips, batch=1, quiet=True)
+    together = embed_clips(Storage(), reference, clips, batch=8, quiet=True)
+    again = embed_clips(Storage(), reference, clips, batch=8, quiet=True)
     assert alone.rows == together.rows == list(range(9))
     np.testing.assert_allclose(alone.embeddings, together.embeddings, atol=TOLERANCE)
     assert np.array_equal(together.embeddings, again.embeddings)
@@ -49,10 +50,12 @@ def test_a_clip_alone_is_embedded_as_in_a_batch(
 def test_the_centre_of_a_long_clip_is_heard(tmp_path: Path) -> None:
     ramp = np.linspace(0, 0.5, 48000, dtype=np.float32)
     soundfile.write(tmp_path / "ramp.wav", ramp, 16000, subtype="FLOAT")
-    heard = load_eval_clip(clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
+    heard = load_eval_clip(Storage(), clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
     assert isinstance(heard, np.ndarray)
     np.testing.assert_array_equal(heard, ramp[16000:32000])
-    stretch = load_eval_clip(clip_of(tmp_path / "ramp.wav", 0.5, 1.0), 16000, max_duration_s=1.0)
+    stretch = load_eval_clip(
+        Storage(), clip_of(tmp_path / "ramp.wav", 0.5, 1.0), 16000, max_duration_s=1.0
+    )
     assert isinstance(stretch, np.ndarray)
     np.testing.assert_array_equal(stretch, ramp[8000:16000])
 
@@ -67,7 +70,9 @@ def test_what_cannot_be_heard_is_listed_in_its_place(
     soundfile.write(tmp_path / "nan.wav", bad_samples, 16000, subtype="FLOAT")
     bad = [clip_of(tmp_path / name) for name in ("empty.wav", "text.wav", "nan.wav")]
     gone = EvalClip("gone.wav", str(tmp_path / "gone.wav"), 1)
-    embedded = embed_clips(reference, [bad[0], good[0], *bad[1:], good[1], gone], 2, quiet=True)
+    embedded = embed_clips(
+        Storage(), reference, [bad[0], good[0], *bad[1:], good[1], gone], 2, quiet=True
+    )
     assert embedded.rows == [1, 4]
     found = {row: (failure.stage, failure.type) for row, failure in embedded.failures.items()}
     assert found == {
@@ -76,13 +81,13 @@ def test_what_cannot_be_heard_is_listed_in_its_place(
         3: ("score", "not_finite"),
         5: ("read", "FileNotFoundError"),
     }
-    expected = embed_clips(reference, good, 2, quiet=True).embeddings
+    expected = embed_clips(Storage(), reference, good, 2, quiet=True).embeddings
     np.testing.assert_allclose(embedded.embeddings, expected, atol=TOLERANCE)
 
 
 def test_nothing_that_can_be_heard_gives_no_embedding(reference: DualEncoderScorer) -> None:
     gone = EvalClip("gone.wav", "/nowhere/gone.wav", 1)
-    embedded = embed_clips(reference, [gone], quiet=True)
+    embedded = embed_clips(Storage(), reference, [gone], quiet=True)
     assert embedded.rows == [] and len(embedded.embeddings) == 0
     assert isinstance(embedded.failures[0], Failure)
 
@@ -92,7 +97,8 @@ import json, sys
 import numpy as np
 import torch.distributed as dist
 from curation.models.scorers.dual_encoder import DualEncoderScorer
-from training.evaluate.evaluation import evaluate
+from curation.storage.files import Storage
+from training.evaluate.evaluation import evaluate_on_dataset
 from training.evaluate.embed import embed_clips
 from training.evaluate.evalset import EvalClip
 
@@ -101,10 +107,11 @@ dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2
 scorer = DualEncoderScorer(device="cpu")
 scorer.setup()
 clips = [EvalClip(f"{i}.wav", f"{folder}/audio/{i}.wav", 1) for i in range(9)]
-embedded = embed_clips(scorer, clips, batch=2, quiet=True)
+embedded = embed_clips(Storage(), scorer, clips, batch=2, quiet=True)
 assert list(embedded.failures) == [5], embedded.failures
 np.savez(f"{folder}/{rank}.npz", rows=embedded.rows, vectors=embedded.embeddings)
-result = evaluate(scorer, "esc10", folder, out=f"{folder}/written-by-{rank}.json", quiet=True)
+out = f"{folder}/written-by-{rank}.json"
+result = evaluate_on_dataset(Storage(), scorer, "esc10", folder, out=out, quiet=True)
 print(json.dumps(result))
 """
 
@@ -124,12 +131,16 @@ def test_two_ranks_find_what_one_does_and_the_first_writes_it(
     ]
     told = [json.loads(process.communicate(timeout=120)[0]) for process in ranks]
     assert [process.returncode for process in ranks] == [0, 0]
-    expected = embed_clips(reference, clips, batch=2, quiet=True)
+    expected = embed_clips(Storage(), reference, clips, batch=2, quiet=True)
     for rank in range(2):
         found = np.load(tmp_path / f"{rank}.npz")
         assert found["rows"].tolist() == expected.rows == [0, 1, 2, 3, 4, 6, 7, 8]
         np.testing.assert_allclose(found["vectors"], expected.embeddings, atol=TOLERANCE)
-    assert told[0] == told[1] == evaluate_on_dataset(reference, "esc10", str(tmp_path), quiet=True)
+    assert (
+        told[0]
+        == told[1]
+        == evaluate_on_dataset(Storage(), reference, "esc10", str(tmp_path), quiet=True)
+    )
     assert json.loads((tmp_path / "written-by-0.json").read_text()) == told[0]
     assert not (tmp_path / "written-by-1.json").exists()
 
@@ -137,7 +148,7 @@ def test_two_ranks_find_what_one_does_and_the_first_writes_it(
 def test_a_clip_of_another_rate_is_resampled(tmp_path: Path) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100).astype(np.float32) / 2
     soundfile.write(tmp_path / "tone.wav", tone, 44100)
-    heard = load_eval_clip(clip_of(tmp_path / "tone.wav"), 16000, max_duration_s=10.0)
+    heard = load_eval_clip(Storage(), clip_of(tmp_path / "tone.wav"), 16000, max_duration_s=10.0)
     assert isinstance(heard, np.ndarray)
     expected = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) / 2
     np.testing.assert_allclose(heard[500:-500], expected[500:-500], atol=1e-2)

@@ -10,6 +10,7 @@ import soundfile
 from curation.audio.waveform import resample
 from curation.errors import InputError
 from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.storage.files import Storage
 from tests.training.evaluate.conftest import Write
 from training.evaluate.evaluation import evaluate_on_dataset
 from training.evaluate.prompts import (
@@ -62,7 +63,7 @@ def test_recordings_are_named_as_by_slow_code(
     custom = {name: [f"this is {name}", name.lower()] for name in CLASSES}
     out = tmp_path / "result.json"
     result = evaluate_on_dataset(
-        reference, "esc10", str(recordings), "3", str(out), prompts=custom, quiet=True
+        Storage(), reference, "esc10", str(recordings), "3", str(out), prompts=custom, quiet=True
     )
     assert json.loads(out.read_text()) == result
     assert (result["task"], result["clips"], result["missing"]) == ("zero_shot", 20, 0)
@@ -84,7 +85,7 @@ def test_missing_and_unreadable_clips_are_reported(
     first.unlink()
     second.unlink()
     second.write_bytes(b"")
-    result = evaluate_on_dataset(reference, "esc10", str(recordings))
+    result = evaluate_on_dataset(Storage(), reference, "esc10", str(recordings))
     assert (result["clips"], result["missing"]) == (18, 1)
     [error] = result["errors"]
     assert (error["clip"], error["type"]) == (f"audio/{second.name}", "empty_file")
@@ -111,7 +112,7 @@ def test_captions_are_retrieved_as_by_slow_code(
         text.append([reference.embed_text([caption])[0] for caption in captions])
         lines.append(",".join([f"{index}.wav", *captions]))
     (tmp_path / "clotho_captions_evaluation.csv").write_text("\n".join(lines) + "\n")
-    result = evaluate_on_dataset(reference, "clotho", str(tmp_path), max_duration_s=0.3)
+    result = evaluate_on_dataset(Storage(), reference, "clotho", str(tmp_path), max_duration_s=0.3)
     assert (result["task"], result["clips"], result["captions"]) == ("retrieval", 6, 30)
     assert result["crop"] == "the centre 0.3 s of longer clips; shorter ones whole"
     first = [
@@ -140,7 +141,9 @@ def test_a_caption_that_clips_share_stands_behind_the_others(
         sound_file(f"evaluation/{index}.wav")
         lines.append(f"{index}.wav" + ",a dog barks" * 5)
     (tmp_path / "clotho_captions_evaluation.csv").write_text("\n".join(lines) + "\n")
-    figures = evaluate_on_dataset(reference, "clotho", str(tmp_path), quiet=True)["figures"]
+    figures = evaluate_on_dataset(Storage(), reference, "clotho", str(tmp_path), quiet=True)[
+        "figures"
+    ]
     # Ten captions of the others come first.
     assert figures["audio_to_text"] == {"R@1": 0.0, "R@5": 0.0, "R@10": 0.0, "mAP@10": 0.0}
     # All queries are alike, and so one of the three clips is first for its own.
@@ -156,7 +159,7 @@ def test_several_labels_a_clip_give_map(
     )
     for name in "123":
         sound_file(f"FSD50K.eval_audio/{name}.wav")
-    result = evaluate_on_dataset(reference, "fsd50k", str(tmp_path), quiet=True)
+    result = evaluate_on_dataset(Storage(), reference, "fsd50k", str(tmp_path), quiet=True)
     figure = result["figures"]["name"]
     assert figure["by_class"]["Whistling"] is None and figure["classes_without_clips"] == 1
     measured = [value for value in figure["by_class"].values() if value is not None]
@@ -190,7 +193,7 @@ def test_the_data_version_is_that_of_names_and_sizes(
     recordings: Path, reference: DualEncoderScorer
 ) -> None:
     def version() -> str:
-        result = evaluate_on_dataset(reference, "esc10", str(recordings), quiet=True)
+        result = evaluate_on_dataset(Storage(), reference, "esc10", str(recordings), quiet=True)
         return str(result["data_version"])
 
     before = version()
@@ -215,7 +218,9 @@ def test_prompts_that_do_not_fit_are_told(
     recordings: Path, reference: DualEncoderScorer, custom: dict[str, list[str]], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        evaluate_on_dataset(reference, "esc10", str(recordings), prompts=custom, quiet=True)
+        evaluate_on_dataset(
+            Storage(), reference, "esc10", str(recordings), prompts=custom, quiet=True
+        )
 
 
 def test_what_cannot_be_evaluated_is_told(tmp_path: Path, reference: DualEncoderScorer) -> None:
@@ -225,8 +230,10 @@ def test_what_cannot_be_evaluated_is_told(tmp_path: Path, reference: DualEncoder
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation/x.wav").write_bytes(b"")
     with pytest.raises(InputError, match="none of 1 clips can be heard; the first: .*is empty"):
-        evaluate_on_dataset(reference, "clotho", str(tmp_path), quiet=True)
+        evaluate_on_dataset(Storage(), reference, "clotho", str(tmp_path), quiet=True)
     with pytest.raises(InputError, match="clotho has captions, no classes"):
-        evaluate_on_dataset(reference, "clotho", str(tmp_path), prompts={"a": ["b"]}, quiet=True)
+        evaluate_on_dataset(
+            Storage(), reference, "clotho", str(tmp_path), prompts={"a": ["b"]}, quiet=True
+        )
     with pytest.raises(InputError, match="batch 0, max_duration_s 10.0: both must be above 0"):
-        evaluate_on_dataset(reference, "clotho", str(tmp_path), batch=0, quiet=True)
+        evaluate_on_dataset(Storage(), reference, "clotho", str(tmp_path), batch=0, quiet=True)

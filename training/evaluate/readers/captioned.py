@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from curation.errors import InputError
+from curation.storage.files import Storage
 from training.evaluate.evalset import EvalSet
 from training.evaluate.readers.listing import (
     build_eval_set,
@@ -16,7 +17,7 @@ from training.evaluate.readers.listing import (
 _CLOTHO_CAPTIONS = tuple(f"caption_{index}" for index in range(1, 6))
 
 
-def read_audiocaps(folder: str, split: str | None) -> EvalSet:
+def read_audiocaps(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """AudioCaps (Kim 2019): `test` (default) and `val` with five captions a clip, `train` with one.
 
     Lists are `<split>.csv`; the captions of a clip are gathered. Clips of 10 s may lie anywhere
@@ -26,7 +27,7 @@ def read_audiocaps(folder: str, split: str | None) -> EvalSet:
     split = choose_split(split, ("test", "val", "train"), "test")
     columns = ("audiocap_id", "youtube_id", "start_time", "caption")
     layout = f"AudioCaps' list, {split}.csv, and clips below the folder"
-    rows = read_csv_rows(folder, f"{split}.csv", columns, layout)
+    rows = read_csv_rows(storage, folder, f"{split}.csv", columns, layout)
     captions: dict[tuple[str, float], list[str]] = {}
     for number, row in enumerate(rows, 1):
         try:
@@ -37,7 +38,7 @@ def read_audiocaps(folder: str, split: str | None) -> EvalSet:
                 "expected seconds"
             ) from None
         captions.setdefault((row["youtube_id"], start_s), []).append(row["caption"])
-    files = list_audio_files(folder)
+    files = list_audio_files(storage, folder)
     paths = index_by_stem(files)
     listed = (
         (
@@ -50,7 +51,7 @@ def read_audiocaps(folder: str, split: str | None) -> EvalSet:
     return build_eval_set("audiocaps", split, listed, files, folder, expected)
 
 
-def read_clotho(folder: str, split: str | None) -> EvalSet:
+def read_clotho(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """Clotho (Drossos 2020): clips of 15 to 30 s, five captions each.
 
     Splits: `evaluation` (default), `validation` and `development`.
@@ -58,12 +59,12 @@ def read_clotho(folder: str, split: str | None) -> EvalSet:
     split = choose_split(split, ("evaluation", "validation", "development"), "evaluation")
     path = f"clotho_captions_{split}.csv"
     layout = f"Clotho as published: {path} and {split}/"
-    rows = read_csv_rows(folder, path, ("file_name", *_CLOTHO_CAPTIONS), layout)
+    rows = read_csv_rows(storage, folder, path, ("file_name", *_CLOTHO_CAPTIONS), layout)
     listed = (
         (f"{split}/{row['file_name']}", describe_clip((), [row[name] for name in _CLOTHO_CAPTIONS]))
         for row in rows
     )
-    files = list_audio_files(folder, split)
+    files = list_audio_files(storage, folder, split)
     return build_eval_set("clotho", split, listed, files, folder, f"{split}/<file_name>")
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from curation.catalog.listing import is_audio_file
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.storage.local import FileInfo
 from curation.uris import absolute_uri, join_uri
 from training.evaluate.evalset import EvalClip, EvalSet
@@ -25,7 +25,12 @@ def choose_split(given: str | None, known: Sequence[str], default: str) -> str:
 
 
 def read_csv_rows(
-    folder: str, path: str, columns: Sequence[str], layout: str, header: bool = True
+    storage: Storage,
+    folder: str,
+    path: str,
+    columns: Sequence[str],
+    layout: str,
+    header: bool = True,
 ) -> list[Row]:
     """The rows of a CSV by column; without a `header` the columns come in the order given.
 
@@ -53,7 +58,7 @@ def read_csv_rows(
     return rows
 
 
-def list_audio_files(folder: str, within: str = "") -> dict[str, FileInfo]:
+def list_audio_files(storage: Storage, folder: str, within: str = "") -> dict[str, FileInfo]:
     """The audio below `folder`/`within`, by path within `folder`."""
     root = absolute_uri(folder).rstrip("/")
     below = join_uri(root, within) if within else root

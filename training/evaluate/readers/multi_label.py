@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from curation.catalog.catalog import list_clips
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
-from curation.storage import files as storage
+from curation.storage.files import Storage
 from curation.tags import ontology
 from curation.uris import absolute_uri, join_uri
 from training.evaluate.evalset import EvalClip, EvalSet
@@ -20,7 +20,7 @@ from training.evaluate.readers.listing import (
 _AUDIOSET_SPLITS = ("eval", "balanced_train", "unbalanced_train")
 
 
-def read_fsd50k(folder: str, split: str | None) -> EvalSet:
+def read_fsd50k(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """FSD50K (Fonseca 2022): 200 classes; splits `eval` (default) and `dev`.
 
     Its labels are published with the classes that they imply. Raises InputError, as all readers
@@ -29,7 +29,7 @@ def read_fsd50k(folder: str, split: str | None) -> EvalSet:
     split = choose_split(split, ("eval", "dev"), "eval")
     path, audio = f"FSD50K.ground_truth/{split}.csv", f"FSD50K.{split}_audio"
     rows = read_csv_rows(
-        folder, path, ("fname", "labels"), f"FSD50K as published: {path} and {audio}/"
+        storage, folder, path, ("fname", "labels"), f"FSD50K as published: {path} and {audio}/"
     )
     labels = [row["labels"].split(",") for row in rows]
     listed = (
@@ -37,13 +37,13 @@ def read_fsd50k(folder: str, split: str | None) -> EvalSet:
         for row, names in zip(rows, labels, strict=True)
     )
     classes = (label for names in labels for label in names)
-    files = list_audio_files(folder, audio)
+    files = list_audio_files(storage, folder, audio)
     return build_eval_set(
         "fsd50k", split, listed, files, folder, f"{audio}/<fname>.wav", classes, True
     )
 
 
-def read_audioset(folder: str, split: str | None) -> EvalSet:
+def read_audioset(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """AudioSet (Gemmeke 2017): 527 classes; splits `eval` (default) and the two `_train` lists.
 
     The list is `<split>_segments.csv`; cut clips may lie anywhere below the folder, under the
@@ -56,8 +56,8 @@ def read_audioset(folder: str, split: str | None) -> EvalSet:
             f"{folder}: no {split}_segments.csv; expected AudioSet's list, and clips named by "
             "YouTube id below the folder"
         )
-    listing = list_clips(storage.default(), AudiosetConfig(segments=segments, audio=folder))
-    files = list_audio_files(folder)
+    listing = list_clips(storage, AudiosetConfig(segments=segments, audio=folder))
+    files = list_audio_files(storage, folder)
     root = absolute_uri(folder).rstrip("/")
 
     def listed() -> Iterator[tuple[str | None, EvalClip]]:
