@@ -55,18 +55,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(f"{folder}/corpus", options.clips, SEED, workers=os.cpu_count() or 1)
         config = planned_run(folder, options)
-        told = against_generate(config, options.rounds, "cpu")
+        figures = against_generate(config, options.rounds, "cpu")
         if options.device not in ("none", "cpu"):
-            there = against_generate(config, options.rounds, options.device)
-            told |= {f"gpu_{key}": value for key, value in there.items()}
-        told |= against_fixed(config, options.rounds)
+            on_gpu = against_generate(config, options.rounds, options.device)
+            figures |= {f"gpu_{key}": value for key, value in on_gpu.items()}
+        figures |= against_fixed(config, options.rounds)
     if options.device == "none":
         console.stdout.print(
             "no GPU here: larger captioners and its busy share are not measured (--device)"
         )
     else:
-        told |= on_device(torch.device(options.device), options.device_clips)
-    print(json.dumps({**told, "clips": options.clips, "threads": options.threads}))
+        figures |= on_device(torch.device(options.device), options.device_clips)
+    print(json.dumps({**figures, "clips": options.clips, "threads": options.threads}))
 
 
 def planned_run(folder: str, options: argparse.Namespace) -> RunConfig:

@@ -49,9 +49,9 @@ class FixedScorer:
 
     def setup(self) -> None: ...
 
-    def park(self) -> None: ...
+    def offload(self) -> None: ...
 
-    def resume(self) -> None: ...
+    def restore(self) -> None: ...
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         self.embedded += len(waveforms)
@@ -131,12 +131,12 @@ class WatchedCaptioner(TagGuidedAdapter):
         super().setup()
         GPU.enter("captioner")
 
-    def park(self) -> None:
-        super().park()
+    def offload(self) -> None:
+        super().offload()
         GPU.there.remove("captioner")
 
-    def resume(self) -> None:
-        super().resume()
+    def restore(self) -> None:
+        super().restore()
         GPU.enter("captioner")
 
     def caption(self, *arguments: Any) -> Any:
@@ -151,12 +151,12 @@ class WatchedScorer(DualEncoderScorer):
         super().setup()
         GPU.enter("scorer")
 
-    def park(self) -> None:
-        super().park()
+    def offload(self) -> None:
+        super().offload()
         GPU.there.remove("scorer")
 
-    def resume(self) -> None:
-        super().resume()
+    def restore(self) -> None:
+        super().restore()
         GPU.enter("scorer")
 
     def embed_audio(self, waveforms: Any) -> Any:
@@ -319,10 +319,10 @@ class _Waiting:
     def setup(self) -> None:
         pass
 
-    def park(self) -> None:
+    def offload(self) -> None:
         pass
 
-    def resume(self) -> None:
+    def restore(self) -> None:
         pass
 
 

@@ -17,7 +17,7 @@ from curation.run.layout import RunFolder
 YIELDS = (0.9, 0.7, 0.5)
 
 
-class Drawn(NamedTuple):
+class AdaptiveRun(NamedTuple):
     """A run's clips after all stages, and what that took."""
 
     clips: list[stages.Clip]
@@ -36,7 +36,7 @@ def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
     """Time adaptive drawing at every yield against all candidates for all, round by round."""
     rows = plan.read_plan_shard(RunFolder.from_config(config), 0)
     workers = {"fixed": FusedWorker(config, metrics.InMemoryMeter)}
-    whole = drawn(workers["fixed"], rows)
+    whole = run_worker(workers["fixed"], rows)
     best = [max(clip.clap_scores) for clip in whole.clips]
     scores = {f"{share:g}": float(np.quantile(best, 1 - share)) for share in YIELDS}
     for share, score in scores.items():
@@ -44,22 +44,22 @@ def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
         workers[share] = FusedWorker(
             config.model_copy(update={"adaptive": adaptive}), metrics.InMemoryMeter
         )
-        told = drawn(workers[share], rows)
-        assert told.accepted(score) == whole.accepted(score), share
+        figures = run_worker(workers[share], rows)
+        assert figures.accepted(score) == whole.accepted(score), share
     turns = [
-        {name: drawn(workers[name], rows) for name in order}
+        {name: run_worker(workers[name], rows) for name in order}
         for order in (list(workers)[:: 1 - 2 * (turn % 2)] for turn in range(rounds))
     ]
-    return tell_adaptive(turns)
+    return print_adaptive(turns)
 
 
-def drawn(worker: FusedWorker, rows: pa.Table) -> Drawn:
+def run_worker(worker: FusedWorker, rows: pa.Table) -> AdaptiveRun:
     begun_s = time.perf_counter()
     clips = worker.run(stages.clips_of(rows))
-    return Drawn(clips, time.perf_counter() - begun_s)
+    return AdaptiveRun(clips, time.perf_counter() - begun_s)
 
 
-def tell_adaptive(turns: list[dict[str, Drawn]]) -> dict[str, Any]:
+def print_adaptive(turns: list[dict[str, AdaptiveRun]]) -> dict[str, Any]:
     seconds = {name: statistics.median(turn[name].seconds for turn in turns) for name in turns[0]}
     speedup = {
         name: statistics.median(turn["fixed"].seconds / turn[name].seconds for turn in turns)
@@ -80,5 +80,5 @@ def tell_adaptive(turns: list[dict[str, Drawn]]) -> dict[str, Any]:
             for name in seconds
         ],
     )
-    told = {f"adaptive_speedup_at_{name}": round(each, 3) for name, each in speedup.items()}
-    return {"adaptive_speedup": told[f"adaptive_speedup_at_{YIELDS[0]:g}"], **told}
+    figures = {f"adaptive_speedup_at_{name}": round(each, 3) for name, each in speedup.items()}
+    return {"adaptive_speedup": figures[f"adaptive_speedup_at_{YIELDS[0]:g}"], **figures}

@@ -48,15 +48,17 @@ class Measured(NamedTuple):
 
 def on_device(device: torch.device, clips: int) -> dict[str, Any]:
     """Measure random weights at the reference's size, at CNN14's, and on a GPU at 7B."""
-    told: dict[str, Measured] = {}
+    measured_by_size: dict[str, Measured] = {}
     for name, config in sizes().items():
         model = TagGuidedCaptioner(config).eval().to(device)
-        told[name] = tag_guided(model, clips)
-    if language.fits(device):
+        measured_by_size[name] = tag_guided(model, clips)
+    if language.has_memory(device):
         for way, work, floor in language.ways(device):
-            told[f"7B {way}"] = measured(work, language.CLIPS, device, floor)
+            measured_by_size[f"7B {way}"] = measured(work, language.CLIPS, device, floor)
     else:
-        console.stdout.print(f"7B: not measured, {language.WANTS_GB} GB of a GPU's memory wanted")
+        console.stdout.print(
+            f"7B: not measured, {language.REQUIRED_GB} GB of a GPU's memory wanted"
+        )
     console.print_table(
         f"random weights, {1 + SAMPLES} captions a clip, on {device_name(device)}; "
         f"tag-guided: {clips} clips of {CLIP_S} s",
@@ -69,12 +71,12 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
                 each.over_floor or "not known",
                 each.busy_share or "not measured",
             ]
-            for way, each in told.items()
+            for way, each in measured_by_size.items()
         ],
     )
     return {
         key: value
-        for way, each in told.items()
+        for way, each in measured_by_size.items()
         for key, value in {
             f"{way}_clips_s": round(each.clips / each.seconds, 1),
             f"{way}_tokens_s": round(each.words / each.seconds),

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
     encoded: EncoderOutput
 
 
-class Written(NamedTuple):
+class BatchOutput(NamedTuple):
     """What was written for a batch: its beams, and words over all captions, end included."""
 
     beams: list[tuple[int, ...]]
@@ -52,20 +52,20 @@ def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, A
     plain, _ = weights.load_model_and_tokenizer(folder, TagGuidedCaptioner, device)
     cached, _ = weights.load_model_and_tokenizer(folder, CachedCaptioner, device)
     batches = encoded_batches(plain, config)
-    ways: dict[str, Callable[[Batch], Written]] = {
+    ways: dict[str, Callable[[Batch], BatchOutput]] = {
         "ours": lambda batch: ours(plain, batch),
         "generate": lambda batch: generated(plain, batch),
         "generate, cached": lambda batch: generated(cached, batch),
     }
     written = {way: [run(batch) for batch in batches] for way, run in ways.items()}
-    same_beams(written)
+    check_same_beams(written)
     seconds = []
     for turn in range(rounds):
         order = list(ways)[:: 1 - 2 * (turn % 2)]
         seconds.append({way: timed(ways[way], batches) for way in order})
         seconds[-1][ENCODER] = timed(lambda batch: encode(plain, batch), batches)
     words = {way: sum(each.words for each in results) for way, results in written.items()}
-    return tell_decoding(batches, words, seconds, device)
+    return print_decoding(batches, words, seconds, device)
 
 
 def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]:
@@ -105,7 +105,7 @@ def encode(model: TagGuidedCaptioner, batch: Batch) -> EncoderOutput:
     return encoded
 
 
-def ours(model: TagGuidedCaptioner, batch: Batch) -> Written:
+def ours(model: TagGuidedCaptioner, batch: Batch) -> BatchOutput:
     """All captions in one loop, as the adapter writes them."""
     steps, words = SETTINGS.max_tokens, model.config.vocab_size
     noise = gumbel_noise(batch.seeds, SAMPLES, steps, words)
@@ -113,10 +113,10 @@ def ours(model: TagGuidedCaptioner, batch: Batch) -> Written:
         model, batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps
     )
     captions = [*beams, *(one for clip in samples for one in clip)]
-    return Written([one.ids for one in beams], sum(len(one.ids) + 1 for one in captions))
+    return BatchOutput([one.ids for one in beams], sum(len(one.ids) + 1 for one in captions))
 
 
-def generated(model: TagGuidedCaptioner, batch: Batch) -> Written:
+def generated(model: TagGuidedCaptioner, batch: Batch) -> BatchOutput:
     """The same by `generate`: one call for the beam, one for the samples."""
     beams = generate(model, batch, num_beams=SETTINGS.beams, do_sample=False)
     samples = generate(
@@ -128,7 +128,7 @@ def generated(model: TagGuidedCaptioner, batch: Batch) -> Written:
         num_return_sequences=SAMPLES,
     )
     captions = [words_of(model, row) for row in [*beams.tolist(), *samples.tolist()]]
-    return Written(captions[: len(beams)], sum(len(words) + 1 for words in captions))
+    return BatchOutput(captions[: len(beams)], sum(len(words) + 1 for words in captions))
 
 
 def generate(model: TagGuidedCaptioner, batch: Batch, **how: Any) -> torch.Tensor:
@@ -145,14 +145,14 @@ def words_of(model: TagGuidedCaptioner, ids: list[int]) -> tuple[int, ...]:
     return tuple(ids[1 : ids.index(eos)] if eos in ids else ids[1:])
 
 
-def same_beams(written: dict[str, list[Written]]) -> None:
+def check_same_beams(written: dict[str, list[BatchOutput]]) -> None:
     """All ways do the same work: the beams that they write are equal, clip by clip."""
     beams = {
         way: [beam for each in results for beam in each.beams] for way, results in written.items()
     }
-    for way, told in beams.items():
-        differ = sum(a != b for a, b in zip(told, beams["ours"], strict=True))
-        assert not differ, f"{way}: {differ} of {len(told)} beams differ"
+    for way, own_beams in beams.items():
+        differ = sum(a != b for a, b in zip(own_beams, beams["ours"], strict=True))
+        assert not differ, f"{way}: {differ} of {len(own_beams)} beams differ"
 
 
 def timed(run: Callable[[Batch], Any], batches: list[Batch]) -> float:
@@ -162,7 +162,7 @@ def timed(run: Callable[[Batch], Any], batches: list[Batch]) -> float:
     return time.perf_counter() - begun_s
 
 
-def tell_decoding(
+def print_decoding(
     batches: list[Batch], words: dict[str, int], seconds: list[dict[str, float]], device: str
 ) -> dict[str, Any]:
     clips = sum(len(batch.seeds) for batch in batches)

@@ -19,7 +19,7 @@ from curation.models.decoding import transformers_sampling
 CLIPS, CANDIDATES, TOKENS = 16, 4, 64
 # Of a prompt, beside the 750 of the sound: what the default prompt with tags takes.
 PROMPT_TOKENS = 64
-WANTS_GB = 70
+REQUIRED_GB = 70
 END = 0
 SIZES = {
     "audio_config": {"num_mel_bins": 128, "d_model": 1280, "encoder_layers": 32},
@@ -37,11 +37,11 @@ SIZES = {
 Way = tuple[str, Callable[[], int], Callable[[Peak], float]]
 
 
-def fits(device: torch.device) -> bool:
+def has_memory(device: torch.device) -> bool:
     """Whether a GPU has the memory."""
     if device.type != "cuda":
         return False
-    return torch.cuda.get_device_properties(device).total_memory >= WANTS_GB * 1e9
+    return torch.cuda.get_device_properties(device).total_memory >= REQUIRED_GB * 1e9
 
 
 def ways(device: torch.device, config: Qwen2AudioConfig | None = None) -> Iterator[Way]:
@@ -91,11 +91,11 @@ def inputs(model: Qwen2AudioForConditionalGeneration) -> dict[str, torch.Tensor]
     sound, words = frames // 4, torch.randint(1, 1000, (CLIPS, PROMPT_TOKENS), device=device)
     marks = torch.full((CLIPS, sound), config.audio_token_id, device=device)
     ids = torch.cat([marks, words], dim=1)
-    heard = torch.randn(CLIPS, config.audio_config.num_mel_bins, frames, device=device)
+    features = torch.randn(CLIPS, config.audio_config.num_mel_bins, frames, device=device)
     return {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
-        "input_features": heard.to(model.dtype),
+        "input_features": features.to(model.dtype),
         "feature_attention_mask": torch.ones(CLIPS, frames, dtype=torch.long, device=device),
     }
 

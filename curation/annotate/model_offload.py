@@ -8,9 +8,9 @@ class Offloadable(Protocol):
 
     def setup(self) -> None: ...
 
-    def park(self) -> None: ...
+    def offload(self) -> None: ...
 
-    def resume(self) -> None: ...
+    def restore(self) -> None: ...
 
 
 class ModelOffloader:
@@ -29,7 +29,7 @@ class ModelOffloader:
         """Load a model; where models are offloaded, move it to host memory."""
         model.setup()
         if self._offload:
-            model.park()
+            model.offload()
 
     def activate(self, model: Offloadable) -> None:
         """Move this model to the GPU, and the active one to host memory."""
@@ -37,6 +37,6 @@ class ModelOffloader:
             return
         previous, self._active = self._active, None
         if previous:
-            previous.park()
-        model.resume()
+            previous.offload()
+        model.restore()
         self._active = model

@@ -275,7 +275,7 @@ def _captions(
     if drawn == ALL or not isinstance(captioner, ReusableEncoding):
         return captioner.caption(*_heard_by(captioner, clips), seeds, drawn.start, drawn.stop)
     if new := [clip for clip in clips if clip.heard is None]:
-        for clip, heard in zip(new, captioner.hear(*_heard_by(captioner, new)), strict=True):
+        for clip, heard in zip(new, captioner.encode(*_heard_by(captioner, new)), strict=True):
             clip.heard = heard
     return captioner.write([clip.heard for clip in clips], seeds, drawn.start, drawn.stop)
 

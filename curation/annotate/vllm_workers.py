@@ -37,7 +37,7 @@ class VllmRequestWorker:
         self.models = WorkerModels(config, make_meter, caption=False, score=False, tag=True)
         self.hearing = self.models.hearing()
         self._captioner = captioner_of(config)
-        self._captioner.ready()
+        self._captioner.load_processor()
 
     def __call__(self, row: Row) -> Iterator[Row]:
         heard: dict[int, stages.Clip] = {}
@@ -67,7 +67,7 @@ class VllmRequestWorker:
         rate_hz = self._captioner.sample_rate_hz
         waveform = from_int16(clip.waveforms[rate_hz])
         seed = stages.clip_seed(self.models.config.seed, clip.clip_id)
-        asked = self._captioner.questions(waveform, clip.guidance, seed, wanted)
+        asked = self._captioner.build_requests(waveform, clip.guidance, seed, wanted)
         for number, question in zip(wanted, asked, strict=True):
             yield {
                 "task": task,
@@ -146,7 +146,7 @@ class VllmResponseCollector:
         for place in sorted({place for place, _ in replies}):
             clip = clips[place]
             given = [replies[place, number] for number in candidates]
-            stages.take_candidates(clip, self._captioner.answer(given, clip.guidance))
+            stages.take_candidates(clip, self._captioner.parse_responses(given, clip.guidance))
 
 
 def _reply(row: Row) -> VllmResponse | Failure:

@@ -66,7 +66,7 @@ class WorkerModels:
         settings, captioner = self.config.annotate, self.adapters.captioner
         budget_s, rate_hz, most_clips = settings.batch_seconds, captioner.sample_rate_hz, math.inf
         if settings.batch_tokens:
-            most_clips = settings.batch_tokens // captioner.tokens_a_clip
+            most_clips = settings.batch_tokens // captioner.max_tokens_per_clip
         return list(batching.cut_batches(chunk, rate_hz, budget_s, most_clips))
 
     def tag(self, batches: list[Clips]) -> None:

@@ -42,8 +42,8 @@ def build_vllm_processor(config: RunConfig, pool: Pool, restarts: int, retries: 
 
         processor = build_processor(
             vLLMEngineProcessorConfig(
-                model_source=captioner.source,
-                engine_kwargs={**_parallelism(pool), **captioner.engine},
+                model_source=captioner.model_source,
+                engine_kwargs={**_parallelism(pool), **captioner.engine_arguments},
                 runtime_env=captioner.config.runtime_env or None,
                 concurrency=(pool.min_actors, pool.max_actors),
                 placement_group_config={"bundles": [pool.actor_resources]},

@@ -24,7 +24,7 @@ UNTAGGED_PROMPT = (
 VLLM_VERSION = "0.29.0"
 # Arguments of vLLM's engine that other keys stand for.
 REVISIONS = ("revision", "code_revision", "tokenizer_revision")
-_SAID_OF_ENGINE = {
+_ENGINE_KEYS_BY_YAML_KEY = {
     "model": "captioner.model",
     **dict.fromkeys(REVISIONS, "captioner.revision"),
     "dtype": "captioner.dtype",
@@ -131,10 +131,10 @@ class VllmConfig(PromptedConfig):
 
     @field_validator("engine")
     @classmethod
-    def _said_once(cls, engine: dict[str, Any]) -> dict[str, Any]:
-        twice = sorted(engine.keys() & _SAID_OF_ENGINE.keys())
-        if twice:
-            named = ", ".join(f"{name} by {_SAID_OF_ENGINE[name]}" for name in twice)
+    def _no_duplicate_keys(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        duplicates = sorted(engine.keys() & _ENGINE_KEYS_BY_YAML_KEY.keys())
+        if duplicates:
+            named = ", ".join(f"{name} by {_ENGINE_KEYS_BY_YAML_KEY[name]}" for name in duplicates)
             raise ValueError(f"already said elsewhere: {named}; leave it out here")
         return engine
 

@@ -36,11 +36,11 @@ class Adapter:
         """Load the weights. Raises InputError where the directory holds another kind of model."""
         _ = self._loaded
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """Leave the GPU to another model: the weights wait in the host's memory."""
         self._loaded.move("cpu")
 
-    def resume(self) -> None:
+    def restore(self) -> None:
         """Come back to `device`."""
         self._loaded.move(self.device)
 

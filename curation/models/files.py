@@ -20,8 +20,8 @@ _EXPECTED = {
     "clap": "a dual encoder as tagscribe-train writes it, or of a CLAP as transformers does",
 }
 _RATES = ("processor_config.json", "preprocessor_config.json")
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-_CODE = ("*.py",)
+_FETCHED_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_CODE_PATTERNS = ("*.py",)
 
 
 def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
@@ -35,7 +35,7 @@ def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
         if model == "reference"
         else resolve_model_folder(model, revision, expected)
     )
-    return _complete(folder, _EXPECTED[kind], "tokenizer.json")
+    return _check_complete(folder, _EXPECTED[kind], "tokenizer.json")
 
 
 def locate_pretrained_model(
@@ -52,7 +52,7 @@ def locate_pretrained_model(
     folder = resolve_model_folder(
         model, revision, f"a directory with {', '.join(_NEEDED[:2])}", code
     )
-    return _complete(folder, f"{kind} as transformers writes it")
+    return _check_complete(folder, f"{kind} as transformers writes it")
 
 
 def read_sample_rate_hz(folder: Path) -> int:
@@ -74,7 +74,7 @@ def read_sample_rate_hz(folder: Path) -> int:
     )
 
 
-def _complete(folder: Path, expected: str, *others: str) -> Path:
+def _check_complete(folder: Path, expected: str, *others: str) -> Path:
     """A directory that holds configuration, weights and other files. Raises InputError."""
     needed = [
         folder / "config.json",
@@ -110,7 +110,9 @@ def resolve_model_folder(
         raise InputError(
             f"{model}: no such directory; expected {expected}, or a hub id like 'owner/name'"
         )
-    return _fetched(model, revision, _WANTED + _CODE if code else _WANTED)
+    return _fetch_from_hub(
+        model, revision, _FETCHED_PATTERNS + _CODE_PATTERNS if code else _FETCHED_PATTERNS
+    )
 
 
 def list_weight_files(folder: Path) -> list[Path]:
@@ -165,7 +167,7 @@ def log_mel_config(config: dict[str, Any]) -> LogMelConfig:
     return LogMelConfig(**(config.get("frontend") or {}))
 
 
-def _fetched(model: str, revision: str | None, wanted: tuple[str, ...]) -> Path:
+def _fetch_from_hub(model: str, revision: str | None, wanted: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:

@@ -30,7 +30,7 @@ from curation.config.models import PretrainedConfig
 from curation.errors import InputError
 from curation.models import files, weights
 
-_EARS = {"feature_extractor", "audio_processor"}
+_AUDIO_PARTS = {"feature_extractor", "audio_processor"}
 
 
 class ModelClassChoice(NamedTuple):
@@ -43,7 +43,7 @@ class ModelClassChoice(NamedTuple):
 def load_generative_model(
     folder: Path,
     settings: PretrainedConfig,
-    choose: Callable[[ModelConfig], ModelClassChoice | None],
+    select_class: Callable[[ModelConfig], ModelClassChoice | None],
     expected: str,
     device: str,
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
@@ -53,15 +53,15 @@ def load_generative_model(
     tokenizer that do not fit, or code that the settings do not allow.
     """
     config = _configuration(folder, settings)
-    choice = choose(config)
+    choice = select_class(config)
     if choice is None:
         raise InputError(
             f"{folder / 'config.json'}: model_type is {config.model_type!r}, expected {expected}"
         )
     processor = _processor(folder, settings)
-    model = _opened(folder, settings, choice)
+    model = _load_weights(folder, settings, choice)
     _check_processor(folder, processor, choice.config)
-    _set_ends(folder, model, processor.tokenizer)
+    _set_end_tokens(folder, model, processor.tokenizer)
     return model.to(weights.resolve_device(device)), processor
 
 
@@ -83,9 +83,11 @@ def load_classifier(
     Raises InputError as `load` does.
     """
     code, config = settings.trust_remote_code, _configuration(folder, settings)
-    with _telling(folder, "front end"):
+    with _explain_load_errors(folder, "front end"):
         extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=code)
-    model = _opened(folder, settings, ModelClassChoice(AutoModelForAudioClassification, config))
+    model = _load_weights(
+        folder, settings, ModelClassChoice(AutoModelForAudioClassification, config)
+    )
     return model.to(weights.resolve_device(device)), extractor
 
 
@@ -108,30 +110,30 @@ def load_remote_code_model(
             f"{folder / 'config.json'}: auto_map names no {AutoModel.__name__}; expected the "
             f"directory of {expected}"
         )
-    with _telling(folder, "model"):
+    with _explain_load_errors(folder, "model"):
         model = AutoModel.from_config(config, trust_remote_code=settings.trust_remote_code)
-        missing = _fill(folder, model)
+        missing = _read_weights(folder, model)
     weights.check_weight_names(folder, type(model).__name__, missing)
-    with _telling(words, "tokenizer"):
+    with _explain_load_errors(words, "tokenizer"):
         tokenizer = PreTrainedTokenizerFast.from_pretrained(words)
-    _check_words(words, tokenizer, config)
+    _check_vocabulary(words, tokenizer, config)
     return model.eval().to(weights.resolve_device(device)), tokenizer
 
 
 def _configuration(folder: Path, settings: PretrainedConfig) -> ModelConfig:
     """A directory's configuration. Raises InputError, also for code that is not allowed."""
     if settings.trust_remote_code:
-        _refuse_code_elsewhere(folder)
-    with _telling(folder, "configuration"):
+        _refuse_foreign_code(folder)
+    with _explain_load_errors(folder, "configuration"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
 
 
 def _processor(folder: Path, settings: PretrainedConfig) -> Any:
-    with _telling(folder, "processor"):
+    with _explain_load_errors(folder, "processor"):
         return AutoProcessor.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
 
 
-def _fill(folder: Path, model: PreTrainedModel) -> list[str]:
+def _read_weights(folder: Path, model: PreTrainedModel) -> list[str]:
     """Read a directory's weights into a model, and name those that are missing."""
     stored = {
         name: tensor
@@ -145,10 +147,12 @@ def _fill(folder: Path, model: PreTrainedModel) -> list[str]:
     return [name for name in missing if own[name].data_ptr() not in filled]
 
 
-def _opened(folder: Path, settings: PretrainedConfig, choice: ModelClassChoice) -> PreTrainedModel:
+def _load_weights(
+    folder: Path, settings: PretrainedConfig, choice: ModelClassChoice
+) -> PreTrainedModel:
     """A model in evaluation mode. Raises InputError for weights that do not fit."""
     name = choice.model_class.__name__
-    with _telling(folder, name), weights.hide_progress_bars():
+    with _explain_load_errors(folder, name), weights.hide_progress_bars():
         model, report = choice.model_class.from_pretrained(
             folder,
             config=choice.config,
@@ -162,7 +166,7 @@ def _opened(folder: Path, settings: PretrainedConfig, choice: ModelClassChoice) 
 
 
 @contextmanager
-def _telling(folder: Path, part: str) -> Iterator[None]:
+def _explain_load_errors(folder: Path, part: str) -> Iterator[None]:
     try:
         yield
     # A model's own code, and the many classes of transformers, raise what they like.
@@ -176,7 +180,7 @@ def _telling(folder: Path, part: str) -> Iterator[None]:
         raise InputError(f"{folder}: not a loadable {part}: {error}") from error
 
 
-def _refuse_code_elsewhere(folder: Path) -> None:
+def _refuse_foreign_code(folder: Path) -> None:
     """Raises InputError where a model's code lies in another repository, of whatever revision."""
     for path in sorted(folder.glob("*.json")):
         values = json.loads(path.read_text())
@@ -192,15 +196,17 @@ def _refuse_code_elsewhere(folder: Path) -> None:
 def _check_processor(folder: Path, processor: Any, config: ModelConfig) -> None:
     """Raises InputError for a processor that hears nothing, or whose words the model has not."""
     parts = set(processor.get_attributes()) if isinstance(processor, ProcessorMixin) else set()
-    if "tokenizer" not in parts or not parts & _EARS:
+    if "tokenizer" not in parts or not parts & _AUDIO_PARTS:
         raise InputError(
             f"{folder}: a {type(processor).__name__} prepares the inputs; expected a processor "
             "with a tokenizer and a feature extractor"
         )
-    _check_words(folder, processor.tokenizer, config)
+    _check_vocabulary(folder, processor.tokenizer, config)
 
 
-def _check_words(folder: Path, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+def _check_vocabulary(
+    folder: Path, tokenizer: PreTrainedTokenizerBase, config: ModelConfig
+) -> None:
     """Raises InputError for a tokenizer some of whose words the model has not."""
     largest = max(tokenizer.get_vocab().values())
     words = config.get_text_config(decoder=True).vocab_size
@@ -211,14 +217,16 @@ def _check_words(folder: Path, tokenizer: PreTrainedTokenizerBase, config: Model
         )
 
 
-def _set_ends(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def _set_end_tokens(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """Keep of a model's own settings how a caption ends; the run's settings say how to sample.
 
     Raises InputError where nothing ends a caption.
     """
-    told = model.generation_config.eos_token_id
-    ends = {*(told if isinstance(told, list) else [told]), tokenizer.eos_token_id} - {None}
-    if not ends:
+    eos = model.generation_config.eos_token_id
+    end_ids = {*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id} - {None}
+    if not end_ids:
         raise InputError(
             f"{folder}: neither generation_config.json nor the tokenizer names an end token; "
             "expected eos_token_id in generation_config.json"
@@ -226,7 +234,7 @@ def _set_ends(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.generation_config.update(
-        eos_token_id=sorted(ends),
+        eos_token_id=sorted(end_ids),
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
         temperature=None,

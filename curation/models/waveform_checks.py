@@ -26,9 +26,9 @@ def apply_to_valid_clips(
 ) -> list[Result | Failure]:
     """What `work` makes of the clips that can be heard, given their places; why others cannot."""
     failures = [check_waveform(waveform, stage) for waveform in waveforms]
-    heard = [place for place, failed in enumerate(failures) if failed is None]
-    made = iter(work(heard) if heard else [])
-    return [next(made) if failed is None else failed for failed in failures]
+    valid = [place for place, failed in enumerate(failures) if failed is None]
+    results = iter(work(valid) if valid else [])
+    return [next(results) if failed is None else failed for failed in failures]
 
 
 def pad_to_min_length(waveform: np.ndarray, samples: int) -> np.ndarray:

@@ -56,13 +56,13 @@ def _throttle(
 def helicopter(rng: Rng, samples: int, rate: int) -> Audio:
     """Blades that chop a low roar ten to thirty times a second, a hiss and a turbine above."""
     blade_hz = draw_log_uniform(rng, 8, 32)
-    beat = blade_hz * (1 + 0.02 * random_walk(rng, samples, rate, 0.5))
+    pulse = blade_hz * (1 + 0.02 * random_walk(rng, samples, rate, 0.5))
     sharp = draw_uniform(rng, 1.0, 7.0)
     phase = np.linspace(0, 2 * np.pi, 2048, endpoint=False)
     chop = (
         np.exp(sharp * (np.cos(phase) - 1)) + draw_uniform(rng, 0, 0.3) * np.cos(phase / 2) ** 2
     ).astype(np.float32)
-    beats = play_wavetable(beat, chop, rate)
+    beats = play_wavetable(pulse, chop, rate)
     low = [
         (25.0, draw_uniform(rng, -14, 0)),
         (draw_log_uniform(rng, 60, 350), 0.0),
@@ -80,7 +80,7 @@ def helicopter(rng: Rng, samples: int, rate: int) -> Audio:
         0.1,
         rng,
     )
-    out += draw_uniform(rng, 0.1, 0.9) * play_wavetable(beat, table, rate)
+    out += draw_uniform(rng, 0.1, 0.9) * play_wavetable(pulse, table, rate)
     hiss = shaped_noise(
         rng,
         samples,
@@ -93,7 +93,7 @@ def helicopter(rng: Rng, samples: int, rate: int) -> Audio:
             harmonic_amplitudes(draw_log_uniform(rng, 700, 2500), rate, 2.0), 1.0, rng
         )
         out += draw_uniform(rng, 0.03, 0.2) * play_wavetable(
-            beat / blade_hz * draw_log_uniform(rng, 700, 2500), whine, rate
+            pulse / blade_hz * draw_log_uniform(rng, 700, 2500), whine, rate
         )
     ends = rng.uniform(0.2, 1.0, 3) if rng.random() < 0.3 else rng.uniform(0.85, 1.0, 3)
     return out * linear_ramp(ends, samples)

@@ -163,15 +163,15 @@ def laughter(rng: Rng, samples: int, rate: int) -> Audio:
         (draw_uniform(rng, 1100, 1800) * scale, 200.0, 0.6),
         (2700.0 * scale, 400.0, 0.3),
     ]
-    beat_s = 1 / draw_uniform(rng, 3.8, 7.0)
-    air = vocal_breath(rng, int(beat_s * 8 * rate), rate, vowel)
+    period_s = 1 / draw_uniform(rng, 3.8, 7.0)
+    air = vocal_breath(rng, int(period_s * 8 * rate), rate, vowel)
 
     def bout() -> Audio:
         count = int(rng.integers(3, 11))
         parts: list[Audio] = []
         top = pitch * draw_uniform(rng, 0.95, 1.4)
         for number in range(count):
-            on = int(beat_s * draw_uniform(rng, 0.45, 0.65) * rate)
+            on = int(period_s * draw_uniform(rng, 0.45, 0.65) * rate)
             f0 = top * (1 - 0.35 * number / count) * linear_ramp([1.0, 1.08, 0.92], on)
             cut = int(rng.integers(len(air) // 2))
             ha = (
@@ -179,7 +179,7 @@ def laughter(rng: Rng, samples: int, rate: int) -> Audio:
                 + draw_uniform(rng, 0.1, 0.4) * air[cut : cut + on]
             )
             parts.append(ha * attack_release_envelope(on, 0.25, 0.5) * (1 - 0.5 * number / count))
-            off = max(int(beat_s * rate) - on, 8)
+            off = max(int(period_s * rate) - on, 8)
             parts.append(
                 draw_uniform(rng, 0.03, 0.2) * air[-off:] * attack_release_envelope(off, 0.4, 0.4)
             )

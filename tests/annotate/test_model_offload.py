@@ -54,7 +54,7 @@ def test_one_after_the_other_they_write_the_same_evidence(
 
 def test_a_budget_of_tokens_bounds_the_batches_of_a_run(corpus: Path, tmp_path: Path) -> None:
     tally = metrics.InMemoryMeter()
-    tokens = 3 * TagGuidedAdapter().tokens_a_clip + 1
+    tokens = 3 * TagGuidedAdapter().max_tokens_per_clip + 1
     section = {"shard_clips": 20, "batch_tokens": tokens}
     annotate_in_process(corpus_run(corpus, tmp_path, annotate=section), tally=tally)
     assert max(tally.values(metrics.BATCH_CLIPS)) == 3

@@ -13,14 +13,14 @@ from curation.run import config_file, config_reference
 MINIMAL = {"run": "runs/x", "catalog": {"kind": "folder", "audio": "sounds"}}
 
 
-def written(tmp_path: Path, text: str) -> str:
+def write_text_file(tmp_path: Path, text: str) -> str:
     path = tmp_path / "run.yaml"
     path.write_text(text)
     return str(path)
 
 
 def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
-    loaded = config_file.read_run_config(written(tmp_path, yaml.safe_dump(MINIMAL)))
+    loaded = config_file.read_run_config(write_text_file(tmp_path, yaml.safe_dump(MINIMAL)))
     assert loaded.annotate.shard_clips == 512
     assert loaded.captioner.candidates == 4
 
@@ -58,7 +58,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["run: [", "- a\n- b\n", ""])
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="run.yaml: "):
-        config_file.read_run_config(written(tmp_path, text))
+        config_file.read_run_config(write_text_file(tmp_path, text))
 
 
 def test_the_documentation_is_itself_a_valid_file() -> None:

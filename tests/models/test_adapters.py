@@ -56,7 +56,7 @@ def scorer(clap_folder: Path) -> DualEncoderScorer:
     return made
 
 
-def told(result: list[Candidate] | Failure) -> list[tuple[str, str]]:
+def reported(result: list[Candidate] | Failure) -> list[tuple[str, str]]:
     assert not isinstance(result, Failure), result
     return [(candidate.method, candidate.caption) for candidate in result]
 
@@ -70,7 +70,7 @@ def test_a_clip_alone_in_a_batch_and_in_another_order_is_the_same(
     reverse = adapter.caption(waveforms[::-1], GUIDANCE[7::-1], SEEDS[::-1])[::-1]
     for row, result in enumerate(together):
         [alone] = adapter.caption(waveforms[row : row + 1], [GUIDANCE[row]], [SEEDS[row]])
-        assert told(result) == told(alone) == told(reverse[row])
+        assert reported(result) == reported(alone) == reported(reverse[row])
         assert not isinstance(result, Failure)
         assert not isinstance(alone, Failure)
         assert [candidate.log_prob for candidate in result] == pytest.approx(
@@ -94,43 +94,43 @@ assert not {"torch", "transformers"} & sys.modules.keys()
 def test_samples_follow_the_seed(adapter: TagGuidedAdapter, waveforms: list[np.ndarray]) -> None:
     clip = [waveforms[0]] * 2
     same = adapter.caption(clip, [[], []], [1, 1])
-    assert told(same[0]) == told(same[1])
+    assert reported(same[0]) == reported(same[1])
     first, second = adapter.caption(clip, [[], []], [1, 2])
-    assert told(first)[0] == told(second)[0]  # the beam does not
-    assert told(first) != told(second)
+    assert reported(first)[0] == reported(second)[0]  # the beam does not
+    assert reported(first) != reported(second)
 
 
 def test_the_beam_comes_first_and_then_every_sample(
     adapter: TagGuidedAdapter, waveforms: list[np.ndarray]
 ) -> None:
     for result in adapter.caption(waveforms, GUIDANCE[:8], SEEDS):
-        assert [method for method, _ in told(result)] == ["beam", "sample", "sample", "sample"]
-    assert adapter.tokens_a_clip == 4 * 10
+        assert [method for method, _ in reported(result)] == ["beam", "sample", "sample", "sample"]
+    assert adapter.max_tokens_per_clip == 4 * 10
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 3), (1, 2), (1, None), (3, 4)])
-def test_a_candidate_asked_for_by_itself_is_the_same(
+def test_a_candidate_requested_by_itself_is_the_same(
     adapter: TagGuidedAdapter, waveforms: list[np.ndarray], first: int, last: int | None
 ) -> None:
     whole = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
     part = adapter.caption(waveforms, GUIDANCE[:8], SEEDS, first, last)
-    for all_of_it, asked in zip(whole, part, strict=True):
-        assert told(asked) == told(all_of_it)[first:last]
+    for all_of_it, requested in zip(whole, part, strict=True):
+        assert reported(requested) == reported(all_of_it)[first:last]
         assert not isinstance(all_of_it, Failure)
-        assert not isinstance(asked, Failure)
-        assert [candidate.log_prob for candidate in asked] == pytest.approx(
+        assert not isinstance(requested, Failure)
+        assert [candidate.log_prob for candidate in requested] == pytest.approx(
             [candidate.log_prob for candidate in all_of_it[first:last]], abs=1e-5
         )
 
 
-def test_parked_and_resumed_they_say_the_same(
+def test_offloaded_and_restored_they_give_the_same(
     adapter: TagGuidedAdapter, scorer: DualEncoderScorer, waveforms: list[np.ndarray]
 ) -> None:
     captions = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
     embeddings = scorer.embed_audio(waveforms)
     for model in (adapter, scorer):
-        model.park()
-        model.resume()
+        model.offload()
+        model.restore()
     assert adapter.caption(waveforms, GUIDANCE[:8], SEEDS) == captions
     np.testing.assert_array_equal(scorer.embed_audio(waveforms), embeddings)
 
@@ -140,7 +140,7 @@ def test_one_candidate_is_the_beam_alone(
 ) -> None:
     single = TagGuidedAdapter(str(captioner_folder), candidates=1, max_tokens=10)
     [result] = single.caption(waveforms[:1], [[]], [0])
-    assert told(result) == told(adapter.caption(waveforms[:1], [[]], [0])[0])[:1]
+    assert reported(result) == reported(adapter.caption(waveforms[:1], [[]], [0])[0])[:1]
 
 
 def test_bad_clips_are_failures_in_their_place(
@@ -160,7 +160,7 @@ def test_bad_clips_are_failures_in_their_place(
         ]
         assert isinstance(results[0], Failure)
         assert results[0].stage == stage
-    assert told(captions[1]) == told(adapter.caption([waveforms[0]], [[]], [7])[0])
+    assert reported(captions[1]) == reported(adapter.caption([waveforms[0]], [[]], [7])[0])
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, None), (0, 1), (1, None)])
@@ -230,7 +230,7 @@ def test_text_embeddings_are_in_order_and_cut_at_the_towers_length(
     np.testing.assert_allclose(*scorer.embed_text([long, same]), atol=1e-6)
 
 
-def test_bad_directories_are_told(tmp_path: Path, clap_folder: Path) -> None:
+def test_bad_directories_are_refused(tmp_path: Path, clap_folder: Path) -> None:
     with pytest.raises(InputError, match="no such directory; expected 'reference', a directory"):
         TagGuidedAdapter(str(tmp_path / "none")).setup()
     with pytest.raises(InputError, match="config.json, model.safetensors, tokenizer.json missing"):
@@ -241,7 +241,7 @@ def test_bad_directories_are_told(tmp_path: Path, clap_folder: Path) -> None:
         TagGuidedAdapter(str(clap_folder)).setup()
 
 
-def test_weights_of_another_size_are_told(clap_folder: Path, tmp_path: Path) -> None:
+def test_weights_of_another_size_are_refused(clap_folder: Path, tmp_path: Path) -> None:
     for file in clap_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = (tmp_path / "config.json").read_text()

@@ -47,7 +47,7 @@ def test_one_file_goes_before_an_index(folder: Path) -> None:
     assert files.list_weight_files(folder) == [folder / "model.safetensors"]
 
 
-def test_a_file_that_the_index_names_and_is_not_there_is_told(folder: Path) -> None:
+def test_a_file_that_the_index_names_and_is_not_there_is_refused(folder: Path) -> None:
     write_shards(folder)
     (folder / SHARDS[1]).unlink()
     with pytest.raises(InputError, match=f"{folder.name}: {SHARDS[1]} missing"):
@@ -64,14 +64,16 @@ def test_a_file_that_the_index_names_and_is_not_there_is_told(folder: Path) -> N
         (["a"], "not an index of weights"),
     ],
 )
-def test_an_index_of_anything_else_is_told(folder: Path, weight_map: object, message: str) -> None:
+def test_an_index_of_anything_else_is_refused(
+    folder: Path, weight_map: object, message: str
+) -> None:
     write_index(folder, weight_map)
     with pytest.raises(InputError, match=f"index.json: .*{message}"):
         files.locate_model(str(folder), None, "clap")
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
-def test_pickled_weights_are_told(folder: Path, name: str) -> None:
+def test_pickled_weights_are_refused(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"")
     with pytest.raises(InputError, match="the weights are pickled.*expected model.safetensors"):
         files.locate_model(str(folder), None, "clap")

@@ -20,7 +20,7 @@ CLIPS = 12
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[tuple[np.ndarray, Scene]]:
+def encoded_sound() -> list[tuple[np.ndarray, Scene]]:
     return [render_clip(5, index) for index in range(CLIPS)]
 
 
@@ -34,28 +34,28 @@ def test_small_and_complete() -> None:
     assert sum(sizes) < 4e6
 
 
-def test_captioner_names_what_it_is_told_and_hears(
-    heard: list[tuple[np.ndarray, Scene]],
+def test_captioner_names_its_tags_and_the_sound(
+    encoded_sound: list[tuple[np.ndarray, Scene]],
 ) -> None:
     captioner = TagGuidedAdapter()
     captioner.setup()
-    tags = [[Tag(mid, "") for mid in scene_tags(scene)] for _, scene in heard]
-    results = captioner.caption([sound for sound, _ in heard], tags, list(range(CLIPS)))
+    tags = [[Tag(mid, "") for mid in scene_tags(scene)] for _, scene in encoded_sound]
+    results = captioner.caption([sound for sound, _ in encoded_sound], tags, list(range(CLIPS)))
     right: Counter[bool] = Counter()
-    for result, (_, scene) in zip(results, heard, strict=True):
+    for result, (_, scene) in zip(results, encoded_sound, strict=True):
         assert not isinstance(result, Failure)
         assert len(result) <= 4
         right[grade_caption(result[0].caption, scene).classes_right] += 1
     assert right[True] >= CLIPS / 2, right
 
 
-def test_scorer_tells_true_from_false(heard: list[tuple[np.ndarray, Scene]]) -> None:
+def test_scorer_separates_true_from_false(encoded_sound: list[tuple[np.ndarray, Scene]]) -> None:
     scorer = DualEncoderScorer()
     scorer.setup()
     audio = np.stack(
-        [e for e in scorer.embed_audio([s for s, _ in heard]) if not isinstance(e, Failure)]
+        [e for e in scorer.embed_audio([s for s, _ in encoded_sound]) if not isinstance(e, Failure)]
     )
-    text = scorer.embed_text([scene.captions[0] for _, scene in heard])
+    text = scorer.embed_text([scene.captions[0] for _, scene in encoded_sound])
     scores = audio @ text.T
     true, false = np.diag(scores), scores[~np.eye(CLIPS, dtype=bool)]
     assert np.median(true) > np.quantile(false, 0.9)

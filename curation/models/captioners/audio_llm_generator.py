@@ -59,24 +59,28 @@ class AudioLlmGenerator(PretrainedGenerator):
     ) -> list[list[Candidate] | Failure]:
         """As `Captioner.caption`: each clip with its prompt, and the names of tags in it."""
 
-        def write(heard: list[int]) -> list[list[Candidate] | Failure]:
-            written = transformers_sampling.sample_candidates(
+        def caption_valid(valid: list[int]) -> list[list[Candidate] | Failure]:
+            sampled = transformers_sampling.sample_candidates(
                 self._model.generate,
-                self._asked([waveforms[clip] for clip in heard], [prompts[clip] for clip in heard]),
+                self._build_inputs(
+                    [waveforms[clip] for clip in valid], [prompts[clip] for clip in valid]
+                ),
                 transformers_sampling.draw_uniform_numbers(
-                    [seeds[clip] for clip in heard], wanted, self._config.max_tokens
+                    [seeds[clip] for clip in valid], wanted, self._config.max_tokens
                 ),
                 self._config.temperature,
                 self._config.top_p,
             )
             return [
-                build_candidates([self._answer("sample", one) for one in samples], labels[clip])
-                for clip, samples in zip(heard, written, strict=True)
+                build_candidates(
+                    [self._decode_text("sample", one) for one in samples], labels[clip]
+                )
+                for clip, samples in zip(valid, sampled, strict=True)
             ]
 
-        return apply_to_valid_clips(waveforms, "caption", write)
+        return apply_to_valid_clips(waveforms, "caption", caption_valid)
 
-    def _asked(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
+    def _build_inputs(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
         """What the model is given, one row a clip."""
         conversations = [
             chat_template.build_conversation(
@@ -84,7 +88,7 @@ class AudioLlmGenerator(PretrainedGenerator):
             )
             for waveform, prompt in zip(waveforms, prompts, strict=True)
         ]
-        asked = self._processor.apply_chat_template(
+        inputs = self._processor.apply_chat_template(
             conversations,
             tokenize=True,
             add_generation_prompt=True,
@@ -93,7 +97,7 @@ class AudioLlmGenerator(PretrainedGenerator):
             # Of the prompts alone: sounds are padded as the model wants them.
             processor_kwargs={"text_kwargs": {"padding": True}},
         )
-        return asked.to(self._model.device, self._model.dtype)
+        return inputs.to(self._model.device, self._model.dtype)
 
 
 def select_audio_llm_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:

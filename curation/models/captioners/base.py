@@ -41,7 +41,7 @@ class Captioner(Protocol):
         ...
 
     @property
-    def tokens_a_clip(self) -> int:
+    def max_tokens_per_clip(self) -> int:
         """The most tokens that `caption` writes for a clip, over all its candidates."""
         ...
 
@@ -49,11 +49,11 @@ class Captioner(Protocol):
         """Load weights. Called once in the worker, before the first `caption`."""
         ...
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """Leave the GPU to another model: the weights wait in the host's memory."""
         ...
 
-    def resume(self) -> None:
+    def restore(self) -> None:
         """Come back to the GPU. Called before `caption` after each `park`."""
         ...
 
@@ -85,10 +85,10 @@ class Captioner(Protocol):
 class ReusableEncoding(Protocol):
     """A captioner that writes more captions of a clip later, without hearing it again.
 
-    Of such a captioner `caption` is `hear`, then `write`.
+    Of such a captioner `caption` is `encode`, then `write`.
     """
 
-    def hear(
+    def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[Any | Failure]:
         """What `write` wants to know of a batch of clips, in order, one entry a clip.
@@ -101,7 +101,7 @@ class ReusableEncoding(Protocol):
 
     def write(
         self,
-        heard: Sequence[Any | Failure],
+        encoded: Sequence[Any | Failure],
         seeds: Sequence[int],
         first: int = 0,
         last: int | None = None,
@@ -109,7 +109,7 @@ class ReusableEncoding(Protocol):
         """Write the candidates of clips that were heard; a failure comes back in its place.
 
         Args:
-            heard: what `hear` gave, of whichever batches.
+            heard: what `encode` gave, of whichever batches.
             seeds: as of `Captioner.caption`, and `first` and `last` too.
         """
         ...

@@ -26,7 +26,7 @@ from curation.models.decoding.transformers_sampling import SampledText
 from curation.models.waveform_checks import apply_to_valid_clips
 from curation.schema import Failure
 
-_Given = dict[str, Any]
+_GenerateInputs = dict[str, Any]
 _Captions = list[list[SampledText | None]]
 
 
@@ -48,23 +48,23 @@ class EncoderDecoderGenerator(PretrainedGenerator):
     ) -> list[list[Candidate] | Failure]:
         """As `Captioner.caption`: candidate 0 is the best beam, the others are sampled."""
 
-        def write(heard: list[int]) -> list[list[Candidate] | Failure]:
-            given = self._encoded([waveforms[clip] for clip in heard])
+        def caption_valid(valid: list[int]) -> list[list[Candidate] | Failure]:
+            inputs = self._encode([waveforms[clip] for clip in valid])
             samples = [number for number in wanted if number]
-            drawn = self._sampled(given, [seeds[clip] for clip in heard], samples)
+            samples_by_clip = self._sample(inputs, [seeds[clip] for clip in valid], samples)
             # After the samples: it repeats the encoding in place.
-            best = self._beams(given, len(heard)) if 0 in wanted else [[] for _ in heard]
+            best = self._beam_search(inputs, len(valid)) if 0 in wanted else [[] for _ in valid]
             return [
                 build_candidates(
-                    [self._answer("beam", one) for one in first]
-                    + [self._answer("sample", one) for one in rest]
+                    [self._decode_text("beam", one) for one in first]
+                    + [self._decode_text("sample", one) for one in rest]
                 )
-                for first, rest in zip(best, drawn, strict=True)
+                for first, rest in zip(best, samples_by_clip, strict=True)
             ]
 
-        return apply_to_valid_clips(waveforms, "caption", write)
+        return apply_to_valid_clips(waveforms, "caption", caption_valid)
 
-    def _encoded(self, waveforms: list[np.ndarray]) -> _Given:
+    def _encode(self, waveforms: list[np.ndarray]) -> _GenerateInputs:
         """What `generate` is given: the encoder's output, and what every caption begins with."""
         features = self._processor(
             audio=waveforms,
@@ -73,29 +73,29 @@ class EncoderDecoderGenerator(PretrainedGenerator):
             return_tensors="pt",
         ).to(self._model.device, self._model.dtype)
         encoded = self._model.get_encoder()(**features, return_dict=True)
-        given = {"encoder_outputs": encoded, "attention_mask": features["attention_mask"]}
+        inputs = {"encoder_outputs": encoded, "attention_mask": features["attention_mask"]}
         tokenizer = self._processor.tokenizer
         if isinstance(tokenizer, WhisperTokenizer):
             # Language and task, as in training; other models begin with their start token.
             start = torch.tensor([tokenizer.prefix_tokens], device=self._model.device)
-            given["decoder_input_ids"] = start.repeat(len(waveforms), 1)
-        return given
+            inputs["decoder_input_ids"] = start.repeat(len(waveforms), 1)
+        return inputs
 
-    def _sampled(self, given: _Given, seeds: list[int], wanted: list[int]) -> _Captions:
+    def _sample(self, inputs: _GenerateInputs, seeds: list[int], wanted: list[int]) -> _Captions:
         numbers = transformers_sampling.draw_uniform_numbers(seeds, wanted, self._config.max_tokens)
         return transformers_sampling.sample_candidates(
-            self._generate, given, numbers, self._config.temperature
+            self._generate, inputs, numbers, self._config.temperature
         )
 
-    def _beams(self, given: _Given, clips: int) -> _Captions:
+    def _beam_search(self, inputs: _GenerateInputs, clips: int) -> _Captions:
         """The best beam of each clip."""
         if self._config.beams == 1:
             numbers = torch.zeros(clips, 1, self._config.max_tokens)
             return transformers_sampling.sample_candidates(
-                self._generate, given, numbers, top_p=0.0
+                self._generate, inputs, numbers, top_p=0.0
             )
         found = self._generate(
-            **given,
+            **inputs,
             num_beams=self._config.beams,
             max_new_tokens=self._config.max_tokens,
             length_penalty=1.0,
@@ -110,8 +110,8 @@ class EncoderDecoderGenerator(PretrainedGenerator):
         ]
 
     def _until_end(self, ids: list[int], score: float) -> SampledText:
-        ends = self._model.generation_config.eos_token_id
-        length = next((at for at, token in enumerate(ids) if token in ends), len(ids))
+        end_ids = self._model.generation_config.eos_token_id
+        length = next((at for at, token in enumerate(ids) if token in end_ids), len(ids))
         return SampledText(tuple(ids[:length]), score, length < len(ids))
 
 

@@ -8,7 +8,7 @@ from curation.models.captioners.cleaning import RejectedText, clean_caption
 from curation.schema import Failure
 
 # How much of what a model wrote is told when none of it is a caption.
-_TOLD = 200
+_MAX_SHOWN_CHARS = 200
 
 
 class GeneratedText(NamedTuple):
@@ -45,7 +45,7 @@ def build_candidates(
     if captions or not rejected:
         return captions
     (reason,), text = rejected[0]
-    cut = text if len(text) <= _TOLD else f"{text[:_TOLD]} ..."
+    cut = text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]} ..."
     return Failure(
         "caption", reason, f"none of {len(rejected)} is a caption; the model wrote: {cut}"
     )

@@ -18,5 +18,5 @@ class PretrainedCaptioner(PretrainedAdapter):
         return {**super().identity, "guidance": self.config.guidance}
 
     @property
-    def tokens_a_clip(self) -> int:
+    def max_tokens_per_clip(self) -> int:
         return self.config.candidates * self.config.max_tokens

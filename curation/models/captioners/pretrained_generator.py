@@ -18,19 +18,19 @@ class PretrainedGenerator:
         self,
         folder: Path,
         config: PretrainedConfig,
-        choose: Callable[[PreTrainedConfig], pretrained.ModelClassChoice | None],
+        select_class: Callable[[PreTrainedConfig], pretrained.ModelClassChoice | None],
         expected: str,
         device: str,
     ) -> None:
         self._model, self._processor = pretrained.load_generative_model(
-            folder, config, choose, expected, device
+            folder, config, select_class, expected, device
         )
 
     def move(self, device: str) -> None:
         """Take the weights to another device, "auto" the GPU where there is one."""
         self._model.to(weights.resolve_device(device))
 
-    def _answer(self, method: str, written: SampledText | None) -> GeneratedText | None:
+    def _decode_text(self, method: str, written: SampledText | None) -> GeneratedText | None:
         if written is None:
             return None
         text = self._processor.tokenizer.decode(written.ids, skip_special_tokens=True)

@@ -27,13 +27,17 @@ class PromptedCaptioner(PretrainedCaptioner):
 
     def prompt(self, tags: Sequence[Tag]) -> str:
         """What a clip with these tags is asked."""
-        told = self._told(tags)
-        names = ", ".join(class_phrase(tag.mid) for tag in told)
-        return self.config.prompt.replace("{tags}", names) if told else self.config.untagged_prompt
+        guiding = self._guiding_tags(tags)
+        names = ", ".join(class_phrase(tag.mid) for tag in guiding)
+        return (
+            self.config.prompt.replace("{tags}", names) if guiding else self.config.untagged_prompt
+        )
 
     def labels(self, tags: Sequence[Tag]) -> list[str]:
         """The names of tags that stand in the prompt, which are no caption by themselves."""
-        return [name for tag in self._told(tags) for name in (class_phrase(tag.mid), tag.name)]
+        return [
+            name for tag in self._guiding_tags(tags) for name in (class_phrase(tag.mid), tag.name)
+        ]
 
-    def _told(self, tags: Sequence[Tag]) -> Sequence[Tag]:
+    def _guiding_tags(self, tags: Sequence[Tag]) -> Sequence[Tag]:
         return tags if self.config.guidance == "tags" else ()

@@ -48,7 +48,7 @@ class RemoteCodeCaptioner(UntaggedCaptioner):
         }
 
     @cached_property
-    def _words(self) -> Path:
+    def _tokenizer_folder(self) -> Path:
         """The tokenizer's directory."""
         if self.config.tokenizer is None:
             return self._folder
@@ -62,5 +62,10 @@ class RemoteCodeCaptioner(UntaggedCaptioner):
         from curation.models.captioners.remote_code_generator import RemoteCodeGenerator
 
         return RemoteCodeGenerator(
-            self._folder, self._words, self.config, self.expected, self.device, self.sample_rate_hz
+            self._folder,
+            self._tokenizer_folder,
+            self.config,
+            self.expected,
+            self.device,
+            self.sample_rate_hz,
         )

@@ -54,10 +54,12 @@ class RemoteCodeGenerator:
         return apply_to_valid_clips(
             waveforms,
             "caption",
-            lambda heard: [self._captions(waveforms[clip], seeds[clip], wanted) for clip in heard],
+            lambda valid: [
+                self._caption_clip(waveforms[clip], seeds[clip], wanted) for clip in valid
+            ],
         )
 
-    def _captions(
+    def _caption_clip(
         self, waveform: np.ndarray, seed: int, wanted: range
     ) -> list[Candidate] | Failure:
         """One clip's; what lies beside it in a batch would change its decibels and its samples."""
@@ -65,18 +67,18 @@ class RemoteCodeGenerator:
             None
         ]
         try:
-            return build_candidates([self._answer(audio, seed, number) for number in wanted])
+            return build_candidates([self._generate(audio, seed, number) for number in wanted])
         except torch.OutOfMemoryError:
             raise
         # A model's own code raises what it likes.
         except Exception as error:
             return Failure("caption", type(error).__name__, str(error))
 
-    def _answer(self, audio: torch.Tensor, seed: int, number: int) -> GeneratedText:
+    def _generate(self, audio: torch.Tensor, seed: int, number: int) -> GeneratedText:
         """A candidate for a clip `[1, sample]`."""
         beam = {"sample_method": "beam", "beam_size": self._config.beams}
         sample = {"sample_method": "sample", "temp": self._config.temperature}
-        with self._random_by(seed, number):
+        with self._seeded(seed, number):
             ids = self._model(
                 audio=audio,
                 audio_length=[audio.shape[1]],
@@ -89,7 +91,7 @@ class RemoteCodeGenerator:
         return GeneratedText(text, "sample" if number else "beam", None, length < len(ids))
 
     @contextmanager
-    def _random_by(self, seed: int, number: int) -> Iterator[None]:
+    def _seeded(self, seed: int, number: int) -> Iterator[None]:
         """The model draws from torch's global state: set it, and give it back."""
         device = self._model.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -44,7 +44,7 @@ class TagGuidedAdapter(Adapter):
         return files.log_mel_config(self._config).sample_rate_hz
 
     @property
-    def tokens_a_clip(self) -> int:
+    def max_tokens_per_clip(self) -> int:
         return self.candidates * self.max_tokens
 
     def caption(
@@ -61,23 +61,23 @@ class TagGuidedAdapter(Adapter):
         for its only descendant; others are ignored. Clips shorter than one frame of the encoder
         are padded with silence; empty clips and samples that are not finite are failures.
         """
-        return self.write(self.hear(waveforms, guidance), seeds, first, last)
+        return self.write(self.encode(waveforms, guidance), seeds, first, last)
 
-    def hear(
+    def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[EncoderOutput | Failure]:
         """Encode clips, each with its guidance; see `HearsOnce`."""
-        return self._loaded.hear(waveforms, [self._tag_vector(given) for given in guidance])
+        return self._loaded.encode(waveforms, [self._tag_vector(given) for given in guidance])
 
     def write(
         self,
-        heard: Sequence[EncoderOutput | Failure],
+        encoded: Sequence[EncoderOutput | Failure],
         seeds: Sequence[int],
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of encoded clips; see `HearsOnce`."""
-        return self._loaded.write(heard, seeds, range(self.candidates)[first:last])
+        return self._loaded.write(encoded, seeds, range(self.candidates)[first:last])
 
     def _tag_vector(self, tags: Iterable[Tag]) -> np.ndarray:
         """The tag vector of a clip's guidance; of tags that become the same one, the surest."""
@@ -120,14 +120,14 @@ def map_to_vocabulary(mid: str, vocabulary: dict[str, int]) -> str | None:
     if mid in vocabulary:
         return mid
     try:
-        above = _nearest_above(mid, vocabulary)
-        below = _all_below(mid) & vocabulary.keys() if above is None else set()
+        ancestor = _nearest_known_ancestor(mid, vocabulary)
+        descendants = _descendants(mid) & vocabulary.keys() if ancestor is None else set()
     except InputError:
         return None
-    return above or (next(iter(below)) if len(below) == 1 else None)
+    return ancestor or (next(iter(descendants)) if len(descendants) == 1 else None)
 
 
-def _nearest_above(mid: str, vocabulary: dict[str, int]) -> str | None:
+def _nearest_known_ancestor(mid: str, vocabulary: dict[str, int]) -> str | None:
     level = [mid]
     while level:
         level = [parent for child in level for parent in ontology.parent_classes(child)]
@@ -137,6 +137,6 @@ def _nearest_above(mid: str, vocabulary: dict[str, int]) -> str | None:
     return None
 
 
-def _all_below(mid: str) -> set[str]:
-    below = set(ontology.child_classes(mid))
-    return below.union(*(_all_below(child) for child in below))
+def _descendants(mid: str) -> set[str]:
+    descendants = set(ontology.child_classes(mid))
+    return descendants.union(*(_descendants(child) for child in descendants))

@@ -42,32 +42,32 @@ class TagGuidedGenerator:
         self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()
-    def hear(
+    def encode(
         self, waveforms: Sequence[np.ndarray], tags: Sequence[np.ndarray]
     ) -> list[EncoderOutput | Failure]:
-        """As `HearsOnce.hear`, guided by tag vectors `[tag]`."""
+        """As `ReusableEncoding.encode`, guided by tag vectors `[tag]`."""
         return apply_to_valid_clips(
             waveforms,
             "caption",
-            lambda heard: self._encoded(
-                [waveforms[clip] for clip in heard], np.stack([tags[clip] for clip in heard])
+            lambda valid: self._encode_valid(
+                [waveforms[clip] for clip in valid], np.stack([tags[clip] for clip in valid])
             ),
         )
 
     @torch.inference_mode()
     def write(
-        self, heard: Sequence[EncoderOutput | Failure], seeds: Sequence[int], wanted: range
+        self, encoded: Sequence[EncoderOutput | Failure], seeds: Sequence[int], wanted: range
     ) -> list[list[Candidate] | Failure]:
-        """As `HearsOnce.write`: candidate 0 is the best beam, the others are sampled."""
-        encoded = [
+        """As `ReusableEncoding.write`: candidate 0 is the best beam, the others are sampled."""
+        valid = [
             (one, seed)
-            for one, seed in zip(heard, seeds, strict=True)
+            for one, seed in zip(encoded, seeds, strict=True)
             if isinstance(one, EncoderOutput)
         ]
-        written = iter(self._write(encoded, wanted) if encoded else [])
-        return [one if isinstance(one, Failure) else next(written) for one in heard]
+        written = iter(self._decode(valid, wanted) if valid else [])
+        return [one if isinstance(one, Failure) else next(written) for one in encoded]
 
-    def _encoded(self, waveforms: list[np.ndarray], tags: np.ndarray) -> list[EncoderOutput]:
+    def _encode_valid(self, waveforms: list[np.ndarray], tags: np.ndarray) -> list[EncoderOutput]:
         """Each clip's, in order."""
         model = self._model
         vectors = torch.from_numpy(tags).to(model.device)
@@ -83,7 +83,7 @@ class TagGuidedGenerator:
         }
         return [by_place[place] for place in range(len(waveforms))]
 
-    def _write(
+    def _decode(
         self, encoded: list[tuple[EncoderOutput, int]], wanted: range
     ) -> list[list[Candidate] | Failure]:
         """The wanted candidates of encoded clips, each with its seed."""
@@ -92,21 +92,23 @@ class TagGuidedGenerator:
             self._model,
             EncoderOutput.batch(rows),
             self._beams if 0 in wanted else 0,
-            self._noise(seeds, [number - 1 for number in wanted if number]),
+            self._draw_noise(seeds, [number - 1 for number in wanted if number]),
             self._temperature,
             self._max_tokens,
         )
         best = [[one] for one in beam] if beam else [[]] * len(sampled)
-        return [self._told(first, rest) for first, rest in zip(best, sampled, strict=True)]
+        return [
+            self._build_candidates(first, rest) for first, rest in zip(best, sampled, strict=True)
+        ]
 
-    def _noise(self, seeds: Sequence[int], samples: list[int]) -> torch.Tensor | None:
+    def _draw_noise(self, seeds: Sequence[int], samples: list[int]) -> torch.Tensor | None:
         """The noise of these samples, drawn with all the others', so that it is always the same."""
         if not samples:
             return None
         words = self._model.config.vocab_size
         return gumbel_noise(seeds, self._candidates - 1, self._max_tokens, words)[:, samples]
 
-    def _told(
+    def _build_candidates(
         self, best: Sequence[DecodedCaption], samples: Sequence[DecodedCaption]
     ) -> list[Candidate] | Failure:
         if not all(math.isfinite(one.log_prob) for one in (*best, *samples)):

@@ -48,13 +48,13 @@ class VllmCaptioner(PromptedCaptioner):
         return {**super().identity, "engine": f"vllm {self.config.version}"}
 
     @property
-    def source(self) -> str:
+    def model_source(self) -> str:
         """The model as vLLM finds it on whatever machine: a directory, or a hub id."""
         folder = Path(self.model)
         return str(folder.absolute()) if folder.is_dir() else self.model
 
     @property
-    def engine(self) -> dict[str, Any]:
+    def engine_arguments(self) -> dict[str, Any]:
         """The arguments of vLLM's engine that follow from the run's YAML."""
         revision = None if Path(self.model).is_dir() else self.revision
         return {
@@ -65,27 +65,27 @@ class VllmCaptioner(PromptedCaptioner):
             "trust_remote_code": self.config.trust_remote_code,
         }
 
-    def ready(self) -> None:
+    def load_processor(self) -> None:
         """Load what questions are made with. Raises InputError where it is not there."""
         _ = self._processor
 
-    def questions(
+    def build_requests(
         self, waveform: np.ndarray, tags: Sequence[Tag], seed: int, wanted: range
     ) -> list[VllmRequest]:
         """What vLLM is asked for the wanted candidates of a clip that can be heard."""
-        prompt = self._rendered(self.prompt(tags))
+        prompt = self._render_prompt(self.prompt(tags))
         sound = pad_to_one_token(waveform, self.sample_rate_hz)
         return [VllmRequest(prompt, sound, self._sampling(seed, number)) for number in wanted]
 
-    def answer(
-        self, replies: Sequence[VllmResponse | Failure], tags: Sequence[Tag]
+    def parse_responses(
+        self, responses: Sequence[VllmResponse | Failure], tags: Sequence[Tag]
     ) -> list[Candidate] | Failure:
         """A clip's candidates, of the replies to its questions; a failure among them is its own."""
         answers: list[GeneratedText | None] = []
-        for reply in replies:
-            if isinstance(reply, Failure):
-                return reply
-            answers.append(self._answer(reply))
+        for response in responses:
+            if isinstance(response, Failure):
+                return response
+            answers.append(self._parse_response(response))
         return build_candidates(answers, self.labels(tags))
 
     def caption(
@@ -103,18 +103,20 @@ class VllmCaptioner(PromptedCaptioner):
         """
         wanted = range(self.config.candidates)[first:last]
 
-        def write(heard: list[int]) -> list[list[Candidate] | Failure]:
-            asked = [
-                self.questions(waveforms[clip], guidance[clip], seeds[clip], wanted)
-                for clip in heard
+        def caption_valid(valid: list[int]) -> list[list[Candidate] | Failure]:
+            requests_by_clip = [
+                self.build_requests(waveforms[clip], guidance[clip], seeds[clip], wanted)
+                for clip in valid
             ]
-            replies = iter(self._loaded.replies([one for clip in asked for one in clip]))
+            responses = iter(
+                self._loaded.generate_responses([one for clip in requests_by_clip for one in clip])
+            )
             return [
-                self.answer([next(replies) for _ in questions], guidance[clip])
-                for clip, questions in zip(heard, asked, strict=True)
+                self.parse_responses([next(responses) for _ in requests], guidance[clip])
+                for clip, requests in zip(valid, requests_by_clip, strict=True)
             ]
 
-        return apply_to_valid_clips(waveforms, "caption", write)
+        return apply_to_valid_clips(waveforms, "caption", caption_valid)
 
     def _sampling(self, seed: int, number: int) -> dict[str, Any]:
         return {
@@ -125,15 +127,15 @@ class VllmCaptioner(PromptedCaptioner):
             "logprobs": 0,  # of the tokens that were drawn, and no others
         }
 
-    def _answer(self, reply: VllmResponse) -> GeneratedText | None:
-        if not all(map(math.isfinite, reply.log_probs)):
+    def _parse_response(self, response: VllmResponse) -> GeneratedText | None:
+        if not all(map(math.isfinite, response.log_probs)):
             return None
-        log_prob = fmean(reply.log_probs) if reply.log_probs else None
+        log_prob = fmean(response.log_probs) if response.log_probs else None
         return GeneratedText(
-            reply.text, "sample", log_prob, len(reply.log_probs) < self.config.max_tokens
+            response.text, "sample", log_prob, len(response.log_probs) < self.config.max_tokens
         )
 
-    def _rendered(self, prompt: str) -> str:
+    def _render_prompt(self, prompt: str) -> str:
         """A prompt as the model's chat template writes it, with the place of the sound."""
         text = self._processor.apply_chat_template(
             build_conversation(prompt), tokenize=False, add_generation_prompt=True
@@ -152,4 +154,6 @@ class VllmCaptioner(PromptedCaptioner):
     def _loaded(self) -> VllmEngine:
         from curation.models.captioners.vllm_engine import VllmEngine
 
-        return VllmEngine(self.source, self.engine, self.config.version, self.sample_rate_hz)
+        return VllmEngine(
+            self.model_source, self.engine_arguments, self.config.version, self.sample_rate_hz
+        )

@@ -20,7 +20,7 @@ class VllmEngine:
     """
 
     def __init__(
-        self, source: str, engine: Mapping[str, Any], version: str, sample_rate_hz: int
+        self, model_source: str, engine: Mapping[str, Any], version: str, sample_rate_hz: int
     ) -> None:
         vllm_installed.require_vllm_version(
             vllm_installed.installed_vllm_version(),
@@ -32,41 +32,41 @@ class VllmEngine:
 
         self._vllm = vllm
         try:
-            self._engine = vllm.LLM(model=source, **engine)
+            self._engine = vllm.LLM(model=model_source, **engine)
         # Of a model that it does not know vLLM's many parts raise what they like.
         except Exception as error:
-            raise InputError(f"{source}: vLLM {version} cannot run it: {error}") from error
+            raise InputError(f"{model_source}: vLLM {version} cannot run it: {error}") from error
         self._rate_hz = sample_rate_hz
 
     def move(self, device: str) -> None:
         """vLLM keeps its GPU: a run's configuration lets nobody ask for it."""
         raise NotImplementedError(device)
 
-    def replies(self, questions: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
+    def generate_responses(self, requests: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
         """The reply to each question, in order; why there is none where vLLM refuses it."""
         try:
-            return self._ask(questions)
+            return self._generate(requests)
         except ValueError:
             # One of them is refused, with all the others, before any is answered.
-            return [self._ask_alone(question) for question in questions]
+            return [self._generate_one(request) for request in requests]
 
-    def _ask_alone(self, question: VllmRequest) -> VllmResponse | Failure:
+    def _generate_one(self, request: VllmRequest) -> VllmResponse | Failure:
         try:
-            [reply] = self._ask([question])
+            [response] = self._generate([request])
         except ValueError as error:
             return Failure("caption", type(error).__name__, str(error))
-        return reply
+        return response
 
-    def _ask(self, questions: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
-        written = self._engine.generate(
+    def _generate(self, requests: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
+        outputs = self._engine.generate(
             [
                 {"prompt": one.prompt, "multi_modal_data": {"audio": (one.sound, self._rate_hz)}}
-                for one in questions
+                for one in requests
             ],
-            [self._vllm.SamplingParams(**one.sampling) for one in questions],
+            [self._vllm.SamplingParams(**one.sampling) for one in requests],
             use_tqdm=False,
         )
         return [
             VllmResponse(best.text, [next(iter(token.values())).logprob for token in best.logprobs])
-            for best in (each.outputs[0] for each in written)
+            for best in (each.outputs[0] for each in outputs)
         ]

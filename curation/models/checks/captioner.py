@@ -29,7 +29,7 @@ _SHORT_S, _LONG_S = 0.5, 10.0
 
 def writes_usable_captions(captioner: Captioner) -> ModelTestOutcome:
     """Every sound gets captions of its own, most of them usable and none of them empty."""
-    some = _sounds(captioner)
+    some = _probe_sounds(captioner)
     written = _captions(captioner, [sound.waveform for sound in some])
     faults = [fault for clip in written for fault in map(caption_fault, clip)]
     usable = faults.count(None) / max(1, len(faults))
@@ -61,30 +61,30 @@ def caption_fault(candidate: Candidate) -> str | None:
 
 def captions_are_repeatable(captioner: Captioner) -> ModelTestOutcome:
     """The same batch and seeds give the same captions."""
-    clips = [sound.waveform for sound in _sounds(captioner)]
-    return _alike(_captions(captioner, clips), _captions(captioner, clips), 1.0)
+    clips = [sound.waveform for sound in _probe_sounds(captioner)]
+    return _compare_captions(_captions(captioner, clips), _captions(captioner, clips), 1.0)
 
 
 def captions_are_batch_independent(captioner: Captioner) -> ModelTestOutcome:
     """Whatever lies beside a clip, its captions are the same."""
     rate = captioner.sample_rate_hz
-    some = _sounds(captioner)
+    some = _probe_sounds(captioner)
     clips = [
         resize_sound(some[0], rate, _SHORT_S),
         resize_sound(some[1], rate, _LONG_S),
         some[2].waveform,
     ]
-    together = _captions(captioner, clips)
-    alone = [
+    batched = _captions(captioner, clips)
+    single = [
         require_results(captioner.caption([clip], [[]], [seed]))[0]
         for seed, clip in enumerate(clips)
     ]
-    return _alike(together, alone, LEAST_KEPT_BY_BATCH)
+    return _compare_captions(batched, single, LEAST_KEPT_BY_BATCH)
 
 
 def tags_change_captions(captioner: Captioner) -> ModelTestOutcome:
     """Tags are accepted, and how many clips they change is told."""
-    some = _sounds(captioner)
+    some = _probe_sounds(captioner)
     clips = [sound.waveform for sound in some]
     # Each clip gets the next one's tag, which an untagged caption would hardly name.
     tags = [[sound.tag] for sound in (*some[1:], some[0])]
@@ -104,7 +104,7 @@ def captioner_rejects_bad_clips(captioner: Captioner) -> ModelTestOutcome:
     def caption(clips: list[np.ndarray]) -> Sequence[object]:
         return captioner.caption(clips, [[]] * len(clips), range(len(clips)))
 
-    return check_bad_clips(caption, _sounds(captioner)[0].waveform)
+    return check_bad_clips(caption, _probe_sounds(captioner)[0].waveform)
 
 
 def captioner_tests(guidance: Guidance) -> ModelTests[Captioner]:
@@ -118,7 +118,7 @@ def captioner_tests(guidance: Guidance) -> ModelTests[Captioner]:
     }
 
 
-def _sounds(captioner: Captioner) -> tuple[ProbeSound, ...]:
+def _probe_sounds(captioner: Captioner) -> tuple[ProbeSound, ...]:
     return make_probe_sounds(captioner.sample_rate_hz)[:_CLIPS]
 
 
@@ -132,14 +132,14 @@ def _texts(clip: list[Candidate]) -> list[str]:
     return [candidate.caption for candidate in clip]
 
 
-def _alike(
+def _compare_captions(
     one: list[list[Candidate]], other: list[list[Candidate]], least: float
 ) -> ModelTestOutcome:
-    kept = [
+    shared = [
         sum(text in _texts(theirs) for text in _texts(mine))
         for mine, theirs in zip(one, other, strict=True)
     ]
-    share = sum(kept) / max(1, sum(map(len, one)))
+    share = sum(shared) / max(1, sum(map(len, one)))
     return ModelTestOutcome(
         share >= least, f"{share:.0%} of the captions are the same (at least {least:.0%})"
     )

@@ -17,7 +17,7 @@ class ModelTestOutcome(NamedTuple):
     """Whether a test was passed, and the figures."""
 
     passed: bool
-    told: str
+    details: str
 
 
 class ModelTestFinding(NamedTuple):
@@ -25,7 +25,7 @@ class ModelTestFinding(NamedTuple):
 
     test: str
     passed: bool
-    told: str
+    details: str
 
 
 class TestableModel(Protocol):
@@ -57,13 +57,13 @@ def run_model_tests(
         weights = model.identity["weights_sha256"][:12]
         return ModelTestOutcome(True, f"weights {weights}..., hears {model.sample_rate_hz} Hz")
 
-    loaded = _tried("loads", load)
+    loaded = _run_test("loads", load)
     if not loaded.passed:
         return [loaded]
-    return [loaded, *(_tried(name, partial(test, *models)) for name, test in tests.items())]
+    return [loaded, *(_run_test(name, partial(test, *models)) for name, test in tests.items())]
 
 
-def _tried(name: str, work: Callable[[], ModelTestOutcome]) -> ModelTestFinding:
+def _run_test(name: str, work: Callable[[], ModelTestOutcome]) -> ModelTestFinding:
     try:
         return ModelTestFinding(name, *work())
     except InputError as error:

@@ -31,24 +31,24 @@ _LONG_CAPTION = " ".join(["a dog barks and then rain falls"] * 430)  # 3,010 wor
 def embeddings_are_unit_vectors(scorer: Scorer) -> ModelTestOutcome:
     """Sounds and captions become finite vectors of one dimension and of length one."""
     some = make_probe_sounds(scorer.sample_rate_hz)[:_CLIPS]
-    heard = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in some])))
-    read = scorer.embed_text([sound.caption for sound in some])
-    if heard.shape != read.shape:
-        return ModelTestOutcome(False, f"sounds become {heard.shape}, captions {read.shape}")
-    lengths = np.linalg.norm(np.concatenate([heard, read]), axis=1)
+    audio = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in some])))
+    text = scorer.embed_text([sound.caption for sound in some])
+    if audio.shape != text.shape:
+        return ModelTestOutcome(False, f"sounds become {audio.shape}, captions {text.shape}")
+    lengths = np.linalg.norm(np.concatenate([audio, text]), axis=1)
     off = float(np.abs(lengths - 1).max())
     return ModelTestOutcome(
         off <= _NORM_TOLERANCE,  # not so where it is not a number
-        f"{heard.shape[1]} dimensions, lengths off by {off:.1e} (at most {_NORM_TOLERANCE})",
+        f"{audio.shape[1]} dimensions, lengths off by {off:.1e} (at most {_NORM_TOLERANCE})",
     )
 
 
 def scores_separate_matched_pairs(scorer: Scorer) -> ModelTestOutcome:
     """Sounds score higher with their own captions than captions handed out at random would."""
     every = make_probe_sounds(scorer.sample_rate_hz)
-    heard = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in every])))
-    read = scorer.embed_text([sound.caption for sound in every])
-    found = separation(heard @ read.T)
+    audio = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in every])))
+    text = scorer.embed_text([sound.caption for sound in every])
+    found = separation(audio @ text.T)
     return ModelTestOutcome(
         found.deviations >= MIN_SEPARATION_DEVIATIONS,
         f"matched {found.gap:+.3f} above shuffled over {len(every)} sounds, AUC {found.auc:.3f}, "
@@ -65,26 +65,26 @@ def embeddings_are_repeatable(scorer: Scorer) -> ModelTestOutcome:
         make_probe_sounds(rate)[1].waveform,
     ]
     once, again = (np.stack(require_results(scorer.embed_audio(clips))) for _ in range(2))
-    return _moved(once, again, MAX_EMBEDDING_SHIFT_REPEATED)
+    return _compare_embeddings(once, again, MAX_EMBEDDING_SHIFT_REPEATED)
 
 
 def audio_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
     """Whatever lies beside a clip, its embedding is the same: alone, with long, with short ones."""
     clips = make_clips_of_unequal_length(scorer.sample_rate_hz)
-    together = np.stack(require_results(scorer.embed_audio(clips)))
-    alone = np.concatenate([require_results(scorer.embed_audio([clip])) for clip in clips])
-    turned = np.stack(require_results(scorer.embed_audio(clips[::-1])))[::-1]
-    return _moved(
-        np.stack([together, together]), np.stack([alone, turned]), MAX_EMBEDDING_SHIFT_BY_BATCH
+    batched = np.stack(require_results(scorer.embed_audio(clips)))
+    single = np.concatenate([require_results(scorer.embed_audio([clip])) for clip in clips])
+    reversed_ = np.stack(require_results(scorer.embed_audio(clips[::-1])))[::-1]
+    return _compare_embeddings(
+        np.stack([batched, batched]), np.stack([single, reversed_]), MAX_EMBEDDING_SHIFT_BY_BATCH
     )
 
 
 def text_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
     """Whatever stands beside a caption, its embedding is the same, beside 3,000 words too."""
     captions = [sound.caption for sound in make_probe_sounds(scorer.sample_rate_hz)[:_CLIPS]]
-    together = scorer.embed_text([*captions, _LONG_CAPTION])
-    alone = np.concatenate([scorer.embed_text([each]) for each in [*captions, _LONG_CAPTION]])
-    return _moved(together, alone, MAX_EMBEDDING_SHIFT_BY_BATCH)
+    batched = scorer.embed_text([*captions, _LONG_CAPTION])
+    single = np.concatenate([scorer.embed_text([each]) for each in [*captions, _LONG_CAPTION]])
+    return _compare_embeddings(batched, single, MAX_EMBEDDING_SHIFT_BY_BATCH)
 
 
 def scorer_rejects_bad_clips(scorer: Scorer) -> ModelTestOutcome:
@@ -102,6 +102,6 @@ SCORER_TESTS: ModelTests[Scorer] = {
 }
 
 
-def _moved(one: np.ndarray, other: np.ndarray, most: float) -> ModelTestOutcome:
+def _compare_embeddings(one: np.ndarray, other: np.ndarray, most: float) -> ModelTestOutcome:
     moved = float(np.linalg.norm(one - other, axis=-1).max())
     return ModelTestOutcome(moved <= most, f"embeddings moved by {moved:.1e} (at most {most})")

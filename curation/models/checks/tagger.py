@@ -26,8 +26,8 @@ def tags_are_well_formed(tagger: Tagger) -> ModelTestOutcome:
         any(_names(tag, sound.tag) for tag in tags)
         for tags, sound in zip(found, every, strict=True)
     )
-    told = f"{sum(map(len, found))} tags on {len(every)} sounds, {right} of them named"
-    return ModelTestOutcome(fault is None, fault or told)
+    details = f"{sum(map(len, found))} tags on {len(every)} sounds, {right} of them named"
+    return ModelTestOutcome(fault is None, fault or details)
 
 
 def tags_fault(tags: list[Tag]) -> str | None:
@@ -48,7 +48,7 @@ def tags_fault(tags: list[Tag]) -> str | None:
 def tags_are_repeatable(tagger: Tagger) -> ModelTestOutcome:
     """The same batch gives the same tags."""
     clips = [sound.waveform for sound in make_probe_sounds(tagger.sample_rate_hz)[:_CLIPS]]
-    return _moved(
+    return _compare_tags(
         require_results(tagger.tag(clips)),
         require_results(tagger.tag(clips)),
         MAX_CONFIDENCE_SHIFT_REPEATED,
@@ -58,9 +58,9 @@ def tags_are_repeatable(tagger: Tagger) -> ModelTestOutcome:
 def tags_are_batch_independent(tagger: Tagger) -> ModelTestOutcome:
     """Whatever lies beside a clip, its tags are the same: alone, with long, with short ones."""
     clips = make_clips_of_unequal_length(tagger.sample_rate_hz)
-    together = require_results(tagger.tag(clips))
-    alone = [require_results(tagger.tag([clip]))[0] for clip in clips]
-    return _moved(together, alone, MAX_CONFIDENCE_SHIFT_BY_BATCH)
+    batched = require_results(tagger.tag(clips))
+    single = [require_results(tagger.tag([clip]))[0] for clip in clips]
+    return _compare_tags(batched, single, MAX_CONFIDENCE_SHIFT_BY_BATCH)
 
 
 def tagger_rejects_bad_clips(tagger: Tagger) -> ModelTestOutcome:
@@ -80,7 +80,7 @@ def _names(tag: Tag, truth: Tag) -> bool:
     return tag.mid == truth.mid or tag.mid in ontology.ancestor_classes(truth.mid)
 
 
-def _moved(one: list[list[Tag]], other: list[list[Tag]], most: float) -> ModelTestOutcome:
+def _compare_tags(one: list[list[Tag]], other: list[list[Tag]], most: float) -> ModelTestOutcome:
     """By how much confidences differ, a tag near the threshold that comes and goes apart."""
     pairs = [
         (mine[mid], theirs[mid])

@@ -15,7 +15,7 @@ from curation.models.networks.transformer import KeyValue
 
 # Clips that are done leave once those that go on are at most this share of the batch: what leaving
 # costs, a copy of the others' memory and past, is then less than the steps that it saves.
-_WORTH_LEAVING = 0.75
+_COMPACTION_SHARE = 0.75
 
 
 @torch.inference_mode()
@@ -46,17 +46,17 @@ def decode_captions(
         log_probs = captions.step(at, filled)
         parents, beam_ids = search.step(log_probs[:, :beams], at, last)
         sample_ids = sampler.step(log_probs[:, beams:], at, last)
-        going = search.open | sampler.open
+        going = search.active | sampler.active
         rows = going.nonzero().flatten()
         if not len(rows):
             break
-        if not _in_place(parents):
+        if not _parents_unchanged(parents):
             captions.reorder(parents, filled)
         captions.ids = torch.cat([beam_ids, sample_ids], dim=1)
-        if len(rows) <= _WORTH_LEAVING * len(going):
-            captions.keep(rows)
-            search.keep(rows)
-            sampler.keep(rows)
+        if len(rows) <= _COMPACTION_SHARE * len(going):
+            captions.select_rows(rows)
+            search.select_rows(rows)
+            sampler.select_rows(rows)
     return search.best(), sampler.captions()
 
 
@@ -81,7 +81,8 @@ class DecoderState:
         self.encoded = encoded
         self.memory = model.decoder.project(encoded)
         self.past = [
-            _room(keys_values, clips * captions, max_tokens) for keys_values in self.memory
+            _allocate_cache(keys_values, clips * captions, max_tokens)
+            for keys_values in self.memory
         ]
         self.ids = torch.full((clips, captions), model.config.bos_token_id, device=model.device)
 
@@ -97,12 +98,12 @@ class DecoderState:
     def reorder(self, parents: Tensor, filled: int) -> None:
         """Let each beam go on from its parent's past `[clip, beam]`; samples keep their own."""
         clips, beams = parents.shape
-        for room in (each for layer in self.past for each in layer):
-            by_clip = room.unflatten(0, (clips, -1))[:, :beams, :, :filled]
+        for cache in (each for layer in self.past for each in layer):
+            by_clip = cache.unflatten(0, (clips, -1))[:, :beams, :, :filled]
             index = parents[:, :, None, None, None].expand_as(by_clip)
             by_clip.copy_(by_clip.gather(1, index))
 
-    def keep(self, rows: Tensor) -> None:
+    def select_rows(self, rows: Tensor) -> None:
         """Let the other clips leave."""
         clips = len(self.ids)
         self.ids = self.ids[rows]
@@ -114,7 +115,7 @@ class DecoderState:
         ]
 
 
-def _room(like: KeyValue, captions: int, steps: int) -> KeyValue:
+def _allocate_cache(like: KeyValue, captions: int, steps: int) -> KeyValue:
     _, heads, _, width = like.keys.shape
     return KeyValue(
         like.keys.new_zeros(captions, heads, steps, width),
@@ -122,6 +123,6 @@ def _room(like: KeyValue, captions: int, steps: int) -> KeyValue:
     )
 
 
-def _in_place(parents: Tensor) -> bool:
+def _parents_unchanged(parents: Tensor) -> bool:
     """Whether every beam goes on from its own past."""
     return bool((parents == torch.arange(parents.shape[1], device=parents.device)).all())

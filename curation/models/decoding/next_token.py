@@ -8,7 +8,7 @@ from torch import Tensor
 
 from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
 
-_NEVER = -1.0e9
+_IMPOSSIBLE = -1.0e9
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class BeamSearch:
         self.beams = beams
         self.rows = torch.arange(clips, device=device)
         # Only the first beam counts at the start: all begin with the same token.
-        self.scores = torch.full((clips, beams), _NEVER, device=device)
+        self.scores = torch.full((clips, beams), _IMPOSSIBLE, device=device)
         self.scores[:, :1] = 0.0
         self.running = torch.full((clips, beams, max_tokens), self.eos, device=device)
-        self.open = torch.full((clips,), beams > 0, device=device)
-        self.done_scores = torch.full((clips, beams), _NEVER, device=device)
+        self.active = torch.full((clips,), beams > 0, device=device)
+        self.done_scores = torch.full((clips, beams), _IMPOSSIBLE, device=device)
         self.done = torch.full((clips, beams, max_tokens), self.eos, device=device)
 
     def step(self, log_probs: Tensor, at: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,25 +59,25 @@ class BeamSearch:
             last: whether that is the last one `[1]`.
         """
         if not self.beams:
-            return _no_words(log_probs), _no_words(log_probs)
+            return _empty_words(log_probs), _empty_words(log_probs)
         words = log_probs.shape[-1]
         total = (log_probs + self.scores[:, :, None]).flatten(1)
         scores, indices = total.topk(2 * self.beams, dim=1)
         parents, ids = indices // words, indices % words
-        running = _of_clip(self.running, parents)
+        running = _gather_captions(self.running, parents)
         running.index_copy_(2, at, ids[:, :, None])
-        ends = (ids == self.eos) | last
-        worst = self._finish(scores / (at + 1), running, ends)
+        is_end = (ids == self.eos) | last
+        worst = self._finish(scores / (at + 1), running, is_end)
         # Twice as many were kept as there are beams, so enough go on whichever of them end.
-        scores, kept = (scores + ends * _NEVER).topk(self.beams, dim=1)
+        scores, best = (scores + is_end * _IMPOSSIBLE).topk(self.beams, dim=1)
         self.scores.copy_(scores)
-        self.running.copy_(_of_clip(running, kept))
-        self.open.logical_and_(scores[:, 0] / (at + 1) > worst)
-        return parents.gather(1, kept), ids.gather(1, kept)
+        self.running.copy_(_gather_captions(running, best))
+        self.active.logical_and_(scores[:, 0] / (at + 1) > worst)
+        return parents.gather(1, best), ids.gather(1, best)
 
-    def keep(self, rows: Tensor) -> None:
+    def select_rows(self, rows: Tensor) -> None:
         """Let the other clips of the batch leave; what they have said is kept."""
-        self.rows, self.open = self.rows[rows], self.open[rows]
+        self.rows, self.active = self.rows[rows], self.active[rows]
         self.scores, self.running = self.scores[rows], self.running[rows]
 
     def best(self) -> list[DecodedCaption]:
@@ -87,18 +87,22 @@ class BeamSearch:
         """
         if not self.beams:
             return []
-        scores = self.done_scores[:, 0].masked_fill(self.done_scores[:, 0] == _NEVER, torch.nan)
-        told = zip(self.done[:, 0].tolist(), scores.tolist(), strict=True)
-        return [DecodedCaption(_until(self.eos, ids), score) for ids, score in told]
+        scores = self.done_scores[:, 0].masked_fill(
+            self.done_scores[:, 0] == _IMPOSSIBLE, torch.nan
+        )
+        captions_with_scores = zip(self.done[:, 0].tolist(), scores.tolist(), strict=True)
+        return [
+            DecodedCaption(_before_end(self.eos, ids), score) for ids, score in captions_with_scores
+        ]
 
-    def _finish(self, scores: Tensor, running: Tensor, ends: Tensor) -> Tensor:
+    def _finish(self, scores: Tensor, running: Tensor, is_end: Tensor) -> Tensor:
         """Put captions that end among the done ones, where they are better; the worst of those."""
-        ended = ends[:, : self.beams] & self.open[:, None]
-        new = torch.where(ended, scores[:, : self.beams], _NEVER)
+        ended = is_end[:, : self.beams] & self.active[:, None]
+        new = torch.where(ended, scores[:, : self.beams], _IMPOSSIBLE)
         both = torch.cat([self.done_scores[self.rows], new], dim=1)
-        done_scores, kept = both.topk(self.beams, dim=1)
+        done_scores, best = both.topk(self.beams, dim=1)
         captions = torch.cat([self.done[self.rows], running[:, : self.beams]], dim=1)
-        self.done[self.rows] = _of_clip(captions, kept)
+        self.done[self.rows] = _gather_captions(captions, best)
         self.done_scores[self.rows] = done_scores
         return done_scores[:, -1]
 
@@ -128,7 +132,7 @@ class Sampler:
         self.rows = torch.arange(clips, device=device)  # of the clips that are in the batch
 
     @property
-    def open(self) -> Tensor:
+    def active(self) -> Tensor:
         """Whether a clip of the batch has a sample that goes on, `[clip]`."""
         return ~self.finished[self.rows].all(dim=1)
 
@@ -138,7 +142,7 @@ class Sampler:
         The arguments are `BeamSearch.step`'s.
         """
         if self.noise is None:
-            return _no_words(log_probs)
+            return _empty_words(log_probs)
         ids = (log_probs / self.temperature + self.noise[self.rows, :, at]).argmax(dim=-1)
         drawn = log_probs.gather(2, ids[:, :, None]).squeeze(2)
         finished = self.finished[self.rows]
@@ -149,7 +153,7 @@ class Sampler:
         self.ids[self.rows, :, at] = ids
         return ids
 
-    def keep(self, rows: Tensor) -> None:
+    def select_rows(self, rows: Tensor) -> None:
         """Let the other clips of the batch leave; what they have said is kept."""
         self.rows = self.rows[rows]
 
@@ -157,21 +161,24 @@ class Sampler:
         """The samples of every clip that there was."""
         means = (self.total / self.length).tolist()
         return [
-            [DecodedCaption(_until(self.eos, ids), mean) for ids, mean in zip(*clip, strict=True)]
+            [
+                DecodedCaption(_before_end(self.eos, ids), mean)
+                for ids, mean in zip(*clip, strict=True)
+            ]
             for clip in zip(self.ids.tolist(), means, strict=True)
         ]
 
 
-def _of_clip(captions: Tensor, chosen: Tensor) -> Tensor:
+def _gather_captions(captions: Tensor, chosen: Tensor) -> Tensor:
     """The chosen captions of each clip, `[clip, choice, word]`, of `[clip, caption, word]`."""
     return captions.gather(1, chosen[:, :, None].expand(-1, -1, captions.shape[2]))
 
 
-def _until(eos: int, ids: list[int]) -> tuple[int, ...]:
+def _before_end(eos: int, ids: list[int]) -> tuple[int, ...]:
     """The words before the first end token, or all of them."""
     return tuple(ids[: ids.index(eos)] if eos in ids else ids)
 
 
-def _no_words(log_probs: Tensor) -> Tensor:
+def _empty_words(log_probs: Tensor) -> Tensor:
     """The words of no captions, `[clip, 0]`, from their log-probabilities `[clip, 0, word]`."""
     return log_probs.new_zeros(log_probs.shape[:2], dtype=torch.long)

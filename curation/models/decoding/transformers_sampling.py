@@ -82,7 +82,7 @@ def sample_candidates(
     """
     if not numbers.numel():
         return [[] for _ in numbers]
-    loop = _Loop(numbers, temperature, top_p)
+    loop = _SamplingLoop(numbers, temperature, top_p)
     generate(
         **inputs,
         custom_generate=loop,
@@ -90,25 +90,25 @@ def sample_candidates(
         do_sample=False,
         num_beams=1,
     )
-    return loop.written()
+    return loop.collect_candidates()
 
 
-class _Taken(NamedTuple):
+class _SampledTokens(NamedTuple):
     """The tokens of one step, one a row."""
 
     rows: Tensor
     ids: Tensor
     log_probs: Tensor
-    ends: Tensor
+    is_end: Tensor
 
 
-class _Loop:
+class _SamplingLoop:
     """Draws the candidates of a batch of clips side by side, a row each."""
 
     def __init__(self, numbers: Tensor, temperature: float, top_p: float) -> None:
         self.clips, self.candidates, self.most = numbers.shape
         self.numbers = numbers.flatten(0, 1)
-        self.steps: list[_Taken] = []
+        self.steps: list[_SampledTokens] = []
         self.warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
         if top_p < 1:
             self.warpers.append(TopPLogitsWarper(top_p))
@@ -125,27 +125,27 @@ class _Loop:
         """As `generate` calls it: from prompts `[clip, token]` to candidates `[row, token]`."""
         device = input_ids.device
         self.numbers = self.numbers.to(device)
-        ends = torch.tensor(generation_config.eos_token_id, device=device).flatten()
+        end_ids = torch.tensor(generation_config.eos_token_id, device=device).flatten()
         rows = torch.arange(self.clips * self.candidates, device=device)
         clips = rows // self.candidates
-        logits, state = _step(model, input_ids, state, is_first_iteration=True)
-        input_ids, logits, state = input_ids[clips], logits[clips], _chosen(state, clips)
+        logits, state = _forward(model, input_ids, state, is_first_iteration=True)
+        input_ids, logits, state = input_ids[clips], logits[clips], _select_rows(state, clips)
         for at in range(self.most):
             scores = logits_processor(input_ids, logits)
-            taken = self._take(logits.log_softmax(dim=-1), scores, rows, at, ends)
+            taken = self._sample_tokens(logits.log_softmax(dim=-1), scores, rows, at, end_ids)
             self.steps.append(taken)
-            on = (~(taken.ends | taken.log_probs.isnan())).nonzero().flatten()
+            on = (~(taken.is_end | taken.log_probs.isnan())).nonzero().flatten()
             if at == self.most - 1 or not len(on):
                 break
             if len(on) < len(rows):
-                rows, input_ids, state = rows[on], input_ids[on], _chosen(state, on)
+                rows, input_ids, state = rows[on], input_ids[on], _select_rows(state, on)
             input_ids = torch.cat([input_ids, taken.ids[on, None]], dim=1)
-            logits, state = _step(model, input_ids, state, next_sequence_length=1)
+            logits, state = _forward(model, input_ids, state, next_sequence_length=1)
         return input_ids
 
-    def _take(
-        self, log_probs: Tensor, scores: Tensor, rows: Tensor, at: int, ends: Tensor
-    ) -> _Taken:
+    def _sample_tokens(
+        self, log_probs: Tensor, scores: Tensor, rows: Tensor, at: int, end_ids: Tensor
+    ) -> _SampledTokens:
         """Draw a token a row by its scores `[row, word]`; it is told by its log-probability."""
         # One logit that is not finite makes its row NaN; any token will do for it.
         broken = log_probs.isnan()
@@ -154,9 +154,9 @@ class _Loop:
         numbers = self.numbers[rows, at] * shares[:, -1]
         ids = torch.searchsorted(shares, numbers[:, None], right=True)
         drawn = log_probs.gather(1, ids).squeeze(1)
-        return _Taken(rows, ids.squeeze(1), drawn, torch.isin(ids.squeeze(1), ends))
+        return _SampledTokens(rows, ids.squeeze(1), drawn, torch.isin(ids.squeeze(1), end_ids))
 
-    def written(self) -> list[list[SampledText | None]]:
+    def collect_candidates(self) -> list[list[SampledText | None]]:
         """The candidates of each clip, in order."""
         ids: list[list[int]] = [[] for _ in self.numbers]
         log_probs: list[list[float]] = [[] for _ in self.numbers]
@@ -167,14 +167,17 @@ class _Loop:
                 log_probs[row].append(log_prob)
                 ended[row] = end
         means = [math.fsum(each) / len(each) for each in log_probs]
-        told = [
+        candidates = [
             None if math.isnan(mean) else SampledText(tuple(words), mean, end)
             for words, mean, end in zip(ids, means, ended, strict=True)
         ]
-        return [told[row : row + self.candidates] for row in range(0, len(told), self.candidates)]
+        return [
+            candidates[row : row + self.candidates]
+            for row in range(0, len(candidates), self.candidates)
+        ]
 
 
-def _step(
+def _forward(
     model: PreTrainedModel, input_ids: Tensor, state: GenerationState, **how: Any
 ) -> tuple[Tensor, GenerationState]:
     """Logits `[row, word]` of the next tokens, and what the model goes on with behind them."""
@@ -186,14 +189,14 @@ def _step(
     return outputs.logits[:, -1].float(), state
 
 
-def _chosen(state: GenerationState, rows: Tensor) -> GenerationState:
+def _select_rows(state: GenerationState, rows: Tensor) -> GenerationState:
     """The state of some rows, in a new order or several times over."""
-    kept = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
-    kept["past_key_values"].batch_select_indices(rows)
+    selected = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
+    selected["past_key_values"].batch_select_indices(rows)
     for key in _ROWS:
         if isinstance(state.get(key), Tensor):
             # Positions may be of several kinds: `[kind, row, token]`.
-            kept[key] = state[key].index_select(state[key].ndim - 2, rows)
+            selected[key] = state[key].index_select(state[key].ndim - 2, rows)
     if state.get("encoder_outputs") is not None:
-        kept["encoder_outputs"] = BaseModelOutput(state["encoder_outputs"][0][rows])
-    return kept
+        selected["encoder_outputs"] = BaseModelOutput(state["encoder_outputs"][0][rows])
+    return selected

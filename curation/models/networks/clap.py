@@ -123,8 +123,10 @@ class TrainableClap(ClapTowers, TrainableTowers):
                     for clip, length in zip(waveforms, lengths.tolist(), strict=True)
                 ]
             )
-            heard = torch.full_like(lengths, samples)
-            return self.frontend(quantize_to_int16(clips), heard), self.frontend.frames(heard)
+            full_lengths = torch.full_like(lengths, samples)
+            return self.frontend(quantize_to_int16(clips), full_lengths), self.frontend.frames(
+                full_lengths
+            )
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of features, every frame of which is heard."""
@@ -170,8 +172,8 @@ class FusedClap(ClapTowers):
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of the views of clips of so many frames."""
         is_longer = lengths[:, None] > frames_per_view(self.extractor)
-        heard = self.clap.audio_model(input_features=features, is_longer=is_longer)
-        return self.project_audio(heard.pooler_output)
+        encoded = self.clap.audio_model(input_features=features, is_longer=is_longer)
+        return self.project_audio(encoded.pooler_output)
 
 
 def load_clap(folder: Path, device: str) -> tuple[ClapTowers, PreTrainedTokenizerBase]:

@@ -170,20 +170,20 @@ class AudioTower(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Pool `[batch, frame, mel]` to `[batch, width]`."""
-        heard = self.cnn(features, lengths)
+        encoded = self.cnn(features, lengths)
         if not self.layers:
-            return heard.embedding
-        x = self.input(heard.frames)
+            return encoded.embedding
+        x = self.input(encoded.frames)
         frames = x.shape[1]
         x = x + sinusoidal_positions(torch.arange(frames, device=x.device), x.shape[2])
-        valid = valid_frame_mask(heard.lengths, frames)
+        valid = valid_frame_mask(encoded.lengths, frames)
         for layer in self.layers:
             if self.checkpointing and self.training:
                 x = checkpoint(layer, x, valid, use_reentrant=False)
             else:
                 x = layer(x, valid)
         x = self.norm(x)
-        return torch.cat([pool_max_plus_mean(x, heard.lengths), self._attended(x, valid)], dim=1)
+        return torch.cat([pool_max_plus_mean(x, encoded.lengths), self._attended(x, valid)], dim=1)
 
     def _attended(self, x: Tensor, valid: Tensor) -> Tensor:
         """Each head's share of the channels, averaged by that head's weights over the frames."""

@@ -22,7 +22,7 @@ _WITH_VIDEO = "pe_audio_video"
 _FRAME_LEVEL = "PeAudioFrameLevelModel"
 
 # How the names begin of what only the model with video has.
-_OF_VIDEO = ("video_", "audio_video_", "audio_plus_text_", "text_audio_video_")
+_VIDEO_PREFIXES = ("video_", "audio_video_", "audio_plus_text_", "text_audio_video_")
 
 
 class PeAudioTowers(Towers):
@@ -38,7 +38,7 @@ class PeAudioTowers(Towers):
         self.extractor = extractor
         # It knows no masks, so it runs clip by clip and the encoder finds its work done.
         self.codec = model.audio_encoder.embedder
-        model.audio_encoder.embedder = _Done()
+        model.audio_encoder.embedder = _PassThrough()
         self.model = model
 
     @property
@@ -71,7 +71,7 @@ class PeAudioTowers(Towers):
         """What the codec makes of each clip alone `[batch, frame, hidden]`; see `Towers`."""
         with torch.no_grad():
             clips = [
-                self._coded(clip[:length])
+                self._encode_codec(clip[:length])
                 for clip, length in zip(waveforms, lengths.tolist(), strict=True)
             ]
         frames = [len(clip) for clip in clips]
@@ -80,8 +80,8 @@ class PeAudioTowers(Towers):
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]`, float32, of clips of so many frames."""
         mask = torch.arange(features.shape[1], device=features.device) < lengths[:, None]
-        heard = self.model.audio_encoder(input_values=features, padding_mask=mask)
-        return F.normalize(self.model.audio_head(heard.pooler_output).float(), dim=-1)
+        encoded = self.model.audio_encoder(input_values=features, padding_mask=mask)
+        return F.normalize(self.model.audio_head(encoded.pooler_output).float(), dim=-1)
 
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]`, float32, of the first token's last hidden state.
@@ -93,7 +93,7 @@ class PeAudioTowers(Towers):
         pooled = self.model.text_audio_head(read.last_hidden_state[:, 0])
         return F.normalize(pooled.float(), dim=-1)
 
-    def _coded(self, clip: Tensor) -> Tensor:
+    def _encode_codec(self, clip: Tensor) -> Tensor:
         """The codec's frames `[frame, hidden]` of a clip `[sample]`."""
         beyond = -len(clip) % self.extractor.hop_length
         whole = F.pad(clip[None, None], (0, beyond), mode="reflect")
@@ -101,7 +101,7 @@ class PeAudioTowers(Towers):
         return frames[0]
 
 
-class _Done(nn.Module):
+class _PassThrough(nn.Module):
     """Stands in the encoder where its codec was: passes on what that has made."""
 
     def forward(self, input_values: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,7 +124,7 @@ def load_pe_audio(
             f"{folder}: the front end has frames of {extractor.hop_length} samples (hop_length), "
             f"the codec of {hop} (the product of its downsampling_ratios); expected the same"
         )
-    others = _OF_VIDEO if values["model_type"] == _WITH_VIDEO else ()
+    others = _VIDEO_PREFIXES if values["model_type"] == _WITH_VIDEO else ()
     model, tokenizer = weights.load_model_and_tokenizer(
         folder, PeAudioModel, device, dtype, config, others
     )

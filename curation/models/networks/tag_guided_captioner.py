@@ -272,10 +272,10 @@ class GuidedEncoder(nn.Module):
         if self.training:
             kept = torch.rand(batch, 1, device=tags.device) >= self.guidance_dropout
             tags = tags * kept
-        heard = self.cnn(input_features, feature_lengths)
-        x = self.input(heard.frames)
+        encoded = self.cnn(input_features, feature_lengths)
+        x = self.input(encoded.frames)
         x = x + sinusoidal_positions(torch.arange(x.shape[1], device=x.device), self.dim)
-        valid = valid_frame_mask(heard.lengths, x.shape[1])
+        valid = valid_frame_mask(encoded.lengths, x.shape[1])
         bias = None
         if self.guidance_mode == "memory":
             words, given = self._tag_positions(tags)
@@ -289,7 +289,7 @@ class GuidedEncoder(nn.Module):
             last_hidden_state=self.norm(x),
             memory_mask=valid,
             word_bias=bias,
-            tag_logits=self.tag_head(pool_max_plus_mean(heard.frames, heard.lengths)),
+            tag_logits=self.tag_head(pool_max_plus_mean(encoded.frames, encoded.lengths)),
         )
 
     def _tag_positions(self, tags: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,11 +25,11 @@ class Scorer(Protocol):
         """Load weights. Called once in the worker, before the first embedding."""
         ...
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """Leave the GPU to another model: the weights wait in the host's memory."""
         ...
 
-    def resume(self) -> None:
+    def restore(self) -> None:
         """Come back to the GPU. Called before an embedding after each `park`."""
         ...
 

@@ -42,7 +42,7 @@ class Embedder:
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         """As `Scorer.embed_audio`; clips of more than `window_samples` as `windows` cuts them."""
         return apply_to_valid_clips(
-            waveforms, "score", lambda heard: self._embed_heard([waveforms[row] for row in heard])
+            waveforms, "score", lambda valid: self._embed_valid([waveforms[row] for row in valid])
         )
 
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
@@ -59,7 +59,7 @@ class Embedder:
         embeddings = self._embed_captions([part for _, part in parts])
         return average_unit_vectors(embeddings, [row for row, _ in parts], len(captions))
 
-    def _embed_heard(self, clips: list[np.ndarray]) -> list[np.ndarray | Failure]:
+    def _embed_valid(self, clips: list[np.ndarray]) -> list[np.ndarray | Failure]:
         """One embedding a clip, or why it has none."""
         window = self._towers.window_samples
         cuts = [

@@ -42,7 +42,7 @@ class AudioSetTagger(PretrainedAdapter):
         Raises InputError where the directory holds another kind of model, its labels are not
         AudioSet's, or a threshold is that of a class which it does not know.
         """
-        _ = self._least
+        _ = self._thresholds
         super().setup()
 
     def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
@@ -53,19 +53,19 @@ class AudioSetTagger(PretrainedAdapter):
         takes the first 10.24 s.
         """
         return [
-            heard if isinstance(heard, Failure) else self._surest(heard)
-            for heard in self._loaded.confidences(waveforms)
+            result if isinstance(result, Failure) else self._top_tags(result)
+            for result in self._loaded.confidences(waveforms)
         ]
 
-    def _surest(self, confidences: np.ndarray) -> list[Tag]:
+    def _top_tags(self, confidences: np.ndarray) -> list[Tag]:
         """The tags of one clip, by the confidences `[class]` of its classes."""
         order = np.argsort(-confidences, kind="stable")
-        kept = order[confidences[order] >= self._least[order]][: self.config.top_k]
+        selected = order[confidences[order] >= self._thresholds[order]][: self.config.top_k]
         return [
             replace(
                 self._classes[output], confidence=float(confidences[output]), origin="predicted"
             )
-            for output in kept
+            for output in selected
         ]
 
     @cached_property
@@ -74,13 +74,13 @@ class AudioSetTagger(PretrainedAdapter):
         return read_audioset_classes(self._folder)
 
     @cached_property
-    def _least(self) -> np.ndarray:
+    def _thresholds(self) -> np.ndarray:
         """The threshold of each of the model's outputs, float32 `[class]`."""
         mids, own = [known.mid for known in self._classes], self.config.thresholds
-        strange = [ontology.class_name(mid) for mid in own if mid not in mids]
-        if strange:
+        unknown = [ontology.class_name(mid) for mid in own if mid not in mids]
+        if unknown:
             raise InputError(
-                f"thresholds: {', '.join(strange)}: {self.model} has no such class; leave it out"
+                f"thresholds: {', '.join(unknown)}: {self.model} has no such class; leave it out"
             )
         return np.array([own.get(mid, self.config.threshold) for mid in mids], np.float32)
 
@@ -98,17 +98,17 @@ def read_audioset_classes(folder: Path) -> list[Tag]:
     """
     outputs = files.read_model_config(folder).get("id2label") or {}
     labels = [str(outputs[number]) for number in sorted(outputs, key=int)]
-    classes, strange = [], []
+    classes, unknown = [], []
     for label in labels:
         try:
             classes.append(ontology.find_tag(label))
         except InputError:
-            strange.append(label)
-    if strange or not classes:
-        few = ", ".join(map(repr, strange[:_NAMED_LABELS]))
+            unknown.append(label)
+    if unknown or not classes:
+        few = ", ".join(map(repr, unknown[:_NAMED_LABELS]))
         among = f", among them {few}" if few else ""
         raise InputError(
-            f"{folder / 'config.json'}: {len(strange)} of {len(labels)} labels are no AudioSet "
+            f"{folder / 'config.json'}: {len(unknown)} of {len(labels)} labels are no AudioSet "
             f"classes{among}; expected a tagger whose id2label has them, by name or by id"
         )
     return classes

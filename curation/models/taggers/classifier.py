@@ -40,16 +40,16 @@ class Classifier:
         more, each clip goes alone, and is the same to the last bit whatever its batch.
         """
         return apply_to_valid_clips(
-            waveforms, "tag", lambda heard: self._confidences([waveforms[clip] for clip in heard])
+            waveforms, "tag", lambda valid: self._confidences([waveforms[clip] for clip in valid])
         )
 
     def _confidences(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         features = [self._features(waveform) for waveform in waveforms]
         size = 1 if self._model.device.type == "cpu" else len(features)
         results: dict[int, np.ndarray] = {}
-        for rows in _alike(features, size):
+        for rows in _group_by_shape(features, size):
             results.update(zip(rows, self._classify([features[row] for row in rows]), strict=True))
-        return [_checked(results[row]) for row in range(len(features))]
+        return [_check_finite(results[row]) for row in range(len(features))]
 
     def _features(self, waveform: np.ndarray) -> Features:
         """What the model's front end makes of one clip, each tensor `[1, ...]`."""
@@ -62,12 +62,13 @@ class Classifier:
     def _classify(self, features: Sequence[Features]) -> np.ndarray:
         """Confidences `[clip, class]` of clips whose features are alike."""
         batch = {
-            name: self._placed(torch.cat([each[name] for each in features])) for name in features[0]
+            name: self._to_device(torch.cat([each[name] for each in features]))
+            for name in features[0]
         }
         outputs = self._model(**batch).logits.float()
         return (outputs if self._gives_probabilities else outputs.sigmoid()).cpu().numpy()
 
-    def _placed(self, values: Tensor) -> Tensor:
+    def _to_device(self, values: Tensor) -> Tensor:
         dtype = self._model.dtype if values.is_floating_point() else values.dtype
         return values.to(self._model.device, dtype)
 
@@ -80,7 +81,7 @@ def _gives_probabilities(config: ModelConfig) -> bool:
     return config.model_type == "ced" and config.pooling != "logit"
 
 
-def _alike(features: Sequence[Features], size: int) -> list[list[int]]:
+def _group_by_shape(features: Sequence[Features], size: int) -> list[list[int]]:
     """The rows, in batches of at most `size` whose features have one shape."""
     by_shape: dict[tuple[torch.Size, ...], list[int]] = {}
     for row, each in enumerate(features):
@@ -92,7 +93,7 @@ def _alike(features: Sequence[Features], size: int) -> list[list[int]]:
     ]
 
 
-def _checked(confidences: np.ndarray) -> np.ndarray | Failure:
+def _check_finite(confidences: np.ndarray) -> np.ndarray | Failure:
     if np.isfinite(confidences).all():
         return confidences
     return Failure("tag", "not_finite", "the tagger's outputs are not finite")

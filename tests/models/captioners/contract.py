@@ -12,7 +12,7 @@ SEEDS = [11, 12, 13]
 Result = list[Candidate] | Failure
 
 
-def told(result: Result) -> list[tuple[str, str]]:
+def reported(result: Result) -> list[tuple[str, str]]:
     """Method and caption of each candidate, or type and message of the failure."""
     if isinstance(result, Failure):
         return [(result.type, result.message)]
@@ -24,10 +24,10 @@ def need_same_one_by_one(adapter: Captioner, sounds: Sequence[np.ndarray]) -> No
     together = adapter.caption(sounds, [[]] * 3, SEEDS)
     apart = [adapter.caption(sounds, [[]] * 3, SEEDS, at, at + 1) for at in range(4)]
     each = [
-        [one for result in alone if isinstance(result, list) for one in told(result)]
+        [one for result in alone if isinstance(result, list) for one in reported(result)]
         for alone in zip(*apart, strict=True)
     ]
-    assert [told(result) for result in together] == each
+    assert [reported(result) for result in together] == each
     assert sum(map(len, each)) > 3
 
 
@@ -35,5 +35,9 @@ def beside_bad_clips(adapter: Captioner, sound: np.ndarray) -> Result:
     """What a sound is captioned as among clips that cannot be heard, which fail in their place."""
     clips = [np.zeros(0, "f4"), sound, np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
     results = adapter.caption(clips, [[]] * 4, [7, SEEDS[0], 7, 7])
-    assert [told(results[row])[0][0] for row in (0, 2, 3)] == ["empty", "not_finite", "not_mono"]
+    assert [reported(results[row])[0][0] for row in (0, 2, 3)] == [
+        "empty",
+        "not_finite",
+        "not_mono",
+    ]
     return results[1]

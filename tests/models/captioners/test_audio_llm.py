@@ -83,7 +83,7 @@ def copied(folder: Path, to: Path) -> Path:
     return Path(shutil.copytree(folder, to / "copy"))
 
 
-def told(result: list[Candidate] | Failure) -> list[str]:
+def reported(result: list[Candidate] | Failure) -> list[str]:
     return [result.type] if isinstance(result, Failure) else [one.caption for one in result]
 
 
@@ -96,34 +96,32 @@ def test_a_clip_alone_and_in_another_order_is_the_same(
 ) -> None:
     together = adapter.caption(sounds, GUIDANCE, SEEDS)
     reverse = adapter.caption(sounds[::-1], GUIDANCE[::-1], SEEDS[::-1])[::-1]
-    assert sum(len(told(result)) for result in together) > 8
+    assert sum(len(reported(result)) for result in together) > 8
     for row, result in enumerate(together):
         [alone] = adapter.caption(sounds[row : row + 1], [GUIDANCE[row]], [SEEDS[row]])
-        assert told(result) == told(alone) == told(reverse[row])
+        assert reported(result) == reported(alone) == reported(reverse[row])
         assert log_probs(result) == pytest.approx(log_probs(alone), abs=1e-4)
 
 
-def test_candidates_are_the_same_asked_for_one_by_one(
-    adapter: Captioner, sounds: list[np.ndarray]
-) -> None:
+def test_candidates_are_the_same_one_by_one(adapter: Captioner, sounds: list[np.ndarray]) -> None:
     [together] = adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1])
     apart = [
         adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1], number, number + 1)[0]
         for number in range(4)
     ]
-    each = [caption for one in apart if not isinstance(one, Failure) for caption in told(one)]
-    assert told(together) == each
+    each = [caption for one in apart if not isinstance(one, Failure) for caption in reported(one)]
+    assert reported(together) == each
     assert len(set(each)) > 1
     assert adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1], 4) == [[]]
 
 
-def test_what_is_heard_asked_and_seeded_makes_the_caption(
+def test_the_caption_depends_on_sound_prompt_and_seed(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     clips = [sounds[0], sounds[2], sounds[0], sounds[0]]
     results = adapter.caption(clips, [[DOG], [DOG], [], [DOG]], [1, 1, 1, 2])
-    assert len({tuple(told(result)) for result in results}) == 4
-    assert told(results[0]) == told(adapter.caption(clips[:1], [[DOG]], [1])[0])
+    assert len({tuple(reported(result)) for result in results}) == 4
+    assert reported(results[0]) == reported(adapter.caption(clips[:1], [[DOG]], [1])[0])
 
 
 def test_tags_stand_in_the_prompt_by_their_names() -> None:
@@ -133,7 +131,7 @@ def test_tags_stand_in_the_prompt_by_their_names() -> None:
     assert adapter.prompt([]) == "What?"
 
 
-def test_untagged_a_model_is_told_no_tags(qwen: Path, sounds: list[np.ndarray]) -> None:
+def test_an_untagged_prompt_names_no_tags(qwen: Path, sounds: list[np.ndarray]) -> None:
     tagged, untagged = loaded(qwen), loaded(qwen, guidance="none")
     assert (tagged.identity["guidance"], untagged.identity["guidance"]) == ("tags", "none")
     without = untagged.caption(sounds, GUIDANCE, SEEDS)
@@ -147,8 +145,8 @@ def test_a_model_that_takes_no_prompt_says_so(
     with caplog.at_level(logging.WARNING, "tagscribe.captioner"):
         mute = loaded(qwen, guidance="none", untagged_prompt="")
     assert f"{qwen} takes no prompt: it captions untagged" in caplog.text
-    asked = loaded(qwen, guidance="none")
-    assert mute.caption(sounds[:1], [[]], [1]) != asked.caption(sounds[:1], [[]], [1])
+    requested = loaded(qwen, guidance="none")
+    assert mute.caption(sounds[:1], [[]], [1]) != requested.caption(sounds[:1], [[]], [1])
     with pytest.raises(ValueError, match="takes no tags: set guidance: none"):
         AudioLlmConfig(model="m", untagged_prompt="")
 
@@ -158,8 +156,12 @@ def test_bad_clips_are_failures_in_their_place(
 ) -> None:
     clips = [np.zeros(0, "f4"), sounds[0], np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
     results = adapter.caption(clips, [[], GUIDANCE[0], [], []], [7, SEEDS[0], 7, 7])
-    assert [told(results[row]) for row in (0, 2, 3)] == [["empty"], ["not_finite"], ["not_mono"]]
-    assert told(results[1]) == told(adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1])[0])
+    assert [reported(results[row]) for row in (0, 2, 3)] == [
+        ["empty"],
+        ["not_finite"],
+        ["not_mono"],
+    ]
+    assert reported(results[1]) == reported(adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1])[0])
     assert adapter.caption([], [], []) == []
 
 
@@ -172,7 +174,7 @@ def test_logits_that_are_not_finite_fail_their_clips(
     weights[head][3, 2] = float("nan")
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     results = loaded(folder).caption(sounds, GUIDANCE, SEEDS)
-    assert [told(result) for result in results] == [["not_finite"]] * 4
+    assert [reported(result) for result in results] == [["not_finite"]] * 4
 
 
 def test_known_before_setup_picklable_and_without_torch(qwen: Path) -> None:
@@ -181,10 +183,10 @@ def test_known_before_setup_picklable_and_without_torch(qwen: Path) -> None:
     code = f"""
 import sys
 from curation.config.models import AudioLlmConfig
-from curation.models.captioners.build.build_captioner.build_captioner.build_captioner.build_captioner import build_captioner
+from curation.models.captioners.build import build_captioner
 adapter = build_captioner(AudioLlmConfig(model={str(qwen)!r}))
 assert adapter.sample_rate_hz == 16_000
-assert adapter.tokens_a_clip == 4 * 64
+assert adapter.max_tokens_per_clip == 4 * 64
 assert adapter.identity["weights_sha256"] and adapter.identity["model"] == adapter.model
 assert not {{"torch", "transformers"}} & sys.modules.keys()
 """
@@ -262,14 +264,14 @@ def without_rate(folder: Path) -> None:
         (with_code, "code of its own: read it, and allow it by two lines.*trust_remote_code: true"),
     ],
 )
-def test_bad_directories_are_told(spoil: Any, message: str, qwen: Path, tmp_path: Path) -> None:
+def test_bad_directories_are_refused(spoil: Any, message: str, qwen: Path, tmp_path: Path) -> None:
     folder = copied(qwen, tmp_path)
     spoil(folder)
     with pytest.raises(InputError, match=f"copy.*{message}"):
         loaded(folder)
 
 
-def test_a_model_without_ears_or_template_is_told(tmp_path: Path) -> None:
+def test_a_model_without_audio_or_template_is_refused(tmp_path: Path) -> None:
     folder = tiny.audio_flamingo3(tmp_path)
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(InputError, match="no chat template; expected chat_template.jinja"):
@@ -279,7 +281,7 @@ def test_a_model_without_ears_or_template_is_told(tmp_path: Path) -> None:
         _ = build_captioner(AudioLlmConfig(model=str(folder))).sample_rate_hz
 
 
-def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such directory; expected a directory with config"):
         loaded(tmp_path / "none")
 

@@ -71,7 +71,7 @@ def test_what_stands_around_a_caption_goes(text: str, caption: str) -> None:
         "Sure, here is the caption: I'm sorry, I cannot hear it.",
     ],
 )
-def test_refusals_are_told(text: str) -> None:
+def test_refusals_are_rejected(text: str) -> None:
     assert clean_caption(text) == RejectedText("refusal")
 
 

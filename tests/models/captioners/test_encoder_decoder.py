@@ -16,7 +16,7 @@ from curation.errors import InputError
 from curation.models.captioners.base import Candidate, Captioner
 from curation.models.captioners.build import build_captioner
 from curation.schema import Failure, Tag
-from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, told
+from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, reported
 from tests.support import tiny_captioners as tiny
 
 MOST = 24
@@ -68,7 +68,7 @@ def test_a_clip_alone_and_in_another_order_is_the_same(
     assert sum(isinstance(result, list) for result in together) == 3
     for row, result in enumerate(together):
         [alone] = adapter.caption(sounds[row : row + 1], [[]], [SEEDS[row]])
-        assert told(result) == told(alone) == told(reverse[row])
+        assert reported(result) == reported(alone) == reported(reverse[row])
         assert log_probs(result) == pytest.approx(log_probs(alone), abs=1e-4)
 
 
@@ -93,7 +93,7 @@ def test_the_first_candidate_is_the_best_beam_of_generate(
     for result, text in zip(
         results, processor.batch_decode(ids, skip_special_tokens=True), strict=True
     ):
-        [(method, written)] = told(result)
+        [(method, written)] = reported(result)
         # A caption that was cut is told in the failure.
         assert method in ("beam", "too_long", "repetition")
         assert written.endswith(text.strip())
@@ -103,15 +103,13 @@ def test_samples_follow_the_seed_and_the_beam_does_not(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     one, other = adapter.caption([sounds[0]] * 2, [[]] * 2, [1, 2])
-    alike = [told(adapter.caption(sounds[:1], [[]], [seed], 0, 1)[0]) for seed in (1, 2)]
-    assert alike[0] == alike[1]
-    assert told(one) != told(other)
-    assert {method for method, _ in told(one)} <= {"beam", "sample"}
+    equal = [reported(adapter.caption(sounds[:1], [[]], [seed], 0, 1)[0]) for seed in (1, 2)]
+    assert equal[0] == equal[1]
+    assert reported(one) != reported(other)
+    assert {method for method, _ in reported(one)} <= {"beam", "sample"}
 
 
-def test_candidates_are_the_same_asked_for_one_by_one(
-    adapter: Captioner, sounds: list[np.ndarray]
-) -> None:
+def test_candidates_are_the_same_one_by_one(adapter: Captioner, sounds: list[np.ndarray]) -> None:
     need_same_one_by_one(adapter, sounds)
 
 
@@ -125,8 +123,8 @@ def test_tags_make_no_difference(adapter: Captioner, sounds: list[np.ndarray]) -
 def test_bad_clips_are_failures_in_their_place(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
-    heard = beside_bad_clips(adapter, sounds[0])
-    assert told(heard) == told(adapter.caption(sounds[:1], [[]], SEEDS[:1])[0])
+    encoded_sound = beside_bad_clips(adapter, sounds[0])
+    assert reported(encoded_sound) == reported(adapter.caption(sounds[:1], [[]], SEEDS[:1])[0])
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -138,7 +136,7 @@ def test_logits_that_are_not_finite_fail_their_clips(
     weights["model.decoder.layer_norm.weight"][2] = float("nan")
     save_file(weights, copy / "model.safetensors", {"format": "pt"})
     results = loaded(copy).caption(sounds, [[]] * 3, SEEDS, first)
-    assert [told(result)[0][0] for result in results] == ["not_finite"] * 3
+    assert [reported(result)[0][0] for result in results] == ["not_finite"] * 3
 
 
 def test_in_bfloat16_it_writes_too(folder: Path, sounds: list[np.ndarray]) -> None:

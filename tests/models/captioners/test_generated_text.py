@@ -9,7 +9,7 @@ def sampled(text: str, ended: bool = True) -> GeneratedText:
     return GeneratedText(text, "sample", -1.5, ended)
 
 
-def test_captions_are_cleaned_and_what_is_none_is_left_out() -> None:
+def test_captions_are_cleaned_and_others_dropped() -> None:
     answers = [
         GeneratedText("Caption: A dog barks.", "beam", -0.5, True),
         sampled("Speech"),
@@ -23,14 +23,14 @@ def test_captions_are_cleaned_and_what_is_none_is_left_out() -> None:
     ]
 
 
-def test_a_clip_without_a_caption_tells_what_the_model_wrote() -> None:
+def test_the_failure_of_a_clip_quotes_the_models_text() -> None:
     message = "none of 2 is a caption; the model wrote: I'm sorry."
     assert build_candidates([sampled("I'm sorry."), sampled("")]) == Failure(
         "caption", "refusal", message
     )
 
 
-def test_what_is_told_of_an_essay_is_its_beginning() -> None:
+def test_only_the_beginning_of_an_essay_is_quoted() -> None:
     failed = build_candidates([sampled("word " * 3000)])
     assert isinstance(failed, Failure)
     assert failed.type == "repetition"
@@ -42,5 +42,5 @@ def test_logits_that_are_not_finite_fail_the_clip() -> None:
     assert failed == Failure("caption", "not_finite", "the model's logits are not finite")
 
 
-def test_nothing_asked_nothing_answered() -> None:
+def test_no_texts_give_no_candidates() -> None:
     assert build_candidates([]) == []

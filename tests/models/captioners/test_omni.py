@@ -39,7 +39,7 @@ def sounds() -> list[np.ndarray]:
     return [(0.1 * rng.normal(size=length)).astype("f4") for length in (8_000, 40_000, 3)]
 
 
-def told(result: list[Candidate] | Failure) -> list[str]:
+def reported(result: list[Candidate] | Failure) -> list[str]:
     return [result.type] if isinstance(result, Failure) else [one.caption for one in result]
 
 
@@ -69,12 +69,12 @@ def test_a_clip_alone_and_in_another_order_is_the_same(
     assert sum(isinstance(result, list) for result in together) == 3
     for row, result in enumerate(together):
         [alone] = adapter.caption(sounds[row : row + 1], [guidance[row]], [SEEDS[row]])
-        assert told(result) == told(alone) == told(reverse[row])
+        assert reported(result) == reported(alone) == reported(reverse[row])
 
 
-def test_what_is_heard_asked_and_seeded_makes_the_caption(
+def test_the_caption_depends_on_sound_prompt_and_seed(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     clips = [sounds[0], sounds[1], sounds[0], sounds[0]]
     results = adapter.caption(clips, [[DOG], [DOG], [], [DOG]], [1, 1, 1, 2])
-    assert len({tuple(told(result)) for result in results}) == 4
+    assert len({tuple(reported(result)) for result in results}) == 4

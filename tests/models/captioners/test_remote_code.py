@@ -22,7 +22,7 @@ from curation.models.captioners.base import Captioner
 from curation.models.captioners.build import build_captioner
 from curation.models.checks.captioner import caption_fault
 from curation.schema import Tag
-from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, told
+from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, reported
 from tests.support import tiny_captioners
 from tests.support import tiny_remote_code as tiny
 from tests.support.tiny_captioners import write
@@ -95,22 +95,20 @@ def test_the_first_candidate_is_the_models_own_beam(
             ids = model(audio=audio, audio_length=length, beam_size=beams)
         [result] = made.caption([sound], [[]], [0])
         text = tokenizer.decode(ids[0], skip_special_tokens=True)
-        assert told(result) == [("beam", text)]
+        assert reported(result) == [("beam", text)]
 
 
 def test_samples_follow_the_seed_and_the_beam_does_not(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     one, other = adapter.caption([sounds[1]] * 2, [[]] * 2, [1, 2])
-    assert told(one)[0] == told(other)[0]
-    assert told(one)[0][0] == "beam"
-    assert told(one)[1:] != told(other)[1:]
-    assert len(set(told(one))) > 2
+    assert reported(one)[0] == reported(other)[0]
+    assert reported(one)[0][0] == "beam"
+    assert reported(one)[1:] != reported(other)[1:]
+    assert len(set(reported(one))) > 2
 
 
-def test_candidates_are_the_same_asked_for_one_by_one(
-    adapter: Captioner, sounds: list[np.ndarray]
-) -> None:
+def test_candidates_are_the_same_one_by_one(adapter: Captioner, sounds: list[np.ndarray]) -> None:
     need_same_one_by_one(adapter, sounds)
 
 
@@ -124,7 +122,7 @@ def test_random_numbers_of_others_are_left_alone(
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_tags_make_no_difference_and_no_log_probability_is_told(
+def test_tags_make_no_difference_and_there_is_no_log_probability(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     untagged = adapter.caption(sounds, [[]] * 3, SEEDS)
@@ -137,8 +135,8 @@ def test_tags_make_no_difference_and_no_log_probability_is_told(
 def test_bad_clips_are_failures_in_their_place(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
-    heard = beside_bad_clips(adapter, sounds[0])
-    assert [heard] == adapter.caption(sounds[:1], [[]], SEEDS[:1])
+    encoded_sound = beside_bad_clips(adapter, sounds[0])
+    assert [encoded_sound] == adapter.caption(sounds[:1], [[]], SEEDS[:1])
 
 
 def test_a_clip_at_which_its_code_raises_is_a_failure(
@@ -149,12 +147,12 @@ def test_a_clip_at_which_its_code_raises_is_a_failure(
     stored["decoder.classifier.weight"][5] = float("nan")
     save_file(stored, copy / "model.safetensors", {"format": "pt"})
     results = loaded(copy).caption(sounds, [[]] * 3, SEEDS, first=1)
-    assert [told(result)[0][0] for result in results] == ["ValueError"] * 3
+    assert [reported(result)[0][0] for result in results] == ["ValueError"] * 3
 
 
 def test_a_caption_that_was_cut_is_none(folder: Path, sounds: list[np.ndarray]) -> None:
     [result] = loaded(folder, max_tokens=1).caption(sounds[1:2], [[]], [0], 0, 1)
-    assert told(result)[0][0] == "too_long"
+    assert reported(result)[0][0] == "too_long"
 
 
 def test_known_before_setup_picklable_and_without_torch(folder: Path) -> None:
@@ -163,10 +161,10 @@ def test_known_before_setup_picklable_and_without_torch(folder: Path) -> None:
     code = f"""
 import sys
 from curation.config.models import RemoteCodeConfig
-from curation.models.captioners.build.build_captioner.build_captioner.build_captioner.build_captioner import build_captioner
+from curation.models.captioners.build import build_captioner
 adapter = build_captioner(RemoteCodeConfig(**{section(folder).model_dump()!r}))
 assert adapter.sample_rate_hz == 16_000
-assert adapter.tokens_a_clip == 4 * 20
+assert adapter.max_tokens_per_clip == 4 * 20
 assert adapter.identity["weights_sha256"] and adapter.identity["guidance"] == "none"
 assert adapter.identity["tokenizer"] == {str(folder.parent / "words")!r}
 assert not {{"torch", "transformers"}} & sys.modules.keys()
@@ -241,7 +239,9 @@ def without_end(folder: Path) -> None:
         (without_end, "words: the tokenizer names no end token"),
     ],
 )
-def test_bad_directories_are_told(spoil: Any, message: str, folder: Path, tmp_path: Path) -> None:
+def test_bad_directories_are_refused(
+    spoil: Any, message: str, folder: Path, tmp_path: Path
+) -> None:
     copy = copied(folder, tmp_path)
     spoil(copy)
     with pytest.raises(InputError, match=f"(?s){message}"):

@@ -83,30 +83,32 @@ def test_where_vllm_is_installed_may_change_in_a_run_and_how_it_works_may_not() 
 
 def test_a_question_is_the_models_own_template_with_tags_and_sound(qwen: Path) -> None:
     captioner = adapter(qwen, prompt="Perhaps {tags}?", untagged_prompt="What?")
-    [tagged] = captioner.questions(SOUND, [DOG, RAIN], 7, range(1))
-    [untagged] = captioner.questions(SOUND, [], 7, range(1))
+    [tagged] = captioner.build_requests(SOUND, [DOG, RAIN], 7, range(1))
+    [untagged] = captioner.build_requests(SOUND, [], 7, range(1))
     assert "<|AUDIO|>" in tagged.prompt
     assert "Perhaps a dog, rain?<|im_end|>" in tagged.prompt
     assert tagged.prompt.endswith("<|im_start|>assistant\n")
     assert untagged.prompt == tagged.prompt.replace("Perhaps a dog, rain?", "What?")
     assert tagged.sound is SOUND or np.array_equal(tagged.sound, SOUND)
-    [short] = captioner.questions(SOUND[:3], [], 7, range(1))
+    [short] = captioner.build_requests(SOUND[:3], [], 7, range(1))
     assert np.array_equal(short.sound, np.pad(SOUND[:3], (0, 3_200 - 3)))
 
 
-def test_untagged_a_model_is_asked_without_tags(qwen: Path) -> None:
+def test_untagged_requests_name_no_tags(qwen: Path) -> None:
     captioner = adapter(qwen, guidance="none", untagged_prompt="What?")
-    assert captioner.questions(SOUND, [DOG], 7, range(1))[0].prompt.count("dog") == 0
-    assert captioner.answer([VllmResponse("dog", [-1.0])], [DOG]) == [
+    assert captioner.build_requests(SOUND, [DOG], 7, range(1))[0].prompt.count("dog") == 0
+    assert captioner.parse_responses([VllmResponse("dog", [-1.0])], [DOG]) == [
         Candidate("dog", "sample", -1.0)
     ]
 
 
 def test_each_candidate_has_a_seed_of_its_clip_and_its_number_alone(qwen: Path) -> None:
     captioner = adapter(qwen, temperature=0.5, top_p=0.7, max_tokens=9)
-    sampling = [one.sampling for one in captioner.questions(SOUND, [], 7, range(4))]
-    assert sampling[2:] == [one.sampling for one in captioner.questions(SOUND, [], 7, range(2, 4))]
-    other = [one.sampling for one in captioner.questions(SOUND, [], 8, range(4))]
+    sampling = [one.sampling for one in captioner.build_requests(SOUND, [], 7, range(4))]
+    assert sampling[2:] == [
+        one.sampling for one in captioner.build_requests(SOUND, [], 7, range(2, 4))
+    ]
+    other = [one.sampling for one in captioner.build_requests(SOUND, [], 8, range(4))]
     seeds = [each.pop("seed") for each in (*sampling, *other)]
     assert len(set(seeds)) == 8 and all(0 <= seed < 2**63 for seed in seeds)
     expected = {"temperature": 0.5, "top_p": 0.7, "max_tokens": 9, "logprobs": 0}
@@ -121,15 +123,17 @@ def test_replies_become_candidates_as_any_language_models_answers_do(qwen: Path)
         VllmResponse("a dog barks and", [-1.0] * 4),
         VllmResponse("dog, rain", [-1.0]),
     ]
-    assert captioner.answer(replies, [DOG, RAIN]) == [Candidate("a dog barks.", "sample", -2.0)]
-    refused = captioner.answer(replies[1:], [DOG, RAIN])
+    assert captioner.parse_responses(replies, [DOG, RAIN]) == [
+        Candidate("a dog barks.", "sample", -2.0)
+    ]
+    refused = captioner.parse_responses(replies[1:], [DOG, RAIN])
     assert isinstance(refused, Failure) and (refused.type, refused.stage) == ("refusal", "caption")
-    cut = captioner.answer(replies[2:3], [])
+    cut = captioner.parse_responses(replies[2:3], [])
     assert isinstance(cut, Failure) and cut.type == "too_long"
-    odd = captioner.answer([replies[0], VllmResponse("a dog", [float("nan")])], [])
+    odd = captioner.parse_responses([replies[0], VllmResponse("a dog", [float("nan")])], [])
     assert isinstance(odd, Failure) and odd.type == "not_finite"
     failure = Failure("caption", "ValueError", "the prompt is too long")
-    assert captioner.answer([replies[0], failure], []) == failure
+    assert captioner.parse_responses([replies[0], failure], []) == failure
 
 
 def test_run_json_names_model_weights_and_release(qwen: Path) -> None:
@@ -140,30 +144,34 @@ def test_run_json_names_model_weights_and_release(qwen: Path) -> None:
     assert copy.identity == adapter(qwen).identity
 
 
-def test_the_engine_is_told_where_the_model_is_and_what_the_yaml_says(
+def test_engine_arguments_follow_from_model_and_yaml(
     qwen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(qwen.parent)
     here = adapter(Path(qwen.name), engine={"max_model_len": 99})
-    assert here.source == str(qwen)
-    told = {"limit_mm_per_prompt": {"audio": 1}, "dtype": "bfloat16", "trust_remote_code": False}
-    assert here.engine == {**told, "max_model_len": 99}
+    assert here.model_source == str(qwen)
+    reported = {
+        "limit_mm_per_prompt": {"audio": 1},
+        "dtype": "bfloat16",
+        "trust_remote_code": False,
+    }
+    assert here.engine_arguments == {**reported, "max_model_len": 99}
     hub = VllmCaptioner("some/model", "abc", config=VllmConfig(model="some/model", revision="abc"))
     pinned = {"revision": "abc", "code_revision": "abc", "tokenizer_revision": "abc"}
-    assert (hub.source, hub.engine) == ("some/model", {**told, **pinned})
+    assert (hub.model_source, hub.engine_arguments) == ("some/model", {**reported, **pinned})
 
 
 def test_a_model_without_a_template_or_a_processor_is_refused(qwen: Path, tmp_path: Path) -> None:
     bare = tiny.audio_flamingo3(tmp_path / "bare")
     (bare / "chat_template.jinja").unlink()
     with pytest.raises(InputError, match="no chat template; expected chat_template.jinja"):
-        adapter(bare).ready()
+        adapter(bare).load_processor()
     (bare / "tokenizer.json").unlink()
     with pytest.raises(InputError, match="not a loadable processor|tokenizer"):
-        adapter(bare).ready()
+        adapter(bare).load_processor()
 
 
-def test_without_vllm_the_way_to_it_is_told(qwen: Path) -> None:
+def test_without_vllm_the_error_says_how_to_install_it(qwen: Path) -> None:
     with pytest.raises(
         InputError, match=r"vLLM is not installed in this process; .*plan --sample 0"
     ):
@@ -179,7 +187,7 @@ def test_another_release_is_refused() -> None:
 
 
 @pytest.fixture
-def engine(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VllmCaptioner]:
+def engine_arguments(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VllmCaptioner]:
     """The adapter with an engine that stands in for vLLM's, and reads no weights."""
     module = ModuleType("vllm")
     module.__spec__ = ModuleSpec("vllm", None)
@@ -202,7 +210,7 @@ def test_in_this_process_clips_keep_their_places_and_one_fails_alone(engine: Vll
     assert engine.caption(clips[:1], [[]], [1], 1) == [first[1:]]
 
 
-def test_in_this_process_a_batch_is_asked_at_once(engine: VllmCaptioner) -> None:
+def test_in_this_process_a_batch_is_one_call(engine: VllmCaptioner) -> None:
     before = engine._loaded._engine.calls
     engine.caption([SOUND, SOUND], [[], []], [1, 2])
     assert engine._loaded._engine.calls == before + 1

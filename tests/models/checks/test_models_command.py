@@ -76,7 +76,7 @@ def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def failed(findings: Sequence[ModelTestFinding]) -> dict[str, str]:
-    return {finding.test: finding.told for finding in findings if not finding.passed}
+    return {finding.test: finding.reported for finding in findings if not finding.passed}
 
 
 def test_what_is_listed_can_be_named_in_a_run() -> None:
@@ -88,16 +88,16 @@ def test_what_is_listed_can_be_named_in_a_run() -> None:
         assert TypeAdapter(kinds[entry.part]).validate_python(section).model == entry.model
 
 
-def test_the_list_tells_licence_size_and_memory(models: Models) -> None:
+def test_the_list_shows_licence_size_and_memory(models: Models) -> None:
     code, printed, _ = models("list")
     assert code == 0
     for entry in list_catalogue():
         assert entry.model in printed and entry.licence in printed and entry.note in printed
-    told = {(row["part"], row["model"]): row for row in json.loads(models("list", "--json")[1])}
+    reported = {(row["part"], row["model"]): row for row in json.loads(models("list", "--json")[1])}
     weights = load_file(Path(reference_model_dir("clap")) / "model.safetensors").values()
-    assert told["scorer", "reference"]["parameters"] == sum(each.numel() for each in weights)
-    assert told["scorer", "facebook/pe-av-base"]["weight_bytes"] == 2_060_000_000
-    assert told["captioner", "Qwen/Qwen3-Omni-30B-A3B-Captioner"]["tags"] is False
+    assert reported["scorer", "reference"]["parameters"] == sum(each.numel() for each in weights)
+    assert reported["scorer", "facebook/pe-av-base"]["weight_bytes"] == 2_060_000_000
+    assert reported["captioner", "Qwen/Qwen3-Omni-30B-A3B-Captioner"]["tags"] is False
 
 
 def test_the_models_of_a_run_pass(
@@ -114,8 +114,8 @@ def test_a_scorer_that_cannot_tell_pairs_apart_is_refused_with_figures(
 ) -> None:
     dual_encoder.save_pretrained(tmp_path)
     build_word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
-    code, printed, told = models("check", "--scorer", f"{{kind: clap, model: {tmp_path}}}")
-    assert code == 1 and told.endswith("tagscribe: refused: scorer\n")
+    code, printed, reported = models("check", "--scorer", f"{{kind: clap, model: {tmp_path}}}")
+    assert code == 1 and reported.endswith("tagscribe: refused: scorer\n")
     [line] = [line for line in printed.splitlines() if "FAILED" in line]
     assert "matched against shuffled" in line and "AUC 0." in line and "at least 4.0" in line
 
@@ -140,9 +140,9 @@ def test_a_bad_directory_is_refused(
         Path(reference_model_dir(wrong)) if wrong in ("clap", "captioner") else damaged(kind, wrong)
     )
     part = "scorer" if kind == "clap" else "captioner"
-    code, printed, told = models("check", f"--{part}", f"{{model: {folder}}}")
+    code, printed, reported = models("check", f"--{part}", f"{{model: {folder}}}")
     print(printed)
-    assert code == 1 and told == f"tagscribe: refused: {part}\n"
+    assert code == 1 and reported == f"tagscribe: refused: {part}\n"
     assert said in printed
 
 
@@ -161,11 +161,11 @@ def test_a_scorer_that_is_not_repeatable_is_refused(
 
 
 def test_a_captioner_that_ignores_its_seeds_is_refused() -> None:
-    told = failed(run_model_tests(UnseededCaptioner, captioner_tests.captioner_tests("tags")))
-    assert "the same again" in told and "(at least 100%)" in told["the same again"]
+    reported = failed(run_model_tests(UnseededCaptioner, captioner_tests.captioner_tests("tags")))
+    assert "the same again" in reported and "(at least 100%)" in reported["the same again"]
 
 
-def test_a_captioner_is_asked_about_tags_where_it_is_to_take_them() -> None:
+def test_tags_are_tested_only_with_guidance() -> None:
     assert "takes tags" in captioner_tests.captioner_tests("tags")
     assert "takes tags" not in captioner_tests.captioner_tests("none")
 
@@ -182,15 +182,15 @@ def test_a_captioner_is_asked_about_tags_where_it_is_to_take_them() -> None:
         (" ".join(map(str, range(3000))), -1.0, "one has 3000 words"),
     ],
 )
-def test_what_is_no_caption_is_told(caption: str, log_prob: float, fault: str | None) -> None:
+def test_what_is_no_caption_is_reported(caption: str, log_prob: float, fault: str | None) -> None:
     found = captioner_tests.caption_fault(Candidate(caption, "sample", log_prob))
     assert (found is None) if fault is None else (found is not None and fault in found)
 
 
-def test_a_tagger_that_hears_passes_and_its_hits_are_told() -> None:
+def test_a_correct_tagger_passes_and_its_hits_are_reported() -> None:
     findings = run_model_tests(ClapTagger, tagger_tests.TAGGER_TESTS)
     assert failed(findings) == {}
-    assert "66 tags on 22 sounds" in findings[1].told
+    assert "66 tags on 22 sounds" in findings[1].reported
 
 
 @pytest.mark.parametrize(
@@ -213,17 +213,17 @@ def test_a_tagger_of_something_else_is_refused(build: type[ClapTagger], said: st
 def test_what_is_not_understood_is_one_line(
     models: Models, arguments: tuple[str, ...], message: str
 ) -> None:
-    code, printed, told = models("check", *arguments)
-    assert code == 1 and printed == "" and message in told
+    code, printed, reported = models("check", *arguments)
+    assert code == 1 and printed == "" and message in reported
 
 
 def test_a_run_is_calibrated(models: Models, annotated_here: RunConfig, tmp_path: Path) -> None:
     yaml = write_yaml(annotated_here, tmp_path)
     code, printed, _ = models("calibrate", yaml, "--precision", 0.8, "--out", tmp_path)
     assert code == 0 and "select: {min_score: " in printed
-    told = json.loads((tmp_path / "calibration.json").read_text())
-    assert told["matched"]["pairs"] == told["captions"] == 40
-    assert told["threshold"]["precision"] >= 0.8 and f"{told['auc']:.3f}" in printed
+    reported = json.loads((tmp_path / "calibration.json").read_text())
+    assert reported["matched"]["pairs"] == reported["captions"] == 40
+    assert reported["threshold"]["precision"] >= 0.8 and f"{reported['auc']:.3f}" in printed
     assert (tmp_path / "calibration.svg").read_text().startswith("<?xml")
 
 
@@ -231,5 +231,5 @@ def test_a_run_without_evidence_says_what_to_do(
     models: Models, annotated_here: RunConfig, tmp_path: Path
 ) -> None:
     elsewhere = annotated_here.model_copy(update={"run": str(tmp_path / "none")})
-    code, _, told = models("calibrate", write_yaml(elsewhere, tmp_path))
-    assert code == 1 and "no run here" in told
+    code, _, reported = models("calibrate", write_yaml(elsewhere, tmp_path))
+    assert code == 1 and "no run here" in reported

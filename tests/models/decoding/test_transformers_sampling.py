@@ -28,7 +28,7 @@ MOST = 12
 SOUND, PAD, END, WORDS = 1, 2, 3, 20
 
 
-class Asked(NamedTuple):
+class RecordedRequest(NamedTuple):
     """A model, its `generate`, its inputs for three clips, and what hears them."""
 
     model: PreTrainedModel
@@ -39,20 +39,20 @@ class Asked(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=["qwen2_audio", "thinker", "whisper"])
-def asked(request: pytest.FixtureRequest) -> Asked:
+def requested(request: pytest.FixtureRequest) -> RecordedRequest:
     return {"qwen2_audio": _qwen2_audio, "thinker": _thinker, "whisper": _whisper}[request.param]()
 
 
-def _qwen2_audio() -> Asked:
+def _qwen2_audio() -> RecordedRequest:
     config = tiny.qwen2_audio_config(WORDS, SOUND)
     model = _ending(Qwen2AudioForConditionalGeneration(config))
     inputs = _prompts([24, 49, 10])
-    return Asked(
+    return RecordedRequest(
         model, model.generate, inputs, model.model.audio_tower, inputs["input_ids"].shape[1]
     )
 
 
-def _thinker() -> Asked:
+def _thinker() -> RecordedRequest:
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2}
     config = Qwen2_5OmniThinkerConfig(
         audio_config={**tiny.EARS, "encoder_layers": 1, "output_dim": 16},
@@ -69,12 +69,12 @@ def _thinker() -> Asked:
     )
     model = _ending(Qwen2_5OmniThinkerForConditionalGeneration(config))
     inputs = _prompts([24, 49, 10])
-    return Asked(
+    return RecordedRequest(
         model, model.generate, inputs, model.model.audio_tower, inputs["input_ids"].shape[1]
     )
 
 
-def _whisper() -> Asked:
+def _whisper() -> RecordedRequest:
     model = _ending(WhisperForConditionalGeneration(tiny.whisper_config(WORDS, PAD, END, 4)))
     inputs = {
         "input_features": _features(),
@@ -82,7 +82,7 @@ def _whisper() -> Asked:
         "attention_mask": torch.ones(3, 100 * tiny.WINDOW_S, dtype=torch.long),
     }
     generate = partial(GenerationMixin.generate, model)
-    return Asked(model, generate, inputs, model.model.encoder, 2)
+    return RecordedRequest(model, generate, inputs, model.model.encoder, 2)
 
 
 def _ending(model: PreTrainedModel) -> Any:
@@ -99,21 +99,23 @@ def _prompts(sounds: list[int]) -> dict[str, Tensor]:
     """Prompts of a few words around so many tokens of sound, padded on the left."""
     longest = max(sounds) + 4
     ids = torch.full((len(sounds), longest), PAD)
-    heard = torch.zeros(len(sounds), 100 * tiny.WINDOW_S, dtype=torch.long)
+    encoded_sound = torch.zeros(len(sounds), 100 * tiny.WINDOW_S, dtype=torch.long)
     for row, sound in enumerate(sounds):
         ids[row, longest - sound - 4 :] = torch.tensor([7, 8, *[SOUND] * sound, 9, 10])
-        heard[row, : 4 * sound] = 1
+        encoded_sound[row, : 4 * sound] = 1
     return {
         "input_ids": ids,
         "attention_mask": (ids != PAD).long(),
         "input_features": _features(),
-        "feature_attention_mask": heard,
+        "feature_attention_mask": encoded_sound,
     }
 
 
-def greedy(asked: Asked, candidates: int, most: int = MOST) -> list[list[SampledText | None]]:
+def greedy(
+    requested: RecordedRequest, candidates: int, most: int = MOST
+) -> list[list[SampledText | None]]:
     return sample_candidates(
-        asked.generate, asked.inputs, torch.zeros(3, candidates, most), top_p=0.0
+        requested.generate, requested.inputs, torch.zeros(3, candidates, most), top_p=0.0
     )
 
 
@@ -125,30 +127,32 @@ def watched(module: nn.Module, seen: Callable[[Any], Any]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("most", [MOST, 1])
-def test_the_likeliest_tokens_are_those_of_generate(asked: Asked, most: int) -> None:
-    expected = asked.generate(**asked.inputs, max_new_tokens=most, do_sample=False)
-    for row, [first, second] in enumerate(greedy(asked, 2, most)):
+def test_the_likeliest_tokens_are_those_of_generate(requested: RecordedRequest, most: int) -> None:
+    expected = requested.generate(**requested.inputs, max_new_tokens=most, do_sample=False)
+    for row, [first, second] in enumerate(greedy(requested, 2, most)):
         assert first is not None
         assert second is not None
         assert first.ids == second.ids
-        ids = expected[row, asked.prompt :].tolist()
+        ids = expected[row, requested.prompt :].tolist()
         ends = [at for at, token in enumerate(ids) if token in (END, 6)]
         assert first.ended == bool(ends)
         assert list(first.ids) == ids[: ends[0] if ends else None]
 
 
-def test_log_probabilities_are_those_of_the_untempered_model(asked: Asked) -> None:
-    expected = asked.generate(
-        **asked.inputs,
+def test_log_probabilities_are_those_of_the_untempered_model(requested: RecordedRequest) -> None:
+    expected = requested.generate(
+        **requested.inputs,
         max_new_tokens=MOST,
         do_sample=False,
         output_logits=True,
         return_dict_in_generate=True,
     )
     numbers = draw_uniform_numbers([1, 2, 3], [0], MOST)
-    for row, [written] in enumerate(sample_candidates(asked.generate, asked.inputs, numbers, 1e-4)):
+    for row, [written] in enumerate(
+        sample_candidates(requested.generate, requested.inputs, numbers, 1e-4)
+    ):
         assert written is not None
-        ids = expected.sequences[row, asked.prompt :][: len(written.ids) + written.ended]
+        ids = expected.sequences[row, requested.prompt :][: len(written.ids) + written.ended]
         steps = [
             logits[row].log_softmax(-1)[token]
             for logits, token in zip(expected.logits, ids, strict=False)
@@ -156,25 +160,29 @@ def test_log_probabilities_are_those_of_the_untempered_model(asked: Asked) -> No
         assert written.log_prob == pytest.approx(float(sum(steps)) / len(ids), abs=1e-4)
 
 
-def test_each_clip_is_heard_once(asked: Asked) -> None:
-    heard: list[int] = []
-    with watched(asked.ears, lambda output: heard.append(len(output[0]))):
-        greedy(asked, 1)
-        once = heard.copy()
-        greedy(asked, 5)
-    assert heard == once * 2
+def test_each_clip_is_encoded_once(requested: RecordedRequest) -> None:
+    encoded_sound: list[int] = []
+    with watched(requested.ears, lambda output: encoded_sound.append(len(output[0]))):
+        greedy(requested, 1)
+        once = encoded_sound.copy()
+        greedy(requested, 5)
+    assert encoded_sound == once * 2
     assert len(once) == 1
 
 
-def test_a_candidate_depends_on_its_clip_seed_and_number_alone(asked: Asked) -> None:
+def test_a_candidate_depends_on_its_clip_seed_and_number_alone(requested: RecordedRequest) -> None:
     together = sample_candidates(
-        asked.generate, asked.inputs, draw_uniform_numbers([1, 2, 3], range(4), MOST), 0.9, 0.95
+        requested.generate,
+        requested.inputs,
+        draw_uniform_numbers([1, 2, 3], range(4), MOST),
+        0.9,
+        0.95,
     )
     assert len({written for clip in together for written in clip}) > 6
     for row, seed in enumerate([1, 2, 3]):
-        alone = {name: values[row : row + 1] for name, values in asked.inputs.items()}
+        alone = {name: values[row : row + 1] for name, values in requested.inputs.items()}
         [[third]] = sample_candidates(
-            asked.generate, alone, draw_uniform_numbers([seed], [2], MOST), 0.9, 0.95
+            requested.generate, alone, draw_uniform_numbers([seed], [2], MOST), 0.9, 0.95
         )
         expected = together[row][2]
         assert third is not None
@@ -183,11 +191,11 @@ def test_a_candidate_depends_on_its_clip_seed_and_number_alone(asked: Asked) -> 
         assert third.log_prob == pytest.approx(expected.log_prob, abs=1e-4)
 
 
-def test_candidates_that_have_ended_leave_the_batch(asked: Asked) -> None:
+def test_candidates_that_have_ended_leave_the_batch(requested: RecordedRequest) -> None:
     rows: list[int] = []
-    with watched(asked.model, lambda output: rows.append(len(output.logits))):
+    with watched(requested.model, lambda output: rows.append(len(output.logits))):
         written = sample_candidates(
-            asked.generate, asked.inputs, draw_uniform_numbers([1, 2, 3], range(8), MOST)
+            requested.generate, requested.inputs, draw_uniform_numbers([1, 2, 3], range(8), MOST)
         )
     lengths = [len(one.ids) + one.ended for clip in written for one in clip if one is not None]
     # The prompt's pass is of clips; each later one is of the candidates that still go on.
@@ -195,13 +203,13 @@ def test_candidates_that_have_ended_leave_the_batch(asked: Asked) -> None:
     assert rows[1] > rows[-1]
 
 
-def test_tokens_come_as_often_as_they_are_likely(asked: Asked) -> None:
+def test_tokens_come_as_often_as_they_are_likely(requested: RecordedRequest) -> None:
     many, temperature, top_p = 4000, 0.8, 0.9
     drawn: list[Tensor] = []
-    with watched(asked.model, lambda output: drawn.append(output.logits[0, -1])):
+    with watched(requested.model, lambda output: drawn.append(output.logits[0, -1])):
         [clip, *_] = sample_candidates(
-            asked.generate,
-            asked.inputs,
+            requested.generate,
+            requested.inputs,
             draw_uniform_numbers([1, 2, 3], range(many), 1),
             temperature,
             top_p,
@@ -219,9 +227,11 @@ def test_tokens_come_as_often_as_they_are_likely(asked: Asked) -> None:
     assert counted[expected == 0].sum() == 0
 
 
-def test_logits_that_are_not_finite_are_told_and_hurt_no_other_clip(asked: Asked) -> None:
+def test_logits_that_are_not_finite_are_reported_and_hurt_no_other_clip(
+    requested: RecordedRequest,
+) -> None:
     numbers = draw_uniform_numbers([1, 2, 3], range(2), MOST)
-    whole = sample_candidates(asked.generate, asked.inputs, numbers)
+    whole = sample_candidates(requested.generate, requested.inputs, numbers)
 
     prompts: list[Tensor] = []
 
@@ -231,10 +241,10 @@ def test_logits_that_are_not_finite_are_told_and_hurt_no_other_clip(asked: Asked
         prompts.append(output.logits)
         return output
 
-    with watched(asked.model, broken):
-        told = sample_candidates(asked.generate, asked.inputs, numbers)
-    assert told[1] == [None, None]
-    assert [clip and [one.ids for one in clip if one] for clip in (told[0], told[2])] == [
+    with watched(requested.model, broken):
+        reported = sample_candidates(requested.generate, requested.inputs, numbers)
+    assert reported[1] == [None, None]
+    assert [clip and [one.ids for one in clip if one] for clip in (reported[0], reported[2])] == [
         [one.ids for one in clip if one] for clip in (whole[0], whole[2])
     ]
 

@@ -81,6 +81,6 @@ def test_max_and_mean_ignore_padding() -> None:
     assert pool_max_plus_mean(frames, torch.tensor([2])).tolist() == [[0.0]]
 
 
-def test_too_few_frames_are_told() -> None:
+def test_too_few_frames_are_refused() -> None:
     with pytest.raises(ValueError, match="3 frames is too short: 4 become one"):
         tiny()(torch.randn(1, 8, 16), torch.tensor([3]))

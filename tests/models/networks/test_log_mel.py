@@ -109,6 +109,6 @@ def test_silence_is_the_floor() -> None:
     assert features.unique().tolist() == [-100.0]
 
 
-def test_too_short_is_told() -> None:
+def test_too_short_is_refused() -> None:
     with pytest.raises(ValueError, match="400 samples is too short.*pad it to 513"):
         LogMel(SMALL)(torch.zeros(1, 400), torch.tensor([400]))

@@ -81,9 +81,9 @@ def test_clips_that_are_done_leave_and_change_nothing_for_the_others(
     assert clips[0] == 5 > clips[-1], clips
     assert clips == sorted(clips, reverse=True)
     for row, ([expected_beam], [[expected_sample]]) in enumerate(alone):
-        for told, expected in ((best[row], expected_beam), (samples[row][0], expected_sample)):
-            assert told.ids == expected.ids
-            assert told.log_prob == pytest.approx(expected.log_prob, abs=1e-5)
+        for reported, expected in ((best[row], expected_beam), (samples[row][0], expected_sample)):
+            assert reported.ids == expected.ids
+            assert reported.log_prob == pytest.approx(expected.log_prob, abs=1e-5)
 
 
 def test_generate_returns_several_samples_a_clip(captioner: TagGuidedCaptioner) -> None:
@@ -129,11 +129,11 @@ def test_noise_is_a_clips_own() -> None:
 
 def test_tags_change_what_is_said(captioner: TagGuidedCaptioner) -> None:
     inputs = batch()
-    told = captioner(**inputs, decoder_input_ids=torch.ones(5, 1, dtype=torch.long)).logits
+    reported = captioner(**inputs, decoder_input_ids=torch.ones(5, 1, dtype=torch.long)).logits
     inputs["tags"] = torch.zeros_like(inputs["tags"])
     untold = captioner(**inputs, decoder_input_ids=torch.ones(5, 1, dtype=torch.long)).logits
-    torch.testing.assert_close(told[0], untold[0])  # the untagged clip
-    assert (told[1:] - untold[1:]).abs().amax(dim=(1, 2)).min() > 1e-4
+    torch.testing.assert_close(reported[0], untold[0])  # the untagged clip
+    assert (reported[1:] - untold[1:]).abs().amax(dim=(1, 2)).min() > 1e-4
 
 
 def test_no_tags_are_zero_tags(captioner: TagGuidedCaptioner) -> None:

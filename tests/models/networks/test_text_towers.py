@@ -39,14 +39,14 @@ CONFIG = DualEncoderConfig(
 )
 
 
-def written(folder: Path, kind: str) -> Path:
+def save_encoder(folder: Path, kind: str) -> Path:
     sharpened(AutoModel.from_config(ENCODERS[kind])).save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     return folder
 
 
 def sentence_encoder(folder: Path, kind: str, *steps: torch.nn.Module) -> Path:
-    encoder = Transformer(str(written(folder / "encoder", kind)))
+    encoder = Transformer(str(save_encoder(folder / "encoder", kind)))
     SentenceTransformer(modules=[encoder, *steps], device="cpu").save(str(folder / "whole"))
     return folder / "whole"
 
@@ -71,7 +71,7 @@ def test_pooled_text_is_what_the_sentence_encoder_encodes(
     assert (got[0] - got[1]).abs().max() > 0.1
 
 
-def test_a_last_step_that_normalises_is_left_out(tmp_path: Path) -> None:
+def test_a_last_step_that_normalises_is_dropped(tmp_path: Path) -> None:
     folder = sentence_encoder(tmp_path, "bert", Pooling(16, pooling_mode="mean"), Normalize())
     expected = SentenceTransformer(str(folder), device="cpu").encode(CAPTIONS)
     got = pooled(build_dual_encoder(open_text_tower(folder), CONFIG))
@@ -82,7 +82,7 @@ def test_a_last_step_that_normalises_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_a_plain_encoder_is_pooled_by_its_first_token(kind: str, tmp_path: Path) -> None:
-    tower = open_text_tower(written(tmp_path, kind))
+    tower = open_text_tower(save_encoder(tmp_path, kind))
     tokens = TOKENIZER(CAPTIONS, padding=True, return_tensors="pt")
     encoder = AutoModel.from_pretrained(tmp_path).eval()
     with torch.no_grad():
@@ -91,8 +91,8 @@ def test_a_plain_encoder_is_pooled_by_its_first_token(kind: str, tmp_path: Path)
 
 
 def test_text_is_cut_where_tower_or_configuration_ends(tmp_path: Path) -> None:
-    bert = open_text_tower(written(tmp_path / "bert", "bert"))
-    roberta = open_text_tower(written(tmp_path / "roberta", "roberta"))
+    bert = open_text_tower(save_encoder(tmp_path / "bert", "bert"))
+    roberta = open_text_tower(save_encoder(tmp_path / "roberta", "roberta"))
     assert (bert.max_tokens, roberta.max_tokens) == (15, 20)  # positions; the tokenizer
     assert build_dual_encoder(bert, CONFIG).max_text_tokens == 15
     assert build_dual_encoder(roberta, CONFIG).max_text_tokens == 16
@@ -135,7 +135,7 @@ def test_what_is_no_text_encoder_is_refused(tmp_path: Path) -> None:
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    folder = written(tmp_path, "bert")
+    folder = save_encoder(tmp_path, "bert")
     torch.save(AutoModel.from_pretrained(folder).state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match="not a loadable text encoder"):

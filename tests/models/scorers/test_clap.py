@@ -94,7 +94,7 @@ def test_features_are_the_extractors(padding: str, tokenizer: PreTrainedTokenize
     assert (got - expected).abs().mean() < 1e-4
 
 
-def test_of_a_long_clip_the_central_window_is_heard(pair: TrainableClap) -> None:
+def test_of_a_long_clip_the_central_window_is_used(pair: TrainableClap) -> None:
     long = noise(20_001)
     window = long[6000:14_000]
     got, _ = pair.features(long[None], torch.tensor([20_001]))
@@ -117,11 +117,11 @@ def test_transformers_opens_what_is_saved_and_embeds_the_same(
     processor = ClapProcessor.from_pretrained(folder)
     clips = [noise(3000), noise(8000)]
     tokens = processor.tokenizer(CAPTIONS, padding=True, truncation=True, return_tensors="pt")
-    heard = processor.feature_extractor(
+    encoded_sound = processor.feature_extractor(
         [clip.numpy() for clip in clips], sampling_rate=8000, return_tensors="pt"
     )
     with torch.no_grad():
-        theirs = model(**tokens, **heard)
+        theirs = model(**tokens, **encoded_sound)
         sounds = pair.encode_audio(
             torch.nn.utils.rnn.pad_sequence(clips, batch_first=True), torch.tensor([3000, 8000])
         )
@@ -224,15 +224,15 @@ def folder_tokens(folder: Path) -> dict[str, torch.Tensor]:
     return tokenizer(CAPTIONS, padding=True, truncation=True, max_length=38, return_tensors="pt")
 
 
-def test_a_front_end_of_the_other_kind_is_told(
+def test_a_front_end_of_the_other_kind_is_refused(
     tokenizer: PreTrainedTokenizerBase, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="enable_fusion: True .*expected truncation: fusion"):
         build_clap({**AUDIO, "enable_fusion": True}, TEXT, tokenizer, FRONT_END)
     copied(folder, tmp_path)
     ClapFeatureExtractor(**{**FRONT_END, "truncation": "fusion"}).save_pretrained(tmp_path)
-    told = f"{tmp_path.name}: .*truncation: fusion .*expected truncation: rand_trunc"
-    with pytest.raises(InputError, match=told):
+    reported = f"{tmp_path.name}: .*truncation: fusion .*expected truncation: rand_trunc"
+    with pytest.raises(InputError, match=reported):
         load_trainable_towers(tmp_path, "cpu")
 
 
@@ -253,14 +253,14 @@ def test_models_with_fusion_are_not_trained(
         ({"max_length_s": 2}, "201 frames .*, the audio tower takes 128"),
     ],
 )
-def test_a_front_end_that_does_not_fit_is_told(
+def test_a_front_end_that_does_not_fit_is_refused(
     change: dict[str, int], message: str, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     with pytest.raises(InputError, match=message):
         build_clap(AUDIO, TEXT, tokenizer, {**FRONT_END, **change})
 
 
-def test_directories_that_cannot_be_opened_are_told(folder: Path, tmp_path: Path) -> None:
+def test_directories_that_cannot_be_opened_are_refused(folder: Path, tmp_path: Path) -> None:
     def copy(name: str, *without: str) -> Path:
         made = tmp_path / name
         made.mkdir()
@@ -318,7 +318,7 @@ def test_the_full_size_builds() -> None:
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_tokenizer_of_more_words_than_the_tower_knows_is_told(
+def test_a_tokenizer_of_more_words_than_the_tower_knows_is_refused(
     fused: bool, tmp_path: Path
 ) -> None:
     clap(tmp_path, fused)
@@ -339,7 +339,7 @@ def with_nan(folder: Path, name: str) -> DualEncoderScorer:
     return DualEncoderScorer(str(folder))
 
 
-def test_weights_that_make_no_text_embedding_are_told(folder: Path, tmp_path: Path) -> None:
+def test_weights_that_make_no_text_embedding_are_refused(folder: Path, tmp_path: Path) -> None:
     copied(folder, tmp_path)
     with pytest.raises(InputError, match="embedding is not finite; expected weights without NaN"):
         with_nan(tmp_path, "text_projection.linear1.weight").setup()

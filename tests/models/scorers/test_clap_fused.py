@@ -64,25 +64,25 @@ def stored(samples: list[int]) -> list[np.ndarray]:
 
 
 def test_views_are_the_extractors(towers: FusedClap, extractor: ClapFeatureExtractor) -> None:
-    heard = extractor(stored(SETTLED), sampling_rate=8000, return_tensors="pt")
+    encoded_sound = extractor(stored(SETTLED), sampling_rate=8000, return_tensors="pt")
     clips = [torch.from_numpy(noise(length)) for length in SETTLED]
     padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=9.0)
     got, frames = towers.features(padded, torch.tensor(SETTLED))
-    assert got.shape == heard["input_features"].shape == (6, 4, 101, 64)
+    assert got.shape == encoded_sound["input_features"].shape == (6, 4, 101, 64)
     # Float against double, in dB.
-    assert (got - heard["input_features"]).abs().max() < 0.05
-    assert (got - heard["input_features"]).abs().mean() < 1e-4
+    assert (got - encoded_sound["input_features"]).abs().max() < 0.05
+    assert (got - encoded_sound["input_features"]).abs().mean() < 1e-4
     assert frames.tolist() == [101, 101, 101, 101, 102, 103]
-    assert heard["is_longer"].flatten().tolist() == [False] * 4 + [True] * 2
+    assert encoded_sound["is_longer"].flatten().tolist() == [False] * 4 + [True] * 2
 
 
 def test_embeddings_are_those_of_transformers(
     scorer: Scorer, model: ClapModel, extractor: ClapFeatureExtractor
 ) -> None:
-    heard = extractor(stored(SETTLED), sampling_rate=8000, return_tensors="pt")
+    encoded_sound = extractor(stored(SETTLED), sampling_rate=8000, return_tensors="pt")
     tokens = bytes_tokenizer()(CAPTIONS, padding=True, return_tensors="pt")
     with torch.no_grad():
-        sounds = model.get_audio_features(**heard).pooler_output
+        sounds = model.get_audio_features(**encoded_sound).pooler_output
         captions = model.get_text_features(**tokens).pooler_output
     got = np.stack(scorer.embed_audio([noise(length) for length in SETTLED]))
     np.testing.assert_allclose(got, sounds, atol=1e-4)
@@ -92,14 +92,16 @@ def test_embeddings_are_those_of_transformers(
 
 def test_a_short_clip_is_never_marked_as_longer(scorer: Scorer, model: ClapModel) -> None:
     extractor = ClapFeatureExtractor.from_pretrained(scorer.identity["model"])
-    heard = extractor(stored([3000]), sampling_rate=8000, return_tensors="pt")
+    encoded_sound = extractor(stored([3000]), sampling_rate=8000, return_tensors="pt")
     embedded = []
     for is_longer in (False, True):
         with torch.no_grad():
-            out = model.get_audio_features(heard["input_features"], torch.tensor([[is_longer]]))
+            out = model.get_audio_features(
+                encoded_sound["input_features"], torch.tensor([[is_longer]])
+            )
         embedded.append(out.pooler_output[0].numpy())
     # The mark that transformers gives this clip, which is alone in its batch, would change it.
-    assert heard["is_longer"].tolist() == [[True]]
+    assert encoded_sound["is_longer"].tolist() == [[True]]
     assert np.abs(embedded[0] - embedded[1]).max() > 1e-3
     for batch in ([3000], [3000, 200, 8000], [3000, 40_000]):
         got = scorer.embed_audio([noise(length) for length in batch])[0]

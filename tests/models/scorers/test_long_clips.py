@@ -55,7 +55,7 @@ def test_windows_cover_a_clip_and_the_last_is_flush_with_its_end(samples: int) -
     assert cuts[-1].stop == samples
 
 
-def test_models_that_hear_all_have_one_window() -> None:
+def test_models_without_a_limit_have_one_window() -> None:
     assert list(split_into_windows(10**9, None)) == [slice(0, 10**9)]
 
 

@@ -57,10 +57,10 @@ def embeddings(results: list[np.ndarray | Failure]) -> np.ndarray:
 def theirs(model: PeAudioModel, folder: Path, waveform: np.ndarray) -> tuple[np.ndarray, ...]:
     """A clip's and the captions' embeddings by the plain call, as unit vectors."""
     extractor = PeAudioFeatureExtractor.from_pretrained(folder)
-    heard = extractor([waveform], sampling_rate=8000, return_tensors="pt")
+    encoded_sound = extractor([waveform], sampling_rate=8000, return_tensors="pt")
     tokens = bytes_tokenizer()(SHORT, padding=True, return_tensors="pt")
     with torch.no_grad():
-        out = model(**tokens, **heard)
+        out = model(**tokens, **encoded_sound)
     both = (out.audio_embeds, out.text_audio_embeds)
     return tuple(torch.nn.functional.normalize(each, dim=-1).numpy() for each in both)
 
@@ -97,7 +97,7 @@ def test_a_clip_is_reflected_to_whole_frames(folder: Path, scorer: PeAudioScorer
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_clips_that_cannot_be_heard_are_failures_in_their_place(scorer: PeAudioScorer) -> None:
+def test_invalid_clips_are_failures_in_their_place(scorer: PeAudioScorer) -> None:
     nan = np.full(900, np.nan, dtype="f4")
     tiny, empty, broken = scorer.embed_audio([np.ones(3, "f4"), np.zeros(0, "f4"), nan])
     assert isinstance(tiny, np.ndarray)
@@ -167,7 +167,7 @@ assert not {{"torch", "transformers"}} & sys.modules.keys()
     assert len(pickle.dumps(loaded)) < 1000
 
 
-def test_a_processors_own_file_tells_the_front_end(folder: Path, tmp_path: Path) -> None:
+def test_a_processors_own_file_has_the_front_end(folder: Path, tmp_path: Path) -> None:
     copied(folder, tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()
     extractor = PeAudioFeatureExtractor(sampling_rate=8000, hop_length=32)
@@ -179,7 +179,7 @@ def test_a_processors_own_file_tells_the_front_end(folder: Path, tmp_path: Path)
     scorer.setup()
 
 
-def test_directories_of_something_else_are_told(folder: Path, tmp_path: Path) -> None:
+def test_directories_of_something_else_are_refused(folder: Path, tmp_path: Path) -> None:
     copied(folder, tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "clap"}')
     with pytest.raises(InputError, match="'clap', expected 'pe_audio' or 'pe_audio_video'"):
@@ -191,7 +191,7 @@ def test_directories_of_something_else_are_told(folder: Path, tmp_path: Path) ->
         PeAudioScorer(str(tmp_path / "none")).setup()
 
 
-def test_a_model_of_frames_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_model_of_frames_is_refused(folder: Path, tmp_path: Path) -> None:
     """PE-A-Frame: the same weights by name, of another training."""
     values = json.loads((copied(folder, tmp_path) / "config.json").read_text())
     assert values["architectures"] == ["PeAudioModel"]
@@ -201,7 +201,7 @@ def test_a_model_of_frames_is_told(folder: Path, tmp_path: Path) -> None:
         PeAudioScorer(str(tmp_path)).setup()
 
 
-def test_a_front_end_of_another_hop_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_front_end_of_another_hop_is_refused(folder: Path, tmp_path: Path) -> None:
     copied(folder, tmp_path)
     PeAudioFeatureExtractor(sampling_rate=8000, hop_length=40).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="frames of 40 samples .*, the codec of 32"):

@@ -61,14 +61,14 @@ def everything(folder: Path, **settings: object) -> Tagger:
     return made
 
 
-def told(result: list[Tag] | Failure) -> dict[str, float]:
+def reported(result: list[Tag] | Failure) -> dict[str, float]:
     assert not isinstance(result, Failure), result
     return {tag.mid: tag.confidence for tag in result}
 
 
 def in_order(result: list[Tag] | Failure) -> np.ndarray:
     """Confidences in the order of AudioSet's labels."""
-    by_mid = told(result)
+    by_mid = reported(result)
     return np.array([by_mid[mid] for mid in ontology.labelled_mids()])
 
 
@@ -107,7 +107,7 @@ def test_tags_are_predicted_and_the_surest_come_first(
         assert isinstance(few, list) and isinstance(result, list)
         assert few == [tag for tag in result if tag.confidence >= 0.9][:4]
         assert len(few) == 4, "the threshold left fewer than top_k: nothing was cut"
-        assert [tag.confidence for tag in result] == sorted(told(result).values(), reverse=True)
+        assert [tag.confidence for tag in result] == sorted(reported(result).values(), reverse=True)
         assert all((t.origin, t.name) == ("predicted", ontology.class_name(t.mid)) for t in result)
 
 
@@ -117,22 +117,22 @@ def test_equally_sure_tags_come_in_the_models_order(tmp_path: Path) -> None:
         model.classifier.dense.weight.zero_()
     model.save_pretrained(tmp_path)
     [result] = everything(tmp_path).tag([np.ones(8000, "f4")])
-    assert tuple(told(result)) == ontology.labelled_mids()
-    assert set(told(result).values()) == {0.5}
+    assert tuple(reported(result)) == ontology.labelled_mids()
+    assert set(reported(result).values()) == {0.5}
 
 
 def test_a_class_may_have_a_threshold_of_its_own(folder: Path, clips: list[np.ndarray]) -> None:
     thresholds = {"male speech, man speaking": 0.0, BARK: 0.0}
     tagger = tagger_of(folder, top_k=527, threshold=1.0, thresholds=thresholds)
     for result in tagger.tag(clips[:2]):
-        assert set(told(result)) == {MALE_SPEECH, BARK}
+        assert set(reported(result)) == {MALE_SPEECH, BARK}
 
 
 def test_a_threshold_of_no_class_is_refused(folder: Path, tmp_path: Path) -> None:
     section = {"model": str(folder), "thresholds": {"Speach": 0.5}}
     run = {"run": "x", "catalog": {"kind": "folder", "audio": "y"}}
-    told = "tags.tagger.thresholds: .*'Speach' is no AudioSet class: did you mean 'Speech'"
-    with pytest.raises(InputError, match=told):
+    reported = "tags.tagger.thresholds: .*'Speach' is no AudioSet class: did you mean 'Speech'"
+    with pytest.raises(InputError, match=reported):
         config_file.parse_run_config({**run, "tags": {"use": "both", "tagger": section}}, "test")
     tiny_taggers.ast(tmp_path, ["Speech", "Music"])
     with pytest.raises(InputError, match="thresholds: Bark: .* has no such class"):
@@ -180,7 +180,7 @@ def test_a_clip_shorter_than_a_frame_is_padded(build: object, tmp_path: Path) ->
     build(tmp_path)
     short, padded = np.ones(7, "f4"), np.pad(np.ones(7, "f4"), (0, 393))
     first, second = everything(tmp_path).tag([short, padded])
-    assert told(first) == told(second)
+    assert reported(first) == reported(second)
 
 
 def test_outputs_that_are_no_numbers_fail_the_clip(tmp_path: Path) -> None:
@@ -206,21 +206,21 @@ assert not {{"torch", "transformers"}} & sys.modules.keys()
     assert pickle.loads(pickle.dumps(tagger)) == tagger
 
 
-def test_directories_that_hold_no_tagger_are_told(folder: Path, tmp_path: Path) -> None:
-    def opened(name: str) -> None:
+def test_directories_that_hold_no_tagger_are_refused(folder: Path, tmp_path: Path) -> None:
+    def open_tagger(name: str) -> None:
         tagger_of(tmp_path / name).setup()
 
     with pytest.raises(
         InputError, match="none: no such directory; expected a directory with config"
     ):
-        opened("none")
+        open_tagger("none")
     deaf = tmp_path / "deaf"
     tiny_taggers.ast(deaf)
     (deaf / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match="deaf: no sampling_rate in"):
         _ = tagger_of(deaf).sample_rate_hz
     with pytest.raises(InputError, match="deaf: not a loadable front end: "):
-        opened("deaf")
+        open_tagger("deaf")
     BertModel(
         BertConfig(
             vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
@@ -229,7 +229,7 @@ def test_directories_that_hold_no_tagger_are_told(folder: Path, tmp_path: Path) 
     ).save_pretrained(tmp_path / "bert")  # fmt: skip
     ASTFeatureExtractor().save_pretrained(tmp_path / "bert")
     with pytest.raises(InputError, match="not a loadable AutoModelForAudioClassification: .*Bert"):
-        opened("bert")
+        open_tagger("bert")
 
 
 def test_a_model_without_the_head_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_code_beside_the_weights_runs_only_where_it_is_allowed(
         everything(tmp_path / "ced", trust_remote_code=True, revision="read")
 
 
-def test_the_released_size_builds_and_hears_ten_seconds() -> None:
+def test_the_released_size_builds_and_takes_ten_seconds() -> None:
     """MIT/ast-finetuned-audioset-10-10-0.4593, whose numbers are the defaults of ASTConfig."""
     with torch.device("meta"):
         model = ASTForAudioClassification(ASTConfig(id2label=tiny_taggers.id2label(None)))
