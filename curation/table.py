@@ -15,13 +15,18 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from curation.errors import InputError
+from curation.errors import FormatError, InputError
 from curation.storage.files import Storage
 from curation.storage.retry import RetriesExhausted
 
 T = TypeVar("T")
 
+# See docs/formats.md. A version without a number has format 1.
+TABLE_FORMAT = 1
+
+# Of a commit's metadata.
 LINEAGE_KEY = "tagscribe"
+FORMAT_KEY = "tagscribe.format"
 
 # Delta tells what happened between it and the server only as text.
 _INTERRUPTED_RESPONSE = "HTTP error"
@@ -54,7 +59,8 @@ def commit_table(
 ) -> TableVersion:
     """Write one version of the table in one transaction; the pairs stream, they need not fit.
 
-    When the newest version was made from the same lineage it is the answer, and nothing is written.
+    When the newest version was made from the same lineage it is the answer, and nothing is written;
+    the code that did it, `lineage["code"]`, is recorded and not compared.
     What `batches` raises is raised, and no version is made; it is called again where storage
     failed meanwhile.
     """
@@ -62,7 +68,7 @@ def commit_table(
 
     def work() -> TableVersion:
         latest = read_newest_version(storage, uri)
-        if latest and latest.lineage == lineage:
+        if latest and _is_same(latest.lineage, lineage):
             return latest
         try:
             write_deltalake(
@@ -73,7 +79,10 @@ def commit_table(
                 storage_options=storage.delta_options(uri),
                 writer_properties=_WITH_AUDIO if "audio" in schema.names else None,
                 commit_properties=CommitProperties(
-                    custom_metadata={LINEAGE_KEY: json.dumps(lineage, sort_keys=True)}
+                    custom_metadata={
+                        LINEAGE_KEY: json.dumps(lineage, sort_keys=True),
+                        FORMAT_KEY: str(TABLE_FORMAT),
+                    }
                 ),
             )
         except Exception as error:
@@ -82,7 +91,7 @@ def commit_table(
                 raise raised[0] from error
             # A commit whose answer was lost looks like another's that came first.
             latest = read_newest_version(storage, uri)
-            if latest and latest.lineage == lineage:
+            if latest and _is_same(latest.lineage, lineage):
                 return latest
             raise
         written = read_newest_version(storage, uri)
@@ -90,6 +99,10 @@ def commit_table(
         return written
 
     return _with_retries(storage, uri, work)
+
+
+def _is_same(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return {**before, "code": None} == {**after, "code": None}
 
 
 def _record_errors(
@@ -103,12 +116,12 @@ def _record_errors(
 
 
 def read_newest_version(storage: Storage, uri: str) -> TableVersion | None:
-    """The newest version; None where there is no table yet."""
+    """The newest version; None where there is no table yet. Raises FormatError."""
     if (table := _open_if_exists(storage, uri)) is None:
         return None
-    return TableVersion(
-        table.version(), _rows(table), _lineages(storage, table).get(table.version(), {})
-    )
+    entry = _entries(storage, table, limit=1).get(table.version(), {})
+    _check_format(table, entry)
+    return TableVersion(table.version(), _rows(table), _lineage(entry))
 
 
 def read_table_version(
@@ -130,6 +143,7 @@ def open_table(storage: Storage, uri: str, version: int | None = None) -> DeltaT
 
     Raises:
         InputError: there is no table, or no such version of it.
+        FormatError: the version has another format than TABLE_FORMAT.
     """
     try:
         table = _open_if_exists(storage, uri, version)
@@ -139,6 +153,9 @@ def open_table(storage: Storage, uri: str, version: int | None = None) -> DeltaT
         raise InputError(f"{uri}: cannot open version {version}: {error}") from error
     if table is None:
         raise InputError(f"{uri}: no curated table here; tagscribe select makes one")
+    latest = table if version is None else _open_if_exists(storage, uri) or table
+    entries = _entries(storage, latest, limit=latest.version() - table.version() + 1)
+    _check_format(table, entries.get(table.version(), {}))
     return table
 
 
@@ -184,12 +201,27 @@ def _lineages(storage: Storage, latest: DeltaTable) -> dict[int, dict[str, Any]]
     return {version: _lineage(entry) for version, entry in _entries(storage, latest).items()}
 
 
-def _entries(storage: Storage, latest: DeltaTable) -> dict[int, dict[str, Any]]:
-    """What the log says of each version; only the newest table numbers its commits rightly."""
-    return {
-        entry["version"]: entry
-        for entry in _with_retries(storage, latest.table_uri, latest.history)
-    }
+def _entries(
+    storage: Storage, latest: DeltaTable, limit: int | None = None
+) -> dict[int, dict[str, Any]]:
+    """The log's entry of each version, or of the newest `limit`.
+
+    Only the newest table numbers its commits rightly.
+    """
+    entries = _with_retries(storage, latest.table_uri, lambda: latest.history(limit))
+    return {entry["version"]: entry for entry in entries}
+
+
+def _check_format(table: DeltaTable, entry: dict[str, Any]) -> None:
+    if (found := entry.get(FORMAT_KEY, "1")) != str(TABLE_FORMAT):
+        code = _lineage(entry).get("code", {})
+        raise FormatError(
+            f"{table.table_uri} version {table.version()}",
+            found,
+            TABLE_FORMAT,
+            f"commit {code.get('commit')} of tagscribe wrote it: use that version, or move table/ "
+            "away and make it again from the evidence: tagscribe select RUN.YAML",
+        )
 
 
 def _lineage(entry: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curation.errors import InputError
+from curation.run.code_version import read_code_version
 from curation.run.record import package_versions
 from curation.storage.files import Storage
 from curation.uris import join_uri
@@ -88,6 +89,7 @@ def write_model_lineage(
 ) -> None:
     """Tell beside a model's weights what it was made from, and how far it was trained."""
     lineage = {key: record[key] for key in ("tables", "config", "versions")}
+    lineage["code"] = read_code_version()
     storage.put(join_uri(folder, LINEAGE), _json({**lineage, **progress}))
 
 

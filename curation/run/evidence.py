@@ -19,13 +19,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.errors import FormatError
 from curation.run import layout
+from curation.run.code_version import format_code_version, read_code_version
 from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA, OK
 from curation.storage.files import Storage
 from curation.storage.local import FileInfo
 
+# See docs/formats.md. A file without a number has format 1.
+EVIDENCE_FORMAT = 1
 # Of a file's footer: what its rows come to, and what is not of the rows: who worked on it and when.
+FORMAT_KEY = b"tagscribe.format"
 COUNTS_KEY = b"tagscribe.counts"
 WORK_KEY = b"tagscribe.work"
 # One request reads so much of a file's end, which holds the whole footer.
@@ -62,12 +67,14 @@ class ShardFooter:
     """What a shard's file tells without its rows.
 
     `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
-    rounded down.
+    rounded down. `code` is the code that wrote the file, as `read_code_version`; empty in files
+    that do not name it.
     """
 
     counts: ShardCounts
     best_scores: dict[int, int]
     spans: tuple[WorkSpan, ...]
+    code: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "ShardFooter":
@@ -76,6 +83,7 @@ class ShardFooter:
             ShardCounts(counts["ok"], counts["errors"], counts.get("faults", {})),
             {int(score): clips for score, clips in counts.get("best_scores", {}).items()},
             tuple(WorkSpan(*span) for span in work.get("spans", [])),
+            work.get("code", {}),
         )
 
 
@@ -103,9 +111,12 @@ def write_evidence_shard(
     """
     counts = replace(count_outcomes(evidence), faults=dict(faults or {}))
     footer = {**vars(counts), "best_scores": _best_scores(evidence)}
-    metadata = {COUNTS_KEY: json.dumps(footer).encode()}
-    if spans:
-        metadata[WORK_KEY] = json.dumps({"spans": spans}).encode()
+    work = {"code": read_code_version(), "spans": spans}
+    metadata = {
+        FORMAT_KEY: str(EVIDENCE_FORMAT).encode(),
+        COUNTS_KEY: json.dumps(footer).encode(),
+        WORK_KEY: json.dumps(work).encode(),
+    }
     buffer = io.BytesIO()
     pq.write_table(
         evidence.cast(EVIDENCE_SCHEMA).replace_schema_metadata(metadata),
@@ -142,7 +153,21 @@ def read_footer_metadata(
 def _read_footer(storage: Storage, file: FileInfo) -> tuple[dict[str, Any], dict[str, Any]]:
     tail = storage.read_bytes(file.uri, max(0, file.size_bytes - _TAIL_BYTES), file.size_bytes)
     metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
+    _check_format(file.uri, metadata)
     return json.loads(metadata[COUNTS_KEY]), json.loads(metadata.get(WORK_KEY, b"{}"))
+
+
+def _check_format(uri: str, metadata: Mapping[bytes, bytes]) -> None:
+    found = metadata.get(FORMAT_KEY, b"1").decode()
+    if found != str(EVIDENCE_FORMAT):
+        code = json.loads(metadata.get(WORK_KEY, b"{}")).get("code")
+        raise FormatError(
+            uri,
+            found,
+            EVIDENCE_FORMAT,
+            f"{format_code_version(code)} wrote it: use that version, or annotate the clips again "
+            "in another folder: tagscribe run RUN.YAML",
+        )
 
 
 def _best_scores(evidence: pa.Table) -> dict[int, int]:
@@ -166,8 +191,14 @@ def sum_counts(counts: list[ShardCounts]) -> ShardCounts:
 
 
 def read_evidence_shard(run: RunFolder, shard: int, columns: list[str] | None = None) -> pa.Table:
-    """Evidence of one shard, whole or some columns."""
-    return run.storage.read_parquet(layout.shard_uri(run.uri, shard), columns)
+    """Evidence of one shard, whole or some columns.
+
+    Raises FormatError where its format is another than EVIDENCE_FORMAT.
+    """
+    uri = layout.shard_uri(run.uri, shard)
+    evidence = run.storage.read_parquet(uri, columns)
+    _check_format(uri, evidence.schema.metadata or {})
+    return evidence
 
 
 def read_evidence_shards(

@@ -9,10 +9,12 @@ from importlib.metadata import version
 from typing import Any
 
 from curation.config.run import RunConfig
-from curation.errors import InputError
+from curation.errors import FormatError, InputError
+from curation.run.code_version import format_code_version, read_code_version
 from curation.run.layout import RunFolder, record_uri
 
-RUN_FORMAT = 2
+# Of run.json, plan/, decisions/ and progress/: see docs/formats.md.
+RUN_FORMAT = 3
 RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 
 
@@ -47,20 +49,29 @@ def hash_config(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> s
 
 
 def package_versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{p: version(p) for p in RECORDED_PACKAGES}}
+    """Versions of Python and of packages by name, and the code of this one: `read_code_version`."""
+    packages = {name: version(name) for name in RECORDED_PACKAGES}
+    return {"python": platform.python_version(), **packages, **read_code_version()}
 
 
 def read_run_record(run: RunFolder) -> RunRecord | None:
-    """The record of a run folder; None where no run was planned yet."""
+    """The record of a run folder; None where no run was planned yet.
+
+    Raises FormatError where its format is another than RUN_FORMAT.
+    """
     try:
         data = run.storage.read_bytes(record_uri(run.uri))
     except FileNotFoundError:
         return None
     fields = json.loads(data)
     if fields.get("format") != RUN_FORMAT:
-        raise InputError(
-            f"{run.uri}/run.json: format {fields.get('format')!r}, this version reads "
-            f"{RUN_FORMAT}; use the version of tagscribe that wrote it, or another run folder"
+        versions = fields.get("versions", {})
+        raise FormatError(
+            record_uri(run.uri),
+            fields.get("format"),
+            RUN_FORMAT,
+            f"tagscribe {versions.get('tagscribe')} wrote it, {format_code_version(versions)}: use "
+            "that version, or annotate the clips again in another folder: tagscribe run RUN.YAML",
         )
     return RunRecord(**fields)
 

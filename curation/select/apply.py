@@ -22,6 +22,7 @@ from curation.config.run import RunConfig, TableConfig
 from curation.errors import InputError
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
+from curation.run.code_version import read_code_version
 from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, format_model_name, package_versions, require_run_record
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
@@ -145,7 +146,8 @@ def _lineage(config: RunConfig, record: RunRecord, shards: list[int]) -> dict[st
         "tagscribe": package_versions()["tagscribe"],
     }
     listing = json.dumps([lineage, shards], sort_keys=True).encode()
-    return {**lineage, "selection": hashlib.sha256(listing).hexdigest()[:16]}
+    selection = hashlib.sha256(listing).hexdigest()[:16]
+    return {**lineage, "selection": selection, "code": read_code_version()}
 
 
 def _write_decisions(

@@ -1,0 +1,85 @@
+"""Which code is running: the commit of a git checkout, and a hash of the installed files.
+
+It is recorded with what the code writes and never compared, so that a run goes on under new code.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+# Both packages lie in one folder, in a checkout as in an installation.
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("curation", "training")
+# Weights are known by hashes of their own, in run.json under `models`.
+_IGNORED_SUFFIXES = frozenset({".pyc", ".safetensors"})
+_GIT_TIMEOUT_S = 20.0
+
+
+@cache
+def read_code_version() -> dict[str, str]:
+    """The code of this process, as `find_code_version`; read once.
+
+    It costs some 50 ms and two processes of git.
+    """
+    return find_code_version(_ROOT)
+
+
+def find_code_version(root: Path) -> dict[str, str]:
+    """The version of the code in a folder that holds the packages.
+
+    Returns:
+        `files_sha256`, over paths and content of the packages' files; and `commit`, 40 hex digits,
+        where git tracks the packages, with `-dirty` behind it where a file differs from the commit
+        or is not in it.
+    """
+    version = {"files_sha256": hash_package_files(root)}
+    if commit := _find_commit(root):
+        version["commit"] = commit
+    return version
+
+
+def hash_package_files(root: Path) -> str:
+    """SHA-256 over the packages' source and data files, the same in any folder."""
+    sha = hashlib.sha256()
+    files = [file for name in _PACKAGES for file in (root / name).rglob("*") if file.is_file()]
+    for file in sorted(files, key=lambda file: file.relative_to(root).as_posix()):
+        if file.suffix not in _IGNORED_SUFFIXES:
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            sha.update(f"{content}  {file.relative_to(root).as_posix()}\n".encode())
+    return sha.hexdigest()
+
+
+def format_code_version(code: Mapping[str, str] | None) -> str:
+    """For a message: where to find the code that wrote a file."""
+    if commit := (code or {}).get("commit"):
+        return f"commit {commit} (git checkout {commit.removesuffix('-dirty')})"
+    if files := (code or {}).get("files_sha256"):
+        return f"files of SHA-256 {files[:12]}"
+    return "a version that it does not name"
+
+
+def _find_commit(root: Path) -> str | None:
+    """The commit, or None outside a checkout, without git, or where git refuses the folder."""
+    tracked = _git(root, "ls-files", "--error-unmatch", "curation/__init__.py")
+    commit = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--", *_PACKAGES)
+    # An installation inside another project's checkout is not tracked by it.
+    if not tracked or not commit or changes is None:
+        return None
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    # Variables such as GIT_DIR, which git sets for its hooks, name another repository.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
