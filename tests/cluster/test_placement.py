@@ -32,7 +32,7 @@ def test_each_pool_says_its_actors_and_where_they_run() -> None:
         "scorers": [1, 2],
     }
     decoders, captioners, scorers = pools_of(
-        **SEPARATE, pools=section, gpus_per_actor=0.25, model_threads=3, node="gpu"
+        **SEPARATE, pools=section, gpus_per_actor=0.25, model_threads=3, node_resource="gpu"
     )
     assert decoders.ray_options == {"num_cpus": 2, "resources": {"decoder": pools.NODE_SHARE}}
     assert (decoders.min_actors, decoders.max_actors) == (2, 8)
@@ -76,8 +76,8 @@ def pool(name: str, least: int, cpus: int = 1, gpus: float = 0.0, node: str | No
         ([pool("a", 2, gpus=1), pool("b", 1, gpus=0.1)], "b"),
         ([pool("decoders", 4), pool("scorers", 2, cpus=4, gpus=1)], None),
         ([pool("decoders", 5), pool("scorers", 2, cpus=4, gpus=1)], "decoders"),
-        ([pool("a", 4, node="gpu")], None),
-        ([pool("a", 9, node="gpu")], "a"),
+        ([pool("a", 4, node_resource="gpu")], None),
+        ([pool("a", 9, node_resource="gpu")], "a"),
         ([pool("a", 1, node="tpu")], "a"),
     ],
 )
