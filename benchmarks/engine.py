@@ -22,7 +22,12 @@ from pathlib import Path
 import torch
 
 from curation import console
-from curation.annotate import batching, scoring, stages, tagging
+from curation.annotate import load, tagging
+from curation.annotate.batching import BatchCutter
+from curation.annotate.captioning import caption_clips
+from curation.annotate.clip import AnnotatedClip, parse_planned_clips
+from curation.annotate.rows import build_evidence_table
+from curation.annotate.scoring import score_clips
 from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
 from curation.cluster import graph, pools
@@ -133,8 +138,16 @@ def bare_worker(
     captioner.setup()
     scorer.setup()
     rates = tuple(sorted({captioner.sample_rate_hz, scorer.sample_rate_hz}))
-    listening = stages.Listening(config.audio, rates)
-    hearing = stages.Hearing(listening, config.storage, config.annotate.decode_threads)
+    settings = load.DecodeSettings(config.audio, rates)
+    run = RunFolder.from_config(config)
+    loader = load.AudioLoader(settings, run.storage, config.annotate.decode_threads)
+    cutter = BatchCutter(captioner.sample_rate_hz, config.annotate.batch_seconds)
+
+    def annotate(batch: list[AnnotatedClip]) -> list[AnnotatedClip]:
+        least = config.captioner.min_confidence
+        guided = [tagging.add_guidance(clip, least) for clip in batch]
+        return score_clips(scorer, caption_clips(captioner, guided, config.seed))
+
     ready.wait()
     while True:
         try:
@@ -142,17 +155,13 @@ def bare_worker(
         except Exception:  # queue.Empty: all shards are taken
             return
         started_s = time.time()
-        clips = stages.clips_of(plan.read_plan_shard(RunFolder.from_config(config), shard))
-        for chunk in stages.decode_ahead(clips, hearing):
-            rate, budget_s = captioner.sample_rate_hz, config.annotate.batch_seconds
-            for batch in batching.cut_batches(chunk, rate, budget_s):
-                for clip in batch:
-                    tagging.guide(clip, config.captioner.min_confidence)
-                stages.write_captions(captioner, batch, config.seed)
-                scoring.score(scorer, batch)
-            for clip in chunk:
-                clip.waveforms.clear()
-        evidence.write_evidence_shard(RunFolder.from_config(config), shard, stages.evidence(clips))
+        planned = parse_planned_clips(plan.read_plan_shard(run, shard))
+        clips: list[AnnotatedClip] = []
+        for loaded in load.load_chunks_ahead(planned, loader):
+            chunk = cutter.cut(loaded).map_batches(annotate)
+            clips += [clip.without_audio() for clip in chunk.clips]
+            del loaded, chunk
+        evidence.write_evidence_shard(run, shard, build_evidence_table(clips))
         spans.put((started_s, time.time()))
 
 

@@ -111,7 +111,7 @@ def watched(folder: str) -> type[FusedWorker]:
             ended = super().__call__(row)
             Path(folder).mkdir(exist_ok=True)
             told = Path(folder) / str(os.getpid())
-            told.write_text(str(self.hearing.budget.high_water_bytes))
+            told.write_text(str(self.loader.budget.peak_bytes))
             return ended
 
     return Watched

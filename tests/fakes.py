@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from curation.annotate import stages
+from curation.annotate.clip import AnnotatedClip
 from curation.annotate.task import Task
 from curation.cluster import graph
 from curation.config.models import DualEncoderScorerConfig, TagGuidedConfig
@@ -100,9 +100,9 @@ class LimitedMemoryModel:
         self.room_s = room_s
         self.tried: list[int] = []
 
-    def __call__(self, batch: list[stages.Clip]) -> list[str | Failure]:
+    def __call__(self, batch: list[AnnotatedClip]) -> list[str | Failure]:
         self.tried.append(len(batch))
-        longest_s = max(len(clip.waveforms[RATE_HZ]) for clip in batch) / RATE_HZ
+        longest_s = max(clip.count_samples(RATE_HZ) for clip in batch) / RATE_HZ
         if len(batch) * longest_s > self.room_s:
             raise torch.OutOfMemoryError("no memory left")
         return [clip.clip_id for clip in batch]

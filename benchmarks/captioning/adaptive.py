@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation import console
-from curation.annotate import metrics, stages
+from curation.annotate import metrics
+from curation.annotate.clip import AnnotatedClip, parse_planned_clips
+from curation.annotate.scoring import best_score
 from curation.annotate.workers import FusedWorker
 from curation.config.run import AdaptiveConfig, RunConfig
 from curation.run import plan
@@ -20,7 +22,7 @@ YIELDS = (0.9, 0.7, 0.5)
 class AdaptiveRun(NamedTuple):
     """A run's clips after all stages, and what that took."""
 
-    clips: list[stages.Clip]
+    clips: list[AnnotatedClip]
     seconds: float
 
     @property
@@ -29,7 +31,7 @@ class AdaptiveRun(NamedTuple):
         return statistics.mean(len(clip.candidates) for clip in self.clips)
 
     def accepted(self, score: float) -> set[str]:
-        return {clip.clip_id for clip in self.clips if max(clip.clap_scores) >= score}
+        return {clip.clip_id for clip in self.clips if best_score(clip) >= score}
 
 
 def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
     rows = plan.read_plan_shard(RunFolder.from_config(config), 0)
     workers = {"fixed": FusedWorker(config, metrics.InMemoryMeter)}
     whole = run_worker(workers["fixed"], rows)
-    best = [max(clip.clap_scores) for clip in whole.clips]
+    best = [best_score(clip) for clip in whole.clips]
     scores = {f"{share:g}": float(np.quantile(best, 1 - share)) for share in YIELDS}
     for share, score in scores.items():
         adaptive = AdaptiveConfig(first=1, enough_score=score)
@@ -55,7 +57,7 @@ def against_fixed(config: RunConfig, rounds: int) -> dict[str, Any]:
 
 def run_worker(worker: FusedWorker, rows: pa.Table) -> AdaptiveRun:
     begun_s = time.perf_counter()
-    clips = worker.run(stages.clips_of(rows))
+    clips = worker.run(parse_planned_clips(rows))
     return AdaptiveRun(clips, time.perf_counter() - begun_s)
 
 

@@ -12,8 +12,11 @@ from transformers import DynamicCache, EncoderDecoderCache
 from benchmarks.captioning.cached import CachedCaptioner
 from benchmarks.common.gpus import device_name
 from curation import console
-from curation.annotate import batching, stages, tagging
-from curation.audio.waveform import from_int16
+from curation.annotate import tagging
+from curation.annotate.batching import BatchCutter
+from curation.annotate.captioning import clip_seed
+from curation.annotate.clip import AnnotatedClip, parse_planned_clips
+from curation.annotate.load import DecodeSettings, load_clip
 from curation.config.run import RunConfig
 from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
@@ -71,16 +74,17 @@ def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, A
 def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]:
     """The run's clips, decoded, guided and cut into batches as the engine does it."""
     rate_hz = SETTINGS.sample_rate_hz
-    clips = stages.clips_of(plan.read_plan_shard(RunFolder.from_config(config), 0))
-    for clip in clips:
-        stages.decode(Storage(), clip, stages.Listening(config.audio, (rate_hz,)))
-        tagging.guide(clip, config.captioner.min_confidence)
-    cut = batching.cut_batches(clips, rate_hz, config.annotate.batch_seconds)
-    return [batch_of(model, batch, rate_hz) for batch in cut]
+    settings = DecodeSettings(config.audio, (rate_hz,))
+    clips = [
+        tagging.add_guidance(load_clip(Storage(), clip, settings), config.captioner.min_confidence)
+        for clip in parse_planned_clips(plan.read_plan_shard(RunFolder.from_config(config), 0))
+    ]
+    chunk = BatchCutter(rate_hz, config.annotate.batch_seconds).cut(clips)
+    return [batch_of(model, [clips[at] for at in batch], rate_hz) for batch in chunk.batches]
 
 
-def batch_of(model: TagGuidedCaptioner, clips: list[stages.Clip], rate_hz: int) -> Batch:
-    sounds = [torch.from_numpy(from_int16(clip.waveforms[rate_hz])) for clip in clips]
+def batch_of(model: TagGuidedCaptioner, clips: list[AnnotatedClip], rate_hz: int) -> Batch:
+    sounds = [torch.from_numpy(clip.waveform(rate_hz)) for clip in clips]
     samples = torch.tensor([len(sound) for sound in sounds], device=model.device)
     waveforms = pad_sequence(sounds, batch_first=True).to(model.device)
     features, lengths = model.features(waveforms, samples)
@@ -93,7 +97,7 @@ def batch_of(model: TagGuidedCaptioner, clips: list[stages.Clip], rate_hz: int) 
     tags = tags.to(model.device)
     with torch.inference_mode():
         encoded = model.encoder(features, lengths, tags)
-    seeds = [stages.clip_seed(0, clip.clip_id) for clip in clips]
+    seeds = [clip_seed(0, clip.clip_id) for clip in clips]
     return Batch(seeds, features, lengths, tags, encoded)
 
 

@@ -1,55 +1,78 @@
-"""How clips become a model's batches: of like length, within a budget, and within its memory.
+"""Cuts clips into a model's batches: of similar length, within a budget, and within its memory.
 
 The cut follows from the clips alone, so that it is the same in every run of a shard; a batch for
 which the model has no memory is halved.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-import numpy as np
-
+from curation.annotate.clip import AnnotatedClip
 from curation.schema import Failure, Stage
 
-
-class Sound(Protocol):
-    """What is asked of a clip here; `stages.Clip` is one."""
-
-    clip_id: str
-    waveforms: dict[int, np.ndarray]  # `[samples]`, by rate in Hz
-    failure: Failure | None
-
-
-ClipT = TypeVar("ClipT", bound=Sound)
 T = TypeVar("T")
+Selection = Callable[[AnnotatedClip], bool]
 
 
-def cut_batches(
-    clips: Iterable[ClipT], rate_hz: int, budget_s: float, most_clips: float = math.inf
-) -> Iterator[list[ClipT]]:
-    """Cut a chunk's sound clips into batches of like length.
+def has_not_failed(clip: AnnotatedClip) -> bool:
+    return clip.failure is None
 
-    A batch holds as many clips as, padded to its longest, fit into `budget_s` seconds, `most_clips`
-    at most and one at least.
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Clips in the order of the plan, and batches of them as positions; some are in no batch."""
+
+    clips: Sequence[AnnotatedClip]
+    batches: Sequence[Sequence[int]]
+
+    def map_batches(self, stage: Callable[[list[AnnotatedClip]], list[AnnotatedClip]]) -> "Chunk":
+        """Replace the clips of each batch by what a stage returns for them, in order."""
+        clips = list(self.clips)
+        for positions in self.batches:
+            results = stage([clips[position] for position in positions])
+            for position, result in zip(positions, results, strict=True):
+                clips[position] = result
+        return replace(self, clips=clips)
+
+
+@dataclass(frozen=True)
+class BatchCutter:
+    """Cuts chunks into batches of similar length.
+
+    A batch holds as many clips as, padded to its longest, fit into `budget_s` seconds at
+    `rate_hz`, `max_clips` at most and one at least.
     """
-    sound = [clip for clip in clips if clip.failure is None]
-    sound.sort(key=lambda clip: (len(clip.waveforms[rate_hz]), clip.clip_id))
-    batch: list[ClipT] = []
-    for clip in sound:
-        padded_s = (len(batch) + 1) * len(clip.waveforms[rate_hz]) / rate_hz
-        if batch and (padded_s > budget_s or len(batch) >= most_clips):
-            yield batch
-            batch = []
-        batch.append(clip)
-    if batch:
-        yield batch
+
+    rate_hz: int
+    budget_s: float
+    max_clips: float = math.inf
+
+    def cut(self, clips: Sequence[AnnotatedClip], selected: Selection = has_not_failed) -> Chunk:
+        """A chunk whose batches hold the selected clips; those must have audio."""
+        order = [position for position, clip in enumerate(clips) if selected(clip)]
+        order.sort(key=lambda at: (clips[at].count_samples(self.rate_hz), clips[at].clip_id))
+        batches: list[list[int]] = []
+        for position in order:
+            size = len(batches[-1]) + 1 if batches else math.inf
+            padded_s = size * clips[position].count_samples(self.rate_hz) / self.rate_hz
+            if not batches or padded_s > self.budget_s or size > self.max_clips:
+                batches.append([])
+            batches[-1].append(position)
+        return Chunk(clips, batches)
+
+    def drop_failed(self, chunk: Chunk) -> Chunk:
+        """The chunk, cut again only where clips of its batches have failed since."""
+        if all(has_not_failed(chunk.clips[at]) for batch in chunk.batches for at in batch):
+            return chunk
+        return self.cut(chunk.clips)
 
 
 class OomThreshold:
     """The smallest batch, in padded samples, for which a model had no memory.
 
-    Who has the model has its limit too, so one thread at a time.
+    It is used by the thread that holds the model, so by one at a time.
     """
 
     def __init__(self) -> None:
@@ -63,43 +86,71 @@ class OomThreshold:
 
 
 def run_with_oom_backoff(
-    batch: list[ClipT],
+    batch: list[AnnotatedClip],
     rate_hz: int,
-    work: Callable[[list[ClipT]], list[T | Failure]],
+    work: Callable[[list[AnnotatedClip]], list[T | Failure]],
     stage: Stage,
-    limit: OomThreshold,
+    threshold: OomThreshold,
 ) -> list[T | Failure]:
-    """Run a model over a batch; over its halves where it has no memory for so many samples.
+    """Run a model over a batch, or over its halves where it has no memory for so many samples.
 
-    What the limit knows is halved at once, just where trying would have led to. An adapter that
-    raises for a whole batch breaks its contract: its clips then fail with that error, and the shard
-    goes on.
+    A batch that reaches the threshold is halved at once, at the place where trying would have led
+    to. An adapter that raises for a whole batch breaks its contract: its clips then fail with that
+    error, and the shard goes on.
     """
     if not batch:
         return []
-    samples = len(batch) * max(len(clip.waveforms[rate_hz]) for clip in batch)
-    if len(batch) == 1 or not limit.reached_by(samples):
+    samples = len(batch) * max(clip.count_samples(rate_hz) for clip in batch)
+    if len(batch) == 1 or not threshold.reached_by(samples):
         try:
-            return _one_each(work(batch), batch, stage)
+            return _check_count(work(batch), batch, stage)
         except Exception as error:
             # By its name: torch is not imported for models that do without it.
             if type(error).__name__ != "OutOfMemoryError":
                 return [Failure(stage, type(error).__name__, str(error)) for _ in batch]
             if len(batch) == 1:
                 return [Failure(stage, "out_of_memory", str(error))]
-            limit.lower_to(samples)
+            threshold.lower_to(samples)
     # Not in the handler, where the error still holds the memory of the attempt.
     middle = len(batch) // 2
     halves = batch[:middle], batch[middle:]
     return [
         result
         for half in halves
-        for result in run_with_oom_backoff(half, rate_hz, work, stage, limit)
+        for result in run_with_oom_backoff(half, rate_hz, work, stage, threshold)
     ]
 
 
-def _one_each(results: list[T | Failure], batch: list[ClipT], stage: Stage) -> list[T | Failure]:
+def _check_count(
+    results: list[T | Failure], batch: list[AnnotatedClip], stage: Stage
+) -> list[T | Failure]:
     if len(results) == len(batch):
         return results
     message = f"the model answered {len(results)} of {len(batch)} clips"
     return [Failure(stage, "wrong_count", message) for _ in batch]
+
+
+def update_clips(
+    batch: list[AnnotatedClip],
+    compute: Callable[[list[AnnotatedClip]], Sequence[T | Failure]],
+    update: Callable[[AnnotatedClip, T], AnnotatedClip],
+    selected: Selection = has_not_failed,
+) -> list[AnnotatedClip]:
+    """Apply `update` to the selected clips of a batch and their results; a Failure fails its clip.
+
+    Args:
+        batch: clips, some of which may have failed.
+        compute: returns a result for each selected clip, in order.
+        update: returns the new record of a clip.
+        selected: which clips to compute; the others stay as they are.
+    """
+    positions = [position for position, clip in enumerate(batch) if selected(clip)]
+    results = compute([batch[position] for position in positions])
+    updated = list(batch)
+    for position, result in zip(positions, results, strict=True):
+        clip = batch[position]
+        if isinstance(result, Failure):
+            updated[position] = replace(clip, failure=result)
+        else:
+            updated[position] = update(clip, result)
+    return updated

@@ -1,13 +1,13 @@
-"""The score stage, as plain code: clips and their captions embedded by CLAP, and compared."""
+"""The score stages: candidates are scored by their cosine with the clip, by one scorer or two."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from curation.annotate.batching import OomThreshold, run_with_oom_backoff
-from curation.annotate.stages import Clip
-from curation.audio.waveform import from_int16
+from curation.annotate.batching import OomThreshold, update_clips
+from curation.annotate.clip import AnnotatedClip
+from curation.annotate.embedding import compute_embeddings, embed_clips
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
@@ -16,91 +16,98 @@ from curation.stats import spearman
 _NOT_FINITE = Failure("score", "not_finite", "the score of one of its captions is not finite")
 
 
-class _Asked(NamedTuple):
-    """Candidates to be compared with their clip, whose embedding is `[dim]`."""
+def score_clips(
+    scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
+) -> list[AnnotatedClip]:
+    """Score the candidates that have no score yet.
 
-    clip: Clip
-    embedding: np.ndarray
-    candidates: list[Candidate]
-
-
-def score(scorer: Scorer, batch: list[Clip], limit: OomThreshold | None = None) -> None:
-    """Score, by their cosine with the clip, the candidates that have no score yet.
-
-    Each clip is embedded once: one whose tags were verified is embedded already. `limit` is what
-    is known of the scorer's memory; None forgets what is learned here.
+    A clip is embedded once: one whose tags were verified has its embedding already. `threshold` is
+    what is known of the scorer's memory; None starts from nothing.
     """
-    embed(scorer, batch, limit)
-    asked = [
-        _Asked(clip, clip.embedding, clip.candidates[len(clip.clap_scores) :])
-        for clip in batch
-        if clip.failure is None and clip.embedding is not None
-    ]
-    for clip, cosines in _compared(scorer, asked):
-        clip.clap_scores += cosines
-
-
-def score_again(scorer: Scorer, batch: list[Clip], limit: OomThreshold | None = None) -> None:
-    """Score the candidates of scored clips by a second scorer, and say how far both agree."""
-    heard = _embedded(scorer, batch, limit)
-    asked = [_Asked(clip, embedding, clip.candidates) for clip, embedding in heard]
-    for clip, cosines in _compared(scorer, asked):
-        clip.second_scores = cosines
-        clip.agreement = spearman(clip.clap_scores, cosines)
-
-
-def embed(scorer: Scorer, batch: list[Clip], limit: OomThreshold | None = None) -> None:
-    """Embed each clip that is not embedded yet; those that cannot be fail."""
-    new = [clip for clip in batch if clip.embedding is None]
-    for clip, embedding in _embedded(scorer, new, limit):
-        clip.embedding = embedding
-
-
-def below(clips: Iterable[Clip], enough_score: float) -> list[Clip]:
-    """Of clips that did not fail, those none of whose candidates scores enough."""
-    scored = [clip for clip in clips if clip.failure is None]
-    return [clip for clip in scored if max(clip.clap_scores) < enough_score]
-
-
-def _embedded(
-    scorer: Scorer, batch: list[Clip], limit: OomThreshold | None
-) -> list[tuple[Clip, np.ndarray]]:
-    """Clips that have not failed with their embeddings; those that cannot be embedded fail."""
-    batch = [clip for clip in batch if clip.failure is None]
-    rate = scorer.sample_rate_hz
-    embedded = run_with_oom_backoff(
+    batch = embed_clips(scorer, batch, threshold or OomThreshold())
+    return update_clips(
         batch,
-        rate,
-        lambda part: scorer.embed_audio([from_int16(clip.waveforms[rate]) for clip in part]),
-        "score",
-        limit or OomThreshold(),
+        lambda clips: _compute_cosines(
+            scorer, [(clip.embedding, _unscored(clip)) for clip in clips]
+        ),
+        _add_scores,
     )
-    heard = []
-    for clip, embedding in zip(batch, embedded, strict=True):
-        if isinstance(embedding, Failure):
-            clip.failure = embedding
-        else:
-            heard.append((clip, embedding))
-    return heard
 
 
-def _compared(scorer: Scorer, asked: list[_Asked]) -> Iterator[tuple[Clip, list[float]]]:
-    """The cosines of clips with their candidates; a caption that several have is embedded once.
+def score_clips_again(
+    scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
+) -> list[AnnotatedClip]:
+    """Score the candidates of scored clips by a second scorer, and how far both scorers agree."""
 
-    A clip fails where one of them is not finite.
+    def compute(clips: list[AnnotatedClip]) -> list[list[float] | Failure]:
+        embeddings = compute_embeddings(scorer, clips, threshold or OomThreshold())
+        pairs = [(emb, clip.candidates) for clip, emb in zip(clips, embeddings, strict=True)]
+        return _compute_cosines(scorer, pairs)
+
+    return update_clips(batch, compute, _add_second_scores)
+
+
+def best_score(clip: AnnotatedClip) -> float:
+    """The best CLAP score of a scored clip's candidates."""
+    return max(each.clap_score for each in clip.candidates if each.clap_score is not None)
+
+
+def is_below(clip: AnnotatedClip, enough_score: float) -> bool:
+    """Whether a clip did not fail, and none of its candidates scores enough."""
+    return clip.failure is None and best_score(clip) < enough_score
+
+
+def _unscored(clip: AnnotatedClip) -> list[Candidate]:
+    return [candidate for candidate in clip.candidates if candidate.clap_score is None]
+
+
+def _add_scores(clip: AnnotatedClip, cosines: list[float]) -> AnnotatedClip:
+    scores = iter(cosines)
+    scored = [
+        replace(candidate, clap_score=next(scores)) if candidate.clap_score is None else candidate
+        for candidate in clip.candidates
+    ]
+    return replace(clip, candidates=scored)
+
+
+def _add_second_scores(clip: AnnotatedClip, cosines: list[float]) -> AnnotatedClip:
+    pairs = list(zip(clip.candidates, cosines, strict=True))
+    first = [each.clap_score for each in clip.candidates if each.clap_score is not None]
+    return replace(
+        clip,
+        candidates=[replace(candidate, second_score=score) for candidate, score in pairs],
+        agreement=spearman(first, cosines),
+    )
+
+
+def _compute_cosines(
+    scorer: Scorer, pairs: Sequence[tuple[np.ndarray | Failure | None, Sequence[Candidate]]]
+) -> list[list[float] | Failure]:
+    """Cosines of each embedding with its candidates; a caption of several clips is embedded once.
+
+    A clip fails where one of its cosines is not finite, and where its embedding failed.
     """
-    captions = sorted({candidate.caption for each in asked for candidate in each.candidates})
-    if not captions:
-        return
+    embedded = [candidates for embedding, candidates in pairs if _is_vector(embedding)]
+    captions = sorted({candidate.caption for each in embedded for candidate in each})
     try:
-        texts = dict(zip(captions, scorer.embed_text(captions), strict=True))
+        texts = dict(zip(captions, scorer.embed_text(captions), strict=True)) if captions else {}
     except Exception as error:
-        for each in asked:
-            each.clip.failure = Failure("score", type(error).__name__, str(error))
-        return
-    for clip, embedding, candidates in asked:
-        cosines = [float(embedding @ texts[candidate.caption]) for candidate in candidates]
-        if np.isfinite(cosines).all():
-            yield clip, cosines
-        else:
-            clip.failure = _NOT_FINITE
+        failure = Failure("score", type(error).__name__, str(error))
+        return [embedding if isinstance(embedding, Failure) else failure for embedding, _ in pairs]
+    return [_cosines(embedding, candidates, texts) for embedding, candidates in pairs]
+
+
+def _cosines(
+    embedding: np.ndarray | Failure | None,
+    candidates: Sequence[Candidate],
+    texts: dict[str, np.ndarray],
+) -> list[float] | Failure:
+    if isinstance(embedding, Failure):
+        return embedding
+    assert embedding is not None
+    cosines = [float(embedding @ texts[candidate.caption]) for candidate in candidates]
+    return cosines if np.isfinite(cosines).all() else _NOT_FINITE
+
+
+def _is_vector(embedding: np.ndarray | Failure | None) -> bool:
+    return isinstance(embedding, np.ndarray)

@@ -1,47 +1,51 @@
-"""The tag stage, as plain code: tags predicted, checked by ear, and handed to the captioner."""
+"""The tag stages: tags are predicted, verified by score, and handed to the captioner."""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from curation.annotate import scoring
-from curation.annotate.batching import OomThreshold, run_with_oom_backoff
-from curation.annotate.stages import Clip
-from curation.audio.waveform import from_int16
+from curation.annotate.batching import OomThreshold, run_with_oom_backoff, update_clips
+from curation.annotate.clip import AnnotatedClip
+from curation.annotate.embedding import embed_clips
 from curation.models.scorers.base import Scorer
 from curation.models.taggers.base import Tagger
-from curation.schema import Failure, Tag
+from curation.schema import Tag
 from curation.tags.guidance import class_phrase, select_guidance_tags
 
 
-def tag(
-    tagger: Tagger, batch: list[Clip], keep_given: bool, limit: OomThreshold | None = None
-) -> None:
+def tag_clips(
+    tagger: Tagger,
+    batch: list[AnnotatedClip],
+    keep_given: bool,
+    threshold: OomThreshold | None = None,
+) -> list[AnnotatedClip]:
     """Put a tagger's tags on clips; those that it cannot serve fail one by one.
 
-    They stand in place of the tags that a clip was given; or, where these are kept, behind them,
-    but for classes that are among them. `limit` is what is known of the tagger's memory.
+    They replace the tags that a clip was given; or, with `keep_given`, follow them, without the
+    classes that are among them. `threshold` is what is known of the tagger's memory.
     """
-    rate = tagger.sample_rate_hz
-    predicted = run_with_oom_backoff(
+    rate_hz = tagger.sample_rate_hz
+    return update_clips(
         batch,
-        rate,
-        lambda part: tagger.tag([from_int16(clip.waveforms[rate]) for clip in part]),
-        "tag",
-        limit or OomThreshold(),
+        lambda clips: run_with_oom_backoff(
+            clips,
+            rate_hz,
+            lambda part: tagger.tag([clip.waveform(rate_hz) for clip in part]),
+            "tag",
+            threshold or OomThreshold(),
+        ),
+        lambda clip, tags: replace(clip, tags=_join(clip.tags, tags) if keep_given else tags),
     )
-    for clip, tags in zip(batch, predicted, strict=True):
-        if isinstance(tags, Failure):
-            clip.failure = tags
-        else:
-            clip.tags = _joined(clip.tags, tags) if keep_given else tags
 
 
-def _joined(given: list[Tag], predicted: list[Tag]) -> list[Tag]:
+def _join(given: Sequence[Tag], predicted: Sequence[Tag]) -> list[Tag]:
     mids = {each.mid for each in given}
-    return given + [each for each in predicted if each.mid not in mids]
+    return [*given, *(each for each in predicted if each.mid not in mids)]
 
 
-class Verifier:
-    """Scores tags by ear: the cosine of a clip with the phrase of each of its tags.
+class TagVerifier:
+    """Scores tags by the cosine of a clip with the phrase of each of its tags.
 
     The phrase is what stands in captions ("a dog barking"), so that the score of a tag is on the
     scale of those of captions. Each class is embedded once, and by itself: its score is then the
@@ -52,31 +56,37 @@ class Verifier:
         self._scorer = scorer
         self._phrases: dict[str, np.ndarray] = {}  # by class id
 
-    def verify(self, batch: list[Clip], limit: OomThreshold | None = None) -> None:
+    def verify(
+        self, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
+    ) -> list[AnnotatedClip]:
         """Score the tags of clips, and keep the clips' embeddings for the score stage."""
-        scoring.embed(self._scorer, batch, limit)
-        heard = [clip for clip in batch if clip.failure is None]
-        rate = self._scorer.sample_rate_hz
-        scored = run_with_oom_backoff(
-            heard, rate, lambda part: [self._scores(clip) for clip in part], "tag", OomThreshold()
+        batch = embed_clips(self._scorer, batch, threshold or OomThreshold())
+        rate_hz = self._scorer.sample_rate_hz
+        return update_clips(
+            batch,
+            lambda clips: run_with_oom_backoff(
+                clips,
+                rate_hz,
+                lambda part: [self._score_tags(clip) for clip in part],
+                "tag",
+                OomThreshold(),
+            ),
+            lambda clip, scores: replace(clip, tag_scores=scores),
         )
-        for clip, scores in zip(heard, scored, strict=True):
-            if isinstance(scores, Failure):
-                clip.failure = scores
-            else:
-                clip.tag_scores = scores
 
-    def _scores(self, clip: Clip) -> list[float]:
+    def _score_tags(self, clip: AnnotatedClip) -> list[float]:
         assert clip.embedding is not None
-        return [float(clip.embedding @ self._phrase(each.mid)) for each in clip.tags]
+        return [float(clip.embedding @ self._embed_phrase(each.mid)) for each in clip.tags]
 
-    def _phrase(self, mid: str) -> np.ndarray:
+    def _embed_phrase(self, mid: str) -> np.ndarray:
         if mid not in self._phrases:
             [self._phrases[mid]] = self._scorer.embed_text([class_phrase(mid)])
         return self._phrases[mid]
 
 
-def guide(clip: Clip, min_confidence: float, min_score: float | None = None) -> None:
+def add_guidance(
+    clip: AnnotatedClip, min_confidence: float, min_score: float | None = None
+) -> AnnotatedClip:
     """Give the captioner this clip's tags: leaves only, abstract classes out.
 
     Args:
@@ -84,9 +94,9 @@ def guide(clip: Clip, min_confidence: float, min_score: float | None = None) -> 
         min_confidence: the least confidence of a tag that guides.
         min_score: the least CLAP score of one, where tags were verified; None: they were not.
     """
-    tags = clip.tags
+    tags = list(clip.tags)
     if min_score is not None:
         assert clip.tag_scores is not None
         scored = zip(clip.tags, clip.tag_scores, strict=True)
         tags = [each for each, score in scored if score >= min_score]
-    clip.guidance = select_guidance_tags(tags, min_confidence)
+    return replace(clip, guidance=select_guidance_tags(tags, min_confidence))

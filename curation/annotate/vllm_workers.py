@@ -1,18 +1,27 @@
-"""The workers before and behind vLLM: shards become questions, and replies become shards again.
+"""The workers before and behind vLLM: shards become requests, and responses become shards again.
 
-Between them is `ray.data.llm`, which takes a row for each question (see `vllm_stage`); like the
-other workers these know nothing of Ray.
+Between them is `ray.data.llm`, which takes a row for each request (see `cluster.vllm_stage`); like
+the other workers these know nothing of Ray.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from curation.annotate import metrics, stages
+from curation.annotate import metrics
+from curation.annotate.captioning import add_candidates, clip_seed
+from curation.annotate.clip import AnnotatedClip, PlannedClip
+from curation.annotate.load import split_chunks
 from curation.annotate.task import Task
-from curation.annotate.worker_models import Clips, WorkerModels
-from curation.annotate.workers import Row, Spans, clips_of, decode, step
-from curation.audio.waveform import from_int16
+from curation.annotate.worker_models import WorkerModels
+from curation.annotate.workers import (
+    Clips,
+    Row,
+    Spans,
+    load_all_clips,
+    read_planned_clips,
+    run_task,
+)
 from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
 from curation.models.captioners.build import build_captioner
@@ -23,69 +32,77 @@ from curation.schema import Failure
 
 # The stages of ray.data.llm hand a row on as it is where this column is not empty, and fill it
 # where a request fails.
-ERROR = "__inference_error__"
-_SHARD = "a shard's own row, which asks nothing"
+ERROR_COLUMN = "__inference_error__"
+_SHARD_ROW = "the row of a shard, which is no request"
 
 
 class VllmRequestWorker:
-    """First pool: a shard's number becomes its row of decoded clips, tagged, and its questions.
+    """First pool: a shard's number becomes its row of decoded, tagged clips, and its requests.
 
-    The row of the shard says how many questions there are, and passes vLLM by.
+    The row of the shard says how many requests there are, and passes vLLM by.
     """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False, tag=True)
-        self.hearing = self.models.hearing()
-        self._captioner = captioner_of(config)
+        self.loader = self.models.build_loader()
+        self._captioner = build_vllm_captioner(config)
         self._captioner.load_processor()
 
     def __call__(self, row: Row) -> Iterator[Row]:
-        heard: dict[int, stages.Clip] = {}
+        clips: Clips = []
 
         def work(task: Task, _: Clips, __: Spans) -> Clips:
-            clips = self.run(clips_of(self.models.run, task))
-            heard.update((place, clip) for place, clip in enumerate(clips) if not clip.failure)
+            clips.extend(self.run(read_planned_clips(self.models.run, task)))
             return clips
 
-        shard = step(row, "decode", work)
-        wanted = range(self._captioner.config.candidates)
-        yield {**shard, "questions": len(heard) * len(wanted), ERROR: _SHARD}
-        for place, clip in heard.items():
-            yield from self._questions(row["task"], place, clip, wanted)
+        shard = run_task(row, "decode", work)
+        numbers = range(self._captioner.config.candidates)
+        to_caption = {place: clip for place, clip in enumerate(clips) if not clip.failure}
+        yield {
+            **shard,
+            "request_count": len(to_caption) * len(numbers),
+            ERROR_COLUMN: _SHARD_ROW,
+        }
+        for position, clip in to_caption.items():
+            yield from self._build_requests(row["task"], position, clip, numbers)
 
-    def run(self, clips: Clips) -> Clips:
+    def run(self, planned: Sequence[PlannedClip]) -> Clips:
         """Read, decode and tag clips."""
-        decoded = decode(self.models, self.hearing, clips)
-        with self.models.lock.register() as turn:
-            turn.acquire()
-            for chunk in stages.chunks(decoded):
-                self.models.tag(self.models.batches(chunk))
-                self.models.guide([clip for clip in chunk if not clip.failure])
-        return decoded
+        loaded = load_all_clips(self.models, self.loader, planned)
+        tagged: Clips = []
+        with self.models.lock.register() as handle:
+            handle.acquire()
+            for part in split_chunks(loaded):
+                [chunk] = self.models.verify(self.models.tag([self.models.cutter.cut(part)]))
+                tagged += chunk.clips
+        return [clip if clip.failure else self.models.add_guidance([clip])[0] for clip in tagged]
 
-    def _questions(self, task: str, place: int, clip: stages.Clip, wanted: range) -> Iterator[Row]:
+    def _build_requests(
+        self, task: str, position: int, clip: AnnotatedClip, numbers: range
+    ) -> Iterator[Row]:
         rate_hz = self._captioner.sample_rate_hz
-        waveform = from_int16(clip.waveforms[rate_hz])
-        seed = stages.clip_seed(self.models.config.seed, clip.clip_id)
-        asked = self._captioner.build_requests(waveform, clip.guidance, seed, wanted)
-        for number, question in zip(wanted, asked, strict=True):
+        seed = clip_seed(self.models.config.seed, clip.clip_id)
+        requests = self._captioner.build_requests(
+            clip.waveform(rate_hz), list(clip.guidance), seed, numbers
+        )
+        for number, request in zip(numbers, requests, strict=True):
             yield {
                 "task": task,
-                "place": place,
+                "position": position,
                 "number": number,
-                "prompt": question.prompt,
-                "multimodal_data": {"audio": (question.sound, rate_hz)},
-                "sampling_params": question.sampling,
-                ERROR: "",
+                "prompt": request.prompt,
+                "multimodal_data": {"audio": (request.sound, rate_hz)},
+                "sampling_params": request.sampling,
+                ERROR_COLUMN: "",
             }
 
 
-def reply_row(row: Row) -> Row:
-    """Of what vLLM gives for a question, what is kept."""
+def build_response_row(row: Row) -> Row:
+    """The part of vLLM's response to a request that the collector needs."""
     drawn = [next(iter(token.values())) for token in row["logprobs"]]
     return {
         "task": row["task"],
-        "place": row["place"],
+        "position": row["position"],
         "number": row["number"],
         "text": row["generated_text"],
         "log_probs": [float(token["logprob"]) for token in drawn],
@@ -93,70 +110,74 @@ def reply_row(row: Row) -> Row:
 
 
 @dataclass
-class _Held:
-    """What has come of a shard: its own row, and replies by clip and candidate."""
+class _PartialShard:
+    """What has come of a shard: its own row, and responses by clip position and candidate."""
 
-    shard: Row | None = None
-    replies: dict[tuple[int, int], VllmResponse | Failure] = field(default_factory=dict)
+    row: Row | None = None
+    responses: dict[tuple[int, int], VllmResponse | Failure] = field(default_factory=dict)
 
     @property
-    def whole(self) -> bool:
-        return self.shard is not None and len(self.replies) == self.shard["questions"]
+    def complete(self) -> bool:
+        return self.row is not None and len(self.responses) == self.row["request_count"]
 
 
 class VllmResponseCollector:
-    """Behind vLLM: rows of a shard are held until all are there, and become its captioned clips.
+    """Behind vLLM: collects the rows of a shard until all are there, and captions its clips.
 
-    There is one such worker. What it holds when it dies is lost; its shards have no evidence then,
-    and are done again.
+    There is one such worker. The shards that it holds when it dies are lost; they have no evidence
+    then, and are done again.
     """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory, engines: int) -> None:
-        """`engines` is how many actors hold vLLM at most."""
+        """`engines` is the largest number of actors with vLLM."""
         self._meter = make_meter()
-        self._captioner = captioner_of(config)
+        self._captioner = build_vllm_captioner(config)
         self._engines = engines
-        self._held: dict[str, _Held] = {}
+        self._partial: dict[str, _PartialShard] = {}
 
     def __call__(self, row: Row) -> list[Row]:
         task = row["task"]
-        held = self._held.setdefault(task, _Held())
-        if row[ERROR] == _SHARD:
-            held.shard = row
+        shard = self._partial.setdefault(task, _PartialShard())
+        if row[ERROR_COLUMN] == _SHARD_ROW:
+            shard.row = row
         else:
-            held.replies[row["place"], row["number"]] = _reply(row)
-        return [self._captioned(self._held.pop(task))] if held.whole else []
+            shard.responses[row["position"], row["number"]] = _parse_response(row)
+        return [self._caption_shard(self._partial.pop(task))] if shard.complete else []
 
-    def _captioned(self, held: _Held) -> Row:
-        assert held.shard is not None
+    def _caption_shard(self, shard: _PartialShard) -> Row:
+        assert shard.row is not None
 
         def work(task: Task, clips: Clips, spans: Spans) -> Clips:
-            # Which of the engines had a question is not told; all are held from first to last.
-            asked_s = spans[-2].ended_s
-            spans[-1] = WorkSpan("caption", f"vllm-{task.shard % self._engines}", asked_s, asked_s)
-            self._meter.record(metrics.STAGE_SECONDS, time.time() - asked_s, stage="caption")
-            self._take(clips, held.replies)
-            return clips
+            # It is not known which engine had a request; all had the shard from first to last.
+            sent_s = spans[-2].ended_s
+            spans[-1] = WorkSpan("caption", f"vllm-{task.shard % self._engines}", sent_s, sent_s)
+            self._meter.record(metrics.STAGE_SECONDS, time.time() - sent_s, stage="caption")
+            return self._add_captions(clips, shard.responses)
 
-        kept = ("task", "error", "spans", "clips")
-        return step({name: held.shard[name] for name in kept}, "caption", work)
+        columns = ("task", "error", "spans", "clips")
+        return run_task({name: shard.row[name] for name in columns}, "caption", work)
 
-    def _take(self, clips: Clips, replies: dict[tuple[int, int], VllmResponse | Failure]) -> None:
-        candidates = range(self._captioner.config.candidates)
-        for place in sorted({place for place, _ in replies}):
-            clip = clips[place]
-            given = [replies[place, number] for number in candidates]
-            stages.take_candidates(clip, self._captioner.parse_responses(given, clip.guidance))
+    def _add_captions(
+        self, clips: Clips, responses: dict[tuple[int, int], VllmResponse | Failure]
+    ) -> Clips:
+        numbers = range(self._captioner.config.candidates)
+        captioned = list(clips)
+        for position in sorted({position for position, _ in responses}):
+            clip = clips[position]
+            given = [responses[position, number] for number in numbers]
+            result = self._captioner.parse_responses(given, list(clip.guidance))
+            captioned[position] = add_candidates(clip, result)
+        return captioned
 
 
-def _reply(row: Row) -> VllmResponse | Failure:
-    if row[ERROR]:
-        kind, _, message = row[ERROR].partition(": ")
+def _parse_response(row: Row) -> VllmResponse | Failure:
+    if row[ERROR_COLUMN]:
+        kind, _, message = row[ERROR_COLUMN].partition(": ")
         return Failure("caption", kind, message)
     return VllmResponse(row["text"], list(row["log_probs"]))
 
 
-def captioner_of(config: RunConfig) -> VllmCaptioner:
+def build_vllm_captioner(config: RunConfig) -> VllmCaptioner:
     """The run's captioner, which is one that vLLM runs."""
     assert isinstance(config.captioner, VllmConfig)
     captioner = build_captioner(config.captioner)

@@ -1,25 +1,32 @@
-"""What a worker holds of a run's models, and each of them at work on decoded clips."""
+"""The models of a worker, and the stages in which they run over chunks of clips."""
 
 import gc
 import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from curation.annotate import batching, metrics, scoring, stages, tagging
+from curation.annotate import captioning, metrics, scoring, tagging
+from curation.annotate.batching import BatchCutter, Chunk, OomThreshold
+from curation.annotate.clip import AnnotatedClip
+from curation.annotate.load import AudioLoader, DecodeSettings
 from curation.annotate.model_offload import ModelOffloader, Offloadable
 from curation.annotate.priority_lock import PriorityLock
 from curation.config.run import RunConfig
 from curation.models import run_models
 from curation.run.layout import RunFolder
 
-Clips = list[stages.Clip]
+Chunks = list[Chunk]
+BatchStage = Callable[[list[AnnotatedClip]], list[AnnotatedClip]]
 
 
 class WorkerModels:
-    """The models of a worker; one shard at a time has them, by `turns`."""
+    """The models of a worker; the shard that holds `lock` may use them.
+
+    Each stage takes chunks and returns them with its results, and times itself batch by batch.
+    """
 
     def __init__(
         self,
@@ -34,90 +41,127 @@ class WorkerModels:
         self.meter = make_meter()
         self.adapters = run_models.build_run_models(config)
         self.lock = PriorityLock()
+        self.cutter = _build_cutter(config, self.adapters)
         self._offloader = ModelOffloader(self.offloads)
-        # Of the models' memory, by the part that each plays.
-        self._limits: defaultdict[str, batching.OomThreshold] = defaultdict(batching.OomThreshold)
-        self._verifier = tagging.Verifier(self.adapters.scorer) if config.tags.verify else None
+        # By the part that the model plays.
+        self._oom_thresholds: defaultdict[str, OomThreshold] = defaultdict(OomThreshold)
+        verify = config.tags.verify
+        self._verifier = tagging.TagVerifier(self.adapters.scorer) if verify else None
         self._set_threads()
-        with _no_collection():
-            for model in self._held(caption, score, tag or caption):
+        with _no_garbage_collection():
+            for model in self._select_models(caption, score, tag or caption):
                 self._offloader.set_up(model)
 
-    def _held(self, caption: bool, score: bool, tag: bool) -> list[Offloadable]:
-        """The models of a worker: those that caption, score or tag, or all of them."""
+    def _select_models(self, caption: bool, score: bool, tag: bool) -> list[Offloadable]:
+        """The models of a worker that captions, scores or tags, or does all of it."""
         captioner, scorer, second_scorer, tagger = self.adapters
-        held = [
+        models = [
             tagger if tag else None,
             captioner if caption else None,
             scorer if score or (tag and self._verifier) else None,
             second_scorer if score else None,
         ]
-        return [model for model in held if model]
+        return [model for model in models if model]
 
     @property
     def offloads(self) -> bool:
+        """Whether one model at a time is on the GPU."""
         return self.config.annotate.model_memory == "offload"
 
-    def hearing(self) -> stages.Hearing:
-        listening = stages.Listening(self.config.audio, self.adapters.sample_rates_hz)
-        return stages.Hearing(listening, self.run.storage, self.config.annotate.decode_threads)
+    def build_loader(self) -> AudioLoader:
+        settings = DecodeSettings(self.config.audio, self.adapters.sample_rates_hz)
+        return AudioLoader(settings, self.run.storage, self.config.annotate.decode_threads)
 
-    def batches(self, chunk: Clips) -> list[Clips]:
-        settings, captioner = self.config.annotate, self.adapters.captioner
-        budget_s, rate_hz, most_clips = settings.batch_seconds, captioner.sample_rate_hz, math.inf
-        if settings.batch_tokens:
-            most_clips = settings.batch_tokens // captioner.max_tokens_per_clip
-        return list(batching.cut_batches(chunk, rate_hz, budget_s, most_clips))
+    def record_load_costs(self, clips: Iterable[AnnotatedClip]) -> None:
+        """Record what reading and decoding these clips took."""
+        for clip in clips:
+            self.meter.record(metrics.STAGE_SECONDS, clip.cost.read_s, stage="read")
+            self.meter.record(metrics.STAGE_SECONDS, clip.cost.decode_s, stage="decode")
+            self.meter.record(metrics.READ_BYTES, clip.cost.encoded_bytes)
+            for cause, number in clip.cost.faults.items():
+                self.meter.record(metrics.RETRIES, number, cause=cause)
 
-    def tag(self, batches: list[Clips]) -> None:
-        """Predict tags, then verify them, each where the run's configuration says so."""
-        if tagger := self.adapters.tagger:
-            keep_given = self.config.tags.use == "both"
-            for batch in batches:
-                with self._at_work(tagger, "tag"):
-                    tagging.tag(tagger, batch, keep_given, self._limits["tagger"])
-        if self._verifier:
-            for batch in batches:
-                with self._at_work(self.adapters.scorer, "tag"):
-                    self._verifier.verify(batch, self._limits["scorer"])
+    def drop_failed(self, chunks: Chunks) -> Chunks:
+        """The chunks without failed clips in their batches."""
+        return [self.cutter.drop_failed(chunk) for chunk in chunks]
 
-    def guide(self, batch: Clips) -> None:
+    def tag(self, chunks: Chunks) -> Chunks:
+        """Predict tags, where the run's configuration says so."""
+        tagger, keep_given = self.adapters.tagger, self.config.tags.use == "both"
+        if not tagger:
+            return chunks
+        threshold = self._oom_thresholds["tagger"]
+        return self._run(
+            tagger,
+            "tag",
+            chunks,
+            lambda batch: tagging.tag_clips(tagger, batch, keep_given, threshold),
+        )
+
+    def verify(self, chunks: Chunks) -> Chunks:
+        """Score tags, where the run's configuration says so."""
+        verifier, threshold = self._verifier, self._oom_thresholds["scorer"]
+        if not verifier:
+            return chunks
+        return self._run(
+            self.adapters.scorer, "tag", chunks, lambda batch: verifier.verify(batch, threshold)
+        )
+
+    def add_guidance(self, clips: Iterable[AnnotatedClip]) -> list[AnnotatedClip]:
         """Hand clips' tags to the captioner, where it takes any."""
-        if self.config.captioner.guidance == "tags":
-            verify = self.config.tags.verify
-            least = verify.min_score if verify else None
-            for clip in batch:
-                tagging.guide(clip, self.config.captioner.min_confidence, least)
+        captioner, verify = self.config.captioner, self.config.tags.verify
+        if captioner.guidance != "tags":
+            return list(clips)
+        min_score = verify.min_score if verify else None
+        return [tagging.add_guidance(clip, captioner.min_confidence, min_score) for clip in clips]
 
-    def caption(self, batch: Clips, drawn: slice = stages.ALL) -> None:
-        self.guide(batch)
-        captioner, limit = self.adapters.captioner, self._limits["captioner"]
-        with self._at_work(captioner, "caption"):
-            stages.write_captions(captioner, batch, self.config.seed, drawn, limit)
-        self.meter.record(metrics.BATCH_CLIPS, len(batch))
+    def caption(self, chunks: Chunks, drawn: slice = captioning.ALL_CANDIDATES) -> Chunks:
+        """Write the candidates `drawn`, guided by tags."""
+        captioner, threshold = self.adapters.captioner, self._oom_thresholds["captioner"]
 
-    def score(self, batch: Clips) -> None:
-        with self._at_work(self.adapters.scorer, "score"):
-            scoring.score(self.adapters.scorer, batch, self._limits["scorer"])
+        def caption(batch: list[AnnotatedClip]) -> list[AnnotatedClip]:
+            self.meter.record(metrics.BATCH_CLIPS, len(batch))
+            return captioning.caption_clips(captioner, batch, self.config.seed, drawn, threshold)
 
-    def score_again(self, batch: Clips) -> None:
+        guided = [chunk.map_batches(self.add_guidance) for chunk in chunks]
+        return self._run(captioner, "caption", guided, caption)
+
+    def score(self, chunks: Chunks) -> Chunks:
+        """Score the candidates that have no score yet."""
+        scorer, threshold = self.adapters.scorer, self._oom_thresholds["scorer"]
+        return self._run(
+            scorer, "score", chunks, lambda batch: scoring.score_clips(scorer, batch, threshold)
+        )
+
+    def score_again(self, chunks: Chunks) -> Chunks:
         """Score by the second scorer, where there is one."""
-        if second := self.adapters.second_scorer:
-            with self._at_work(second, "score"):
-                scoring.score_again(second, batch, self._limits["second_scorer"])
+        second, threshold = self.adapters.second_scorer, self._oom_thresholds["second_scorer"]
+        if not second:
+            return chunks
+        return self._run(
+            second,
+            "score",
+            chunks,
+            lambda batch: scoring.score_clips_again(second, batch, threshold),
+        )
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        begun_s = time.perf_counter()
+        """Record the seconds that a `with` block takes as those of a stage."""
+        started_s = time.perf_counter()
         yield
-        self.meter.record(metrics.STAGE_SECONDS, time.perf_counter() - begun_s, stage=stage)
+        self.meter.record(metrics.STAGE_SECONDS, time.perf_counter() - started_s, stage=stage)
 
-    @contextmanager
-    def _at_work(self, model: Offloadable, stage: str) -> Iterator[None]:
-        with self.timed(stage):
-            self._set_threads()
-            self._offloader.activate(model)
-            yield
+    def _run(self, model: Offloadable, name: str, chunks: Chunks, stage: BatchStage) -> Chunks:
+        """Run a stage over the batches of chunks, with its model on the GPU."""
+
+        def timed_stage(batch: list[AnnotatedClip]) -> list[AnnotatedClip]:
+            with self.timed(name):
+                self._set_threads()
+                self._offloader.activate(model)
+                return stage(batch)
+
+        return [chunk.map_batches(timed_stage) for chunk in chunks]
 
     def _set_threads(self) -> None:
         # OpenMP keeps its thread count per calling thread, and Ray calls from several. Models that
@@ -126,9 +170,16 @@ class WorkerModels:
             torch.set_num_threads(self.config.annotate.model_threads)
 
 
+def _build_cutter(config: RunConfig, adapters: run_models.RunModels) -> BatchCutter:
+    settings, captioner, max_clips = config.annotate, adapters.captioner, math.inf
+    if settings.batch_tokens:
+        max_clips = settings.batch_tokens // captioner.max_tokens_per_clip
+    return BatchCutter(captioner.sample_rate_hz, settings.batch_seconds, max_clips)
+
+
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """What models import stays; looking for garbage among it takes a quarter of their start."""
+def _no_garbage_collection() -> Iterator[None]:
+    """What models import stays; collecting garbage among it takes a quarter of their start."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from curation.annotate.vllm_workers import captioner_of, reply_row
+from curation.annotate.vllm_workers import build_response_row, build_vllm_captioner
 from curation.cluster.pools import Pool
 from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
@@ -35,7 +35,7 @@ def build_vllm_processor(config: RunConfig, pool: Pool, restarts: int, retries: 
     Raises:
         InputError: vLLM is not installed where those actors run, or in another release.
     """
-    captioner = captioner_of(config)
+    captioner = build_vllm_captioner(config)
     require_vllm(captioner.config)
     with _quiet_logging():
         from ray.data.llm import build_processor, vLLMEngineProcessorConfig
@@ -56,7 +56,7 @@ def build_vllm_processor(config: RunConfig, pool: Pool, restarts: int, retries: 
                 tokenize_stage=False,
                 detokenize_stage=False,
             ),
-            postprocess=reply_row,
+            postprocess=build_response_row,
         )
     # Without bounds Ray Data would retry a request that crashes its engine for ever.
     bounds = {"max_restarts": restarts, "max_task_retries": retries}

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from curation.annotate import metrics, stages
+from curation.annotate import metrics
+from curation.annotate.clip import parse_planned_clips
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.cluster.remote import run_on_worker
@@ -173,7 +174,7 @@ def _giving(gate: _Gate) -> Callable[[], metrics.Meter]:
 
 def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict[str, float]:
     """Warm the workers up, then send the sample's shard through them; seconds that each had it."""
-    warm = stages.clips_of(clips.slice(0, WARM_UP_CLIPS))
+    warm: Any = parse_planned_clips(clips.slice(0, WARM_UP_CLIPS))
     row: dict[str, Any] = {"task": Task(0, 0, clips.num_rows).to_json()}
     pool_s = {}
     for worker, _ in workers.values():

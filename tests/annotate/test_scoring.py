@@ -1,24 +1,32 @@
 """The score stage: cosines by one scorer or two, each clip embedded once, each failing alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from curation.annotate import scoring, stages
+from curation.annotate import scoring
+from curation.annotate.batching import OomThreshold
+from curation.annotate.clip import AnnotatedClip
+from curation.annotate.embedding import embed_clips
+from curation.annotate.rows import build_evidence_table
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.schema import Failure
 from curation.stats import spearman
 from tests.fakes import FixedScorer
+from tests.support.clips import RATE_HZ, loaded_clip
 
-RATE = 16000
+
+def captioned(*captions: str, waveform: np.ndarray | None = None) -> AnnotatedClip:
+    waveform = np.zeros(RATE_HZ, dtype=np.int16) if waveform is None else waveform
+    clip = loaded_clip("-".join(captions), {RATE_HZ: waveform})
+    return replace(clip, candidates=[Candidate(caption, "beam", -1.0) for caption in captions])
 
 
-def captioned(*captions: str) -> stages.Clip:
-    clip = stages.Clip("-".join(captions), "/a.wav", None, None, [])
-    clip.waveforms[RATE] = np.zeros(RATE, dtype=np.int16)
-    clip.candidates = [Candidate(caption, "beam", -1.0) for caption in captions]
-    return clip
+def clap_scores(clip: AnnotatedClip) -> list[float | None]:
+    return [candidate.clap_score for candidate in clip.candidates]
 
 
 def cosine(caption: str, sound: tuple[float, float] = (0.6, 0.8)) -> float:
@@ -27,11 +35,11 @@ def cosine(caption: str, sound: tuple[float, float] = (0.6, 0.8)) -> float:
 
 def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> None:
     batch = [captioned("a dog"), captioned("a cat", "rain falls")]
-    scoring.score(FixedScorer(failing="first"), batch)
+    batch = scoring.score_clips(FixedScorer(failing="first"), batch)
     assert batch[0].failure == Failure("score", "odd", "cannot embed this one")
     expected = [cosine("a cat"), cosine("rain falls")]
-    assert batch[1].clap_scores == pytest.approx(expected)
-    rows = stages.evidence(batch).to_pylist()
+    assert clap_scores(batch[1]) == pytest.approx(expected)
+    rows = build_evidence_table(batch).to_pylist()
     assert [row["outcome"] for row in rows] == ["error", "ok"]
     assert rows[0]["candidates"] == []
     assert [c["clap_score"] for c in rows[1]["candidates"]] == pytest.approx(expected)
@@ -43,44 +51,46 @@ def test_scores_are_cosines_and_a_failed_embedding_fails_its_clip_alone() -> Non
 def test_a_caption_whose_embedding_is_not_finite_fails_its_clip_alone(second: bool) -> None:
     batch = [captioned("a dog", "rain falls"), captioned("a cat")]
     if second:
-        scoring.score(FixedScorer(), batch)
-        scoring.score_again(FixedScorer(failing="rain falls"), batch)
+        batch = scoring.score_clips(FixedScorer(), batch)
+        batch = scoring.score_clips_again(FixedScorer(failing="rain falls"), batch)
     else:
-        scoring.score(FixedScorer(failing="rain falls"), batch)
+        batch = scoring.score_clips(FixedScorer(failing="rain falls"), batch)
     failures = [clip.failure and (clip.failure.stage, clip.failure.type) for clip in batch]
     assert failures == [("score", "not_finite"), None]
 
 
 def test_captions_that_cannot_be_embedded_fail_their_clips() -> None:
     batch = [captioned("a dog"), captioned("a cat")]
-    scoring.score(FixedScorer(failing="text"), batch)
+    batch = scoring.score_clips(FixedScorer(failing="text"), batch)
     assert [clip.failure for clip in batch] == [Failure("score", "RuntimeError", "broken")] * 2
 
 
 def test_a_clip_is_embedded_once_however_often_it_is_scored() -> None:
     clip, scorer = captioned("a dog"), FixedScorer()
-    scoring.embed(scorer, [clip])
-    scoring.score(scorer, [clip])
-    clip.candidates.append(Candidate("rain falls", "sample", -2.0))
-    scoring.score(scorer, [clip])
-    assert clip.clap_scores == pytest.approx([cosine("a dog"), cosine("rain falls")])
+    [clip] = embed_clips(scorer, [clip], OomThreshold())
+    [clip] = scoring.score_clips(scorer, [clip])
+    second = Candidate("rain falls", "sample", -2.0)
+    [clip] = scoring.score_clips(scorer, [replace(clip, candidates=[*clip.candidates, second])])
+    assert clap_scores(clip) == pytest.approx([cosine("a dog"), cosine("rain falls")])
     assert scorer.embedded == 1
 
 
 def test_clips_below_are_those_whose_best_candidate_is() -> None:
-    clips = [captioned(name) for name in "abc"]
-    for clip, scores in zip(clips, ([0.1, 0.4], [0.2, 0.3], [0.1]), strict=True):
-        clip.clap_scores = scores
-    clips[2].failure = Failure("score", "odd", "odd")
-    assert scoring.below(clips, 0.4) == [clips[1]]
+    def scored(*scores: float) -> AnnotatedClip:
+        candidates = [Candidate(f"{score}", "beam", None, clap_score=score) for score in scores]
+        return replace(captioned("a"), candidates=candidates)
+
+    clips = [scored(0.1, 0.4), scored(0.2, 0.3), scored(0.1)]
+    clips[2] = replace(clips[2], failure=Failure("score", "odd", "odd"))
+    assert [scoring.is_below(clip, 0.4) for clip in clips] == [False, True, False]
 
 
 def test_a_second_scorer_leaves_the_first_ones_scores_and_embedding() -> None:
     batch = [captioned("a", "rain", "rain and wind"), captioned("a dog")]
     first, second = (0.6, 0.8), (-1.0, 0.0)
-    scoring.score(FixedScorer(first), batch)
-    scoring.score_again(FixedScorer(second), batch)
-    rows = stages.evidence(batch).to_pylist()
+    batch = scoring.score_clips(FixedScorer(first), batch)
+    batch = scoring.score_clips_again(FixedScorer(second), batch)
+    rows = build_evidence_table(batch).to_pylist()
     for row, clip in zip(rows, batch, strict=True):
         captions = [candidate.caption for candidate in clip.candidates]
         for name, sound in (("clap_score", first), ("second_score", second)):
@@ -94,8 +104,8 @@ def test_a_second_scorer_leaves_the_first_ones_scores_and_embedding() -> None:
 
 def test_a_clip_that_the_second_scorer_cannot_hear_fails() -> None:
     batch = [captioned("a dog"), captioned("a cat")]
-    scoring.score(FixedScorer(), batch)
-    scoring.score_again(FixedScorer(failing="first"), batch)
+    batch = scoring.score_clips(FixedScorer(), batch)
+    batch = scoring.score_clips_again(FixedScorer(failing="first"), batch)
     assert [clip.failure is None for clip in batch] == [False, True]
 
 
@@ -117,11 +127,12 @@ def test_one_candidate_or_none_agrees_with_nothing() -> None:
 
 
 def test_two_real_scorers_that_are_one_agree() -> None:
-    clip = captioned("a dog barking", "rain falling", "a man speaking")
     scorer = DualEncoderScorer()
-    noise = np.random.default_rng(0).normal(size=2 * scorer.sample_rate_hz)
-    clip.waveforms = {scorer.sample_rate_hz: (noise * 3000).astype(np.int16)}
-    scoring.score(scorer, [clip])
-    scoring.score_again(scorer, [clip])
-    assert clip.second_scores == clip.clap_scores
+    assert scorer.sample_rate_hz == RATE_HZ
+    noise = np.random.default_rng(0).normal(size=2 * RATE_HZ)
+    captions = ("a dog barking", "rain falling", "a man speaking")
+    batch = [captioned(*captions, waveform=(noise * 3000).astype(np.int16))]
+    batch = scoring.score_clips(scorer, batch)
+    [clip] = scoring.score_clips_again(scorer, batch)
+    assert [candidate.second_score for candidate in clip.candidates] == clap_scores(clip)
     assert clip.agreement == pytest.approx(1.0)

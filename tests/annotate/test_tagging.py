@@ -1,12 +1,14 @@
 """The tag stage: what a tagger adds, how a tag sounds, and which of them guide a caption."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from curation.annotate import metrics, stages, tagging
+from curation.annotate import metrics, tagging
+from curation.annotate.clip import AnnotatedClip
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.cli import show
@@ -21,6 +23,7 @@ from curation.run.layout import RunFolder
 from curation.schema import Failure, Tag
 from curation.tags.guidance import class_phrase, select_guidance_tags
 from tests.support import tiny_taggers
+from tests.support.clips import loaded_clip
 from tests.support.runs import corpus_run
 
 DOG, BARK, RAIN = Tag("/m/0bt9lr", "Dog"), Tag("/m/05tny_", "Bark", 0.7), Tag("/m/06mb1", "Rain")
@@ -42,47 +45,46 @@ def scorer() -> DualEncoderScorer:
     return DualEncoderScorer()
 
 
-def noise(*rates_hz: int, tags: tuple[Tag, ...] = (), seed: int = 0) -> stages.Clip:
+def noise(*rates_hz: int, tags: tuple[Tag, ...] = (), seed: int = 0) -> AnnotatedClip:
     """A second of noise at several rates."""
-    clip = stages.Clip(f"noise{seed}", "/noise.wav", None, None, list(tags))
+    waveforms = {}
     for rate in rates_hz:
         sound = np.random.default_rng(seed).normal(size=rate) * 3000
-        clip.waveforms[rate] = sound.astype(np.int16)
-    return clip
+        waveforms[rate] = sound.astype(np.int16)
+    return loaded_clip(f"noise{seed}", waveforms, tags)
 
 
 def test_predicted_tags_replace_the_given_or_follow_them(ast: dict[str, Any]) -> None:
     tagger = build_tagger(TaggerConfig(**ast))
     alone, both = noise(16000, tags=(DOG,)), noise(16000, tags=(DOG,))
-    tagging.tag(tagger, [alone], keep_given=False)
+    [alone] = tagging.tag_clips(tagger, [alone], keep_given=False)
     assert len(alone.tags) == 3 and {tag.origin for tag in alone.tags} == {"predicted"}
-    tagging.tag(tagger, [both], keep_given=True)
+    [both] = tagging.tag_clips(tagger, [both], keep_given=True)
     assert both.tags == [DOG, *alone.tags]
 
 
 def test_a_given_tag_is_not_predicted_beside_itself(ast: dict[str, Any]) -> None:
     tagger = build_tagger(TaggerConfig(**ast))
     clip = noise(16000)
-    tagging.tag(tagger, [clip], keep_given=False)
+    [clip] = tagging.tag_clips(tagger, [clip], keep_given=False)
     first, second, third = clip.tags
     given = Tag(second.mid, second.name)
     again = noise(16000, tags=(given,))
-    tagging.tag(tagger, [again], keep_given=True)
+    [again] = tagging.tag_clips(tagger, [again], keep_given=True)
     assert again.tags == [given, first, third]
 
 
 def test_a_clip_that_cannot_be_tagged_fails_alone(ast: dict[str, Any]) -> None:
     tagger = build_tagger(TaggerConfig(**ast))
-    batch = [noise(16000), noise(16000)]
-    batch[0].waveforms[16000] = np.zeros(0, np.int16)
-    tagging.tag(tagger, batch, keep_given=False)
+    empty = loaded_clip("empty", {16000: np.zeros(0, np.int16)})
+    batch = tagging.tag_clips(tagger, [empty, noise(16000)], keep_given=False)
     assert batch[0].failure == Failure("tag", "empty", "no samples")
     assert batch[1].failure is None and len(batch[1].tags) == 3
 
 
 def test_a_tags_score_is_the_cosine_of_its_phrase(scorer: DualEncoderScorer) -> None:
     clip = noise(scorer.sample_rate_hz, tags=(DOG, BARK, RAIN))
-    tagging.Verifier(scorer).verify([clip])
+    [clip] = tagging.TagVerifier(scorer).verify([clip])
     phrases = scorer.embed_text(["a dog", "a dog barking", "rain"])
     assert clip.embedding is not None
     assert clip.tag_scores == pytest.approx((phrases @ clip.embedding).tolist(), abs=1e-6)
@@ -92,33 +94,33 @@ def test_a_tags_score_does_not_depend_on_what_was_verified_before(
     scorer: DualEncoderScorer,
 ) -> None:
     clips = [noise(scorer.sample_rate_hz, tags=(RAIN,)) for _ in range(2)]
-    tagging.Verifier(scorer).verify(clips[:1])
-    later = tagging.Verifier(scorer)
+    [first] = tagging.TagVerifier(scorer).verify(clips[:1])
+    later = tagging.TagVerifier(scorer)
     later.verify([noise(scorer.sample_rate_hz, tags=(DOG, BARK), seed=1)])
-    later.verify(clips[1:])
-    assert clips[0].tag_scores == clips[1].tag_scores
+    [second] = later.verify(clips[1:])
+    assert first.tag_scores == second.tag_scores
 
 
 def test_a_clip_without_tags_is_verified_and_one_that_failed_is_not(
     scorer: DualEncoderScorer,
 ) -> None:
     untagged, failed = noise(scorer.sample_rate_hz), noise(scorer.sample_rate_hz, tags=(DOG,))
-    failed.failure = Failure("tag", "odd", "failed before")
-    tagging.Verifier(scorer).verify([untagged, failed])
+    failed = replace(failed, failure=Failure("tag", "odd", "failed before"))
+    untagged, failed = tagging.TagVerifier(scorer).verify([untagged, failed])
     assert (untagged.tag_scores, failed.tag_scores) == ([], None)
     assert untagged.embedding is not None and failed.embedding is None
 
 
 def test_tags_that_sound_wrong_do_not_guide() -> None:
     clip = noise(tags=(DOG, BARK, RAIN))
-    tagging.guide(clip, min_confidence=0.0)
+    clip = tagging.add_guidance(clip, min_confidence=0.0)
     assert clip.guidance == [RAIN, BARK]
-    clip.tag_scores = [0.5, 0.3, 0.1]
-    tagging.guide(clip, min_confidence=0.0, min_score=0.2)
+    clip = replace(clip, tag_scores=[0.5, 0.3, 0.1])
+    clip = tagging.add_guidance(clip, min_confidence=0.0, min_score=0.2)
     assert clip.guidance == [BARK]
     # Where the leaf sounds wrong, the class above it is still a guess.
-    clip.tag_scores = [0.5, 0.1, 0.1]
-    tagging.guide(clip, min_confidence=0.0, min_score=0.2)
+    clip = replace(clip, tag_scores=[0.5, 0.1, 0.1])
+    clip = tagging.add_guidance(clip, min_confidence=0.0, min_score=0.2)
     assert clip.guidance == [DOG]
 
 

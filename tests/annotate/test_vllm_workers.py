@@ -18,10 +18,10 @@ from ray.data import Dataset
 from curation.annotate import metrics
 from curation.annotate.task import Task
 from curation.annotate.vllm_workers import (
-    ERROR,
+    ERROR_COLUMN,
     VllmRequestWorker,
     VllmResponseCollector,
-    reply_row,
+    build_response_row,
 )
 from curation.annotate.workers import Row, ScoreWorker
 from curation.cluster import driver, graph, recovery, vllm_stage
@@ -67,16 +67,16 @@ def vllm_run(sounds: Path, qwen: Path, folder: Path, **captioner: Any) -> RunCon
 
 def replied(row: Row) -> Row:
     """As ray.data.llm: what vLLM wrote is a matter of the question's seed."""
-    if row[ERROR]:
+    if row[ERROR_COLUMN]:
         return row
     seed = row["sampling_params"]["seed"]
     if seed % 5 == 0:
-        return {**row, ERROR: "ValueError: The prompt: too long"}
+        return {**row, ERROR_COLUMN: "ValueError: The prompt: too long"}
     sound, rate_hz = row["multimodal_data"]["audio"]
     assert (sound.dtype, rate_hz) == ("float32", tiny.SAMPLE_RATE_HZ)
     tokens = [{11: {"logprob": -0.25, "rank": 1}}, {12: {"logprob": -0.75, "rank": 2}}]
     written = {"generated_text": f"a bell rings {seed} times", "logprobs": tokens}
-    return {**reply_row({**row, **written}), ERROR: ""}
+    return {**build_response_row({**row, **written}), ERROR_COLUMN: ""}
 
 
 def asked(config: RunConfig) -> dict[int, list[Row]]:
@@ -121,8 +121,8 @@ def test_every_clip_that_is_heard_is_asked_for_each_candidate(rows: dict[str, An
     counts = {shard: len(each) - 1 for shard, each in rows["by_shard"].items()}
     assert counts == {0: 3 * CANDIDATES, 1: 2 * CANDIDATES, 2: 0}
     for own, *questions in rows["by_shard"].values():
-        assert own["questions"] == len(questions) and own[ERROR]
-        assert not any(question[ERROR] for question in questions)
+        assert own["request_count"] == len(questions) and own[ERROR_COLUMN]
+        assert not any(question[ERROR_COLUMN] for question in questions)
         assert len({question["sampling_params"]["seed"] for question in questions}) == len(
             questions
         )
@@ -152,7 +152,7 @@ def test_rows_in_any_order_and_twice_make_the_same_shards(
     config = vllm_run(sounds, qwen, tmp_path)
     catalog_plan.create_plan(config)
     mixed = [replied(row) for shard in rows["by_shard"].values() for row in shard]
-    again = [row for row in mixed if not row[ERROR]][:3]
+    again = [row for row in mixed if not row[ERROR_COLUMN]][:3]
     random.Random(3).shuffle(mixed)
     gather = VllmResponseCollector(config, metrics.InMemoryMeter, engines=2)
     whole = [each for row in [*again, *mixed] for each in gather(row)]
@@ -182,7 +182,7 @@ def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, An
     worker = VllmRequestWorker(rows["config"], metrics.InMemoryMeter)
     [own] = worker({"task": Task(99, 0, 1).to_json()})
     [whole] = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=1)(own)
-    assert "FileNotFoundError" in whole["error"] and own["questions"] == 0
+    assert "FileNotFoundError" in whole["error"] and own["request_count"] == 0
 
 
 def _through(config: RunConfig, pool: Any, restarts: int, retries: int) -> Any:

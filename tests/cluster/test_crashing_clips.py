@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from curation.annotate import stages
+from curation.annotate import load
 from curation.annotate.task import Task, find_crashing_clips
 from curation.annotate.workers import FusedWorker
 from curation.audio.decode import DecodedAudio
@@ -113,13 +113,13 @@ def aborting_on(name: str) -> type:
     class Aborting(FusedWorker):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            decode = stages.decode_audio
+            decode = load.decode_audio
 
             def aborting(data: Any, told: str, *rest: Any) -> DecodedAudio:
                 if name in told:
                     os.abort()
                 return decode(data, told, *rest)
 
-            stages.decode_audio = aborting  # type: ignore[assignment]
+            load.decode_audio = aborting  # type: ignore[assignment]
 
     return Aborting

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.annotate import stages
+from curation.annotate import load
+from curation.annotate.clip import AnnotatedClip, PlannedClip
 from curation.config.run import AudioConfig
 from curation.storage.files import Storage
 from curation.storage.settings import StorageConfig
 
 RATE = 16000
 MIB = 2**20
-LISTENING = stages.Listening(AudioConfig(), (RATE,))
+SETTINGS = load.DecodeSettings(AudioConfig(), (RATE,))
 
 
 class Watch:
@@ -24,29 +25,27 @@ class Watch:
         self.held = self.most = self.at_once = 0
         self._lock = threading.Lock()
         self._ahead = threading.Event()
-        read, decode_read = stages.read, stages.decode_read
+        read_clip, decode_clip = load.read_clip, load.decode_clip
 
-        def watched_read(
-            storage: Storage, clip: stages.Clip, reserve: object
-        ) -> stages.Encoded | None:
-            encoded = read(storage, clip, reserve)
-            if encoded:
+        def watched_read(storage: Storage, clip: PlannedClip, reserve: object) -> load.EncodedClip:
+            encoded = read_clip(storage, clip, reserve)
+            if not encoded.failure:
                 self._move(len(encoded.data), 1)
             return encoded
 
         def watched_decode(
-            clip: stages.Clip, encoded: stages.Encoded | None, listening: stages.Listening
-        ) -> stages.Clip:
+            clip: PlannedClip, encoded: load.EncodedClip, settings: load.DecodeSettings
+        ) -> AnnotatedClip:
             # The first one waits until more is read than is being decoded.
             self._ahead.wait(timeout=60)
             try:
-                return decode_read(clip, encoded, listening)
+                return decode_clip(clip, encoded, settings)
             finally:
-                if encoded:
+                if not encoded.failure:
                     self._move(-len(encoded.data), -1)
 
-        monkeypatch.setattr(stages, "read", watched_read)
-        monkeypatch.setattr(stages, "decode_read", watched_decode)
+        monkeypatch.setattr(load, "read_clip", watched_read)
+        monkeypatch.setattr(load, "decode_clip", watched_decode)
 
     @property
     def was_ahead(self) -> bool:
@@ -75,23 +74,24 @@ def test_what_is_read_ahead_never_exceeds_its_budget(
         soundfile.write(file, sound, RATE, subtype="PCM_16")
         if place != "local":
             Storage().put(f"{root}/{index}.wav", file.read_bytes())
-        clips.append(stages.Clip(f"c{index}", f"{root}/{index}.wav", None, None, []))
+        clips.append(PlannedClip(f"c{index}", f"{root}/{index}.wav", None, None, []))
     watch = Watch(monkeypatch)
-    hearing = stages.Hearing(LISTENING, Storage(StorageConfig(readers=16, read_ahead_mb=1)), 2)
-    assert [clip for chunk in stages.decode_ahead(clips, hearing) for clip in chunk] == clips
-    assert watch.most <= hearing.budget.peak_bytes <= MIB
+    loader = load.AudioLoader(SETTINGS, Storage(StorageConfig(readers=16, read_ahead_mb=1)), 2)
+    loaded = [clip for chunk in load.load_chunks_ahead(clips, loader) for clip in chunk]
+    assert [clip.planned for clip in loaded] == clips
+    assert watch.most <= loader.budget.peak_bytes <= MIB
     assert watch.was_ahead, "more was read at once than is decoded at once"
-    assert watch.held == hearing.budget.held_bytes == 0, "all was given back"
-    assert [clip.failure for clip in clips[:-1]] == [None] * 79
-    failure = clips[-1].failure
+    assert watch.held == loader.budget.held_bytes == 0, "all was given back"
+    assert [clip.failure for clip in loaded[:-1]] == [None] * 79
+    failure = loaded[-1].failure
     assert failure is not None and (failure.stage, failure.type) == ("read", "too_large")
     assert "1280044 bytes, more than the 1048576" in failure.message
     assert "storage.read_ahead_mb" in failure.message
 
 
 def test_what_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
-    clips = [stages.Clip(f"c{n}", f"{tmp_path}/{n}.wav", None, None, []) for n in range(40)]
-    hearing = stages.Hearing(LISTENING, Storage(StorageConfig(readers=4, read_ahead_mb=1)), 1)
-    list(stages.decode_ahead(clips, hearing))
-    assert {clip.failure.type for clip in clips if clip.failure} == {"FileNotFoundError"}
-    assert hearing.budget.held_bytes == 0
+    clips = [PlannedClip(f"c{n}", f"{tmp_path}/{n}.wav", None, None, []) for n in range(40)]
+    loader = load.AudioLoader(SETTINGS, Storage(StorageConfig(readers=4, read_ahead_mb=1)), 1)
+    loaded = [clip for chunk in load.load_chunks_ahead(clips, loader) for clip in chunk]
+    assert {clip.failure.type for clip in loaded if clip.failure} == {"FileNotFoundError"}
+    assert loader.budget.held_bytes == 0

@@ -19,12 +19,15 @@ class Candidate:
 
     `log_prob` is the mean log-probability a token (nats, end token included) of the caption
     under the untempered model, so that captions of any length and method compare; None where the
-    model does not tell it.
+    model does not tell it. `clap_score` and `second_score` are its cosines with the clip by the
+    scorers, None until it is scored.
     """
 
     caption: str
     method: str  # "beam" or "sample"
     log_prob: float | None
+    clap_score: float | None = None
+    second_score: float | None = None
 
 
 class Captioner(Protocol):

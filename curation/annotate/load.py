@@ -1,0 +1,201 @@
+"""The load stage: clips are read from storage and decoded, ahead of the models.
+
+Decoding itself is in `audio.decode`. A clip that cannot be read or decoded becomes a record with a
+`Failure`, so that every planned clip has one.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+from curation.annotate.clip import AnnotatedClip, ClipAudio, LoadCost, PlannedClip
+from curation.audio.decode import check_audible, decode_audio, sha256_hex
+from curation.audio.errors import AudioError
+from curation.audio.waveform import measure_levels, resample, to_int16
+from curation.catalog.clip_bytes import read_clip_bytes
+from curation.config.run import AudioConfig
+from curation.schema import Failure
+from curation.storage.files import Storage
+from curation.storage.read_budget import ObjectTooLargeError, ReadBudget, ReadReservation
+from curation.storage.retry import RetriesExhausted, count_faults
+
+# Clips decoded ahead and sorted by length together; bounds memory, and fixes the batches. A shard's
+# first chunk is small and the next ones double, so that its models wait for few clips.
+FIRST_CHUNK_CLIPS = 16
+CHUNK_CLIPS = 128
+
+T = TypeVar("T")
+
+
+class EncodedClip(NamedTuple):
+    """A clip's audio file, or why it could not be read. `name` stands for it in messages."""
+
+    data: bytes = b""
+    name: str = ""
+    failure: Failure | None = None
+    read_s: float = 0.0
+    faults: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """The run's audio settings, and the rates at which its models take waveforms."""
+
+    audio: AudioConfig
+    sample_rates_hz: tuple[int, ...]
+
+
+class AudioLoader:
+    """Threads that read clips ahead, within a budget of bytes, and threads that decode them.
+
+    Readers wait for storage and decoders use the CPU, so there are more of the former. The budget
+    bounds the encoded audio that is read and not decoded yet.
+    """
+
+    def __init__(self, settings: DecodeSettings, storage: Storage, decode_threads: int) -> None:
+        self.budget = ReadBudget(storage.settings.read_ahead_mb * 2**20)
+        self._storage = storage
+        self._settings = settings
+        self._readers = ThreadPoolExecutor(storage.settings.readers)
+        self._decoders = ThreadPoolExecutor(decode_threads)
+
+    def submit(self, clips: Sequence[PlannedClip]) -> list[Future[AnnotatedClip]]:
+        """Start to load these clips, in order."""
+        loads = [_Load(clip, ReadReservation(self.budget), Future()) for clip in clips]
+        for load in loads:
+            self._readers.submit(self._read, load)
+        return [load.result for load in loads]
+
+    def _read(self, load: "_Load") -> None:
+        try:
+            encoded = read_clip(self._storage, load.clip, load.reservation.acquire)
+            self._decoders.submit(self._decode, load, encoded)
+        except BaseException as error:
+            load.reservation.release()
+            load.result.set_exception(error)
+
+    def _decode(self, load: "_Load", encoded: EncodedClip) -> None:
+        try:
+            try:
+                loaded = decode_clip(load.clip, encoded, self._settings)
+            finally:
+                load.reservation.release()
+            load.result.set_result(loaded)
+        except BaseException as error:
+            load.result.set_exception(error)
+
+
+class _Load(NamedTuple):
+    """One clip on its way through the loader's threads."""
+
+    clip: PlannedClip
+    reservation: ReadReservation
+    result: Future[AnnotatedClip]
+
+
+def load_clip(storage: Storage, clip: PlannedClip, settings: DecodeSettings) -> AnnotatedClip:
+    """Read and decode one clip in this thread."""
+    return decode_clip(clip, read_clip(storage, clip), settings)
+
+
+def read_clip(
+    storage: Storage, clip: PlannedClip, reserve: Callable[[int], None] | None = None
+) -> EncodedClip:
+    """Read a clip's audio file, unless the clip has failed.
+
+    `reserve` is called with its size before it is read; a size that it refuses fails the clip.
+    """
+    if clip.failure:
+        return EncodedClip(failure=clip.failure)
+    assert clip.uri is not None
+    started_s = time.perf_counter()
+    data, name, failure = b"", "", None
+    with count_faults() as faults:
+        try:
+            data, name = read_clip_bytes(storage, clip.uri, reserve)
+        except RetriesExhausted as error:
+            failure = Failure("read", error.kind, str(error))
+        except ObjectTooLargeError as error:
+            failure = Failure("read", "too_large", f"{clip.uri} has {error}")
+        except Exception as error:  # Whatever it is, it fails this clip alone.
+            failure = Failure("read", type(error).__name__, str(error))
+    return EncodedClip(data, name, failure, time.perf_counter() - started_s, faults)
+
+
+def decode_clip(clip: PlannedClip, encoded: EncodedClip, settings: DecodeSettings) -> AnnotatedClip:
+    """Decode what was read, measure it, and convert it to int16 at each model's rate.
+
+    Int16 in every placement: half the memory of float32, and the same samples reach the models
+    whether the clip crossed the object store or not.
+    """
+    audio, failure = ClipAudio(clip.start_s, clip.end_s), encoded.failure
+    started_s = time.perf_counter()
+    if failure is None:
+        audio, failure = _decode_and_measure(audio, encoded, settings)
+        decode_s = time.perf_counter() - started_s
+    else:
+        decode_s = 0.0
+    cost = LoadCost(len(encoded.data), encoded.read_s, decode_s, encoded.faults)
+    return AnnotatedClip(clip, audio, cost, clip.tags, failure=failure)
+
+
+def _decode_and_measure(
+    audio: ClipAudio, encoded: EncodedClip, settings: DecodeSettings
+) -> tuple[ClipAudio, Failure | None]:
+    """The audio, as far as decoding and its checks got, and why they stopped."""
+    try:
+        audio = replace(audio, sha256=sha256_hex(encoded.data))
+        decoded = decode_audio(
+            encoded.data, encoded.name, audio.start_s, audio.end_s, settings.audio.max_duration_s
+        )
+        levels, rate_hz = measure_levels(decoded.waveform), decoded.sample_rate_hz
+        audio = replace(
+            audio,
+            start_s=decoded.start_s,
+            end_s=decoded.end_s,
+            duration_s=decoded.duration_s,
+            sample_rate_hz=rate_hz,
+            levels=levels if math.isfinite(levels.rms_dbfs) else None,
+        )
+        check_audible(decoded, encoded.name, settings.audio.silence_dbfs)
+        waveforms = {
+            rate: to_int16(resample(decoded.waveform, rate_hz, rate))
+            for rate in settings.sample_rates_hz
+        }
+    except AudioError as error:
+        return audio, Failure("decode", error.type, str(error))
+    except Exception as error:
+        return audio, Failure("decode", type(error).__name__, str(error))
+    return replace(audio, waveforms=waveforms), None
+
+
+def split_chunks(clips: Sequence[T]) -> list[list[T]]:
+    """Split a shard's clips into the chunks that are decoded and cut into batches together."""
+    chunks: list[list[T]] = []
+    start, size = 0, FIRST_CHUNK_CLIPS
+    while start < len(clips):
+        chunks.append(list(clips[start : start + size]))
+        start, size = start + size, min(2 * size, CHUNK_CLIPS)
+    return chunks
+
+
+def load_chunks_ahead(
+    clips: Sequence[PlannedClip], loader: AudioLoader, on_wait: Callable[[], None] = lambda: None
+) -> Iterator[list[AnnotatedClip]]:
+    """Yield loaded chunks in order; the next one loads while the caller works on this one.
+
+    `on_wait` is called before each chunk that is not loaded by the time it is wanted.
+    """
+    # One after the other: of two submitted at once, the first would be decoded last.
+    submitted = map(loader.submit, split_chunks(clips))
+    ahead = next(submitted, None)
+    while ahead is not None:
+        if not all(future.done() for future in ahead):
+            on_wait()
+        loaded = [future.result() for future in ahead]
+        ahead = next(submitted, None)
+        yield loaded
+        del loaded  # its waveforms must not wait in memory for the next chunk

@@ -1,0 +1,48 @@
+"""Evidence rows: what the stages found out of each clip, as a table."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curation.annotate.clip import AnnotatedClip
+from curation.schema import ERROR, EVIDENCE_SCHEMA, OK
+from curation.tags.guidance import class_phrase
+
+
+def build_evidence_table(clips: Sequence[AnnotatedClip]) -> pa.Table:
+    """The evidence rows (EVIDENCE_SCHEMA) of clips that went through all stages, in order."""
+    return pa.Table.from_pylist([_build_row(clip) for clip in clips], schema=EVIDENCE_SCHEMA)
+
+
+def count_read_faults(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
+    """Faults of storage, by kind, that reading these clips met."""
+    total: Counter[str] = Counter()
+    for clip in clips:
+        total.update(clip.cost.faults)
+    return dict(sorted(total.items()))
+
+
+def _build_row(clip: AnnotatedClip) -> dict[str, Any]:
+    planned, audio, failure = clip.planned, clip.audio, clip.failure
+    return {
+        "clip_id": planned.clip_id,
+        "uri": planned.uri,
+        "start_s": audio.start_s,
+        "end_s": audio.end_s,
+        "duration_s": audio.duration_s,
+        "sample_rate_hz": audio.sample_rate_hz,
+        "peak_dbfs": audio.levels.peak_dbfs if audio.levels else None,
+        "rms_dbfs": audio.levels.rms_dbfs if audio.levels else None,
+        "audio_sha256": audio.sha256,
+        "tags": [vars(tag) for tag in clip.tags],
+        "tag_scores": None if clip.tag_scores is None else list(clip.tag_scores),
+        "guidance": [class_phrase(tag.mid) for tag in clip.guidance],
+        "candidates": [] if failure else [vars(candidate) for candidate in clip.candidates],
+        "scorer_agreement": clip.agreement,
+        "audio_embedding": None if clip.embedding is None else clip.embedding.astype(np.float16),
+        "outcome": ERROR if failure else OK,
+        "error": vars(failure) if failure else None,
+    }
