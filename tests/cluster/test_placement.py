@@ -60,8 +60,10 @@ def test_a_mistake_in_a_pool_is_named(section: dict, message: str) -> None:
         config_file.parse_run_config(run, "run.yaml")
 
 
-def pool(name: str, least: int, cpus: int = 1, gpus: float = 0.0, node: str | None = None) -> Pool:
-    return Pool(name, least, least, cpus, gpus, node)
+def pool(
+    name: str, least: int, cpus: int = 1, gpus: float = 0.0, node_resource: str | None = None
+) -> Pool:
+    return Pool(name, least, least, cpus, gpus, node_resource)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def pool(name: str, least: int, cpus: int = 1, gpus: float = 0.0, node: str | No
         ([pool("decoders", 5), pool("scorers", 2, cpus=4, gpus=1)], "decoders"),
         ([pool("a", 4, node_resource="gpu")], None),
         ([pool("a", 9, node_resource="gpu")], "a"),
-        ([pool("a", 1, node="tpu")], "a"),
+        ([pool("a", 1, node_resource="tpu")], "a"),
     ],
 )
 def test_pools_fit_the_nodes_or_the_first_that_does_not_is_named(
