@@ -50,13 +50,18 @@ def tagscribe(command: str, run: Path, *arguments: object) -> str:
     return result.stdout
 
 
+def test_a_run_of_this_format_is_opened_by_its_folder(run: Path) -> None:
+    (run.parent / "run.yaml").unlink()
+    for command in ("status", "verify", "show"):
+        assert CliRunner().invoke(app, [command, str(run)]).exit_code == 0
+
+
 def test_a_run_of_this_format_is_opened_by_every_command(run: Path) -> None:
     clip_id = evidence.read_evidence_shard(RunFolder(str(run)), 0)["clip_id"][0].as_py()
     assert f"clips   {CLIPS} of {CLIPS}" in tagscribe("status", run)
     assert tagscribe("verify", run) == "plan, evidence and table agree\n"
     assert "0  " in tagscribe("show", run)
-    shown = dict(line.split(maxsplit=1) for line in tagscribe("show", run, clip_id).splitlines())
-    assert shown["clip_id"] == clip_id and shown["outcome"] == "ok"
+    assert tagscribe("show", run, clip_id).split()[:2] == ["clip_id", clip_id]
     assert f"holds {CLIPS} pairs" in tagscribe("select", run, "--quiet")
     tagscribe("report", run, "--out", run.parent / "report.html", "--quiet")
     assert (run.parent / "report.html").stat().st_size > 10_000

@@ -132,7 +132,7 @@ def test_another_version_goes_elsewhere_with_a_changelog(
     publish_dataset(publication(two_versions), str(tmp_path / "v1"), previous=str(tmp_path / "v0"))
     log = (tmp_path / "v1" / "CHANGELOG.md").read_text()
     assert f"Pairs: {CLIPS} as before, 0 new, {CLIPS} gone, against version 0." in log
-    assert "policy.per\\_clip: 2 before, 1 now." in log
+    assert "policy.max\\_per\\_clip: 2 before, 1 now." in log
     assert "options.validation: 0.05 before, 0.2 now." in log
     assert "options.creator: none before, somebody now." in log
     assert "options.test" not in log
