@@ -187,7 +187,7 @@ def test_another_release_is_refused() -> None:
 
 
 @pytest.fixture
-def engine_arguments(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VllmCaptioner]:
+def engine(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VllmCaptioner]:
     """The adapter with an engine that stands in for vLLM's, and reads no weights."""
     module = ModuleType("vllm")
     module.__spec__ = ModuleSpec("vllm", None)
