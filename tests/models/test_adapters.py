@@ -82,9 +82,9 @@ def test_what_is_not_set_up_brings_no_torch() -> None:
     """Drivers and decoders hold the adapters too, and start sooner without."""
     code = """
 import sys
-from curation.models.captioners.tag_guided import TagGuided
+from curation.models.captioners.tag_guided import TagGuidedAdapter
 from curation.models.scorers.dual_encoder import DualEncoderScorer
-for adapter in (TagGuided(), DualEncoderScorer()):
+for adapter in (TagGuidedAdapter(), DualEncoderScorer()):
     assert adapter.identity and adapter.sample_rate_hz
 assert not {"torch", "transformers"} & sys.modules.keys()
 """

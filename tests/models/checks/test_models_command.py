@@ -76,7 +76,7 @@ def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def failed(findings: Sequence[ModelTestFinding]) -> dict[str, str]:
-    return {finding.test: finding.reported for finding in findings if not finding.passed}
+    return {finding.test: finding.details for finding in findings if not finding.passed}
 
 
 def test_what_is_listed_can_be_named_in_a_run() -> None:
@@ -190,7 +190,7 @@ def test_what_is_no_caption_is_reported(caption: str, log_prob: float, fault: st
 def test_a_correct_tagger_passes_and_its_hits_are_reported() -> None:
     findings = run_model_tests(ClapTagger, tagger_tests.TAGGER_TESTS)
     assert failed(findings) == {}
-    assert "66 tags on 22 sounds" in findings[1].reported
+    assert "66 tags on 22 sounds" in findings[1].details
 
 
 @pytest.mark.parametrize(

@@ -195,8 +195,9 @@ def test_outputs_that_are_no_numbers_fail_the_clip(tmp_path: Path) -> None:
 def test_known_before_setup_picklable_and_without_torch(folder: Path) -> None:
     code = f"""
 import sys
-from curation import config, taggers
-tagger = build_tagger(config.TaggerConfig(model={str(folder)!r}))
+from curation.config.models import TaggerConfig
+from curation.models.taggers.build import build_tagger
+tagger = build_tagger(TaggerConfig(model={str(folder)!r}))
 assert tagger.sample_rate_hz == 16000 and len(tagger.identity["weights_sha256"]) == 64
 assert not {{"torch", "transformers"}} & sys.modules.keys()
 """
