@@ -28,7 +28,7 @@ LATE_S = 600.0
 LATE_SHARDS = 3
 # A shard that took so many times as long a clip as the median shard is slow.
 SLOW = 2.0
-SLOW_TOLD = 5
+MAX_SLOW_SHARDS = 5
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SlowShard:
 class RunStatus:
     """Shards and clips done of those planned, how they ended, speed, cost, and the driver's word.
 
-    Rates are in clips a second; None stands for what cannot be told: no shard yet, evidence without
+    Rates are in clips a second; None stands for what is unknown: no shard yet, evidence without
     times, no prices, or a policy whose share of clips is known only by `select`.
     """
 
@@ -66,7 +66,7 @@ class RunStatus:
         return self.shards_done == self.plan.shards
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """In a sentence, whether a driver is at work, and why not."""
         driver = self.driver
         if driver is None:
@@ -87,7 +87,7 @@ class RunStatus:
     def fields(self) -> dict[str, object]:
         """For people: a line each."""
         counts, fields = self.counts, dict[str, object]()
-        fields["state"] = self.told
+        fields["state"] = self.message
         fields["shards"] = f"{self.shards_done} of {self.plan.shards}"
         fields["clips"] = f"{self.clips_done} of {self.plan.clips}"
         fields["ok"] = counts.ok
@@ -111,10 +111,10 @@ class RunStatus:
         return fields
 
     def as_json(self) -> dict[str, Any]:
-        """For machines: every field, with `told`."""
+        """For machines: every field, and `message` under `told`."""
         driver = self.driver.to_dict() if self.driver else None
         fields = {**asdict(self), "driver": driver}
-        return {**fields, "complete": self.complete, "told": self.told}
+        return {**fields, "complete": self.complete, "told": self.message}
 
 
 def read_status(
@@ -234,7 +234,7 @@ def _slow(shards: list[_Timed]) -> tuple[SlowShard, ...]:
         return ()
     a_clip = np.array([shard.seconds / max(1, shard.clips) for shard in shards])
     times = a_clip / max(float(np.median(a_clip)), 1e-9)
-    slowest = [int(place) for place in np.argsort(-times)[:SLOW_TOLD] if times[place] > SLOW]
+    slowest = [int(place) for place in np.argsort(-times)[:MAX_SLOW_SHARDS] if times[place] > SLOW]
     return tuple(
         SlowShard(shards[place].shard, shards[place].seconds, float(times[place]))
         for place in slowest

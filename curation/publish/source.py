@@ -15,11 +15,11 @@ from curation import table
 from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.ops.status import read_status
 from curation.publish.columns import COLUMN_DESCRIPTIONS, OPTIONAL_COLUMNS
 from curation.publish.text import strip_paths
 from curation.run import config_file, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run.footer_cache import read_counts
 from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, format_model_name, require_run_record
 from curation.storage.files import Storage
@@ -73,7 +73,7 @@ def _origin(
     committed: datetime,
 ) -> dict[str, Any]:
     """What card and metadata tell of a run, as others may see it."""
-    counts = read_status(run, config).counts
+    counts = read_counts(run, record.shards)
     return {
         "table_version": version.version,
         "committed": committed.date().isoformat(),
@@ -89,6 +89,7 @@ def _origin(
         "settings": strip_paths(_settings(config)),
         "models": strip_paths(record.models),
         "versions": record.versions,
+        "code": version.lineage.get("code"),
     }
 
 

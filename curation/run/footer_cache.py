@@ -1,9 +1,8 @@
-"""The footers of a run's evidence, and their sums, so that few reads tell of thousands of shards.
+"""A cache of the footers of a run's evidence, so that few reads cover thousands of shards.
 
-`progress/shards-00064.json` holds what the footers of 64 neighbouring shards say, written by the
-driver once all of them are there. It is a copy: which shards are done is told by the listing of
-evidence/ alone, and an entry counts only for a file of the very size it was made from. Delete the
-folder and nothing is lost but time.
+`progress/shards-00064.json` holds the footers of 64 neighbouring shards. The driver writes it once
+all of them are done. It is a copy: the listing of evidence/ alone decides which shards are done,
+and an entry counts only for a file of the size that it was made from. The folder can be deleted.
 """
 
 import json
@@ -28,7 +27,7 @@ Entry = dict[str, Any]
 def read_footers(
     run: RunFolder, evidence: Mapping[int, FileInfo]
 ) -> dict[int, run_evidence.ShardFooter]:
-    """The footer of each shard of a listing of evidence, from progress/ where it is told there."""
+    """The footer of each shard of a listing of evidence, from progress/ where it is cached."""
     known = {entry["shard"]: entry for part in _read_parts(run) for entry in part}
     entries = {
         shard: known[shard]
@@ -44,11 +43,18 @@ def read_footers(
     }
 
 
+def read_counts(run: RunFolder, shards: int) -> run_evidence.ShardCounts:
+    """How the clips of a run's first `shards` shards ended, as far as their evidence is written."""
+    files = run_evidence.list_evidence_files(run)
+    footers = read_footers(run, {shard: files[shard] for shard in files if shard < shards})
+    return run_evidence.sum_counts([footer.counts for footer in footers.values()])
+
+
 class FooterCacheWriter:
-    """The parts of a run's progress, as its driver writes them."""
+    """Writes the footers of full groups of shards to progress/, for the driver of a run."""
 
     def __init__(self, run: RunFolder, shards: int, todo: Iterable[int]) -> None:
-        """`todo`: the shards that are about to be written; what is told of them is taken back."""
+        """`todo`: the shards about to be written; parts that hold one of them are deleted."""
         self._run = run
         self._shards = shards
         redone = {shard // SHARDS_PER_PART for shard in todo}

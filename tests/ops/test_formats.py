@@ -143,7 +143,7 @@ def test_a_published_dataset_of_another_format_is_refused(tmp_path: Path, number
         read_published_claim(Storage(), str(tmp_path))
 
 
-def test_a_run_goes_on_under_other_code_and_tells_it_by_shard(
+def test_each_shard_names_the_code_that_wrote_it(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = evidence.read_evidence_shard(RunFolder(str(run)), 0)

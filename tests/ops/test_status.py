@@ -18,16 +18,16 @@ from curation.uris import join_uri
 from tests.support.runs import planned_run, span, write_evidence
 
 
-def leave_state(config: RunConfig, kind: str, heard_s: float, reason: str = "") -> None:
-    fields = {"state": kind, "started_s": 0.0, "heard_s": heard_s, "reason": reason}
+def leave_state(config: RunConfig, kind: str, heartbeat_s: float, reason: str = "") -> None:
+    fields = {"state": kind, "started_s": 0.0, "heard_s": heartbeat_s, "reason": reason}
     Storage().put(join_uri(config.run, "state.json"), json.dumps(fields).encode())
 
 
 def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:
-    told = read_status(RunFolder.from_config(planned_run(tmp_path, clips=30, shard_clips=10)))
-    assert (told.shards_done, told.clips_done, told.complete) == (0, 0, False)
-    assert told.rate is told.left_s is told.dollars is told.pairs_a_clip is None
-    assert told.fields()["state"] == "no driver has worked on it"
+    output = read_status(RunFolder.from_config(planned_run(tmp_path, clips=30, shard_clips=10)))
+    assert (output.shards_done, output.clips_done, output.complete) == (0, 0, False)
+    assert output.rate is output.left_s is output.dollars is output.pairs_a_clip is None
+    assert output.fields()["state"] == "no driver has worked on it"
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
@@ -40,10 +40,10 @@ def test_the_rate_leaves_pauses_out(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=60, shard_clips=10)
     for shard, began in enumerate([0.0, 0.0, 50000.0]):
         write_evidence(config, shard, span(began, began + 10.0), scores=[0.5] * 10)
-    told = read_status(RunFolder.from_config(config), now_s=60000.0)
-    assert told.rate == pytest.approx(30 / 20)
-    assert told.rate_of_late is None
-    assert told.left_s == pytest.approx(30 / 1.5)
+    output = read_status(RunFolder.from_config(config), now_s=60000.0)
+    assert output.rate == pytest.approx(30 / 20)
+    assert output.rate_of_late is None
+    assert output.left_s == pytest.approx(30 / 1.5)
 
 
 def test_a_running_run_is_judged_by_its_last_minutes(tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_slow_shards_are_named(tmp_path: Path) -> None:
     for shard in range(7):
         length = 50.0 if shard == 3 else 10.0
         write_evidence(config, shard, span(0.0, length), scores=[0.5] * 10)
-    told = read_status(RunFolder.from_config(config))
-    assert [(each.shard, each.times_median) for each in told.slow] == [(3, 5.0)]
-    assert told.fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
+    output = read_status(RunFolder.from_config(config))
+    assert [(each.shard, each.times_median) for each in output.slow] == [(3, 5.0)]
+    assert output.fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
 
 
 @pytest.mark.parametrize(
@@ -121,18 +121,18 @@ def test_the_yield_before_a_selection_follows_the_policy(
     )
 
 
-def test_a_killed_driver_is_told_from_one_at_work(tmp_path: Path) -> None:
+def test_a_killed_driver_differs_from_one_at_work(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=10, shard_clips=10)
     leave_state(config, "running", 1_700_000_000.0)
     assert (
-        read_status(RunFolder.from_config(config), now_s=1_700_000_020.0).told
+        read_status(RunFolder.from_config(config), now_s=1_700_000_020.0).message
         == "running, heard of 20 s ago"
     )
-    killed = read_status(RunFolder.from_config(config), now_s=1_700_003_600.0).told
+    killed = read_status(RunFolder.from_config(config), now_s=1_700_003_600.0).output
     assert killed.startswith("the driver has not been heard of since 2023-11-14 22:13:20 UTC")
     leave_state(config, "stopped", 1_700_000_000.0, "the disk is full")
     assert (
-        read_status(RunFolder.from_config(config)).told
+        read_status(RunFolder.from_config(config)).output
         == "stopped 2023-11-14 22:13:20 UTC: the disk is full"
     )
 
@@ -157,7 +157,7 @@ def test_the_command_takes_a_folder_or_a_yaml(tmp_path: Path) -> None:
     assert folders == [config.run] * 3
     for argument in (str(path), config.run):
         ended = CliRunner().invoke(app, ["status", argument, "--json"])
-        told = json.loads(ended.stdout)
-        assert told["counts"] == {"ok": 9, "errors": {"decode/truncated": 1}, "faults": {}}
-        assert (told["shards_done"], told["rate"], told["complete"]) == (1, 2.0, False)
-        assert told["driver"]["state"] == "finished"
+        output = json.loads(ended.stdout)
+        assert output["counts"] == {"ok": 9, "errors": {"decode/truncated": 1}, "faults": {}}
+        assert (output["shards_done"], output["rate"], output["complete"]) == (1, 2.0, False)
+        assert output["driver"]["state"] == "finished"

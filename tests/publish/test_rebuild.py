@@ -112,7 +112,7 @@ def whole_recordings(folder: Path) -> RunConfig:
     }
     config = parse_run_config({"run": str(folder / "run"), "catalog": catalog}, "test")
     catalog_plan.create_plan(config)
-    listed = audioset.list_audioset_clips(config.catalog).clips  # type: ignore[arg-type]
+    listed = audioset.list_audioset_clips(Storage(), config.catalog).clips  # type: ignore[arg-type]
     candidate = {"caption": "noise", "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
     rows = [
         {

@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class TableVersion:
+class SourceTable:
     """One version of one curated table, and what that version was made from."""
 
     uri: str
@@ -74,7 +74,7 @@ class TableIndex:
     """
 
     storage: Storage
-    sources: tuple[TableVersion, ...]
+    sources: tuple[SourceTable, ...]
     clip_ids: pa.Array
     duration_s: Floats
     row_groups: Ints
@@ -105,7 +105,7 @@ class TableIndex:
             )
         rows = pa.concat_tables(read).sort_by([("clip_id", "ascending"), ("rank", "ascending")])
         rows = rows.combine_chunks()
-        source = TableVersion(
+        source = SourceTable(
             absolute_uri(table_uri),
             opened.version(),
             _lineage(storage, table_uri, opened.version()),
@@ -198,7 +198,7 @@ def _read_file(storage: Storage, uri: str, index: int) -> pa.Table:
 
 
 def _index(
-    storage: Storage, source: TableVersion, files: tuple[str, ...], rows: pa.Table
+    storage: Storage, source: SourceTable, files: tuple[str, ...], rows: pa.Table
 ) -> TableIndex:
     """The pairs of sorted rows."""
     ids = rows["clip_id"].combine_chunks()
