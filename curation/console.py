@@ -64,9 +64,9 @@ def _plain(label: str, unit: str) -> ProgressCallback:
 
 @contextmanager
 def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[None]:
-    """Call `look` now and again, from a thread, while work goes on elsewhere.
+    """Call `poll` every `interval_s`, from a thread, for the time of a block.
 
-    A look that fails to read what it wants costs one look, not the work.
+    An OSError of one call is ignored; the next call is made as usual.
     """
     ended = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The mistakes of a user or an input that end a command with a message, not a traceback."""
+"""Errors that end a command with a message, not a traceback."""
 
 
 class InputError(ValueError):

@@ -1,4 +1,4 @@
-"""Arrow schemas of clip, evidence and pair, and the words in which outcomes are told."""
+"""Arrow schemas of clip, evidence and pair, and the words for outcomes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -40,7 +40,7 @@ CLIP_SCHEMA = pa.schema(
 
 PLAN_SCHEMA = CLIP_SCHEMA.insert(0, pa.field("shard", pa.int32(), nullable=False))
 
-# One row a clip. `start_s` and `end_s` are the stretch that was heard; levels are measured on it.
+# One row a clip. `start_s` and `end_s` are the decoded segment; levels are measured on it.
 # `tag_scores` are the CLAP scores of the names of `tags`, null where tags were not verified;
 # `scorer_agreement` is Spearman's correlation of both scorers over the candidates, null where there
 # is one scorer or fewer than two candidates.
@@ -68,7 +68,7 @@ EVIDENCE_SCHEMA = pa.schema(
 
 AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
-# One row an accepted (clip, caption) pair. `log_prob` is null where the captioner does not tell it.
+# One row an accepted (clip, caption) pair. `log_prob` is null where the captioner has none.
 PAIR_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),

@@ -14,7 +14,7 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.run.code_version import read_code_version
-from curation.run.record import package_versions
+from curation.run.record import list_differences, read_package_versions
 from curation.storage.files import Storage
 from curation.uris import join_uri
 from training.config.pretrain import PretrainConfig
@@ -79,7 +79,7 @@ def write_training_record(config: PretrainConfig, pairs: TableIndex) -> None:
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
         "tables": pairs.tables,
-        "versions": package_versions(),
+        "versions": read_package_versions(),
     }
     Storage(config.storage).put_new(join_uri(config.run, "pretrain.json"), _json(record))
 
@@ -106,27 +106,16 @@ def read_model_lineage(storage: Storage, model: str) -> dict[str, Any]:
 
 
 def _check_same_training(config: PretrainConfig, record: Mapping[str, Any]) -> None:
-    before = _flat(PretrainConfig.model_validate(record["config"]).result_settings())
-    now = _flat(config.result_settings())
+    before = PretrainConfig.model_validate(record["config"]).result_settings()
     differing = [
-        f"{key}: {before.get(key)!r} there, {now.get(key)!r} here"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
+        f"{key}: {there!r} there, {here!r} here"
+        for key, there, here in list_differences(before, config.result_settings())
     ]
     if differing:
         raise InputError(
             f"{config.run} belongs to another training: {'; '.join(differing)}. Name another "
             "folder under run:, or use the configuration in its pretrain.json"
         )
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""The sound of a clip once more, as it was heard when it was annotated; or why it cannot be had."""
+"""Reads a clip's audio again after it was annotated, and checks that it is the same file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,10 @@ from curation.storage.files import Storage
 
 
 def reload_audio(storage: Storage, row: Mapping[str, Any]) -> DecodedAudio:
-    """Read and decode the stretch that a row of evidence or of pairs speaks of.
+    """Read and decode the segment of a row of evidence or of pairs.
 
     Args:
-        row: clip_id, uri, start_s, end_s and audio_sha256 of a clip that was heard.
+        row: clip_id, uri, start_s, end_s and audio_sha256 of an annotated clip.
 
     Raises InputError where the file is gone or has changed since.
     """
@@ -38,5 +38,5 @@ def reload_bytes(storage: Storage, row: Mapping[str, Any]) -> tuple[bytes, str, 
 
 
 def decode_segment(data: bytes, name: str, row: Mapping[str, Any]) -> DecodedAudio:
-    """What a row speaks of, from `start_s` to `end_s` of a file. Raises AudioError."""
+    """The segment of a row, from `start_s` to `end_s` of a file. Raises AudioError."""
     return decode_audio(data, name, row["start_s"], row["end_s"], row["end_s"] - row["start_s"])

@@ -1,1 +1,4 @@
-"""Publishing: a version of the curated table becomes a dataset that others load, trust and cite."""
+"""Publishes a version of a run's curated table as a dataset, with card, metadata and checksums.
+
+Evidence and table are only read; choosing the pairs is left to `curation.select`.
+"""

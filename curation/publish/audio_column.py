@@ -1,4 +1,4 @@
-"""Audio of the rows of one file: read, checked, cut to the heard stretch, encoded as FLAC."""
+"""Reads the audio of a shard's rows, checks it, cuts it to the annotated segment, encodes FLAC."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,10 @@ THREADS = 4
 
 @dataclass
 class AudioOutcome:
-    """What became of clips: whose file has the bytes that were annotated, whose has others."""
+    """Numbers of clips whose file has the annotated bytes and of others, and excluded clips.
+
+    `excluded` gives the reason by clip id.
+    """
 
     same: int = 0
     other: int = 0
@@ -32,7 +35,7 @@ class AudioOutcome:
 def add_audio_column(
     storage: Storage, rows: pa.Table, sample_rate_hz: int, exact: bool
 ) -> tuple[pa.Table, AudioOutcome]:
-    """The rows whose audio can be had, with it, and what became of each clip."""
+    """The rows whose audio can be read, with a column `audio`, and the outcome for their clips."""
     firsts = pa.array(is_first_of_clip(rows["clip_id"]))
     clips = rows.filter(firsts).select(["clip_id", "uri", "from_s", "to_s", "audio_sha256"])
     clips = clips.rename_columns({"from_s": "start_s", "to_s": "end_s"})
@@ -54,7 +57,7 @@ def add_audio_column(
 def _read(
     storage: Storage, clips: list[dict[str, Any]], sample_rate_hz: int, exact: bool
 ) -> Iterator[tuple[str, bool, bytes | str]]:
-    """Of each clip its id, whether its bytes are those annotated, and its FLAC or a reason."""
+    """Each clip's id, whether its bytes are those annotated, and its FLAC or a reason."""
 
     def one(clip: dict[str, Any]) -> tuple[str, bool, bytes | str]:
         clip_id = clip["clip_id"]

@@ -1,7 +1,7 @@
-"""Where a dataset goes: what is already there is kept, counted as done, or in the way; never lost.
+"""The folder, bucket or hub repository of a dataset. Existing files are never overwritten.
 
-While it is made, `publishing.json` says whose it is and which shards are done; at its end stand
-`dataset.json`, which says the same of the whole, and last `SHA256SUMS`.
+Until the dataset is finished, `publishing.json` holds its claim and the receipts of its shards.
+`dataset.json` holds the same of the finished dataset; `SHA256SUMS` is written last.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ _PROGRESS_FILE = "publishing.json"
 
 @dataclass(frozen=True)
 class ShardReceipt:
-    """What was written of a shard: its files' SHA-256 by path, and what they hold.
+    """The files of a published shard: SHA-256 by path, and counts of their content.
 
-    `seconds` are of the clips' heard stretches; `same` and `other` count clips whose audio file has
+    `seconds` are of the clips' segments; `same` and `other` count clips whose audio file has
     the bytes that were annotated, and others; `excluded` gives a reason for each clip whose
     audio is unavailable.
     """

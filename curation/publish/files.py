@@ -38,7 +38,7 @@ def build_data_files(
         yield from _WRITERS[name](select_public_columns(rows), shard, options)
 
 
-def tar_path(shard: DatasetShard) -> str:
+def webdataset_path(shard: DatasetShard) -> str:
     return f"webdataset/{shard.split}/{shard.index:05d}.tar"
 
 
@@ -73,7 +73,7 @@ def _webdataset(rows: pa.Table, shard: DatasetShard, options: PublishOptions) ->
             _add(tar, f"{key}.flac", best["audio"]["bytes"])
             _add(tar, f"{key}.txt", best["caption"].encode())
             _add(tar, f"{key}.json", json.dumps(facts, sort_keys=True).encode())
-    yield tar_path(shard), buffer.getvalue()
+    yield webdataset_path(shard), buffer.getvalue()
 
 
 def _jsonl(rows: pa.Table, shard: DatasetShard, options: PublishOptions) -> Iterator[File]:

@@ -1,4 +1,4 @@
-"""How the captions of a run came to be, in sentences made from its settings and its policy."""
+"""Describes in sentences how a run's captions were made, from its settings and its policy."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _TAGS = {
 
 
 def describe_steps(origin: dict[str, Any]) -> list[str]:
-    """One sentence or two a step, from tags to the choice of captions."""
+    """One or two sentences for each step, from tags to the selection of captions."""
     settings = origin["settings"]
     return [
         *_tagging(settings),

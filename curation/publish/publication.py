@@ -1,4 +1,4 @@
-"""What is about to be published: which rows may go out, in which files, and how large these are."""
+"""Prepares a publication: the rows that may be published, their shards, and an estimate of size."""
 
 import hashlib
 import io

@@ -4,13 +4,13 @@ Only Arrow columns of captions are held whole; audio, and rows as Python objects
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.console import ProgressCallback
 from curation.publish import audio_column, excluded, files, hub
 from curation.publish.card import build_card
 from curation.publish.changelog import (
@@ -27,7 +27,6 @@ from curation.publish.publication import Publication, add_requested_audio
 from curation.publish.splits import DatasetShard, is_first_of_clip
 from curation.publish.summary import PublishSummary, summarise_publication
 
-Update = Callable[[int, int], None]
 ShardReceipts = dict[str, tuple[DatasetShard, ShardReceipt]]
 
 
@@ -44,7 +43,10 @@ class PublishResult:
 
 
 def publish_dataset(
-    publication: Publication, uri: str, previous: str | None = None, update: Update | None = None
+    publication: Publication,
+    uri: str,
+    previous: str | None = None,
+    update: ProgressCallback | None = None,
 ) -> PublishResult:
     """Write a dataset; run again, it goes on where it stopped, and changes nothing that is done.
 
@@ -60,7 +62,7 @@ def publish_dataset(
 
 
 def _publish(
-    publication: Publication, uri: str, previous: str | None, update: Update | None
+    publication: Publication, uri: str, previous: str | None, update: ProgressCallback | None
 ) -> PublishResult:
     destination, earlier = claim_destination(publication, uri, previous)
     if destination.finished:
@@ -110,7 +112,7 @@ def claim_destination(
 
 
 def _write_shards(
-    publication: Publication, destination: PublishDestination, update: Update | None
+    publication: Publication, destination: PublishDestination, update: ProgressCallback | None
 ) -> ShardReceipts:
     written: ShardReceipts = {}
     done = 0
@@ -159,7 +161,7 @@ def _build_metadata_files(
         # Clips by tar, where open_clip and LAION-CLAP look for them.
         for split in summary.splits:
             sizes = {
-                files.tar_path(shard).rpartition("/")[2]: receipt.clips
+                files.webdataset_path(shard).rpartition("/")[2]: receipt.clips
                 for shard, receipt in written.values()
                 if shard.split == split
             }

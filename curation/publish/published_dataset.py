@@ -1,4 +1,4 @@
-"""A dataset that is published already: what it says of itself, and its rows."""
+"""Reads a published dataset: its claim and its rows."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from curation.uris import join_uri
 
 
 def read_published_claim(storage: Storage, uri: str) -> dict[str, Any]:
-    """What decided a dataset's bytes: its origin, its options, a hash of its rows.
+    """The claim of `dataset.json`: format, origin, options and a hash of the rows.
 
     Raises InputError where no finished dataset is there, or one of another format.
     """

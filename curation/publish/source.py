@@ -1,7 +1,7 @@
-"""What is published: the rows of a version of a run's table, and what is told of their origin.
+"""The rows of a version of a run's table, and their origin as others may see it.
 
 Rows are held as Arrow columns, without audio; `uri`, `from_s` and `to_s` say where each clip's
-audio lies and which stretch of it was heard, and are never published.
+audio lies and which segment of it was annotated, and are never published.
 """
 
 from dataclasses import dataclass

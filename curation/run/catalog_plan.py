@@ -11,7 +11,7 @@ from curation.run.record import (
     RunRecord,
     check_same_run,
     hash_config,
-    package_versions,
+    read_package_versions,
     read_run_record,
     require_run_record,
     write_run_record,
@@ -64,5 +64,5 @@ def build_run_record(
         missing=planned.missing,
         shards=planned.shards,
         models=models,
-        versions=package_versions(),
+        versions=read_package_versions(),
     )

@@ -1,6 +1,6 @@
-"""The sink: one shard becomes one immutable Parquet file, named by the plan alone.
+"""Evidence of a shard: one immutable Parquet file, named by the plan alone.
 
-The file's existence is the done-marker, so resume is the plan minus the listing of evidence/, and
+The file's existence marks the shard as done. Resume takes the plan minus the listing of evidence/;
 a retry or a second run that writes the same shard again changes nothing.
 """
 
@@ -41,7 +41,7 @@ _SHARD_NAME = re.compile(r"shard-(\d{5,})\.parquet$")
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """How a shard's clips ended, as its file's footer tells."""
+    """Outcomes of a shard's clips, from its file's footer."""
 
     ok: int
     errors: dict[str, int]
@@ -64,7 +64,7 @@ class WorkSpan(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardFooter:
-    """What a shard's file tells without its rows.
+    """The metadata in the footer of a shard's file.
 
     `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
     rounded down. `code` is the code that wrote the file, as `read_code_version`; empty in files

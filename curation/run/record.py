@@ -48,7 +48,7 @@ def hash_config(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> s
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def package_versions() -> dict[str, str]:
+def read_package_versions() -> dict[str, str]:
     """Versions of Python and of packages by name, and the code of this one: `read_code_version`."""
     packages = {name: version(name) for name in RECORDED_PACKAGES}
     return {"python": platform.python_version(), **packages, **read_code_version()}

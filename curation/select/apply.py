@@ -24,7 +24,12 @@ from curation.run import evidence as run_evidence
 from curation.run import layout, plan
 from curation.run.code_version import read_code_version
 from curation.run.layout import RunFolder
-from curation.run.record import RunRecord, format_model_name, package_versions, require_run_record
+from curation.run.record import (
+    RunRecord,
+    format_model_name,
+    read_package_versions,
+    require_run_record,
+)
 from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import policy
 from curation.select.tag_groups import group_by_rarest_tag
@@ -143,7 +148,7 @@ def _lineage(config: RunConfig, record: RunRecord, shards: list[int]) -> dict[st
         "shards": len(shards),
         "shards_planned": record.shards,
         **record.models,
-        "tagscribe": package_versions()["tagscribe"],
+        "tagscribe": read_package_versions()["tagscribe"],
     }
     listing = json.dumps([lineage, shards], sort_keys=True).encode()
     selection = hashlib.sha256(listing).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""AudioSet's classes as facts, and what a captioner is told of a clip's tags.
+"""AudioSet's classes and hierarchy, and guidance of a captioner by a clip's tags.
 
 `audioset.json` holds the id, name, parents, label index and restrictions of all 632 classes of
 the AudioSet ontology (https://github.com/audioset/ontology), published by Google under

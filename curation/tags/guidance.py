@@ -1,4 +1,4 @@
-"""What the captioner is told of a clip: its most specific tags, and their names as prose."""
+"""Guidance for a captioner: the most specific tags of a clip, and their names as prose."""
 
 import json
 import re

@@ -24,10 +24,10 @@ def leave_state(config: RunConfig, kind: str, heartbeat_s: float, reason: str = 
 
 
 def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:
-    output = read_status(RunFolder.from_config(planned_run(tmp_path, clips=30, shard_clips=10)))
-    assert (output.shards_done, output.clips_done, output.complete) == (0, 0, False)
-    assert output.rate is output.left_s is output.dollars is output.pairs_a_clip is None
-    assert output.fields()["state"] == "no driver has worked on it"
+    status = read_status(RunFolder.from_config(planned_run(tmp_path, clips=30, shard_clips=10)))
+    assert (status.shards_done, status.clips_done, status.complete) == (0, 0, False)
+    assert status.rate is status.left_s is status.dollars is status.pairs_a_clip is None
+    assert status.fields()["state"] == "no driver has worked on it"
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
@@ -40,10 +40,10 @@ def test_the_rate_leaves_pauses_out(tmp_path: Path) -> None:
     config = planned_run(tmp_path, clips=60, shard_clips=10)
     for shard, began in enumerate([0.0, 0.0, 50000.0]):
         write_evidence(config, shard, span(began, began + 10.0), scores=[0.5] * 10)
-    output = read_status(RunFolder.from_config(config), now_s=60000.0)
-    assert output.rate == pytest.approx(30 / 20)
-    assert output.rate_of_late is None
-    assert output.left_s == pytest.approx(30 / 1.5)
+    status = read_status(RunFolder.from_config(config), now_s=60000.0)
+    assert status.rate == pytest.approx(30 / 20)
+    assert status.rate_of_late is None
+    assert status.left_s == pytest.approx(30 / 1.5)
 
 
 def test_a_running_run_is_judged_by_its_last_minutes(tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_slow_shards_are_named(tmp_path: Path) -> None:
     for shard in range(7):
         length = 50.0 if shard == 3 else 10.0
         write_evidence(config, shard, span(0.0, length), scores=[0.5] * 10)
-    output = read_status(RunFolder.from_config(config))
-    assert [(each.shard, each.times_median) for each in output.slow] == [(3, 5.0)]
-    assert output.fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
+    status = read_status(RunFolder.from_config(config))
+    assert [(each.shard, each.times_median) for each in status.slow] == [(3, 5.0)]
+    assert status.fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_a_killed_driver_differs_from_one_at_work(tmp_path: Path) -> None:
         read_status(RunFolder.from_config(config), now_s=1_700_000_020.0).message
         == "running, heard of 20 s ago"
     )
-    killed = read_status(RunFolder.from_config(config), now_s=1_700_003_600.0).output
+    killed = read_status(RunFolder.from_config(config), now_s=1_700_003_600.0).message
     assert killed.startswith("the driver has not been heard of since 2023-11-14 22:13:20 UTC")
     leave_state(config, "stopped", 1_700_000_000.0, "the disk is full")
     assert (
-        read_status(RunFolder.from_config(config)).output
+        read_status(RunFolder.from_config(config)).message
         == "stopped 2023-11-14 22:13:20 UTC: the disk is full"
     )
 
