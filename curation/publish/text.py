@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from curation.text_safety import escape_invisible
@@ -43,3 +44,9 @@ def strip_paths(value: Any) -> Any:
     if isinstance(value, str) and (value.startswith(("/", "~", "./", "../")) or "://" in value):
         return value.rstrip("/").rpartition("/")[2]
     return value
+
+
+def format_markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; cells are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
