@@ -1,4 +1,4 @@
-"""Which code is running: the commit of a git checkout, and a hash of the installed files.
+"""Which code is running: the commit of a git checkout, and hashes of the installed packages.
 
 It is recorded with what the code writes and never compared, so that a run goes on under new code.
 """
@@ -22,7 +22,7 @@ _GIT_TIMEOUT_S = 20.0
 def read_code_version() -> dict[str, str]:
     """The code of this process, as `find_code_version`; read once.
 
-    It costs some 50 ms and two processes of git.
+    It costs some 50 ms and three processes of git.
     """
     return find_code_version(_ROOT)
 
@@ -31,24 +31,24 @@ def find_code_version(root: Path) -> dict[str, str]:
     """The version of the code in a folder that holds the packages.
 
     Returns:
-        `files_sha256`, over paths and content of the packages' files; and `commit`, 40 hex digits,
-        where git tracks the packages, with `-dirty` behind it where a file differs from the commit
-        or is not in it.
+        `curation_sha256` and, where it is there, `training_sha256`: `hash_package` of each; and
+        `commit`, 40 hex digits, where git tracks the packages, with `-dirty` behind it where a
+        file differs from the commit or is not in it. A job on a cluster has `curation` alone.
     """
-    version = {"files_sha256": hash_package_files(root)}
+    packages = [name for name in _PACKAGES if (root / name).is_dir()]
+    version = {f"{name}_sha256": hash_package(root / name) for name in packages}
     if commit := _find_commit(root):
         version["commit"] = commit
     return version
 
 
-def hash_package_files(root: Path) -> str:
-    """SHA-256 over the packages' source and data files, the same in any folder."""
+def hash_package(folder: Path) -> str:
+    """SHA-256 over paths and content of a package's source and data files, wherever it lies."""
     sha = hashlib.sha256()
-    files = [file for name in _PACKAGES for file in (root / name).rglob("*") if file.is_file()]
-    for file in sorted(files, key=lambda file: file.relative_to(root).as_posix()):
-        if file.suffix not in _IGNORED_SUFFIXES:
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            sha.update(f"{content}  {file.relative_to(root).as_posix()}\n".encode())
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
+    for path, file in sorted(files.items()):
+        if file.is_file() and file.suffix not in _IGNORED_SUFFIXES:
+            sha.update(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {path}\n".encode())
     return sha.hexdigest()
 
 
@@ -56,8 +56,8 @@ def format_code_version(code: Mapping[str, str] | None) -> str:
     """For a message: where to find the code that wrote a file."""
     if commit := (code or {}).get("commit"):
         return f"commit {commit} (git checkout {commit.removesuffix('-dirty')})"
-    if files := (code or {}).get("files_sha256"):
-        return f"files of SHA-256 {files[:12]}"
+    if package := (code or {}).get("curation_sha256"):
+        return f"a package of SHA-256 {package[:12]}"
     return "a version that it does not name"
 
 

@@ -91,7 +91,7 @@ def test_every_format_names_the_code_that_wrote_it(run: Path) -> None:
         footer(run).code,
         lineage(run)["code"],
     ]
-    assert all(len(code["files_sha256"]) == 64 for code in recorded)
+    assert all(len(code["curation_sha256"]) == 64 for code in recorded)
 
 
 @pytest.mark.parametrize("number", [RUN_FORMAT - 1, RUN_FORMAT + 1, None])
@@ -147,7 +147,7 @@ def test_each_shard_names_the_code_that_wrote_it(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = evidence.read_evidence_shard(RunFolder(str(run)), 0)
-    other = {"commit": "0" * 40, "files_sha256": "1" * 64}
+    other = {"commit": "0" * 40, "curation_sha256": "1" * 64}
     monkeypatch.setattr(evidence, "read_code_version", lambda: other)
     evidence.write_evidence_shard(RunFolder(str(run)), 1, rows)
     codes = [each.code for each in (footer(run, 0), footer(run, 1))]
@@ -158,7 +158,7 @@ def test_other_code_alone_makes_no_new_version(run: Path, monkeypatch: pytest.Mo
     shutil.rmtree(run / "table")
     tagscribe("select", run, "--quiet")
     assert lineage(run)["code"] == read_code_version()
-    monkeypatch.setattr(apply, "read_code_version", lambda: {"files_sha256": "0" * 64})
+    monkeypatch.setattr(apply, "read_code_version", lambda: {"curation_sha256": "0" * 64})
     tagscribe("select", run, "--quiet")
     assert len(table.list_table_versions(Storage(), layout.table_uri(str(run)))) == 1
     assert lineage(run)["code"] == read_code_version()

@@ -9,7 +9,7 @@ import pytest
 from curation.run.code_version import (
     find_code_version,
     format_code_version,
-    hash_package_files,
+    hash_package,
     read_code_version,
 )
 
@@ -32,6 +32,10 @@ def checkout(source: Path) -> Path:
     return source
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    return {f"{name}_sha256": hash_package(folder / name) for name in ("curation", "training")}
+
+
 def git(folder: Path, *arguments: str) -> str:
     user = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
     command = ["git", *user, "-C", str(folder), *arguments]
@@ -41,7 +45,7 @@ def git(folder: Path, *arguments: str) -> str:
 def test_a_checkout_has_its_commit_and_the_hash_of_its_files(checkout: Path) -> None:
     assert find_code_version(checkout) == {
         "commit": git(checkout, "rev-parse", "HEAD"),
-        "files_sha256": hash_package_files(checkout),
+        **hashes(checkout),
     }
 
 
@@ -51,7 +55,8 @@ def test_a_changed_or_a_new_file_makes_the_checkout_dirty(checkout: Path, file: 
     (checkout / file).write_text("changed = True\n")
     after = find_code_version(checkout)
     assert after["commit"] == before["commit"] + "-dirty"
-    assert after["files_sha256"] != before["files_sha256"]
+    changed = [name for name in hashes(checkout) if after[name] != before[name]]
+    assert changed == [f"{file.partition('/')[0]}_sha256"]
 
 
 def test_files_beside_the_packages_do_not_matter(checkout: Path) -> None:
@@ -64,9 +69,15 @@ def test_files_beside_the_packages_do_not_matter(checkout: Path) -> None:
 
 
 def test_an_installation_has_the_hash_of_its_files_alone(source: Path, tmp_path: Path) -> None:
-    assert find_code_version(source) == {"files_sha256": hash_package_files(source)}
+    assert find_code_version(source) == hashes(source)
     shutil.copytree(source, tmp_path / "copy")
     assert find_code_version(tmp_path / "copy") == find_code_version(source)
+
+
+def test_a_job_that_has_one_package_names_the_same_hash(source: Path) -> None:
+    before = find_code_version(source)
+    shutil.rmtree(source / "training")
+    assert find_code_version(source) == {"curation_sha256": before["curation_sha256"]}
 
 
 def test_an_installation_within_another_checkout_does_not_take_its_commit(
@@ -80,7 +91,7 @@ def test_an_installation_within_another_checkout_does_not_take_its_commit(
 
 def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(checkout / "nothing"))
-    assert find_code_version(checkout) == {"files_sha256": hash_package_files(checkout)}
+    assert find_code_version(checkout) == hashes(checkout)
 
 
 def test_variables_of_git_name_no_other_repository(
@@ -93,10 +104,10 @@ def test_variables_of_git_name_no_other_repository(
 
 def test_the_running_code_is_read_once() -> None:
     assert read_code_version() is read_code_version()
-    assert len(read_code_version()["files_sha256"]) == 64
+    assert len(read_code_version()["curation_sha256"]) == 64
 
 
 def test_messages_name_the_code() -> None:
     assert format_code_version({"commit": "ab12-dirty"}) == "commit ab12-dirty (git checkout ab12)"
-    assert format_code_version({"files_sha256": "0" * 64}) == "files of SHA-256 000000000000"
+    assert format_code_version({"curation_sha256": "0" * 64}) == "a package of SHA-256 000000000000"
     assert format_code_version(None) == "a version that it does not name"

@@ -140,7 +140,7 @@ def test_the_model_opens_as_a_scorer_and_tells_its_lineage(undisturbed: Path, ta
     assert lineage["tables"][0]["uri"] == table
     assert lineage["tables"][0]["version"] == 0
     assert lineage["versions"]["tagscribe"]
-    assert len(lineage["code"]["files_sha256"]) == 64
+    assert len(lineage["code"]["curation_sha256"]) == 64
 
 
 @pytest.mark.parametrize("step", [3, 6, 12])
