@@ -109,5 +109,5 @@ class Failure:
     """Why a clip has no captions: the stage that stopped it, the kind of error, and its text."""
 
     stage: Stage
-    type: str
+    kind: str
     message: str

@@ -221,7 +221,7 @@ def test_a_recording_beyond_a_day_is_refused_before_it_is_decoded() -> None:
     data[start] = data[start] & 0xF0 | claimed >> 32
     data[start + 1 : start + 5] = struct.pack(">I", claimed & 0xFFFFFFFF)
     error = refused(bytes(data))
-    assert error.type == "too_long"
+    assert error.kind == "too_long"
     assert "claims 90000 s; at most 86400 s" in str(error)
 
 
@@ -229,7 +229,7 @@ def test_the_limit_on_samples_counts_channels(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(decode, "MAX_DECODED_SAMPLES", 8 * 8000 * 9)
     eight = np.zeros((10 * 8000, 8), np.int16)
     error = refused(encoded(eight, 8000, "FLAC"))
-    assert error.type == "too_large" and "640000 samples" in str(error)
+    assert error.kind == "too_large" and "640000 samples" in str(error)
     assert decode_audio(encoded(eight[:, :2], 8000, "FLAC"), "a", None, None, 10.0).duration_s == 10
 
 

@@ -15,7 +15,7 @@ from curation.models.scorers.base import Scorer
 from curation.schema import Failure
 
 
-def embed_clips(
+def add_embeddings(
     scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold
 ) -> list[AnnotatedClip]:
     """Embed each clip that has no embedding yet; those that cannot be embedded fail."""

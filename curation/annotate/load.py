@@ -166,7 +166,7 @@ def _decode_and_measure(
             for rate in settings.sample_rates_hz
         }
     except AudioError as error:
-        return audio, Failure("decode", error.type, str(error))
+        return audio, Failure("decode", error.kind, str(error))
     except Exception as error:
         return audio, Failure("decode", type(error).__name__, str(error))
     return replace(audio, waveforms=waveforms), None

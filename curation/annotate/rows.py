@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.annotate.clip import AnnotatedClip
-from curation.schema import ERROR, EVIDENCE_SCHEMA, OK
+from curation.schema import ERROR, EVIDENCE_SCHEMA, OK, Failure
 from curation.tags.guidance import class_phrase
 
 
@@ -44,5 +44,9 @@ def _build_row(clip: AnnotatedClip) -> dict[str, Any]:
         "scorer_agreement": clip.agreement,
         "audio_embedding": None if clip.embedding is None else clip.embedding.astype(np.float16),
         "outcome": ERROR if failure else OK,
-        "error": vars(failure) if failure else None,
+        "error": _build_error(failure) if failure else None,
     }
+
+
+def _build_error(failure: Failure) -> dict[str, str]:
+    return {"stage": failure.stage, "type": failure.kind, "message": failure.message}

@@ -7,7 +7,7 @@ import numpy as np
 
 from curation.annotate.batching import OomThreshold, update_clips
 from curation.annotate.clip import AnnotatedClip
-from curation.annotate.embedding import compute_embeddings, embed_clips
+from curation.annotate.embedding import add_embeddings, compute_embeddings
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
@@ -24,7 +24,7 @@ def score_clips(
     A clip is embedded once: one whose tags were verified has its embedding already. `threshold` is
     what is known of the scorer's memory; None starts from nothing.
     """
-    batch = embed_clips(scorer, batch, threshold or OomThreshold())
+    batch = add_embeddings(scorer, batch, threshold or OomThreshold())
     return update_clips(
         batch,
         lambda clips: _compute_cosines(

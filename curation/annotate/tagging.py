@@ -7,7 +7,7 @@ import numpy as np
 
 from curation.annotate.batching import OomThreshold, run_with_oom_backoff, update_clips
 from curation.annotate.clip import AnnotatedClip
-from curation.annotate.embedding import embed_clips
+from curation.annotate.embedding import add_embeddings
 from curation.models.scorers.base import Scorer
 from curation.models.taggers.base import Tagger
 from curation.schema import Tag
@@ -60,7 +60,7 @@ class TagVerifier:
         self, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
     ) -> list[AnnotatedClip]:
         """Score the tags of clips, and keep the clips' embeddings for the score stage."""
-        batch = embed_clips(self._scorer, batch, threshold or OomThreshold())
+        batch = add_embeddings(self._scorer, batch, threshold or OomThreshold())
         rate_hz = self._scorer.sample_rate_hz
         return update_clips(
             batch,

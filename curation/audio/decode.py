@@ -19,11 +19,11 @@ from curation.audio.containers import (
     check_ogg_is_whole,
     check_wav_is_whole,
     count_checkable_frames,
-    iterate_float_frames,
+    iter_float_frames,
     measure_container_duration_s,
     measure_file_size,
     open_container,
-    read_at,
+    read_bytes_at,
     unreadable_error,
 )
 from curation.audio.errors import AudioError, truncated_error
@@ -79,7 +79,7 @@ def decode_audio(
     if not measure_file_size(file):
         raise AudioError("empty_file", f"{name} is empty (0 bytes)")
     request = _Request(name, start_s or 0.0, end_s, max_duration_s)
-    head = read_at(file, 0, 12)
+    head = read_bytes_at(file, 0, 12)
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
         check_wav_is_whole(file, name)
     elif head[:4] == b"OggS":
@@ -214,15 +214,14 @@ def _decode_container(container: Any, duration_s: float, request: _Request) -> D
         container.seek(int(target_s / stream.time_base), stream=stream)
     blocks: list[np.ndarray] = []
     rate, frames_decoded, skipped, begun_s = 0, 0, 0, None
-    for frame in iterate_float_frames(container, stream):
+    for frame in iter_float_frames(container, stream):
         if begun_s is None:
             rate = frame.sample_rate
             begun_s = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - origin_s
         frames_decoded += frame.samples
         if not blocks and begun_s + frames_decoded / rate < start_s:
-            skipped = (
-                frames_decoded  # not every format can be wound to its place: this lies before it
-            )
+            # Not every format can seek to its place: this lies before the stretch.
+            skipped = frames_decoded
             continue
         samples = frame.to_ndarray()
         request.check_samples((frames_decoded - skipped) * len(samples))

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-AudioErrorType = Literal[
+AudioErrorKind = Literal[
     "empty_file",
     "unknown_format",
     "truncated",
@@ -17,12 +17,12 @@ AudioErrorType = Literal[
 class AudioError(ValueError):
     """A sound that cannot be used; `type` is one of a few words, the message says why."""
 
-    def __init__(self, type: AudioErrorType, message: str) -> None:
+    def __init__(self, kind: AudioErrorKind, message: str) -> None:
         super().__init__(message)
-        self.type = type
+        self.kind = kind
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AudioError, (self.type, str(self))
+        return AudioError, (self.kind, str(self))
 
 
 def truncated_error(name: str, duration_s: float | None, reason: str) -> AudioError:

@@ -71,7 +71,7 @@ def _read(
         except FileNotFoundError:
             return clip_id, False, "its audio file is no longer there"
         except AudioError as error:
-            return clip_id, False, f"its audio cannot be decoded: {error.type}"
+            return clip_id, False, f"its audio cannot be decoded: {error.kind}"
         except (OSError, ValueError) as error:
             return clip_id, False, f"its audio cannot be read: {type(error).__name__}"
 

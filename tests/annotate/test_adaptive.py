@@ -81,19 +81,19 @@ def test_an_unreachable_score_draws_all_for_all(
     assert [captions(row) for row in drawn] == [captions(row) for row in candidates(fixed)]
 
 
-def test_a_clip_that_is_drawn_for_twice_is_heard_once(
+def test_a_clip_with_two_draws_is_encoded_once(
     corpus: Path, tmp_path: Path, enough_score: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[int] = []
+    encoded_counts: list[int] = []
     encode = GuidedEncoder.forward
 
     def counted(encoder: GuidedEncoder, features: torch.Tensor, *others: Any) -> Any:
-        heard.append(len(features))
+        encoded_counts.append(len(features))
         return encode(encoder, features, *others)
 
     monkeypatch.setattr(GuidedEncoder, "forward", counted)
     drawn = candidates(adaptive_run(corpus, tmp_path, 1, enough_score))
-    assert sum(heard) == sum(len(row) > 0 for row in drawn)
+    assert sum(encoded_counts) == sum(len(row) > 0 for row in drawn)
     assert sum(len(row) > 1 for row in drawn) > 0
 
 

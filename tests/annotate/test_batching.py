@@ -59,10 +59,10 @@ def test_a_batch_holds_no_more_clips_than_it_may() -> None:
 
 def test_halves_keep_the_order_of_their_clips() -> None:
     clips = [silent_clip(f"c{index}", 1.0) for index in range(7)]
-    told = run_with_oom_backoff(
+    results = run_with_oom_backoff(
         clips, RATE_HZ, LimitedMemoryModel(room_s=2.0), "caption", OomThreshold()
     )
-    assert told == [clip.clip_id for clip in clips]
+    assert results == [clip.clip_id for clip in clips]
 
 
 def test_what_failed_once_is_cut_before_it_fails_again() -> None:
@@ -92,9 +92,9 @@ def test_a_known_limit_cuts_as_failing_would() -> None:
         def work(
             batch: list[AnnotatedClip], halves: list[list[str]] = halves
         ) -> list[str | Failure]:
-            told = LimitedMemoryModel(room_s=9.0)(batch)
+            results = LimitedMemoryModel(room_s=9.0)(batch)
             halves.append([clip.clip_id for clip in batch])
-            return told
+            return results
 
         run_with_oom_backoff(clips, RATE_HZ, work, "caption", limit)
         cuts.append(halves)
@@ -115,9 +115,9 @@ def test_a_clip_that_never_fits_fails_and_limits_nobody() -> None:
 
 def test_a_model_that_answers_for_too_few_fails_them_all() -> None:
     clips = [silent_clip(name, 1.0) for name in "ab"]
-    told = run_with_oom_backoff(clips, RATE_HZ, lambda batch: ["one"], "caption", OomThreshold())
+    results = run_with_oom_backoff(clips, RATE_HZ, lambda batch: ["one"], "caption", OomThreshold())
     message = "the model answered 1 of 2 clips"
-    assert told == [Failure("caption", "wrong_count", message)] * 2
+    assert results == [Failure("caption", "wrong_count", message)] * 2
 
 
 @pytest.mark.parametrize("clips", [1, 3])
@@ -126,5 +126,5 @@ def test_a_model_that_raises_fails_its_batch(clips: int) -> None:
         raise RuntimeError("broken")
 
     batch = [silent_clip(f"c{index}", 1.0) for index in range(clips)]
-    told = run_with_oom_backoff(batch, RATE_HZ, broken, "caption", OomThreshold())
-    assert told == [Failure("caption", "RuntimeError", "broken")] * clips
+    results = run_with_oom_backoff(batch, RATE_HZ, broken, "caption", OomThreshold())
+    assert results == [Failure("caption", "RuntimeError", "broken")] * clips

@@ -19,7 +19,7 @@ def test_missing_clips_fail_before_any_work() -> None:
     planned = pa.Table.from_pylist([{"clip_id": "gone", "tags": []}], schema=CLIP_SCHEMA)
     (clip,) = parse_planned_clips(planned)
     assert clip.failure is not None
-    assert (clip.failure.stage, clip.failure.type) == ("catalog", "missing")
+    assert (clip.failure.stage, clip.failure.kind) == ("catalog", "missing")
     loaded = load.load_clip(Storage(), clip, load.DecodeSettings(AudioConfig(), (RATE,)))
     assert loaded.failure == clip.failure
 
@@ -45,4 +45,4 @@ def test_a_file_that_has_gone_is_an_error_row_of_its_reading(tmp_path: Path) -> 
     planned = PlannedClip("a", str(tmp_path / "gone.wav"), None, None, [])
     clip = load.load_clip(Storage(), planned, load.DecodeSettings(AudioConfig(), (RATE,)))
     assert clip.failure is not None
-    assert (clip.failure.stage, clip.failure.type) == ("read", "FileNotFoundError")
+    assert (clip.failure.stage, clip.failure.kind) == ("read", "FileNotFoundError")

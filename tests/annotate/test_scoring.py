@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from curation.annotate import scoring
 from curation.annotate.batching import OomThreshold
 from curation.annotate.clip import AnnotatedClip
-from curation.annotate.embedding import embed_clips
+from curation.annotate.embedding import add_embeddings
 from curation.annotate.rows import build_evidence_table
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.dual_encoder import DualEncoderScorer
@@ -55,7 +55,7 @@ def test_a_caption_whose_embedding_is_not_finite_fails_its_clip_alone(second: bo
         batch = scoring.score_clips_again(FixedScorer(failing="rain falls"), batch)
     else:
         batch = scoring.score_clips(FixedScorer(failing="rain falls"), batch)
-    failures = [clip.failure and (clip.failure.stage, clip.failure.type) for clip in batch]
+    failures = [clip.failure and (clip.failure.stage, clip.failure.kind) for clip in batch]
     assert failures == [("score", "not_finite"), None]
 
 
@@ -67,7 +67,7 @@ def test_captions_that_cannot_be_embedded_fail_their_clips() -> None:
 
 def test_a_clip_is_embedded_once_however_often_it_is_scored() -> None:
     clip, scorer = captioned("a dog"), FixedScorer()
-    [clip] = embed_clips(scorer, [clip], OomThreshold())
+    [clip] = add_embeddings(scorer, [clip], OomThreshold())
     [clip] = scoring.score_clips(scorer, [clip])
     second = Candidate("rain falls", "sample", -2.0)
     [clip] = scoring.score_clips(scorer, [replace(clip, candidates=[*clip.candidates, second])])
@@ -102,7 +102,7 @@ def test_a_second_scorer_leaves_the_first_ones_scores_and_embedding() -> None:
     assert rows[1]["scorer_agreement"] is None
 
 
-def test_a_clip_that_the_second_scorer_cannot_hear_fails() -> None:
+def test_a_clip_that_the_second_scorer_cannot_embed_fails() -> None:
     batch = [captioned("a dog"), captioned("a cat")]
     batch = scoring.score_clips(FixedScorer(), batch)
     batch = scoring.score_clips_again(FixedScorer(failing="first"), batch)

@@ -161,7 +161,7 @@ def evidence(fused: RunConfig, tally: metrics.InMemoryMeter) -> list[dict[str, A
     return annotated(fused, tally)
 
 
-def test_evidence_tells_every_tags_origin_and_score(
+def test_evidence_has_every_tags_origin_and_score(
     evidence: list[dict[str, Any]], scorer: DualEncoderScorer
 ) -> None:
     assert {row["outcome"] for row in evidence} == {"ok"}
@@ -175,17 +175,17 @@ def test_evidence_tells_every_tags_origin_and_score(
 
 
 def test_captions_are_guided_by_the_tags_that_sound_right(evidence: list[dict[str, Any]]) -> None:
-    heard = dropped = 0
+    accepted = dropped = 0
     for row in evidence:
         tags = [Tag(**tag) for tag in row["tags"]]
         scored = zip(tags, row["tag_scores"], strict=True)
         right = [tag for tag, score in scored if score >= np.float32(MIN_SCORE)]
         assert row["guidance"] == [class_phrase(tag.mid) for tag in select_guidance_tags(right)]
-        heard, dropped = heard + len(right), dropped + len(tags) - len(right)
-    assert heard and dropped, "nothing was told apart"
+        accepted, dropped = accepted + len(right), dropped + len(tags) - len(right)
+    assert accepted and dropped, "no tag was dropped, or all were"
 
 
-def test_evidence_tells_what_a_second_scorer_said(evidence: list[dict[str, Any]]) -> None:
+def test_evidence_has_the_scores_of_a_second_scorer(evidence: list[dict[str, Any]]) -> None:
     for row in evidence:
         first, second = (
             [candidate[name] for candidate in row["candidates"]]

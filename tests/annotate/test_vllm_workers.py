@@ -1,7 +1,7 @@
-"""Shards become questions to vLLM and replies become shards, whatever order they come in.
+"""Shards become requests to vLLM and replies become shards, whatever order they come in.
 
 vLLM is not at hand here. What stands in for it does what `ray.data.llm` does: it takes a row for
-each question, and hands on the rows that are not questions.
+each request, and hands on the rows that are not requests.
 """
 
 import json
@@ -65,8 +65,8 @@ def vllm_run(sounds: Path, qwen: Path, folder: Path, **captioner: Any) -> RunCon
     )
 
 
-def replied(row: Row) -> Row:
-    """As ray.data.llm: what vLLM wrote is a matter of the question's seed."""
+def respond(row: Row) -> Row:
+    """As ray.data.llm: what vLLM wrote is a matter of the request's seed."""
     if row[ERROR_COLUMN]:
         return row
     seed = row["sampling_params"]["seed"]
@@ -79,7 +79,7 @@ def replied(row: Row) -> Row:
     return {**build_response_row({**row, **written}), ERROR_COLUMN: ""}
 
 
-def asked(config: RunConfig) -> dict[int, list[Row]]:
+def build_rows(config: RunConfig) -> dict[int, list[Row]]:
     """The rows of each shard, the shard's own first."""
     planned, _ = catalog_plan.create_plan(config)
     worker = VllmRequestWorker(config, metrics.InMemoryMeter)
@@ -100,32 +100,30 @@ def scored(config: RunConfig, shards: Sequence[Row]) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def rows(sounds: Path, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    config = vllm_run(sounds, qwen, tmp_path_factory.mktemp("asked"))
-    return {"config": config, "by_shard": asked(config)}
+    config = vllm_run(sounds, qwen, tmp_path_factory.mktemp("requests"))
+    return {"config": config, "by_shard": build_rows(config)}
 
 
 @pytest.fixture(scope="module")
 def evidence(rows: dict[str, Any]) -> pa.Table:
     """Of a run whose rows came in the order of the plan."""
-    gather = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=2)
+    collector = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=2)
     whole = [
         each
         for shard in rows["by_shard"].values()
         for row in shard
-        for each in gather(replied(row))
+        for each in collector(respond(row))
     ]
     return scored(rows["config"], whole)
 
 
-def test_every_clip_that_is_heard_is_asked_for_each_candidate(rows: dict[str, Any]) -> None:
+def test_every_decoded_clip_has_a_request_for_each_candidate(rows: dict[str, Any]) -> None:
     counts = {shard: len(each) - 1 for shard, each in rows["by_shard"].items()}
     assert counts == {0: 3 * CANDIDATES, 1: 2 * CANDIDATES, 2: 0}
-    for own, *questions in rows["by_shard"].values():
-        assert own["request_count"] == len(questions) and own[ERROR_COLUMN]
-        assert not any(question[ERROR_COLUMN] for question in questions)
-        assert len({question["sampling_params"]["seed"] for question in questions}) == len(
-            questions
-        )
+    for own, *requests in rows["by_shard"].values():
+        assert own["request_count"] == len(requests) and own[ERROR_COLUMN]
+        assert not any(request[ERROR_COLUMN] for request in requests)
+        assert len({request["sampling_params"]["seed"] for request in requests}) == len(requests)
 
 
 def test_every_clip_has_one_row_in_the_plans_order(
@@ -151,34 +149,34 @@ def test_rows_in_any_order_and_twice_make_the_same_shards(
 ) -> None:
     config = vllm_run(sounds, qwen, tmp_path)
     catalog_plan.create_plan(config)
-    mixed = [replied(row) for shard in rows["by_shard"].values() for row in shard]
+    mixed = [respond(row) for shard in rows["by_shard"].values() for row in shard]
     again = [row for row in mixed if not row[ERROR_COLUMN]][:3]
     random.Random(3).shuffle(mixed)
-    gather = VllmResponseCollector(config, metrics.InMemoryMeter, engines=2)
-    whole = [each for row in [*again, *mixed] for each in gather(row)]
+    collector = VllmResponseCollector(config, metrics.InMemoryMeter, engines=2)
+    whole = [each for row in [*again, *mixed] for each in collector(row)]
     assert sorted(json.loads(row["task"])["shard"] for row in whole) == [0, 1, 2]
     assert scored(config, whole).equals(evidence)
 
 
 def test_a_shard_that_misses_a_row_is_not_written(rows: dict[str, Any]) -> None:
-    gather = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=2)
-    own, *questions = map(replied, rows["by_shard"][1])
-    assert [gather(row) for row in (*questions, *questions[:-1])] == [[]] * (2 * len(questions) - 1)
-    [whole] = gather(own)
-    assert whole["task"] == own["task"] and gather(own) == []
+    collector = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=2)
+    own, *requests = map(respond, rows["by_shard"][1])
+    assert [collector(row) for row in (*requests, *requests[:-1])] == [[]] * (2 * len(requests) - 1)
+    [whole] = collector(own)
+    assert whole["task"] == own["task"] and collector(own) == []
 
 
 def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -> None:
     tally = metrics.InMemoryMeter()
-    gather = VllmResponseCollector(rows["config"], lambda: tally, engines=2)
-    [whole] = [each for row in rows["by_shard"][1] for each in gather(replied(row))]
+    collector = VllmResponseCollector(rows["config"], lambda: tally, engines=2)
+    [whole] = [each for row in rows["by_shard"][1] for each in collector(respond(row))]
     decode, caption = (run_evidence.WorkSpan(*span) for span in json.loads(whole["spans"]))
     assert (decode.pool, caption.pool, caption.worker) == ("decode", "caption", "vllm-1")
     assert decode.ended_s == caption.started_s <= caption.ended_s
     assert len(tally.values(metrics.STAGE_SECONDS, stage="caption")) == 1
 
 
-def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, Any]) -> None:
+def test_a_shard_that_cannot_be_read_is_an_error_and_has_no_requests(rows: dict[str, Any]) -> None:
     worker = VllmRequestWorker(rows["config"], metrics.InMemoryMeter)
     [own] = worker({"task": Task(99, 0, 1).to_json()})
     [whole] = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=1)(own)
@@ -187,7 +185,7 @@ def test_a_shard_that_cannot_be_read_is_told_and_asks_nothing(rows: dict[str, An
 
 def _through(config: RunConfig, pool: Any, restarts: int, retries: int) -> Any:
     def processor(rows: Dataset) -> Dataset:
-        return rows.map(replied)
+        return rows.map(respond)
 
     return processor
 

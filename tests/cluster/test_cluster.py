@@ -171,7 +171,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
         "RAYLET_PID": str(raylet.pid),
     }
     subprocess.run([CONFIGS / "notice.sh", "60"], env=environment, check=True, timeout=90)
-    # A node that was told to leave ends by itself when nothing runs on it.
+    # A drained node ends by itself when nothing runs on it.
     with suppress(psutil.NoSuchProcess):
         assert not any(map(at_work, raylet.children()))
     assert len(evidence.list_done_shards(RunFolder.from_config(run))) < 160, (
@@ -227,8 +227,8 @@ def test_a_variable_that_the_cluster_lacks_stops_the_job_and_none_travels(
     )
     records = urllib.request.urlopen(request).read().decode()
     assert "TAGSCRIBE_TEST_SECRET" in records
-    for told in (out, err, records):
-        assert SECRET not in told and token not in told
+    for text in (out, err, records):
+        assert SECRET not in text and token not in text
     for log in ray_nodes.folder.rglob("*.log"):
         assert SECRET.encode() not in log.read_bytes(), log
 
@@ -241,7 +241,7 @@ def test_without_its_token_nobody_reaches_the_cluster(ray_nodes: Cluster) -> Non
     assert "the cluster wants its token; set RAY_AUTH_MODE=token" in refused.stderr
 
 
-def test_a_job_that_is_none_is_told(ray_nodes: Cluster) -> None:
+def test_an_unknown_job_is_an_error(ray_nodes: Cluster) -> None:
     for command in ("follow", "stop"):
         _, err = ended(tagscribe(ray_nodes, "jobs", command, "nobody"), 1)
         assert err == "tagscribe: nobody: no such job on this cluster; see tagscribe jobs list\n"

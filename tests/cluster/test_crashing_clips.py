@@ -36,13 +36,13 @@ def test_every_crashing_clip_is_found_and_no_other(seed: int) -> None:
     }
     calls = 0
 
-    def survived(tasks: Sequence[Task]) -> set[Task]:
+    def try_tasks(tasks: Sequence[Task]) -> set[Task]:
         nonlocal calls
         calls += 1
         assert all(task.dry_run and task.start < task.stop for task in tasks)
         return {t for t in tasks if guilty[t.shard].isdisjoint(range(t.start, t.stop))}
 
-    found = find_crashing_clips([Task(shard, 0, size) for shard, size in sizes.items()], survived)
+    found = find_crashing_clips([Task(shard, 0, size) for shard, size in sizes.items()], try_tasks)
     assert {shard: set(clips) for shard, clips in found.items()} == guilty
     assert calls <= 6  # a halving of the largest shard each: log2(64)
 
@@ -115,10 +115,10 @@ def aborting_on(name: str) -> type:
             super().__init__(*arguments)
             decode = load.decode_audio
 
-            def aborting(data: Any, told: str, *rest: Any) -> DecodedAudio:
-                if name in told:
+            def aborting(data: Any, name_in_message: str, *rest: Any) -> DecodedAudio:
+                if name in name_in_message:
                     os.abort()
-                return decode(data, told, *rest)
+                return decode(data, name_in_message, *rest)
 
             load.decode_audio = aborting  # type: ignore[assignment]
 

@@ -93,7 +93,7 @@ def test_where_the_work_runs_changes_no_row(
     assert annotated(config).equals(evidence_of(undisturbed))
 
 
-def test_a_resumed_run_does_only_what_is_missing_and_tells_how_far_it_is(
+def test_a_resumed_run_does_only_what_is_missing_and_reports_progress(
     undisturbed: RunConfig, tmp_path: Path
 ) -> None:
     one_actor = undisturbed.annotate.model_copy(update={"actors": 1})
@@ -102,12 +102,12 @@ def test_a_resumed_run_does_only_what_is_missing_and_tells_how_far_it_is(
     written = kept.stat().st_mtime_ns
     for shard in (0, 3):
         Path(shard_uri(config.run, shard)).unlink()
-    told: list[tuple[int, int]] = []
-    driver.annotate_run(config, lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    driver.annotate_run(config, lambda done, total: reported.append((done, total)))
     assert evidence_of(config).equals(evidence_of(undisturbed))
     assert kept.stat().st_mtime_ns == written
-    assert told == sorted(told) and (told[0], told[-1]) == ((20, 40), (40, 40))
-    assert {total for _, total in told} == {40}
+    assert reported == sorted(reported) and (reported[0], reported[-1]) == ((20, 40), (40, 40))
+    assert {total for _, total in reported} == {40}
 
 
 def test_guidance_reaches_the_captioner(
@@ -165,8 +165,8 @@ def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> No
     candidates = sum(len(row) for row in evidence_of(undisturbed)["candidates"].to_pylist())
     assert decisions.num_rows == candidates
     counts = decisions["reason"].value_counts().to_pylist()
-    told = {entry["values"]: entry["counts"] for entry in counts}
-    assert told == {"accepted": 20, "below_threshold": 20, "not_best": candidates - 40}
+    reported = {entry["values"]: entry["counts"] for entry in counts}
+    assert reported == {"accepted": 20, "below_threshold": 20, "not_best": candidates - 40}
 
 
 def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Path) -> None:
@@ -176,12 +176,12 @@ def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Pa
     row = table.read_pairs(Storage(), table_uri(config.run)).to_pylist()[0]
     path = tmp_path / row["audio"]["path"]
     path.write_bytes(row["audio"]["bytes"])
-    heard, rate = soundfile.read(path, dtype="float32")
+    decoded, rate = soundfile.read(path, dtype="float32")
     assert soundfile.info(path).subtype == "PCM_16" and rate == 16000
-    assert len(heard) / rate == pytest.approx(row["end_s"] - row["start_s"], abs=1e-3)
+    assert len(decoded) / rate == pytest.approx(row["end_s"] - row["start_s"], abs=1e-3)
     source, source_rate = soundfile.read(row["uri"], dtype="float32")
     assert source_rate == rate
-    np.testing.assert_allclose(heard, source[: len(heard)], atol=2 / 32767)
+    np.testing.assert_allclose(decoded, source[: len(decoded)], atol=2 / 32767)
 
 
 def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path) -> None:

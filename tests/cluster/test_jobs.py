@@ -11,7 +11,7 @@ from curation.errors import InputError
 VALID = {"run": "s3://bucket/run", "catalog": {"kind": "folder", "audio": "s3://bucket/audio"}}
 
 
-def written(tmp_path: Path, **changes: object) -> str:
+def write_run_yaml(tmp_path: Path, **changes: object) -> str:
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump({**VALID, **changes}))
     return str(path)
@@ -23,7 +23,7 @@ def test_an_address_that_is_no_dashboard_is_refused(address: str) -> None:
         jobs.connect_to_cluster(address)
 
 
-def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_dashboard_at_the_address_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:2")
     with pytest.raises(InputError, match="http://127.0.0.1:1: no Ray dashboard answers there"):
         jobs.connect_to_cluster("http://127.0.0.1:1")
@@ -41,7 +41,7 @@ def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_files_of_this_machine_are_refused(changes: dict, key: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{key}: a path relative to this machine"):
-        jobs.submit_job(written(tmp_path, **changes), None, [])
+        jobs.submit_job(write_run_yaml(tmp_path, **changes), None, [])
 
 
 def test_a_directory_here_is_no_hub_id_there(
@@ -50,10 +50,10 @@ def test_a_directory_here_is_no_hub_id_there(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "clap").mkdir(parents=True)
     with pytest.raises(InputError, match="scorer.model: runs/clap: a path relative"):
-        jobs.submit_job(written(tmp_path, scorer={"model": "runs/clap"}), None, [])
+        jobs.submit_job(write_run_yaml(tmp_path, scorer={"model": "runs/clap"}), None, [])
 
 
 @pytest.mark.parametrize("variable", ["SECRET=value", "A B", "$(id)", ""])
 def test_variables_come_by_name_alone(variable: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the name of a variable, without a value"):
-        jobs.submit_job(written(tmp_path), None, [variable])
+        jobs.submit_job(write_run_yaml(tmp_path), None, [variable])

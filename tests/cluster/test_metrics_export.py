@@ -71,10 +71,10 @@ def exported_names() -> set[str]:
     return {name for metric in METRICS for name in list_exported_names(metric)}
 
 
-def test_the_dashboard_asks_only_for_what_is_exported() -> None:
+def test_the_dashboard_queries_only_exported_metrics() -> None:
     panels = json.loads(DASHBOARD.read_text())["panels"]
-    asked = [target["expr"] for panel in panels for target in panel["targets"]]
-    names = {name for expr in asked for name in re.findall(r"ray_\w+", expr)}
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    names = {name for expr in queries for name in re.findall(r"ray_\w+", expr)}
     assert names <= exported_names()
     # And for each of them: none is exported for nothing.
     for metric in METRICS:
@@ -92,16 +92,16 @@ def test_labels_in_the_dashboard_are_those_of_the_metrics() -> None:
 
 
 def test_the_page_names_every_metric() -> None:
-    told = set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE))
+    exported = set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE))
     for metric, described in METRICS.items():
         names = (
             {f"ray_{metric}"} if described.kind == "histogram" else set(list_exported_names(metric))
         )
-        assert names <= told
-    assert len(told) == len(METRICS)
+        assert names <= exported
+    assert len(exported) == len(METRICS)
 
 
-def test_a_tally_keeps_what_it_is_told() -> None:
+def test_an_in_memory_meter_keeps_what_it_records() -> None:
     tally = InMemoryMeter()
     tally.record("tagscribe_stage_seconds", 0.5, stage="read")
     tally.record("tagscribe_stage_seconds", 0.25, stage="read")

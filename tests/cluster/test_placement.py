@@ -67,7 +67,7 @@ def pool(
 
 
 @pytest.mark.parametrize(
-    ("asked", "misfit"),
+    ("requested", "misfit"),
     [
         ([pool("a", 12)], None),
         ([pool("a", 13)], "a"),
@@ -84,10 +84,10 @@ def pool(
     ],
 )
 def test_pools_fit_the_nodes_or_the_first_that_does_not_is_named(
-    asked: list[Pool], misfit: str | None
+    requested: list[Pool], misfit: str | None
 ) -> None:
     nodes = [{"CPU": 4}, {"CPU": 4, "GPU": 1, "gpu": 1}, {"CPU": 4, "GPU": 1, "gpu": 1}]
-    found = placement.find_first_misfit(asked, nodes)
+    found = placement.find_first_misfit(requested, nodes)
     assert (found.name if found else None) == misfit
 
 
@@ -124,7 +124,7 @@ def test_a_machine_of_its_own_is_of_every_type_and_has_a_cpu_to_spare() -> None:
     ],
     ids=["too many", "no GPU", "no such node", "no such node in time"],
 )
-def test_what_does_not_fit_is_told_before_anything_runs(
+def test_a_pool_that_does_not_fit_is_an_error_before_anything_runs(
     section: dict, message: str, corpus: Path, tmp_path: Path
 ) -> None:
     run = corpus_run(corpus, tmp_path, annotate={"shard_clips": 10, **section})

@@ -151,7 +151,7 @@ def test_bad_clips_are_failures_in_their_place(
     captions = adapter.caption(clips, [[]] * 5, [7] * 5)
     embeddings = scorer.embed_audio(clips)
     for results, stage in ((captions, "caption"), (embeddings, "score")):
-        assert [r.type if isinstance(r, Failure) else "ok" for r in results] == [
+        assert [r.kind if isinstance(r, Failure) else "ok" for r in results] == [
             "empty",
             "ok",
             "not_finite",
@@ -181,7 +181,7 @@ def test_a_captioner_that_is_broken_says_so_for_each_clip(
     )
     for result in results:
         assert isinstance(result, Failure)
-        assert (result.stage, result.type) == ("caption", "not_finite")
+        assert (result.stage, result.kind) == ("caption", "not_finite")
 
 
 def test_nothing_in_nothing_out(adapter: TagGuidedAdapter, scorer: DualEncoderScorer) -> None:

@@ -84,7 +84,7 @@ def test_what_is_read_ahead_never_exceeds_its_budget(
     assert watch.held == loader.budget.held_bytes == 0, "all was given back"
     assert [clip.failure for clip in loaded[:-1]] == [None] * 79
     failure = loaded[-1].failure
-    assert failure is not None and (failure.stage, failure.type) == ("read", "too_large")
+    assert failure is not None and (failure.stage, failure.kind) == ("read", "too_large")
     assert "1280044 bytes, more than the 1048576" in failure.message
     assert "storage.read_ahead_mb" in failure.message
 
@@ -93,5 +93,5 @@ def test_what_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
     clips = [PlannedClip(f"c{n}", f"{tmp_path}/{n}.wav", None, None, []) for n in range(40)]
     loader = load.AudioLoader(SETTINGS, Storage(StorageConfig(readers=4, read_ahead_mb=1)), 1)
     loaded = [clip for chunk in load.load_chunks_ahead(clips, loader) for clip in chunk]
-    assert {clip.failure.type for clip in loaded if clip.failure} == {"FileNotFoundError"}
+    assert {clip.failure.kind for clip in loaded if clip.failure} == {"FileNotFoundError"}
     assert loader.budget.held_bytes == 0

@@ -88,7 +88,7 @@ def load_eval_clip(
     except OSError as error:
         return Failure("read", type(error).__name__, str(error))
     except AudioError as error:
-        return Failure("decode", error.type, str(error))
+        return Failure("decode", error.kind, str(error))
     return resample(decoded.waveform, decoded.sample_rate_hz, sample_rate_hz)
 
 

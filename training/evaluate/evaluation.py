@@ -74,7 +74,7 @@ def evaluate_on_dataset(
             {
                 "clip": data.clips[row].name,
                 "stage": failure.stage,
-                "type": failure.type,
+                "type": failure.kind,
                 "message": failure.message,
             }
             for row, failure in embedded.failures.items()

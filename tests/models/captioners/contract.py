@@ -15,7 +15,7 @@ Result = list[Candidate] | Failure
 def reported(result: Result) -> list[tuple[str, str]]:
     """Method and caption of each candidate, or type and message of the failure."""
     if isinstance(result, Failure):
-        return [(result.type, result.message)]
+        return [(result.kind, result.message)]
     return [(one.method, one.caption) for one in result]
 
 

@@ -84,7 +84,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 
 def reported(result: list[Candidate] | Failure) -> list[str]:
-    return [result.type] if isinstance(result, Failure) else [one.caption for one in result]
+    return [result.kind] if isinstance(result, Failure) else [one.caption for one in result]
 
 
 def log_probs(result: list[Candidate] | Failure) -> list[float]:

@@ -33,7 +33,7 @@ def test_the_failure_of_a_clip_quotes_the_models_text() -> None:
 def test_only_the_beginning_of_an_essay_is_quoted() -> None:
     failed = build_candidates([sampled("word " * 3000)])
     assert isinstance(failed, Failure)
-    assert failed.type == "repetition"
+    assert failed.kind == "repetition"
     assert failed.message.endswith(f"wrote: {'word ' * 40} ...")
 
 

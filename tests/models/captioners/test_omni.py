@@ -40,7 +40,7 @@ def sounds() -> list[np.ndarray]:
 
 
 def reported(result: list[Candidate] | Failure) -> list[str]:
-    return [result.type] if isinstance(result, Failure) else [one.caption for one in result]
+    return [result.kind] if isinstance(result, Failure) else [one.caption for one in result]
 
 
 def test_the_half_that_writes_has_the_weights_of_the_whole(

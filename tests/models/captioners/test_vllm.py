@@ -127,11 +127,11 @@ def test_replies_become_candidates_as_any_language_models_answers_do(qwen: Path)
         Candidate("a dog barks.", "sample", -2.0)
     ]
     refused = captioner.parse_responses(replies[1:], [DOG, RAIN])
-    assert isinstance(refused, Failure) and (refused.type, refused.stage) == ("refusal", "caption")
+    assert isinstance(refused, Failure) and (refused.kind, refused.stage) == ("refusal", "caption")
     cut = captioner.parse_responses(replies[2:3], [])
-    assert isinstance(cut, Failure) and cut.type == "too_long"
+    assert isinstance(cut, Failure) and cut.kind == "too_long"
     odd = captioner.parse_responses([replies[0], VllmResponse("a dog", [float("nan")])], [])
-    assert isinstance(odd, Failure) and odd.type == "not_finite"
+    assert isinstance(odd, Failure) and odd.kind == "not_finite"
     failure = Failure("caption", "ValueError", "the prompt is too long")
     assert captioner.parse_responses([replies[0], failure], []) == failure
 
@@ -202,7 +202,7 @@ def engine(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VllmCaptione
 def test_in_this_process_clips_keep_their_places_and_one_fails_alone(engine: VllmCaptioner) -> None:
     clips = [SOUND, np.zeros(0, "f4"), 2 * SOUND, SOUND]
     first, empty, loud, last = engine.caption(clips, [[], [], [], [DOG]], [1, 2, 3, 4])
-    assert isinstance(empty, Failure) and empty.type == "empty"
+    assert isinstance(empty, Failure) and empty.kind == "empty"
     assert loud == Failure("caption", "ValueError", "too loud")
     assert isinstance(first, list) and isinstance(last, list)
     assert len({one.caption for one in (*first, *last)}) == 6

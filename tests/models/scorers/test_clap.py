@@ -352,4 +352,4 @@ def test_a_clip_without_a_finite_embedding_is_a_failure(folder: Path, tmp_path: 
     results = scorer.embed_audio([noise(3000).numpy(), noise(20_000).numpy()])
     for result in results:
         assert isinstance(result, Failure)
-        assert (result.stage, result.type) == ("score", "not_finite")
+        assert (result.stage, result.kind) == ("score", "not_finite")

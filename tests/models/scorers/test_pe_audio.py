@@ -101,8 +101,8 @@ def test_invalid_clips_are_failures_in_their_place(scorer: PeAudioScorer) -> Non
     nan = np.full(900, np.nan, dtype="f4")
     tiny, empty, broken = scorer.embed_audio([np.ones(3, "f4"), np.zeros(0, "f4"), nan])
     assert isinstance(tiny, np.ndarray)
-    assert isinstance(empty, Failure) and empty.type == "empty"
-    assert isinstance(broken, Failure) and broken.type == "not_finite"
+    assert isinstance(empty, Failure) and empty.kind == "empty"
+    assert isinstance(broken, Failure) and broken.kind == "not_finite"
 
 
 def test_weights_are_held_as_the_configuration_says(

@@ -168,7 +168,7 @@ def test_bad_clips_are_failures_in_their_place(folder: Path, clips: list[np.ndar
     tagger = everything(folder)
     broken = np.full(8000, np.nan, "f4")
     results = tagger.tag([np.zeros(0, "f4"), clips[0], broken, np.zeros((2, 80), "f4")])
-    kinds = [(r.stage, r.type) if isinstance(r, Failure) else "ok" for r in results]
+    kinds = [(r.stage, r.kind) if isinstance(r, Failure) else "ok" for r in results]
     assert kinds == [("tag", "empty"), "ok", ("tag", "not_finite"), ("tag", "not_mono")]
     assert results[1] == tagger.tag([clips[0]])[0]
     assert tagger.tag([]) == []

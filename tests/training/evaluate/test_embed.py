@@ -74,7 +74,7 @@ def test_what_cannot_be_heard_is_listed_in_its_place(
         Storage(), reference, [bad[0], good[0], *bad[1:], good[1], gone], 2, quiet=True
     )
     assert embedded.rows == [1, 4]
-    found = {row: (failure.stage, failure.type) for row, failure in embedded.failures.items()}
+    found = {row: (failure.stage, failure.kind) for row, failure in embedded.failures.items()}
     assert found == {
         0: ("decode", "empty_file"),
         2: ("decode", "unknown_format"),
