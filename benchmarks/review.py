@@ -62,7 +62,7 @@ def main() -> None:
         run = RunFolder.from_config(config)
         answers = ReviewService(run, index, Labels(RunFolder(run), index, "benchmark"))
         measured = asyncio.run(served(answers, options.times))
-    report(measured, index.about.entries, index_s, index_gb, peak_gb)
+    report(measured, index.metadata.entries, index_s, index_gb, peak_gb)
 
 
 def arguments() -> argparse.Namespace:
@@ -153,7 +153,7 @@ async def served(answers: ReviewService, times: int) -> dict[str, dict[str, floa
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     app = server.create_application(answers, {}, TOKEN)
     serving = asyncio.create_task(server.serve_application(app, 0, port.set_result))
-    found = await asyncio.to_thread(measure, await port, times, answers.index.about.clips)
+    found = await asyncio.to_thread(measure, await port, times, answers.index.metadata.clips)
     serving.cancel()
     with suppress(asyncio.CancelledError):
         await serving

@@ -38,6 +38,6 @@ def calibrate(
         scored, prior, found.threshold, config.scorer.model, found.estimator
     )
     storage = Storage(config.storage)
-    storage.put(join_uri(folder, "calibration.json"), found.as_json())
+    storage.put(join_uri(folder, "calibration.json"), found.to_json())
     storage.put(join_uri(folder, "calibration.svg"), picture)
     return found

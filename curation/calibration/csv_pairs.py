@@ -37,7 +37,7 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
     """
     storage = Storage(config.storage)
     rows = read_captions_csv(storage, csv_uri)
-    files = _drawn(csv_uri, rows, clips, config.seed)
+    files = _sample_files(csv_uri, rows, clips, config.seed)
     rows = [row for row in rows if row.file in files]
     listed = {(row.file, row.text) for row in rows}
     own = np.array([files.index(row.file) for row in rows])
@@ -45,7 +45,7 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
     folder = posixpath.dirname(csv_uri)
     uris = [posixpath.join(folder, file) for file in files]
     sounds = embeddings.embed_sounds(
-        scorer, ((uri, _decoded(storage, config, uri)) for uri in uris)
+        scorer, ((uri, _decode_file(storage, config, uri)) for uri in uris)
     )
     scores = scorer.embed_text([row.text for row in rows]) @ sounds.T
     judged = any(row.right is not None for row in rows)
@@ -53,7 +53,7 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
         source="judged" if judged else "true",
         matched=scores[np.arange(len(rows)), own],
         shuffled=scores,
-        others=np.array([[(file, row.text) not in listed for file in files] for row in rows]),
+        unrelated=np.array([[(file, row.text) not in listed for file in files] for row in rows]),
         words=np.array([len(row.text.split()) for row in rows]),
         right=np.array([bool(row.right) for row in rows]) if judged else None,
     )
@@ -78,20 +78,22 @@ def read_captions_csv(storage: Storage, csv_uri: str) -> list[LabeledCaption]:
     judged = "right" in columns
     return [
         LabeledCaption(
-            row["file"], row["caption"], _right(csv_uri, line, row["right"]) if judged else None
+            row["file"],
+            row["caption"],
+            _parse_right(csv_uri, line, row["right"]) if judged else None,
         )
         for line, row in enumerate(reader, 2)
     ]
 
 
-def _right(csv_uri: str, line: int, value: str | None) -> bool:
+def _parse_right(csv_uri: str, line: int, value: str | None) -> bool:
     found = _JUDGED.get((value or "").strip().lower())
     if found is None:
         raise InputError(f"{csv_uri}, line {line}: right is {value!r}, expected 1 or 0")
     return found
 
 
-def _drawn(csv_uri: str, rows: Sequence[LabeledCaption], clips: int, seed: int) -> list[str]:
+def _sample_files(csv_uri: str, rows: Sequence[LabeledCaption], clips: int, seed: int) -> list[str]:
     files = sorted({row.file for row in rows})
     if len(files) < 2:
         found = "one file" if files else "no file"
@@ -99,8 +101,8 @@ def _drawn(csv_uri: str, rows: Sequence[LabeledCaption], clips: int, seed: int) 
     return [files[place] for place in np.random.default_rng(seed).permutation(len(files))[:clips]]
 
 
-def _decoded(storage: Storage, config: RunConfig, uri: str) -> DecodedAudio:
-    """The file as a run would hear it."""
+def _decode_file(storage: Storage, config: RunConfig, uri: str) -> DecodedAudio:
+    """The file decoded as a run decodes it."""
     try:
         data = storage.read_bytes(uri)
         decoded = decode_audio(data, uri, None, None, config.audio.max_duration_s)

@@ -18,15 +18,15 @@ _BATCH = 8
 def embed_sounds(scorer: Scorer, sounds: Iterable[tuple[str, DecodedAudio]]) -> np.ndarray:
     """Embeddings `[sound, dim]` of named sounds, in order.
 
-    Raises InputError naming the sound that the scorer cannot hear.
+    Raises InputError naming the sound that the scorer cannot embed.
     """
     found: list[np.ndarray] = []
     waiting = iter(sounds)
     while batch := list(islice(waiting, _BATCH)):
-        heard = scorer.embed_audio([_waveform(scorer, decoded) for _, decoded in batch])
-        for (name, _), embedding in zip(batch, heard, strict=True):
+        embeddings = scorer.embed_audio([_waveform(scorer, decoded) for _, decoded in batch])
+        for (name, _), embedding in zip(batch, embeddings, strict=True):
             if isinstance(embedding, Failure):
-                raise InputError(f"{name}: the scorer cannot hear it: {embedding.message}")
+                raise InputError(f"{name}: the scorer cannot embed it: {embedding.message}")
             found.append(embedding)
     return np.array(found)
 

@@ -48,7 +48,7 @@ def draw_precision(
     """Precision and the share kept at each threshold, in the first two styles."""
     curve = PrecisionCurve(scored, prior)
     once = np.ones((1, len(scored.matched)))
-    lines = {"precision": curve.precision(once)[0], "share kept": curve.kept(once)[0]}
+    lines = {"precision": curve.precision(once)[0], "share kept": curve.kept_share(once)[0]}
     for (name, values), style in zip(lines.items(), styles, strict=False):
         axes.plot(curve.thresholds, values, label=name, linewidth=1.8, **style)
     axes.set_ylim(0, 1.02)

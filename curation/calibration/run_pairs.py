@@ -1,7 +1,7 @@
 """The pairs of an annotated run: its clips' best captions, with their own clip and with others.
 
-Scores and captions are in the evidence, and so are the sounds as the run's scorer heard them; only
-a second scorer has to hear them anew.
+Scores and captions are in the evidence, and so are the audio embeddings of the run's scorer; only a
+second scorer has to embed the sounds again.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ _SOUNDS = {
 
 
 def score_run_pairs(
-    config: RunConfig, scorer: Scorer, clips: int, part: ScorerRole = "scorer"
+    config: RunConfig, scorer: Scorer, clips: int, role: ScorerRole = "scorer"
 ) -> ScoredPairs:
     """The best captions of a random sample of a run's clips, scored with all clips of the sample.
 
@@ -50,25 +50,25 @@ def score_run_pairs(
 
     Args:
         scorer: that which plays `part` in the run; it is set up here.
-        clips: size of the sample, which the run's seed draws. A second scorer hears each of them
-            anew; those that are gone or have changed are left out.
+        clips: size of the sample, which the run's seed draws. A second scorer embeds each of them
+            again; those that are gone or have changed are left out.
 
     Raises InputError where there is no evidence of two clips, or that of another scorer.
     """
-    _check_scorer(config, scorer, part)
-    rows = _drawn(config, clips, part)
+    _check_scorer(config, scorer, role)
+    rows = _sample_rows(config, clips, role)
     scorer.setup()
-    if part == "second_scorer":
-        rows, sounds = _heard_again(config, scorer, rows)
+    if role == "second_scorer":
+        rows, sounds = _embed_reloaded(config, scorer, rows)
     else:
         sounds = np.array([row["audio_embedding"] for row in rows], np.float32)
     best = [max(row["candidates"], key=lambda each: each["clap_score"]) for row in rows]
     captions = [each["caption"] for each in best]
     return ScoredPairs(
         source="written",
-        matched=np.array([each[_SCORE[part]] for each in best]),
+        matched=np.array([each[_SCORE[role]] for each in best]),
         shuffled=scorer.embed_text(captions) @ sounds.T,
-        others=unrelated_clips([{tag["mid"] for tag in row["tags"]} for row in rows]),
+        unrelated=unrelated_clips([{tag["mid"] for tag in row["tags"]} for row in rows]),
         words=np.array([len(caption.split()) for caption in captions]),
     )
 
@@ -112,7 +112,7 @@ def _check_scorer(config: RunConfig, scorer: Scorer, part: ScorerRole) -> None:
         )
 
 
-def _drawn(config: RunConfig, clips: int, part: ScorerRole) -> list[dict[str, Any]]:
+def _sample_rows(config: RunConfig, clips: int, part: ScorerRole) -> list[dict[str, Any]]:
     run = RunFolder.from_config(config)
     shards = run_evidence.list_done_shards(run)
     if not shards:
@@ -126,19 +126,19 @@ def _drawn(config: RunConfig, clips: int, part: ScorerRole) -> list[dict[str, An
         run_evidence.read_evidence_shards(run, few, [*_COLUMNS, *_SOUNDS[part]])
     )
     served = evidence.filter(pc.equal(evidence["outcome"], OK))
-    _need_two(config, served.num_rows, "with captions")
+    _require_two(config, served.num_rows, "with captions")
     return served.take(np.sort(rng.permutation(served.num_rows)[:clips])).to_pylist()
 
 
-def _need_two(config: RunConfig, clips: int, which: str) -> None:
+def _require_two(config: RunConfig, clips: int, which: str) -> None:
     if clips < 2:
         raise InputError(f"{config.run}: {clips} clips {which}; expected two or more")
 
 
-def _heard_again(
+def _embed_reloaded(
     config: RunConfig, scorer: Scorer, rows: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """The clips that can be heard once more, and their embeddings `[clip, dim]`."""
+    """The clips whose sound can be read again, and their embeddings `[clip, dim]`."""
     there = []
 
     def sounds() -> Iterator[tuple[str, DecodedAudio]]:
@@ -151,5 +151,5 @@ def _heard_again(
             yield row["clip_id"], decoded
 
     embeddings = calibration_embeddings.embed_sounds(scorer, sounds())
-    _need_two(config, len(there), "with captions whose sound is still where it was")
+    _require_two(config, len(there), "with captions whose sound is still where it was")
     return there, embeddings

@@ -1,4 +1,4 @@
-"""A calibration as it is told: figures for people, JSON for machines."""
+"""The results of a calibration: figures for people, JSON for machines."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Calibration:
     Attributes:
         auc: probability that a matched pair outscores a shuffled one.
         judged_auc: probability that a right caption outscores a wrong one, where judged.
-        threshold: None where no score is as precise as was asked.
+        threshold: None where no score is precise enough.
     """
 
     scorer: dict[str, str]
@@ -70,9 +70,9 @@ class Calibration:
         """What the precision rests on."""
         return ESTIMATORS[self.source].format(prior=self.prior)
 
-    def as_json(self) -> bytes:
-        told = {**asdict(self), "estimator": self.estimator}
-        return json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n"
+    def to_json(self) -> bytes:
+        fields = {**asdict(self), "estimator": self.estimator}
+        return json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def rows(self) -> list[list[str]]:
         """For people: name, matched, shuffled."""
@@ -86,12 +86,12 @@ class Calibration:
             yield f"a right caption outscores a wrong one with probability {self.judged_auc:.3f}"
         found = self.threshold
         if found is None:
-            yield f"no threshold keeps {thresholds.LEAST_KEPT} captions at {self.precision:.0%}"
+            yield f"no threshold keeps {thresholds.MIN_KEPT} captions at {self.precision:.0%}"
         else:
             yield (
                 f"from {found.score:.3f} on (95 % of resamples: {found.low:.3f} to "
-                f"{found.high:.3f}) precision is {found.precision:.1%}, and {found.kept:.1%} of "
-                "the captions are kept"
+                f"{found.high:.3f}) precision is {found.precision:.1%}, and "
+                f"{found.kept_share:.1%} of the captions are kept"
             )
             yield f"in run.yaml: select: {{min_score: {found.score:.3f}}}"
         yield f"precision is {self.estimator}"
@@ -111,7 +111,7 @@ def summarize_calibration(
         scorer=scorer,
         source=scored.source,
         captions=len(scored.matched),
-        clips=scored.others.shape[1],
+        clips=scored.unrelated.shape[1],
         prior=prior,
         precision=precision,
         auc=auc(scored.matched, shuffled),

@@ -16,7 +16,7 @@ from curation.stats import spearman
 Source = Literal["judged", "true", "written"]
 
 # Of fewer captions no precision is estimated.
-LEAST_KEPT = 10
+MIN_KEPT = 10
 # The share of right captions where nothing is known of it.
 PRIOR = 0.5
 PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99)
@@ -40,24 +40,24 @@ class ScoredPairs:
     source: Source
     matched: np.ndarray
     shuffled: np.ndarray
-    others: np.ndarray
+    unrelated: np.ndarray
     words: np.ndarray
     right: np.ndarray | None = None
 
     @property
     def shuffled_pairs(self) -> np.ndarray:
         """Scores `[pair]` of captions with clips that they do not belong to."""
-        return self.shuffled[self.others]
+        return self.shuffled[self.unrelated]
 
     @property
     def shuffled_words(self) -> np.ndarray:
         """The words of the caption of each of `shuffled_pairs`."""
-        return np.broadcast_to(self.words[:, None], self.others.shape)[self.others]
+        return np.broadcast_to(self.words[:, None], self.unrelated.shape)[self.unrelated]
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The least score from which on captions are as precise as was asked.
+    """The least score from which on captions are precise enough.
 
     Attributes:
         low, high: 95 % of resamples of the captions that have a threshold have it in between.
@@ -69,7 +69,7 @@ class Threshold:
     low: float
     high: float
     precision: float
-    kept: float
+    kept_share: float
 
 
 class PrecisionCurve:
@@ -95,7 +95,7 @@ class PrecisionCurve:
         self.thresholds = scores[:: -(-len(scores) // _MOST_THRESHOLDS)]
         self._prior = prior
         self._scored = scored
-        self._kept = (scored.matched[:, None] >= self.thresholds).astype(np.float64)
+        self._reaches = (scored.matched[:, None] >= self.thresholds).astype(np.float64)
 
     def precision(self, weights: np.ndarray) -> np.ndarray:
         """Precision `[resample, threshold]`; NaN or 0 where no caption is kept.
@@ -104,11 +104,11 @@ class PrecisionCurve:
             weights: `[resample, caption]`, how often each caption counts.
         """
         scored, prior = self._scored, self._prior
-        kept = self.kept(weights)
+        kept = self.kept_share(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
             if scored.right is not None:
-                return weights @ (self._kept * scored.right[:, None]) / (weights @ self._kept)
-            shuffled = weights @ self._shuffled / (weights @ scored.others.sum(1))[:, None]
+                return weights @ (self._reaches * scored.right[:, None]) / (weights @ self._reaches)
+            shuffled = weights @ self._shuffled / (weights @ scored.unrelated.sum(1))[:, None]
             if scored.source == "true":
                 return prior * kept / (prior * kept + (1 - prior) * shuffled)
             return np.clip(1 - (1 - prior) * shuffled / kept, 0, 1)
@@ -119,22 +119,22 @@ class PrecisionCurve:
         once = np.ones((1, len(self._scored.matched)))
         return float(np.append(self.precision(once)[0], np.nan)[place])
 
-    def kept(self, weights: np.ndarray) -> np.ndarray:
+    def kept_share(self, weights: np.ndarray) -> np.ndarray:
         """Share `[resample, threshold]` of the captions that score as much or more."""
-        return weights @ self._kept / weights.sum(1, keepdims=True)
+        return weights @ self._reaches / weights.sum(1, keepdims=True)
 
-    def first(self, weights: np.ndarray, precision: float) -> np.ndarray:
+    def first_place(self, weights: np.ndarray, precision: float) -> np.ndarray:
         """The place `[resample]` of the least threshold that is precise enough, -1 where none is.
 
         Above it captions need not be as precise: the more are kept the better, once they are.
         """
-        enough = (self.precision(weights) >= precision) & (weights @ self._kept >= LEAST_KEPT)
+        enough = (self.precision(weights) >= precision) & (weights @ self._reaches >= MIN_KEPT)
         return np.where(enough.any(1), enough.argmax(1), -1)
 
     @cached_property
     def _shuffled(self) -> np.ndarray:
         """How many shuffled pairs of each caption reach each threshold `[caption, threshold]`."""
-        rows = zip(self._scored.shuffled, self._scored.others, strict=True)
+        rows = zip(self._scored.shuffled, self._scored.unrelated, strict=True)
         counts = [
             others.sum() - np.searchsorted(np.sort(scores[others]), self.thresholds)
             for scores, others in rows
@@ -149,19 +149,19 @@ def find_threshold(
     curve = PrecisionCurve(scored, prior)
     captions = len(scored.matched)
     once = np.ones((1, captions))
-    [place] = curve.first(once, precision)
+    [place] = curve.first_place(once, precision)
     if place < 0:
         return None
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(captions, np.full(captions, 1 / captions), size=_RESAMPLES)
-    places = curve.first(drawn.astype(np.float64), precision)
+    places = curve.first_place(drawn.astype(np.float64), precision)
     low, high = np.quantile(curve.thresholds[places[places >= 0]], (0.025, 0.975))
     return Threshold(
         score=float(curve.thresholds[place]),
         low=float(low),
         high=float(high),
         precision=float(curve.precision(once)[0, place]),
-        kept=float(curve.kept(once)[0, place]),
+        kept_share=float(curve.kept_share(once)[0, place]),
     )
 
 

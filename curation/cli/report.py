@@ -37,5 +37,5 @@ def report_command(
     page.write_report(folder.storage, target, made)
     console.stdout.print(
         f"{target}: {len(made.html.encode()) / 1e6:.1f} MB, {made.audible} clips to hear, "
-        f"{made.shown} of {made.drawn} shown"
+        f"{made.shown} of {made.sampled} shown"
     )

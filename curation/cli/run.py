@@ -86,13 +86,13 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
 
     if not quiet:
         console.stderr.print(f"measuring {clips} clips ...")
-    measured = sample.measured(config, clips)
+    measured = sample.measure_run(config, clips)
     planned = plan.plan_from_record(require_run_record(RunFolder.from_config(config)))
     result = estimating.estimate_run(config, planned, measured)
     console.print_table(
         f"Estimate from {measured.clips} clips measured on {measured.hardware}",
         ["", "expected", "95 % of samples"],
-        result.rows(),
+        result.to_rows(),
     )
     for sentence in result.advice:
         console.stdout.print(sentence)

@@ -23,9 +23,9 @@ def status_command(
     found = resolve_run(run, endpoint_url, profile)
     state = read_status(found.folder, found.config)
     if as_json:
-        print(json.dumps(state.as_json()))
+        print(json.dumps(state.to_dict()))
     else:
-        console.print_fields(state.fields())
+        console.print_fields(state.to_fields())
 
 
 def verify_command(

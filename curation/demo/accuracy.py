@@ -19,13 +19,13 @@ from curation.stats import auc
 from curation.synth.scenes import Scene
 
 BEAM = "beam"
-KEEP = 0.5
+TOP_FRACTION = 0.5
 # The captions that stand before any filter, and what each filter makes of the same evidence.
 FILTERS = {
     "best by CLAP": Policy(),
-    "half by CLAP": Policy(top_fraction=KEEP),
-    "half by log-prob": Policy(score="log_prob", top_fraction=KEEP),
-    "half by both": Policy(score="combined", top_fraction=KEEP),
+    "half by CLAP": Policy(top_fraction=TOP_FRACTION),
+    "half by log-prob": Policy(score="log_prob", top_fraction=TOP_FRACTION),
+    "half by both": Policy(score="combined", top_fraction=TOP_FRACTION),
 }
 
 
@@ -65,28 +65,28 @@ def grade_run(run: RunFolder, truth: dict[str, Scene]) -> GradedRun:
     )
 
 
-def accuracy_shares(judged: GradedRun, among: np.ndarray | None = None) -> dict[str, float]:
+def accuracy_shares(graded: GradedRun, among: np.ndarray | None = None) -> dict[str, float]:
     """Share of right captions before and after each filter; NaN where none is left.
 
     Filters act on the whole run; `among` (bool `[candidates]`) only says whose captions count.
     """
-    counted = np.ones(len(judged.right), bool) if among is None else among
-    kept = {"beam": judged.beam} | {
-        name: select_policy.decide(judged.candidates, policy).accepted
+    counted = np.ones(len(graded.right), bool) if among is None else among
+    kept = {"beam": graded.beam} | {
+        name: select_policy.decide(graded.candidates, policy).accepted
         for name, policy in FILTERS.items()
     }
-    return {name: _share(judged.right[mask & counted]) for name, mask in kept.items()}
+    return {name: _share(graded.right[mask & counted]) for name, mask in kept.items()}
 
 
-def accuracy_by_relation(judged: GradedRun) -> dict[str, dict[str, float]]:
+def accuracy_by_relation(graded: GradedRun) -> dict[str, dict[str, float]]:
     """`shares` of the captions of each relation."""
     relations = ("single", "then", "background")
-    return {name: accuracy_shares(judged, judged.relation == name) for name in relations}
+    return {name: accuracy_shares(graded, graded.relation == name) for name in relations}
 
 
-def filter_auc(judged: GradedRun, score: np.ndarray) -> float:
+def filter_auc(graded: GradedRun, score: np.ndarray) -> float:
     """Probability that a right beam caption outscores a wrong one (ties count half)."""
-    return auc(score[judged.beam & judged.right], score[judged.beam & ~judged.right])
+    return auc(score[graded.beam & graded.right], score[graded.beam & ~graded.right])
 
 
 def _share(right: np.ndarray) -> float:

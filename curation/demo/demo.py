@@ -22,7 +22,7 @@ from curation.synth.scenes import Scene
 from curation.uris import join_uri
 
 GUIDANCE = ("none", "noisy", "true")
-KEPT = "noisy"
+MAIN_GUIDANCE = "noisy"
 
 
 def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
@@ -57,7 +57,7 @@ def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
     segments = "segments.csv" if guidance == "true" else "segments_noisy.csv"
     return parse_run_config(
         {
-            "run": out if guidance == KEPT else join_uri(out, "compare", guidance),
+            "run": out if guidance == MAIN_GUIDANCE else join_uri(out, "compare", guidance),
             "catalog": {
                 "kind": "audioset",
                 "segments": join_uri(corpus, segments),
@@ -65,15 +65,15 @@ def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
             },
             "captioner": {"guidance": "none" if guidance == "none" else "tags"},
             "annotate": {"shard_clips": 64},
-            "select": {"score": "clap", "top_fraction": accuracy.KEEP},
+            "select": {"score": "clap", "top_fraction": accuracy.TOP_FRACTION},
         },
         f"demo, {guidance} tags",
     )
 
 
-def print_shares(judged: dict[str, accuracy.GradedRun]) -> None:
+def print_shares(graded: dict[str, accuracy.GradedRun]) -> None:
     """Right captions before and after each filter, a row a guidance."""
-    rows = {name: accuracy.accuracy_shares(each) for name, each in judged.items()}
+    rows = {name: accuracy.accuracy_shares(each) for name, each in graded.items()}
     columns = list(next(iter(rows.values())))
     console.print_table(
         "Captions all right (classes, order, relation), of all clips",
@@ -82,13 +82,15 @@ def print_shares(judged: dict[str, accuracy.GradedRun]) -> None:
     )
 
 
-def print_relations(judged: dict[str, accuracy.GradedRun]) -> None:
+def print_relations(graded: dict[str, accuracy.GradedRun]) -> None:
     """Right captions by relation, before and after the CLAP filter."""
     before, after = "beam", "half by CLAP"
     rows = []
-    for name, each in judged.items():
-        told = accuracy.accuracy_by_relation(each)
-        rows.append([name, *(f"{row[before]:.3f} -> {row[after]:.3f}" for row in told.values())])
+    for name, each in graded.items():
+        by_relation = accuracy.accuracy_by_relation(each)
+        rows.append(
+            [name, *(f"{row[before]:.3f} -> {row[after]:.3f}" for row in by_relation.values())]
+        )
     console.print_table(
         "By relation: beam -> half by CLAP", ["tags", "single", "then", "background"], rows
     )

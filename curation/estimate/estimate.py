@@ -61,25 +61,31 @@ class RunEstimate:
     recommended: dict[str, int]
     advice: tuple[str, ...]
 
-    def rows(self) -> list[list[str]]:
+    def to_rows(self) -> list[list[str]]:
         """For people: name, expected value, bounds."""
         rows = [
             ["clips", f"{self.clips:,}", ""],
             ["missing", f"{self.missing / self.clips:.1%}", "known"],
-            _row("hours of audio", self.audio_hours, lambda value: f"{value:,.1f}"),
-            _row("ok, of clips with audio", self.ok_share, lambda value: f"{value:.1%}"),
-            _row("yield, of all clips", self.yield_share, lambda value: f"{value:.1%}"),
-            _row("GPU-hours", self.gpu_hours, lambda value: f"{value:,.2f}"),
-            _row("CPU-hours", self.cpu_hours, lambda value: f"{value:,.2f}"),
-            _row("wall time, h", self.wall_s.scaled(1 / 3600), lambda value: f"{value:,.2f}"),
-            _row("evidence, GB", self.evidence_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"),
-            _row("table, GB", self.table_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"),
+            _format_row("hours of audio", self.audio_hours, lambda value: f"{value:,.1f}"),
+            _format_row("ok, of clips with audio", self.ok_share, lambda value: f"{value:.1%}"),
+            _format_row("yield, of all clips", self.yield_share, lambda value: f"{value:.1%}"),
+            _format_row("GPU-hours", self.gpu_hours, lambda value: f"{value:,.2f}"),
+            _format_row("CPU-hours", self.cpu_hours, lambda value: f"{value:,.2f}"),
+            _format_row(
+                "wall time, h", self.wall_s.scaled(1 / 3600), lambda value: f"{value:,.2f}"
+            ),
+            _format_row(
+                "evidence, GB", self.evidence_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"
+            ),
+            _format_row("table, GB", self.table_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"),
         ]
         if self.dollars:
-            rows.append(_row("dollars, to run", self.dollars, lambda value: f"{value:,.2f}"))
+            rows.append(_format_row("dollars, to run", self.dollars, lambda value: f"{value:,.2f}"))
         if self.storage_dollars_month:
             kept = self.storage_dollars_month
-            rows.append(_row("dollars a month, to keep", kept, lambda value: f"{value:,.2f}"))
+            rows.append(
+                _format_row("dollars a month, to keep", kept, lambda value: f"{value:,.2f}")
+            )
         return rows
 
 
@@ -91,7 +97,7 @@ def estimate_run(config: RunConfig, planned: Plan, sample: MeasuredSample) -> Ru
     worker_s = {pool: drawn.worker_s(pool) for pool in sample.pool_s}
     actors = pools.build_pools_by_stage(config.annotate)
     sizes = _sizes(config, sample, actors)
-    # The slowest pool says how long a clip takes, or all of them do by what they ask of the cores.
+    # The slowest pool says how long a clip takes, or all of them do by what they use of the cores.
     bounds = [worker_s[pool] / size for pool, size in sizes.items()]
     wall = np.max([*bounds, drawn.core_s(config) / sample.cpus], axis=0) * found
     gpus = sum(prices.actor_resources(config, pool).gpus * size for pool, size in sizes.items())
@@ -104,18 +110,18 @@ def estimate_run(config: RunConfig, planned: Plan, sample: MeasuredSample) -> Ru
     )
     evidence = drawn.mean(sample.row_bytes) * (sample.evidence_bytes / sample.row_bytes.sum())
     evidence = evidence * found + planned.shards * sample.footer_bytes
-    kept = _bar(evidence).scaled(1e-9), table_bytes.scaled(1e-9)
+    kept = _interval(evidence).scaled(1e-9), table_bytes.scaled(1e-9)
     storage_price = config.prices.storage_gb_month
     return RunEstimate(
         clips=planned.clips,
         missing=planned.missing,
-        audio_hours=_bar(drawn.mean(sample.duration_s) * (found / 3600)),
+        audio_hours=_interval(drawn.mean(sample.duration_s) * (found / 3600)),
         ok_share=ok,
         yield_share=accepted,
-        gpu_hours=_bar(wall * (gpus / 3600)),
-        cpu_hours=_bar(wall * (cpus / 3600)),
-        wall_s=_bar(wall),
-        evidence_bytes=_bar(evidence),
+        gpu_hours=_interval(wall * (gpus / 3600)),
+        cpu_hours=_interval(wall * (cpus / 3600)),
+        wall_s=_interval(wall),
+        evidence_bytes=_interval(evidence),
         table_bytes=table_bytes,
         dollars=_dollars(config, planned, sizes, wall),
         storage_dollars_month=Interval(
@@ -145,7 +151,7 @@ class _Resampled:
     def worker_s(self, pool: str) -> np.ndarray:
         """Seconds a clip that a worker of a pool takes, `[1 + resamples]`.
 
-        The worker's own clock says how much; how much that varies is told by its stages.
+        The worker's own clock says how much; its variation is that of its stages.
         """
         stages = _STAGES[pool]
         total = np.sum([self._stage_s(stage) for stage in stages], axis=0)
@@ -175,7 +181,7 @@ def _total(seconds: np.ndarray, seed: int) -> np.ndarray:
     return np.r_[seconds.sum(), seconds[places].sum(axis=1)]
 
 
-def _bar(values: np.ndarray) -> Interval:
+def _interval(values: np.ndarray) -> Interval:
     low, high = np.percentile(values[1:], [2.5, 97.5])
     return Interval(float(values[0]), float(low), float(high))
 
@@ -211,7 +217,7 @@ def _dollars(
     an_hour = sum(prices.actor_hour_price(config, pool) * size for pool, size in sizes.items())
     requests = priced.reads_1000 * (planned.clips - planned.missing) / 1000
     requests += priced.writes_1000 * planned.shards / 1000
-    return _bar(wall_s / 3600 * an_hour + requests)
+    return _interval(wall_s / 3600 * an_hour + requests)
 
 
 def _sizes(
@@ -241,28 +247,32 @@ def _recommend_fused(
     model_s = np.r_[sample.tag_s, sample.caption_s, sample.score_s].sum() / sample.clips
     alone = sample.clips / sample.pool_s["fused"]
     settings = config.annotate
-    said = "as the YAML says" if settings.actors != "auto" else "all that the hardware has room for"
-    told = [
+    source = (
+        "as the YAML says" if settings.actors != "auto" else "all that the hardware has room for"
+    )
+    advice = [
         f"An actor alone does {alone:.2f} clips/s: a clip takes {decode_s * 1000:.1f} ms of a "
         f"thread to read and decode, and {model_s * 1000:.1f} ms of the models. {actors} actors, "
-        f"{said}, do {rate:.2f} clips/s on {sample.cpus} CPUs."
+        f"{source}, do {rate:.2f} clips/s on {sample.cpus} CPUs."
     ]
     recommended = {"actors": actors}
     if settings.gpus_per_actor:
         threads = max(1, math.ceil(decode_s / max(model_s, 1e-9)))
         recommended["decode_threads"] = threads
         if threads > settings.decode_threads:
-            told.append(
+            advice.append(
                 f"annotate.decode_threads: {threads} instead of {settings.decode_threads}, so that "
                 "the models do not wait for sound; each thread wants a CPU beside the actor's."
             )
         else:
-            told.append(
+            advice.append(
                 f"The {settings.decode_threads} decoding threads of an actor keep its models fed."
             )
     else:
-        told.append("Without a GPU, decoding and models share the cores: one actor a core is best.")
-    return recommended, tuple(told)
+        advice.append(
+            "Without a GPU, decoding and models share the cores: one actor a core is best."
+        )
+    return recommended, tuple(advice)
 
 
 def _recommend_separate(
@@ -276,8 +286,8 @@ def _recommend_separate(
     names = {"decode": "decoders", "caption": "captioners", "score": "scorers"}
     rate = {pool: sample.clips / seconds for pool, seconds in sample.pool_s.items()}
     wanted = rate["caption"] * sizes["caption"]
-    recommended, told = {"captioners": sizes["caption"]}, []
-    told.append(
+    recommended, advice = {"captioners": sizes["caption"]}, []
+    advice.append(
         f"A captioner does {rate['caption']:.2f} clips/s, a decoder {rate['decode']:.2f}, a scorer "
         f"{rate['score']:.2f}; {sizes['caption']} captioners ask for {wanted:.2f} clips/s."
     )
@@ -286,25 +296,25 @@ def _recommend_separate(
         recommended[name] = sizes[pool] if name in given else enough
         reached = rate[pool] * sizes[pool]
         if sizes[pool] == enough:
-            told.append(f"annotate.pools.{name}: {enough} keep up with them.")
+            advice.append(f"annotate.pools.{name}: {enough} keep up with them.")
         elif sizes[pool] < enough:
-            told.append(
+            advice.append(
                 f"annotate.pools.{name}: {enough} would keep up; with {sizes[pool]} the captioners "
                 f"wait {1 - reached / wanted:.0%} of their time."
             )
         else:
-            told.append(
+            advice.append(
                 f"annotate.pools.{name}: {enough} would keep up; {sizes[pool]} are busy only "
                 f"{wanted / reached:.0%} of their time."
             )
         if sizes[pool] != enough and name in given:
-            told.append(f"The YAML's own number, {sizes[pool]}, is kept.")
-    return recommended, tuple(told)
+            advice.append(f"The YAML's own number, {sizes[pool]}, is kept.")
+    return recommended, tuple(advice)
 
 
 def _parts(bar: Interval) -> tuple[float, float, float]:
     return bar.value, bar.low, bar.high
 
 
-def _row(name: str, bar: Interval, told: Callable[[float], str]) -> list[str]:
-    return [name, told(bar.value), f"{told(bar.low)} to {told(bar.high)}"]
+def _format_row(name: str, bar: Interval, format_value: Callable[[float], str]) -> list[str]:
+    return [name, format_value(bar.value), f"{format_value(bar.low)} to {format_value(bar.high)}"]

@@ -60,7 +60,7 @@ class MeasuredSample:
     hardware: str
 
 
-def measured(config: RunConfig, clips: int) -> MeasuredSample:
+def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
     """Measure a random sample of a planned run's clips on the hardware at hand.
 
     That is this process where `cluster` is local, else one worker of the cluster.
@@ -164,11 +164,11 @@ def _workers(config: RunConfig, tally: metrics.InMemoryMeter) -> dict[str, tuple
     made = {}
     for pool, kind in kinds.items():
         gate = _Gate(tally)
-        made[pool] = kind(config, _giving(gate)), gate
+        made[pool] = kind(config, _meter_factory(gate)), gate
     return made
 
 
-def _giving(gate: _Gate) -> Callable[[], metrics.Meter]:
+def _meter_factory(gate: _Gate) -> Callable[[], metrics.Meter]:
     return lambda: gate
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands, from its folder alone: no cluster, no process of the run is asked.
+"""The status of a run, read from its folder alone, without a cluster.
 
 Times are those of the workers' clocks and of the driver's, as Unix time; a clock that is wrong by
 minutes makes rates and time left wrong by as much.
@@ -23,11 +23,11 @@ from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.select.policy import expected_yield
 
-# The rate of late is over at least so long, and over so many times a shard's usual time.
-LATE_S = 600.0
-LATE_SHARDS = 3
+# The recent rate is over at least so long, and over so many times the median shard's time.
+RECENT_WINDOW_S = 600.0
+RECENT_WINDOW_SHARDS = 3
 # A shard that took so many times as long a clip as the median shard is slow.
-SLOW = 2.0
+SLOW_RATIO = 2.0
 MAX_SLOW_SHARDS = 5
 
 
@@ -42,7 +42,7 @@ class SlowShard:
 class RunStatus:
     """Shards and clips done of those planned, how they ended, speed, cost, and the driver's word.
 
-    Rates are in clips a second; None stands for what is unknown: no shard yet, evidence without
+    Rates are in clips a second; None stands for unknown: no shard yet, evidence without
     times, no prices, or a policy whose share of clips is known only by `select`.
     """
 
@@ -51,10 +51,10 @@ class RunStatus:
     shards_done: int
     clips_done: int
     counts: run_evidence.ShardCounts
-    pairs_a_clip: float | None  # accepted, of the clips done: by the table, else by the policy
+    pairs_per_clip: float | None  # accepted, of the clips done: by the table, else by the policy
     rate: float | None
-    rate_of_late: float | None
-    left_s: float | None
+    recent_rate: float | None
+    remaining_s: float | None
     dollars: float | None
     slow: tuple[SlowShard, ...]
     driver: driver_state.DriverState | None
@@ -71,7 +71,7 @@ class RunStatus:
         driver = self.driver
         if driver is None:
             return "evidence for the whole plan" if self.complete else "no driver has worked on it"
-        ago = _span(self.now_s - driver.heartbeat_s)
+        ago = _format_span(self.now_s - driver.heartbeat_s)
         at = datetime.fromtimestamp(driver.heartbeat_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         if driver.is_dead(self.now_s):
             return (
@@ -84,7 +84,7 @@ class RunStatus:
             return f"stopped {at}: {driver.reason}"
         return f"annotated to its end {at}"
 
-    def fields(self) -> dict[str, object]:
+    def to_fields(self) -> dict[str, object]:
         """For people: a line each."""
         counts, fields = self.counts, dict[str, object]()
         fields["state"] = self.message
@@ -92,29 +92,29 @@ class RunStatus:
         fields["clips"] = f"{self.clips_done} of {self.plan.clips}"
         fields["ok"] = counts.ok
         fields |= {f"error {kind}": clips for kind, clips in counts.errors.items()}
-        if self.pairs_a_clip is not None:
-            fields["yield"] = f"{self.pairs_a_clip:.3f} pairs a clip"
+        if self.pairs_per_clip is not None:
+            fields["yield"] = f"{self.pairs_per_clip:.3f} pairs a clip"
         if self.rate is not None:
-            late = f", {self.rate_of_late:.1f} of late" if self.rate_of_late else ""
+            late = f", {self.recent_rate:.1f} recently" if self.recent_rate else ""
             fields["rate"] = f"{self.rate:.1f} clips/s{late}"
-        if self.left_s:
-            fields["time left"] = _span(self.left_s)
+        if self.remaining_s:
+            fields["time left"] = _format_span(self.remaining_s)
         if self.dollars is not None:
             fields["cost so far"] = f"${self.dollars:,.2f}"
         fields |= {f"storage {kind}": times for kind, times in counts.faults.items()}
         for each in self.slow:
             fields[f"slow shard {each.shard}"] = (
-                f"{_span(each.seconds)}, {each.times_median:.1f} times the median a clip"
+                f"{_format_span(each.seconds)}, {each.times_median:.1f} times the median a clip"
             )
         version = self.version
         fields["table"] = f"version {version.version}, {version.rows} pairs" if version else "none"
         return fields
 
-    def as_json(self) -> dict[str, Any]:
-        """For machines: every field, and `message` under `told`."""
+    def to_dict(self) -> dict[str, Any]:
+        """For machines: every field, and `message`."""
         driver = self.driver.to_dict() if self.driver else None
         fields = {**asdict(self), "driver": driver}
-        return {**fields, "complete": self.complete, "told": self.message}
+        return {**fields, "complete": self.complete, "message": self.message}
 
 
 def read_status(
@@ -124,7 +124,7 @@ def read_status(
 
     Args:
         config: whose prices and policy count; the configuration that the folder keeps by default.
-        now_s: the time at which it is asked, for what has passed since; none for now.
+        now_s: the current time, by default that of the clock.
 
     Raises:
         InputError: there is no run.
@@ -141,7 +141,7 @@ def read_status(
     counts = run_evidence.sum_counts([footer.counts for footer in footers.values()])
     version = table.read_newest_version(run.storage, layout.table_uri(run.uri))
     shards = [_Timed.of(shard, footer) for shard, footer in footers.items() if footer.spans]
-    rate, late = _rate(shards), _rate_of_late(shards, driver, now_s)
+    rate, late = _rate(shards), _recent_rate(shards, driver, now_s)
     expected = late or rate
     left = planned.clips - counts.clips
     return RunStatus(
@@ -150,14 +150,14 @@ def read_status(
         shards_done=len(footers),
         clips_done=counts.clips,
         counts=counts,
-        pairs_a_clip=_selected(version, planned)
+        pairs_per_clip=_selected_yield(version, planned)
         if version
         else _expected_yield(config.select, footers.values(), counts),
         rate=rate,
-        rate_of_late=late,
-        left_s=left / expected if expected else None,
-        dollars=_dollars(config, shards),
-        slow=_slow(shards),
+        recent_rate=late,
+        remaining_s=left / expected if expected else None,
+        dollars=_cost_dollars(config, shards),
+        slow=_slow_shards(shards),
         driver=driver,
         now_s=now_s,
         version=version,
@@ -196,7 +196,7 @@ def _rate(shards: list[_Timed]) -> float | None:
     return sum(shard.clips for shard in shards) / worked_s if worked_s > 0 else None
 
 
-def _rate_of_late(
+def _recent_rate(
     shards: list[_Timed], driver: driver_state.DriverState | None, now_s: float
 ) -> float | None:
     """By the shards that ended in the last minutes; None where nothing is at work for so long."""
@@ -204,7 +204,7 @@ def _rate_of_late(
         return None
     begun_s = min((s.started_s for s in shards if s.started_s >= driver.started_s), default=now_s)
     usual_s = float(np.median([shard.seconds for shard in shards])) if shards else 0.0
-    window_s = max(LATE_S, LATE_SHARDS * usual_s)
+    window_s = max(RECENT_WINDOW_S, RECENT_WINDOW_SHARDS * usual_s)
     if begun_s > now_s - window_s:
         return None
     return sum(shard.clips for shard in shards if shard.ended_s > now_s - window_s) / window_s
@@ -222,26 +222,28 @@ def worker_hours(spans: Iterable[run_evidence.WorkSpan]) -> dict[str, float]:
     return dict(hours)
 
 
-def _dollars(config: RunConfig, shards: list[_Timed]) -> float | None:
+def _cost_dollars(config: RunConfig, shards: list[_Timed]) -> float | None:
     if not (config.prices.gpu_hour or config.prices.cpu_hour):
         return None
     hours = worker_hours(span for shard in shards for span in shard.spans)
     return sum(prices.actor_hour_price(config, pool) * of for pool, of in hours.items())
 
 
-def _slow(shards: list[_Timed]) -> tuple[SlowShard, ...]:
+def _slow_shards(shards: list[_Timed]) -> tuple[SlowShard, ...]:
     if not shards:
         return ()
     a_clip = np.array([shard.seconds / max(1, shard.clips) for shard in shards])
     times = a_clip / max(float(np.median(a_clip)), 1e-9)
-    slowest = [int(place) for place in np.argsort(-times)[:MAX_SLOW_SHARDS] if times[place] > SLOW]
+    slowest = [
+        int(place) for place in np.argsort(-times)[:MAX_SLOW_SHARDS] if times[place] > SLOW_RATIO
+    ]
     return tuple(
         SlowShard(shards[place].shard, shards[place].seconds, float(times[place]))
         for place in slowest
     )
 
 
-def _selected(version: table.TableVersion, planned: plan.Plan) -> float | None:
+def _selected_yield(version: table.TableVersion, planned: plan.Plan) -> float | None:
     shards = version.lineage.get("shards", 0)
     clips = min(planned.clips, shards * planned.shard_clips)
     return version.rows / clips if clips else None
@@ -260,7 +262,7 @@ def _expected_yield(
     return expected_yield(policy, counts.ok, counts.clips, clips_scoring)
 
 
-def _span(seconds: float) -> str:
+def _format_span(seconds: float) -> str:
     """A length of time in the two units that matter."""
     whole = round(max(0.0, seconds))
     if whole < 60:

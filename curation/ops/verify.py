@@ -14,7 +14,7 @@ from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.schema import EVIDENCE_SCHEMA, OK
 
-FEW = 5
+MAX_FINDINGS_PER_SHARD = 5
 Pair = tuple[str, str]
 
 
@@ -26,17 +26,17 @@ def verify_run(run: RunFolder, on_shard: Callable[[int, int], None] | None = Non
     beyond = sorted(shard for shard in done if shard >= planned.shards)
     findings = [f"shard {shard}: evidence beyond the plan" for shard in beyond]
     findings += _check_plan(run, planned)
-    evidence_pairs: set[Pair] = set()
+    captioned: set[Pair] = set()
     for shard in range(planned.shards):
         if shard in done:
             evidence = run_evidence.read_evidence_shard(run, shard)
             findings += _check_shard(plan.read_plan_shard(run, shard), evidence, shard)
-            evidence_pairs.update(_pairs(run_evidence.flatten_candidates(evidence)))
+            captioned.update(_pairs(run_evidence.flatten_candidates(evidence)))
         else:
             findings.append(f"shard {shard}: no evidence; tagscribe annotate writes it")
         if on_shard:
             on_shard(shard + 1, planned.shards)
-    return findings + _check_table(run, evidence_pairs)
+    return findings + _check_table(run, captioned)
 
 
 def _check_plan(run: RunFolder, planned: plan.Plan) -> list[str]:
@@ -61,22 +61,22 @@ def _check_shard(clips: pa.Table, evidence: pa.Table, shard: int) -> list[str]:
                 f"shard {shard}, clip {row['clip_id']}: outcome {row['outcome']} with "
                 f"{len(row['candidates'])} candidates and error {row['error']}"
             )
-    return findings[:FEW]
+    return findings[:MAX_FINDINGS_PER_SHARD]
 
 
 def _pairs(rows: pa.Table) -> Iterator[Pair]:
     return zip(rows["clip_id"].to_pylist(), rows["caption"].to_pylist(), strict=True)
 
 
-def _check_table(run: RunFolder, evidence_pairs: set[Pair]) -> list[str]:
+def _check_table(run: RunFolder, captioned: set[Pair]) -> list[str]:
     uri = layout.table_uri(run.uri)
     if table.read_newest_version(run.storage, uri) is None:
         return []
     pairs = list(_pairs(table.read_pairs(run.storage, uri, columns=["clip_id", "caption"])))
-    unbacked = [pair for pair in pairs if pair not in evidence_pairs]
+    unbacked = [pair for pair in pairs if pair not in captioned]
     findings = [
         f"table: clip {clip_id}, caption {caption!r}: in no evidence"
-        for clip_id, caption in unbacked[:FEW]
+        for clip_id, caption in unbacked[:MAX_FINDINGS_PER_SHARD]
     ]
     if len(set(pairs)) != len(pairs):
         findings.append(f"table: {len(pairs) - len(set(pairs))} pairs stand in it twice")

@@ -35,7 +35,7 @@ _SERIES: tuple[Style, ...] = (
     {"color": _FOURTH, "linestyle": ":"},
 )
 # Of the precision and of the share kept, which is that of the matched.
-_BELOW: tuple[Style, ...] = (
+_PRECISION_STYLES: tuple[Style, ...] = (
     {"color": _FOURTH, "linestyle": "-"},
     {"color": _FIRST, "linestyle": "--"},
 )
@@ -58,7 +58,7 @@ _SETTINGS = {
 }
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
-_ABOVE: dict[str, Any] = {
+_LEGEND: dict[str, Any] = {
     "loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4, "fontsize": 9, "columnspacing": 1.0,
     "handlelength": 2.0, "handletextpad": 0.5, "borderaxespad": 0.3,
 }  # fmt: skip
@@ -69,19 +69,19 @@ def funnel_chart(name: str, steps: Sequence[FunnelStep]) -> str:
     """Bars of what each step left, a colour a unit."""
     units = list(dict.fromkeys(step.unit for step in steps))
     colors = [_SERIES[units.index(step.unit)]["color"] for step in steps]
-    told = "; ".join(f"{step.name}: {step.left} {step.unit}" for step in steps)
+    summary = "; ".join(f"{step.name}: {step.remaining} {step.unit}" for step in steps)
     labels = [step.label for step in steps]
-    bars = _Bars(labels, [step.left for step in steps], colors, "{:,.0f}")
-    return _drawn(name, "From listed clips to pairs", told, bars.height_in, bars.draw)
+    bars = _Bars(labels, [step.remaining for step in steps], colors, "{:,.0f}")
+    return _render_chart(name, "From listed clips to pairs", summary, bars.height_in, bars.draw)
 
 
 def root_yield_chart(name: str, yields: Sequence[TagYield]) -> str:
     """Bars of the share of each root's clips that came to a pair."""
-    told = "; ".join(f"{each.name}: {each.share:.1%} of {each.clips} clips" for each in yields)
+    summary = "; ".join(f"{each.name}: {each.share:.1%} of {each.clips} clips" for each in yields)
     shares = [100 * each.share for each in yields]
     bars = _Bars([each.name for each in yields], shares, [_FIRST] * len(yields), "{:.1f} %")
     title = "Clips that came to a pair, in percent, by root"
-    return _drawn(name, title, told, bars.height_in, bars.draw)
+    return _render_chart(name, title, summary, bars.height_in, bars.draw)
 
 
 def score_chart(
@@ -96,8 +96,8 @@ def score_chart(
     def draw(figure: Figure) -> None:
         if pairs:
             above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-            draw_precision(below, pairs, PRIOR, _BELOW)
-            below.legend(**_ABOVE)
+            draw_precision(below, pairs, PRIOR, _PRECISION_STYLES)
+            below.legend(**_LEGEND)
         else:
             above = below = figure.subplots()
         plots.draw_densities(above, densities, _SERIES)
@@ -105,12 +105,12 @@ def score_chart(
         for axes in dict.fromkeys((above, below)):
             if threshold is not None:
                 plots.draw_threshold(axes, threshold)
-        above.legend(**_ABOVE)
+        above.legend(**_LEGEND)
 
-    told = "; ".join(_summary(density) for density in densities)
+    summary = "; ".join(_summary(density) for density in densities)
     at = "" if threshold is None else f"; threshold {threshold:.3f}"
     more = "; below, precision and the share kept at each threshold" if pairs else ""
-    return _drawn(name, title, told + at + more, 4.8 if pairs else 2.8, draw)
+    return _render_chart(name, title, summary + at + more, 4.8 if pairs else 2.8, draw)
 
 
 def throughput_chart(name: str, speed: PoolThroughput) -> str:
@@ -119,15 +119,15 @@ def throughput_chart(name: str, speed: PoolThroughput) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for (pool, rates), style in zip(speed.pools.items(), _SERIES, strict=False):
+        for (pool, rates), style in zip(speed.rates.items(), _SERIES, strict=False):
             edges = speed.edges_s / unit_s
             axes.stairs(rates, edges, label=escape_invisible(pool), linewidth=1.8, **style)
         axes.set(xlabel=f"{unit} since the beginning", ylabel="clips a second")
         axes.set_ylim(bottom=0)
-        axes.legend(**_ABOVE)
+        axes.legend(**_LEGEND)
 
-    told = "; ".join(f"{pool}: at most {rates.max():.2f}" for pool, rates in speed.pools.items())
-    return _drawn(name, "Clips a second over time, by pool", told, 2.4, draw)
+    summary = "; ".join(f"{pool}: at most {rates.max():.2f}" for pool, rates in speed.rates.items())
+    return _render_chart(name, "Clips a second over time, by pool", summary, 2.4, draw)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class _Bars:
     labels: Sequence[str]
     values: Sequence[float]
     colors: Sequence[str]
-    form: str
+    format: str
 
     @property
     def height_in(self) -> float:
@@ -147,7 +147,7 @@ class _Bars:
         axes = figure.subplots()
         places = range(len(self.values))  # two labels may be alike
         bars = axes.barh(places, self.values, color=self.colors, height=0.7)
-        axes.bar_label(bars, [self.form.format(value) for value in self.values], padding=4)
+        axes.bar_label(bars, [self.format.format(value) for value in self.values], padding=4)
         axes.set_yticks(places, [escape_invisible(label) for label in self.labels])
         axes.invert_yaxis()
         axes.set_xlim(0, 1.18 * max([*self.values, 1e-9]))
@@ -157,21 +157,21 @@ class _Bars:
 
 def _summary(density: Density) -> str:
     quarters = np.percentile(density.values, (25, 50, 75))
-    told = ", ".join(f"{value:.3f}" for value in quarters)
-    return f"{density.name}: {len(density.values)} values, quartiles {told}"
+    quartiles = ", ".join(f"{value:.3f}" for value in quarters)
+    return f"{density.name}: {len(density.values)} values, quartiles {quartiles}"
 
 
-def _drawn(
+def _render_chart(
     name: str, title: str, description: str, height_in: float, draw: Callable[[Figure], None]
 ) -> str:
-    return _inlined(
+    return _inline_svg(
         plots.render_svg(_SETTINGS, (_WIDTH_IN, height_in), draw), name, title, description
     )
 
 
-def _inlined(drawing: bytes, name: str, title: str, description: str) -> str:
-    """The drawing as an element of a page: named, described, and its ids its own."""
-    root = ElementTree.fromstring(drawing)
+def _inline_svg(svg: bytes, name: str, title: str, description: str) -> str:
+    """The svg as an element of a page: named, described, and its ids its own."""
+    root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):
             # Metadata, and a style that would be the whole page's.
@@ -188,7 +188,7 @@ def _inlined(drawing: bytes, name: str, title: str, description: str) -> str:
     _name_ids(root, f"{name}-")
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)
-    return _themed(ElementTree.tostring(root, encoding="unicode"))
+    return _apply_theme(ElementTree.tostring(root, encoding="unicode"))
 
 
 def _name_ids(root: ElementTree.Element, prefix: str) -> None:
@@ -202,7 +202,7 @@ def _name_ids(root: ElementTree.Element, prefix: str) -> None:
                 element.set(key, value.replace("url(#", f"url(#{prefix}"))
 
 
-def _themed(drawing: str) -> str:
+def _apply_theme(svg: str) -> str:
     for color, variable in _VARIABLES.items():
-        drawing = drawing.replace(color, f"var({variable})")
-    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", drawing)
+        svg = svg.replace(color, f"var({variable})")
+    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", svg)

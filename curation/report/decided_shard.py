@@ -72,7 +72,7 @@ def read_decided_shards(
     for number, clips in zip(shards, evidence, strict=True):
         candidates = clips["candidates"].combine_chunks()
         clip, flat = pc.list_parent_indices(candidates), candidates.flatten()
-        rows = decided.on(clips["clip_id"].take(clip)) if decided else None
+        rows = decided.take(clips["clip_id"].take(clip)) if decided else None
         yield DecidedShard(
             number,
             clips,
@@ -100,36 +100,38 @@ class _Decisions:
                 f"{uri}: the decisions behind the table are gone; run tagscribe select again"
             ) from error
         self._batches = file.iter_batches(_ROWS_A_BATCH, columns=columns, use_threads=False)
-        self._ahead = pa.schema([(name, file.schema_arrow.field(name).type) for name in columns])
-        self._ahead = _as_text(self._ahead.empty_table())
+        self._buffer = pa.schema([(name, file.schema_arrow.field(name).type) for name in columns])
+        self._buffer = _as_text(self._buffer.empty_table())
 
-    def on(self, clip_ids: pa.ChunkedArray) -> pa.Table | None:
+    def take(self, clip_ids: pa.ChunkedArray) -> pa.Table | None:
         """The decisions on a shard's candidates, given the clip of each; None where there are none.
 
         A selection of a part of the run passed over the shards that were not there yet.
         """
         count = len(clip_ids)
-        self._read_ahead(max(1, count))
-        ahead = self._ahead
+        self._fill_buffer(max(1, count))
+        ahead = self._buffer
         if not count or not ahead.num_rows or ahead["clip_id"][0] != clip_ids[0]:
             return None
         rows = ahead.slice(0, count)
         if not rows["clip_id"].equals(clip_ids):
-            raise self._strange()
-        self._ahead = ahead.slice(count)
+            raise self._mismatch_error()
+        self._buffer = ahead.slice(count)
         return rows
 
     def check_end(self) -> None:
         """Raises InputError where decisions are left over."""
-        self._read_ahead(1)
-        if self._ahead.num_rows:
-            raise self._strange()
+        self._fill_buffer(1)
+        if self._buffer.num_rows:
+            raise self._mismatch_error()
 
-    def _read_ahead(self, count: int) -> None:
-        while self._ahead.num_rows < count and (batch := next(self._batches, None)) is not None:
-            self._ahead = pa.concat_tables([self._ahead, _as_text(pa.Table.from_batches([batch]))])
+    def _fill_buffer(self, count: int) -> None:
+        while self._buffer.num_rows < count and (batch := next(self._batches, None)) is not None:
+            self._buffer = pa.concat_tables(
+                [self._buffer, _as_text(pa.Table.from_batches([batch]))]
+            )
 
-    def _strange(self) -> InputError:
+    def _mismatch_error(self) -> InputError:
         return InputError(
             f"{self._uri}: these decisions are not on the evidence of this run, in its order; "
             "run tagscribe select again"

@@ -25,7 +25,7 @@ _THREADS = 4
 class ExampleCandidate:
     """A caption of a clip.
 
-    `second_score` is None where there was one scorer, `log_prob` where the captioner does not tell
+    `second_score` is None where there was one scorer, `log_prob` where the captioner does not give
     it, and `score`, the policy's, where none decided.
     """
 
@@ -59,12 +59,12 @@ class CandidateColumn:
 
     name: str
     field: str
-    form: str
+    format: str
     meaning: str
 
-    def told(self, candidate: ExampleCandidate) -> str:
+    def format_value(self, candidate: ExampleCandidate) -> str:
         value = getattr(candidate, self.field)
-        return "" if value is None else self.form.format(value)
+        return "" if value is None else self.format.format(value)
 
 
 _COLUMNS = (
@@ -87,13 +87,13 @@ _COLUMNS = (
 def candidate_columns(
     examples: Sequence[Example], policy: Mapping[str, Any]
 ) -> list[CandidateColumn]:
-    """The columns in which there is anything to tell, and that tell more than those before."""
+    """The columns that hold a value and do not repeat another column."""
     candidates = [candidate for example in examples for candidate in example.candidates]
     own_score = policy.get("score", "clap") != "clap"
     return [
         column
         for column in _COLUMNS
-        if any(column.told(candidate) for candidate in candidates)
+        if any(column.format_value(candidate) for candidate in candidates)
         and (own_score or column.field != "score")
     ]
 

@@ -20,10 +20,10 @@ _DECIDED = {policy.ACCEPTED, UNDECIDED, policy.NOT_BEST, policy.BELOW_THRESHOLD}
 
 @dataclass(frozen=True)
 class FunnelStep:
-    """What was left after a step, and of what."""
+    """What remains after a step, and its unit."""
 
     name: str
-    left: int
+    remaining: int
     unit: str
 
     @property
@@ -42,34 +42,34 @@ def funnel_steps(
         reasons: candidates by what became of them.
         pairs: rows of the curated table; None where there is none.
     """
-    told = [FunnelStep("listed", listed, "clips")]
+    steps = [FunnelStep("listed", listed, "clips")]
     if done < listed:
-        told.append(FunnelStep("annotated so far", done, "clips"))
+        steps.append(FunnelStep("annotated so far", done, "clips"))
     left = done
     for name, stages in _LOST:
         lost = sum(kind.clips for kind in errors if kind.stage in stages)
         left -= lost
         if lost or name != "tagged":  # most runs have no tagger
-            told.append(FunnelStep(name, left, "clips"))
-    return told + _caption_steps(reasons, pairs)
+            steps.append(FunnelStep(name, left, "clips"))
+    return steps + _caption_steps(reasons, pairs)
 
 
 def _caption_steps(reasons: dict[str, int], pairs: int | None) -> list[FunnelStep]:
     left = sum(reasons.values())
-    told = [FunnelStep("captions written", left, "captions")]
+    steps = [FunnelStep("captions written", left, "captions")]
     if UNDECIDED in reasons:
         left -= reasons[UNDECIDED]
-        told.append(FunnelStep("of a selection", left, "captions"))
+        steps.append(FunnelStep("of a selection", left, "captions"))
     # The best of a clip are taken from those that no veto has thrown out.
     vetoes = sorted(reasons.keys() - _DECIDED)
     for reason in [*vetoes, policy.NOT_BEST, policy.BELOW_THRESHOLD] if pairs is not None else []:
         left -= reasons.get(reason, 0)
-        told.append(FunnelStep(_survived(reason), left, "captions"))
-    return told if pairs is None else [*told, FunnelStep("pairs in the table", pairs, "pairs")]
+        steps.append(FunnelStep(_remaining_label(reason), left, "captions"))
+    return steps if pairs is None else [*steps, FunnelStep("pairs in the table", pairs, "pairs")]
 
 
-def _survived(reason: str) -> str:
+def _remaining_label(reason: str) -> str:
     if reason == policy.NOT_BEST:
         return "best of their clip"
-    told = reason.replace("_", " ")
-    return f"above the {told[6:]}" if told.startswith("below ") else f"not {told}"
+    words = reason.replace("_", " ")
+    return f"above the {words[6:]}" if words.startswith("below ") else f"not {words}"

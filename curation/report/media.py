@@ -38,17 +38,17 @@ class ClipMedia:
 
     sound: Markup = Markup("")
     spectrogram: Markup = Markup("")
-    missing: str = ""
+    missing_reason: str = ""
 
 
 def load_clip_media(storage: Storage, row: Mapping[str, Any]) -> ClipMedia:
     """The sound of a row of evidence."""
     if row["audio_sha256"] is None or row["end_s"] is None:
-        return ClipMedia(missing="it was never heard, see the error")
+        return ClipMedia(missing_reason="it was never decoded, see the error")
     try:
         decoded = reload_audio(storage, row)
     except (InputError, AudioError) as error:
-        return ClipMedia(missing=str(error))
+        return ClipMedia(missing_reason=str(error))
     return ClipMedia(
         _data_uri("audio/ogg", encode_opus(decoded)),
         _data_uri("image/webp", render_spectrogram(decoded)),

@@ -8,7 +8,7 @@ from curation.report.decided_shard import UNDECIDED, DecidedShard
 from curation.select.policy import CLIP_OUTCOMES
 
 # A clip counts with the first of these that one of its candidates met: how far it came.
-_TOLD = {**CLIP_OUTCOMES, UNDECIDED: "nothing is selected of it yet"}
+_OUTCOMES = {**CLIP_OUTCOMES, UNDECIDED: "nothing is selected of it yet"}
 FAILED = "an error, see below"
 
 
@@ -21,13 +21,13 @@ class ClipOutcomes:
     def add(self, shard: DecidedShard) -> None:
         open_ = shard.ok.copy()
         self._clips[FAILED] += int((~open_).sum())
-        for reason in _TOLD:
+        for reason in _OUTCOMES:
             here = np.zeros(len(open_), bool)
             here[shard.clip[shard.reason == reason]] = True
-            self._clips[_TOLD[reason]] += int((here & open_).sum())
+            self._clips[_OUTCOMES[reason]] += int((here & open_).sum())
             open_ &= ~here
 
-    def clips(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Clips by what became of them, those that got farthest first; none that met nobody."""
-        order = [*_TOLD.values(), FAILED]
-        return {told: self._clips[told] for told in order if self._clips[told]}
+        order = [*_OUTCOMES.values(), FAILED]
+        return {outcome: self._clips[outcome] for outcome in order if self._clips[outcome]}

@@ -18,12 +18,12 @@ from curation.run.layout import RunFolder
 from curation.storage.files import Storage
 from curation.text_safety import escape_invisible
 
-MOST_BYTES = 15_000_000
+MAX_BYTES = 15_000_000
 # Longer texts are cut: a page is to be read.
-_LONGEST_TEXT = 2000
+_MAX_TEXT = 2000
 # What the clips' headings and counts may add to a page that was measured without clips.
 _SLACK_BYTES = 2048
-_LEFT_OUT = ClipMedia(missing="left out, to keep the page small")
+_OMITTED = ClipMedia(missing_reason="omitted, to keep the page small")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Report:
     """A page, and how many of the clips that were drawn are on it, and can be heard there."""
 
     html: str
-    drawn: int
+    sampled: int
     shown: int
     audible: int
 
@@ -40,42 +40,42 @@ def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None
     """The report of a run.
 
     Args:
-        clips: size of the sample to hear.
+        clips: clips of the sample.
         on_shard: called with shards read and shards in all.
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
-    return ReportPage(collect_report_data(run, clips, on_shard)).filled()
+    return ReportPage(collect_report_data(run, clips, on_shard)).render()
 
 
 class ReportPage:
     """A page to which nothing is wanting but its clips."""
 
-    def __init__(self, gathered: ReportData) -> None:
+    def __init__(self, data: ReportData) -> None:
         templates = _environment()
         self._page, self._clip = (templates.get_template(f"{n}.html") for n in ("page", "clip"))
         script = templates.get_template("page.js").render()
         digest = hashlib.sha256(script.encode()).digest()
-        self._context = page_context.page_context(gathered) | {
+        self._context = page_context.page_context(data) | {
             "script": Markup(script),
             "script_sha256": base64.b64encode(digest).decode(),
         }
-        run = RunFolder.from_config(gathered.config)
+        run = RunFolder.from_config(data.config)
         self._storage = run.storage
-        self._drawn = examples.read_examples(run, gathered.drawn, gathered.scores)
-        self._columns = examples.candidate_columns(self._drawn, gathered.lineage.get("policy", {}))
+        self._examples = examples.read_examples(run, data.sampled, data.scores)
+        self._columns = examples.candidate_columns(self._examples, data.lineage.get("policy", {}))
 
-    def filled(self, most_bytes: int = MOST_BYTES) -> Report:
-        """The page with as many of the clips drawn as it may have bytes for; sounds go first."""
-        groups: dict[str, list[Markup]] = {example.stratum: [] for example in self._drawn}
+    def render(self, most_bytes: int = MAX_BYTES) -> Report:
+        """The page with as many of the sampled clips as it may have bytes for; sounds go first."""
+        groups: dict[str, list[Markup]] = {example.stratum: [] for example in self._examples}
         left = most_bytes - len(self._html(groups, 0).encode()) - _SLACK_BYTES
-        heard = examples.load_example_media(self._storage, self._drawn)
+        media = examples.load_example_media(self._storage, self._examples)
         full, shown, audible = False, 0, 0
-        for example in self._drawn:
-            sound = _LEFT_OUT if full else next(heard)
+        for example in self._examples:
+            sound = _OMITTED if full else next(media)
             block = self._block(example, sound)
             if len(block.encode()) > left and sound.sound:
-                full, sound = True, _LEFT_OUT
+                full, sound = True, _OMITTED
                 block = self._block(example, sound)
             if len(block.encode()) > left:
                 continue
@@ -83,17 +83,17 @@ class ReportPage:
             groups[example.stratum].append(block)
             shown += 1
             audible += bool(sound.sound)
-        return Report(self._html(groups, shown), len(self._drawn), shown, audible)
+        return Report(self._html(groups, shown), len(self._examples), shown, audible)
 
-    def _block(self, example: Example, heard: ClipMedia) -> Markup:
-        told = {"row": example.row, "tags": example.tags, "candidates": example.candidates}
-        return Markup(self._clip.render(**told, columns=self._columns, heard=heard))
+    def _block(self, example: Example, media: ClipMedia) -> Markup:
+        fields = {"row": example.row, "tags": example.tags, "candidates": example.candidates}
+        return Markup(self._clip.render(**fields, columns=self._columns, media=media))
 
     def _html(self, groups: dict[str, list[Markup]], shown: int) -> str:
         """The page with the clips of each group; with all headings where it has no clips yet."""
         cut = ""
-        if shown < len(self._drawn):
-            cut = f"{len(self._drawn) - shown} more were drawn and left out, to keep it small."
+        if shown < len(self._examples):
+            cut = f"{len(self._examples) - shown} more were drawn and omitted, to keep it small."
         filled = {name: clips for name, clips in groups.items() if clips or not shown}
         return self._page.render(
             **self._context, groups=filled, columns=self._columns, shown=shown, cut=cut
@@ -110,17 +110,17 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("curation.report"),
         autoescape=lambda name: name is not None and name.endswith(".html"),
-        finalize=lambda value: _shown(value, hide),
+        finalize=lambda value: _finalize(value, hide),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _shown(value: Any, hide: Callable[[str], str]) -> Any:
+def _finalize(value: Any, hide: Callable[[str], str]) -> Any:
     """What a template shows for a value: of texts all that is unseen, no secrets, not too much."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    told = hide(value)
-    text, more = escape_invisible(told[:_LONGEST_TEXT]), len(told) - _LONGEST_TEXT
+    redacted = hide(value)
+    text, more = escape_invisible(redacted[:_MAX_TEXT]), len(redacted) - _MAX_TEXT
     return f"{text} … ({more:,} more characters)" if more > 0 else text

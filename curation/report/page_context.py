@@ -1,4 +1,4 @@
-"""What stands in each part of the page, from what was gathered of a run."""
+"""The variables of page.html, from the data of a run."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from curation.report.provenance import describe_provenance
 from curation.report.report_data import ReportData
 from curation.select.policy import describe
 
-MOST_TAGS = 700
-MOST_KINDS = 100
+MAX_TAGS = 700
+MAX_ERROR_KINDS = 100
 
 
 @dataclass(frozen=True)
@@ -27,103 +27,103 @@ class PoolCost:
     hour: float
 
 
-def page_context(gathered: ReportData) -> dict[str, Any]:
-    """The variables of page.html, but those of the clips to hear."""
-    steps, roots, tags = _steps(gathered), gathered.yields.by_root(), gathered.yields.by_tag()
-    kinds, record, speed = gathered.errors.kinds(), gathered.record, gathered.speed
-    policy = gathered.lineage.get("policy", {})
+def page_context(data: ReportData) -> dict[str, Any]:
+    """The variables of page.html, without those of the sampled clips."""
+    steps, roots, tags = _steps(data), data.yields.by_root(), data.yields.by_tag()
+    kinds, record, speed = data.errors.kinds(), data.record, data.throughput
+    policy = data.lineage.get("policy", {})
     return {
-        "name": gathered.status.run.rstrip("/").rpartition("/")[2],
+        "name": data.status.run.rstrip("/").rpartition("/")[2],
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "facts": _facts(gathered),
-        "origin": describe_provenance(record, gathered.config) | {"policy": _policy_text(policy)},
-        "status": gathered.status,
+        "facts": _facts(data),
+        "origin": describe_provenance(record, data.config) | {"policy": _policy_text(policy)},
+        "status": data.status,
         "record": record,
-        "lineage": gathered.lineage,
+        "lineage": data.lineage,
         "steps": steps,
-        "ends": gathered.ends.clips(),
+        "outcomes": data.outcomes.counts(),
         "charts": {
             "funnel": Markup(charts.funnel_chart("funnel-chart", steps)),
             "roots": Markup(charts.root_yield_chart("roots-chart", roots)),
-            "speed": Markup(charts.throughput_chart("speed-chart", speed)) if speed else "",
+            "throughput": Markup(charts.throughput_chart("speed-chart", speed)) if speed else "",
         },
-        "scorers": scorer_sections.build_scorer_sections(gathered),
+        "scorers": scorer_sections.build_scorer_sections(data),
         "roots": roots,
-        "tags": tags[:MOST_TAGS],
-        "tags_left_out": max(0, len(tags) - MOST_TAGS),
-        "errors": kinds[:MOST_KINDS],
-        "errors_left_out": max(0, len(kinds) - MOST_KINDS),
-        "faults": gathered.status.counts.faults,
-        "strata": gathered.strata,
+        "tags": tags[:MAX_TAGS],
+        "tags_omitted": max(0, len(tags) - MAX_TAGS),
+        "errors": kinds[:MAX_ERROR_KINDS],
+        "error_kinds_omitted": max(0, len(kinds) - MAX_ERROR_KINDS),
+        "faults": data.status.counts.faults,
+        "stratum_clips": data.stratum_clips,
         "pools": {
-            pool: PoolCost(hours, prices.actor_hour_price(gathered.config, pool))
-            for pool, hours in gathered.hours.items()
+            pool: PoolCost(hours, prices.actor_hour_price(data.config, pool))
+            for pool, hours in data.pool_hours.items()
         },
-        "priced": gathered.status.dollars is not None,
+        "priced": data.status.dollars is not None,
         "dollars": format_dollars,
-        "hours": _two_figures,
-        "speed_told": _speed_told(gathered),
+        "hours": _format_two_digits,
+        "throughput_text": _throughput_text(data),
         "models": record.models,
         "versions": record.versions,
-        "configuration": _yaml(_again(gathered)),
+        "configuration": _yaml(_reproducing_config(data)),
     }
 
 
 def format_dollars(amount: float) -> str:
     """Cents, and of less than a cent two figures."""
-    return f"${_two_figures(amount)}"
+    return f"${_format_two_digits(amount)}"
 
 
-def _two_figures(amount: float) -> str:
+def _format_two_digits(amount: float) -> str:
     """Two decimals from a hundredth on, and two figures that are not 0 below."""
     decimals = 2 if amount >= 0.01 or amount <= 0 else 1 - math.floor(math.log10(amount))
     return f"{amount:,.{decimals}f}"
 
 
-def _steps(gathered: ReportData) -> list[funnel.FunnelStep]:
-    status = gathered.status
+def _steps(data: ReportData) -> list[funnel.FunnelStep]:
+    status = data.status
     return funnel.funnel_steps(
         status.plan.clips,
         status.clips_done,
-        gathered.errors.kinds(),
-        gathered.scores.reasons,
+        data.errors.kinds(),
+        data.scores.reasons,
         status.version.rows if status.version else None,
     )
 
 
-def _facts(gathered: ReportData) -> dict[str, str]:
-    status = gathered.status
+def _facts(data: ReportData) -> dict[str, str]:
+    status = data.status
     facts = {"clips listed": f"{status.plan.clips:,}"}
     if not status.complete:
         facts["annotated so far"] = f"{status.clips_done:,}"
     facts["clips with captions"] = f"{status.counts.ok:,}"
-    facts["captions written"] = f"{sum(gathered.scores.reasons.values()):,}"
+    facts["captions written"] = f"{sum(data.scores.reasons.values()):,}"
     facts["pairs"] = f"{status.version.rows:,}" if status.version else "not selected yet"
-    if status.version and status.pairs_a_clip is not None:
-        facts["pairs a clip"] = f"{status.pairs_a_clip:.3f}"
-    facts["worker-hours"] = _two_figures(sum(gathered.hours.values()))
+    if status.version and status.pairs_per_clip is not None:
+        facts["pairs a clip"] = f"{status.pairs_per_clip:.3f}"
+    facts["worker-hours"] = _format_two_digits(sum(data.pool_hours.values()))
     facts["cost"] = "no prices set" if status.dollars is None else format_dollars(status.dollars)
     if status.version and status.version.rows and status.dollars is not None:
         facts["cost of 1,000 pairs"] = format_dollars(1000 * status.dollars / status.version.rows)
     return facts
 
 
-def _again(gathered: ReportData) -> dict[str, Any]:
+def _reproducing_config(data: ReportData) -> dict[str, Any]:
     """The configuration that makes this table: the run's, with what the selection came from."""
-    lineage = gathered.lineage
+    lineage = data.lineage
     selected = {"select": lineage["policy"], "table": lineage["table"]} if lineage else {}
-    return {**gathered.record.config, **selected}
+    return {**data.record.config, **selected}
 
 
 def _policy_text(policy: dict[str, Any]) -> str:
     return describe(Policy.model_validate(policy)) if policy else "nothing is selected yet"
 
 
-def _speed_told(gathered: ReportData) -> str:
-    rate = gathered.status.rate
-    if rate is None or gathered.speed is None:
+def _throughput_text(data: ReportData) -> str:
+    rate = data.status.rate
+    if rate is None or data.throughput is None:
         return ""
-    begun = datetime.fromtimestamp(gathered.speed.begun_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    begun = datetime.fromtimestamp(data.throughput.started_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"Begun {begun}; {rate:,.1f} clips a second over the time in which any was worked on."
 
 

@@ -1,4 +1,4 @@
-"""All that a report tells of a run, read from its folder in one pass over the evidence."""
+"""The data of a report, read from its folder in one pass over the evidence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,27 +24,27 @@ from curation.run.record import RunRecord, require_run_record
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """A run, as its folder tells it.
+    """What a report shows of a run.
 
     Attributes:
         lineage: what the newest version of the table was made from; empty where there is none.
-        strata: clips of each group from which those to hear were drawn.
-        hours: of each pool's workers.
+        stratum_clips: clips of each group of which the sample was taken.
+        pool_hours: of each pool's workers.
     """
 
     record: RunRecord
     config: RunConfig
     status: statuses.RunStatus
     lineage: dict[str, Any]
-    ends: ClipOutcomes
+    outcomes: ClipOutcomes
     errors: ErrorCounts
     scores: CandidateScores
     yields: TagYields
-    drawn: list[SampledClip]
-    strata: dict[str, int]
+    sampled: list[SampledClip]
+    stratum_clips: dict[str, int]
     shuffled: dict[ScorerRole, ShuffledPairs]
-    speed: PoolThroughput | None
-    hours: dict[str, float]
+    throughput: PoolThroughput | None
+    pool_hours: dict[str, float]
 
 
 def collect_report_data(
@@ -53,24 +53,24 @@ def collect_report_data(
     """Read a run.
 
     Args:
-        clips: size of the sample to hear.
+        clips: clips of the sample.
         on_shard: called with shards read and shards in all.
 
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
     record = require_run_record(run)
-    # The folder may have been moved since; all else is as the run was told.
+    # The folder may have been moved since; all other settings are those of the run.
     config = config_file.parse_run_config({**record.config, "run": run.uri}, f"{run.uri}/run.json")
     status = statuses.read_status(run, config)
     evidence = {s: f for s, f in run_evidence.list_evidence_files(run).items() if s < record.shards}
     if not evidence:
         raise InputError(f"{run.uri}: no evidence yet; run tagscribe annotate first")
     lineage = status.version.lineage if status.version else {}
-    ends, errors, scores, yields = ClipOutcomes(), ErrorCounts(), CandidateScores(), TagYields()
-    strata = StratifiedSample(config.seed, clips)
+    outcomes, errors, scores, yields = ClipOutcomes(), ErrorCounts(), CandidateScores(), TagYields()
+    sample = StratifiedSample(config.seed, clips)
     read = decided_shard.read_decided_shards(run, list(evidence), lineage.get("selection"))
     for done, each in enumerate(read, 1):
-        for part in (ends, errors, scores, yields, strata):
+        for part in (outcomes, errors, scores, yields, sample):
             part.add(each)
         on_shard(done, len(evidence))
     footers = footer_cache.read_footers(run, evidence).values()
@@ -79,13 +79,13 @@ def collect_report_data(
         config=config,
         status=status,
         lineage=lineage,
-        ends=ends,
+        outcomes=outcomes,
         errors=errors,
         scores=scores,
         yields=yields,
-        drawn=strata.draw(),
-        strata=strata.clips_of,
+        sampled=sample.select_clips(),
+        stratum_clips=sample.stratum_clips,
         shuffled=shuffled_pairs.score_shuffled_pairs(config),
-        speed=pool_throughput(footers),
-        hours=statuses.worker_hours(span for each in footers for span in each.spans),
+        throughput=pool_throughput(footers),
+        pool_hours=statuses.worker_hours(span for each in footers for span in each.spans),
     )

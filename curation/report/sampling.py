@@ -24,20 +24,21 @@ class SampledClip:
 
 
 class StratifiedSample:
-    """Keeps, of each stratum, the clips of the least keys.
+    """The clips with the smallest keys of each stratum.
 
     Keys are random, seeded by shard, so that the sample depends on no order; those of the narrowly
     rejected are the scores by which they missed, the highest first.
 
     Attributes:
-        clips_of: clips of each stratum, kept or not; a clip counts with each of its strata.
+        stratum_clips: clips of each stratum, in the sample or not; a clip counts with each
+            of its strata.
     """
 
     def __init__(self, seed: int, clips: int) -> None:
         self._seed = seed
         self._clips = clips
-        self._kept: dict[str, list[tuple[float, int, int]]] = {}
-        self.clips_of: Counter[str] = Counter()
+        self._candidates: dict[str, list[tuple[float, int, int]]] = {}
+        self.stratum_clips: Counter[str] = Counter()
 
     def add(self, shard: DecidedShard) -> None:
         keys = np.random.default_rng([self._seed, shard.number]).random(shard.clips.num_rows)
@@ -60,18 +61,18 @@ class StratifiedSample:
     def _offer(
         self, stratum: str, shard: int, rows: np.ndarray, keys: np.ndarray, most: int | None = None
     ) -> None:
-        self.clips_of[stratum] += len(rows)
+        self.stratum_clips[stratum] += len(rows)
         most = self._clips if most is None else min(most, self._clips)
         few = np.argsort(keys, kind="stable")[:most]
         offered = [(float(keys[place]), shard, int(rows[place])) for place in few]
-        self._kept[stratum] = sorted([*self._kept.get(stratum, []), *offered])[:most]
+        self._candidates[stratum] = sorted([*self._candidates.get(stratum, []), *offered])[:most]
 
-    def draw(self) -> list[SampledClip]:
+    def select_clips(self) -> list[SampledClip]:
         """The sample: a clip of each stratum in turn, so that its beginning is stratified too.
 
         A clip of several strata stands for the first one.
         """
-        waiting = {stratum: list(self._kept[stratum]) for stratum in self._order()}
+        waiting = {stratum: list(self._candidates[stratum]) for stratum in self._order()}
         taken: dict[tuple[int, int], SampledClip] = {}
         while any(waiting.values()) and len(taken) < self._clips:
             for stratum, places in waiting.items():
@@ -83,8 +84,10 @@ class StratifiedSample:
         return list(taken.values())
 
     def _order(self) -> list[str]:
-        first = [each for each in (ACCEPTED, NARROW) if each in self._kept]
-        rest = sorted(self._kept.keys() - set(first), key=lambda each: (each[:5] == "error", each))
+        first = [each for each in (ACCEPTED, NARROW) if each in self._candidates]
+        rest = sorted(
+            self._candidates.keys() - set(first), key=lambda each: (each[:5] == "error", each)
+        )
         return [*first, *rest]
 
 

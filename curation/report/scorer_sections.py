@@ -1,4 +1,4 @@
-"""What is told of each score: matched against shuffled, the threshold, and what they come to."""
+"""The sections on scores: matched against shuffled, the threshold, and what they come to."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,60 +17,60 @@ from curation.stats import auc, spearman
 
 @dataclass(frozen=True)
 class ScorerSection:
-    """What is told of one score, `told` a paragraph each."""
+    """The section of one score; `chart` is an SVG element."""
 
     title: str
     model: str
     chart: Markup
-    told: list[str]
+    paragraphs: list[str]
 
 
-def build_scorer_sections(gathered: ReportData) -> list[ScorerSection]:
-    """What is told of each scorer, and of the policy's score where it is another; none of none."""
-    scores, policy = gathered.scores, gathered.lineage.get("policy", {})
+def build_scorer_sections(data: ReportData) -> list[ScorerSection]:
+    """A section for each scorer, and for the policy's score where it is another."""
+    scores, policy = data.scores, data.lineage.get("policy", {})
     if not len(scores.clap):
         return []
-    threshold = _threshold(gathered, policy)
+    threshold = _threshold(data, policy)
     by_clap = policy.get("score") == "clap"
-    told = [_scorer(gathered, "scorer", scores.clap, threshold if by_clap else None)]
+    sections = [_scorer(data, "scorer", scores.clap, threshold if by_clap else None)]
     if np.isfinite(scores.second).any():
         least = policy.get("min_second_score")
-        second = _scorer(gathered, "second_scorer", scores.second, least)
-        second.told.append(_agreement(gathered))
-        told.append(second)
+        second = _scorer(data, "second_scorer", scores.second, least)
+        second.paragraphs.append(_agreement_text(data))
+        sections.append(second)
     if policy and not by_clap:
         name = policy["score"].replace("_", "-")
         title = f"Score of the policy: {name}"
         drawn = charts.score_chart(
             "policy-chart", title, _densities(scores.score, scores.accepted), threshold
         )
-        told.append(ScorerSection(title, "", Markup(drawn), []))
-    return told
+        sections.append(ScorerSection(title, "", Markup(drawn), []))
+    return sections
 
 
 def _scorer(
-    gathered: ReportData, part: ScorerRole, values: np.ndarray, threshold: float | None
+    data: ReportData, role: ScorerRole, values: np.ndarray, threshold: float | None
 ) -> ScorerSection:
-    title = {"scorer": "CLAP score", "second_scorer": "Score of the second scorer"}[part]
-    model = gathered.record.models.get(part, {})
-    densities = _densities(values, gathered.scores.accepted)
-    shuffled = gathered.shuffled.get(part)
+    title = {"scorer": "CLAP score", "second_scorer": "Score of the second scorer"}[role]
+    model = data.record.models.get(role, {})
+    densities = _densities(values, data.scores.accepted)
+    shuffled = data.shuffled.get(role)
     pairs = shuffled.pairs if shuffled else None
-    told = []
+    paragraphs = []
     if pairs:
         densities.append(Density("shuffled", pairs.shuffled_pairs))
-        told.append(_apart(pairs))
+        paragraphs.append(_separation_text(pairs))
         if threshold is not None:
-            told.append(_at(pairs, threshold))
+            paragraphs.append(_threshold_text(pairs, threshold))
     elif shuffled:
-        told.append(f"No shuffled curve: {shuffled.missing}.")
-    name = part.replace("_", "-")
+        paragraphs.append(f"No shuffled curve: {shuffled.missing_reason}.")
+    name = role.replace("_", "-")
     chart = charts.score_chart(f"{name}-chart", title, densities, threshold, pairs)
-    return ScorerSection(title, _named(model), Markup(chart), told)
+    return ScorerSection(title, _model_name(model), Markup(chart), paragraphs)
 
 
 def _densities(values: np.ndarray, accepted: np.ndarray) -> list[Density]:
-    """All captions and, as a part of their area, the accepted ones; those without are none."""
+    """All captions and, as a role of their area, the accepted ones; those without are none."""
     matched, taken = np.isfinite(values), np.isfinite(values) & accepted
     share = float(taken.sum() / max(1, matched.sum()))
     densities = [
@@ -80,7 +80,7 @@ def _densities(values: np.ndarray, accepted: np.ndarray) -> list[Density]:
     return [density for density in densities if len(density.values)]
 
 
-def _apart(pairs: ScoredPairs) -> str:
+def _separation_text(pairs: ScoredPairs) -> str:
     shuffled = pairs.shuffled_pairs
     return (
         f"Shuffled are {len(shuffled):,} pairs of the best caption of one of "
@@ -90,7 +90,7 @@ def _apart(pairs: ScoredPairs) -> str:
     )
 
 
-def _at(pairs: ScoredPairs, threshold: float) -> str:
+def _threshold_text(pairs: ScoredPairs, threshold: float) -> str:
     above = (pairs.shuffled_pairs >= threshold).mean()
     kept = (pairs.matched >= threshold).mean()
     reached = (
@@ -105,29 +105,29 @@ def _at(pairs: ScoredPairs, threshold: float) -> str:
     )
 
 
-def _agreement(gathered: ReportData) -> str:
-    scores = gathered.scores
+def _agreement_text(data: ReportData) -> str:
+    scores = data.scores
     both = np.isfinite(scores.clap) & np.isfinite(scores.second)
     overall = spearman(scores.clap[both], scores.second[both])
     within = scores.agreement[np.isfinite(scores.agreement)]
-    told = "no correlation" if overall is None else f"{overall:.2f}"
+    correlation = "no correlation" if overall is None else f"{overall:.2f}"
     if not len(within):
-        return f"The two scorers' ranks of all captions correlate by {told} (Spearman)."
+        return f"The two scorers' ranks of all captions correlate by {correlation} (Spearman)."
     return (
-        f"The two scorers' ranks of all captions correlate by {told} (Spearman); those of one "
-        f"clip's captions, in the median of {len(within):,} clips, by {np.median(within):.2f}."
+        f"The two scorers' ranks of all captions correlate by {correlation} (Spearman); those of "
+        f"one clip's captions, in the median of {len(within):,} clips, by {np.median(within):.2f}."
     )
 
 
-def _threshold(gathered: ReportData, policy: dict[str, Any]) -> float | None:
+def _threshold(data: ReportData, policy: dict[str, Any]) -> float | None:
     """The score from which on captions were taken; None where there is none, or one a tag."""
     if policy.get("min_score") is not None:
         return float(policy["min_score"])
     if policy.get("top_fraction") is None or policy["stratify_by"]:
         return None
-    return gathered.scores.lowest_accepted
+    return data.scores.lowest_accepted
 
 
-def _named(identity: dict[str, str]) -> str:
+def _model_name(identity: dict[str, str]) -> str:
     revision = identity.get("revision")
     return identity.get("model", "") + (f", revision {revision}" if revision else "")

@@ -1,4 +1,4 @@
-"""What a run's scorers give to captions of other clips; or why that cannot be told here.
+"""What a run's scorers give to captions of other clips; or why they are not known.
 
 The pairs are those of `tagscribe models calibrate`; they take the scorer itself.
 """
@@ -13,8 +13,8 @@ from curation.errors import InputError
 from curation.models.scorers.build import build_scorer
 
 _CLIPS = 500
-# The second scorer has to hear its clips anew.
-_CLIPS_HEARD = 60
+# The second scorer has to embed its clips again.
+_SECOND_SCORER_CLIPS = 60
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,22 @@ class ShuffledPairs:
     """
 
     pairs: ScoredPairs | None
-    missing: str = ""
+    missing_reason: str = ""
 
 
 def score_shuffled_pairs(config: RunConfig) -> dict[ScorerRole, ShuffledPairs]:
     """The pairs of each scorer of a run; a scorer that is not there any more leaves none."""
-    told: dict[ScorerRole, ShuffledPairs] = {"scorer": _of(config, "scorer", _CLIPS)}
+    pairs: dict[ScorerRole, ShuffledPairs] = {"scorer": _score_role(config, "scorer", _CLIPS)}
     if config.second_scorer:
-        told["second_scorer"] = _of(config, "second_scorer", _CLIPS_HEARD)
-    return told
+        pairs["second_scorer"] = _score_role(config, "second_scorer", _SECOND_SCORER_CLIPS)
+    return pairs
 
 
-def _of(config: RunConfig, part: ScorerRole, clips: int) -> ShuffledPairs:
+def _score_role(config: RunConfig, part: ScorerRole, clips: int) -> ShuffledPairs:
     try:
         pairs = run_pairs.score_run_pairs(config, build_scorer(getattr(config, part)), clips, part)
     except (InputError, OSError, ImportError) as error:
         return ShuffledPairs(None, str(error))
-    if not pairs.others.any():
+    if not pairs.unrelated.any():
         return ShuffledPairs(None, "no two of the clips with captions have no tag in common")
     return ShuffledPairs(pairs)

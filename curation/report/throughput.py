@@ -19,9 +19,9 @@ class PoolThroughput:
     evenly over the time that a worker had it.
     """
 
-    begun_s: float
+    started_s: float
     edges_s: np.ndarray
-    pools: dict[str, np.ndarray]
+    rates: dict[str, np.ndarray]
 
 
 def pool_throughput(footers: Iterable[ShardFooter]) -> PoolThroughput | None:

@@ -12,7 +12,7 @@ from curation.report.decided_shard import DecidedShard
 from curation.tags import ontology
 
 UNTAGGED = "untagged"
-UNKNOWN = "no class of AudioSet"
+UNKNOWN_CLASS = "no class of AudioSet"
 
 _COUNTS = ("clips", "ok", "paired", "pairs")
 
@@ -24,13 +24,13 @@ class TagYield:
     name: str
     clips: int
     ok: int
-    paired: int
+    clips_with_pair: int
     pairs: int
 
     @property
     def share(self) -> float:
         """Of the clips, those that came to a pair."""
-        return self.paired / self.clips if self.clips else 0.0
+        return self.clips_with_pair / self.clips if self.clips else 0.0
 
 
 class TagYields:
@@ -44,25 +44,27 @@ class TagYields:
         tags = shard.clips["tags"].combine_chunks()
         clip = pc.list_parent_indices(tags).to_numpy()
         flat = tags.flatten()
-        told = np.stack(
+        counts = np.stack(
             [np.ones(len(shard.ok), np.int64), shard.ok, shard.pairs > 0, shard.pairs]
         ).astype(np.int64)
         rows = pa.table(
             {"mid": pc.struct_field(flat, "mid"), "name": pc.struct_field(flat, "name")}
-            | {name: pa.array(told[row, clip]) for row, name in enumerate(_COUNTS)}
+            | {name: pa.array(counts[row, clip]) for row, name in enumerate(_COUNTS)}
         )
-        self._tags = _summed(rows if self._tags is None else pa.concat_tables([self._tags, rows]))
-        self._add_roots(pc.struct_field(flat, "mid").to_numpy(zero_copy_only=False), clip, told)
+        self._tags = _sum_by_tag(
+            rows if self._tags is None else pa.concat_tables([self._tags, rows])
+        )
+        self._add_roots(pc.struct_field(flat, "mid").to_numpy(zero_copy_only=False), clip, counts)
 
-    def _add_roots(self, mids: np.ndarray, clip: np.ndarray, told: np.ndarray) -> None:
-        under: dict[str, np.ndarray] = {UNTAGGED: np.ones(told.shape[1], bool)}
+    def _add_roots(self, mids: np.ndarray, clip: np.ndarray, counts: np.ndarray) -> None:
+        under: dict[str, np.ndarray] = {UNTAGGED: np.ones(counts.shape[1], bool)}
         under[UNTAGGED][clip] = False
         for mid in set(mids.tolist()):
             for root in ontology_roots(mid):
-                here = under.setdefault(root, np.zeros(told.shape[1], bool))
+                here = under.setdefault(root, np.zeros(counts.shape[1], bool))
                 here[clip[mids == mid]] = True
         for root, here in under.items():
-            self._roots[root] = self._roots.get(root, 0) + told[:, here].sum(1)
+            self._roots[root] = self._roots.get(root, 0) + counts[:, here].sum(1)
 
     def by_tag(self) -> list[TagYield]:
         """The commonest first."""
@@ -73,8 +75,8 @@ class TagYields:
 
     def by_root(self) -> list[TagYield]:
         """The commonest first; those without clips are left out."""
-        told = [TagYield(root, *counts.tolist()) for root, counts in self._roots.items()]
-        return sorted((each for each in told if each.clips), key=lambda each: -each.clips)
+        yields = [TagYield(root, *counts.tolist()) for root, counts in self._roots.items()]
+        return sorted((each for each in yields if each.clips), key=lambda each: -each.clips)
 
 
 @cache
@@ -83,12 +85,12 @@ def ontology_roots(mid: str) -> frozenset[str]:
     try:
         above = ontology.ancestor_classes(mid) | {mid}
     except InputError:
-        return frozenset({UNKNOWN})
+        return frozenset({UNKNOWN_CLASS})
     return frozenset(
         ontology.class_name(each) for each in above if not ontology.parent_classes(each)
     )
 
 
-def _summed(rows: pa.Table) -> pa.Table:
+def _sum_by_tag(rows: pa.Table) -> pa.Table:
     summed = rows.group_by(["mid", "name"]).aggregate([(name, "sum") for name in _COUNTS])
     return summed.rename_columns(["mid", "name", *_COUNTS])

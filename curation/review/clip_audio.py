@@ -1,4 +1,4 @@
-"""The sound of a clip as a browser plays it: the stretch that was heard, as 16-bit FLAC."""
+"""The sound of a clip as a browser plays it: the stretch that was annotated, as 16-bit FLAC."""
 
 from typing import Any
 
@@ -8,18 +8,20 @@ from curation.errors import InputError
 from curation.storage.files import Storage
 
 # What browsers decode everywhere; rarer rates are resampled to the highest of them.
-_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000)
+_BROWSER_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000)
 
 
 def clip_flac(storage: Storage, evidence: dict[str, Any]) -> bytes:
     """The sound of a clip's evidence, mono, as a FLAC file.
 
     Raises:
-        InputError: it was never heard, or its file is gone or is not what was annotated.
+        InputError: it was never decoded, or its file is gone or is not what was annotated.
         AudioError: it cannot be decoded.
     """
     if evidence["duration_s"] is None:
-        raise InputError("this clip was never heard, see its error")
+        raise InputError("this clip was never decoded, see its error")
     sound = reload_audio(storage, evidence)
-    rate_hz = sound.sample_rate_hz if sound.sample_rate_hz in _RATES_HZ else _RATES_HZ[-1]
+    rate_hz = (
+        sound.sample_rate_hz if sound.sample_rate_hz in _BROWSER_RATES_HZ else _BROWSER_RATES_HZ[-1]
+    )
     return resample_to_flac(sound.waveform, sound.sample_rate_hz, rate_hz)

@@ -28,20 +28,22 @@ def filter_mask(
 
     Raises InputError for an outcome, a tag or an error that does not exist.
     """
-    shown = _with_text(index, wanted.text)
+    shown = _match_text(index, wanted.text)
     if wanted.tags:
-        clips = index.tag_clips.of(_known(wanted.tags, len(index.about.tag_names), "tag"))
-        shown &= _of_clips(index, clips)
+        clips = index.tag_clips.of(
+            _check_numbers(wanted.tags, len(index.metadata.tag_names), "tag")
+        )
+        shown &= _entries_of_clips(index, clips)
     if wanted.error is not None:
-        _known([wanted.error], len(index.about.errors), "error")
-        shown &= _of_clips(index, np.flatnonzero(index.columns["error"] == wanted.error))
+        _check_numbers([wanted.error], len(index.metadata.errors), "error")
+        shown &= _entries_of_clips(index, np.flatnonzero(index.columns["error"] == wanted.error))
     score = index.score(wanted.score)
     if wanted.lowest is not None:
         shown &= score >= wanted.lowest
     if wanted.highest is not None:
         shown &= score <= wanted.highest
     if wanted.outcome is not None:
-        shown &= first == _outcome(wanted.outcome)
+        shown &= first == _reason_code(wanted.outcome)
     if wanted.marked != "all":
         shown &= _marked(index, labels, wanted.marked)
     if wanted.compared != "all" and second is not None:
@@ -65,10 +67,10 @@ def page_entries(
     """
     part = slice(view.offset, view.offset + view.limit)
     if view.sort == "sample":
-        asked = np.ones(index.about.entries, bool)
-        asked[labels.sample()[0]] = False
+        unmarked = np.ones(index.metadata.entries, bool)
+        unmarked[labels.sample()[0]] = False
         drawn = index.columns["drawn"]
-        return drawn[asked[drawn]][part]
+        return drawn[unmarked[drawn]][part]
     if view.sort == "clip":
         return np.flatnonzero(shown)[part]
     score, order = index.score(view.policy.score), index.columns[f"order_{view.policy.score}"]
@@ -81,35 +83,35 @@ def page_entries(
     return np.concatenate([found, without])[part]
 
 
-def _with_text(index: ReviewIndex, text: str) -> np.ndarray:
+def _match_text(index: ReviewIndex, text: str) -> np.ndarray:
     """Captions with all words, the last perhaps only begun; or clips whose id begins so."""
-    shown = np.ones(index.about.entries, bool)
-    asked = split_words(pa.array([text]))[0].as_py()
-    for number, word in enumerate(asked):
-        of_word = np.zeros(index.about.entries, bool)
+    shown = np.ones(index.metadata.entries, bool)
+    words = split_words(pa.array([text]))[0].as_py()
+    for number, word in enumerate(words):
+        of_word = np.zeros(index.metadata.entries, bool)
         # A word that others begin with counts alone, unless it is the one being typed.
         rows = (
             index.words.beginning_with(word)
-            if number == len(asked) - 1
+            if number == len(words) - 1
             else index.words.whole(word)
         )
         of_word[rows] = True
         shown &= of_word
     if text.strip():
         named = pc.starts_with(index.clip_ids, text.strip())
-        shown |= _of_clips(index, np.flatnonzero(named.to_numpy()))
+        shown |= _entries_of_clips(index, np.flatnonzero(named.to_numpy()))
     return shown
 
 
-def _of_clips(index: ReviewIndex, clips: np.ndarray) -> np.ndarray:
-    chosen = np.zeros(index.about.clips, bool)
+def _entries_of_clips(index: ReviewIndex, clips: np.ndarray) -> np.ndarray:
+    chosen = np.zeros(index.metadata.clips, bool)
     chosen[clips] = True
     return chosen[index.columns["clip"]]
 
 
 def _marked(index: ReviewIndex, labels: Labels, wanted: str) -> np.ndarray:
     verdicts = () if wanted in ("marked", "unmarked") else (wanted,)
-    marked = np.zeros(index.about.entries, bool)
+    marked = np.zeros(index.metadata.entries, bool)
     marked[labels.entries(*verdicts)] = True
     return ~marked if wanted == "unmarked" else marked
 
@@ -128,14 +130,14 @@ def _nearest(best_first: np.ndarray, score: np.ndarray, cutoff: float, count: in
     return near[np.lexsort((places, away))][:count]
 
 
-def _known(numbers: tuple[int, ...] | list[int], count: int, what: str) -> list[int]:
+def _check_numbers(numbers: tuple[int, ...] | list[int], count: int, what: str) -> list[int]:
     for number in numbers:
         if not 0 <= number < count:
             raise InputError(f"{what} {number}: there are {count} of them, from 0 on")
     return list(numbers)
 
 
-def _outcome(wanted: str) -> int:
+def _reason_code(wanted: str) -> int:
     if wanted not in REASONS:
         raise InputError(f"outcome {wanted!r}: expected one of {', '.join(REASONS)}")
     return REASONS.index(wanted)

@@ -20,7 +20,7 @@ from curation.select.policy import passes_second_threshold
 from curation.select.ranking import rank_within
 
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
-SECOND = "min_second_score"
+MIN_SECOND_SCORE = "min_second_score"
 _COLUMNS = "columns"
 
 
@@ -33,7 +33,7 @@ class IndexMetadata:
     """
 
     run: str
-    design: str
+    sample_design: str
     shards: int
     entries: int
     clips: int
@@ -60,7 +60,7 @@ class ReviewIndex:
     - the tags of clip c are `tags[tag_starts[c] : tag_starts[c + 1]]`, numbers of `tag_clips`.
     """
 
-    about: IndexMetadata
+    metadata: IndexMetadata
     columns: dict[str, np.ndarray]
     captions: pa.ChunkedArray
     clip_ids: pa.ChunkedArray
@@ -79,17 +79,17 @@ class ReviewIndex:
     @property
     def scores(self) -> list[ScoreName]:
         """Those by which policies may rank."""
-        return [name for name in SCORES if name not in self.about.unusable]
+        return [name for name in SCORES if name not in self.metadata.unusable]
 
     def score(self, name: ScoreName) -> np.ndarray:
         """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
-        self._need(name)
+        self._require(name)
         return self.columns[f"score_{name}"]
 
     @property
     def second_score(self) -> np.ndarray:
         """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
-        self._need(SECOND)
+        self._require(MIN_SECOND_SCORE)
         return self.columns["second_score"]
 
     def rank(self, name: ScoreName, eligible: np.ndarray | None = None) -> np.ndarray:
@@ -99,7 +99,7 @@ class ReviewIndex:
         are eligible up to there, less those up to the clip's first, is a running sum. 0 where
         there is no caption and all are eligible; of no account where an entry is not eligible.
         """
-        self._need(name)
+        self._require(name)
         rank = self.columns[f"rank_{name}"]
         if eligible is None:
             return rank
@@ -114,7 +114,7 @@ class ReviewIndex:
         return among
 
     def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
-        self._need(name)
+        self._require(name)
         return self.columns[f"tag_order_{name}" if by_tag else f"order_{name}"]
 
     def tag_group(self, entries: np.ndarray) -> np.ndarray:
@@ -131,9 +131,9 @@ class ReviewIndex:
         ranks = rank_within(np.zeros(len(entries), int), score, passes)
         return int(ranks[entry - entries.start])
 
-    def _need(self, score: str) -> None:
-        if score in self.about.unusable:
-            raise InputError(self.about.unusable[score])
+    def _require(self, score: str) -> None:
+        if score in self.metadata.unusable:
+            raise InputError(self.metadata.unusable[score])
 
     def entries_of(self, clip: int) -> range:
         first = self.columns["first_entry"]
@@ -142,7 +142,7 @@ class ReviewIndex:
     def tags_of(self, clip: int) -> list[str]:
         starts = self.columns["tag_starts"]
         numbers = self.columns["tags"][starts[clip] : starts[clip + 1]]
-        return [self.about.tag_names[number] for number in numbers]
+        return [self.metadata.tag_names[number] for number in numbers]
 
 
 def save_index(folder: Path, about: IndexMetadata, columns: dict[str, np.ndarray]) -> None:
@@ -156,14 +156,14 @@ def save_index(folder: Path, about: IndexMetadata, columns: dict[str, np.ndarray
 def load_index(folder: Path) -> ReviewIndex:
     files = (folder / _COLUMNS).iterdir()
     return ReviewIndex(
-        about=IndexMetadata(**json.loads((folder / "about.json").read_text())),
+        metadata=IndexMetadata(**json.loads((folder / "about.json").read_text())),
         columns={file.stem: np.load(file, mmap_mode="r") for file in files},
-        captions=_mapped(folder / "captions.arrow"),
-        clip_ids=_mapped(folder / "clip_ids.arrow"),
+        captions=_map_texts(folder / "captions.arrow"),
+        clip_ids=_map_texts(folder / "clip_ids.arrow"),
         words=Postings.load(folder, "words"),
         tag_clips=Postings.load(folder, "tags"),
     )
 
 
-def _mapped(file: Path) -> pa.ChunkedArray:
+def _map_texts(file: Path) -> pa.ChunkedArray:
     return pa.ipc.open_file(pa.memory_map(str(file))).read_all().column(0)

@@ -20,7 +20,7 @@ from curation.config.policy import Policy
 from curation.console import ProgressCallback
 from curation.errors import InputError
 from curation.review import index, sampling
-from curation.review.index import SCORES, SECOND, IndexMetadata, ReviewIndex
+from curation.review.index import MIN_SECOND_SCORE, SCORES, IndexMetadata, ReviewIndex
 from curation.review.postings import PostingsBuilder, split_words
 from curation.run import evidence as run_evidence
 from curation.run.error_kinds import error_kinds
@@ -41,7 +41,7 @@ _SCORE_FIELDS = {
     "second_score": "second_score",
 }
 _NO_CANDIDATES = "no candidates"
-_MAKING = "making-"
+_UNFINISHED_PREFIX = "unfinished-"
 _A_DAY_S = 24 * 3600
 
 
@@ -55,14 +55,14 @@ def open_index(run: RunFolder, on_shard: ProgressCallback) -> ReviewIndex:
     files = run_evidence.list_evidence_files(run)
     if not files:
         raise InputError(f"{run.uri}: no evidence to review yet; tagscribe annotate writes it")
-    design = _design(record, files)
+    sample_design = _sample_design(record, files)
     of_run = hashlib.sha256(absolute_uri(run.uri).encode()).hexdigest()[:16]
     home = index_cache_folder() / of_run
-    folder = home / f"{design}-{_LAYOUT}"
+    folder = home / f"{sample_design}-{_LAYOUT}"
     if not folder.exists():
         home.mkdir(parents=True, exist_ok=True)
-        _make(run, list(files), design, folder, on_shard)
-        _drop_others(home, folder)
+        _build_index(run, list(files), sample_design, folder, on_shard)
+        _remove_outdated(home, folder)
     return index.load_index(folder)
 
 
@@ -72,39 +72,42 @@ def index_cache_folder() -> Path:
     return Path(home) / "tagscribe" / "review"
 
 
-def _drop_others(home: Path, folder: Path) -> None:
+def _remove_outdated(home: Path, folder: Path) -> None:
     """Remove the indexes of older states of the evidence, and what broken off makings left."""
     for other in home.iterdir():
-        making = other.name.startswith(_MAKING) and time.time() - other.stat().st_mtime < _A_DAY_S
-        if other != folder and not making:
+        unfinished = (
+            other.name.startswith(_UNFINISHED_PREFIX)
+            and time.time() - other.stat().st_mtime < _A_DAY_S
+        )
+        if other != folder and not unfinished:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _design(record: RunRecord, files: dict[int, FileInfo]) -> str:
+def _sample_design(record: RunRecord, files: dict[int, FileInfo]) -> str:
     """The name of the sample drawn of this evidence, which is the same wherever it lies."""
     sizes = [[shard, file.size_bytes] for shard, file in files.items()]
     listing = json.dumps([record.config_hash, record.plan_hash, sizes])
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
-def _make(
-    run: RunFolder, shards: list[int], design: str, folder: Path, on_shard: ProgressCallback
+def _build_index(
+    run: RunFolder, shards: list[int], sample_design: str, folder: Path, on_shard: ProgressCallback
 ) -> None:
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_MAKING))
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_UNFINISHED_PREFIX))
     try:
-        gathered = _Gathered(aside)
+        columns_read = _IndexColumns(aside)
         on_shard(0, len(shards))
         evidence = run_evidence.read_evidence_shards(run, shards, _EVIDENCE)
         for done, (shard, rows) in enumerate(zip(shards, evidence, strict=True), start=1):
-            gathered.add(shard, rows)
+            columns_read.add(shard, rows)
             on_shard(done, len(shards))
-        columns, errors, tag_names = gathered.finish(aside)
-        scored, unusable = _scored(columns)
+        columns, errors, tag_names = columns_read.finish(aside)
+        scored, unusable = _score_columns(columns)
         index.save_index(
             aside,
             IndexMetadata(
                 run=absolute_uri(run.uri),
-                design=design,
+                sample_design=sample_design,
                 shards=len(shards),
                 entries=len(columns["clip"]),
                 clips=len(columns["shard"]),
@@ -122,7 +125,7 @@ def _make(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-class _Gathered:
+class _IndexColumns:
     """The columns of an index, shard by shard; texts go to files at once."""
 
     def __init__(self, folder: Path) -> None:
@@ -159,7 +162,7 @@ class _Gathered:
         self._clips += len(lengths)
 
     def finish(self, folder: Path) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
-        """Columns as the evidence tells them, kinds of errors, names of tags.
+        """Columns of the evidence, kinds of errors, names of tags.
 
         Postings are written into `folder`.
         """
@@ -217,7 +220,7 @@ def _offsets(lists: pa.ListArray) -> pa.Array:
     return pc.subtract(lists.offsets, lists.offsets[0])
 
 
-def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _score_columns(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The columns of each usable score, and the sample; and why the other scores are not usable.
 
     Raises InputError where the scores of CLAP are not.
@@ -232,12 +235,12 @@ def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
         clip_tag=columns["tag_group"],
     )
     select_policy.require_scores(candidates, Policy())
-    unusable = _unusable(candidates)
+    unusable = _unusable_scores(candidates)
     result = {}
     for name in (name for name in SCORES if name not in unusable):
         rank = candidates.rank(name).astype(np.int16)
-        result[f"score_{name}"] = _spread(candidates.score(name), rows, entries, np.nan)
-        result[f"rank_{name}"] = _spread(rank, rows, entries, 0)
+        result[f"score_{name}"] = _scatter(candidates.score(name), rows, entries, np.nan)
+        result[f"rank_{name}"] = _scatter(rank, rows, entries, 0)
         for column, by_tag in (("order", False), ("tag_order", True)):
             order = candidates.order(name, by_tag)
             result[f"{column}_{name}"] = rows[order].astype(np.int32)
@@ -245,20 +248,20 @@ def _scored(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
     return {**result, "stratum": stratum, "drawn": sampling.sampling_order(stratum)}, unusable
 
 
-def _unusable(candidates: select_policy.Candidates) -> dict[str, str]:
+def _unusable_scores(candidates: select_policy.Candidates) -> dict[str, str]:
     """Why policies cannot use a score, as `select` says it, by the score's name."""
     policies: dict[str, Policy] = {name: Policy(score=name) for name in SCORES}
-    policies[SECOND] = Policy(min_second_score=0.0)
-    told = {}
+    policies[MIN_SECOND_SCORE] = Policy(min_second_score=0.0)
+    reasons = {}
     for name, policy in policies.items():
         try:
             select_policy.require_scores(candidates, policy)
         except InputError as error:
-            told[name] = str(error)
-    return told
+            reasons[name] = str(error)
+    return reasons
 
 
-def _spread(values: np.ndarray, rows: np.ndarray, length: int, elsewhere: float) -> np.ndarray:
+def _scatter(values: np.ndarray, rows: np.ndarray, length: int, elsewhere: float) -> np.ndarray:
     result = np.full(length, elsewhere, values.dtype)
     result[rows] = values
     return result

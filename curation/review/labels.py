@@ -16,7 +16,7 @@ from curation.run.layout import RunFolder
 
 
 class Labels:
-    """What was said last of each entry. Safe in threads.
+    """The last mark of each entry. Safe in threads.
 
     Raises InputError for marks that cannot be read.
     """
@@ -27,9 +27,9 @@ class Labels:
         self._writer = marks.MarkWriter(run)
         self._writing = threading.Lock()  # marks stand in files and here in the same order
         self._lock = threading.Lock()  # of what is read, which waits for no file
-        self._by_entry = _placed(marks.read_marks(run), index)
+        self._by_entry = _marks_by_entry(marks.read_marks(run), index)
 
-    def of(self, entry: int) -> Mark | None:
+    def get(self, entry: int) -> Mark | None:
         return self._by_entry.get(entry)
 
     def __len__(self) -> int:
@@ -42,17 +42,17 @@ class Labels:
         return np.array(found, np.int64)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """The entries that this index's sample asked for and that are marked; which are good."""
+        """The entries of this index's sample that are marked; which are good."""
         with self._lock:
-            asked = [
+            marked = [
                 (entry, mark.verdict == "good")
                 for entry, mark in self._by_entry.items()
-                if mark.sample == self._index.about.design
+                if mark.sample == self._index.metadata.sample_design
             ]
-        entries, good = zip(*asked, strict=True) if asked else ((), ())
+        entries, good = zip(*marked, strict=True) if marked else ((), ())
         return np.array(entries, np.int64), np.array(good, bool)
 
-    def add(self, said: MarkRequest) -> Mark | None:
+    def add(self, request: MarkRequest) -> Mark | None:
         """Write a mark, and return how the entry stands now.
 
         A caption of the sample that is marked again while browsing stays in the sample.
@@ -62,41 +62,43 @@ class Labels:
             OSError: the mark could not be written.
         """
         with self._writing:
-            mark = self._mark(said)
+            mark = self._build_mark(request)
             self._writer.write(mark)
             with self._lock:
                 if mark.verdict == "withdrawn":
-                    self._by_entry.pop(said.entry, None)
+                    self._by_entry.pop(request.entry, None)
                 else:
-                    self._by_entry[said.entry] = mark
-            return self.of(said.entry)
+                    self._by_entry[request.entry] = mark
+            return self.get(request.entry)
 
-    def _mark(self, said: MarkRequest) -> Mark:
-        index, entry = self._index, said.entry
-        if entry >= index.about.entries or not index.has_caption[entry]:
+    def _build_mark(self, request: MarkRequest) -> Mark:
+        index, entry = self._index, request.entry
+        if entry >= index.metadata.entries or not index.has_caption[entry]:
             raise InputError(f"entry {entry}: no caption to mark")
-        corrected = (said.corrected or "").strip() or None
-        if (said.verdict == "corrected") != (corrected is not None):
+        corrected = (request.corrected or "").strip() or None
+        if (request.verdict == "corrected") != (corrected is not None):
             raise InputError("a corrected caption, and no other, comes with its correction")
-        before, second = self.of(entry), float(index.columns["second_score"][entry])
-        sampled = said.sampled or (before is not None and before.sample == index.about.design)
+        before, second = self.get(entry), float(index.columns["second_score"][entry])
+        sampled = request.sampled or (
+            before is not None and before.sample == index.metadata.sample_design
+        )
         return Mark(
             clip_id=index.clip_ids[int(index.columns["clip"][entry])].as_py(),
             candidate=int(index.columns["candidate"][entry]),
             caption=index.captions[entry].as_py(),
             clap_score=float(index.columns["score_clap"][entry]),
             second_score=None if math.isnan(second) else second,
-            verdict=said.verdict,
+            verdict=request.verdict,
             corrected=corrected,
             marker=self._marker,
             time=marks.utc_timestamp(),
-            sample=index.about.design if sampled else None,
+            sample=index.metadata.sample_design if sampled else None,
         )
 
 
-def _placed(said: list[Mark], index: ReviewIndex) -> dict[int, Mark]:
+def _marks_by_entry(marks_read: list[Mark], index: ReviewIndex) -> dict[int, Mark]:
     """The newest mark of each entry; a mark of a caption that the run does not hold is left out."""
-    last = list(marks.latest_marks(said).values())
+    last = list(marks.latest_marks(marks_read).values())
     ids = pa.array([mark.clip_id for mark in last], pa.string())
     wanted = pc.index_in(index.clip_ids, value_set=ids.unique())
     known = pc.drop_null(wanted)

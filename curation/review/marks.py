@@ -1,4 +1,4 @@
-"""What people said of captions: rows in RUN/marks, which only ever grow.
+"""The marks of people on captions: rows in RUN/marks, which only ever grow.
 
 A server that takes marks writes files of its own, each put whole in one atomic step, so that many
 people can mark the same run, on object storage too, and a mark is lost by no crash.
@@ -20,7 +20,7 @@ from curation.uris import join_uri
 
 Verdict = Literal["good", "bad", "corrected", "withdrawn"]
 # A file is written anew with each mark, so it is kept small.
-MARKS_A_FILE = 256
+MARKS_PER_FILE = 256
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read_marks(run: RunFolder) -> list[Mark]:
 
 
 def latest_marks(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
-    """What is said last of each caption; what was withdrawn is as if it had not been said."""
+    """The last mark of each caption; a withdrawn mark is none."""
     last = {mark.key: mark for mark in marks}
     return {key: mark for key, mark in last.items() if mark.verdict != "withdrawn"}
 
@@ -94,7 +94,7 @@ class MarkWriter:
         line = mark_to_line(mark)
         self._storage.put(self._uri, b"".join([*self._lines, line]))
         self._lines.append(line)
-        if len(self._lines) == MARKS_A_FILE:
+        if len(self._lines) == MARKS_PER_FILE:
             self._begin()
 
     def _begin(self) -> None:

@@ -1,6 +1,6 @@
 """How many of the captions that a policy accepts are right, by a sample that people have marked.
 
-The sample is that of `drawing`. What a policy accepts is cut by the strata; in each of these parts
+The sample is that of `sampling`. What a policy accepts is cut by the strata; in each of these parts
 the marked captions are a simple random sample, so a part counts by its size in the run, known
 exactly, and not by how many of it were marked.
 """
@@ -16,7 +16,7 @@ from curation.stats import wilson_interval
 class PrecisionEstimate:
     """Precision with its 95 % interval; `precision` is None where nothing was marked.
 
-    `marked` marks speak of it; they tell as much as `effective` drawn from the whole at once would.
+    `marked` marks speak of it; they are worth a simple random sample of `effective`.
     """
 
     precision: float | None
@@ -33,27 +33,27 @@ def estimate_precision(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -
     no mark the interval allows for all of them being bad, and for all being good.
 
     Args:
-        size, marked, good: int `[strata]`.
+        size, marked, good: int `[stratum]`.
     """
-    heard = (marked > 0) & (size > 0)
-    if not heard.any():
+    sampled = (marked > 0) & (size > 0)
+    if not sampled.any():
         return PrecisionEstimate(None, 0.0, 1.0, 0, 0.0)
-    n = marked[heard]
-    share = good[heard] / n
-    weight = size[heard] / size[heard].sum()
+    n = marked[sampled]
+    share = good[sampled] / n
+    weight = size[sampled] / size[sampled].sum()
     precision = float(weight @ share)
-    effective = _effective(weight, n, good[heard], precision)
+    effective = _effective(weight, n, good[sampled], precision)
     low, high = wilson_interval(precision, effective)
-    known = float(size[heard].sum() / size.sum())
+    known = float(size[sampled].sum() / size.sum())
     return PrecisionEstimate(
         precision, known * low, known * high + 1 - known, int(n.sum()), effective
     )
 
 
 def _effective(weight: np.ndarray, n: np.ndarray, good: np.ndarray, precision: float) -> float:
-    """The size of a simple random sample that tells no more than this one.
+    """The size of a simple random sample that is as precise as this one.
 
-    Kish's, which holds where strata are alike, or less, where those that few marks stand for vary
+    Kish's, which holds where strata are equal, or less, where those that few marks stand for vary
     most. Shares of few marks are drawn towards a half, as four equal marks are no certainty.
     """
     each = weight**2 / n

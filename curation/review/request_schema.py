@@ -1,4 +1,4 @@
-"""What the page may ask: filters, policies, an order, a caption's verdict. Checked by pydantic."""
+"""The requests of the page, checked by pydantic: filters, policies, an order, a verdict."""
 
 from typing import Literal
 
@@ -8,16 +8,16 @@ from curation.config.policy import Policy, ScoreName
 
 MAX_ROWS = 200
 
-Shown = Literal["all", "both", "only_first", "only_second"]
-Marked = Literal["all", "marked", "unmarked", "good", "bad", "corrected"]
+Comparison = Literal["all", "both", "only_first", "only_second"]
+MarkFilter = Literal["all", "marked", "unmarked", "good", "bad", "corrected"]
 
 
-class _Question(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EntryFilter(_Question):
-    """Which entries are shown; all that is said must hold."""
+class EntryFilter(_Request):
+    """Which entries are shown; all conditions must hold."""
 
     text: str = Field("", max_length=1000)  # words of the caption, or the start of a clip's id
     tags: tuple[int, ...] = Field((), max_length=50)  # any of them
@@ -26,11 +26,11 @@ class EntryFilter(_Question):
     highest: float | None = None
     outcome: str | None = Field(None, max_length=1000)  # one of select.policy.REASONS
     error: int | None = Field(None, ge=0)  # its place in About.errors
-    marked: Marked = "all"
-    compared: Shown = "all"  # what the two policies accept
+    marked: MarkFilter = "all"
+    compared: Comparison = "all"  # what the two policies accept
 
 
-class ViewRequest(_Question):
+class ViewRequest(_Request):
     """A page of rows: by default those nearest to the threshold come first."""
 
     filter: EntryFilter = EntryFilter()
@@ -41,14 +41,14 @@ class ViewRequest(_Question):
     limit: int = Field(50, ge=1, le=MAX_ROWS)
 
 
-class YieldRequest(_Question):
+class YieldRequest(_Request):
     """What one policy accepts, and beside it another."""
 
     policy: Policy
     other: Policy | None = None
 
 
-class MarkRequest(_Question):
+class MarkRequest(_Request):
     """A mark to be made. `sampled`: the caption came in the order of the sample."""
 
     entry: int = Field(ge=0)

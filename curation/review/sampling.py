@@ -1,4 +1,4 @@
-"""Which captions people are asked to judge first: a stratified random sample of all of a run's.
+"""Which captions people judge first: a stratified random sample of all of a run's.
 
 Strata are bands of CLAP score, of as many captions each: eight among the best captions of each
 clip, four among the others. Within a stratum the order is random, so that those of it which were
@@ -7,11 +7,11 @@ judged are at any time a simple random sample of it, and of any part of it that 
 
 import numpy as np
 
-BANDS_OF_BEST = 8
-BANDS_OF_OTHERS = 4
-STRATUM_COUNT = BANDS_OF_BEST + BANDS_OF_OTHERS
+BEST_BANDS = 8
+OTHER_BANDS = 4
+STRATUM_COUNT = BEST_BANDS + OTHER_BANDS
 # Of the others, which few policies accept, every fourth as many are drawn.
-_OTHERS_EVERY = 4
+_OTHERS_PERIOD = 4
 NO_STRATUM = -1
 
 
@@ -19,8 +19,8 @@ def assign_stratum(clap_score: np.ndarray, rank: np.ndarray) -> np.ndarray:
     """The stratum of each caption, int8 `[entries]`; `NO_STRATUM` where `rank` is 0: no caption."""
     result = np.full(len(rank), NO_STRATUM, np.int8)
     for first, bands, rows in (
-        (0, BANDS_OF_BEST, np.flatnonzero(rank == 1)),
-        (BANDS_OF_BEST, BANDS_OF_OTHERS, np.flatnonzero(rank > 1)),
+        (0, BEST_BANDS, np.flatnonzero(rank == 1)),
+        (BEST_BANDS, OTHER_BANDS, np.flatnonzero(rank > 1)),
     ):
         ascending = rows[np.argsort(clap_score[rows], kind="stable")]
         for band, part in enumerate(np.array_split(ascending, bands)):
@@ -35,6 +35,6 @@ def sampling_order(stratum: np.ndarray, seed: int = 0) -> np.ndarray:
     for each in range(STRATUM_COUNT):
         shuffled = chance.permutation(np.flatnonzero(stratum == each)).astype(np.int32)
         rows.append(shuffled)
-        every = 1 if each < BANDS_OF_BEST else _OTHERS_EVERY
+        every = 1 if each < BEST_BANDS else _OTHERS_PERIOD
         turns.append(np.arange(len(shuffled), dtype=np.int64) * every)
     return np.concatenate(rows)[np.argsort(np.concatenate(turns), kind="stable")]

@@ -27,19 +27,19 @@ FILES = {
     **{f"/{name}": (name, "text/javascript") for name in SCRIPTS},
 }
 
-Question = TypeVar("Question", bound=BaseModel)
+RequestModel = TypeVar("RequestModel", bound=BaseModel)
 
 
 def create_application(
-    answers: ReviewService, about: dict[str, Any], token: str
+    service: ReviewService, about: dict[str, Any], token: str
 ) -> web.Application:
     """The server's routes.
 
     Args:
-        about: what the page is told of the run beside what its index knows.
+        about: properties of the run that the index does not hold.
         token: what each request but those for the page's files must carry.
     """
-    server = _Server(answers, about)
+    server = _Server(service, about)
     app = web.Application(
         middlewares=[access_middleware(token, frozenset(FILES))], client_max_size=MAX_REQUEST_BYTES
     )
@@ -58,7 +58,7 @@ def create_application(
 async def serve_application(
     app: web.Application, port: int, on_ready: Callable[[int], None]
 ) -> None:
-    """Serve on loopback until cancelled; `on_ready` is told the port, a free one where it was 0.
+    """Serve on loopback until cancelled; `on_ready` receives the port, a free one where it was 0.
 
     Raises InputError where the port is taken.
     """
@@ -82,7 +82,7 @@ class _Server:
     """The handlers. Answers are made in threads, so that a sound on its way holds nobody up."""
 
     def __init__(self, answers: ReviewService, about: dict[str, Any]) -> None:
-        self._answers = answers
+        self._service = answers
         self._about = about
         page = resources.files("curation.review") / "page"
         self._files = {path: (page / name).read_bytes() for path, (name, _) in FILES.items()}
@@ -92,48 +92,52 @@ class _Server:
         return web.Response(body=self._files[request.path], content_type=kind, charset="utf-8")
 
     async def about(self, request: web.Request) -> web.Response:
-        told = await asyncio.to_thread(self._answers.about)
-        return _json({**told, **self._about})
+        about = await asyncio.to_thread(self._service.about)
+        return _json({**about, **self._about})
 
     async def view(self, request: web.Request) -> web.Response:
-        return await _answered(self._answers.view, await _asked(request, ViewRequest))
+        return await _respond(self._service.view, await _parse_request(request, ViewRequest))
 
     async def yields(self, request: web.Request) -> web.Response:
-        return await _answered(self._answers.yields, await _asked(request, YieldRequest))
+        return await _respond(
+            self._service.compare_yields, await _parse_request(request, YieldRequest)
+        )
 
     async def curve(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, YieldRequest)
-        return await _answered(self._answers.curve, asked.policy)
+        body = await _parse_request(request, YieldRequest)
+        return await _respond(self._service.curve, body.policy)
 
     async def mark(self, request: web.Request) -> web.Response:
-        said = await _asked(request, MarkRequest)
-        return await _answered(self._answers.mark, said)
+        body = await _parse_request(request, MarkRequest)
+        return await _respond(self._service.mark, body)
 
     async def clip(self, request: web.Request) -> web.Response:
-        return await _answered(self._answers.clip, int(request.match_info["clip"]))
+        return await _respond(self._service.clip, int(request.match_info["clip"]))
 
     async def sound(self, request: web.Request) -> web.Response:
         clip = int(request.match_info["clip"])
-        storage = self._answers.run.storage
-        data = await _done(lambda: clip_audio.clip_flac(storage, self._answers.evidence(clip)))
+        storage = self._service.run.storage
+        data = await _run_in_thread(
+            lambda: clip_audio.clip_flac(storage, self._service.evidence(clip))
+        )
         return web.Response(body=data, content_type="audio/flac")
 
 
-async def _asked(request: web.Request, kind: type[Question]) -> Question:
+async def _parse_request(request: web.Request, kind: type[RequestModel]) -> RequestModel:
     try:
         return kind.model_validate(await request.json())
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         raise RefusedRequest(400, escape_invisible("; ".join(wrong))) from error
     except ValueError as error:
-        raise RefusedRequest(400, "a question is JSON, and this is none") from error
+        raise RefusedRequest(400, "the body of the request is not JSON") from error
 
 
-async def _answered(answer: Callable[[Any], dict[str, Any]], asked: object) -> web.Response:
-    return _json(await _done(lambda: answer(asked)))
+async def _respond(answer: Callable[[Any], dict[str, Any]], request: object) -> web.Response:
+    return _json(await _run_in_thread(lambda: answer(request)))
 
 
-async def _done(work: Callable[[], Any]) -> Any:
+async def _run_in_thread(work: Callable[[], Any]) -> Any:
     """What `work` returns, from a thread. Raises Refused, with what is wrong."""
     try:
         return await asyncio.to_thread(work)

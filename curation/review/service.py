@@ -1,6 +1,6 @@
-"""Answers to what the page asks, over a run's index: rows, yield, precision, one clip whole.
+"""Answers the requests of the page, over a run's index: rows, yield, precision, one clip whole.
 
-All text that leaves here is `visible`: what is not seen in it is told by its code point.
+All text is escaped by `escape_invisible`: invisible characters become their code points.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.review import filters, precision, sampling, score_grid
-from curation.review.index import SCORES, SECOND, ReviewIndex
+from curation.review.index import MIN_SECOND_SCORE, SCORES, ReviewIndex
 from curation.review.labels import Labels
 from curation.review.marks import Mark
 from curation.review.request_schema import MarkRequest, ViewRequest, YieldRequest
@@ -31,16 +31,16 @@ from curation.select.policy import (
 )
 from curation.text_safety import escape_invisible
 
-Answer = dict[str, Any]
-Answered = TypeVar("Answered")
+JsonObject = dict[str, Any]
+Result = TypeVar("Result")
 
 # Decisions remembered, of a byte an entry: those of two policies while one of them moves. Counts
 # are small.
-_DECISIONS = 4
-_COUNTS = 64
-# Precision is told at each second bin's edge: charts are no finer.
-_EVERY = 2
-_OF_A_CLIP = [name for name in EVIDENCE_SCHEMA.names if name != "audio_embedding"]
+_CACHED_DECISIONS = 4
+_CACHED_COUNTS = 64
+# Precision is computed at each second bin's edge: charts are no finer.
+_CURVE_STEP = 2
+_CLIP_COLUMNS = [name for name in EVIDENCE_SCHEMA.names if name != "audio_embedding"]
 
 
 class UnknownClipError(InputError):
@@ -57,17 +57,17 @@ class ReviewService:
         self.run = run
         self.index = index
         self.labels = labels
-        self._decide = _remembering(lambda policy: apply_rules(index, policy)[0], _DECISIONS)
-        self._grid = _remembering(partial(score_grid.build_score_grid, index), len(SCORES))
-        self._count = _remembering(self._counted, _COUNTS)
+        self._decide = _memoize(lambda policy: apply_rules(index, policy)[0], _CACHED_DECISIONS)
+        self._grid = _memoize(partial(score_grid.build_score_grid, index), len(SCORES))
+        self._count = _memoize(self._count_up_to, _CACHED_COUNTS)
 
-    def about(self) -> Answer:
+    def about(self) -> JsonObject:
         """The run: its size, what policies may use, its tags by how many clips carry them, errors.
 
         `scores` and `reasons` are labels by name; `second` is the range of the second scorer's
         scores, None where policies cannot use them.
         """
-        about, clips = self.index.about, self.index.tag_counts
+        about, clips = self.index.metadata, self.index.tag_counts
         most = np.argsort(-clips, kind="stable")
         return {
             "run": escape_invisible(about.run),
@@ -77,35 +77,35 @@ class ReviewService:
             "errors": [escape_invisible(kind) for kind in about.errors],
             "scores": {name: SCORE_LABELS[name] for name in self.index.scores},
             "reasons": REASON_LABELS,
-            "second": self._second(),
+            "second": self._second_score_range(),
         }
 
-    def view(self, view: ViewRequest) -> Answer:
+    def view(self, request: ViewRequest) -> JsonObject:
         """A page of rows, how many there are in all, and what the first policy makes of these."""
-        first = self._decide(view.policy)
-        second = self._decide(view.other) if view.other else None
-        shown = filters.filter_mask(self.index, self.labels, view.filter, first, second)
-        cutoff = self._cutoff(view.policy, first)
-        entries = filters.page_entries(self.index, self.labels, view, shown, cutoff)
+        first = self._decide(request.policy)
+        second = self._decide(request.other) if request.other else None
+        shown = filters.filter_mask(self.index, self.labels, request.filter, first, second)
+        cutoff = self._cutoff(request.policy, first)
+        entries = filters.page_entries(self.index, self.labels, request, shown, cutoff)
         return {
             "total": int(np.count_nonzero(shown)),
             "reasons": _reasons(first, shown),
-            "rows": self._rows(entries, view.policy, first),
+            "rows": self._rows(entries, request.policy, first),
         }
 
-    def yields(self, asked: YieldRequest) -> Answer:
+    def compare_yields(self, request: YieldRequest) -> JsonObject:
         """What a policy accepts, its precision, and beside it another's."""
-        answer = {"first": self._outcome(asked.policy)}
-        if asked.other:
-            answer["second"] = self._outcome(asked.other)
-            first, second = self._decide(asked.policy), self._decide(asked.other)
+        answer = {"first": self._outcome(request.policy)}
+        if request.other:
+            answer["second"] = self._outcome(request.other)
+            first, second = self._decide(request.policy), self._decide(request.other)
             answer["overlap"] = {
-                name: self._part(which)
+                name: self._subset(which)
                 for name, which in filters.compare_decisions(first, second).items()
             }
         return answer
 
-    def curve(self, policy: Policy) -> Answer:
+    def curve(self, policy: Policy) -> JsonObject:
         """Precision at each threshold on the policy's score, among what comes before it."""
         grid = self._grid(policy.score)
         entries, good = self.labels.sample()
@@ -115,7 +115,7 @@ class ReviewService:
             grid.count(entries[judged]),
             grid.count(entries[judged & good]),
         )
-        sizes, marked, right = (score_grid.counts_at_least(each)[::_EVERY] for each in counted)
+        sizes, marked, right = (score_grid.counts_at_least(each)[::_CURVE_STEP] for each in counted)
         estimates = map(precision.estimate_precision, sizes, marked, right)
         return {
             "sampled": len(entries),
@@ -123,15 +123,17 @@ class ReviewService:
             "highest": float(grid.edges[-1]),
             "points": [
                 {"threshold": float(at), "captions": int(size.sum()), **vars(each)}
-                for at, size, each in zip(grid.edges[:-1:_EVERY], sizes, estimates, strict=True)
+                for at, size, each in zip(
+                    grid.edges[:-1:_CURVE_STEP], sizes, estimates, strict=True
+                )
             ],
         }
 
-    def mark(self, said: MarkRequest) -> Answer:
+    def mark(self, request: MarkRequest) -> JsonObject:
         """Take a mark, and say how the caption is marked now."""
-        return {"mark": _told(self.labels.add(said))}
+        return {"mark": _mark_to_dict(self.labels.add(request))}
 
-    def clip(self, clip: int) -> Answer:
+    def clip(self, clip: int) -> JsonObject:
         """All that is known of a clip, its evidence read again. Raises NoSuchClip."""
         evidence = self.evidence(clip)
         tags, scores = evidence["tags"], evidence["tag_scores"] or [None] * len(evidence["tags"])
@@ -148,23 +150,23 @@ class ReviewService:
             "methods": [escape_invisible(each["method"]) for each in evidence["candidates"]],
         }
 
-    def evidence(self, clip: int) -> Answer:
+    def evidence(self, clip: int) -> JsonObject:
         """A clip's row of evidence, without its embedding. Raises NoSuchClip."""
-        clips = self.index.about.clips
+        clips = self.index.metadata.clips
         if not 0 <= clip < clips:
             raise UnknownClipError(f"clip {clip}: there are {clips} of them, from 0 on")
         shard = int(self.index.columns["shard"][clip])
-        rows = run_evidence.read_evidence_shard(self.run, shard, _OF_A_CLIP)
-        row: Answer = rows.slice(int(self.index.columns["row"][clip]), 1).to_pylist()[0]
+        rows = run_evidence.read_evidence_shard(self.run, shard, _CLIP_COLUMNS)
+        row: JsonObject = rows.slice(int(self.index.columns["row"][clip]), 1).to_pylist()[0]
         return row
 
-    def _second(self) -> Answer | None:
-        if SECOND in self.index.about.unusable or not self.index.has_caption.any():
+    def _second_score_range(self) -> JsonObject | None:
+        if MIN_SECOND_SCORE in self.index.metadata.unusable or not self.index.has_caption.any():
             return None
         scores = self.index.second_score
         return {"lowest": float(np.nanmin(scores)), "highest": float(np.nanmax(scores))}
 
-    def _rows(self, entries: np.ndarray, policy: Policy, reasons: np.ndarray) -> list[Answer]:
+    def _rows(self, entries: np.ndarray, policy: Policy, reasons: np.ndarray) -> list[JsonObject]:
         columns = self.index.columns
         clips = columns["clip"][entries]
         captions = self.index.captions.take(entries).to_pylist()
@@ -183,7 +185,7 @@ class ReviewService:
                 "reason": REASONS[reasons[entry]],
                 "error": self._error_of(clip),
                 "tags": [escape_invisible(tag) for tag in self.index.tags_of(clip)],
-                "mark": _told(self.labels.of(entry)),
+                "mark": _mark_to_dict(self.labels.get(entry)),
             }
             for entry, clip, caption, clip_id in zip(
                 entries.tolist(), clips.tolist(), captions, clip_ids, strict=True
@@ -192,15 +194,15 @@ class ReviewService:
 
     def _error_of(self, clip: int) -> str | None:
         kind = self.index.columns["error"][clip]
-        return escape_invisible(self.index.about.errors[kind]) if kind >= 0 else None
+        return escape_invisible(self.index.metadata.errors[kind]) if kind >= 0 else None
 
-    def _outcome(self, policy: Policy) -> Answer:
+    def _outcome(self, policy: Policy) -> JsonObject:
         reasons, grid = self._decide(policy), self._grid(policy.score)
         accepted, counted = reasons == ACCEPTED_CODE, self._count(policy, ACCEPTED_CODE)
         before = self._count(policy, BELOW_THRESHOLD_CODE)
         return {
             "reasons": _reasons(reasons),
-            "clips": _distinct(self.index.columns["clip"][accepted]),
+            "clips": _count_distinct(self.index.columns["clip"][accepted]),
             "cutoff": self._cutoff(policy, reasons),
             "lowest": float(grid.edges[0]),
             "highest": float(grid.edges[-1]),
@@ -209,7 +211,7 @@ class ReviewService:
             "precision": self._precision(counted.sum(axis=0), accepted),
         }
 
-    def _part(self, which: np.ndarray) -> Answer:
+    def _subset(self, which: np.ndarray) -> JsonObject:
         """Some captions, bool `[entries]`: how many there are, and their precision."""
         sizes = np.bincount(self.index.columns["stratum"][which], minlength=sampling.STRATUM_COUNT)
         return {"captions": int(sizes.sum()), "precision": self._precision(sizes, which)}
@@ -220,7 +222,7 @@ class ReviewService:
         accepted = reasons == ACCEPTED_CODE
         return float(self.index.score(policy.score)[accepted].min()) if accepted.any() else None
 
-    def _precision(self, sizes: np.ndarray, which: np.ndarray) -> Answer:
+    def _precision(self, sizes: np.ndarray, which: np.ndarray) -> JsonObject:
         """Of some captions, bool `[entries]`, of which there are so many in each stratum."""
         entries, good = self.labels.sample()
         inside, stratum = which[entries], self.index.columns["stratum"][entries]
@@ -228,20 +230,20 @@ class ReviewService:
         right = np.bincount(stratum[inside & good], minlength=sampling.STRATUM_COUNT)
         return vars(precision.estimate_precision(sizes, marked, right))
 
-    def _counted(self, policy: Policy, reason: int) -> np.ndarray:
+    def _count_up_to(self, policy: Policy, reason: int) -> np.ndarray:
         """The captions with this reason or one before it, as `Grid.count` counts them."""
         return self._grid(policy.score).count(self._decide(policy) <= reason)
 
 
-def _remembering(work: Callable[..., Answered], size: int) -> Callable[..., Answered]:
+def _memoize(work: Callable[..., Result], size: int) -> Callable[..., Result]:
     """`work`, its last answers remembered; of threads that ask the same at once, one works."""
     lock, remembered = threading.Lock(), lru_cache(size)(work)
 
-    def asked(*args: Hashable) -> Answered:
+    def memoized(*args: Hashable) -> Result:
         with lock:
             return remembered(*args)
 
-    return asked
+    return memoized
 
 
 def _reasons(reasons: np.ndarray, shown: np.ndarray | None = None) -> dict[str, int]:
@@ -253,7 +255,7 @@ def _reasons(reasons: np.ndarray, shown: np.ndarray | None = None) -> dict[str, 
     return counted
 
 
-def _distinct(ascending: np.ndarray) -> int:
+def _count_distinct(ascending: np.ndarray) -> int:
     return int(np.count_nonzero(np.diff(ascending))) + bool(len(ascending))
 
 
@@ -278,7 +280,7 @@ def _error(error: dict[str, str] | None) -> str | None:
     return escape_invisible(f"{error['stage']}/{error['type']}: {error['message']}")
 
 
-def _told(mark: Mark | None) -> Answer | None:
+def _mark_to_dict(mark: Mark | None) -> JsonObject | None:
     if mark is None:
         return None
     return {

@@ -35,7 +35,7 @@ from curation.select import policy
 from curation.select.tag_groups import group_by_rarest_tag
 from curation.storage.files import Storage
 
-PAIRS_A_BATCH = 64
+PAIRS_PER_BATCH = 64
 AUDIO_THREADS = 4
 
 
@@ -54,8 +54,8 @@ class Selection:
 
 
 @dataclass
-class _Read:
-    """The columns of evidence that decisions need, gathered shard by shard."""
+class _CandidateColumns:
+    """The columns of evidence that decisions need, collected shard by shard."""
 
     clip_ids: list[pa.Array] = field(default_factory=list)
     clip_tags: list[list[str]] = field(default_factory=list)
@@ -89,7 +89,7 @@ def select(
             f"{config.run}: {len(shards)} of {planned.shards} shards have evidence; run tagscribe "
             "annotate to its end" + (", or select with --partial" if shards else "")
         )
-    read = _read(run, shards)
+    read = _read_candidates(run, shards)
     candidates = policy.Candidates(
         clip=np.concatenate(read.clip),
         clap_score=np.concatenate(read.clap_score),
@@ -105,7 +105,7 @@ def select(
         run.storage,
         layout.table_uri(run.uri),
         PAIR_SCHEMA if config.table.audio == "reference" else PAIR_SCHEMA_WITH_AUDIO,
-        lambda: _pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
+        lambda: _iter_pairs(config, record, shards, read.candidates_a_shard, decisions, on_pairs),
         lineage,
     )
     accepted = decisions.accepted
@@ -121,8 +121,8 @@ def select(
     )
 
 
-def _read(run: RunFolder, shards: list[int]) -> _Read:
-    read = _Read()
+def _read_candidates(run: RunFolder, shards: list[int]) -> _CandidateColumns:
+    read = _CandidateColumns()
     columns = ["clip_id", "tags", "candidates"]
     for evidence in run_evidence.read_evidence_shards(run, shards, columns):
         candidates = evidence["candidates"].combine_chunks()
@@ -158,7 +158,7 @@ def _lineage(config: RunConfig, record: RunRecord, shards: list[int]) -> dict[st
 def _write_decisions(
     run: RunFolder,
     selection: str,
-    read: _Read,
+    read: _CandidateColumns,
     candidates: policy.Candidates,
     decisions: policy.Decisions,
 ) -> None:
@@ -183,7 +183,7 @@ def _write_decisions(
     run.storage.put(layout.decisions_uri(run.uri, selection), buffer.getvalue())
 
 
-def _pairs(
+def _iter_pairs(
     config: RunConfig,
     record: RunRecord,
     shards: list[int],
@@ -206,8 +206,8 @@ def _pairs(
         part = slice(start, start + count)
         start += count
         pairs = _accepted_pairs(evidence, decisions.accepted[part], decisions.rank[part], record)
-        for offset in range(0, pairs.num_rows, PAIRS_A_BATCH):
-            few = pairs.slice(offset, PAIRS_A_BATCH)
+        for offset in range(0, pairs.num_rows, PAIRS_PER_BATCH):
+            few = pairs.slice(offset, PAIRS_PER_BATCH)
             if embedder:
                 few = embedder.embed(few)
             names = PAIR_SCHEMA_WITH_AUDIO.names if embedder else PAIR_SCHEMA.names
@@ -258,16 +258,16 @@ class _Embedder:
 
     def _flac(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
-            heard = reload_audio(self._storage, row)
+            decoded = reload_audio(self._storage, row)
         except InputError as error:
             raise InputError(
                 f"{error}; put the file back, annotate in another run folder, or set "
                 "table.audio: reference"
             ) from error
-        flac = resample_to_flac(heard.waveform, heard.sample_rate_hz, self.rate_hz)
-        return {"bytes": flac, "path": _path(row["clip_id"])}
+        flac = resample_to_flac(decoded.waveform, decoded.sample_rate_hz, self.rate_hz)
+        return {"bytes": flac, "path": _audio_path(row["clip_id"])}
 
 
-def _path(clip_id: str) -> str:
+def _audio_path(clip_id: str) -> str:
     """A clip's file name for whoever unpacks the table: below their folder, whatever its id is."""
     return posixpath.normpath(f"/{clip_id}.flac").lstrip("/")

@@ -229,7 +229,7 @@ def test_a_sample_measures_tagging(
 ) -> None:
     run = tagged_run(corpus, tmp_path / "run", ast, placement)
     catalog_plan.create_plan(run)
-    taken = sample.measured(run, 10)
+    taken = sample.measure_run(run, 10)
     assert taken.ok == 10 and len(taken.tag_s) >= 2 and (taken.tag_s > 0).all()
     # The veto at 0 leaves some captions, or all.
     assert 0 < taken.accepted <= 10

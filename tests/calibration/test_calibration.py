@@ -32,7 +32,7 @@ def scored(
         source=source,
         matched=matched,
         shuffled=shuffled[:, None],
-        others=np.ones((len(matched), 1), bool),
+        unrelated=np.ones((len(matched), 1), bool),
         words=np.arange(len(matched)),
         right=right,
     )
@@ -77,7 +77,7 @@ def test_judged_captions_give_the_threshold_exactly(rng: np.random.Generator) ->
     found = find_threshold(scored("judged", scores, scores, right=scores >= 0.5), 0.9, prior=0.1)
     assert found is not None
     # 50 of the 55 captions from 0.45 on are right, and no 50 of 56.
-    assert (found.score, found.kept) == (0.45, 0.55)
+    assert (found.score, found.kept_share) == (0.45, 0.55)
     assert found.precision == pytest.approx(50 / 55)
     assert found.low <= found.score <= found.high
 
@@ -111,7 +111,7 @@ def test_a_threshold_keeps_as_many_as_it_may(rng: np.random.Generator) -> None:
     for wanted in (0.6, 0.8, 0.95):
         found = find_threshold(given, wanted, prior=0.5)
         assert found is not None and found.precision >= wanted
-        kept.append(found.kept)
+        kept.append(found.kept_share)
     assert kept == sorted(kept, reverse=True) and kept[0] > kept[-1]
 
 
@@ -171,7 +171,7 @@ def test_a_runs_evidence_is_calibrated_without_its_audio(annotated_here: RunConf
     again = summarize_calibration(
         run_pairs.score_run_pairs(silent, scorer, 30), scorer.identity, 0.5, 0.8
     )
-    assert again.as_json() == found.as_json()
+    assert again.to_json() == found.to_json()
 
 
 def test_another_scorers_evidence_is_refused(annotated_here: RunConfig, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_captions_of_ones_own_are_scored_with_their_files(
     assert pairs.source == "judged" and pairs.right is not None
     assert sorted(pairs.right.tolist()) == [False, False, False, True, True]
     # "a dog barks" is listed for every file, "rain falls" for one.
-    assert pairs.others.sum(1).tolist() == [0, 0, 0, 0, 3]
+    assert pairs.unrelated.sum(1).tolist() == [0, 0, 0, 0, 3]
     assert pairs.words.tolist() == [3, 3, 3, 3, 2]
 
 

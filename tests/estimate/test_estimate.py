@@ -113,7 +113,7 @@ def test_a_second_threshold_makes_the_yield_a_matter_of_chance() -> None:
 def test_without_prices_there_are_no_dollars() -> None:
     told = estimate.estimate_run(configured(), PLANNED, taken())
     assert told.dollars is None and told.storage_dollars_month is None
-    assert not any("dollars" in row[0] for row in told.rows())
+    assert not any("dollars" in row[0] for row in told.to_rows())
 
 
 def test_decoding_threads_are_recommended_where_models_would_wait() -> None:
@@ -173,7 +173,7 @@ def test_a_sample_goes_through_the_whole_engine(
         select={"top_fraction": 0.5},
     )
     catalog_plan.create_plan(config)
-    taken = sample.measured(config, 20)
+    taken = sample.measure_run(config, 20)
     assert (taken.clips, taken.ok, taken.accepted, taken.pairs) == (20, 20, 10, 10)
     assert len(taken.decode_s) == 20 and (taken.decode_s > 0).all()
     assert len(taken.caption_s) == len(taken.score_s) >= 1
@@ -196,7 +196,7 @@ def test_a_plan_without_audio_cannot_be_measured(corpus: Path, tmp_path: Path) -
     catalog_plan.create_plan(config)
     assert require_run_record(RunFolder.from_config(config)).missing == 40
     with pytest.raises(InputError, match="no planned clip has audio"):
-        sample.measured(config, 20)
+        sample.measure_run(config, 20)
 
 
 def test_the_command_prints_the_estimate(corpus: Path, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def leave_state(config: RunConfig, kind: str, heartbeat_s: float, reason: str = 
 def test_a_planned_run_has_nothing_to_tell_yet(tmp_path: Path) -> None:
     status = read_status(RunFolder.from_config(planned_run(tmp_path, clips=30, shard_clips=10)))
     assert (status.shards_done, status.clips_done, status.complete) == (0, 0, False)
-    assert status.rate is status.left_s is status.dollars is status.pairs_a_clip is None
-    assert status.fields()["state"] == "no driver has worked on it"
+    assert status.rate is status.remaining_s is status.dollars is status.pairs_per_clip is None
+    assert status.to_fields()["state"] == "no driver has worked on it"
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_the_rate_leaves_pauses_out(tmp_path: Path) -> None:
         write_evidence(config, shard, span(began, began + 10.0), scores=[0.5] * 10)
     status = read_status(RunFolder.from_config(config), now_s=60000.0)
     assert status.rate == pytest.approx(30 / 20)
-    assert status.rate_of_late is None
-    assert status.left_s == pytest.approx(30 / 1.5)
+    assert status.recent_rate is None
+    assert status.remaining_s == pytest.approx(30 / 1.5)
 
 
 def test_a_running_run_is_judged_by_its_last_minutes(tmp_path: Path) -> None:
@@ -54,11 +54,11 @@ def test_a_running_run_is_judged_by_its_last_minutes(tmp_path: Path) -> None:
         write_evidence(config, shard, span(began + 1e6, began + 1e6 + length), scores=[0.5] * 10)
     leave_state(config, "running", 1e6 + 310.0)
     early = read_status(RunFolder.from_config(config), now_s=1e6 + 320.0)
-    assert early.rate_of_late is None and early.left_s == pytest.approx(800 / (200 / 320))
+    assert early.recent_rate is None and early.remaining_s == pytest.approx(800 / (200 / 320))
     leave_state(config, "running", 1e6 + 610.0)
     late = read_status(RunFolder.from_config(config), now_s=1e6 + 620.0)
-    assert late.rate_of_late == pytest.approx(180 / 600)  # two shards ended before
-    assert late.left_s == pytest.approx(800 / 0.3)
+    assert late.recent_rate == pytest.approx(180 / 600)  # two shards ended before
+    assert late.remaining_s == pytest.approx(800 / 0.3)
 
 
 def test_cost_is_what_workers_were_held_for(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_slow_shards_are_named(tmp_path: Path) -> None:
         write_evidence(config, shard, span(0.0, length), scores=[0.5] * 10)
     status = read_status(RunFolder.from_config(config))
     assert [(each.shard, each.times_median) for each in status.slow] == [(3, 5.0)]
-    assert status.fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
+    assert status.to_fields()["slow shard 3"] == "50 s, 5.0 times the median a clip"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_yield_before_a_selection_follows_the_policy(
 ) -> None:
     config = planned_run(tmp_path, clips=10, shard_clips=10, select=policy)
     write_evidence(config, 0, scores=[0.1, 0.29, 0.3, 0.31, 0.5, 0.5, 0.5, 0.5], failed=2)
-    assert read_status(RunFolder.from_config(config)).pairs_a_clip == (
+    assert read_status(RunFolder.from_config(config)).pairs_per_clip == (
         expected if expected is None else pytest.approx(expected)
     )
 

@@ -15,7 +15,7 @@ from curation.report.page_context import format_dollars
 from curation.report.sampling import NARROW, StratifiedSample
 from curation.report.scores import CandidateScores
 from curation.report.throughput import pool_throughput
-from curation.report.yields import UNKNOWN, UNTAGGED, TagYield, TagYields
+from curation.report.yields import UNKNOWN_CLASS, UNTAGGED, TagYield, TagYields
 from curation.run.evidence import ShardCounts, ShardFooter, WorkSpan
 from curation.select import apply
 from tests.report.runs import candidate, failed, row, tag, written_run
@@ -86,7 +86,7 @@ def test_a_clip_counts_with_each_tag_and_once_with_each_root(tmp_path: Path) -> 
     roots = {each.name: each for each in yields.by_root()}
     assert roots["Animal"] == TagYield("Animal", 2, 2, 1, 1)
     assert roots["Natural sounds"] == TagYield("Natural sounds", 1, 1, 0, 0)
-    assert roots[UNTAGGED].clips == roots[UNKNOWN].clips == 1
+    assert roots[UNTAGGED].clips == roots[UNKNOWN_CLASS].clips == 1
 
 
 def test_errors_are_counted_by_kind_with_the_first_as_example(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_each_step_of_the_funnel_loses_what_failed_there() -> None:
     ]
     reasons = {"accepted": 4, "not_best": 7, "below_threshold": 1, "below_second_threshold": 2}
     told = funnel.funnel_steps(12, 11, errors, reasons, pairs=4)
-    assert [(step.label, step.left) for step in told] == [
+    assert [(step.label, step.remaining) for step in told] == [
         ("clips listed", 12),
         ("clips annotated so far", 11),
         ("clips found", 9),
@@ -129,7 +129,7 @@ def test_the_sample_takes_turns_among_its_strata(tmp_path: Path) -> None:
     rows += [failed(f"error{n}", "decode", "silent") for n in range(5)]
     for each in read(tmp_path, [rows[:20], rows[20:]], min_score=0.5):
         strata.add(each)
-    drawn = strata.draw()
+    drawn = strata.select_clips()
     counts = {name: sum(d.stratum == name for d in drawn) for name in {d.stratum for d in drawn}}
     assert counts == {
         "accepted": 2,
@@ -145,7 +145,7 @@ def test_the_narrowly_rejected_are_those_that_missed_by_least(tmp_path: Path) ->
     rows = [scored(f"clip{n}", n / 10) for n in range(8)]
     for each in read(tmp_path, [rows[:3], rows[3:]], min_score=0.55):
         strata.add(each)
-    [narrow] = [each for each in strata.draw() if each.stratum == NARROW]
+    [narrow] = [each for each in strata.select_clips() if each.stratum == NARROW]
     assert (narrow.shard, narrow.row) == (1, 2)
 
 
@@ -157,7 +157,7 @@ def test_the_sample_is_the_same_in_any_order_of_shards(tmp_path: Path) -> None:
         strata = StratifiedSample(seed=3, clips=8)
         for each in order:
             strata.add(each)
-        drawn.append(strata.draw())
+        drawn.append(strata.select_clips())
     assert drawn[0] == drawn[1]
 
 
@@ -171,11 +171,11 @@ def test_speed_over_time_comes_to_all_clips() -> None:
             footer(50, WorkSpan("decode", "a", 110.0, 135.0), WorkSpan("score", "b", 140.0, 180.0)),
         ]
     )
-    assert found is not None and found.begun_s == 100.0 and found.edges_s[-1] == 80.0
-    for rates in found.pools.values():
+    assert found is not None and found.started_s == 100.0 and found.edges_s[-1] == 80.0
+    for rates in found.rates.values():
         assert float(rates @ np.diff(found.edges_s)) == pytest.approx(80.0)
-    assert found.pools["decode"][0] == pytest.approx(3.0)
-    assert found.pools["decode"][-1] == 0.0
+    assert found.rates["decode"][0] == pytest.approx(3.0)
+    assert found.rates["decode"][-1] == 0.0
 
 
 @pytest.mark.parametrize("label", ["$x^2$ <b>", "\x00\u202edog", "Hündin"])

@@ -73,7 +73,7 @@ def prepared(annotated: RunConfig) -> ReportPage:
 
 @pytest.fixture(scope="module")
 def whole(prepared: ReportPage) -> Report:
-    return prepared.filled()
+    return prepared.render()
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_a_stranger_reads_what_the_run_is(annotated: RunConfig, root: Element) -
     [lines] = [each for each in root.iter("dl") if each.attrib["class"] == "origin"]
     told = {"".join(div[0].itertext()): "".join(div[1].itertext()) for div in lines}
     assert str(annotated.catalog.audio) in told["clips"]  # type: ignore[union-attr]
-    assert told["captions"].startswith("2 asked for a clip, and the rest of 4 only where none")
+    assert told["captions"].startswith("2 requested per clip, and the rest of 4 only where none")
     assert told["second scorer"] == "reference (dual_encoder)"
     assert told["policy"] == (
         "Captions with a second score below -0.9 are rejected. The best caption is taken of each "
@@ -246,7 +246,7 @@ def test_sound_that_is_gone_or_has_changed_is_said_to_be(
         for clip, change in ((first, b""), (second, b"other")):
             [path] = sounds.glob(f"{title(clip)[:11]}*")
             path.write_bytes(change) if change else path.unlink()
-        html = prepared.filled().html
+        html = prepared.render().html
     finally:
         shutil.rmtree(sounds)
         shutil.copytree(moved, sounds)
@@ -263,20 +263,20 @@ def test_the_same_run_gives_the_same_page(annotated: RunConfig, whole: Report) -
 
 def test_a_page_keeps_its_size_by_leaving_sounds_out(prepared: ReportPage, whole: Report) -> None:
     most_bytes = len(whole.html.encode()) * 3 // 4
-    cut = prepared.filled(most_bytes)
+    cut = prepared.render(most_bytes)
     assert len(cut.html.encode()) <= most_bytes
     assert 0 < cut.audible < whole.audible
     assert cut.shown == whole.shown == CLIPS
-    assert "left out, to keep the page small" in text(parsed(cut.html))
+    assert "omitted, to keep the page small" in text(parsed(cut.html))
 
 
 def test_a_page_keeps_its_size_by_leaving_clips_out(prepared: ReportPage, whole: Report) -> None:
     bare = re.sub("(?s)<article.*?</article>", "", whole.html)
     least = len(bare.encode()) + 8000
-    cut = prepared.filled(least)
+    cut = prepared.render(least)
     assert len(cut.html.encode()) <= least
-    assert 0 < cut.shown < cut.drawn
-    assert f"{cut.drawn - cut.shown} more were drawn and left out" in text(parsed(cut.html))
+    assert 0 < cut.shown < cut.sampled
+    assert f"{cut.sampled - cut.shown} more were drawn and omitted" in text(parsed(cut.html))
 
 
 def test_a_run_of_which_nothing_is_selected_says_so(unselected: Element) -> None:

@@ -41,7 +41,7 @@ def test_marks_are_there_when_the_server_comes_back(config: RunConfig) -> None:
 def test_many_marks_at_once_are_all_kept(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "MARKS_A_FILE", 8)
+    monkeypatch.setattr(marks, "MARKS_PER_FILE", 8)
     with serving(config) as started, ThreadPoolExecutor(8) as threads:
         said = [{"entry": entry, "verdict": "good"} for entry in range(2, 32)]
         answers = list(threads.map(lambda each: ask(started, "mark", each), said))

@@ -48,7 +48,7 @@ def test_ten_captions_are_marked_by_keyboard_alone(browser: Browser, marking: Re
     assert [mark.verdict for mark in written].count("good") == 8
     assert [mark.verdict for mark in written].count("bad") == 2
     assert written[-1].corrected == "a cat meows"
-    assert {mark.sample for mark in written} == {marking.answers.index.about.design}
+    assert {mark.sample for mark in written} == {marking.answers.index.metadata.sample_design}
     assert seen.complaints == [] and seen.hosts == LOOPBACK
 
 

@@ -9,7 +9,7 @@ import pytest
 from curation.config.policy import Policy
 from curation.errors import InputError
 from curation.review import index_builder
-from curation.review.index import SCORES, SECOND, ReviewIndex
+from curation.review.index import MIN_SECOND_SCORE, SCORES, ReviewIndex
 from curation.review.labels import Labels
 from curation.review.request_schema import ViewRequest, YieldRequest
 from curation.review.service import ReviewService
@@ -63,7 +63,7 @@ def test_decisions_are_those_of_select(policy: Policy, drawn: Drawn, index: Revi
 @pytest.mark.parametrize("policy", [Policy(), Policy(score="log_prob", min_second_score=0.4)])
 def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: ReviewIndex) -> None:
     expected = select_policy.decide(drawn.candidates, policy).rank
-    ranks = np.array([index.rank_of(policy, entry) for entry in range(index.about.entries)])
+    ranks = np.array([index.rank_of(policy, entry) for entry in range(index.metadata.entries)])
     assert ranks[index.has_caption].tolist() == expected.tolist()
     assert set(ranks[~index.has_caption]) == {0}
 
@@ -71,7 +71,7 @@ def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: ReviewIn
 def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: ReviewService) -> None:
     first = Policy(max_per_clip=2, min_score=0.3, min_second_score=0.4)
     other = Policy(max_per_clip=2, top_fraction=0.5)
-    told = answers.yields(YieldRequest(policy=first, other=other))
+    told = answers.compare_yields(YieldRequest(policy=first, other=other))
     decided = [select_policy.decide(drawn.candidates, policy) for policy in (first, other)]
     for name, decisions in zip(("first", "second"), decided, strict=True):
         outcome, accepted = told[name], decisions.accepted
@@ -115,7 +115,10 @@ def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
 ) -> None:
     alone = drawn_run(tmp_path_factory.mktemp("alone"), 100, seed=2, scores=("clap_score",))
     index = index_builder.open_index(RunFolder.from_config(alone.config), lambda done, total: None)
-    assert index.scores == ["clap"] and set(index.about.unusable) == {*SCORES, SECOND} - {"clap"}
+    assert index.scores == ["clap"] and set(index.metadata.unusable) == {
+        *SCORES,
+        MIN_SECOND_SCORE,
+    } - {"clap"}
     for policy in (
         Policy(score="log_prob"),
         Policy(score="combined"),
@@ -132,9 +135,9 @@ def test_scores_that_a_run_lacks_are_refused_as_select_refuses_them(
 
 
 def test_tags_of_a_clip_and_clips_of_a_tag_agree(index: ReviewIndex) -> None:
-    for tag, name in enumerate(index.about.tag_names):
+    for tag, name in enumerate(index.metadata.tag_names):
         clips = set(index.tag_clips.of([tag]).tolist())
-        assert clips == {c for c in range(index.about.clips) if name in index.tags_of(c)}
+        assert clips == {c for c in range(index.metadata.clips) if name in index.tags_of(c)}
 
 
 def test_an_index_is_made_once(drawn: Drawn) -> None:
@@ -144,4 +147,4 @@ def test_an_index_is_made_once(drawn: Drawn) -> None:
         RunFolder.from_config(drawn.config), lambda done, total: told.append(done)
     )
     assert told == []
-    assert list(index_builder.index_cache_folder().glob("*/making-*")) == []
+    assert list(index_builder.index_cache_folder().glob("*/unfinished-*")) == []

@@ -81,15 +81,15 @@ def marked_by_chance(index: ReviewIndex, right: np.ndarray, seed: int) -> Review
     other = replace(index, columns={**index.columns, "drawn": drawn})
     asked = drawn[:MARKED]
     errs = np.random.default_rng((seed, 1)).random(MARKED) < ERROR
-    Storage().delete_tree(layout.marks_uri(index.about.run))
+    Storage().delete_tree(layout.marks_uri(index.metadata.run))
     said = [
         mark_of(other, int(entry), bool(good))
         for entry, good in zip(asked, right[asked] ^ errs, strict=True)
     ]
     lines = b"".join(marks.mark_to_line(each) for each in said)
-    Storage().put(join_uri(layout.marks_uri(index.about.run), "one.jsonl"), lines)
-    run = RunFolder(index.about.run)
-    return ReviewService(run, other, Labels(RunFolder(run), other, "simulated"))
+    Storage().put(join_uri(layout.marks_uri(index.metadata.run), "one.jsonl"), lines)
+    run = RunFolder(index.metadata.run)
+    return ReviewService(run, other, Labels(run, other, "simulated"))
 
 
 def mark_of(index: ReviewIndex, entry: int, good: bool) -> marks.Mark:
@@ -102,7 +102,7 @@ def mark_of(index: ReviewIndex, entry: int, good: bool) -> marks.Mark:
         corrected=None,
         marker="simulated",
         time=marks.utc_timestamp(),
-        sample=index.about.design,
+        sample=index.metadata.sample_design,
     )
 
 
@@ -158,7 +158,7 @@ def test_nothing_marked_tells_nothing() -> None:
 def test_a_sample_takes_its_strata_in_turn(corpus_index: tuple[ReviewIndex, np.ndarray]) -> None:
     index, _ = corpus_index
     stratum, drawn = index.columns["stratum"], index.columns["drawn"]
-    assert sorted(drawn.tolist()) == list(range(index.about.entries))
-    nine_turns = 9 * sampling.BANDS_OF_BEST + 3 * sampling.BANDS_OF_OTHERS
+    assert sorted(drawn.tolist()) == list(range(index.metadata.entries))
+    nine_turns = 9 * sampling.BEST_BANDS + 3 * sampling.OTHER_BANDS
     drawn_of = np.bincount(stratum[drawn[:nine_turns]], minlength=sampling.STRATUM_COUNT)
-    assert drawn_of.tolist() == [9] * sampling.BANDS_OF_BEST + [3] * sampling.BANDS_OF_OTHERS
+    assert drawn_of.tolist() == [9] * sampling.BEST_BANDS + [3] * sampling.OTHER_BANDS

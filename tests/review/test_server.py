@@ -108,7 +108,7 @@ def test_a_clip_is_heard_as_flac(reviewed: Reviewed) -> None:
     assert heard.headers["Content-Type"] == "audio/flac" and heard.content[:4] == b"fLaC"
     assert ask(reviewed, "clips/40/sound").status_code == 404
     unheard = ask(reviewed, "clips/1/sound")
-    assert unheard.status_code == 422 and "never heard" in unheard.json()["error"]
+    assert unheard.status_code == 422 and "never decoded" in unheard.json()["error"]
 
 
 def test_a_sound_that_changed_is_not_played_as_what_was_captioned(
