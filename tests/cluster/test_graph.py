@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from curation.errors import InputError
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.layout import RunFolder, shard_uri, table_uri
-from curation.run.record import require_run_record
+from curation.run.record import read_run_record, require_run_record
 from curation.select import apply
 from curation.storage.files import Storage
 from curation.synth.mixing import render_clip
@@ -297,37 +298,46 @@ def small_run(corpus: Path, folder: Path) -> RunConfig:
 
 
 def kill_all(process: subprocess.Popen[bytes]) -> None:
+    assert process.poll() is None, "it ended before it was killed"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def wait_for_shards(run: str, count: int, process: subprocess.Popen[bytes]) -> None:
+def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
-    while len(evidence.list_done_shards(RunFolder(run))) < count and process.poll() is None:
-        assert time.monotonic() < deadline, "the run wrote no evidence in two minutes"
+    while not reached():
+        assert process.poll() is None, f"it ended with {process.returncode}"
+        assert time.monotonic() < deadline, "the run did not come so far in two minutes"
         time.sleep(0.02)
 
 
 def test_a_killed_run_goes_on_to_the_same_rows(
     undisturbed: RunConfig, corpus: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL while it starts and after the second shard; then to the end."""
+    """SIGKILL when it has planned and starts Ray, and after the first shard; then to the end."""
     config = small_run(corpus, tmp_path)
+    folder = RunFolder.from_config(config)
     yaml_file = write_yaml(config, tmp_path)
-    for shards in (0, 2):
-        process = start_command(yaml_file)
-        if shards == 0:
-            time.sleep(2.5)
-        else:
-            wait_for_shards(config.run, shards, process)
-        kill_all(process)
-        assert len(evidence.list_done_shards(RunFolder.from_config(config))) >= shards
+    first = start_command(yaml_file)
+    wait_until(lambda: read_run_record(folder) is not None, first)
+    kill_all(first)
+    assert evidence.list_done_shards(folder) == []
+    second = start_command(yaml_file)
+    wait_until(lambda: len(evidence.list_done_shards(folder)) >= 1, second)
+    kill_all(second)
+    done = {shard: mtime_ns(config, shard) for shard in evidence.list_done_shards(folder)}
+    assert 1 <= len(done) < 4, "it was killed in the middle"
     assert start_command(yaml_file).wait(timeout=180) == 0
+    assert {shard: mtime_ns(config, shard) for shard in done} == done
     assert evidence_of(config).equals(evidence_of(undisturbed))
     pairs, expected = (table.read_pairs(Storage(), table_uri(c.run)) for c in (config, undisturbed))
     columns = ["clip_id", "caption", "clap_score", "rank"]
     assert pairs.select(columns).equals(expected.select(columns))
-    assert verify.verify_run(RunFolder.from_config(config)) == []
+    assert verify.verify_run(folder) == []
+
+
+def mtime_ns(config: RunConfig, shard: int) -> int:
+    return Path(shard_uri(config.run, shard)).stat().st_mtime_ns
 
 
 def test_two_runs_of_one_folder_at_once_come_to_one_result(

@@ -4,14 +4,17 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.estimate import estimate, sample
-from curation.run import catalog_plan, plan
+from curation.run import catalog_plan, evidence, plan
 from curation.run.config_file import parse_run_config
-from curation.run.layout import RunFolder
+from curation.run.layout import RunFolder, table_uri
 from curation.run.record import require_run_record
 from tests.support.processes import run_tagscribe
 from tests.support.runs import corpus_run, planned_run
@@ -164,7 +167,7 @@ def test_a_sample_is_drawn_at_random_of_what_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("placement", ["fused", "separate"])
 def test_a_sample_goes_through_the_whole_engine(
-    placement: str, corpus: Path, tmp_path: Path
+    placement: str, corpus: Path, undisturbed: RunConfig, tmp_path: Path
 ) -> None:
     config = corpus_run(
         corpus,
@@ -175,14 +178,35 @@ def test_a_sample_goes_through_the_whole_engine(
     catalog_plan.create_plan(config)
     taken = sample.measure_run(config, 20)
     assert (taken.clips, taken.ok, taken.accepted, taken.pairs) == (20, 20, 10, 10)
+    # Each clip of the sample brought the row that the whole run has of it.
+    whole = RunFolder.from_config(undisturbed)
+    shards = evidence.list_done_shards(whole)
+    run = pa.concat_tables(evidence.read_evidence_shards(whole, shards))
+    drawn = sample.draw_clips(RunFolder.from_config(config), 20, config.seed)["clip_id"]
+    rows = run.filter(pc.is_in(run["clip_id"], drawn))
+    assert taken.duration_s.tolist() == rows["duration_s"].to_pylist()
+    assert taken.row_bytes.sum() == pytest.approx(rows.nbytes, rel=0.05)
+    evidence.write_evidence_shard(RunFolder(str(tmp_path / "same")), 0, rows)
+    assert taken.evidence_bytes == bytes_before_footer(tmp_path / "same" / "evidence")
+    # The run's table has 20 pairs, which share what each column needs once.
+    pair_bytes = bytes_before_footer(Path(table_uri(undisturbed.run))) / 20
+    assert pair_bytes < taken.table_bytes / taken.pairs < 2 * pair_bytes
+    # One time a clip in decoding, one a batch in each model, within that of their pools.
     assert len(taken.decode_s) == 20 and (taken.decode_s > 0).all()
-    assert len(taken.caption_s) == len(taken.score_s) >= 1
+    assert 1 <= len(taken.caption_s) == len(taken.score_s) <= 20
+    assert 0 < taken.caption_s.sum() < taken.pool_s.get("caption", taken.pool_s.get("fused"))
+    assert 0 < taken.score_s.sum() < taken.pool_s.get("score", taken.pool_s.get("fused"))
     assert set(taken.pool_s) == (
         {"fused"} if placement == "fused" else {"decode", "caption", "score"}
     )
-    assert taken.evidence_bytes > 0 and taken.table_bytes > 0 and taken.duration_s.min() > 0
     # Nothing of it is left in the run.
     assert sorted(path.name for path in Path(config.run).iterdir()) == ["plan", "run.json"]
+
+
+def bytes_before_footer(folder: Path) -> int:
+    """Of the one Parquet file in a folder."""
+    [path] = folder.glob("*.parquet")
+    return path.stat().st_size - pq.read_metadata(path).serialized_size
 
 
 def test_a_plan_without_audio_cannot_be_measured(corpus: Path, tmp_path: Path) -> None:

@@ -99,9 +99,20 @@ def test_the_top_fraction_matches_a_plain_sort(fraction: float) -> None:
 
 
 def test_a_clip_counts_with_its_rarest_tag() -> None:
-    groups = group_by_rarest_tag([["speech", "dog"], ["speech"], [], ["speech", "dog", "bell"]])
-    dog, speech, untagged, bell = groups
-    assert len({dog, speech, untagged, bell}) == 4
+    # In the run: speech 5 times, dog 3, bell 2; cat and owl 2 each, of which cat comes first.
+    clips = {
+        "dog": [["speech", "dog"], ["dog", "speech"]],
+        "speech": [["speech"]],
+        "untagged": [[], []],
+        "bell": [["bell", "speech", "dog"], ["speech", "bell"]],
+        "cat": [["owl", "cat"], ["cat"]],
+        "owl": [["owl"]],
+    }
+    expected = [name for name, members in clips.items() for _ in members]
+    groups = group_by_rarest_tag([tags for members in clips.values() for tags in members])
+    # Clips share a group where they share a name, and nowhere else.
+    pairs = set(zip(groups.tolist(), expected, strict=True))
+    assert len(pairs) == len(set(groups.tolist())) == len(clips)
 
 
 def test_an_empty_run_decides_nothing() -> None:
