@@ -20,13 +20,7 @@ Prints tables and ends in one line of JSON.
 import argparse
 import json
 import os
-import sys
 import tempfile
-from pathlib import Path
-
-if not __package__:
-    # Run as a script: this folder's training.py would hide the package of that name.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 

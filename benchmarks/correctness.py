@@ -3,7 +3,7 @@
 Each seed makes its own corpus, runs the engine over it without tags, with noisy tags and with true
 ones, and judges every caption against the generator's truth. Means and spreads over the seeds.
 
-    python benchmarks/correctness.py [--clips 600] [--seeds 11 12 13]
+    python -m benchmarks.correctness [--clips 600] [--seeds 11 12 13]
 """
 
 import argparse
@@ -43,7 +43,10 @@ def report(runs: Runs, options: argparse.Namespace) -> None:
     console.print_table(
         f"Captions all right, of {options.clips} clips, {len(options.seeds)} seeds: mean ± spread",
         ["tags", *columns],
-        [[g, *(told([s[c] for s in each]) for c in columns)] for g, each in shares.items()],
+        [
+            [g, *(mean_and_spread([s[c] for s in each]) for c in columns)]
+            for g, each in shares.items()
+        ],
     )
     relations = {
         g: [accuracy.accuracy_by_relation(each) for each in judged] for g, judged in runs.items()
@@ -53,14 +56,17 @@ def report(runs: Runs, options: argparse.Namespace) -> None:
         console.print_table(
             f"By relation: {column}",
             ["tags", *names],
-            [[g, *(told([s[n][column] for s in e]) for n in names)] for g, e in relations.items()],
+            [
+                [g, *(mean_and_spread([s[n][column] for s in e]) for n in names)]
+                for g, e in relations.items()
+            ],
         )
     aucs = {g: [auc(each) for each in judged] for g, judged in runs.items()}
     scores = list(aucs["none"][0])
     console.print_table(
         "AUC of telling right beam captions from wrong ones",
         ["tags", *scores],
-        [[g, *(told([s[c] for s in each]) for c in scores)] for g, each in aucs.items()],
+        [[g, *(mean_and_spread([s[c] for s in each]) for c in scores)] for g, each in aucs.items()],
     )
     print(
         json.dumps(
@@ -83,7 +89,7 @@ def auc(judged: accuracy.GradedRun) -> dict[str, float]:
     }
 
 
-def told(values: list[float]) -> str:
+def mean_and_spread(values: list[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
 
 

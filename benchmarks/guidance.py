@@ -8,13 +8,7 @@ schedule, and prints the share of held-out captions that are wholly right. Run i
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
-
-if not __package__:
-    # Run as a script: this folder's training.py would hide the package of that name.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 
@@ -37,7 +31,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     corpora = default.corpus.model_copy(update={"clips": options.clips})
-    heard, held_out = render_corpora(
+    corpus, held_out = render_corpora(
         corpora, default.frontend.log_mel(), options.seed, progress=True
     )
     schedule = default.schedule.model_copy(update={"epochs": options.epochs})
@@ -49,7 +43,7 @@ def main() -> None:
     for mode in MODES:
         settings = default.model_copy(update={"guidance_mode": mode, "schedule": schedule})
         began = time.process_time()
-        model, tokenizer, _ = captioner.train_captioner_on_corpus(settings, heard, options.seed)
+        model, tokenizer, _ = captioner.train_captioner_on_corpus(settings, corpus, options.seed)
         cpu_s = time.process_time() - began
         report = captioner.evaluate_reference_captioner(model, tokenizer, held_out)
         right[mode] = {guidance: report[guidance]["all_right"] for guidance in captioner.GUIDANCE}

@@ -6,7 +6,7 @@ alone; (guided) captions written with the tags; (guided_filtered) the best of fo
 the better part by CLAP is kept; (true) true captions. Each trains the same model for the same
 number of steps; it is judged on held-out procedural clips and on ESC-10's folds 2 and 3.
 
-    python benchmarks/method.py [--clips 1500] [--seeds 3] [--out runs/method]
+    python -m benchmarks.method [--clips 1500] [--seeds 3] [--out runs/method]
 
 Prints a table of means and standard deviations over the seeds, and ends in one line of JSON.
 """
@@ -15,16 +15,10 @@ import argparse
 import json
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
-
-if not __package__:
-    # Run as a script: this folder's training.py would hide the package of that name.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 import pyarrow as pa
@@ -106,7 +100,7 @@ def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
         "unguided": table_uri(unguided.run),
         "guided": table_uri(guided.run),
         "guided_filtered": table_uri(filtered.run),
-        "template": written(
+        "template": commit_table(
             f"{folder}/table_template",
             # A clip without any tag has no caption of this kind.
             (
@@ -115,7 +109,7 @@ def make_tables(folder: str, clips: int, seed: int) -> dict[str, str]:
                 if r["guidance"]
             ),
         ),
-        "true": written(
+        "true": commit_table(
             f"{folder}/table_true",
             ({**row, "caption": truth[row["clip_id"][:11]].captions[0]} for row in rows),
         ),
@@ -143,7 +137,7 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
     return config
 
 
-def written(uri: str, rows: Iterator[dict[str, Any]]) -> str:
+def commit_table(uri: str, rows: Iterator[dict[str, Any]]) -> str:
     pairs = pa.Table.from_pylist(list(rows), PAIR_SCHEMA)
     table.commit_table(
         Storage(), uri, PAIR_SCHEMA, pairs.to_batches, {"made": "benchmarks/method.py"}
@@ -183,23 +177,23 @@ def held_out_clips() -> procedural.HeldOutClips:
 
 
 def report(by_arm: dict[str, list[dict[str, float]]], options: Any, elapsed_s: float) -> None:
-    told: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     rows = []
     shown = [key for key in next(iter(by_arm.values()))[0] if key not in ("loss", "seconds", "r@1")]
     for arm, figures in by_arm.items():
         values = {key: np.array([each[key] for each in figures]) for key in figures[0]}
         rows.append([arm, *(_spread(values[key], key == "pairs") for key in shown)])
-        told |= {arm: values["score"].mean(), f"{arm}_spread": values["score"].std()}
+        summary |= {arm: values["score"].mean(), f"{arm}_spread": values["score"].std()}
         if "esc10" in values:
-            told[f"esc10_{arm}"] = values["esc10"].mean()
-            told[f"esc10_{arm}_spread"] = values["esc10"].std()
-        told[f"{arm}_figures"] = {key: value.tolist() for key, value in values.items()}
+            summary[f"esc10_{arm}"] = values["esc10"].mean()
+            summary[f"esc10_{arm}_spread"] = values["esc10"].std()
+        summary[f"{arm}_figures"] = {key: value.tolist() for key, value in values.items()}
     console.print_table(
         f"{options.seeds} seeds from {options.first_seed}, {options.clips} clips each; mean±spread",
         ["pairs from", *shown],
         rows,
     )
-    print(json.dumps({**told, "clips": options.clips, "seconds": elapsed_s}))
+    print(json.dumps({**summary, "clips": options.clips, "seconds": elapsed_s}))
 
 
 def _spread(values: np.ndarray, counts: bool) -> str:

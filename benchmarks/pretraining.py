@@ -24,10 +24,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-if not __package__:
-    # Run as a script: this folder's training.py would hide the package of that name.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import pyarrow as pa
 import torch
 import yaml
@@ -85,11 +81,11 @@ def main() -> None:
                     for number, way in enumerate(order)
                 }
             )
-        told = tell(turns)
-        told |= loader_alone(uri)
+        figures = report_turns(turns)
+        figures |= loader_alone(uri)
     if options.device != "none":
-        told |= on_device(torch.device(options.device), options.device_clips)
-    print(json.dumps(told))
+        figures |= on_device(torch.device(options.device), options.device_clips)
+    print(json.dumps(figures))
 
 
 def table_of(folder: str) -> str:
@@ -145,7 +141,7 @@ def trained(config: PretrainConfig, way: Way, path: str) -> list[dict[str, Any]]
     return [json.loads(line) for line in lines][START_UP_STEPS // LOG_EVERY :]
 
 
-def tell(turns: list[dict[Way, list[dict[str, Any]]]]) -> dict[str, Any]:
+def report_turns(turns: list[dict[Way, list[dict[str, Any]]]]) -> dict[str, Any]:
     step_s = [
         {
             way: statistics.median(BATCH / line["samples_per_s"] for line in lines)
@@ -207,7 +203,7 @@ def loader_alone(uri: str) -> dict[str, Any]:
 
 def on_device(device: torch.device, clips: int) -> dict[str, Any]:
     """Clips a second, and the share of the device's peak, of CNN14 with BERT and of CLAP."""
-    told: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     rows = []
     most = peak(device)
     for name, pair in (
@@ -216,7 +212,7 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
     ):
         per_s, flops_a_clip = steps_on(device, pair, clips)
         utilisation = per_s * flops_a_clip / most.bfloat16 if most else None
-        told |= {f"{name}_clips_per_s": per_s, f"{name}_mfu": utilisation}
+        figures |= {f"{name}_clips_per_s": per_s, f"{name}_mfu": utilisation}
         shown = "?" if utilisation is None else f"{utilisation:.1%}"
         rows.append([name, f"{per_s:.1f}", f"{flops_a_clip / 1e9:.1f}", shown])
     console.print_table(
@@ -224,7 +220,7 @@ def on_device(device: torch.device, clips: int) -> dict[str, Any]:
         ["", "clips/s", "GFLOP a clip", "of peak"],
         rows,
     )
-    return told
+    return figures
 
 
 def steps_on(

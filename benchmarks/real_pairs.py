@@ -1,12 +1,12 @@
-"""Real recordings among the pairs: folds 1 and 2 of ESC-10 curated, fold 3 told by prompts.
+"""Real recordings among the pairs: folds 1 and 2 of ESC-10 curated, fold 3 named by prompts.
 
 The same small model is pre-trained on procedural pairs alone and on procedural and real pairs
 together, for the same number of steps; all pairs are guided and filtered captions of the engine.
 The reference models, which wrote and scored them, have heard no recording. The procedural tables,
 and the models of them alone, are those that benchmarks/method.py has left.
 
-    python benchmarks/method.py
-    python benchmarks/real_pairs.py [--method runs/method] [--out runs/real_pairs]
+    python -m benchmarks.method
+    python -m benchmarks.real_pairs [--method runs/method] [--out runs/real_pairs]
 
 Prints a table of means and standard deviations over the seeds, and ends in one line of JSON.
 """
@@ -18,10 +18,6 @@ import multiprocessing
 import os
 import sys
 from pathlib import Path
-
-if not __package__:
-    # Run as a script: this folder's training.py would hide the package of that name.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 import torch
@@ -68,10 +64,10 @@ def main() -> None:
     jobs = [(run, real, f"{options.out}/{Path(run).parent.name}") for run in alone]
     with multiprocessing.get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:
         together = pool.map(train_with_real, jobs, chunksize=1)
-    told = {}
+    by_way = {}
     for way, runs in zip(WAYS, (alone, together), strict=True):
         each = np.array([accuracy(run, options.esc10) for run in runs])
-        told[way.replace(" ", "_")] = {
+        by_way[way.replace(" ", "_")] = {
             "mean": each.mean(),
             "std": each.std(),
             "each": each.tolist(),
@@ -82,10 +78,10 @@ def main() -> None:
         ["pairs", "accuracy", "by seed"],
         [
             [way, f"{t['mean']:.3f} ± {t['std']:.3f}", " ".join(f"{a:.3f}" for a in t["each"])]
-            for way, t in zip(WAYS, told.values(), strict=True)
+            for way, t in zip(WAYS, by_way.values(), strict=True)
         ],
     )
-    print(json.dumps({**told, "real_pairs": pairs}))
+    print(json.dumps({**by_way, "real_pairs": pairs}))
 
 
 def real_table(out: str, esc10: str) -> str:
@@ -122,13 +118,13 @@ def train_with_real(job: tuple[str, str, str]) -> str:
     """Pre-train as the run of procedural pairs was, for as many steps; the new run's folder."""
     torch.set_num_threads(1)
     alone, real, run = job
-    told = run_folder.read_training_record(Storage(), alone)
-    assert told is not None
-    tables = [told["tables"][0]["uri"], real]
+    record = run_folder.read_training_record(Storage(), alone)
+    assert record is not None
+    tables = [record["tables"][0]["uri"], real]
     steps = run_folder.read_model_lineage(Storage(), run_folder.model_uri(alone))["step"]
     clips = len(TableIndex.concat([TableIndex.open(Storage(), each) for each in tables]))
     config = small_pretrain_config(
-        run, tables, round(steps / (clips // BATCH)), told["config"]["seed"]
+        run, tables, round(steps / (clips // BATCH)), record["config"]["seed"]
     )
     pretrain(config, LocalValidationRunner(config), lambda done, total: None)
     return run

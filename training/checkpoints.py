@@ -39,7 +39,7 @@ def snapshot_state(parts: Mapping[str, Any], progress: Mapping[str, Any]) -> Tra
     """A copy in main memory, untouched by later steps.
 
     Args:
-        parts: modules and optimisers by a name; other names are told by their state's own.
+        parts: modules and optimisers by a name; their tensors are named after it.
     """
     tensors = {}
     plain: dict[str, Any] = {}

@@ -188,7 +188,7 @@ def evaluate_command(
     out: Annotated[str | None, typer.Option(help="Write the result there, as JSON.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Clips embedded at once.")] = 8,
     max_duration_s: Annotated[
-        float, typer.Option(help="Of longer clips the centre of this length is heard.")
+        float, typer.Option(help="Longer clips are cut to the centre of this length.")
     ] = 10.0,
     quiet: Quiet = False,
 ) -> None:
@@ -225,8 +225,8 @@ def show_lineage_command(
         fields[name] = f"{table['uri']} version {table['version']}"
         for key in ("policy", "captioner", "scorer", "plan_hash", "tagscribe"):
             if key in made:
-                told = made[key]
-                fields[f"  {key}"] = json.dumps(told) if isinstance(told, dict) else told
+                value = made[key]
+                fields[f"  {key}"] = json.dumps(value) if isinstance(value, dict) else value
     fields["trained with"] = json.dumps(lineage["versions"])
     fields["last figures"] = json.dumps(lineage["figures"])
     console.print_fields(fields)

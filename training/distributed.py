@@ -1,6 +1,6 @@
 """The processes that train together: their number, and what they exchange.
 
-Everything works alone too: without a process group there is one process and nothing is exchanged.
+Without a process group there is one process and nothing is exchanged.
 """
 
 from collections.abc import Iterable
@@ -22,13 +22,13 @@ def get_world_size() -> int:
 def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of their ranks: `[batch, ...]` of `[row, ...]`.
 
-    Processes may hold different numbers of rows. Gradients flow back: to the rows of each process
-    goes the sum of what all processes ask of them.
+    Processes may hold different numbers of rows. Backward: each rank receives
+    the sum over ranks of the gradients of its own rows.
     """
     if get_world_size() == 1:
         return rows
-    gathered: Tensor = _Gather.apply(rows, _sizes(rows))
-    return gathered
+    rows_of_all: Tensor = _Gather.apply(rows, _sizes(rows))
+    return rows_of_all
 
 
 def first_row_index(rows: Tensor) -> int:
@@ -46,12 +46,12 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     for dtype in sorted({gradient.dtype for gradient in gradients}, key=str):
-        alike = [gradient for gradient in gradients if gradient.dtype == dtype]
-        flat = torch.cat([gradient.reshape(-1) for gradient in alike])
+        of_dtype = [gradient for gradient in gradients if gradient.dtype == dtype]
+        flat = torch.cat([gradient.reshape(-1) for gradient in of_dtype])
         dist.all_reduce(flat)
         flat /= get_world_size()
         start = 0
-        for gradient in alike:
+        for gradient in of_dtype:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
 

@@ -20,14 +20,14 @@ def export_model(
 
     Raises InputError where the run has no checkpoint yet.
     """
-    pair, tokenizer, about = load_checkpoint_model(storage, run, checkpoint)
+    pair, tokenizer, progress = load_checkpoint_model(storage, run, checkpoint)
     pretrain_model.save_pretrain_model(storage, pair, tokenizer, out)
-    told = run_folder.read_training_record(storage, run)
-    assert told is not None
+    record = run_folder.read_training_record(storage, run)
+    assert record is not None
     run_folder.write_model_lineage(
-        storage, out, told, {"step": about["step"], "figures": about["figures"]}
+        storage, out, record, {"step": progress["step"], "figures": progress["figures"]}
     )
-    return about
+    return progress
 
 
 def load_checkpoint_model(

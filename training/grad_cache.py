@@ -49,10 +49,12 @@ def grad_cache_backward(
     sizes = [len(part) for part, _ in embedded]
     gradients = zip(audio.grad.split(sizes), text.grad.split(sizes), strict=True)
     after = _random_state()
-    for chunk, state, asked in zip(chunks, states, gradients, strict=True):
+    for chunk, state, gradient_pair in zip(chunks, states, gradients, strict=True):
         _set_random_state(state)
         # A frozen tower's embeddings have no graph.
-        pairs = [(e, g) for e, g in zip(embed(chunk), asked, strict=True) if e.requires_grad]
+        pairs = [
+            (e, g) for e, g in zip(embed(chunk), gradient_pair, strict=True) if e.requires_grad
+        ]
         torch.autograd.backward([e for e, _ in pairs], [g for _, g in pairs])
     _set_random_state(after)
     return loss.detach(), audio.detach(), text.detach()

@@ -153,7 +153,7 @@ def _train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
     local = is_local_uri(config.run)
     workers = settings.workers
     most = workers if isinstance(workers, int) else workers[1]
-    # What the user has to mend is told here; workers would try it again and again.
+    # Mistakes of the user end here; workers would restart on them.
     check_trainable(config, most)
     with ray_session(settings.cluster, cpus=most * settings.cpus_per_worker + 1):
         trainer = TorchTrainer(
@@ -177,13 +177,13 @@ def _train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
             ),
         )
 
-        def look() -> None:
+        def poll_metrics() -> None:
             lines = storage.read_bytes(run_folder.metrics_uri(config.run)).splitlines()
             if lines:
                 last = json.loads(lines[-1])
                 bar(last["step"], int(last["steps_planned"]))
 
-        with console.poll_in_background(look, _POLL_INTERVAL_S):
+        with console.poll_in_background(poll_metrics, _POLL_INTERVAL_S):
             try:
                 trainer.fit()
             except WorkerGroupError as error:

@@ -32,7 +32,7 @@ def info_nce(
         logit_scale: a number, the inverse temperature (already exponentiated).
         hard_negatives: unit vectors `[row, count, dim]`, wrong for their own clip; they are
             not held against other clips, for which they may be true.
-        alike: true where the batch's caption j also fits this process's clip i, `[row, batch]`:
+        false_negatives: true where the batch's caption j also fits this process's clip i, `[row, batch]`:
             such pairs are not negatives. Each clip's own caption does not matter.
 
     Example:
@@ -64,7 +64,7 @@ def sigmoid_loss(
     The sum over all pairs of clip and caption, over the number of clips.
 
     Args:
-        audio, text, logit_scale, alike: as for `info_nce`; alike pairs are neither right nor wrong.
+        audio, text, logit_scale, false_negatives: as for `info_nce`.
         bias: a number, learnt beside the scale; SigLIP starts it at -10.
 
     Example:
@@ -89,7 +89,7 @@ def hard_negative_sigmoid(
 
     InfoNCE compares captions of one clip alone and leaves each clip its own zero; a score that is
     to be cut at one threshold needs this as well. The sigmoid of SigLIP (Zhai et al. 2023), over
-    the own captions of a clip, right and wrong weighted alike.
+    the own captions of a clip, right and wrong weighted equally.
 
     Args:
         audio, text, hard_negatives, logit_scale: as for `info_nce`.
@@ -108,7 +108,7 @@ def chance_loss(loss: str, batch: int) -> float:
 
 
 def _mask_false_negatives(logits: Tensor, false_negatives: Tensor | None, target: Tensor) -> Tensor:
-    """Pairs that are alike leave the sum; each row's own pair stays."""
+    """Removes false negatives from the sum; each row's own pair stays."""
     if false_negatives is None:
         return logits
     own = F.one_hot(target, logits.shape[1]).bool()

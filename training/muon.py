@@ -32,10 +32,10 @@ class Muon(torch.optim.Optimizer):
         """Take one step; every parameter needs a gradient. `closure` is for torch's interface."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
-            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
-                alike[parameter.shape].append(parameter)
-            for parameters in alike.values():
+                by_shape[parameter.shape].append(parameter)
+            for parameters in by_shape.values():
                 self._step(parameters, group)
         return loss
 

@@ -44,7 +44,7 @@ MOST_LOGIT_SCALE = 100.0
 
 
 class ValidationRunner(Protocol):
-    """What started the training, and what it is asked beside the loop."""
+    """Evaluates checkpoints while the training goes on."""
 
     def start_validation(self, checkpoint: str) -> None:
         """Begin to evaluate a checkpoint elsewhere; returns at once."""
@@ -66,7 +66,7 @@ def pretrain(
     """Train, or go on training, to the end of the schedule; the last figures.
 
     Writes checkpoints, metrics.jsonl and in the end the model to the run's folder; the files'
-    meaning is in `training.run_folder`. Called in every process of the group alike.
+    meaning is in `training.run_folder`. Every process of the group calls it.
 
     Raises:
         InputError: the configuration does not fit the tables, the folder or the machine.
@@ -79,7 +79,7 @@ def pretrain(
     device = _device(config.runtime.device)
 
     # The folder: one training, its tables at fixed versions, its first weights made once. The
-    # other processes look when the first one has written all that.
+    # other processes read it when the first one has written it.
     if lead:
         pairs = prepare_run_folder(config)
     distributed.barrier()
@@ -200,12 +200,12 @@ def prepare_run_folder(config: PretrainConfig) -> TableIndex:
 
 
 def _timed_batches(loader: TableLoader, batches: int, timer: StepTimer) -> Iterator[AudioTextBatch]:
-    """So many batches, the time that each was waited for told to the timer."""
+    """The next `batches` batches; the timer counts the time spent waiting for each."""
     source = iter(loader)
     for _ in range(batches):
-        asked = time.perf_counter()
+        began = time.perf_counter()
         batch = next(source)
-        timer.waited(time.perf_counter() - asked)
+        timer.waited(time.perf_counter() - began)
         yield batch
 
 

@@ -24,7 +24,7 @@ MOST_DATA_WAIT = 0.1
 
 @dataclass
 class StepResult:
-    """What one step came to."""
+    """The outcome of one step."""
 
     loss: Tensor
     gradient_norm: Tensor
@@ -35,28 +35,28 @@ class StepResult:
 
 def run_step(
     objective: ContrastiveObjective,
-    heard: BatchFeatures,
+    batch: BatchFeatures,
     config: PretrainConfig,
     trained: list[nn.Parameter],
 ) -> StepResult:
     objective.zero_grad(set_to_none=True)
-    same = false_negative_mask(
-        heard.clips,
-        heard.texts,
-        distributed.gather_rows(heard.clips),
-        distributed.gather_rows(heard.texts),
+    false_negatives = false_negative_mask(
+        batch.clips,
+        batch.texts,
+        distributed.gather_rows(batch.clips),
+        distributed.gather_rows(batch.texts),
     )
-    rows = len(heard.captions)
+    rows = len(batch.captions)
     size = config.schedule.micro_batch_size or rows
     loss, audio, text = grad_cache.grad_cache_backward(
         objective,
-        [heard.select_rows(slice(start, start + size)) for start in range(0, rows, size)],
+        [batch.select_rows(slice(start, start + size)) for start in range(0, rows, size)],
         objective.embed,
-        lambda audio, text: objective.compute_loss(audio, text, same),
+        lambda audio, text: objective.compute_loss(audio, text, false_negatives),
     )
     distributed.average_gradients(trained)
     norm = nn.utils.clip_grad_norm_(trained, config.schedule.max_gradient_norm)
-    return StepResult(loss, norm, audio, text, same)
+    return StepResult(loss, norm, audio, text, false_negatives)
 
 
 def step_figures(

@@ -21,10 +21,10 @@ from training.export import export_model
 
 def validate_checkpoint(storage: Storage, run: str, checkpoint: str) -> None:
     """Evaluate a checkpoint on every data set of the run's `validation` section."""
-    told = run_folder.read_training_record(storage, run)
-    if told is None:
+    record = run_folder.read_training_record(storage, run)
+    if record is None:
         raise InputError(f"{run}: no training here (no pretrain.json)")
-    config = PretrainConfig.model_validate(told["config"])
+    config = PretrainConfig.model_validate(record["config"])
     # Beside a training on the same cores, and in no hurry.
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -34,8 +34,8 @@ def validate_checkpoint(storage: Storage, run: str, checkpoint: str) -> None:
             result = evaluate_on_dataset(
                 storage, scorer, each.dataset, each.data, each.split, quiet=True
             )
-            told_of = {key: result[key] for key in ("dataset", "split", "clips", "figures")}
-            _append(storage, run_folder.validation_uri(run), {"step": step, **told_of})
+            summary = {key: result[key] for key in ("dataset", "split", "clips", "figures")}
+            _append(storage, run_folder.validation_uri(run), {"step": step, **summary})
 
 
 def _append(storage: Storage, uri: str, line: dict[str, object]) -> None:

@@ -73,6 +73,6 @@ def commit(uri: str, rows: list[dict[str, Any]], embed: bool = False, **lineage:
 
 def _embedded(row: dict[str, Any]) -> dict[str, Any]:
     data, name = read_clip_bytes(Storage(), row["uri"])
-    heard = decode_audio(data, name, row["start_s"], row["end_s"], float("inf"))
-    flac = encode_flac(to_int16(heard.waveform), heard.sample_rate_hz)
+    decoded = decode_audio(data, name, row["start_s"], row["end_s"], float("inf"))
+    flac = encode_flac(to_int16(decoded.waveform), decoded.sample_rate_hz)
     return {"bytes": flac, "path": f"{row['clip_id']}.flac"}

@@ -66,12 +66,12 @@ def test_from_a_table_to_the_next_rounds_scorer(
     assert call(monkeypatch, "pretrain", path, "--quiet") == 0
     model = tmp_path / "pretrained" / "model"
     assert call(monkeypatch, "show", model) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     policy = table.read_newest_version(Storage(), curation_run.table_uri(curated))
     assert policy is not None
-    assert f"{curation_run.table_uri(curated)} version {policy.version}" in told
+    assert f"{curation_run.table_uri(curated)} version {policy.version}" in output
     for word in ("top_fraction", "captioner", "scorer", "tagscribe"):
-        assert word in told
+        assert word in output
     scorer = build_scorer(parse_run_config({
         "run": "unused",
         "catalog": {"kind": "folder", "audio": "unused"},
@@ -117,11 +117,11 @@ def test_checkpoints_are_validated_beside_the_training(
     path = settings(tmp_path, curated, validation=validation)
     assert call(monkeypatch, "pretrain", path, "--quiet") == 0
     lines = (tmp_path / "pretrained" / "validation.jsonl").read_text().splitlines()
-    told = [json.loads(line) for line in lines]
+    records = [json.loads(line) for line in lines]
     # The first is begun while the training goes on; the last is always evaluated.
-    assert len(told) >= 2
-    assert told[-1]["step"] == max(line["step"] for line in told) > told[0]["step"]
-    for line in told:
+    assert len(records) >= 2
+    assert records[-1]["step"] == max(line["step"] for line in records) > records[0]["step"]
+    for line in records:
         assert line["dataset"] == "esc10" and line["clips"] == 80
         assert 0 <= line["figures"]["ensemble"]["accuracy"] <= 1
 
@@ -164,7 +164,7 @@ def test_examples_are_configurations(name: str) -> None:
         ({"saving": {"trackers": ["wandb"]}}, "wandb is not installed; pip install wandb"),
     ],
 )
-def test_bad_configurations_are_told_in_a_line(
+def test_bad_configurations_are_errors_of_one_line(
     curated: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -66,8 +66,8 @@ def gradients(name: str, size: int, rank: int, world: int) -> dict[str, Tensor]:
         towers, parts, towers.embed, towers.loss_of(name, same)
     )
     distributed.average_gradients(towers.parameters())
-    told = {key: p.grad for key, p in towers.named_parameters() if p.grad is not None}
-    return {**told, "loss": torch.tensor(distributed.sum_over_ranks(float(loss)) / world)}
+    gradients = {key: p.grad for key, p in towers.named_parameters() if p.grad is not None}
+    return {**gradients, "loss": torch.tensor(distributed.sum_over_ranks(float(loss)) / world)}
 
 
 def process(rank: int, world: int, port: int, folder: str) -> None:
@@ -129,7 +129,7 @@ def test_local_negatives_alone_would_give_other_gradients(name: str) -> None:
 
 
 def test_dropout_draws_the_same_in_both_passes() -> None:
-    """Of two passes that drew differently, the gradient would not be that of the loss told."""
+    """Of two passes that drew differently, the gradient would not be that of the loss reported."""
     sounds, captions, clips = batch()
     same = clips[:, None] == clips[None, :]
     towers = Towers(dropout=0.5)

@@ -24,7 +24,7 @@ def inputs() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def naive_info_nce(
-    audio: Tensor, text: Tensor, scale: Tensor, wrong: Tensor | None, alike: Tensor | None
+    audio: Tensor, text: Tensor, scale: Tensor, wrong: Tensor | None, false_negatives: Tensor | None
 ) -> float:
     """Pair by pair."""
 
@@ -33,7 +33,11 @@ def naive_info_nce(
 
     total = 0.0
     for i in range(BATCH):
-        others = [j for j in range(BATCH) if j == i or alike is None or not bool(alike[i, j])]
+        others = [
+            j
+            for j in range(BATCH)
+            if j == i or false_negatives is None or not bool(false_negatives[i, j])
+        ]
         right = likeness(audio[i], text[i])
         among = sum(likeness(audio[i], text[j]) for j in others)
         if wrong is not None:
@@ -47,9 +51,9 @@ def naive_info_nce(
 @pytest.mark.parametrize("masked", [False, True])
 def test_info_nce_equals_naive(hard: bool, masked: bool) -> None:
     audio, text, wrong, scale = inputs()
-    alike = torch.eye(BATCH, dtype=torch.bool)
-    alike[0, 2] = alike[2, 0] = True
-    negatives, mask = (wrong if hard else None), (alike if masked else None)
+    false_negatives = torch.eye(BATCH, dtype=torch.bool)
+    false_negatives[0, 2] = false_negatives[2, 0] = True
+    negatives, mask = (wrong if hard else None), (false_negatives if masked else None)
     got = float(info_nce(audio, text, scale, negatives, mask))
     assert got == pytest.approx(naive_info_nce(audio, text, scale, negatives, mask))
 
@@ -92,9 +96,11 @@ def test_gradients() -> None:
     audio, text, wrong, scale = inputs()
     bias = torch.tensor(-4.0, dtype=torch.float64)
     variables = [x.requires_grad_() for x in (audio, text, scale, wrong)]
-    alike = torch.eye(BATCH, dtype=torch.bool)
-    alike[0, 1] = True
-    assert torch.autograd.gradcheck(lambda a, t, s, w: info_nce(a, t, s, w, alike), variables)
+    false_negatives = torch.eye(BATCH, dtype=torch.bool)
+    false_negatives[0, 1] = True
+    assert torch.autograd.gradcheck(
+        lambda a, t, s, w: info_nce(a, t, s, w, false_negatives), variables
+    )
     assert torch.autograd.gradcheck(
         lambda a, t, s, w: hard_negative_sigmoid(a, t, w, s, bias), variables
     )
@@ -104,16 +110,16 @@ def test_gradients() -> None:
 def test_sigmoid_equals_naive(masked: bool) -> None:
     audio, text, _, scale = inputs()
     bias = torch.tensor(-3.0, dtype=torch.float64)
-    alike = torch.eye(BATCH, dtype=torch.bool)
-    alike[0, 2] = alike[2, 0] = True
+    false_negatives = torch.eye(BATCH, dtype=torch.bool)
+    false_negatives[0, 2] = false_negatives[2, 0] = True
     total = 0.0
     for i in range(BATCH):
         for j in range(BATCH):
-            if masked and i != j and alike[i, j]:
+            if masked and i != j and false_negatives[i, j]:
                 continue
             logit = float(scale * (audio[i] @ text[j]) + bias)
             total += math.log(1 + math.exp(-logit if i == j else logit))
-    got = float(sigmoid_loss(audio, text, scale, bias, alike if masked else None))
+    got = float(sigmoid_loss(audio, text, scale, bias, false_negatives if masked else None))
     assert got == pytest.approx(total / BATCH)
 
 

@@ -119,7 +119,7 @@ def undisturbed(table: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_the_loss_falls_below_chance_and_every_figure_is_told(undisturbed: Path) -> None:
+def test_the_loss_falls_below_chance_and_every_figure_is_reported(undisturbed: Path) -> None:
     lines = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert lines[-1]["loss"] < lines[-1]["loss_of_chance"] == pytest.approx(np.log(6))
@@ -130,7 +130,7 @@ def test_the_loss_falls_below_chance_and_every_figure_is_told(undisturbed: Path)
     }  # fmt: skip
 
 
-def test_the_model_opens_as_a_scorer_and_tells_its_lineage(undisturbed: Path, table: str) -> None:
+def test_the_model_opens_as_a_scorer_and_shows_its_lineage(undisturbed: Path, table: str) -> None:
     scorer = DualEncoderScorer(str(undisturbed / "model"))
     scorer.setup()
     assert scorer.sample_rate_hz == RATE_HZ
@@ -197,7 +197,7 @@ def test_chunks_change_rounding_alone(table: str, tmp_path: Path) -> None:
     assert curve(halves)[1] == pytest.approx(curve(whole)[1], rel=0.2)
 
 
-def test_averaged_weights_are_the_result_where_asked_for(table: str, tmp_path: Path) -> None:
+def test_averaged_weights_are_the_result_where_configured(table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(config_of(table, run, schedule={"epochs": 1, "ema_decay": 0.5}))
     state = checkpoints.read_checkpoint(
@@ -228,19 +228,19 @@ def test_the_sigmoid_loss_learns_its_bias(table: str, tmp_path: Path) -> None:
     assert_learnt(run)
 
 
-def test_another_training_in_the_folder_is_told(undisturbed: Path, table: str) -> None:
+def test_another_training_in_the_folder_is_an_error(undisturbed: Path, table: str) -> None:
     with pytest.raises(
         InputError, match=r"schedule.global_batch_size: 6 there, 8 here.*Name another folder"
     ):
         train(config_of(table, undisturbed, schedule={"global_batch_size": 8}))
 
 
-def test_a_batch_larger_than_the_table_is_told(table: str, tmp_path: Path) -> None:
+def test_a_batch_larger_than_the_table_is_an_error(table: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{CLIPS}"):
         train(config_of(table, tmp_path / "run", schedule={"global_batch_size": 100}))
 
 
-def test_a_checkpoint_of_another_architecture_is_told(
+def test_a_checkpoint_of_another_architecture_is_an_error(
     undisturbed: Path, table: str, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -258,7 +258,7 @@ def test_a_checkpoint_of_another_architecture_is_told(
         train(config_of(table, run))
 
 
-def test_a_broken_checkpoint_is_told(table: str, tmp_path: Path) -> None:
+def test_a_broken_checkpoint_is_an_error(table: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(config_of(table, run, schedule={"epochs": 1}))
     [*_, newest] = checkpoints.list_checkpoints(
@@ -338,11 +338,11 @@ def test_a_clap_is_pretrained_and_transformers_opens_it(table: str, tmp_path: Pa
     assert np.isfinite(list(losses.values())).all()
     model, processor = (each.from_pretrained(run / "model") for each in (ClapModel, ClapProcessor))
     sound = np.random.default_rng(0).normal(0, 0.1, 6000).astype(np.float32)
-    told = processor(audio=sound, sampling_rate=8000, text=["a tone"], return_tensors="pt")
+    inputs = processor(audio=sound, sampling_rate=8000, text=["a tone"], return_tensors="pt")
     scorer = DualEncoderScorer(str(run / "model"))
     scorer.setup()
     with torch.inference_mode():
-        theirs = model.eval()(**told)
+        theirs = model.eval()(**inputs)
     [ours] = scorer.embed_audio([sound])
     np.testing.assert_allclose(ours, theirs.audio_embeds[0].numpy(), atol=1e-4)
     text = scorer.embed_text(["a tone"])[0]

@@ -6,7 +6,7 @@ from curation.section import Section
 
 
 class AugmentConfig(Section):
-    """Random changes of log-mel features, so that a model hears past the recording; 0 is off."""
+    """Random changes of log-mel features, so that a model ignores the recording conditions; 0 is off."""
 
     gain_db: float = Field(default=6.0, ge=0, description="Half the range of a level change.")
     equalizer_db: float = Field(
@@ -22,7 +22,7 @@ class AugmentConfig(Section):
 
 
 class PretrainAugmentConfig(AugmentConfig):
-    """Random changes of what is heard; 0 is off."""
+    """Random changes of waveforms and log-mel features; 0 is off."""
 
     mixup: float = Field(
         default=0.0,

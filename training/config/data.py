@@ -23,12 +23,12 @@ class TableRef(Section):
 
 
 class LoaderConfig(Section):
-    """How clips are heard."""
+    """How clips are read, cropped and captioned."""
 
     crop_s: float = Field(
         default=10.0,
         ge=MIN_DURATION_S,
-        description="Longest stretch heard, in seconds; of a longer clip, one at random.",
+        description="Longest crop, in seconds; a longer clip is cropped at a random place.",
     )
     workers: int = Field(
         default=2, ge=0, description="Processes that decode; 0 decodes in this one."
@@ -44,7 +44,7 @@ class LoaderConfig(Section):
     )
     caption_sampling: CaptionSampling = Field(
         default="uniform",
-        description="How one of a clip's captions is drawn each epoch: all alike (uniform), by "
+        description="How one of a clip's captions is drawn each epoch: with equal probability (uniform), by "
         f"1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
     )
     bucket_by_duration: bool = Field(

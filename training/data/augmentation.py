@@ -2,7 +2,7 @@
 
 Features and the generator are on one device.
 
-Waveforms are rendered once and heard many times; level, spectrum and noise floor of a recording
+Waveforms are rendered once and used many times; level, spectrum and noise floor of a recording
 can be changed as well on its log-mel features, at a small part of the cost.
 """
 

@@ -26,12 +26,12 @@ Samples = npt.NDArray[np.int16]
 def decode_training_clip(storage: Storage, location: AudioLocation, sample_rate_hz: int) -> Samples:
     """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
     data, name = read_clip_bytes(storage, location.uri)
-    heard = decode_audio(data, name, location.start_s, location.end_s, float("inf"))
-    waveform = heard.waveform
+    decoded = decode_audio(data, name, location.start_s, location.end_s, float("inf"))
+    waveform = decoded.waveform
     if location.embedded:
         # The very samples written: to_int16 takes 32767 for full scale, libsndfile 32768.
         waveform = from_int16(np.rint(waveform * np.float32(32768)).astype(np.int16))
-    return to_int16(resample(waveform, heard.sample_rate_hz, sample_rate_hz))
+    return to_int16(resample(waveform, decoded.sample_rate_hz, sample_rate_hz))
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DecodedBatch:
 class BatchDecoder(Dataset[DecodedBatch]):
     """Samples become sound, in whichever process; it knows nothing else, so it is sent at once.
 
-    Clips heard whole are kept as they were decoded, up to `cache_bytes` in each process.
+    Clips that are not cropped are cached as decoded, up to `cache_bytes` in each process.
     """
 
     def __init__(self, storage: Storage, sample_rate_hz: int, cache_bytes: int = 0) -> None:
@@ -56,15 +56,15 @@ class BatchDecoder(Dataset[DecodedBatch]):
         self._cache: dict[int, Samples] = {}
 
     def __getitem__(self, samples: list[TrainingExample]) -> DecodedBatch:
-        heard: list[Samples] = []
+        waveforms_int16: list[Samples] = []
         failures: dict[int, str] = {}
         for row, sample in enumerate(samples):
             try:
-                heard.append(self._decode(sample))
+                waveforms_int16.append(self._decode(sample))
             except (AudioError, OSError) as error:
                 failures[row] = str(error)
-                heard.append(np.zeros(0, np.int16))
-        waveforms, lengths = pad_waveforms(heard)
+                waveforms_int16.append(np.zeros(0, np.int16))
+        waveforms, lengths = pad_waveforms(waveforms_int16)
         if get_worker_info() is not None:
             # Else the queue's own thread does it, and aborts the process when it ends meanwhile.
             waveforms.share_memory_()

@@ -1,4 +1,4 @@
-"""The order in which an epoch hears the clips: a permutation that follows from seed and epoch."""
+"""The order of the clips in an epoch: a permutation that follows from seed and epoch."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def epoch_order(
     groups meet is drawn anew each epoch.
 
     Args:
-        heard_s: how long each clip lasts as it is heard, `[clip]`.
+        duration_s: duration of each clip after cropping, `[clip]`.
         row_groups: which clips are read together, `[clip]`, numbered from 0.
     """
     rng = np.random.default_rng((seed, epoch))
@@ -31,11 +31,11 @@ def epoch_order(
     drawn = np.lexsort((rng.random(clips), rng.permutation(groups)[row_groups]))
     batches = clips // batch
     # Left out before anything is sorted by duration: else it would always be the longest clips.
-    pooled, left_out = np.split(drawn, [batches * batch])
+    pooled, excluded = np.split(drawn, [batches * batch])
     pool = np.arange(len(pooled)) // (_BATCHES_PER_POOL * batch)
     durations = duration_s[pooled] if bucket else np.zeros(len(pooled))
     pooled = pooled[np.lexsort((rng.random(len(pooled)), durations, pool))]
     rows = rng.permuted(pooled.reshape(batches, batch), axis=1)
     stays_in = np.arange(batches) // _BATCHES_PER_POOL if groups < clips else np.zeros(batches)
     rows = rows[np.lexsort((rng.random(batches), stays_in))]
-    return np.concatenate([rows.reshape(-1), left_out])
+    return np.concatenate([rows.reshape(-1), excluded])

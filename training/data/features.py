@@ -1,4 +1,4 @@
-"""What a model hears of a batch: gain, mixup, log-mel and SpecAugment, batched on the device."""
+"""Batch features on the device: gain, mixup, log-mel and SpecAugment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,5 +115,5 @@ def _with_partner(numbers: Tensor, partner: Tensor) -> Tensor:
 
 def _number(caption: str) -> int:
     """The same for captions that differ in case and spaces alone, in every process."""
-    told = " ".join(caption.lower().split())
-    return int.from_bytes(blake2b(told.encode(), digest_size=7).digest(), "big")
+    normalised = " ".join(caption.lower().split())
+    return int.from_bytes(blake2b(normalised.encode(), digest_size=7).digest(), "big")

@@ -59,7 +59,7 @@ class TableLoader:
     Args:
         batch: rows of the global batch.
         seed: of order, captions and crops.
-        sample_rate_hz: at which clips are heard.
+        sample_rate_hz: of the decoded clips.
         rank: of `world` processes that train together.
 
     Raises:
@@ -83,7 +83,7 @@ class TableLoader:
         self._rows = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self._epoch, self._next = 0, 0
         self._missing: set[int] = set()
-        # That of the epoch heard, and of the one decoded ahead.
+        # The order of the current epoch, and of the one decoded ahead.
         self._order = lru_cache(maxsize=2)(self._order_of)
         self._running: list[Iterator[DecodedBatch]] = []
 
@@ -167,9 +167,9 @@ class TableLoader:
             epoch, index = _next_position(epoch, index, self.batches_per_epoch)
 
     def _order_of(self, epoch: int) -> Ints:
-        heard_s = np.minimum(self.pairs.duration_s, self.config.crop_s)
+        cropped_s = np.minimum(self.pairs.duration_s, self.config.crop_s)
         return epoch_order(
-            heard_s,
+            cropped_s,
             self.pairs.row_groups,
             self.batch_size,
             self.seed,
@@ -199,15 +199,17 @@ class TableLoader:
         samples, replaced = planned.samples, []
         if decoded.failures:
             samples = list(samples)
-            heard = [row[:length].numpy() for row, length in zip(waveforms, lengths, strict=True)]
+            waveform_rows = [
+                row[:length].numpy() for row, length in zip(waveforms, lengths, strict=True)
+            ]
             for row, reason in decoded.failures.items():
                 failed = samples[row]
-                samples[row], heard[row] = self._replace(planned, row, reason)
+                samples[row], waveform_rows[row] = self._replace(planned, row, reason)
                 replaced.append(
                     f"clip {self.pairs.clip_id(failed.clip)} cannot be read ({reason}); clip "
                     f"{self.pairs.clip_id(samples[row].clip)} takes its place"
                 )
-            waveforms, lengths = pad_waveforms(heard)
+            waveforms, lengths = pad_waveforms(waveform_rows)
         return AudioTextBatch(
             waveforms=waveforms,
             lengths=torch.tensor(lengths),

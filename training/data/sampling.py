@@ -8,15 +8,15 @@ import numpy.typing as npt
 from training.config.data import SCORE_TEMPERATURE, CaptionSampling
 from training.data.table_index import AudioLocation
 
-# A whole number of samples at every usual rate: embedded and referenced audio are cut alike.
+# A whole number of samples at every usual rate: embedded and referenced audio are cropped equally.
 _CROP_STEP_S = 0.04
 
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """What is heard of a clip in one epoch, and the caption that goes with it.
+    """A clip as one epoch uses it: the location of its crop, and one caption.
 
-    A clip heard `whole` is heard alike in every epoch.
+    A `whole` clip is not cropped, and so the same in every epoch.
     """
 
     clip: int

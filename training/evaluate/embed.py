@@ -23,7 +23,7 @@ Embedding = np.ndarray | Failure
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedClips:
-    """The embeddings `[heard, dim]` of the clips that could be heard, in their order.
+    """The embeddings `[clip, dim]` of the readable clips, in their order.
 
     `rows` says which clips those are; `failures` says of every other one why not.
     """
@@ -34,7 +34,7 @@ class EmbeddedClips:
 
 
 def describe_crop(max_duration_s: float) -> str:
-    """What is heard of a long clip, in words."""
+    """How a long clip is cropped, in words."""
     return f"the centre {max_duration_s:g} s of longer clips; shorter ones whole"
 
 
@@ -123,8 +123,8 @@ def _embed_batch(
         row: sound for row, sound in zip(rows, sounds, strict=True) if isinstance(sound, Failure)
     }
     waveforms = [sound for sound in sounds if not isinstance(sound, Failure)]
-    heard = [row for row in rows if row not in results]
-    return results | dict(zip(heard, scorer.embed_audio(waveforms), strict=True))
+    readable = [row for row in rows if row not in results]
+    return results | dict(zip(readable, scorer.embed_audio(waveforms), strict=True))
 
 
 def _all_gather(mine: dict[int, Embedding]) -> dict[int, Embedding]:

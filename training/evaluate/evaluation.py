@@ -40,19 +40,19 @@ def evaluate_on_dataset(
         out: where the result is written as JSON; None for nowhere.
         prompts: captions by class, measured beside the fixed templates.
         batch: clips embedded at once.
-        max_duration_s: of longer clips the centre of this length is heard.
+        max_duration_s: longer clips are cut to the centre of this length.
         quiet: neither progress bar nor table.
 
     Returns the result; docs/evaluation.md has its keys.
 
     Raises InputError for a folder that is not the data set's, prompts that do not fit, a model
-    that cannot be opened, or a data set of which no clip can be heard.
+    that cannot be opened, or a data set without a readable clip.
     """
     if batch < 1 or max_duration_s <= 0:
         raise InputError(f"batch {batch}, max_duration_s {max_duration_s}: both must be above 0")
     data = read_eval_set(storage, dataset, folder, split)
     if prompts is not None:
-        # What does not fit is told before an hour of embedding.
+        # Checked before an hour of embedding.
         if not data.classes:
             raise InputError(f"prompts: {dataset} has captions, no classes to write prompts for")
         build_class_captions(data.classes, prompts)
@@ -101,10 +101,10 @@ def _measure(
             "captions": sum(len(clip.captions) for clip in clips),
             "figures": retrieval_figures(scorer, embedded.embeddings, clips),
         }
-    told: dict[str, Any] = dict(TEMPLATES)
+    used_prompts: dict[str, Any] = dict(TEMPLATES)
     if prompts is not None:
-        told["custom"] = {name: list(prompts[name]) for name in data.classes}
+        used_prompts["custom"] = {name: list(prompts[name]) for name in data.classes}
     figures = zero_shot_figures(
         scorer, embedded.embeddings, clips, data.classes, data.multi_label, prompts
     )
-    return {"task": "zero_shot", "prompts": told, "figures": figures}
+    return {"task": "zero_shot", "prompts": used_prompts, "figures": figures}

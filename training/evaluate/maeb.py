@@ -27,7 +27,7 @@ class MaebEncoder:
 
     Args:
         scorer: the model; set up here.
-        max_duration_s: of longer clips the centre of this length is heard, as by `evaluate`.
+        max_duration_s: longer clips are cut to the centre of this length, as in `evaluation`.
 
     Raises InputError where mteb is not installed, or the model cannot be opened.
     """
@@ -55,7 +55,7 @@ class MaebEncoder:
             inputs: batches with `audio` (each an array and its sampling rate), `text`, or both.
             task_metadata: names the task in messages; the rest is not needed here.
 
-        Raises InputError for a clip that the model cannot hear: mteb has no place for it.
+        Raises InputError for a clip that the model cannot embed: mteb has no place for a failure.
         """
         vectors = []
         for batch in tqdm(inputs, unit="batch", disable=None if show_progress_bar else True):

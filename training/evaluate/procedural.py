@@ -1,4 +1,4 @@
-"""How good a model is on procedural clips that it never heard, and on ESC-10 by the same words."""
+"""Evaluation on held-out procedural clips, and the prompts that name ESC-10 in the same words."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from training.evaluate.prompts import embed_classes, normalise_rows
 from training.evaluate.scores import top_k_recall
 from training.rendering import render_in_pool
 
-SEED = 8  # below 1000, as every seed that no training hears
+SEED = 8  # below 1000, as every seed that no training uses
 WRONG_KINDS = ("replaced", "dropped", "swapped", "relation")
 CHANCE = {"classes": 1 / len(SOUND_CLASSES), "mixes": 1 / (1 + len(WRONG_KINDS))}
 
@@ -30,7 +30,7 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class HeldOutClips:
-    """Procedural clips at one rate, and what is heard in each."""
+    """Procedural clips at one sample rate, and the scene of each."""
 
     sample_rate_hz: int
     waveforms: list[np.ndarray]
@@ -49,7 +49,7 @@ def render_held_out_clips(
 def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[str, float]:
     """Zero-shot and retrieval figures of a model, which is set up.
 
-    classes: share of the clips with one sound whose class is told among all by its phrases;
+    classes: share of the clips with one sound whose class is the most similar of all by its phrases;
     mixes: share of the clips with two whose true caption scores above four wrong ones, of which one
     replaces a sound, one leaves one out, one turns them round and one mistakes how they lie;
     score: the mean of both; r@1 and r@10: how often a mix's caption finds it among the mixes, or
@@ -75,17 +75,17 @@ def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[s
     }
     captions = scorer.embed_text([scene.captions[0] for scene in scenes])
     keys = [(scene.classes, scene.relation) for scene in scenes]
-    alike = np.array([[one == other for other in keys] for one in keys])
+    relevant = np.array([[one == other for other in keys] for one in keys])
     similarities = captions @ audio[~single].T
     return {
         "score": (figures["classes"] + figures["mixes"]) / 2,
         **figures,
-        **{f"r@{k}": top_k_recall(similarities, k, alike) for k in (1, 10)},
+        **{f"r@{k}": top_k_recall(similarities, k, relevant) for k in (1, 10)},
     }
 
 
 def class_phrases(mid: str) -> list[str]:
-    """How a class is told: its tag as a template has it, and the phrases of its sounds."""
+    """Captions of a class: its tag in the template, and the phrases of its sounds."""
     spoken = [
         clause.nominal() for sound in SOUND_CLASSES if sound.mid == mid for clause in sound.clauses
     ]
@@ -98,7 +98,7 @@ def template_caption(guidance: Sequence[str]) -> str:
 
 
 def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
-    """ESC-10's classes told by the phrases of the same AudioSet classes; of the project's layout.
+    """Captions of ESC-10's classes: the phrases of the same AudioSet classes.
 
     Raises InputError where `folder` holds no clips.csv.
     """
@@ -111,10 +111,10 @@ def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
 
 def _classes(scorer: Scorer, audio: np.ndarray, scenes: Sequence[Scene]) -> float:
     prompts = embed_classes(scorer, [class_phrases(sound.mid) for sound in SOUND_CLASSES])
-    told = (normalise_rows(audio) @ prompts.T).argmax(axis=1)
+    predicted = (normalise_rows(audio) @ prompts.T).argmax(axis=1)
     keys = [sound.key for sound in SOUND_CLASSES]
     return float(
-        np.mean([keys[best] == s.classes[0] for best, s in zip(told, scenes, strict=True)])
+        np.mean([keys[best] == s.classes[0] for best, s in zip(predicted, scenes, strict=True)])
     )
 
 

@@ -40,7 +40,7 @@ def print_eval_result(result: Mapping[str, Any]) -> None:
             "clips": result["clips"],
             "missing": result["missing"],
             "unreadable": len(result["errors"]),
-            "heard": result["crop"],
+            "crop": result["crop"],
             "model": result["model"]["model"],
         }
     )

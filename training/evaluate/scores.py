@@ -1,7 +1,7 @@
 """Figures of merit as pure functions of similarities and targets.
 
-Ties are told against the model: an item as similar as the right one is ranked before it, and so is
-one whose similarity is NaN. A model that answers everything alike is therefore right nowhere.
+Ties count against the model: an item as similar as the right one is ranked before it, and so is
+one whose similarity is NaN. A model that gives every item the same score is therefore right nowhere.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Zero-shot classification and tagging: clips are told by the similarity of class prompts."""
+"""Zero-shot classification and tagging: classes by the similarity of their prompts to a clip."""
 
 from collections.abc import Sequence
 from typing import Any

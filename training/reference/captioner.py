@@ -1,4 +1,4 @@
-"""Trains the tag-guided captioner on the procedural corpus, and says how good it became."""
+"""Trains the tag-guided captioner on the procedural corpus, and evaluates it."""
 
 from collections.abc import Sequence
 from typing import Any

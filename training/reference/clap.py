@@ -1,4 +1,4 @@
-"""Trains the dual encoder on the procedural corpus, and says how good it became."""
+"""Trains the dual encoder on the procedural corpus, and evaluates it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ class ReferenceClapObjective(nn.Module):
         Args:
             features: log-mel `[batch, frame, mel]`, of which `lengths` are valid.
             tokens: the true captions, then each clip's wrong ones: `[batch * (1 + wrong), token]`.
-            alike: true where clips hold the same scene `[batch, batch]`.
+            false_negatives: true where clips hold the same scene `[batch, batch]`.
             tag_targets: the tags of each clip `[batch, tag]`.
         """
         pooled = self.model.audio(features, lengths)
@@ -87,9 +87,9 @@ def train_clap_on_corpus(
             captions += make_hard_negatives(scene, rng, config.hard_negatives)
         tokens = tokenizer(captions, padding=True, return_tensors="pt")
         keys = [(scene.classes, scene.relation) for scene in scenes]
-        alike = torch.tensor([[one == other for other in keys] for one in keys])
+        false_negatives = torch.tensor([[one == other for other in keys] for one in keys])
         targets = torch.tensor([[mid in scene_tags(scene) for mid in mids] for scene in scenes])
-        return objective(features, frames, tokens, alike, targets.float())
+        return objective(features, frames, tokens, false_negatives, targets.float())
 
     clip_frames = [len(feature) for feature in corpus.features]
     losses = train_epochs(objective, clip_frames, compute_loss, config.schedule, seed, progress)
@@ -108,11 +108,11 @@ def evaluate_reference_clap(
     text = embed_captions(model, tokenizer, [scene.captions[0] for scene in corpus.scenes])
     similarities = text @ audio.T
     keys = [(scene.classes, scene.relation) for scene in corpus.scenes]
-    alike = np.array([[one == other for other in keys] for one in keys])
+    same_scene = np.array([[one == other for other in keys] for one in keys])
     report: dict[str, Any] = {
-        "auc": {"random": auc(similarities[alike], similarities[~alike])},
-        "text_to_audio": {f"r@{k}": top_k_recall(similarities, k, alike) for k in (1, 10)},
-        "audio_to_text": {f"r@{k}": top_k_recall(similarities.T, k, alike) for k in (1, 10)},
+        "auc": {"random": auc(similarities[same_scene], similarities[~same_scene])},
+        "text_to_audio": {f"r@{k}": top_k_recall(similarities, k, same_scene) for k in (1, 10)},
+        "audio_to_text": {f"r@{k}": top_k_recall(similarities.T, k, same_scene) for k in (1, 10)},
     }
     for kind in NEGATIVE_KINDS:
         rng = np.random.default_rng((corpus.seed, NEGATIVE_KINDS.index(kind)))

@@ -16,7 +16,7 @@ from training.rendering import render_in_pool
 
 @dataclass(frozen=True)
 class FeatureCorpus:
-    """Clips of one seed: half-precision log-mel features `[frame, mel]`, and what is heard."""
+    """Clips of one seed: half-precision log-mel features `[frame, mel]`, and their scenes."""
 
     seed: int
     features: list[Tensor]

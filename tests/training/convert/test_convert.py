@@ -113,7 +113,7 @@ def naive_blat_sound(state: dict[str, Tensor], features: Tensor) -> Tensor:
     return nn.functional.normalize(shared[0], dim=0)
 
 
-def test_blat_hears_by_its_own_weights(
+def test_blat_embeds_by_its_own_weights(
     blat_state: dict[str, Tensor], tokenizer: Path, tmp_path: Path
 ) -> None:
     model = convert_blat(saved(blat_state, tmp_path), tmp_path / "out", tokenizer, BLAT)

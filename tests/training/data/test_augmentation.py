@@ -66,8 +66,8 @@ def test_silence_keeps_the_clip_whole() -> None:
     lengthened, lengths = augmentation.add_silence(features(), torch.full((3,), 20), random())
     assert lengths.unique().tolist() == [lengthened.shape[1]]
     for clip, original in zip(lengthened, features(), strict=True):
-        heard = clip[clip[:, 0] != -100.0]
-        torch.testing.assert_close(heard, original)
+        audible = clip[clip[:, 0] != -100.0]
+        torch.testing.assert_close(audible, original)
 
 
 def test_batches_are_full_of_like_length_and_no_clip_comes_twice() -> None:

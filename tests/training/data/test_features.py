@@ -56,41 +56,43 @@ def batch(samples: int = 4000) -> AudioTextBatch:
 
 def test_unchanged_sound_is_the_front_ends(pair: DualEncoder) -> None:
     given = batch()
-    heard = compute_batch_features(given, pair, OFF, seed=1)
+    features = compute_batch_features(given, pair, OFF, seed=1)
     features, frames = pair.features(given.waveforms.float() / 2**15, given.lengths)
-    assert torch.equal(heard.features, features)
-    assert torch.equal(heard.frames, frames)
-    assert heard.captions == CAPTIONS
+    assert torch.equal(features.features, features)
+    assert torch.equal(features.frames, frames)
+    assert features.captions == CAPTIONS
 
 
-def test_the_seed_alone_says_what_is_heard(pair: DualEncoder) -> None:
+def test_the_seed_alone_decides_the_features(pair: DualEncoder) -> None:
     config = PretrainAugmentConfig(mixup=0.5, noise=1.0, mel_mask=4)
     one, same, other = (compute_batch_features(batch(), pair, config, seed) for seed in (1, 1, 2))
     assert torch.equal(one.features, same.features)
     assert not torch.equal(one.features, other.features)
 
 
-def test_same_clips_and_same_captions_are_alike(pair: DualEncoder) -> None:
-    heard = compute_batch_features(batch(), pair, OFF, seed=1)
-    found = false_negative_mask(heard.clips, heard.texts, heard.clips, heard.texts)
+def test_same_clips_and_same_captions_are_false_negatives(pair: DualEncoder) -> None:
+    features = compute_batch_features(batch(), pair, OFF, seed=1)
+    found = false_negative_mask(features.clips, features.texts, features.clips, features.texts)
     expected = torch.eye(4, dtype=torch.bool)
     expected[1, 2] = expected[2, 1] = True  # "rain" and "Rain "
     assert torch.equal(found, expected)
     twice = torch.tensor([[5, -1], [3, -1], [5, -1], [1, -1]])
-    assert false_negative_mask(twice, heard.texts, twice, heard.texts)[0, 2]
+    assert false_negative_mask(twice, features.texts, twice, features.texts)[0, 2]
 
 
 def test_a_mixed_clip_holds_both_sounds_and_both_captions(pair: DualEncoder) -> None:
-    heard = compute_batch_features(
+    features = compute_batch_features(
         batch(), pair, PretrainAugmentConfig(gain_db=0, equalizer_db=0, mixup=1.0), seed=1
     )
     for row in range(4):
-        own, other = heard.clips[row].tolist()
+        own, other = features.clips[row].tolist()
         partner = [5, 3, 9, 1].index(other)
         assert partner != row and own == [5, 3, 9, 1][row]
-        assert heard.captions[row] == f"{CAPTIONS[row]} and {CAPTIONS[partner]}"
+        assert features.captions[row] == f"{CAPTIONS[row]} and {CAPTIONS[partner]}"
         # It is no negative of what was mixed in.
-        assert false_negative_mask(heard.clips, heard.texts, heard.clips, heard.texts)[row, partner]
+        assert false_negative_mask(features.clips, features.texts, features.clips, features.texts)[
+            row, partner
+        ]
 
 
 def test_mixing_adds_waveforms_within_6_db() -> None:
@@ -106,6 +108,6 @@ def test_mixing_adds_waveforms_within_6_db() -> None:
         assert longer[row] == max(lengths[row], lengths[other])
 
 
-def test_a_clip_shorter_than_a_frame_is_heard(pair: DualEncoder) -> None:
-    heard = compute_batch_features(batch(samples=20), pair, OFF, seed=1)
-    assert torch.isfinite(pair.encode_features(heard.features, heard.frames)).all()
+def test_a_clip_shorter_than_a_frame_is_embedded(pair: DualEncoder) -> None:
+    features = compute_batch_features(batch(samples=20), pair, OFF, seed=1)
+    assert torch.isfinite(pair.encode_features(features.features, features.frames)).all()

@@ -58,7 +58,7 @@ def rows_of(batch: AudioTextBatch) -> list[Row]:
     return rows
 
 
-def heard(loader: TableLoader, batches: int) -> list[list[Row]]:
+def read_batches(loader: TableLoader, batches: int) -> list[list[Row]]:
     """The next batches; the loader can go on afterwards."""
     found = [rows_of(batch) for batch in islice(loader, batches)]
     loader.close()
@@ -67,7 +67,7 @@ def heard(loader: TableLoader, batches: int) -> list[list[Row]]:
 
 def together(loaders: list[TableLoader], batches: int) -> list[list[Row]]:
     """The ranks' batches, put together."""
-    slices = [heard(loader, batches) for loader in loaders]
+    slices = [read_batches(loader, batches) for loader in loaders]
     return [[row for part in parts for row in part] for parts in zip(*slices, strict=True)]
 
 
@@ -77,7 +77,7 @@ def no_children() -> Iterator[None]:
     assert not multiprocessing.active_children()
 
 
-def test_a_batch_tells_its_place_and_pads_to_its_longest(pairs: TableIndex) -> None:
+def test_a_batch_shows_its_place_and_pads_to_its_longest(pairs: TableIndex) -> None:
     loader = loader_of(pairs)
     assert loader.batches_per_epoch == 3
     batches = list(islice(loader, 4))
@@ -90,8 +90,8 @@ def test_a_batch_tells_its_place_and_pads_to_its_longest(pairs: TableIndex) -> N
             assert caption in pairs.captions_of(clip)
 
 
-def test_an_epoch_hears_no_clip_twice_and_epochs_differ(pairs: TableIndex) -> None:
-    batches = heard(loader_of(pairs), 6)
+def test_an_epoch_uses_no_clip_twice_and_epochs_differ(pairs: TableIndex) -> None:
+    batches = read_batches(loader_of(pairs), 6)
     epochs = [[row[0] for batch in part for row in batch] for part in (batches[:3], batches[3:])]
     for clips in epochs:
         assert len(set(clips)) == len(clips) == 18
@@ -100,19 +100,19 @@ def test_an_epoch_hears_no_clip_twice_and_epochs_differ(pairs: TableIndex) -> No
 
 @pytest.mark.parametrize("seen", [1, 3, 4, 8], ids=["mid", "boundary", "later", "later_mid"])
 def test_resume_is_bit_equal(pairs: TableIndex, seen: int) -> None:
-    whole = heard(loader_of(pairs), 10)
+    whole = read_batches(loader_of(pairs), 10)
     first = loader_of(pairs)
-    assert heard(first, seen) == whole[:seen]
+    assert read_batches(first, seen) == whole[:seen]
     resumed = loader_of(pairs)
     resumed.load_state_dict(first.state_dict())
-    assert heard(resumed, 10 - seen) == whole[seen:]
+    assert read_batches(resumed, 10 - seen) == whole[seen:]
 
 
-def test_workers_hear_the_same_and_prefetching_does_not_move_the_state(
+def test_workers_decode_the_same_and_prefetching_does_not_move_the_state(
     pairs: TableIndex, no_children: None
 ) -> None:
     config = HERE.model_copy(update={"workers": 2})
-    whole = heard(loader_of(pairs, sample_rate_hz=11025), 8)
+    whole = read_batches(loader_of(pairs, sample_rate_hz=11025), 8)
     before = torch.get_rng_state()
     first = loader_of(pairs, config, sample_rate_hz=11025)
     handed_out = iter(first)
@@ -125,12 +125,12 @@ def test_workers_hear_the_same_and_prefetching_does_not_move_the_state(
     assert torch.equal(before, torch.get_rng_state())
     resumed = loader_of(pairs, sample_rate_hz=11025)
     resumed.load_state_dict(first.state_dict())
-    assert heard(resumed, 1) == whole[7:]
+    assert read_batches(resumed, 1) == whole[7:]
 
 
 def test_ranks_put_together_are_the_same_at_every_world_size(pairs: TableIndex) -> None:
     for batch in (6, 7):
-        whole = heard(loader_of(pairs, batch_size=batch), 6)
+        whole = read_batches(loader_of(pairs, batch_size=batch), 6)
         for world in (2, 3, 5):
             ranks = [loader_of(pairs, batch_size=batch, rank=r, world=world) for r in range(world)]
             assert together(ranks, 6) == whole
@@ -141,7 +141,7 @@ def test_ranks_put_together_are_the_same_at_every_world_size(pairs: TableIndex) 
 
 
 def test_resume_at_another_world_size_is_bit_equal(pairs: TableIndex) -> None:
-    whole = heard(loader_of(pairs), 7)
+    whole = read_batches(loader_of(pairs), 7)
     state, start = loader_of(pairs).state_dict(), 0
     for world, end in ((1, 2), (2, 4), (3, 7)):
         ranks = [loader_of(pairs, rank=rank, world=world) for rank in range(world)]
@@ -179,14 +179,14 @@ def test_a_moved_or_closed_loader_ends_its_iterator(pairs: TableIndex) -> None:
     first = rows_of(next(stale))
     loader.load_state_dict(loader_of(pairs).state_dict())
     assert list(stale) == []
-    assert heard(loader, 1) == [first]
+    assert read_batches(loader, 1) == [first]
 
 
 def test_long_clips_are_cropped_at_another_place_each_epoch(
     pairs: TableIndex, uris: list[str]
 ) -> None:
     found: dict[int, set[int]] = {}
-    for batch in heard(loader_of(pairs, HERE.model_copy(update={"crop_s": 0.4})), 30):
+    for batch in read_batches(loader_of(pairs, HERE.model_copy(update={"crop_s": 0.4})), 30):
         for clip, _, sound in batch:
             samples = np.frombuffer(sound, np.int16)
             decoded = decode_audio(Path(uris[clip]).read_bytes(), "", 0.1, None, 99).waveform
@@ -201,7 +201,7 @@ def test_long_clips_are_cropped_at_another_place_each_epoch(
     assert found[int(pairs.duration_s.argmin())] == {0}
 
 
-def test_embedded_audio_is_heard_as_the_files_are(
+def test_embedded_audio_is_decoded_as_the_files_are(
     pairs: TableIndex, uris: list[str], tmp_path: Path
 ) -> None:
     """Also where clips are cropped: noise at full scale, so any change of scale or place shows."""
@@ -231,7 +231,7 @@ def test_captions_are_drawn_by_rank_and_by_score(pairs: TableIndex) -> None:
     ("captions", "share"),
     [("uniform", 1 / 3), ("rank", 6 / 11), ("score", 1 / (1 + np.exp(-1) + np.exp(-2)))],
 )
-def test_the_best_caption_is_heard_as_often_as_its_weight_says(
+def test_the_best_caption_is_drawn_as_often_as_its_weight_says(
     uris: list[str], tmp_path: Path, captions: str, share: float
 ) -> None:
     """900 draws: five standard errors are at most 0.083, and the shares lie further apart."""
@@ -259,26 +259,26 @@ def test_a_missing_clip_stops_training_by_name(some_missing: tuple[TableIndex, l
     pairs, _ = some_missing
     for config in (HERE, HERE.model_copy(update={"max_unreadable_fraction": 0.05})):
         with pytest.raises(InputError, match="clip clip00[49]: .*wav cannot be read") as raised:
-            heard(loader_of(pairs, config), 6)
-        for told in (
+            read_batches(loader_of(pairs, config), 6)
+        for part in (
             "of 20 clips",
             "put the files back",
             "table: {audio: embed}",
             "max_unreadable_fraction",
         ):
-            assert told in str(raised.value)
+            assert part in str(raised.value)
 
 
-def test_another_clip_takes_a_missing_one_s_place_alike_at_every_world_size(
+def test_another_clip_takes_a_missing_one_s_place_at_every_world_size(
     some_missing: tuple[TableIndex, list[int]],
 ) -> None:
     pairs, missing = some_missing
     config = HERE.model_copy(update={"max_unreadable_fraction": 0.1})
     batches = list(islice(loader_of(pairs, config), 6))
-    told = [message for batch in batches for message in batch.replaced]
+    messages = [message for batch in batches for message in batch.replaced]
     # 36 rows of 40: of two clips in two epochs, most are met.
-    assert 1 <= len(told) <= 4
-    for message in told:
+    assert 1 <= len(messages) <= 4
+    for message in messages:
         assert message.startswith(
             ("clip clip004 cannot be read (", "clip clip009 cannot be read (")
         )
@@ -299,7 +299,7 @@ def test_rows_beside_a_missing_clip_are_those_of_the_whole_table(
     config = HERE.model_copy(update={"max_unreadable_fraction": 0.1})
     replaced = 0
     for full, left in zip(
-        heard(loader_of(pairs), 6), heard(loader_of(lacking, config), 6), strict=True
+        read_batches(loader_of(pairs), 6), read_batches(loader_of(lacking, config), 6), strict=True
     ):
         for one, other in zip(full, left, strict=True):
             assert (one == other) == (one[0] not in missing)
@@ -315,25 +315,25 @@ def test_the_clip_of_the_same_row_in_the_next_batches_takes_the_place(
     config = HERE.model_copy(update={"max_unreadable_fraction": 0.1})
     whole = torch.cat([b.clips for b in islice(loader_of(pairs), 12)])
     found = torch.cat([b.clips for b in islice(loader_of(lacking, config), 12)])
-    for planned, heard_in in zip(
+    for planned, decoded_in in zip(
         whole.reshape(4, 3, BATCH), found.reshape(4, 3, BATCH), strict=True
     ):
-        for index, row in torch.argwhere(planned != heard_in).tolist():
+        for index, row in torch.argwhere(planned != decoded_in).tolist():
             after = [int(planned[(index + step) % 3, row]) for step in (1, 2)]
             if index + 1 < 3 and after[0] not in missing:
-                assert int(heard_in[index, row]) == after[0]
+                assert int(decoded_in[index, row]) == after[0]
             else:
-                left_out = set(range(CLIPS)) - set(planned.flatten().tolist())
-                assert int(heard_in[index, row]) in left_out | set(after)
+                excluded = set(range(CLIPS)) - set(planned.flatten().tolist())
+                assert int(decoded_in[index, row]) in excluded | set(after)
 
 
-def test_a_clip_that_no_other_can_replace_is_told(
+def test_a_clip_that_no_other_can_replace_is_an_error(
     some_missing: tuple[TableIndex, list[int]],
 ) -> None:
     pairs, _ = some_missing
     config = HERE.model_copy(update={"max_unreadable_fraction": 0.5})
     with pytest.raises(InputError, match="no other batch of the epoch has a clip for its place"):
-        heard(loader_of(pairs, config, batch_size=CLIPS), 1)
+        read_batches(loader_of(pairs, config, batch_size=CLIPS), 1)
 
 
 def test_batches_that_cannot_be_are_refused(pairs: TableIndex) -> None:
@@ -359,20 +359,20 @@ def test_a_worker_that_dies_ends_training_with_its_reason(
     loader.close()
 
 
-def test_tables_and_clips_in_a_bucket_are_heard_as_local_ones(
+def test_tables_and_clips_in_a_bucket_are_read_as_local_ones(
     pairs: TableIndex, uris: list[str], s3_folder: str, no_children: None
 ) -> None:
     there = [f"{s3_folder}/wavs/{Path(uri).name}" for uri in uris]
     for uri, copy in zip(uris, there, strict=True):
         Storage().put(copy, Path(uri).read_bytes())
-    whole = heard(loader_of(pairs), 4)
+    whole = read_batches(loader_of(pairs), 4)
     referenced = TableIndex.open(Storage(), commit(f"{s3_folder}/table", pair_rows(there)))
     in_worker = HERE.model_copy(update={"workers": 1})
-    assert heard(loader_of(referenced, in_worker), 4) == whole
+    assert read_batches(loader_of(referenced, in_worker), 4) == whole
     embedded = TableIndex.open(
         Storage(), commit(f"{s3_folder}/embedded", pair_rows(there), embed=True)
     )
-    assert embedded.place(0).uri.startswith(f"{s3_folder}/embedded/")
+    assert embedded.audio_location(0).uri.startswith(f"{s3_folder}/embedded/")
     by_clip = dict(_by_clip(next(iter(loader_of(embedded, batch_size=CLIPS)))))
     by_file = dict(_by_clip(next(iter(loader_of(pairs, batch_size=CLIPS)))))
     assert by_clip == by_file
@@ -382,7 +382,9 @@ def test_bench_counts_what_was_handed_out(pairs: TableIndex) -> None:
     [row] = measure_loader_speed(pairs, HERE, BATCH, RATE_HZ, batches=6, worker_counts=[0])
     assert row.workers == 0 and row.first_batch_s > 0
     seconds = 6 * BATCH / row.clips_per_s
-    samples = sum(len(r[2]) for batch in heard(loader_of(pairs, seed=0), 7)[1:] for r in batch) / 2
+    samples = (
+        sum(len(r[2]) for batch in read_batches(loader_of(pairs, seed=0), 7)[1:] for r in batch) / 2
+    )
     assert row.mb_per_s * seconds == pytest.approx(2 * samples / 1e6)
 
 
@@ -390,4 +392,4 @@ def test_bench_counts_what_was_handed_out(pairs: TableIndex) -> None:
 def test_clips_kept_in_memory_are_those_decoded(pairs: TableIndex, workers: int) -> None:
     """Long clips are cropped anew each epoch, whether or not others are kept."""
     kept = LoaderConfig(workers=workers, crop_s=0.7, cache_mb=100)
-    assert heard(loader_of(pairs, kept), 8) == heard(loader_of(pairs), 8)
+    assert read_batches(loader_of(pairs, kept), 8) == read_batches(loader_of(pairs), 8)

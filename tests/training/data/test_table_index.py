@@ -35,7 +35,7 @@ def test_clips_are_counted_once_and_stand_by_id_with_captions_by_rank(
         assert pairs.ranks_of(clip).tolist() == [row["rank"] for row in own]
         assert pairs.clap_scores_of(clip).tolist() == pytest.approx([r["clap_score"] for r in own])
         assert pairs.duration_s[clip] == pytest.approx(own[0]["end_s"] - 0.1)
-        place = pairs.place(clip)
+        place = pairs.audio_location(clip)
         assert (place.uri, place.start_s, place.embedded) == (own[0]["uri"], 0.1, False)
         assert place.end_s == pytest.approx(own[0]["end_s"])
     assert list(pairs.all_captions()) == [row["caption"] for row in rows]
@@ -71,7 +71,7 @@ def test_a_row_group_of_embedded_audio_holds_few_clips_and_no_clip_twice_in_its_
     first = np.cumsum([0, *(1 + clip % 3 for clip in range(CLIPS - 1))])
     assert np.array_equal(pairs.row_groups[:, None] == pairs.row_groups,
                           groups[first][:, None] == groups[first])  # fmt: skip
-    assert pairs.place(3).embedded and pairs.place(3).end_s is None
+    assert pairs.audio_location(3).embedded and pairs.audio_location(3).end_s is None
 
 
 def test_concatenated_tables_keep_their_order_places_and_captions(
@@ -89,7 +89,7 @@ def test_concatenated_tables_keep_their_order_places_and_captions(
         for own in range(len(part)):
             assert both.clip_id(clip) == part.clip_id(own)
             assert both.captions_of(clip) == part.captions_of(own)
-            assert both.place(clip) == part.place(own)
+            assert both.audio_location(clip) == part.audio_location(own)
             assert both.duration_s[clip] == part.duration_s[own]
             clip += 1
     assert list(both.all_captions()) == [text for part in parts for text in part.all_captions()]
@@ -101,11 +101,13 @@ def test_pickled_pairs_are_the_same_pairs(uris: list[str], tmp_path: Path) -> No
     pairs = TableIndex.open(Storage(), commit(str(tmp_path), pair_rows(uris)))
     copy = pickle.loads(pickle.dumps(pairs))
     assert copy.tables == pairs.tables
-    assert [copy.place(clip) for clip in range(CLIPS)] == [pairs.place(c) for c in range(CLIPS)]
+    assert [copy.audio_location(clip) for clip in range(CLIPS)] == [
+        pairs.audio_location(c) for c in range(CLIPS)
+    ]
     assert list(copy.all_captions()) == list(pairs.all_captions())
 
 
-def test_a_table_without_pairs_or_version_is_told(uris: list[str], tmp_path: Path) -> None:
+def test_a_table_without_pairs_or_version_is_an_error(uris: list[str], tmp_path: Path) -> None:
     uri = commit(str(tmp_path / "empty"), [])
     with pytest.raises(InputError, match="version 0 holds no pairs; expected one at least"):
         TableIndex.open(Storage(), uri)

@@ -1,4 +1,4 @@
-"""Every published layout is read; what is missing is counted, and a wrong folder is told."""
+"""Every published layout is read; what is missing is counted, and a wrong folder is an error."""
 
 from pathlib import Path
 
@@ -171,21 +171,21 @@ def test_a_bucket_serves_as_well_as_a_folder(
         ("clotho", "clotho_captions_evaluation.csv"),
     ],
 )
-def test_a_wrong_folder_is_told_what_is_expected(tmp_path: Path, name: str, expected: str) -> None:
+def test_a_wrong_folder_says_what_is_expected(tmp_path: Path, name: str, expected: str) -> None:
     assert name in DATASETS
     with pytest.raises(InputError) as caught:
         read_eval_set(Storage(), name, str(tmp_path))
     assert str(tmp_path) in str(caught.value) and expected in str(caught.value)
 
 
-def test_unknown_names_and_splits_are_told() -> None:
+def test_unknown_names_and_splits_are_errors() -> None:
     with pytest.raises(InputError, match="data set 'esc': expected one of esc50, esc10"):
         read_eval_set(Storage(), "esc", "nowhere")
     with pytest.raises(InputError, match="split 'dev': expected one of test, val, train"):
         read_eval_set(Storage(), "audiocaps", "nowhere", "dev")
 
 
-def test_a_list_without_any_of_its_clips_is_told(tmp_path: Path) -> None:
+def test_a_list_without_any_of_its_clips_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "meta/esc50.csv", ESC50)
     with pytest.raises(InputError, match="of 4 clips listed in split all none is there; expected"):
         read_eval_set(Storage(), "esc50", str(tmp_path))
@@ -200,7 +200,7 @@ def test_a_list_without_any_of_its_clips_is_told(tmp_path: Path) -> None:
         ('filename,fold,category,esc10\n"x"y,1,dog,True\n', "not CSV in UTF-8"),
     ],
 )
-def test_a_broken_list_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_a_broken_list_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path, "meta/esc50.csv", text)
     with pytest.raises(InputError, match=message):
         read_eval_set(Storage(), "esc50", str(tmp_path))

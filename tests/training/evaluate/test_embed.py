@@ -1,4 +1,4 @@
-"""Embedding: the same alone, in batches and over ranks; what cannot be heard is listed."""
+"""Embedding: the same alone, in batches and over ranks; unreadable clips are listed."""
 
 import json
 import subprocess
@@ -47,12 +47,12 @@ def test_a_clip_alone_is_embedded_as_in_a_batch(
     assert np.array_equal(together.embeddings, again.embeddings)
 
 
-def test_the_centre_of_a_long_clip_is_heard(tmp_path: Path) -> None:
+def test_the_centre_of_a_long_clip_is_used(tmp_path: Path) -> None:
     ramp = np.linspace(0, 0.5, 48000, dtype=np.float32)
     soundfile.write(tmp_path / "ramp.wav", ramp, 16000, subtype="FLOAT")
-    heard = load_eval_clip(Storage(), clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
-    assert isinstance(heard, np.ndarray)
-    np.testing.assert_array_equal(heard, ramp[16000:32000])
+    waveform = load_eval_clip(Storage(), clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
+    assert isinstance(waveform, np.ndarray)
+    np.testing.assert_array_equal(waveform, ramp[16000:32000])
     stretch = load_eval_clip(
         Storage(), clip_of(tmp_path / "ramp.wav", 0.5, 1.0), 16000, max_duration_s=1.0
     )
@@ -60,7 +60,7 @@ def test_the_centre_of_a_long_clip_is_heard(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stretch, ramp[8000:16000])
 
 
-def test_what_cannot_be_heard_is_listed_in_its_place(
+def test_what_cannot_be_read_is_listed_in_its_place(
     tmp_path: Path, sound_file: Write, reference: DualEncoderScorer
 ) -> None:
     good = [clip_of(sound_file(name)) for name in ("a.wav", "b.wav")]
@@ -85,7 +85,7 @@ def test_what_cannot_be_heard_is_listed_in_its_place(
     np.testing.assert_allclose(embedded.embeddings, expected, atol=TOLERANCE)
 
 
-def test_nothing_that_can_be_heard_gives_no_embedding(reference: DualEncoderScorer) -> None:
+def test_nothing_readable_gives_no_embedding(reference: DualEncoderScorer) -> None:
     gone = EvalClip("gone.wav", "/nowhere/gone.wav", 1)
     embedded = embed_clips(Storage(), reference, [gone], quiet=True)
     assert embedded.rows == [] and len(embedded.embeddings) == 0
@@ -129,7 +129,7 @@ def test_two_ranks_find_what_one_does_and_the_first_writes_it(
         )
         for rank in range(2)
     ]
-    told = [json.loads(process.communicate(timeout=120)[0]) for process in ranks]
+    results = [json.loads(process.communicate(timeout=120)[0]) for process in ranks]
     assert [process.returncode for process in ranks] == [0, 0]
     expected = embed_clips(Storage(), reference, clips, batch=2, quiet=True)
     for rank in range(2):
@@ -137,18 +137,18 @@ def test_two_ranks_find_what_one_does_and_the_first_writes_it(
         assert found["rows"].tolist() == expected.rows == [0, 1, 2, 3, 4, 6, 7, 8]
         np.testing.assert_allclose(found["vectors"], expected.embeddings, atol=TOLERANCE)
     assert (
-        told[0]
-        == told[1]
+        results[0]
+        == results[1]
         == evaluate_on_dataset(Storage(), reference, "esc10", str(tmp_path), quiet=True)
     )
-    assert json.loads((tmp_path / "written-by-0.json").read_text()) == told[0]
+    assert json.loads((tmp_path / "written-by-0.json").read_text()) == results[0]
     assert not (tmp_path / "written-by-1.json").exists()
 
 
 def test_a_clip_of_another_rate_is_resampled(tmp_path: Path) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100).astype(np.float32) / 2
     soundfile.write(tmp_path / "tone.wav", tone, 44100)
-    heard = load_eval_clip(Storage(), clip_of(tmp_path / "tone.wav"), 16000, max_duration_s=10.0)
-    assert isinstance(heard, np.ndarray)
+    waveform = load_eval_clip(Storage(), clip_of(tmp_path / "tone.wav"), 16000, max_duration_s=10.0)
+    assert isinstance(waveform, np.ndarray)
     expected = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) / 2
-    np.testing.assert_allclose(heard[500:-500], expected[500:-500], atol=1e-2)
+    np.testing.assert_allclose(waveform[500:-500], expected[500:-500], atol=1e-2)

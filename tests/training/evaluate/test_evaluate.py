@@ -214,7 +214,7 @@ def test_the_data_version_is_that_of_names_and_sizes(
         ({name: ["x"] for name in (*CLASSES, "Cat")}, "'Cat' is no class of this data set"),
     ],
 )
-def test_prompts_that_do_not_fit_are_told(
+def test_prompts_that_do_not_fit_are_errors(
     recordings: Path, reference: DualEncoderScorer, custom: dict[str, list[str]], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -223,7 +223,7 @@ def test_prompts_that_do_not_fit_are_told(
         )
 
 
-def test_what_cannot_be_evaluated_is_told(tmp_path: Path, reference: DualEncoderScorer) -> None:
+def test_what_cannot_be_evaluated_is_an_error(tmp_path: Path, reference: DualEncoderScorer) -> None:
     (tmp_path / "clotho_captions_evaluation.csv").write_text(
         "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\nx.wav,a,b,c,d,e\n"
     )

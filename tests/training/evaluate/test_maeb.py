@@ -12,7 +12,7 @@ from curation.synth.mixing import render_clip
 from training.evaluate.maeb import MaebEncoder
 
 
-def test_without_mteb_the_user_is_told_what_to_install(
+def test_without_mteb_the_error_says_what_to_install(
     reference: DualEncoderScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What the import system does where a package is not installed.

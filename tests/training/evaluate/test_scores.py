@@ -68,10 +68,10 @@ def test_ranks_by_hand() -> None:
     assert [each.tolist() for each in ranks] == [[1, 3], [1], [1, 2]]
 
 
-def test_ties_are_told_against_the_model() -> None:
-    alike = np.ones((5, 3))
-    assert scores.text_to_audio_ranks(alike, CLIP_OF).tolist() == [3] * 5
-    ranks = scores.audio_to_text_ranks(alike, CLIP_OF)
+def test_ties_count_against_the_model() -> None:
+    equal = np.ones((5, 3))
+    assert scores.text_to_audio_ranks(equal, CLIP_OF).tolist() == [3] * 5
+    ranks = scores.audio_to_text_ranks(equal, CLIP_OF)
     assert [each.tolist() for each in ranks] == [[4, 5], [5], [4, 5]]
 
 

@@ -72,7 +72,6 @@ def test_pretrain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = run("pretrain", tmp_path, monkeypatch)
     losses = metrics["losses"]
     assert isinstance(losses, list)
-    print(losses, metrics)
     assert losses[-1] < losses[0], losses
     # What was measured in training is what the model that was written does, by its adapter.
     assert metrics["auc"]["random"] == pytest.approx(measure_auc(tmp_path / "out"), abs=0.01)
@@ -91,7 +90,7 @@ def measure_auc(model: Path) -> float:
     return float(np.mean(scores[same][:, None] > scores[~same][None]))
 
 
-def test_misspelt_key_is_told_in_one_line(
+def test_misspelt_key_is_an_error_of_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = tmp_path / "bad.yaml"
