@@ -32,8 +32,8 @@ def info_nce(
         logit_scale: a number, the inverse temperature (already exponentiated).
         hard_negatives: unit vectors `[row, count, dim]`, wrong for their own clip; they are
             not held against other clips, for which they may be true.
-        false_negatives: true where the batch's caption j also fits this process's clip i, `[row, batch]`:
-            such pairs are not negatives. Each clip's own caption does not matter.
+        false_negatives: true where the batch's caption j also fits this process's clip i,
+            `[row, batch]`: such pairs are not negatives. Each clip's own caption does not matter.
 
     Example:
         >>> audio = text = torch.eye(4)

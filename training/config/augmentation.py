@@ -6,7 +6,7 @@ from curation.section import Section
 
 
 class AugmentConfig(Section):
-    """Random changes of log-mel features, so that a model ignores the recording conditions; 0 is off."""
+    """Random changes of log-mel features against recording conditions; 0 is off."""
 
     gain_db: float = Field(default=6.0, ge=0, description="Half the range of a level change.")
     equalizer_db: float = Field(

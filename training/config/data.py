@@ -44,8 +44,8 @@ class LoaderConfig(Section):
     )
     caption_sampling: CaptionSampling = Field(
         default="uniform",
-        description="How one of a clip's captions is drawn each epoch: with equal probability (uniform), by "
-        f"1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
+        description="How one of a clip's captions is drawn each epoch: with equal probability "
+        f"(uniform), by 1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
     )
     bucket_by_duration: bool = Field(
         default=True, description="Clips of like duration share a batch."

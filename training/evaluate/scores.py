@@ -1,7 +1,8 @@
 """Figures of merit as pure functions of similarities and targets.
 
 Ties count against the model: an item as similar as the right one is ranked before it, and so is
-one whose similarity is NaN. A model that gives every item the same score is therefore right nowhere.
+one whose similarity is NaN. A model that gives every item the same score is therefore never
+right.
 """
 
 import numpy as np
