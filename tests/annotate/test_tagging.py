@@ -215,7 +215,7 @@ def test_tagging_is_a_stage_of_its_own(
 def test_show_prints_scores_of_tags_and_of_the_second_scorer(
     fused: RunConfig, evidence: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show.print_clip(fused.run, evidence[0]["clip_id"])
+    show.print_clip(RunFolder.from_config(fused), evidence[0]["clip_id"])
     shown = capsys.readouterr().out
     tag, score = evidence[0]["tags"][-1], evidence[0]["tag_scores"][-1]
     assert f"{tag['name']} ({tag['confidence']:.2f}, predicted, score {score:.3f})" in shown

@@ -17,6 +17,7 @@ from curation.report.scores import CandidateScores
 from curation.report.throughput import pool_throughput
 from curation.report.yields import UNKNOWN_CLASS, UNTAGGED, TagYield, TagYields
 from curation.run.evidence import ShardCounts, ShardFooter, WorkSpan
+from curation.run.layout import RunFolder
 from curation.select import apply
 from tests.report.runs import candidate, failed, row, tag, written_run
 
@@ -32,7 +33,7 @@ def read(
     version = apply.select(config).version
     return list(
         decided_shard.read_decided_shards(
-            config.run, list(range(len(shards))), version.lineage["selection"]
+            RunFolder.from_config(config), list(range(len(shards))), version.lineage["selection"]
         )
     )
 

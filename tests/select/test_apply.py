@@ -40,8 +40,8 @@ def test_captions_of_a_captioner_that_tells_no_log_probability_are_selected(
     assert select(config).clips_accepted == 1
     [pair] = table.read_pairs(Storage(), layout.table_uri(config.run)).to_pylist()
     assert (pair["caption"], pair["log_prob"]) == ("a bell rings", None)
-    show.print_table_versions(config.run, None, 5)
-    show.print_clip(config.run, "clip00000")
+    show.print_table_versions(RunFolder.from_config(config), None, 5)
+    show.print_clip(RunFolder.from_config(config), "clip00000")
     printed = capsys.readouterr().out
     assert "0.500" in printed and "log_prob" in printed and "a bell hums" in printed
     by_log_prob = config.model_copy(update={"select": Policy(score="log_prob")})
