@@ -120,10 +120,10 @@ def bare_loop(config: RunConfig) -> Timing:
     ]
     for process in processes:
         process.start()
-    told = [spans.get(timeout=3600) for _ in range(planned.shards)]
+    results = [spans.get(timeout=3600) for _ in range(planned.shards)]
     for process in processes:
         process.join()
-    return timing(called_s, told)
+    return timing(called_s, results)
 
 
 def bare_worker(

@@ -122,8 +122,8 @@ def names_class(row: dict, mid: str) -> bool:
 
 
 def report(runs: dict[str, list[dict]], recordings: dict[str, Recording]) -> None:
-    heard = zero_shot(runs["none"], recordings)
-    told = {
+    predicted = zero_shot(runs["none"], recordings)
+    class_named = {
         guidance: {row["clip_id"]: names_class(row, recordings[row["clip_id"]].mid) for row in rows}
         for guidance, rows in runs.items()
     }
@@ -131,8 +131,10 @@ def report(runs: dict[str, list[dict]], recordings: dict[str, Recording]) -> Non
     rows = []
     for name in [*sorted({each.name for each in reported.values()}), "all"]:
         clips = [clip for clip, each in reported.items() if name in (each.name, "all")]
-        right = sum(heard.get(clip) == recordings[clip].name for clip in clips)
-        named = {guidance: sum(each[clip] for clip in clips) for guidance, each in told.items()}
+        right = sum(predicted.get(clip) == recordings[clip].name for clip in clips)
+        named = {
+            guidance: sum(each[clip] for clip in clips) for guidance, each in class_named.items()
+        }
         rows.append([name, len(clips), right / len(clips), named["none"], named["tags"]])
     console.print_table(
         f"ESC-10, folds {FOLDS}: zero-shot accuracy, and clips whose best caption names the class",

@@ -164,32 +164,32 @@ def measure(port: int, times: int, clips: int) -> dict[str, dict[str, float]]:
     client = requests.Session()
     client.headers["X-Tagscribe-Token"] = TOKEN
 
-    def ask(path: str, question: Any = None) -> dict[str, Any]:
+    def send(path: str, question: Any = None) -> dict[str, Any]:
         url = f"http://127.0.0.1:{port}/api/{path}"
         answered = client.post(url, json=question) if question else client.get(url)
         answered.raise_for_status()
-        told: dict[str, Any] = answered.json()
-        return told
+        body: dict[str, Any] = answered.json()
+        return body
 
     sample: list[int] = []
     while len(sample) < MARKS:
-        page = ask("view", {"policy": {}, "sort": "sample", "limit": 100})["rows"]
+        page = send("view", {"policy": {}, "sort": "sample", "limit": 100})["rows"]
         for row in page:
             verdict = "good" if row["clap_score"] > 0.4 else "bad"
-            ask("mark", {"entry": row["entry"], "verdict": verdict, "sampled": True})
+            send("mark", {"entry": row["entry"], "verdict": verdict, "sampled": True})
             sample.append(row["entry"])
-    return {name: timed(make, ask, times) for name, make in questions(clips).items()}
+    return {name: timed(make, send, times) for name, make in questions(clips).items()}
 
 
 def timed(
-    question: Callable[[int], tuple[Any, ...]], ask: Callable[..., Any], times: int
+    question: Callable[[int], tuple[Any, ...]], send: Callable[..., Any], times: int
 ) -> dict[str, float]:
     """Milliseconds on the clock and of the CPU: median, and what 95 % stay below."""
     clock, cpu = [], []
     for number in range(times + 2):
-        asked = question(number)
+        request = question(number)
         begun, begun_cpu = time.perf_counter(), time.process_time()
-        ask(*asked)
+        send(*request)
         clock.append((time.perf_counter() - begun) * 1000)
         cpu.append((time.process_time() - begun_cpu) * 1000)
     clock, cpu = clock[2:], cpu[2:]  # the first ones read from disk
@@ -210,8 +210,8 @@ def questions(clips: int) -> dict[str, Callable[[int], tuple[Any, ...]]]:
     def share(number: int, stratify_by: str | None = None) -> dict[str, Any]:
         return {"top_fraction": 0.3 + number / 300, "stratify_by": stratify_by}
 
-    def view(policy: dict[str, Any], **asked: Any) -> tuple[str, dict[str, Any]]:
-        return "view", {"policy": policy, **asked}
+    def view(policy: dict[str, Any], **request: Any) -> tuple[str, dict[str, Any]]:
+        return "view", {"policy": policy, **request}
 
     fixed = {"min_score": 0.4}
     return {
@@ -256,7 +256,7 @@ def report(
     kept = "under" if worst_ms < LIMIT_MS else "over"
     print(f"Slowest: {slowest}, 95 % within {worst_ms:.0f} ms, {kept} the limit of {LIMIT_MS} ms")
     rows = {name: {k: round(v, 1) for k, v in row.items()} for name, row in measured.items()}
-    told = {
+    figures = {
         "candidates": entries,
         "index_s": round(index_s, 1),
         "index_gb": round(index_gb, 3),
@@ -265,7 +265,7 @@ def report(
         "slowest_p95_ms": round(worst_ms, 1),
         "ms": rows,
     }
-    print(json.dumps(told))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

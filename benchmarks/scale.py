@@ -163,11 +163,11 @@ def measure_status(folder: Path, options: argparse.Namespace) -> dict[str, float
 
 def time_status(run_uri: str, clips: int) -> float:
     begun_s = time.perf_counter()
-    told = subprocess.run(
+    finished = subprocess.run(
         tagscribe("status", run_uri, "--json"), stdout=subprocess.PIPE, check=True
     )
     spent_s = time.perf_counter() - begun_s
-    answer = json.loads(told.stdout)
+    answer = json.loads(finished.stdout)
     assert answer["complete"] and answer["clips_done"] == clips and answer["rate"] > 0
     return spent_s
 
@@ -186,13 +186,13 @@ def finish(run_uri: str) -> None:
         span = run_evidence.WorkSpan(
             "fused", f"{shard % 64:012x}", begun_s, begun_s + chance.uniform(550, 600)
         )
-        told = {
+        counts = {
             "ok": clips - failed,
             "errors": {"catalog/missing": failed},
             "best_scores": {score: scores.count(score) for score in set(scores)},
         }
         footer = {
-            run_evidence.COUNTS_KEY: json.dumps(told).encode(),
+            run_evidence.COUNTS_KEY: json.dumps(counts).encode(),
             run_evidence.WORK_KEY: json.dumps({"spans": [span]}).encode(),
         }
         rows = EVIDENCE_SCHEMA.empty_table().replace_schema_metadata(footer)
@@ -264,7 +264,7 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
         DataContext.get_current().wait_for_min_actors_s = 1800
         memory = Memory()
         worker = SeveralGpus if todo.a_process > 1 else FusedWorker
-        counts = driver.annotate_run(config, memory.look, worker)
+        counts = driver.annotate_run(config, memory.record_peak, worker)
         ray.shutdown()
         assert counts.ok == todo.shards * todo.shard_clips, counts
         footers = footer_cache.read_footers(
@@ -328,7 +328,7 @@ class Memory:
         self.late_mb = 0.0
         self._lock = threading.Lock()
 
-    def look(self, done: int, total: int) -> None:
+    def record_peak(self, done: int, total: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
         with self._lock:
@@ -369,10 +369,10 @@ def report(
             for gpus, each in simulated.items()
         ],
     )
-    told = {**planned, **finished, "clips": options.clips}
+    figures = {**planned, **finished, "clips": options.clips}
     for gpus, each in simulated.items():
-        told |= {f"{name}_{gpus}": value for name, value in each.items()}
-    print(json.dumps({name: round(value, 3) for name, value in told.items()}))
+        figures |= {f"{name}_{gpus}": value for name, value in each.items()}
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
 if __name__ == "__main__":

@@ -110,15 +110,15 @@ def watched(folder: str) -> type[FusedWorker]:
         def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
             ended = super().__call__(row)
             Path(folder).mkdir(exist_ok=True)
-            told = Path(folder) / str(os.getpid())
-            told.write_text(str(self.loader.budget.peak_bytes))
+            report = Path(folder) / str(os.getpid())
+            report.write_text(str(self.loader.budget.peak_bytes))
             return ended
 
     return Watched
 
 
 def high_water_bytes(folder: str) -> int:
-    return max(int(told.read_text()) for told in Path(folder).iterdir())
+    return max(int(report.read_text()) for report in Path(folder).iterdir())
 
 
 def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:

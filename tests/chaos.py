@@ -392,8 +392,8 @@ def main() -> None:
                 rows.append(line(scene.play(seed, faults, net), calm))
             print(*rows[-1], sep=" | ", flush=True)
     if options.out:
-        told = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        options.out.write_text(f"# Chaos\n\n{__doc__}\n{told}\n\n{_LEGEND}\n")
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        options.out.write_text(f"# Chaos\n\n{__doc__}\n{table}\n\n{_LEGEND}\n")
     print(f"{options.seeds} of {options.seeds} disturbed runs equal the undisturbed one")
 
 

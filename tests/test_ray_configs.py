@@ -121,7 +121,7 @@ def test_the_kuberay_files_hold_kuberays_fields() -> None:
 
 
 @pytest.mark.parametrize("name", KUBERAY)
-def test_kuberay_pods_ask_for_what_they_are_limited_to(name: str) -> None:
+def test_kuberay_pods_request_what_they_are_limited_to(name: str) -> None:
     spec = cluster_spec(name)
     for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
         [container] = group["template"]["spec"]["containers"]
@@ -154,11 +154,11 @@ def test_every_cluster_has_the_same_node_types_and_the_run_fits_them() -> None:
         assert other == types
     run = config_file.read_run_config(str(CONFIGS / "run.yaml"))
     nodes = [{"CPU": t.cpus, "GPU": t.gpus, **t.resources} for t in types]
-    asked = pools.build_pools(run.annotate)
-    assert placement.find_first_misfit(asked, nodes) is None
-    assert {pool.node_resource for pool in asked} == {"decoder", "captioner", "scorer"}
+    requested = pools.build_pools(run.annotate)
+    assert placement.find_first_misfit(requested, nodes) is None
+    assert {pool.node_resource for pool in requested} == {"decoder", "captioner", "scorer"}
     without_scorers = [node for node in nodes if "scorer" not in node]
-    misfit = placement.find_first_misfit(asked, without_scorers)
+    misfit = placement.find_first_misfit(requested, without_scorers)
     assert misfit is not None and misfit.name == "annotate.pools.scorers"
 
 

@@ -84,16 +84,16 @@ def test_credentials_stay_in_the_environment(
     }
     processes = Processes()
     processes.start()
-    told = b""
+    printed = b""
     for command in ("run", "status", "show", "verify"):
         arguments = [Path(sys.executable).parent / "tagscribe", command, path]
         ended = subprocess.run(arguments, env=environment, capture_output=True, timeout=300)
         assert ended.returncode == 0, ended.stderr.decode()
-        told += ended.stdout + ended.stderr
+        printed += ended.stdout + ended.stderr
     seen = processes.end()
     assert any(b"raylet" in line for line in seen), "the processes of the run were looked at"
     for secret in SECRETS:
-        assert secret not in told, "printed"
+        assert secret not in printed, "printed"
         assert not any(secret in line for line in seen), "in a process list"
         for file in Storage().list_files(config.run):
             assert secret not in Storage().read_bytes(file.uri), file.uri
@@ -109,8 +109,8 @@ def test_a_refusal_does_not_repeat_the_secret(
 ) -> None:
     wrong = "wrong-and-still-nobodys-business"
     path = tmp_path / "run.yaml"
-    told = {"run": f"{rados_folder}/run", "catalog": {"kind": "folder", "audio": rados_folder}}
-    path.write_text(yaml.safe_dump(told))
+    settings = {"run": f"{rados_folder}/run", "catalog": {"kind": "folder", "audio": rados_folder}}
+    path.write_text(yaml.safe_dump(settings))
     ended = subprocess.run(
         [Path(sys.executable).parent / "tagscribe", "status", path],
         env={**os.environ, "AWS_SECRET_ACCESS_KEY": wrong},
@@ -185,9 +185,9 @@ def test_json_that_claims_gigabytes_is_refused_unread(tmp_path: Path) -> None:
 
 
 def refused(data: bytes) -> AudioError:
-    with pytest.raises(AudioError) as told:
+    with pytest.raises(AudioError) as raised:
         decode_audio(data, "bomb", None, None, 10.0)
-    return told.value
+    return raised.value
 
 
 def encoded(samples: np.ndarray, rate: int, format: str, subtype: str | None = None) -> bytes:
@@ -205,11 +205,11 @@ def test_hours_of_silence_in_few_bytes_cost_no_more_than_a_clip(format: str) -> 
     data = encoded(np.zeros(3600 * 8000, np.int16), 8000, format)
     assert len(data) < 2**20
     tracemalloc.start()
-    heard = decode_audio(data, "bomb", None, None, 10.0)
+    decoded = decode_audio(data, "bomb", None, None, 10.0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert heard.duration_s == pytest.approx(10.0, abs=0.01)
-    assert heard.start_s == pytest.approx(1795.0, abs=0.1)
+    assert decoded.duration_s == pytest.approx(10.0, abs=0.01)
+    assert decoded.start_s == pytest.approx(1795.0, abs=0.1)
     assert peak < 5 * 2**20, "an hour would be 115 MB"
 
 
@@ -237,10 +237,10 @@ def test_a_stretch_of_a_long_film_costs_no_more_than_a_clip(tmp_path: Path) -> N
     pytest.importorskip("av")
     data = _adts(3600.0)
     tracemalloc.start()
-    heard = decode_audio(data, "bomb.aac", None, None, 10.0)
+    decoded = decode_audio(data, "bomb.aac", None, None, 10.0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert heard.duration_s == pytest.approx(10.0, abs=0.1)
+    assert decoded.duration_s == pytest.approx(10.0, abs=0.1)
     assert peak < 40 * 2**20, "an hour would be 115 MB"
 
 

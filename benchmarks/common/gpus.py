@@ -42,10 +42,10 @@ def busy_s(work: Callable[[], Any], device: torch.device) -> float | None:
     """
     if device.type != "cuda":
         return None
-    with profile(activities=[ProfilerActivity.CUDA]) as told:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         work()
         torch.cuda.synchronize(device)
-    ranges = [each.time_range for each in told.events() if each.device_type == DeviceType.CUDA]
+    ranges = [each.time_range for each in profiled.events() if each.device_type == DeviceType.CUDA]
     return covered((each.start, each.end) for each in ranges) * 1e-6
 
 

@@ -72,14 +72,14 @@ def call_with_retries(operation: str, timeout_s: float, call: Callable[[], T]) -
     Raises RetriesExhausted for a fault that lasts, and any other error at once.
     """
     budget = _RetryBudget(operation, timeout_s)
-    retrying = tenacity.Retrying(
+    retry_loop = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_transient),
         wait=_jittered_wait_s,
         stop=budget.is_exhausted,
         before_sleep=budget.record_retry,
         retry_error_callback=budget.raise_exhausted,
     )
-    return retrying(call)
+    return retry_loop(call)
 
 
 class _RetryBudget:

@@ -67,7 +67,7 @@ def test_sounds_and_captions_that_score_high_with_everything_separate_nothing(
     assert separation(scores).gap == pytest.approx(3, abs=0.6)
 
 
-def test_scores_that_are_all_alike_separate_nothing() -> None:
+def test_equal_scores_separate_nothing() -> None:
     found = separation(np.full((6, 6), 0.5))
     assert (found.gap, found.auc, found.deviations) == (0, 0.5, 0)
 
@@ -139,8 +139,8 @@ def test_length_bias_is_the_correlation_of_ranks() -> None:
 
 
 def test_percentiles_are_of_the_scores() -> None:
-    told = score_percentiles(np.arange(101.0))
-    assert (told["1"], told["50"], told["99"]) == (1, 50, 99)
+    percentiles = score_percentiles(np.arange(101.0))
+    assert (percentiles["1"], percentiles["50"], percentiles["99"]) == (1, 50, 99)
 
 
 def test_clips_are_shuffled_where_nothing_connects_their_tags() -> None:

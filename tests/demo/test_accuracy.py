@@ -53,17 +53,17 @@ def judged(tmp_path: Path) -> accuracy.GradedRun:
 
 
 def test_shares_before_and_after_each_filter(judged: accuracy.GradedRun) -> None:
-    told = accuracy.accuracy_shares(judged)
-    assert told.keys() == {"beam", *accuracy.FILTERS}
-    assert told["beam"] == told["best by CLAP"] == 0.5
-    assert told["half by CLAP"] == 1.0
-    assert told["half by log-prob"] == 0.0
+    shares = accuracy.accuracy_shares(judged)
+    assert shares.keys() == {"beam", *accuracy.FILTERS}
+    assert shares["beam"] == shares["best by CLAP"] == 0.5
+    assert shares["half by CLAP"] == 1.0
+    assert shares["half by log-prob"] == 0.0
 
 
 def test_relations_share_out_the_whole(judged: accuracy.GradedRun) -> None:
-    told = accuracy.accuracy_by_relation(judged)
-    counts = {name: (judged.beam & (judged.relation == name)).sum() for name in told}
-    whole = sum(told[name]["beam"] * counts[name] for name in told if counts[name])
+    shares = accuracy.accuracy_by_relation(judged)
+    counts = {name: (judged.beam & (judged.relation == name)).sum() for name in shares}
+    whole = sum(shares[name]["beam"] * counts[name] for name in shares if counts[name])
     assert whole == pytest.approx(0.5 * 20)
 
 

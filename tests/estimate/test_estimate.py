@@ -24,7 +24,7 @@ PLANNED = plan.Plan(clips=100_000, missing=20_000, shards=196, shard_clips=512, 
 
 def taken(**changes: object) -> sample.MeasuredSample:
     """200 clips of 10 s: 10 ms of decoding, 40 ms of captioning and 10 ms of scoring each."""
-    told = sample.MeasuredSample(
+    measured = sample.MeasuredSample(
         clips=200,
         ok=190,
         accepted=95,
@@ -44,7 +44,7 @@ def taken(**changes: object) -> sample.MeasuredSample:
         gpus=8.0,
         hardware="a GPU",
     )
-    return dataclasses.replace(told, **changes)
+    return dataclasses.replace(measured, **changes)
 
 
 def configured(**sections: object) -> RunConfig:
@@ -59,22 +59,22 @@ def test_the_sum_over_a_run_is_that_of_its_sample() -> None:
         prices={"gpu_hour": 2.0, "storage_gb_month": 0.1, "reads_1000": 0.01, "writes_1000": 0.1},
         select={"top_fraction": 0.5},
     )
-    told = estimate.estimate_run(config, PLANNED, taken())
+    estimated = estimate.estimate_run(config, PLANNED, taken())
     wall_s = 80_000 * 0.05 / 16
-    assert told.wall_s.value == pytest.approx(wall_s)
-    assert told.gpu_hours.value == pytest.approx(wall_s * 8 / 3600)
-    assert told.cpu_hours.value == 0
-    assert told.audio_hours.value == pytest.approx(80_000 * 10 / 3600)
-    assert told.ok_share.value == 0.95
-    assert told.yield_share.value == pytest.approx(0.95 * 0.5 * 0.8)
+    assert estimated.wall_s.value == pytest.approx(wall_s)
+    assert estimated.gpu_hours.value == pytest.approx(wall_s * 8 / 3600)
+    assert estimated.cpu_hours.value == 0
+    assert estimated.audio_hours.value == pytest.approx(80_000 * 10 / 3600)
+    assert estimated.ok_share.value == 0.95
+    assert estimated.yield_share.value == pytest.approx(0.95 * 0.5 * 0.8)
     evidence = 80_000 * 500 + 196 * 6000
-    assert told.evidence_bytes.value == pytest.approx(evidence)
-    table = 100_000 * told.yield_share.value * 300
-    assert told.table_bytes.value == pytest.approx(table)
-    assert told.dollars is not None and told.storage_dollars_month is not None
+    assert estimated.evidence_bytes.value == pytest.approx(evidence)
+    table = 100_000 * estimated.yield_share.value * 300
+    assert estimated.table_bytes.value == pytest.approx(table)
+    assert estimated.dollars is not None and estimated.storage_dollars_month is not None
     requests = 80 * 0.01 + 0.196 * 0.1
-    assert told.dollars.value == pytest.approx(wall_s * 8 * 2.0 / 3600 + requests)
-    assert told.storage_dollars_month.value == pytest.approx((evidence + table) * 1e-9 * 0.1)
+    assert estimated.dollars.value == pytest.approx(wall_s * 8 * 2.0 / 3600 + requests)
+    assert estimated.storage_dollars_month.value == pytest.approx((evidence + table) * 1e-9 * 0.1)
 
 
 def test_bars_are_as_wide_as_the_sample_is_scattered() -> None:
@@ -93,16 +93,16 @@ def test_bars_are_as_wide_as_the_sample_is_scattered() -> None:
 
 def test_cores_bound_a_run_that_decodes_much() -> None:
     config = configured(annotate={"gpus_per_actor": 0.5, "actors": 16})
-    told = estimate.estimate_run(config, PLANNED, taken(cpus=2))
-    assert told.wall_s.value == pytest.approx(80_000 * 0.010 / 2)
+    estimated = estimate.estimate_run(config, PLANNED, taken(cpus=2))
+    assert estimated.wall_s.value == pytest.approx(80_000 * 0.010 / 2)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2])
 def test_tagging_counts_with_the_models(seconds: float) -> None:
     config = configured(annotate={"gpus_per_actor": 0, "actors": 1})
-    told = estimate.estimate_run(config, PLANNED, taken(tag_s=np.full(20, seconds), cpus=1))
-    assert told.wall_s.value == pytest.approx(80_000 * (0.060 + seconds / 10))
-    assert f"{(0.050 + seconds / 10) * 1000:.1f} ms of the models" in told.advice[0]
+    estimated = estimate.estimate_run(config, PLANNED, taken(tag_s=np.full(20, seconds), cpus=1))
+    assert estimated.wall_s.value == pytest.approx(80_000 * (0.060 + seconds / 10))
+    assert f"{(0.050 + seconds / 10) * 1000:.1f} ms of the models" in estimated.advice[0]
 
 
 def test_a_second_threshold_makes_the_yield_a_matter_of_chance() -> None:
@@ -114,17 +114,17 @@ def test_a_second_threshold_makes_the_yield_a_matter_of_chance() -> None:
 
 
 def test_without_prices_there_are_no_dollars() -> None:
-    told = estimate.estimate_run(configured(), PLANNED, taken())
-    assert told.dollars is None and told.storage_dollars_month is None
-    assert not any("dollars" in row[0] for row in told.to_rows())
+    estimated = estimate.estimate_run(configured(), PLANNED, taken())
+    assert estimated.dollars is None and estimated.storage_dollars_month is None
+    assert not any("dollars" in row[0] for row in estimated.to_rows())
 
 
 def test_decoding_threads_are_recommended_where_models_would_wait() -> None:
     config = configured(annotate={"gpus_per_actor": 1})
-    told = estimate.estimate_run(config, PLANNED, taken(decode_s=np.full(200, 0.210)))
-    assert told.sizes == {"fused": 8}
-    assert told.recommended == {"actors": 8, "decode_threads": 5}
-    assert any("decode_threads: 5 instead of 2" in sentence for sentence in told.advice)
+    estimated = estimate.estimate_run(config, PLANNED, taken(decode_s=np.full(200, 0.210)))
+    assert estimated.sizes == {"fused": 8}
+    assert estimated.recommended == {"actors": 8, "decode_threads": 5}
+    assert any("decode_threads: 5 instead of 2" in sentence for sentence in estimated.advice)
 
 
 SEPARATE = {"decode": 4.0, "caption": 20.0, "score": 5.0}
@@ -134,23 +134,23 @@ def test_pools_are_sized_around_the_captioners() -> None:
     config = configured(
         annotate={"placement": "separate", "gpus_per_actor": 1, "pools": {"captioners": 10}}
     )
-    told = estimate.estimate_run(config, PLANNED, taken(pool_s=SEPARATE))
+    estimated = estimate.estimate_run(config, PLANNED, taken(pool_s=SEPARATE))
     # Ten captioners do 100 clips/s, a decoder 50, a scorer 40.
-    assert told.recommended == {"captioners": 10, "decoders": 2, "scorers": 3}
-    assert told.wall_s.value == pytest.approx(80_000 / 40)
-    assert any("captioners wait 60% of their time" in sentence for sentence in told.advice)
+    assert estimated.recommended == {"captioners": 10, "decoders": 2, "scorers": 3}
+    assert estimated.wall_s.value == pytest.approx(80_000 / 40)
+    assert any("captioners wait 60% of their time" in sentence for sentence in estimated.advice)
 
 
 def test_the_yamls_own_sizes_are_kept() -> None:
     pools = {"decoders": 4, "captioners": 10, "scorers": 1}
     config = configured(annotate={"placement": "separate", "gpus_per_actor": 1, "pools": pools})
-    told = estimate.estimate_run(config, PLANNED, taken(pool_s=SEPARATE))
-    assert told.recommended == told_sizes(pools) and told.sizes["decode"] == 4
-    assert any("3 would keep up; with 1" in sentence for sentence in told.advice)
-    assert sum("own number" in sentence for sentence in told.advice) == 2
+    estimated = estimate.estimate_run(config, PLANNED, taken(pool_s=SEPARATE))
+    assert estimated.recommended == sizes_by_key(pools) and estimated.sizes["decode"] == 4
+    assert any("3 would keep up; with 1" in sentence for sentence in estimated.advice)
+    assert sum("own number" in sentence for sentence in estimated.advice) == 2
 
 
-def told_sizes(pools: dict[str, int]) -> dict[str, int]:
+def sizes_by_key(pools: dict[str, int]) -> dict[str, int]:
     return {name: pools[name] for name in ("captioners", "decoders", "scorers")}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from curation.run.layout import RunFolder
 from tests.report.hostile import HOSTILE, run_of
-from tests.report.page_of import made
+from tests.report.page_of import build_page
 
 SECRET = "must-not-be-shown"
 
@@ -17,4 +17,4 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MY_SECRET_KEY", SECRET)
-        return made(RunFolder.from_config(config)).html
+        return build_page(RunFolder.from_config(config)).html

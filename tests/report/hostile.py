@@ -6,7 +6,7 @@ from typing import Any
 
 from curation.config.run import RunConfig
 from curation.select import apply
-from tests.report.runs import candidate, failed, heard, noise, row, tag, written_run
+from tests.report.runs import candidate, failed, noise, row, served, tag, written_run
 
 HOSTILE = (
     "<script>fetch('http://evil.example')</script>",
@@ -40,9 +40,9 @@ def _rows(number: int, said: str, sound: Path) -> list[dict[str, Any]]:
     named = f"{said}{number}"
     tags = [tag(f"{named}{place}", said) for place in range(3)]
     captions = [candidate(said, 0.5 + number / 100), candidate(f"{said}.", 0.3)]
-    told = {"guidance": [said], "candidates": captions, "tags": tags}
+    texts = {"guidance": [said], "candidates": captions, "tags": tags}
     return [
-        heard(f"{named}0", sound, **told),
-        row(f"{named}1", uri=f"/{said}", **told),
+        served(f"{named}0", sound, **texts),
+        row(f"{named}1", uri=f"/{said}", **texts),
         failed(f"{named}2", "decode", named, said),
     ]

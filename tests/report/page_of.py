@@ -13,7 +13,7 @@ from curation.report.page import Report
 from curation.run.layout import RunFolder
 
 
-def made(run: RunFolder, clips: int = 60) -> Report:
+def build_page(run: RunFolder, clips: int = 60) -> Report:
     return page.build_report(run, clips, lambda done, total: None)
 
 

@@ -48,7 +48,7 @@ def row(clip_id: str, **columns: Any) -> dict[str, Any]:
     }
 
 
-def heard(clip_id: str, path: Path, **columns: Any) -> dict[str, Any]:
+def served(clip_id: str, path: Path, **columns: Any) -> dict[str, Any]:
     """The row of a clip whose sound lies at a path."""
     return row(clip_id, uri=str(path), audio_sha256=sha256_hex(path.read_bytes()), **columns)
 

@@ -8,8 +8,8 @@ from playwright.sync_api import Browser
 
 from curation.run.layout import RunFolder
 from curation.select import apply
-from tests.report.page_of import made
-from tests.report.runs import candidate, failed, heard, noise, tag, written_run
+from tests.report.page_of import build_page
+from tests.report.runs import candidate, failed, noise, served, tag, written_run
 from tests.support.chromium import NARROW, WIDE, open_page, serious_findings
 
 _PLAY = """async (player) => { await player.play(); return player.duration; }"""
@@ -22,7 +22,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     noise(folder / "noise.wav")
     tags = [tag("/m/05tny_", "Bark")]
     rows = [
-        heard(
+        served(
             f"clip{n}",
             folder / "noise.wav",
             tags=tags,
@@ -37,7 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     apply.select(config)
     path = folder / "report.html"
-    path.write_text(made(RunFolder.from_config(config)).html)
+    path.write_text(build_page(RunFolder.from_config(config)).html)
     return path.as_uri()
 
 

@@ -107,8 +107,8 @@ def test_each_step_of_the_funnel_loses_what_failed_there() -> None:
         ErrorKind("decode/x", "decode", 3, "", ""),
     ]
     reasons = {"accepted": 4, "not_best": 7, "below_threshold": 1, "below_second_threshold": 2}
-    told = funnel.funnel_steps(12, 11, errors, reasons, pairs=4)
-    assert [(step.label, step.remaining) for step in told] == [
+    steps = funnel.funnel_steps(12, 11, errors, reasons, pairs=4)
+    assert [(step.label, step.remaining) for step in steps] == [
         ("clips listed", 12),
         ("clips annotated so far", 11),
         ("clips found", 9),
@@ -124,13 +124,13 @@ def test_each_step_of_the_funnel_loses_what_failed_there() -> None:
     ]
 
 
-def test_the_sample_takes_turns_among_its_strata(tmp_path: Path) -> None:
-    strata = StratifiedSample(seed=0, clips=6)
+def test_the_sample_cycles_through_its_groups(tmp_path: Path) -> None:
+    sample = StratifiedSample(seed=0, clips=6)
     rows = [scored(f"clip{n:02}", 0.3 + n / 100) for n in range(40)]
     rows += [failed(f"error{n}", "decode", "silent") for n in range(5)]
     for each in read(tmp_path, [rows[:20], rows[20:]], min_score=0.5):
-        strata.add(each)
-    drawn = strata.select_clips()
+        sample.add(each)
+    drawn = sample.select_clips()
     counts = {name: sum(d.stratum == name for d in drawn) for name in {d.stratum for d in drawn}}
     assert counts == {
         "accepted": 2,
@@ -142,11 +142,11 @@ def test_the_sample_takes_turns_among_its_strata(tmp_path: Path) -> None:
 
 
 def test_the_narrowly_rejected_are_those_that_missed_by_least(tmp_path: Path) -> None:
-    strata = StratifiedSample(seed=0, clips=2)
+    sample = StratifiedSample(seed=0, clips=2)
     rows = [scored(f"clip{n}", n / 10) for n in range(8)]
     for each in read(tmp_path, [rows[:3], rows[3:]], min_score=0.55):
-        strata.add(each)
-    [narrow] = [each for each in strata.select_clips() if each.stratum == NARROW]
+        sample.add(each)
+    [narrow] = [each for each in sample.select_clips() if each.stratum == NARROW]
     assert (narrow.shard, narrow.row) == (1, 2)
 
 
@@ -155,10 +155,10 @@ def test_the_sample_is_the_same_in_any_order_of_shards(tmp_path: Path) -> None:
     shards = read(tmp_path, [rows[:10], rows[10:20], rows[20:]], min_score=0.5)
     drawn = []
     for order in (shards, shards[::-1]):
-        strata = StratifiedSample(seed=3, clips=8)
+        sample = StratifiedSample(seed=3, clips=8)
         for each in order:
-            strata.add(each)
-        drawn.append(strata.select_clips())
+            sample.add(each)
+        drawn.append(sample.select_clips())
     assert drawn[0] == drawn[1]
 
 
@@ -189,11 +189,11 @@ def test_a_chart_shows_any_label_as_text(label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "told"),
+    ("amount", "expected"),
     [(0.0, "$0.00"), (0.0000916, "$0.000092"), (0.05, "$0.05"), (1234.5, "$1,234.50")],
 )
-def test_dollars_are_told_without_powers_of_ten(amount: float, told: str) -> None:
-    assert format_dollars(amount) == told
+def test_dollars_have_no_powers_of_ten(amount: float, expected: str) -> None:
+    assert format_dollars(amount) == expected
 
 
 def test_a_chart_is_named_described_and_follows_the_theme() -> None:

@@ -26,7 +26,7 @@ from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.select import apply
 from curation.synth.corpus import write_corpus
-from tests.report.page_of import addresses, clips, data, made, parsed, text, title
+from tests.report.page_of import addresses, build_page, clips, data, parsed, text, title
 from tests.report.runs import candidate, failed, row, written_run
 from tests.support import in_process
 from tests.support.runs import copy_run
@@ -89,7 +89,7 @@ def unselected(annotated: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
     digest = require_run_record(RunFolder.from_config(run_there)).models["scorer"]["weights_sha256"]
     record = folder / "run.json"
     record.write_text(record.read_text().replace(digest, "0" * 64))
-    return parsed(made(RunFolder.from_config(run_there)).html)
+    return parsed(build_page(RunFolder.from_config(run_there)).html)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def own(annotated: RunConfig, tmp_path: Path) -> RunConfig:
     return annotated.model_copy(update={"run": str(tmp_path / "run")})
 
 
-def test_the_page_asks_for_nothing(root: Element) -> None:
+def test_the_page_requests_nothing(root: Element) -> None:
     assert {address[:1] for address in addresses(root)} == {"#", "d"}
     assert all(address.startswith(("#", "data:")) for address in addresses(root))
     [style] = root.iter("style")
@@ -151,11 +151,11 @@ def test_each_clip_has_one_end(root: Element) -> None:
 
 def test_a_stranger_reads_what_the_run_is(annotated: RunConfig, root: Element) -> None:
     [lines] = [each for each in root.iter("dl") if each.attrib["class"] == "origin"]
-    told = {"".join(div[0].itertext()): "".join(div[1].itertext()) for div in lines}
-    assert str(annotated.catalog.audio) in told["clips"]  # type: ignore[union-attr]
-    assert told["captions"].startswith("2 requested per clip, and the rest of 4 only where none")
-    assert told["second scorer"] == "reference (dual_encoder)"
-    assert told["policy"] == (
+    shown = {"".join(div[0].itertext()): "".join(div[1].itertext()) for div in lines}
+    assert str(annotated.catalog.audio) in shown["clips"]  # type: ignore[union-attr]
+    assert shown["captions"].startswith("2 requested per clip, and the rest of 4 only where none")
+    assert shown["second scorer"] == "reference (dual_encoder)"
+    assert shown["policy"] == (
         "Captions with a second score below -0.9 are rejected. The best caption is taken of each "
         "clip, by CLAP score. Of these, the best 50 % of the run are accepted."
     )
@@ -175,7 +175,7 @@ def test_each_group_has_its_clips(root: Element) -> None:
     assert sum(groups.values()) == CLIPS
 
 
-def test_a_clip_can_be_heard_and_seen_as_it_was(annotated: RunConfig, root: Element) -> None:
+def test_a_clip_has_its_sound_and_spectrogram(annotated: RunConfig, root: Element) -> None:
     evidence = {
         row["clip_id"]: row
         for shard in range(3)
@@ -214,15 +214,15 @@ def test_the_captions_of_a_clip_stand_with_their_scores_and_ends(
 
 
 def test_both_scorers_are_judged_by_shuffled_pairs(root: Element) -> None:
-    told = text(root)
-    found = re.findall(r"outscores a shuffled one with probability ([\d.]+)\.", told)
+    shown = text(root)
+    found = re.findall(r"outscores a shuffled one with probability ([\d.]+)\.", shown)
     assert len(found) == 2 and min(map(float, found)) > 0.6
-    assert "No shuffled curve" not in told
-    assert "threshold -0.900" in told and "Precision from there on is" in told
-    assert "correlate by 1.00 (Spearman); those of one clip's captions" in told
+    assert "No shuffled curve" not in shown
+    assert "threshold -0.900" in shown and "Precision from there on is" in shown
+    assert "correlate by 1.00 (Spearman); those of one clip's captions" in shown
 
 
-def test_a_second_scorer_hears_its_clips_as_the_run_did(annotated: RunConfig) -> None:
+def test_a_second_scorer_gets_its_clips_as_in_the_run(annotated: RunConfig) -> None:
     pairs = shuffled_pairs.score_shuffled_pairs(annotated)["second_scorer"].pairs
     assert pairs is not None and len(pairs.matched) == 10
     np.testing.assert_allclose(np.diagonal(pairs.shuffled), pairs.matched, atol=1e-5)
@@ -250,14 +250,14 @@ def test_sound_that_is_gone_or_has_changed_is_said_to_be(
     finally:
         shutil.rmtree(sounds)
         shutil.copytree(moved, sounds)
-    told = {title(clip): text(clip) for clip in clips(parsed(html))["accepted"]}
-    assert "cannot be read any more" in told[title(first)]
-    assert "has changed since it was annotated" in told[title(second)]
+    shown = {title(clip): text(clip) for clip in clips(parsed(html))["accepted"]}
+    assert "cannot be read any more" in shown[title(first)]
+    assert "has changed since it was annotated" in shown[title(second)]
 
 
 def test_the_same_run_gives_the_same_page(annotated: RunConfig, whole: Report) -> None:
     written = r"written \d.*UTC"
-    again = made(RunFolder.from_config(annotated)).html
+    again = build_page(RunFolder.from_config(annotated)).html
     assert re.sub(written, "", again) == re.sub(written, "", whole.html)
 
 
@@ -294,7 +294,7 @@ def test_a_selection_of_a_part_leaves_the_rest_undecided(own: RunConfig) -> None
     middle.unlink()
     apply.select(own, partial=True)
     middle.write_bytes(evidence)
-    found = clips(parsed(made(RunFolder.from_config(own)).html))
+    found = clips(parsed(build_page(RunFolder.from_config(own)).html))
     served = [
         row["clip_id"]
         for row in run_evidence.read_evidence_shard(RunFolder.from_config(own), 1).to_pylist()
@@ -309,24 +309,24 @@ def test_decisions_on_other_evidence_are_refused(own: RunConfig) -> None:
     first.write_bytes(second.read_bytes())
     second.write_bytes(swapped)
     with pytest.raises(InputError, match="run tagscribe select again"):
-        made(RunFolder.from_config(own))
+        build_page(RunFolder.from_config(own))
 
 
 def test_a_table_without_its_decisions_is_refused(own: RunConfig) -> None:
     shutil.rmtree(Path(own.run) / "decisions")
     with pytest.raises(InputError, match="decisions behind the table are gone"):
-        made(RunFolder.from_config(own))
+        build_page(RunFolder.from_config(own))
 
 
 def test_a_run_without_evidence_is_refused(own: RunConfig) -> None:
     shutil.rmtree(Path(own.run) / "evidence")
     with pytest.raises(InputError, match="no evidence yet; run tagscribe annotate"):
-        made(RunFolder.from_config(own))
+        build_page(RunFolder.from_config(own))
 
 
 def test_a_run_of_errors_alone_has_a_page(tmp_path: Path) -> None:
     config = written_run(tmp_path, [[failed("a", "decode", "silent"), failed("b", "read", "gone")]])
-    root = parsed(made(RunFolder.from_config(config)).html)
+    root = parsed(build_page(RunFolder.from_config(config)).html)
     assert "No clip has captions." in text(root)
     assert set(clips(root)) == {"error: decode/silent", "error: read/gone"}
 
@@ -337,30 +337,30 @@ def test_a_second_scorer_and_a_policy_of_its_own_score_have_charts(tmp_path: Pat
     ]
     config = written_run(tmp_path, [rows], select={"score": "combined", "min_score": 0.0})
     apply.select(config)
-    root = parsed(made(RunFolder.from_config(config)).html)
+    root = parsed(build_page(RunFolder.from_config(config)).html)
     charts = {svg.attrib["aria-labelledby"].split("-chart")[0] for svg in root.iter(SVG)}
     assert charts == {"funnel", "scorer", "second-scorer", "policy", "roots", "speed"}
     [head] = {text(line) for clip in clips(root)["accepted"] for line in clip.iter("thead")}
     assert "second" in head and "log-prob" in head and "policy's score" in head
 
 
-def test_a_captioner_that_tells_no_log_probability_has_no_column_of_it(tmp_path: Path) -> None:
+def test_a_captioner_without_log_probabilities_has_no_column_of_them(tmp_path: Path) -> None:
     rows = [row("clip", candidates=[candidate("a dog", 0.5, log_prob=None)])]
     config = written_run(tmp_path, [rows])
     apply.select(config)
-    [clip] = clips(parsed(made(RunFolder.from_config(config)).html))["accepted"]
+    [clip] = clips(parsed(build_page(RunFolder.from_config(config)).html))["accepted"]
     [head] = [text(line).split() for line in clip.iter("thead")]
     assert head == ["caption", "decision", "CLAP", "written", "by"]
 
 
-def test_captions_below_the_second_threshold_are_told_and_heard_of(tmp_path: Path) -> None:
+def test_captions_below_the_second_threshold_are_shown(tmp_path: Path) -> None:
     rows = [
         row("kept", candidates=[candidate("a dog", 0.5, 0.6), candidate("a cat", 0.9, 0.1)]),
         row("lost", candidates=[candidate("a dog", 0.8, 0.2)]),
     ]
     config = written_run(tmp_path, [rows], select={"min_second_score": 0.5})
     apply.select(config)
-    root = parsed(made(RunFolder.from_config(config)).html)
+    root = parsed(build_page(RunFolder.from_config(config)).html)
     assert rows_of(root, "funnel")["captions above the second threshold"] == "1"
     assert rows_of(root, "what became of the clips") == {
         "came to a pair": "1",

@@ -29,7 +29,7 @@ TEXTS = ("a dog barks", "rain falls", "Dogs bark", "an engine")
 CLIPS = 40
 SHARD_CLIPS = 10
 RATE_HZ = 16_000
-HEARD_S = 1.5
+STRETCH_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewed]:
     """A server that is asked by many tests, of which none leaves a mark."""
-    with serving(heard_run(tmp_path_factory.mktemp("read"))) as started:
+    with serving(listened_run(tmp_path_factory.mktemp("read"))) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
 def scored_twice(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run with a second scorer, whose captioner tells no log-probability."""
-    return heard_run(tmp_path_factory.mktemp("twice"), second=True)
+    return listened_run(tmp_path_factory.mktemp("twice"), second=True)
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +87,13 @@ def marking(config: RunConfig) -> Iterator[Reviewed]:
         yield started
 
 
-def heard_run(folder: Path, second: bool = False) -> RunConfig:
+def listened_run(folder: Path, second: bool = False) -> RunConfig:
     """A run of short sounds: four captions a clip, the first clip's hostile, one error.
 
     Its captioner tells its log-probabilities or, where there is a second scorer, does not.
     """
     config = planned_run(folder, CLIPS, SHARD_CLIPS, select={"min_score": 0.3})
-    noise = np.random.default_rng(1).integers(-2000, 2000, int(HEARD_S * RATE_HZ), np.int16)
+    noise = np.random.default_rng(1).integers(-2000, 2000, int(STRETCH_S * RATE_HZ), np.int16)
     sound = encode_flac(noise, RATE_HZ)
     rows = [
         evidence_row(number, folder / f"{number}.flac", sound, second) for number in range(CLIPS)
@@ -113,8 +113,8 @@ def evidence_row(number: int, file: Path, sound: bytes, second: bool) -> dict[st
         "clip_id": f"clip{number:05d}",
         "uri": str(file),
         "start_s": 0.0,
-        "end_s": HEARD_S,
-        "duration_s": HEARD_S,
+        "end_s": STRETCH_S,
+        "duration_s": STRETCH_S,
         "audio_sha256": sha256_hex(sound),
         "tags": [{"mid": f"/m/{number % 7}", "name": name, "confidence": 1.0, "origin": "human"}],
         "guidance": [name],

@@ -18,21 +18,21 @@ from curation.errors import InputError
 from curation.review import marks
 from curation.run.layout import RunFolder
 from tests.review.conftest import HOSTILE, serving
-from tests.review.test_server import ask, rows
+from tests.review.test_server import rows, send
 from tests.support.processes import restore_ctrl_c
 
 
 def test_marks_are_there_when_the_server_comes_back(config: RunConfig) -> None:
     with serving(config) as first:
         for entry, verdict in ((4, "good"), (5, "bad"), (6, "good"), (6, "withdrawn")):
-            assert ask(first, "mark", {"entry": entry, "verdict": verdict}).status_code == 200
+            assert send(first, "mark", {"entry": entry, "verdict": verdict}).status_code == 200
     with serving(config, marker="Bea") as second:
         shown = rows(second, filter={"marked": "marked"}, sort="clip")
         assert [(row["entry"], row["mark"]["verdict"]) for row in shown] == [
             (4, "good"),
             (5, "bad"),
         ]
-        ask(second, "mark", {"entry": 4, "verdict": "bad"})
+        send(second, "mark", {"entry": 4, "verdict": "bad"})
     assert [mark.marker for mark in marks.read_marks(RunFolder.from_config(config))] == [
         "Ann"
     ] * 4 + ["Bea"]
@@ -44,7 +44,7 @@ def test_many_marks_at_once_are_all_kept(
     monkeypatch.setattr(marks, "MARKS_PER_FILE", 8)
     with serving(config) as started, ThreadPoolExecutor(8) as threads:
         said = [{"entry": entry, "verdict": "good"} for entry in range(2, 32)]
-        answers = list(threads.map(lambda each: ask(started, "mark", each), said))
+        answers = list(threads.map(lambda each: send(started, "mark", each), said))
     assert {answer.status_code for answer in answers} == {200}
     assert len(marks.read_marks(RunFolder.from_config(config))) == 30
     assert len(list((Path(config.run) / "marks").iterdir())) == 4
@@ -52,14 +52,14 @@ def test_many_marks_at_once_are_all_kept(
 
 def test_the_sample_goes_on_where_it_was_left(config: RunConfig) -> None:
     with serving(config) as started:
-        asked = rows(started, sort="sample", limit=5)
-        for row in asked[:3]:
-            ask(started, "mark", {"entry": row["entry"], "verdict": "good", "sampled": True})
+        requested = rows(started, sort="sample", limit=5)
+        for row in requested[:3]:
+            send(started, "mark", {"entry": row["entry"], "verdict": "good", "sampled": True})
         # Marked again while browsing, a caption of the sample stays one.
-        ask(started, "mark", {"entry": asked[0]["entry"], "verdict": "bad"})
+        send(started, "mark", {"entry": requested[0]["entry"], "verdict": "bad"})
         left = rows(started, sort="sample", limit=2)
-        assert [row["entry"] for row in left] == [row["entry"] for row in asked[3:]]
-        assert ask(started, "curve", {"policy": {"max_per_clip": 4}}).json()["sampled"] == 3
+        assert [row["entry"] for row in left] == [row["entry"] for row in requested[3:]]
+        assert send(started, "curve", {"policy": {"max_per_clip": 4}}).json()["sampled"] == 3
 
 
 def test_labels_are_exported_as_they_were_marked(
@@ -72,8 +72,8 @@ def test_labels_are_exported_as_they_were_marked(
     with pytest.raises(InputError, match="no caption is marked"):
         marks.export_marks(RunFolder.from_config(config), str(labels))
     with serving(config) as started:
-        ask(started, "mark", {"entry": 0, "verdict": "corrected", "corrected": 'a, "b"'})
-        ask(started, "mark", {"entry": 2, "verdict": "good"})
+        send(started, "mark", {"entry": 0, "verdict": "corrected", "corrected": 'a, "b"'})
+        send(started, "mark", {"entry": 2, "verdict": "good"})
     assert typed(monkeypatch, "review", config.run, "--export", labels) == 0
     assert capsys.readouterr().out == f"2 marked captions in {labels}\n"
     with labels.open(newline="") as file:
@@ -83,7 +83,7 @@ def test_labels_are_exported_as_they_were_marked(
     assert float(second["second_score"]) == pytest.approx(14 / 40)
 
 
-def test_a_file_that_holds_no_marks_is_told(config: RunConfig) -> None:
+def test_a_file_that_holds_no_marks_is_named(config: RunConfig) -> None:
     folder = Path(config.run) / "marks"
     folder.mkdir()
     (folder / "x.jsonl").write_text("{}\n")
@@ -93,7 +93,7 @@ def test_a_file_that_holds_no_marks_is_told(config: RunConfig) -> None:
 
 def test_marks_of_before_there_were_second_scorers_are_read(config: RunConfig) -> None:
     with serving(config) as started:
-        ask(started, "mark", {"entry": 2, "verdict": "good"})
+        send(started, "mark", {"entry": 2, "verdict": "good"})
     (file,) = (Path(config.run) / "marks").iterdir()
     row = json.loads(file.read_text())
     del row["second_score"]
@@ -117,12 +117,12 @@ def test_the_command_serves_until_it_is_interrupted(config: RunConfig) -> None:
         assert started.stdout and started.stderr
         url, token = started.stdout.readline().strip().split("/#")
         headers = {"X-Tagscribe-Token": token}
-        told = requests.get(f"{url}/api/about", headers=headers, timeout=60).json()
+        about = requests.get(f"{url}/api/about", headers=headers, timeout=60).json()
         started.send_signal(signal.SIGINT)
-        _, told_last = started.communicate(timeout=60)
-    assert "0 captions of this run are marked" in told_last
+        _, printed = started.communicate(timeout=60)
+    assert "0 captions of this run are marked" in printed
     assert started.returncode == 0
-    assert told["policy"]["min_score"] == 0.3 and told["marker"] == getpass.getuser()
+    assert about["policy"]["min_score"] == 0.3 and about["marker"] == getpass.getuser()
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

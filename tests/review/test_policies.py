@@ -71,18 +71,18 @@ def test_ranks_are_those_of_select(policy: Policy, drawn: Drawn, index: ReviewIn
 def test_the_yield_of_two_policies_is_that_of_select(drawn: Drawn, answers: ReviewService) -> None:
     first = Policy(max_per_clip=2, min_score=0.3, min_second_score=0.4)
     other = Policy(max_per_clip=2, top_fraction=0.5)
-    told = answers.compare_yields(YieldRequest(policy=first, other=other))
+    compared = answers.compare_yields(YieldRequest(policy=first, other=other))
     decided = [select_policy.decide(drawn.candidates, policy) for policy in (first, other)]
     for name, decisions in zip(("first", "second"), decided, strict=True):
-        outcome, accepted = told[name], decisions.accepted
+        outcome, accepted = compared[name], decisions.accepted
         counted = Counter(decisions.reason.tolist())
         assert {k: n for k, n in outcome["reasons"].items() if n and k != "no_caption"} == counted
         assert outcome["clips"] == len(set(drawn.candidates.clip[accepted].tolist()))
         assert sum(outcome["accepted"]) == accepted.sum() > 0
         assert outcome["lowest"] <= outcome["cutoff"] <= outcome["highest"]
-    assert told["first"]["reasons"]["below_second_threshold"] > 0
+    assert compared["first"]["reasons"]["below_second_threshold"] > 0
     one, two = (decisions.accepted for decisions in decided)
-    overlap = {name: part["captions"] for name, part in told["overlap"].items()}
+    overlap = {name: part["captions"] for name, part in compared["overlap"].items()}
     assert overlap == {
         "both": (one & two).sum(), "only_first": (one & ~two).sum(),
         "only_second": (two & ~one).sum(),
@@ -142,9 +142,9 @@ def test_tags_of_a_clip_and_clips_of_a_tag_agree(index: ReviewIndex) -> None:
 
 def test_an_index_is_made_once(drawn: Drawn) -> None:
     index_builder.open_index(RunFolder.from_config(drawn.config), lambda done, total: None)
-    told: list[int] = []
+    progress: list[int] = []
     index_builder.open_index(
-        RunFolder.from_config(drawn.config), lambda done, total: told.append(done)
+        RunFolder.from_config(drawn.config), lambda done, total: progress.append(done)
     )
-    assert told == []
+    assert progress == []
     assert list(index_builder.index_cache_folder().glob("*/unfinished-*")) == []

@@ -79,12 +79,12 @@ def marked_by_chance(index: ReviewIndex, right: np.ndarray, seed: int) -> Review
     """Another draw of the sample, its first captions marked by one who errs."""
     drawn = sampling.sampling_order(index.columns["stratum"], seed)
     other = replace(index, columns={**index.columns, "drawn": drawn})
-    asked = drawn[:MARKED]
+    sampled = drawn[:MARKED]
     errs = np.random.default_rng((seed, 1)).random(MARKED) < ERROR
     Storage().delete_tree(layout.marks_uri(index.metadata.run))
     said = [
         mark_of(other, int(entry), bool(good))
-        for entry, good in zip(asked, right[asked] ^ errs, strict=True)
+        for entry, good in zip(sampled, right[sampled] ^ errs, strict=True)
     ]
     lines = b"".join(marks.mark_to_line(each) for each in said)
     Storage().put(join_uri(layout.marks_uri(index.metadata.run), "one.jsonl"), lines)
@@ -121,8 +121,8 @@ def test_the_curve_lies_within_its_interval(corpus_index: tuple[ReviewIndex, np.
                 covered[max_per_clip].append(point["low"] <= truth <= point["high"])
             widths[max_per_clip].append(points[0]["high"] - points[0]["low"])
     for max_per_clip, held in covered.items():
-        told = f"{np.mean(held):.3f} of {len(held)} at max_per_clip {max_per_clip}"
-        assert np.mean(held) >= LEAST_COVERAGE, told
+        message = f"{np.mean(held):.3f} of {len(held)} at max_per_clip {max_per_clip}"
+        assert np.mean(held) >= LEAST_COVERAGE, message
     # An interval that says nothing would cover too. At `max_per_clip` 2 half of the captions are
     # those of which fewer were drawn.
     assert np.mean(widths[1]) < 0.2 and np.mean(widths[2]) < 0.28
@@ -149,13 +149,13 @@ def test_what_no_mark_speaks_of_may_be_good_or_bad() -> None:
     assert found.low < 0.5 and found.high == 1.0
 
 
-def test_nothing_marked_tells_nothing() -> None:
+def test_without_marks_nothing_is_known() -> None:
     none = np.zeros(2, int)
     found = precision.estimate_precision(np.array([5, 5]), none, none)
     assert (found.precision, found.low, found.high) == (None, 0.0, 1.0)
 
 
-def test_a_sample_takes_its_strata_in_turn(corpus_index: tuple[ReviewIndex, np.ndarray]) -> None:
+def test_a_sample_cycles_through_its_groups(corpus_index: tuple[ReviewIndex, np.ndarray]) -> None:
     index, _ = corpus_index
     stratum, drawn = index.columns["stratum"], index.columns["drawn"]
     assert sorted(drawn.tolist()) == list(range(index.metadata.entries))

@@ -19,16 +19,16 @@ HEADERS = {"X-Tagscribe-Token": TOKEN}
 MARK = {"entry": 0, "verdict": "good"}
 
 
-def ask(reviewed: Reviewed, path: str, question: object = None, **headers: str) -> Any:
+def send(reviewed: Reviewed, path: str, question: object = None, **headers: str) -> Any:
     url = f"{reviewed.url}/api/{path}"
-    told = {**HEADERS, **headers}
+    sent = {**HEADERS, **headers}
     if question is None:
-        return requests.get(url, headers=told, timeout=60)
-    return requests.post(url, json=question, headers=told, timeout=60)
+        return requests.get(url, headers=sent, timeout=60)
+    return requests.post(url, json=question, headers=sent, timeout=60)
 
 
 def rows(reviewed: Reviewed, **view: object) -> list[dict[str, Any]]:
-    answered = ask(reviewed, "view", {"policy": POLICY, **view})
+    answered = send(reviewed, "view", {"policy": POLICY, **view})
     assert answered.status_code == 200, answered.text
     return list(answered.json()["rows"])
 
@@ -37,11 +37,11 @@ def test_all_but_the_pages_files_need_the_token(reviewed: Reviewed) -> None:
     for path in ("/", "/review.js", "/review.css", "/icon.svg"):
         assert requests.get(reviewed.url + path, timeout=60).status_code == 200
     for token in ("", "wrong", TOKEN[:-1], "ä"):
-        told = {"X-Tagscribe-Token": token.encode()}
+        sent = {"X-Tagscribe-Token": token.encode()}
         for path in ("about", "clips/2", "clips/2/sound"):
-            refused = requests.get(f"{reviewed.url}/api/{path}", headers=told, timeout=60)
+            refused = requests.get(f"{reviewed.url}/api/{path}", headers=sent, timeout=60)
             assert refused.status_code == 403
-        refused = requests.post(f"{reviewed.url}/api/mark", json=MARK, headers=told, timeout=60)
+        refused = requests.post(f"{reviewed.url}/api/mark", json=MARK, headers=sent, timeout=60)
         assert refused.status_code == 403
     assert marks.read_marks(RunFolder.from_config(reviewed.config)) == []
 
@@ -62,8 +62,8 @@ def test_all_but_the_pages_files_need_the_token(reviewed: Reviewed) -> None:
 def test_other_sites_are_refused_even_with_the_token(
     headers: dict[str, str], reviewed: Reviewed
 ) -> None:
-    assert ask(reviewed, "about", **headers).status_code == 403
-    assert ask(reviewed, "mark", MARK, **headers).status_code == 403
+    assert send(reviewed, "about", **headers).status_code == 403
+    assert send(reviewed, "mark", MARK, **headers).status_code == 403
     assert requests.get(reviewed.url, headers=headers, timeout=60).status_code == 403
     assert marks.read_marks(RunFolder.from_config(reviewed.config)) == []
 
@@ -75,7 +75,7 @@ def test_it_listens_on_loopback_alone(reviewed: Reviewed) -> None:
 
 
 def test_no_script_but_the_pages_own_may_run(reviewed: Reviewed) -> None:
-    for answered in (requests.get(reviewed.url, timeout=60), ask(reviewed, "clips/999")):
+    for answered in (requests.get(reviewed.url, timeout=60), send(reviewed, "clips/999")):
         policy = answered.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy and "script-src 'self';" in policy
         assert "unsafe" not in policy and "http" not in policy
@@ -103,12 +103,12 @@ def test_nothing_is_served_by_its_path(path: str, reviewed: Reviewed) -> None:
     assert b"config_hash" not in answered and b"root:" not in answered
 
 
-def test_a_clip_is_heard_as_flac(reviewed: Reviewed) -> None:
-    heard = ask(reviewed, "clips/2/sound")
-    assert heard.headers["Content-Type"] == "audio/flac" and heard.content[:4] == b"fLaC"
-    assert ask(reviewed, "clips/40/sound").status_code == 404
-    unheard = ask(reviewed, "clips/1/sound")
-    assert unheard.status_code == 422 and "never decoded" in unheard.json()["error"]
+def test_the_sound_of_a_clip_is_flac(reviewed: Reviewed) -> None:
+    sound = send(reviewed, "clips/2/sound")
+    assert sound.headers["Content-Type"] == "audio/flac" and sound.content[:4] == b"fLaC"
+    assert send(reviewed, "clips/40/sound").status_code == 404
+    silent = send(reviewed, "clips/1/sound")
+    assert silent.status_code == 422 and "never decoded" in silent.json()["error"]
 
 
 def test_a_sound_that_changed_is_not_played_as_what_was_captioned(
@@ -116,18 +116,18 @@ def test_a_sound_that_changed_is_not_played_as_what_was_captioned(
 ) -> None:
     row = {**reviewed.answers.evidence(2), "audio_sha256": "another"}
     monkeypatch.setattr(reviewed.answers, "evidence", lambda clip: row)
-    refused = ask(reviewed, "clips/2/sound")
+    refused = send(reviewed, "clips/2/sound")
     assert refused.status_code == 422 and "has changed" in refused.json()["error"]
 
 
 def test_texts_of_strangers_leave_visible(reviewed: Reviewed) -> None:
     assert rows(reviewed, sort="clip")[0]["caption"] == escape_invisible(f"{HOSTILE} 0")
-    clip = ask(reviewed, "clips/0").json()
+    clip = send(reviewed, "clips/0").json()
     assert clip["guidance"] == [escape_invisible(HOSTILE)] and clip["tags"][0][
         0
     ] == escape_invisible(HOSTILE)
-    assert ask(reviewed, "clips/1").json()["error"].endswith(escape_invisible(HOSTILE))
-    assert "\u202e" not in ask(reviewed, "about").text
+    assert send(reviewed, "clips/1").json()["error"].endswith(escape_invisible(HOSTILE))
+    assert "\u202e" not in send(reviewed, "about").text
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_texts_of_strangers_leave_visible(reviewed: Reviewed) -> None:
 def test_a_filter_shows_what_it_says(
     filter: dict[str, object], found: int, reviewed: Reviewed
 ) -> None:
-    answered = ask(reviewed, "view", {"policy": POLICY, "filter": filter}).json()
+    answered = send(reviewed, "view", {"policy": POLICY, "filter": filter}).json()
     assert answered["total"] == found == len(answered["rows"]) or found > 50
 
 
@@ -177,7 +177,7 @@ def test_orders_are_what_they_say(reviewed: Reviewed) -> None:
 
 def test_a_mark_is_written_before_it_is_answered(marking: Reviewed) -> None:
     said = {"entry": 8, "verdict": "corrected", "corrected": " rain on a roof "}
-    assert ask(marking, "mark", said).json()["mark"]["corrected"] == "rain on a roof"
+    assert send(marking, "mark", said).json()["mark"]["corrected"] == "rain on a roof"
     (written,) = marks.read_marks(RunFolder.from_config(marking.config))
     assert (written.verdict, written.corrected, written.marker) == (
         "corrected",
@@ -204,7 +204,7 @@ def test_a_mark_is_written_before_it_is_answered(marking: Reviewed) -> None:
 def test_a_mark_that_makes_no_sense_is_not_written(
     said: dict[str, object], status: int, reviewed: Reviewed
 ) -> None:
-    assert ask(reviewed, "mark", said).status_code == status
+    assert send(reviewed, "mark", said).status_code == status
     assert not Storage().exists(layout.marks_uri(reviewed.config.run))
 
 
@@ -215,11 +215,11 @@ def test_each_caption_comes_with_the_scores_that_there_are(
     assert (once["caption"], once["second_score"]) == ("a dog barks 3", None)
     assert once["log_prob"] == pytest.approx(-0.03)
     assert (twice["second_score"], twice["log_prob"]) == (pytest.approx(21 / 40), None)
-    assert ask(reviewed, "about").json()["second"] is None
-    spread = ask(second_scorer, "about").json()["second"]
+    assert send(reviewed, "about").json()["second"] is None
+    spread = send(second_scorer, "about").json()["second"]
     assert spread == pytest.approx({"lowest": 0.0, "highest": 39 / 40})
-    assert ask(reviewed, "about").json()["scores"].keys() == {"clap", "log_prob", "combined"}
-    assert ask(second_scorer, "about").json()["scores"] == {"clap": "CLAP score"}
+    assert send(reviewed, "about").json()["scores"].keys() == {"clap", "log_prob", "combined"}
+    assert send(second_scorer, "about").json()["scores"] == {"clap": "CLAP score"}
 
 
 def test_a_policy_on_scores_that_the_run_lacks_is_refused(
@@ -230,27 +230,31 @@ def test_a_policy_on_scores_that_the_run_lacks_is_refused(
         (second_scorer, {"score": "log_prob"}, "no log-probability"),
         (second_scorer, {"score": "combined", "min_second_score": 0.2}, "no log-probability"),
     ):
-        asked = {"policy": policy}
+        request = {"policy": policy}
         for path in ("view", "yield", "curve"):
-            refused = ask(server, path, asked)
+            refused = send(server, path, request)
             assert refused.status_code == 422 and lacking in refused.json()["error"]
         for path in ("view", "yield"):
-            refused = ask(server, path, {"policy": {}, "other": policy})
+            refused = send(server, path, {"policy": {}, "other": policy})
             assert refused.status_code == 422 and lacking in refused.json()["error"]
-    refused = ask(second_scorer, "view", {"policy": {}, "filter": {"score": "combined"}})
+    refused = send(second_scorer, "view", {"policy": {}, "filter": {"score": "combined"}})
     assert refused.status_code == 422
 
 
-def test_what_the_second_scorer_rejects_is_told_apart(second_scorer: Reviewed) -> None:
+def test_what_the_second_scorer_rejects_has_its_reason(second_scorer: Reviewed) -> None:
     policy = {"max_per_clip": 4, "min_second_score": 0.5}
     rejected = {"outcome": "below_second_threshold"}
-    told = ask(second_scorer, "view", {"policy": policy, "filter": rejected, "limit": 200}).json()
-    assert told["total"] == len(told["rows"]) == told["reasons"]["below_second_threshold"] > 10
-    assert all(row["second_score"] < 0.5 for row in told["rows"])
+    answer = send(
+        second_scorer, "view", {"policy": policy, "filter": rejected, "limit": 200}
+    ).json()
+    assert (
+        answer["total"] == len(answer["rows"]) == answer["reasons"]["below_second_threshold"] > 10
+    )
+    assert all(row["second_score"] < 0.5 for row in answer["rows"])
 
 
 def test_a_question_that_is_none_says_what_is_wrong_with_it(reviewed: Reviewed) -> None:
-    wrong = ask(reviewed, "view", {"policy": {"min_score": "high"}, "sort": "size"})
+    wrong = send(reviewed, "view", {"policy": {"min_score": "high"}, "sort": "size"})
     assert wrong.status_code == 400
     assert "policy.min_score" in wrong.json()["error"] and "sort" in wrong.json()["error"]
     url = f"{reviewed.url}/api/view"
@@ -258,5 +262,5 @@ def test_a_question_that_is_none_says_what_is_wrong_with_it(reviewed: Reviewed) 
 
 
 def test_numbers_are_json_whatever_the_scores(reviewed: Reviewed) -> None:
-    json.loads(ask(reviewed, "yield", {"policy": POLICY}).text, parse_constant=pytest.fail)
-    json.loads(ask(reviewed, "curve", {"policy": POLICY}).text, parse_constant=pytest.fail)
+    json.loads(send(reviewed, "yield", {"policy": POLICY}).text, parse_constant=pytest.fail)
+    json.loads(send(reviewed, "curve", {"policy": POLICY}).text, parse_constant=pytest.fail)

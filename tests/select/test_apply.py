@@ -17,7 +17,7 @@ from curation.storage.files import Storage
 from tests.support.runs import planned_run
 
 
-def test_captions_of_a_captioner_that_tells_no_log_probability_are_selected(
+def test_captions_without_log_probabilities_are_selected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = planned_run(tmp_path, clips=1, shard_clips=1)

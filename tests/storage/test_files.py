@@ -43,7 +43,7 @@ def test_a_new_file_is_put_once(root):
     assert Storage().read_bytes(uri) == b"first"
 
 
-def test_files_that_go_while_a_folder_is_listed_are_left_out(tmp_path: Path) -> None:
+def test_files_that_go_while_a_folder_is_listed_are_skipped(tmp_path: Path) -> None:
     for name in ("a.bin", "b.bin", "c.bin"):
         Storage().put(str(tmp_path / name), b"there")
     listed = Storage().list_files(str(tmp_path))
@@ -108,7 +108,7 @@ def test_a_put_that_fails_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_links_are_followed_and_broken_ones_left_out(tmp_path):
+def test_links_are_followed_and_broken_ones_skipped(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a").write_bytes(b"x")
     (tmp_path / "data").mkdir()

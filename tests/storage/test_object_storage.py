@@ -94,9 +94,9 @@ def test_what_keeps_failing_is_given_up_after_its_time(s3_server: str, s3_folder
         before = retry.fault_totals().get(retry.GIVEN_UP, 0)
         with pytest.raises(
             retry.RetriesExhausted, match="broken.wav: throttled.* 1 s: .*reduce"
-        ) as told:
+        ) as raised:
             storage.read_audio_bytes(f"{s3_folder}/broken.wav", lambda size: None)
-        assert told.value.kind == "throttled" and isinstance(told.value, OSError)
+        assert raised.value.kind == "throttled" and isinstance(raised.value, OSError)
         assert retry.fault_totals()[retry.GIVEN_UP] == before + 1
         assert 3 <= proxy.counts()["slow_down"] <= 40, "tried again, and backed off between"
         assert storage.read_bytes(f"{s3_folder}/whole.wav") == b"y"
@@ -171,7 +171,7 @@ def test_the_wait_is_bounded_after_thousands_of_attempts(monkeypatch: pytest.Mon
     assert len(waits) == 3000 and 9.0 < max(waits) <= retry.BACKOFF_MAX_S
 
 
-def test_a_listing_is_asked_for_page_by_page(s3_server: str, s3_folder: str) -> None:
+def test_a_listing_is_requested_page_by_page(s3_server: str, s3_folder: str) -> None:
     storage = Storage()
     names = [f"{s3_folder}/many/{index:04d}" for index in range(1100)]
     with ThreadPoolExecutor(8) as threads:
@@ -240,7 +240,7 @@ def test_an_anonymous_reader_reads_what_is_public_and_nothing_else(
         storage.read_bytes(f"{rados_folder}/private")
 
 
-def test_where_aws_has_a_bucket_is_asked(s3_server: str, s3_folder: str) -> None:
+def test_the_region_of_a_bucket_is_requested_from_aws(s3_server: str, s3_folder: str) -> None:
     bucket = f"{s3_folder.removeprefix('s3://')}-far"
     there = {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}
     filesystem = s3fs.S3FileSystem()
@@ -249,7 +249,7 @@ def test_where_aws_has_a_bucket_is_asked(s3_server: str, s3_folder: str) -> None
 
 
 @pytest.mark.parametrize("key", ["a//b", "a/./b", "a/../b", "/a"])
-def test_a_key_that_cannot_be_asked_for_is_told(s3_folder: str, key: str) -> None:
+def test_a_key_that_cannot_be_requested_is_named(s3_folder: str, key: str) -> None:
     storage = Storage()
     with pytest.raises(InputError, match=f"{s3_folder}/{key}: .*copy the object to another key"):
         storage.read_bytes(f"{s3_folder}/{key}")
@@ -286,17 +286,17 @@ def test_who_pays_is_said_in_every_request(s3_server: str, s3_folder: str) -> No
 def test_a_section_that_cannot_be_is_refused_and_no_secret_is_repeated(
     section: dict, message: str
 ) -> None:
-    with pytest.raises(InputError, match=message) as told:
+    with pytest.raises(InputError, match=message) as raised:
         config_file.parse_run_config({**MINIMAL, "storage": section}, "run.yaml")
-    assert S3_SECRET not in str(told.value)
+    assert S3_SECRET not in str(raised.value)
 
 
 def test_a_password_in_a_path_is_refused_and_not_repeated() -> None:
-    with pytest.raises(InputError, match="holds a password") as told:
+    with pytest.raises(InputError, match="holds a password") as raised:
         config_file.parse_run_config(
             {**MINIMAL, "run": f"s3://me:{S3_SECRET}@bucket/run"}, "run.yaml"
         )
-    assert S3_SECRET not in str(told.value)
+    assert S3_SECRET not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_password_in_a_path_is_refused_and_not_repeated() -> None:
         ("tape://a/b", "no storage is called tape://; expected s3, gs, az, hf or a local path"),
     ],
 )
-def test_a_storage_without_its_driver_is_told(
+def test_a_storage_without_its_driver_is_named(
     uri: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Storage()
@@ -333,7 +333,7 @@ def test_where_storage_is_does_not_change_what_a_run_says() -> None:
     )
 
 
-def test_delta_is_told_nothing_of_a_local_table(tmp_path: Path) -> None:
+def test_delta_gets_no_options_for_a_local_table(tmp_path: Path) -> None:
     storage = Storage()
     assert storage.delta_options(str(tmp_path)) is None
 

@@ -70,7 +70,7 @@ def test_a_run_in_a_bucket_says_what_a_local_run_says(
         assert RADOS_SECRET.encode() not in Storage().read_bytes(file.uri), file.uri
 
 
-def test_a_run_through_faults_says_the_same_and_tells_how_many(
+def test_a_run_through_faults_has_equal_rows_and_counts_them(
     corpus: Path, s3_server: str, s3_folder: str, undisturbed: RunConfig
 ) -> None:
     # Of forty sounds hardly ever all escape a fault of a sixth.

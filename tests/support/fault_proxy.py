@@ -47,7 +47,7 @@ class Proxy:
         self._host, self._port = parts.hostname, parts.port
         self._seed, self._stall_s, self._broken = seed, stall_s, broken
         self._rates = asdict(rates)
-        self._asked: Counter[tuple[str, str]] = Counter()
+        self._requests: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
 
     async def serve(self, host: str) -> None:
@@ -147,7 +147,7 @@ class Proxy:
         path = unquote(urlsplit(target).path)
         if self._broken and self._broken in path:
             return "slow_down"
-        self._asked[method, target] += 1
+        self._requests[method, target] += 1
         drawn = random.Random(
             f"{self._seed} {method} {path} {self._asked[method, target]}"
         ).random()

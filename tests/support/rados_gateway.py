@@ -121,7 +121,7 @@ class Gateway:
         self._gateway = self._started("radosgw", "-n", "client.rgw")
         deadline = time.monotonic() + _START_S
         while not self._answers():
-            assert self._gateway.poll() is None and time.monotonic() < deadline, self._told()
+            assert self._gateway.poll() is None and time.monotonic() < deadline, self._log_tail()
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -152,7 +152,7 @@ class Gateway:
     def _run(self, program: str, *arguments: "str | Path") -> None:
         _run(program, "-c", self._config, *arguments)
 
-    def _told(self) -> str:
+    def _log_tail(self) -> str:
         logs = sorted((self._folder / "log").glob("*.log"))
         return "\n".join(f"{log.name}: {log.read_text()[-2000:]}" for log in logs)
 
@@ -176,13 +176,13 @@ def need_gateway() -> None:
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if not missing:
         return
-    told = (
+    message = (
         f"Ceph's RADOS gateway is not installed ({', '.join(missing)} missing); on Debian: "
         "apt-get install radosgw ceph-mon ceph-osd"
     )
     if os.environ.get("CI"):
-        pytest.fail(told)
-    pytest.skip(told)
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def _run(program: str, *arguments: "str | Path") -> None:

@@ -49,11 +49,11 @@ def render_held_out_clips(
 def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[str, float]:
     """Zero-shot and retrieval figures of a model, which is set up.
 
-    classes: share of the clips with one sound whose class is the most similar of all by its
-    phrases; mixes: share of the clips with two whose true caption scores above four wrong ones, of which one
-    replaces a sound, one leaves one out, one turns them round and one mistakes how they lie;
-    score: the mean of both; r@1 and r@10: how often a mix's caption finds it among the mixes, or
-    one of the same sounds in the same relation.
+    classes: share of the clips with one sound whose class has the most similar phrases.
+    mixes: share of the clips with two sounds whose true caption scores above four wrong ones: one
+    with another sound, one without a sound, one in reverse order, one with another relation.
+    score: the mean of both. r@1 and r@10: how often a mix's caption ranks it first, or among the
+    first ten, among the mixes; a mix of the same sounds in the same relation counts too.
     """
     audio = np.concatenate(
         [

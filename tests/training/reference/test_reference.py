@@ -116,7 +116,7 @@ def test_training_and_evaluation_use_different_seeds(
 ) -> None:
     used: dict[str, FeatureCorpus] = {}
 
-    def fit(
+    def record_corpus(
         config: object, corpus: FeatureCorpus, *others: object
     ) -> tuple[None, None, list[float]]:
         used["trained on"] = corpus
@@ -127,7 +127,7 @@ def test_training_and_evaluation_use_different_seeds(
         return {}
 
     name = "reference_captioner" if trainer is captioner else "reference_clap"
-    monkeypatch.setattr(trainer, f"fit_{name}", fit)
+    monkeypatch.setattr(trainer, f"fit_{name}", record_corpus)
     monkeypatch.setattr(trainer, f"evaluate_{name}", evaluate)
     kind = ReferenceCaptionerConfig if trainer is captioner else ReferenceClapConfig
     config = kind.model_validate({"corpus": {**TINY["corpus"], "seed": 1234, "held_out_seed": 56}})

@@ -10,7 +10,7 @@ from curation.errors import InputError
 from curation.select import apply
 from curation.storage.files import Storage
 from tests.report.page_of import clips, parsed, title
-from tests.report.runs import heard, noise, written_run
+from tests.report.runs import noise, served, written_run
 from tests.support.runs import write_yaml
 
 
@@ -26,12 +26,12 @@ def titles(html: bytes) -> list[str]:
 
 def test_a_folder_or_a_yaml_names_the_run(tmp_path: Path) -> None:
     noise(tmp_path / "noise.wav")
-    rows = [heard(f"clip{n}", tmp_path / "noise.wav") for n in range(3)]
+    rows = [served(f"clip{n}", tmp_path / "noise.wav") for n in range(3)]
     config = written_run(tmp_path / "run", [rows])
     apply.select(config)
-    told = report(config.run)
-    assert told.startswith(f"{config.run}/report.html: ")
-    assert "3 clips to hear, 3 of 3 shown" in told
+    printed = report(config.run)
+    assert printed.startswith(f"{config.run}/report.html: ")
+    assert "3 clips to hear, 3 of 3 shown" in printed
     other = tmp_path / "other.html"
     report(write_yaml(config, tmp_path), "--out", other, "--sample", 2, "--quiet")
     assert sorted(titles((tmp_path / "run" / "report.html").read_bytes())) == [
@@ -46,7 +46,7 @@ def test_a_run_in_a_bucket_has_its_page_there(s3_folder: str, tmp_path: Path) ->
     noise(tmp_path / "noise.wav")
     sound = f"{s3_folder}/noise.wav"
     Storage().put(sound, (tmp_path / "noise.wav").read_bytes())
-    row = {**heard("clip", tmp_path / "noise.wav"), "uri": sound}
+    row = {**served("clip", tmp_path / "noise.wav"), "uri": sound}
     config = written_run(f"{s3_folder}/run", [[row]])
     apply.select(config)
     assert "1 clips to hear" in report(config.run)
