@@ -142,7 +142,7 @@ def serving(config: RunConfig, marker: str = "Ann") -> Iterator[Reviewed]:
     """The review server of a run, on a free port, in a thread of its own."""
     index = index_builder.open_index(RunFolder.from_config(config), lambda done, total: None)
     run = RunFolder.from_config(config)
-    answers = ReviewService(run, index, Labels(RunFolder(run), index, marker))
+    answers = ReviewService(run, index, Labels(run, index, marker))
     about = {"policy": config.select.model_dump(mode="json"), "marker": marker}
     ports: list[int] = []
     ready, loop = threading.Event(), asyncio.new_event_loop()

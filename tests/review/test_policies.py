@@ -48,7 +48,7 @@ def index(drawn: Drawn) -> ReviewIndex:
 @pytest.fixture(scope="module")
 def answers(drawn: Drawn, index: ReviewIndex) -> ReviewService:
     run = RunFolder.from_config(drawn.config)
-    return ReviewService(run, index, Labels(RunFolder(run), index, "Ann"))
+    return ReviewService(run, index, Labels(run, index, "Ann"))
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
