@@ -19,7 +19,7 @@ from curation.text_safety import escape_invisible
 
 LOOPBACK = "127.0.0.1"
 MAX_REQUEST_BYTES = 64 * 1024
-SCRIPTS = ("review.js", "rows.js", "policy.js", "chart.js", "asking.js", "dom.js")
+SCRIPTS = ("review.js", "rows.js", "policy.js", "chart.js", "requests.js", "dom.js")
 FILES = {
     "/": ("index.html", "text/html"),
     "/review.css": ("review.css", "text/css"),

@@ -117,7 +117,7 @@ def test_texts_of_strangers_are_shown_as_text(browser: Browser, reviewed: Review
         expect(page.locator(".caption")).to_have_text(escape_invisible(f"{HOSTILE} 0"))
         page.keyboard.press("Escape")
         page.keyboard.press("i")
-        expect(page.locator(".known")).to_contain_text(escape_invisible(HOSTILE))
+        expect(page.locator(".details")).to_contain_text(escape_invisible(HOSTILE))
         assert page.locator("#rows img, #rows script").count() == 0
     assert seen.complaints == [] and seen.hosts == LOOPBACK
 
@@ -169,7 +169,7 @@ def test_the_page_is_accessible_and_no_wider_than_its_window(
         expect(page.locator("#shown")).to_contain_text("1 to 10 of 10")
         page.keyboard.press("Escape")
         page.keyboard.press("i")
-        expect(page.locator(".known")).to_have_count(1)
+        expect(page.locator(".details")).to_have_count(1)
         for width, scheme in product((WIDE, NARROW), SCHEMES):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 900})

@@ -22,7 +22,7 @@ function fill(element, attributes, children) {
 }
 
 // Text of the run, which may run from right to left: it turns nothing around it.
-export const told = (text) => make("bdi", {}, text);
+export const isolated = (text) => make("bdi", {}, text);
 
 export const whole = (number) => number.toLocaleString("en");
 

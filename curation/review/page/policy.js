@@ -70,7 +70,7 @@ export class PolicyForm {
     form.append(
       make("label", {}, "Score", this.score), make("label", {}, "Per clip", this.perClip),
       make("label", { class: "wide" }, "Keep", this.rule), this.threshold.parts,
-      ...(second ? [make("p", { class: "note wide" }, "Second scorer at least; empty: it is not asked"),
+      ...(second ? [make("p", { class: "note wide" }, "Second scorer at least; empty: not applied"),
         this.second.parts] : []));
     this.#set(policy, scores);
   }

@@ -1,10 +1,10 @@
 // The page: one state, from which every question is made; answers are drawn, marks are sent.
 
-import { ask, latest, sound } from "./asking.js";
+import { fetchSound, latest, request } from "./requests.js";
 import { curve, histogram } from "./chart.js";
-import { $, fixed, make, precision, told, whole } from "./dom.js";
+import { $, fixed, isolated, make, precision, whole } from "./dom.js";
 import { PolicyForm } from "./policy.js";
-import { REASONS, correcting, known, row, update } from "./rows.js";
+import { REASONS, correcting, showDetails, row, update } from "./rows.js";
 
 const LIMIT = 50;
 const FILTERS = ["text", "tag", "outcome", "marked", "lowest", "highest", "compared", "sort"];
@@ -16,7 +16,7 @@ let first, second;
 const number = (id) => ($(id).value === "" ? null : Number($(id).value));
 const sampling = () => $("sort").value === "sample";
 const other = () => ($("compare").checked ? second.value : null);
-const say = (text) => { $("said").textContent = text; };
+const showMessage = (text) => { $("message").textContent = text; };
 const element = (place = state.current) => $("rows").children[place];
 
 function fault(error) {
@@ -100,7 +100,7 @@ function drawCurve(answer) {
   const { marked } = answer.points[0];
   $("curve-note").textContent = answer.sampled
     ? `by ${whole(marked)} of ${whole(answer.sampled)} marks of the sample: those of captions among each clip's best`
-    : "Mark captions in the order “sample to mark”, and it is told here.";
+    : "Mark captions in the order “sample to mark”, and it appears here.";
 }
 
 function choose(place, focus = true) {
@@ -122,8 +122,8 @@ async function act(action, item) {
   choose(place);
   try {
     if (action === "play") await play(item);
-    else if (action === "know") await know(element(place), item);
-    else if (item.error !== null) say("there is no caption to mark");
+    else if (action === "details") await toggleDetails(element(place), item);
+    else if (item.error !== null) showMessage("there is no caption to mark");
     else if (action === "correct") correcting(element(place), item, (text) => mark(item, "corrected", text));
     else await mark(item, action);
   } catch (error) {
@@ -131,8 +131,8 @@ async function act(action, item) {
   }
 }
 
-async function know(shown, item) {
-  known(shown, await ask(`/api/clips/${item.clip}`));
+async function toggleDetails(shown, item) {
+  showDetails(shown, await request(`/api/clips/${item.clip}`));
 }
 
 async function play(item) {
@@ -141,11 +141,11 @@ async function play(item) {
     return player.paused ? player.play() : player.pause();
   }
   $("playing").textContent = "…";
-  const blob = await sound(item.clip);
+  const blob = await fetchSound(item.clip);
   URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(blob);
   player.dataset.clip = item.clip;
-  $("playing").replaceChildren(told(item.clip_id));
+  $("playing").replaceChildren(isolated(item.clip_id));
   await player.play();
 }
 
@@ -154,13 +154,13 @@ async function mark(item, verdict, corrected = null) {
   const sampled = sampling();
   let answer;
   try {
-    answer = await ask("/api/mark", { entry: item.entry, verdict, corrected, sampled });
+    answer = await request("/api/mark", { entry: item.entry, verdict, corrected, sampled });
   } catch (error) {
     return fault(error);
   }
   item.mark = answer.mark;
   if (shown) update(shown, item);
-  say(`${verdict}: ${item.caption}`);
+  showMessage(`${verdict}: ${item.caption}`);
   askYield({ policy: first.value, other: other() });
   askCurve({ policy: first.value });
   if (verdict === "withdrawn") return;
@@ -188,7 +188,7 @@ const keys = {
   "/": () => $("text").focus(),
   "?": () => $("help").showModal(),
 };
-const acts = { " ": "play", g: "good", b: "bad", c: "correct", u: "withdrawn", i: "know" };
+const acts = { " ": "play", g: "good", b: "bad", c: "correct", u: "withdrawn", i: "details" };
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, select, textarea, audio, dialog");
@@ -206,7 +206,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 async function begin() {
-  const about = await ask("/api/about");
+  const about = await request("/api/about");
   Object.assign(state, { clips: about.clips, captions: about.captions, second: about.second });
   $("run-name").textContent = about.run;
   $("run-size").textContent = ` · ${whole(about.clips)} clips, ${whole(about.captions)} captions; marks by ${about.marker}`;

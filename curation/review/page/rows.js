@@ -1,6 +1,6 @@
-// The rows of a page: a caption each, with what is known of it, its mark, and its buttons.
+// The rows of a page: a caption each, with its evidence, its mark, and its buttons.
 
-import { fixed, make, told } from "./dom.js";
+import { fixed, isolated, make } from "./dom.js";
 
 // Labels of reasons by name, filled from the server's answer.
 export const REASONS = {};
@@ -13,10 +13,10 @@ export function row(item, act) {
     score("CLAP", item.clap_score), score("log-prob", item.log_prob),
     score("second scorer", item.second_score), span(`rank ${item.rank}`),
   ];
-  const heading = item.error === null ? told(item.caption) : make("span", {}, "no caption: ", told(item.error));
+  const heading = item.error === null ? isolated(item.caption) : make("span", {}, "no caption: ", isolated(item.error));
   const element = make("li", { tabindex: -1, "data-entry": item.entry },
     make("p", { class: "caption" }, heading),
-    make("p", { class: "facts" }, span(told(item.clip_id)), ...scores,
+    make("p", { class: "facts" }, span(isolated(item.clip_id)), ...scores,
       make("span", { class: "reason" }), item.tags.length ? span(...between(item.tags)) : null,
       make("span", { class: "verdict" })),
     make("div", { class: "buttons" }, ...buttons(item, act)));
@@ -35,12 +35,12 @@ export function update(element, item) {
   verdict.replaceChildren();
   if (!mark) return;
   verdict.append(mark.verdict);
-  if (mark.corrected) verdict.append(": ", told(mark.corrected));
-  verdict.append(" by ", told(mark.marker));
+  if (mark.corrected) verdict.append(": ", isolated(mark.corrected));
+  verdict.append(" by ", isolated(mark.marker));
 }
 
 function between(tags) {
-  return tags.flatMap((tag, place) => place ? [", ", told(tag)] : [told(tag)]);
+  return tags.flatMap((tag, place) => place ? [", ", isolated(tag)] : [isolated(tag)]);
 }
 
 function buttons(item, act) {
@@ -50,7 +50,7 @@ function buttons(item, act) {
     button("Good", "good", "Mark good"), button("Bad", "bad", "Mark bad"),
     button("Correct", "correct", "Correct"), button("Withdraw", "withdrawn", "Withdraw the mark of"),
   ] : [];
-  return [button("Play", "play", "Play"), ...marking, button("Clip", "know", "All that is known of the clip of")];
+  return [button("Play", "play", "Play"), ...marking, button("Clip", "details", "The evidence of the clip of")];
 }
 
 // A field under the row in which the caption is put right; `keep` is called with the text.
@@ -67,23 +67,23 @@ export function correcting(element, item, keep) {
   field.focus();
 }
 
-export function known(element, clip) {
-  const shown = element.querySelector(".known");
+export function showDetails(element, clip) {
+  const shown = element.querySelector(".details");
   if (shown) return shown.remove();
   const [start, end] = clip.stretch;
   const facts = [
     ["clip", clip.clip_id], ["error", clip.error], ["file", clip.place],
-    ["heard", end === null ? null : `${fixed(start ?? 0, 2)} s to ${fixed(end, 2)} s`],
+    ["segment", end === null ? null : `${fixed(start ?? 0, 2)} s to ${fixed(end, 2)} s`],
     ["level", clip.peak_dbfs === null ? null : `peak ${fixed(clip.peak_dbfs, 1)}, RMS ${fixed(clip.rms_dbfs, 1)} dBFS`],
-    ["tags", clip.tags.map(tag).join("; ")], ["told to the captioner", clip.guidance.join("; ")],
+    ["tags", clip.tags.map(tag).join("; ")], ["guidance", clip.guidance.join("; ")],
     ["written by", clip.methods.join(", ")],
     ["scorers agree", clip.agreement === null ? null : fixed(clip.agreement)],
   ];
-  element.append(make("dl", { class: "known" }, ...facts.filter(([, fact]) => fact)
-    .flatMap(([name, fact]) => [make("dt", {}, name), make("dd", {}, told(fact))])));
+  element.append(make("dl", { class: "details" }, ...facts.filter(([, fact]) => fact)
+    .flatMap(([name, fact]) => [make("dt", {}, name), make("dd", {}, isolated(fact))])));
 }
 
 function tag([name, confidence, origin, score]) {
-  const heard = score === null ? "" : `, CLAP ${fixed(score)}`;
-  return `${name} (${origin} ${fixed(confidence, 2)}${heard})`;
+  const verified = score === null ? "" : `, CLAP ${fixed(score)}`;
+  return `${name} (${origin} ${fixed(confidence, 2)}${verified})`;
 }
