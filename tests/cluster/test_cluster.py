@@ -115,7 +115,7 @@ def test_the_entrypoint_of_the_rayjob_runs_as_kuberay_submits_it(
 def test_a_job_is_followed_left_stopped_and_streams_to_its_end_when_its_node_comes(
     ray_nodes: Cluster, corpus: Path, tmp_path: Path
 ) -> None:
-    run = run_of(corpus, tmp_path, placement="fused", actors=2, node="late")
+    run = run_of(corpus, tmp_path, placement="fused", actors=2, node_resource="late")
     path = write_yaml(run, tmp_path)
     out, err = ended(tagscribe(ray_nodes, "submit", path, "--detach"))
     job = out.strip()
