@@ -149,7 +149,7 @@ class Proxy:
             return "slow_down"
         self._requests[method, target] += 1
         drawn = random.Random(
-            f"{self._seed} {method} {path} {self._asked[method, target]}"
+            f"{self._seed} {method} {path} {self._requests[method, target]}"
         ).random()
         for kind, rate in self._rates.items():
             if drawn < rate:
