@@ -124,47 +124,45 @@ class ExclusiveGpu:
 GPU = ExclusiveGpu()
 
 
-class WatchedCaptioner(TagGuidedAdapter):
-    """The reference captioner, which must be the only model on the GPU."""
+class _Watched:
+    """Enters the GPU when it is loaded or restored; before an adapter among the base classes."""
+
+    part: str
 
     def setup(self) -> None:
-        super().setup()
-        GPU.enter("captioner")
+        super().setup()  # type: ignore[misc]
+        GPU.enter(self.part)
 
     def offload(self) -> None:
-        super().offload()
-        GPU.there.remove("captioner")
+        super().offload()  # type: ignore[misc]
+        GPU.there.remove(self.part)
 
     def restore(self) -> None:
-        super().restore()
-        GPU.enter("captioner")
+        super().restore()  # type: ignore[misc]
+        GPU.enter(self.part)
+
+
+class WatchedCaptioner(_Watched, TagGuidedAdapter):
+    """The reference captioner, which must be the only model on the GPU."""
+
+    part = "captioner"
 
     def caption(self, *arguments: Any) -> Any:
-        assert GPU.there == ["captioner"]
+        assert GPU.there == [self.part]
         return super().caption(*arguments)
 
 
-class WatchedScorer(DualEncoderScorer):
+class WatchedScorer(_Watched, DualEncoderScorer):
     """The reference scorer, which must be the only model on the GPU."""
 
-    def setup(self) -> None:
-        super().setup()
-        GPU.enter("scorer")
-
-    def offload(self) -> None:
-        super().offload()
-        GPU.there.remove("scorer")
-
-    def restore(self) -> None:
-        super().restore()
-        GPU.enter("scorer")
+    part = "scorer"
 
     def embed_audio(self, waveforms: Any) -> Any:
-        assert GPU.there == ["scorer"]
+        assert GPU.there == [self.part]
         return super().embed_audio(waveforms)
 
     def embed_text(self, captions: Any) -> Any:
-        assert GPU.there == ["scorer"]
+        assert GPU.there == [self.part]
         return super().embed_text(captions)
 
 

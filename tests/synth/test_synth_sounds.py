@@ -70,8 +70,10 @@ def test_a_clip_does_not_depend_on_order_or_process() -> None:
     backward = [render_clip(5, index)[0] for index in reversed(range(4))]
     for one, other in zip(forward, reversed(backward), strict=True):
         assert np.array_equal(one, other)
-    script = "import zlib; from curation.synth import mixing as s; "
-    "print(zlib.crc32(s.render_clip(5, 2)[0].tobytes()))"
+    script = (
+        "import zlib; from curation.synth.mixing import render_clip; "
+        "print(zlib.crc32(render_clip(5, 2)[0].tobytes()))"
+    )
     command = [sys.executable, "-c", script]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert int(printed) == zlib.crc32(forward[2].tobytes())

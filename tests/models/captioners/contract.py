@@ -1,4 +1,4 @@
-"""What tests of captioners without tags share: how a result reads, what the contract promises."""
+"""What tests of captioners share: the content of a result, and checks of the contract."""
 
 from collections.abc import Sequence
 
@@ -17,6 +17,16 @@ def reported(result: Result) -> list[tuple[str, str]]:
     if isinstance(result, Failure):
         return [(result.kind, result.message)]
     return [(one.method, one.caption) for one in result]
+
+
+def captions_of(result: Result) -> list[str]:
+    """The captions, or the kind of the failure."""
+    return [result.kind] if isinstance(result, Failure) else [one.caption for one in result]
+
+
+def log_probs(result: Result) -> list[float | None]:
+    """The log-probability of each candidate; none of a failure."""
+    return [] if isinstance(result, Failure) else [one.log_prob for one in result]
 
 
 def need_same_one_by_one(adapter: Captioner, sounds: Sequence[np.ndarray]) -> None:

@@ -31,9 +31,10 @@ from curation.config.models import AudioLlmConfig
 from curation.errors import InputError
 from curation.models.captioners import audio_llm_generator, encoder_decoder_generator
 from curation.models.captioners.audio_llm import AudioLlmCaptioner
-from curation.models.captioners.base import Candidate, Captioner
+from curation.models.captioners.base import Captioner
 from curation.models.captioners.build import build_captioner
 from curation.schema import Failure, Tag
+from tests.models.captioners.contract import captions_of, log_probs
 from tests.support import tiny_captioners as tiny
 from tests.support.tiny_captioners import write
 
@@ -83,23 +84,15 @@ def copied(folder: Path, to: Path) -> Path:
     return Path(shutil.copytree(folder, to / "copy"))
 
 
-def reported(result: list[Candidate] | Failure) -> list[str]:
-    return [result.kind] if isinstance(result, Failure) else [one.caption for one in result]
-
-
-def log_probs(result: list[Candidate] | Failure) -> list[float]:
-    return [] if isinstance(result, Failure) else [one.log_prob for one in result]
-
-
 def test_a_clip_alone_and_in_another_order_is_the_same(
     adapter: Captioner, sounds: list[np.ndarray]
 ) -> None:
     together = adapter.caption(sounds, GUIDANCE, SEEDS)
     reverse = adapter.caption(sounds[::-1], GUIDANCE[::-1], SEEDS[::-1])[::-1]
-    assert sum(len(reported(result)) for result in together) > 8
+    assert sum(len(captions_of(result)) for result in together) > 8
     for row, result in enumerate(together):
         [alone] = adapter.caption(sounds[row : row + 1], [GUIDANCE[row]], [SEEDS[row]])
-        assert reported(result) == reported(alone) == reported(reverse[row])
+        assert captions_of(result) == captions_of(alone) == captions_of(reverse[row])
         assert log_probs(result) == pytest.approx(log_probs(alone), abs=1e-4)
 
 
@@ -109,8 +102,10 @@ def test_candidates_are_the_same_one_by_one(adapter: Captioner, sounds: list[np.
         adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1], number, number + 1)[0]
         for number in range(4)
     ]
-    each = [caption for one in apart if not isinstance(one, Failure) for caption in reported(one)]
-    assert reported(together) == each
+    each = [
+        caption for one in apart if not isinstance(one, Failure) for caption in captions_of(one)
+    ]
+    assert captions_of(together) == each
     assert len(set(each)) > 1
     assert adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1], 4) == [[]]
 
@@ -120,8 +115,8 @@ def test_the_caption_depends_on_sound_prompt_and_seed(
 ) -> None:
     clips = [sounds[0], sounds[2], sounds[0], sounds[0]]
     results = adapter.caption(clips, [[DOG], [DOG], [], [DOG]], [1, 1, 1, 2])
-    assert len({tuple(reported(result)) for result in results}) == 4
-    assert reported(results[0]) == reported(adapter.caption(clips[:1], [[DOG]], [1])[0])
+    assert len({tuple(captions_of(result)) for result in results}) == 4
+    assert captions_of(results[0]) == captions_of(adapter.caption(clips[:1], [[DOG]], [1])[0])
 
 
 def test_tags_stand_in_the_prompt_by_their_names() -> None:
@@ -156,12 +151,14 @@ def test_bad_clips_are_failures_in_their_place(
 ) -> None:
     clips = [np.zeros(0, "f4"), sounds[0], np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
     results = adapter.caption(clips, [[], GUIDANCE[0], [], []], [7, SEEDS[0], 7, 7])
-    assert [reported(results[row]) for row in (0, 2, 3)] == [
+    assert [captions_of(results[row]) for row in (0, 2, 3)] == [
         ["empty"],
         ["not_finite"],
         ["not_mono"],
     ]
-    assert reported(results[1]) == reported(adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1])[0])
+    assert captions_of(results[1]) == captions_of(
+        adapter.caption(sounds[:1], GUIDANCE[:1], SEEDS[:1])[0]
+    )
     assert adapter.caption([], [], []) == []
 
 
@@ -174,7 +171,7 @@ def test_logits_that_are_not_finite_fail_their_clips(
     weights[head][3, 2] = float("nan")
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     results = loaded(folder).caption(sounds, GUIDANCE, SEEDS)
-    assert [reported(result) for result in results] == [["not_finite"]] * 4
+    assert [captions_of(result) for result in results] == [["not_finite"]] * 4
 
 
 def test_known_before_setup_picklable_and_without_torch(qwen: Path) -> None:

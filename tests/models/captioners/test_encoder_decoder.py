@@ -13,10 +13,16 @@ from transformers import GenerationMixin, WhisperForConditionalGeneration, Whisp
 
 from curation.config.models import EncoderDecoderConfig
 from curation.errors import InputError
-from curation.models.captioners.base import Candidate, Captioner
+from curation.models.captioners.base import Captioner
 from curation.models.captioners.build import build_captioner
-from curation.schema import Failure, Tag
-from tests.models.captioners.contract import SEEDS, beside_bad_clips, need_same_one_by_one, reported
+from curation.schema import Tag
+from tests.models.captioners.contract import (
+    SEEDS,
+    beside_bad_clips,
+    log_probs,
+    need_same_one_by_one,
+    reported,
+)
 from tests.support import tiny_captioners as tiny
 
 MOST = 24
@@ -54,10 +60,6 @@ def loaded(folder: Path, **settings: Any) -> Captioner:
     made = build_captioner(EncoderDecoderConfig(model=str(folder), **settings))
     made.setup()
     return made
-
-
-def log_probs(result: list[Candidate] | Failure) -> list[float]:
-    return [] if isinstance(result, Failure) else [one.log_prob for one in result]
 
 
 def test_a_clip_alone_and_in_another_order_is_the_same(

@@ -8,16 +8,16 @@ import torch
 from safetensors.torch import load_file
 
 from curation.config.models import AudioLlmConfig
-from curation.models.captioners.base import Candidate, Captioner
+from curation.models.captioners.base import Captioner
 from curation.models.captioners.build import build_captioner
-from curation.schema import Failure, Tag
+from curation.schema import Tag
 
 pytest.importorskip("torchvision", reason="Omni processors want it: pip install 'tagscribe[omni]'")
 
+from tests.models.captioners.contract import SEEDS, captions_of  # noqa: E402
 from tests.support import tiny_omni  # noqa: E402
 
 DOG = Tag("/m/0bt9lr", "Dog")
-SEEDS = [11, 12, 13]
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,6 @@ def adapter(folder: Path) -> Captioner:
 def sounds() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     return [(0.1 * rng.normal(size=length)).astype("f4") for length in (8_000, 40_000, 3)]
-
-
-def reported(result: list[Candidate] | Failure) -> list[str]:
-    return [result.kind] if isinstance(result, Failure) else [one.caption for one in result]
 
 
 def test_the_half_that_writes_has_the_weights_of_the_whole(
@@ -69,7 +65,7 @@ def test_a_clip_alone_and_in_another_order_is_the_same(
     assert sum(isinstance(result, list) for result in together) == 3
     for row, result in enumerate(together):
         [alone] = adapter.caption(sounds[row : row + 1], [guidance[row]], [SEEDS[row]])
-        assert reported(result) == reported(alone) == reported(reverse[row])
+        assert captions_of(result) == captions_of(alone) == captions_of(reverse[row])
 
 
 def test_the_caption_depends_on_sound_prompt_and_seed(
@@ -77,4 +73,4 @@ def test_the_caption_depends_on_sound_prompt_and_seed(
 ) -> None:
     clips = [sounds[0], sounds[1], sounds[0], sounds[0]]
     results = adapter.caption(clips, [[DOG], [DOG], [], [DOG]], [1, 1, 1, 2])
-    assert len({tuple(reported(result)) for result in results}) == 4
+    assert len({tuple(captions_of(result)) for result in results}) == 4

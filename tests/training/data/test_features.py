@@ -57,8 +57,8 @@ def batch(samples: int = 4000) -> AudioTextBatch:
 def test_unchanged_sound_is_the_front_ends(pair: DualEncoder) -> None:
     given = batch()
     features = compute_batch_features(given, pair, OFF, seed=1)
-    features, frames = pair.features(given.waveforms.float() / 2**15, given.lengths)
-    assert torch.equal(features.features, features)
+    expected, frames = pair.features(given.waveforms.float() / 2**15, given.lengths)
+    assert torch.equal(features.features, expected)
     assert torch.equal(features.frames, frames)
     assert features.captions == CAPTIONS
 
