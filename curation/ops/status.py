@@ -17,10 +17,11 @@ from curation import table
 from curation.config.policy import Policy
 from curation.config.run import RunConfig
 from curation.ops import prices
-from curation.run import config_file, driver_state, footer_cache, layout, plan
+from curation.run import driver_state, footer_cache, layout, plan
 from curation.run import evidence as run_evidence
 from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
+from curation.run.resolve import recorded_config
 from curation.select.policy import expected_yield
 
 # The recent rate is over at least so long, and over so many times the median shard's time.
@@ -130,7 +131,7 @@ def read_status(
         InputError: there is no run.
     """
     record = require_run_record(run)
-    config = config or config_file.parse_run_config(record.config, f"{run.uri}/run.json")
+    config = config or recorded_config(run, record)
     planned = plan.plan_from_record(record)
     driver = driver_state.read_driver_state(run)
     now_s = datetime.now(UTC).timestamp() if now_s is None else now_s

@@ -17,11 +17,12 @@ from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.publish.columns import COLUMN_DESCRIPTIONS, OPTIONAL_COLUMNS
 from curation.publish.text import strip_paths
-from curation.run import config_file, layout, plan
 from curation.run import evidence as run_evidence
+from curation.run import layout, plan
 from curation.run.footer_cache import read_counts
 from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, format_model_name, require_run_record
+from curation.run.resolve import recorded_config
 from curation.storage.files import Storage
 from curation.uris import absolute_uri
 
@@ -46,7 +47,7 @@ def load_run_source(run: RunFolder, version: int | None = None) -> DatasetSource
     Raises InputError where there is no run, no table, or no such version of it.
     """
     record = require_run_record(run)
-    config = config_file.parse_run_config(record.config, f"{run.uri}/run.json")
+    config = recorded_config(run, record)
     uri = layout.table_uri(run.uri)
     table_version, committed = table.read_table_version(run.storage, uri, version)
     known = table.open_table(run.storage, uri, table_version.version).schema().to_arrow().names

@@ -16,10 +16,11 @@ from curation.report.scores import CandidateScores
 from curation.report.shuffled_pairs import ShuffledPairs
 from curation.report.throughput import PoolThroughput, pool_throughput
 from curation.report.yields import TagYields
-from curation.run import config_file, footer_cache
 from curation.run import evidence as run_evidence
+from curation.run import footer_cache
 from curation.run.layout import RunFolder
 from curation.run.record import RunRecord, require_run_record
+from curation.run.resolve import recorded_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,7 @@ def collect_report_data(
     Raises InputError where there is no run, no evidence, or decisions that do not fit it.
     """
     record = require_run_record(run)
-    # The folder may have been moved since; all other settings are those of the run.
-    config = config_file.parse_run_config({**record.config, "run": run.uri}, f"{run.uri}/run.json")
+    config = recorded_config(run, record)
     status = statuses.read_status(run, config)
     evidence = {s: f for s, f in run_evidence.list_evidence_files(run).items() if s < record.shards}
     if not evidence:

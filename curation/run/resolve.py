@@ -51,11 +51,24 @@ def resolve_run(
     else:
         folder = absolute_uri(argument).rstrip("/")
         record = _find_record(RunFolder(folder, Storage(search)))
-        config = parse_run_config({**record.config, "run": folder}, record_uri(folder))
+        config = _parse_recorded(record, folder)
     settings = config.storage.model_copy(update=overrides)
     run = RunFolder(folder, Storage(settings))
     config = config.model_copy(update={"storage": settings})
     return ResolvedRun(run, require_run_record(run), config)
+
+
+def recorded_config(run: RunFolder, record: RunRecord) -> RunConfig:
+    """The configuration in a run's run.json, with the place and the storage by which it is reached.
+
+    The folder may have been moved since, and an endpoint may have been given on the command line.
+    """
+    config = _parse_recorded(record, run.uri)
+    return config.model_copy(update={"storage": run.storage.settings})
+
+
+def _parse_recorded(record: RunRecord, folder: str) -> RunConfig:
+    return parse_run_config({**record.config, "run": folder}, record_uri(folder))
 
 
 def _find_record(run: RunFolder) -> RunRecord:
