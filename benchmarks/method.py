@@ -40,7 +40,7 @@ from training import run_folder
 from training.demo import small_pretrain_config
 from training.evaluate import procedural
 from training.evaluate.evaluation import evaluate_on_dataset
-from training.launch import LocalValidationRunner
+from training.launch import SubprocessValidationRunner
 from training.pretrain import pretrain
 
 FIRST_SEED = 31
@@ -133,7 +133,7 @@ def captioned(run: str, corpus: str, guidance: str, candidates: int, **policy: A
     )
     catalog_plan.create_plan(config)
     driver.annotate_run(config, lambda done, total: None)
-    apply.select(config)
+    apply.select_pairs(config)
     return config
 
 
@@ -154,7 +154,7 @@ def train_and_measure(job: tuple[str, str, int, int, str]) -> dict[str, float]:
     )
     config = small_pretrain_config(run, [table_of_arm], round(steps / (clips // BATCH)), seed)
     begun = time.monotonic()
-    last = pretrain(config, LocalValidationRunner(config), lambda done, total: None)
+    last = pretrain(config, SubprocessValidationRunner(config), lambda done, total: None)
     trained_s = time.monotonic() - begun
     scorer = DualEncoderScorer(run_folder.model_uri(run))
     scorer.setup()

@@ -37,7 +37,7 @@ from training.data.table_index import TableIndex
 from training.demo import small_pretrain_config
 from training.evaluate import procedural
 from training.evaluate.evaluation import evaluate_on_dataset
-from training.launch import LocalValidationRunner
+from training.launch import SubprocessValidationRunner
 from training.pretrain import pretrain
 
 CURATED_FOLDS = ("1", "2")
@@ -110,7 +110,7 @@ def real_table(out: str, esc10: str) -> str:
     )
     catalog_plan.create_plan(config)
     driver.annotate_run(config, lambda done, total: None)
-    apply.select(config)
+    apply.select_pairs(config)
     return table_uri(config.run)
 
 
@@ -126,7 +126,7 @@ def train_with_real(job: tuple[str, str, str]) -> str:
     config = small_pretrain_config(
         run, tables, round(steps / (clips // BATCH)), record["config"]["seed"]
     )
-    pretrain(config, LocalValidationRunner(config), lambda done, total: None)
+    pretrain(config, SubprocessValidationRunner(config), lambda done, total: None)
     return run
 
 

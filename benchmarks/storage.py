@@ -145,7 +145,7 @@ def timed(config: RunConfig, worker: type[FusedWorker]) -> dict[str, float]:
     plan_s = time.time() - began
     annotated = engine_run(config, worker)
     began = time.time()
-    apply.select(config)
+    apply.select_pairs(config)
     select_s = time.time() - began
     return {
         "plan_s": plan_s,

@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 from curation.errors import InputError
 
 
-def uri_protocol(uri: str) -> str:
+def uri_scheme(uri: str) -> str:
     """The scheme of a URI, empty for a local path.
 
     Raises InputError where the URI holds a password.
@@ -29,7 +29,7 @@ def uri_protocol(uri: str) -> str:
 
 def is_local_uri(uri: str) -> bool:
     """Whether the URI names a file of this machine: a path, or file://."""
-    return uri_protocol(uri) in ("", "file", "local")
+    return uri_scheme(uri) in ("", "file", "local")
 
 
 def absolute_uri(uri: str) -> str:

@@ -96,7 +96,7 @@ class Scene:
             files.put(f"{folder}/corpus", f"{self.bucket}/", recursive=True)
         self.undisturbed = self.config("undisturbed")
         in_process.annotate_in_process(self.undisturbed)
-        apply.select(self.undisturbed)
+        apply.select_pairs(self.undisturbed)
         need_sound(self.undisturbed)
 
     def config(self, name: str) -> RunConfig:

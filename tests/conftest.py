@@ -90,7 +90,7 @@ def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCo
     """
     config = corpus_run(corpus, tmp_path_factory.mktemp("run"), select={"top_fraction": 0.5})
     in_process.annotate_in_process(config)
-    apply.select(config)
+    apply.select_pairs(config)
     return config
 
 

@@ -159,7 +159,7 @@ def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None
     )
     catalog_plan.create_plan(config)
     driver.annotate_run(config, lambda done, total: None)
-    apply.select(config)
+    apply.select_pairs(config)
     rows = table.read_pairs(Storage(), layout.table_uri(config.run)).to_pylist()
     assert sorted(row["clip_id"] + ".wav" for row in rows) == sorted(NAMES)
     paths = sorted(row["audio"]["path"] for row in rows)

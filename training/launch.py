@@ -50,14 +50,14 @@ def launch_pretraining(config: PretrainConfig, quiet: bool = False) -> None:
     ) as bar:
         if is_torchrun():
             with torchrun_process_group(config.runtime.device):
-                _train(config, LocalValidationRunner(config), bar)
+                _train(config, SubprocessValidationRunner(config), bar)
         elif config.launch.cluster is None:
-            _train(config, LocalValidationRunner(config), bar)
+            _train(config, SubprocessValidationRunner(config), bar)
         else:
             _train_under_ray(config, bar)
 
 
-class LocalValidationRunner:
+class SubprocessValidationRunner:
     """Evaluates checkpoints one after another, each in a process beside the training."""
 
     def __init__(self, config: PretrainConfig) -> None:

@@ -128,5 +128,5 @@ def _distribution(scores: np.ndarray, words: np.ndarray) -> ScoreDistribution:
         mean=float(scores.mean()),
         deviation=float(scores.std()),
         percentiles=thresholds.score_percentiles(scores),
-        length_correlation=thresholds.length_bias(scores, words),
+        length_correlation=thresholds.measure_length_bias(scores, words),
     )

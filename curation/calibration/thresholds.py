@@ -165,7 +165,7 @@ def find_threshold(
     )
 
 
-def length_bias(scores: np.ndarray, words: np.ndarray) -> float | None:
+def measure_length_bias(scores: np.ndarray, words: np.ndarray) -> float | None:
     """Spearman's correlation of scores with the captions' numbers of words.
 
     None where captions or scores are all alike, or fewer than three.

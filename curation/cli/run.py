@@ -111,7 +111,7 @@ def _select(config: "RunConfig", partial: bool, quiet: bool) -> None:
     from curation.select import apply
 
     with console.show_progress("select", "pairs", quiet) as on_pairs:
-        chosen = apply.select(config, partial, on_pairs)
+        chosen = apply.select_pairs(config, partial, on_pairs)
     if chosen.shards_done < chosen.shards:
         console.stdout.print(f"from {chosen.shards_done} of {chosen.shards} shards only")
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.reasons.items()))

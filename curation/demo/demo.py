@@ -48,7 +48,7 @@ def grade_guidance(
             catalog_plan.create_plan(config)
             with console.show_progress(f"{guidance} tags", "clips", quiet) as update:
                 driver.annotate_run(config, update)
-            apply.select(config)
+            apply.select_pairs(config)
             yield guidance, accuracy.grade_run(RunFolder.from_config(config), truth)
 
 

@@ -195,7 +195,7 @@ def _select(config: RunConfig) -> apply.Selection | None:
         run_evidence.read_evidence_shard(RunFolder(config.run), 0)
     ).ok:
         return None
-    return apply.select(config)
+    return apply.select_pairs(config)
 
 
 def _seconds(tally: metrics.InMemoryMeter, stage: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from curation.storage.files import Storage
 from curation.uris import join_uri
 
 
-def read_published_claim(storage: Storage, uri: str) -> dict[str, Any]:
+def read_dataset_facts(storage: Storage, uri: str) -> dict[str, Any]:
     """The claim of `dataset.json`: format, origin, options and a hash of the rows.
 
     Raises InputError where no finished dataset is there, or one of another format.

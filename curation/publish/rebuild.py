@@ -47,7 +47,7 @@ def load_rebuild_source(
     Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
     """
     dataset = hub.resolve_hub_uri(dataset)
-    claim = published_dataset.read_published_claim(storage, dataset)
+    claim = published_dataset.read_dataset_facts(storage, dataset)
     rows = pa.concat_tables(
         published_dataset.read_published_rows(storage, dataset)
     ).replace_schema_metadata(None)

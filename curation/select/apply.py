@@ -66,7 +66,7 @@ class _CandidateColumns:
     candidates_a_shard: list[int] = field(default_factory=list)
 
 
-def select(
+def select_pairs(
     config: RunConfig, partial: bool = False, on_pairs: Callable[[int, int], None] | None = None
 ) -> Selection:
     """Apply the policy of a configuration to a run's evidence, and commit the accepted pairs.

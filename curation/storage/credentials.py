@@ -8,7 +8,7 @@ from typing import Any
 
 from curation.errors import InputError
 from curation.storage.settings import StorageConfig
-from curation.uris import uri_protocol
+from curation.uris import uri_scheme
 
 S3_PROTOCOLS = ("s3", "s3a")
 
@@ -69,7 +69,7 @@ def native_client_options(session: Any, settings: StorageConfig) -> dict[str, st
 
 def delta_client_options(uri: str, settings: StorageConfig) -> dict[str, str]:
     """Options of the Delta reader and writer, for this process alone: they may hold secrets."""
-    if uri_protocol(uri) not in S3_PROTOCOLS:
+    if uri_scheme(uri) not in S3_PROTOCOLS:
         return {}
     session = open_session(settings)
     options = {

@@ -7,7 +7,7 @@ import fsspec
 from curation.errors import InputError
 from curation.storage.credentials import S3_PROTOCOLS
 from curation.storage.settings import StorageConfig
-from curation.uris import uri_protocol
+from curation.uris import uri_scheme
 
 _DRIVERS = {
     "gs": "gcsfs",
@@ -27,7 +27,7 @@ def open_filesystem(uri: str, settings: StorageConfig) -> tuple[Any, str]:
 
     Raises InputError where its driver is unknown or not installed.
     """
-    protocol = uri_protocol(uri)
+    protocol = uri_scheme(uri)
     options = _driver_options(protocol, settings)
     try:
         if protocol not in S3_PROTOCOLS:

@@ -25,6 +25,10 @@ T = TypeVar("T")
 FaultKind = Literal["throttled", "connection", "truncated", "timeout", "server"]
 GIVEN_UP = "given_up"
 
+# How long a clip's read is retried by default, and how many times as long what a whole shard or run
+# depends on: writes, listings, the plan.
+READ_RETRY_TIMEOUT_S = 60.0
+RUN_TIMEOUT_FACTOR = 5
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 10.0
 # Log a warning after this time: a wrong endpoint looks like storage that is down.

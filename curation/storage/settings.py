@@ -5,9 +5,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from curation.section import Section
-
-# Writes, listings and the plan concern a whole shard or run; a clip's read concerns one clip.
-_RUN_TIMEOUT_FACTOR = 5
+from curation.storage.retry import READ_RETRY_TIMEOUT_S, RUN_TIMEOUT_FACTOR
 
 
 class StorageConfig(Section):
@@ -29,7 +27,7 @@ class StorageConfig(Section):
         20.0, gt=0, description="A request that receives nothing for this long is retried."
     )
     read_retry_timeout_s: float = Field(
-        60.0,
+        READ_RETRY_TIMEOUT_S,
         ge=0,
         description="A clip whose audio cannot be read for this long becomes an error row; all "
         "other requests are retried five times as long.",
@@ -65,4 +63,4 @@ class StorageConfig(Section):
     @property
     def run_retry_timeout_s(self) -> float:
         """How long requests that a whole shard or run depends on are retried, in seconds."""
-        return self.read_retry_timeout_s * _RUN_TIMEOUT_FACTOR
+        return self.read_retry_timeout_s * RUN_TIMEOUT_FACTOR

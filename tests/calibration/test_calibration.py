@@ -13,7 +13,7 @@ from curation.calibration.thresholds import (
     ScoredPairs,
     Source,
     find_threshold,
-    length_bias,
+    measure_length_bias,
     score_percentiles,
 )
 from curation.config.run import RunConfig
@@ -133,9 +133,9 @@ def test_what_separates_nothing_has_no_threshold() -> None:
 
 def test_length_bias_is_the_correlation_of_ranks() -> None:
     words = np.array([3, 9, 5, 20])
-    assert length_bias(np.exp(words / 4), words) == pytest.approx(1)
-    assert length_bias(-words.astype(float), words) == pytest.approx(-1)
-    assert length_bias(np.arange(4.0), np.full(4, 7)) is None
+    assert measure_length_bias(np.exp(words / 4), words) == pytest.approx(1)
+    assert measure_length_bias(-words.astype(float), words) == pytest.approx(-1)
+    assert measure_length_bias(np.arange(4.0), np.full(4, 7)) is None
 
 
 def test_percentiles_are_of_the_scores() -> None:

@@ -143,12 +143,12 @@ def test_a_new_policy_is_a_new_version_and_the_same_is_none(
     undisturbed: RunConfig, tmp_path: Path
 ) -> None:
     config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
-    first = apply.select(config)
-    again = apply.select(config)
+    first = apply.select_pairs(config)
+    again = apply.select_pairs(config)
     other = config.model_copy(
         update={"select": config.select.model_copy(update={"max_per_clip": 2})}
     )
-    second = apply.select(other)
+    second = apply.select_pairs(other)
     assert (first.version.version, again.version.version, second.version.version) == (0, 0, 1)
     assert table.read_pairs(Storage(), table_uri(config.run), version=0).num_rows == 40
     versions = table.list_table_versions(Storage(), table_uri(config.run))
@@ -173,7 +173,7 @@ def test_every_rejected_candidate_keeps_its_reason(undisturbed: RunConfig) -> No
 def test_audio_can_be_embedded_in_the_table(undisturbed: RunConfig, tmp_path: Path) -> None:
     embedding = TableConfig(audio="embed", sample_rate_hz=16000)
     config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"table": embedding})
-    apply.select(config)
+    apply.select_pairs(config)
     row = table.read_pairs(Storage(), table_uri(config.run)).to_pylist()[0]
     path = tmp_path / row["audio"]["path"]
     path.write_bytes(row["audio"]["bytes"])
@@ -192,10 +192,10 @@ def test_a_clip_that_changed_since_is_not_embedded(corpus: Path, tmp_path: Path)
     clip = in_process.annotate_in_process(config).to_pylist()[5]
     Path(clip["uri"]).write_bytes(Path(clip["uri"]).read_bytes() + b"more")
     with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* has changed since"):
-        apply.select(config)
+        apply.select_pairs(config)
     Path(clip["uri"]).unlink()
     with pytest.raises(InputError, match=f"clip {clip['clip_id']}: .* cannot be read any more"):
-        apply.select(config)
+        apply.select_pairs(config)
     assert table.read_newest_version(Storage(), table_uri(config.run)) is None
 
 
@@ -205,8 +205,8 @@ def test_selecting_before_the_run_is_done_needs_a_word(
     config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"select": Policy()})
     Path(shard_uri(config.run, 1)).unlink()
     with pytest.raises(InputError, match="3 of 4 shards have evidence"):
-        apply.select(config)
-    assert apply.select(config, partial=True).clips == 30
+        apply.select_pairs(config)
+    assert apply.select_pairs(config, partial=True).clips == 30
 
 
 # --- bad input

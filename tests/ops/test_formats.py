@@ -17,7 +17,7 @@ from curation import table
 from curation.cli.main import app
 from curation.errors import FormatError, InputError
 from curation.publish.destination import FACTS_FILE, PUBLISHED_FORMAT
-from curation.publish.published_dataset import read_published_claim
+from curation.publish.published_dataset import read_dataset_facts
 from curation.run import evidence, layout
 from curation.run.code_version import read_code_version
 from curation.run.layout import RunFolder
@@ -66,9 +66,7 @@ def test_a_run_of_this_format_is_opened_by_every_command(run: Path) -> None:
     tagscribe("report", run, "--out", run.parent / "report.html", "--quiet")
     assert (run.parent / "report.html").stat().st_size > 10_000
     tagscribe("publish", run, "--to", run.parent / "dataset", "--quiet")
-    assert (
-        read_published_claim(Storage(), str(run.parent / "dataset"))["format"] == PUBLISHED_FORMAT
-    )
+    assert read_dataset_facts(Storage(), str(run.parent / "dataset"))["format"] == PUBLISHED_FORMAT
 
 
 def test_the_example_does_not_name_the_machine_that_made_it() -> None:
@@ -140,7 +138,7 @@ def test_a_table_of_another_format_is_refused_with_what_to_do(run: Path, command
 def test_a_published_dataset_of_another_format_is_refused(tmp_path: Path, number: int) -> None:
     (tmp_path / FACTS_FILE).write_text(json.dumps({"claim": {"format": number}}))
     with pytest.raises(InputError, match=f"format {number}, this version reads {PUBLISHED_FORMAT}"):
-        read_published_claim(Storage(), str(tmp_path))
+        read_dataset_facts(Storage(), str(tmp_path))
 
 
 def test_each_shard_names_the_code_that_wrote_it(

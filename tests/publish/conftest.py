@@ -81,7 +81,7 @@ def make_run(
     assert write_run_record(RunFolder.from_config(config), record)
     for shard in range(planned.shards):
         write_shard(config, shard, caption, change_row)
-    apply.select(config)
+    apply.select_pairs(config)
     return config
 
 

@@ -35,7 +35,7 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run whose table has two captions a clip in version 0, and one in version 1."""
     config = make_run(tmp_path_factory.mktemp("versions"))
     policy = config.select.model_copy(update={"max_per_clip": 1})
-    apply.select(config.model_copy(update={"select": policy}))
+    apply.select_pairs(config.model_copy(update={"select": policy}))
     return config
 
 

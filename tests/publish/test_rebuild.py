@@ -129,7 +129,7 @@ def whole_recordings(folder: Path) -> RunConfig:
     run_evidence.write_evidence_shard(
         RunFolder.from_config(config), 0, pa.Table.from_pylist(rows, EVIDENCE_SCHEMA)
     )
-    apply.select(config)
+    apply.select_pairs(config)
     return config
 
 
@@ -176,7 +176,7 @@ def test_real_recordings_come_back_whole(shared_data: Path, tmp_path: Path) -> N
         "test",
     )
     evidence = in_process.annotate_in_process(config)
-    apply.select(config)
+    apply.select_pairs(config)
     publish_dataset(publication(config), str(tmp_path / "captions"))
     done, coverage = rebuild(
         tmp_path / "captions", shared_data / "esc10" / "audio", tmp_path / "rebuilt"

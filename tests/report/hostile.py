@@ -31,7 +31,7 @@ def run_of(folder: Path, said: Sequence[str]) -> RunConfig:
     rows = [each for number, text in enumerate(said) for each in _rows(number, text, sound)]
     catalog = {"kind": "folder", "audio": "".join(said).replace("\x00", "")}
     config = written_run(folder / "run", [rows], catalog=catalog)
-    apply.select(config)
+    apply.select_pairs(config)
     return config
 
 

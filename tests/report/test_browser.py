@@ -35,7 +35,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
         [rows, [failed("clip2", "decode", "truncated")]],
         select={"top_fraction": 0.5},
     )
-    apply.select(config)
+    apply.select_pairs(config)
     path = folder / "report.html"
     path.write_text(build_page(RunFolder.from_config(config)).html)
     return path.as_uri()

@@ -30,7 +30,7 @@ def read(
 ) -> list[decided_shard.DecidedShard]:
     """The shards of a written run, selected by a policy."""
     config = written_run(folder, shards, select=policy)
-    version = apply.select(config).version
+    version = apply.select_pairs(config).version
     return list(
         decided_shard.read_decided_shards(
             RunFolder.from_config(config), list(range(len(shards))), version.lineage["selection"]

@@ -60,7 +60,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         "test",
     )
     in_process.annotate_in_process(config)
-    apply.select(config)
+    apply.select_pairs(config)
     return config
 
 
@@ -292,7 +292,7 @@ def test_a_selection_of_a_part_leaves_the_rest_undecided(own: RunConfig) -> None
     middle = Path(layout.shard_uri(own.run, 1))
     evidence = middle.read_bytes()
     middle.unlink()
-    apply.select(own, partial=True)
+    apply.select_pairs(own, partial=True)
     middle.write_bytes(evidence)
     found = clips(parsed(build_page(RunFolder.from_config(own)).html))
     served = [
@@ -336,7 +336,7 @@ def test_a_second_scorer_and_a_policy_of_its_own_score_have_charts(tmp_path: Pat
         row(f"clip{n}", candidates=[candidate("a dog", n / 10, second=n / 20)]) for n in range(4)
     ]
     config = written_run(tmp_path, [rows], select={"score": "combined", "min_score": 0.0})
-    apply.select(config)
+    apply.select_pairs(config)
     root = parsed(build_page(RunFolder.from_config(config)).html)
     charts = {svg.attrib["aria-labelledby"].split("-chart")[0] for svg in root.iter(SVG)}
     assert charts == {"funnel", "scorer", "second-scorer", "policy", "roots", "speed"}
@@ -347,7 +347,7 @@ def test_a_second_scorer_and_a_policy_of_its_own_score_have_charts(tmp_path: Pat
 def test_a_captioner_without_log_probabilities_has_no_column_of_them(tmp_path: Path) -> None:
     rows = [row("clip", candidates=[candidate("a dog", 0.5, log_prob=None)])]
     config = written_run(tmp_path, [rows])
-    apply.select(config)
+    apply.select_pairs(config)
     [clip] = clips(parsed(build_page(RunFolder.from_config(config)).html))["accepted"]
     [head] = [text(line).split() for line in clip.iter("thead")]
     assert head == ["caption", "decision", "CLAP", "written", "by"]
@@ -359,7 +359,7 @@ def test_captions_below_the_second_threshold_are_shown(tmp_path: Path) -> None:
         row("lost", candidates=[candidate("a dog", 0.8, 0.2)]),
     ]
     config = written_run(tmp_path, [rows], select={"min_second_score": 0.5})
-    apply.select(config)
+    apply.select_pairs(config)
     root = parsed(build_page(RunFolder.from_config(config)).html)
     assert rows_of(root, "funnel")["captions above the second threshold"] == "1"
     assert rows_of(root, "what became of the clips") == {

@@ -28,7 +28,7 @@ def test_a_folder_or_a_yaml_names_the_run(tmp_path: Path) -> None:
     noise(tmp_path / "noise.wav")
     rows = [served(f"clip{n}", tmp_path / "noise.wav") for n in range(3)]
     config = written_run(tmp_path / "run", [rows])
-    apply.select(config)
+    apply.select_pairs(config)
     printed = report(config.run)
     assert printed.startswith(f"{config.run}/report.html: ")
     assert "3 clips to hear, 3 of 3 shown" in printed
@@ -48,7 +48,7 @@ def test_a_run_in_a_bucket_has_its_page_there(s3_folder: str, tmp_path: Path) ->
     Storage().put(sound, (tmp_path / "noise.wav").read_bytes())
     row = {**served("clip", tmp_path / "noise.wav"), "uri": sound}
     config = written_run(f"{s3_folder}/run", [[row]])
-    apply.select(config)
+    apply.select_pairs(config)
     assert "1 clips to hear" in report(config.run)
     assert titles(Storage().read_bytes(f"{s3_folder}/run/report.html")) == ["clip"]
 

@@ -12,7 +12,7 @@ from curation.errors import InputError
 from curation.run import evidence, layout
 from curation.run.layout import RunFolder
 from curation.schema import EVIDENCE_SCHEMA
-from curation.select.apply import select
+from curation.select.apply import select_pairs
 from curation.storage.files import Storage
 from tests.support.runs import planned_run
 
@@ -37,7 +37,7 @@ def test_captions_without_log_probabilities_are_selected(
     evidence.write_evidence_shard(
         RunFolder.from_config(config), 0, pa.Table.from_pylist([row], EVIDENCE_SCHEMA), []
     )
-    assert select(config).clips_accepted == 1
+    assert select_pairs(config).clips_accepted == 1
     [pair] = table.read_pairs(Storage(), layout.table_uri(config.run)).to_pylist()
     assert (pair["caption"], pair["log_prob"]) == ("a bell rings", None)
     show.print_table_versions(RunFolder.from_config(config), None, 5)
@@ -46,4 +46,4 @@ def test_captions_without_log_probabilities_are_selected(
     assert "0.500" in printed and "log_prob" in printed and "a bell hums" in printed
     by_log_prob = config.model_copy(update={"select": Policy(score="log_prob")})
     with pytest.raises(InputError, match="2 of 2 candidates have no log-probability"):
-        select(by_log_prob)
+        select_pairs(by_log_prob)

@@ -15,7 +15,7 @@ from curation.run import config_file
 from curation.storage import retry, s3
 from curation.storage.files import Storage
 from curation.storage.settings import StorageConfig
-from curation.uris import uri_protocol
+from curation.uris import uri_scheme
 from tests.config.test_run_yaml import MINIMAL
 from tests.support.fault_proxy import Disturbed, Rates, disturbing
 from tests.support.moto_server import S3_SECRET
@@ -348,4 +348,4 @@ def test_an_answer_of_any_driver_has_a_kind() -> None:
     assert of(Answered(status_code=500)) == "server"
     assert of(Answered(code=404)) is None and of(OSError("disk full")) is None
     assert of(FileNotFoundError()) is None
-    assert uri_protocol("abfs://container@account/a") == "abfs"
+    assert uri_scheme("abfs://container@account/a") == "abfs"

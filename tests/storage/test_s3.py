@@ -23,7 +23,7 @@ SELECT = {"top_fraction": 0.5}
 def ran(config: RunConfig) -> RunConfig:
     """Run a configuration in this process, and verify it; `test_security` has the command do it."""
     in_process.annotate_in_process(config)
-    apply.select(config)
+    apply.select_pairs(config)
     assert verify.verify_run(RunFolder(config.run)) == []
     return config
 

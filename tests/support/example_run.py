@@ -46,7 +46,7 @@ def main() -> None:
         annotate_in_process(config)
     parts = footer_cache.FooterCacheWriter(folder, 1, [])
     parts.write_full_parts(evidence.list_evidence_files(folder))
-    apply.select(config)
+    apply.select_pairs(config)
     shutil.copytree(config.run, FOLDER)
     shutil.rmtree(CORPUS)
 

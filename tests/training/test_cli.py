@@ -40,7 +40,7 @@ def curated(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     config = corpus_run(folder / "corpus", folder / "run", select={"top_fraction": 0.8})
     catalog_plan.create_plan(config)
     driver.annotate_run(config, lambda done, total: None)
-    apply.select(config)
+    apply.select_pairs(config)
     return config.run
 
 

@@ -27,7 +27,7 @@ from tests.support.runs import write_yaml
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training import checkpoints, run_folder
 from training.config.pretrain import PretrainConfig
-from training.launch import LocalValidationRunner
+from training.launch import SubprocessValidationRunner
 from training.pretrain import pretrain
 
 CLIPS = 24
@@ -87,7 +87,7 @@ def config_of(table: str, run: Path | str, **sections: Any) -> PretrainConfig:
 
 
 def train(config: PretrainConfig) -> None:
-    pretrain(config, LocalValidationRunner(config), lambda done, total: None)
+    pretrain(config, SubprocessValidationRunner(config), lambda done, total: None)
 
 
 def curve(run: Path | str) -> dict[int, float]:
