@@ -5,7 +5,7 @@ has actors, each with the models loaded, going through its share of the same sha
 from the first shard's beginning to the last one's end; start-up is reported apart. They take turns,
 so that a machine that slows down slows both.
 
-    python benchmarks/engine.py [--clips 2000] [--rounds 2] [--actors 2]
+    python -m benchmarks.engine [--clips 2000] [--rounds 2] [--actors 2]
 """
 
 import argparse

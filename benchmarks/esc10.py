@@ -4,7 +4,7 @@ Runs the engine over ../shared/data/esc10, guided and unguided, and reports fold
 was looked at while the procedural sounds were made): zero-shot accuracy of the reference CLAP, from
 the audio embeddings in the evidence, and how many clips' best caption names the class.
 
-    python benchmarks/esc10.py [--data ../shared/data/esc10]
+    python -m benchmarks.esc10 [--data ../shared/data/esc10]
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A training's folder: pretrain.json says what it is, and every model tells where it comes from.
 
 pretrain.json             configuration, tables and versions, what they were made from
-architecture/             the model's sizes and tokenizer
+start/             the model's sizes and tokenizer
 checkpoints/              step-*.safetensors, the newest few
 metrics.jsonl             a line a logged step
 validation.jsonl          a line an evaluation of a checkpoint
