@@ -30,7 +30,7 @@ from curation.annotate.rows import build_evidence_table
 from curation.annotate.scoring import score_clips
 from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
-from curation.cluster import graph, pools
+from curation.cluster import graph, pools, recovery
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.models.captioners.build import build_captioner
@@ -171,7 +171,7 @@ def engine_run(config: RunConfig, worker: type[FusedWorker] = FusedWorker) -> Ti
     called_s = time.time()
     with ray_session("local", pools.count_cpus_needed(config.annotate)):
         tasks = [Task(n, 0, planned.shard_size(n)) for n in range(planned.shards)]
-        results = list(graph.run_tasks(config, tasks, worker))
+        results = list(graph.run_tasks(config, tasks, recovery.LIMITS, worker))
         store_mb = object_store_mb()
     failed = [result.error for result in results if result.error]
     assert not failed and len(results) == planned.shards, failed

@@ -268,7 +268,9 @@ class CrashingGraph:
     def __init__(self, crashing_clip: int) -> None:
         self.crashing_clip, self.calls = crashing_clip, 0
 
-    def __call__(self, config: RunConfig, tasks: Sequence[Task]) -> Iterator[Any]:
+    def __call__(
+        self, config: RunConfig, tasks: Sequence[Task], limits: graph.DeathLimits
+    ) -> Iterator[Any]:
         self.calls += 1
         if not any(self.crashing_clip in _clips_of(task) for task in tasks):
             yield from (graph.TaskResult(task, "", 0.0, 1.0) for task in tasks)

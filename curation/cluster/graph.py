@@ -20,11 +20,16 @@ from curation.cluster import placement, pools, vllm_stage
 from curation.cluster.metrics_export import RayMeter
 from curation.config.run import RunConfig
 
-# A worker that dies is started again, and its task tried again, this often.
-WORKER_RESTARTS = 3
-TASK_RETRIES = 2
 # A large model may take longer to load than Ray waits for progress by default.
 NO_PROGRESS_TIMEOUT_S = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class DeathLimits:
+    """How often a worker that dies is restarted, and the task that it died of is retried."""
+
+    restarts: int
+    retries: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,10 @@ class TaskResult:
 
 
 def run_tasks(
-    config: RunConfig, tasks: Sequence[Task], fused_worker: type = FusedWorker
+    config: RunConfig,
+    tasks: Sequence[Task],
+    limits: DeathLimits,
+    fused_worker: type = FusedWorker,
 ) -> Iterator[TaskResult]:
     """Send tasks through the graph on the running Ray; yield results as they arrive.
 
@@ -53,9 +61,10 @@ def run_tasks(
     Args:
         config: the run's configuration.
         tasks: what to do.
+        limits: those of `recovery`.
         fused_worker: as in `driver.annotate_run`.
     """
-    for row in _build_graph(config, tasks, fused_worker).iter_rows():
+    for row in _build_graph(config, tasks, limits, fused_worker).iter_rows():
         yield TaskResult.from_row(row)
 
 
@@ -64,7 +73,9 @@ def uses_vllm(config: RunConfig) -> bool:
     return config.captioner.kind == "vllm"
 
 
-def _build_graph(config: RunConfig, tasks: Sequence[Task], fused_worker: type) -> Dataset:
+def _build_graph(
+    config: RunConfig, tasks: Sequence[Task], limits: DeathLimits, fused_worker: type
+) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
@@ -75,26 +86,34 @@ def _build_graph(config: RunConfig, tasks: Sequence[Task], fused_worker: type) -
     )
     sized = placement.place_pools(config.annotate, len(tasks))
     if uses_vllm(config):
-        return _add_vllm_stages(rows, config, sized)
+        return _add_vllm_stages(rows, config, sized, limits)
     separate = [DecodeWorker, CaptionWorker, ScoreWorker]
     workers = [fused_worker] if config.annotate.placement == "fused" else separate
     for worker, pool in zip(workers, sized, strict=True):
-        rows = _add_stage(rows.map, worker, config, pool)
+        rows = _add_stage(rows.map, worker, config, pool, limits)
     return rows
 
 
-def _add_vllm_stages(rows: Dataset, config: RunConfig, sized: Sequence[pools.Pool]) -> Dataset:
+def _add_vllm_stages(
+    rows: Dataset, config: RunConfig, sized: Sequence[pools.Pool], limits: DeathLimits
+) -> Dataset:
     """Shards become requests, and responses become shards."""
     decoders, captioners, scorers = sized
     collector, engines = pools.RESPONSE_COLLECTOR, captioners.max_actors
-    rows = _add_stage(rows.flat_map, VllmRequestWorker, config, decoders)
-    rows = vllm_stage.build_vllm_processor(config, captioners, WORKER_RESTARTS, TASK_RETRIES)(rows)
-    rows = _add_stage(rows.flat_map, VllmResponseCollector, config, collector, engines)
-    return _add_stage(rows.map, ScoreWorker, config, scorers)
+    rows = _add_stage(rows.flat_map, VllmRequestWorker, config, decoders, limits)
+    write = vllm_stage.build_vllm_processor(config, captioners, limits.restarts, limits.retries)
+    rows = write(rows)
+    rows = _add_stage(rows.flat_map, VllmResponseCollector, config, collector, limits, engines)
+    return _add_stage(rows.map, ScoreWorker, config, scorers, limits)
 
 
 def _add_stage(
-    apply: Callable[..., Dataset], worker: type, config: RunConfig, pool: pools.Pool, *others: Any
+    apply: Callable[..., Dataset],
+    worker: type,
+    config: RunConfig,
+    pool: pools.Pool,
+    limits: DeathLimits,
+    *others: Any,
 ) -> Dataset:
     """Add a pool of workers by a dataset's map or flat_map; `others` are their arguments."""
     with warnings.catch_warnings():
@@ -109,7 +128,7 @@ def _add_stage(
                 max_concurrent_calls_per_actor=pool.shards_at_once,
                 enable_true_multi_threading=True,
             ),
-            max_restarts=WORKER_RESTARTS,
-            max_task_retries=TASK_RETRIES,
+            max_restarts=limits.restarts,
+            max_task_retries=limits.retries,
             **pool.ray_options,
         )

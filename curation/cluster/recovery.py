@@ -15,10 +15,13 @@ import ray
 from curation import console
 from curation.annotate.task import Task, find_crashing_clips
 from curation.cluster import graph, placement, pools
-from curation.cluster.graph import TaskResult
+from curation.cluster.graph import DeathLimits, TaskResult
 from curation.cluster.metrics_export import RayMeter
 from curation.config.run import RunConfig
 from curation.errors import RunError
+
+# A worker that dies is started again, and its task tried again, this often.
+LIMITS = DeathLimits(restarts=3, retries=2)
 
 RaySessionFactory = Callable[[], AbstractContextManager[None]]
 
@@ -41,7 +44,7 @@ def run_and_recover(
     """
     with connect_ray():
         try:
-            results = list(graph.run_tasks(config, shards, fused_worker))
+            results = list(graph.run_tasks(config, shards, LIMITS, fused_worker))
         except ray.exceptions.RayActorError as error:
             # Ray's report ends in the cause: the last line of a traceback, or how the actor died.
             reason = str(error).strip().splitlines()[-1]
@@ -92,7 +95,7 @@ class IsolatedGraph:
 
     def _try_task(self, task: Task) -> bool:
         try:
-            results = list(graph.run_tasks(self._config, [task]))
+            results = list(graph.run_tasks(self._config, [task], LIMITS))
         except ray.exceptions.RayActorError:
             return False
         self.results += results
@@ -130,7 +133,7 @@ class IsolatedWorkers:
 
     def _try_task(self, task: Task, worker: "_RestartableWorker") -> bool:
         # A half that dies by chance, with its node, costs two halves more, and no verdict.
-        tries = 1 if task.dry_run and task.clip_count > 1 else 1 + graph.TASK_RETRIES
+        tries = 1 if task.dry_run and task.clip_count > 1 else 1 + LIMITS.retries
         for _ in range(tries):
             row = worker.attempt(task)
             if row:

@@ -14,7 +14,8 @@ from curation.annotate import load
 from curation.annotate.task import Task, find_crashing_clips
 from curation.annotate.workers import FusedWorker
 from curation.audio.decode import DecodedAudio
-from curation.cluster import driver, graph
+from curation.cluster import driver, recovery
+from curation.cluster.graph import DeathLimits
 from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.ops import verify
@@ -61,7 +62,7 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its shard is the only one; the other rows are those of a run where that file is no sound."""
-    monkeypatch.setattr(graph, "TASK_RETRIES", 0)  # no node is lost here
+    monkeypatch.setattr(recovery, "LIMITS", DeathLimits(restarts=3, retries=0))  # no node is lost
     folder = tmp_path / "audio"
     folder.mkdir()
     for file in sorted((corpus / "audio").iterdir())[:6]:
