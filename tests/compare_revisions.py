@@ -100,6 +100,8 @@ def compare_runs(old: Path, new: Path) -> Iterator[str]:
     ):
         before = [renamed(row) for row in read(old)]
         after = read(new)
+        if not before:
+            yield f"{old.name} {part}: the older revision wrote no rows"
         if len(before) != len(after):
             yield f"{old.name} {part}: {len(before)} rows became {len(after)}"
         for number, (row, other) in enumerate(zip(before, after, strict=False)):

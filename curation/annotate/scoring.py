@@ -87,7 +87,7 @@ def _compute_cosines(
 
     A clip fails where one of its cosines is not finite, and where its embedding failed.
     """
-    embedded = [candidates for embedding, candidates in pairs if _is_vector(embedding)]
+    embedded = [candidates for embedding, candidates in pairs if not isinstance(embedding, Failure)]
     captions = sorted({candidate.caption for each in embedded for candidate in each})
     try:
         texts = dict(zip(captions, scorer.embed_text(captions), strict=True)) if captions else {}
@@ -107,7 +107,3 @@ def _cosines(
     assert embedding is not None
     cosines = [float(embedding @ texts[candidate.caption]) for candidate in candidates]
     return cosines if np.isfinite(cosines).all() else _NOT_FINITE
-
-
-def _is_vector(embedding: np.ndarray | Failure | None) -> bool:
-    return isinstance(embedding, np.ndarray)

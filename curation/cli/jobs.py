@@ -1,11 +1,14 @@
 """The commands `tagscribe submit` and `tagscribe jobs`: a run as a job on a Ray cluster."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curation import console
+
+if TYPE_CHECKING:
+    from curation.cluster.jobs import JobSubmissionClient
 
 app = typer.Typer(help="Follow, stop and list the jobs of a cluster.", no_args_is_help=True)
 
@@ -46,13 +49,15 @@ def submit_command(
         print(sent.job_id)
         console.stderr.print(_describe_follow(sent.job_id, address))
     else:
-        _follow(sent.job_id, address)
+        _follow(client, sent.job_id, address)
 
 
 @app.command("follow")
 def follow_job_command(job: JobId, address: Address) -> None:
     """Print what a job prints, from its beginning to its end; exits with the job's code."""
-    _follow(job, address)
+    from curation.cluster import jobs
+
+    _follow(jobs.connect_to_cluster(address), job, address)
 
 
 @app.command("stop")
@@ -73,14 +78,13 @@ def list_jobs_command(address: Address) -> None:
         console.stdout.print(f"{each.job_id}  {each.status:<9}  {each.started} UTC  {each.run}")
 
 
-def _follow(job: str, address: str) -> None:
+def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:
     from curation.cluster import jobs
 
     def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    client = jobs.connect_to_cluster(address)
     try:
         code = jobs.follow_job(client, job, write)
     except KeyboardInterrupt:

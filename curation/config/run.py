@@ -23,7 +23,7 @@ class AudioConfig(Section):
     """How a clip's bytes become a waveform."""
 
     max_duration_s: float = Field(
-        10.0, gt=0, description="A longer clip is heard in its central window of this length."
+        10.0, gt=0, description="Of a longer clip the central window of this length is used."
     )
     silence_dbfs: float = Field(
         -70.0, description="A clip whose peak lies below this is an error row, type silent."

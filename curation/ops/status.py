@@ -41,7 +41,7 @@ class SlowShard:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Shards and clips done of those planned, how they ended, speed, cost, and the driver's word.
+    """Shards and clips done of those planned, how they ended, speed, cost, and the driver's state.
 
     Rates are in clips a second; None stands for unknown: no shard yet, evidence without
     times, no prices, or a policy whose share of clips is known only by `select`.
@@ -76,11 +76,11 @@ class RunStatus:
         at = datetime.fromtimestamp(driver.heartbeat_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         if driver.is_dead(self.now_s):
             return (
-                f"the driver has not been heard of since {at} ({ago} ago): it was killed, or its "
+                f"the driver's last heartbeat was at {at} ({ago} ago): it was killed, or its "
                 "machine is gone; the same command goes on from there"
             )
         if driver.state == "running":
-            return f"running, heard of {ago} ago"
+            return f"running, last heartbeat {ago} ago"
         if driver.state == "stopped":
             return f"stopped {at}: {driver.reason}"
         return f"annotated to its end {at}"

@@ -16,7 +16,7 @@ from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
 
-NO_LICENCE = "no licence is told"
+NO_LICENCE = "no licence is given"
 _CC_URL = re.compile(
     r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark))"
 )

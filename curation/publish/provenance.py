@@ -7,9 +7,10 @@ from curation.select.policy import describe
 
 _TAGS = {
     "given": "Tags are those that came with the clips.",
-    "predicted": "Tags are those that a tagger heard in the clips; others that came with them were "
-    "not used.",
-    "both": "Tags are those that came with the clips, and those that a tagger heard beside them.",
+    "predicted": "Tags are those that a tagger predicted for the clips; others that came with them "
+    "were not used.",
+    "both": "Tags are those that came with the clips, and those that a tagger predicted beside "
+    "them.",
 }
 
 
@@ -36,8 +37,8 @@ def _tagging(settings: dict[str, Any]) -> list[str]:
 
 def _captioning(settings: dict[str, Any]) -> str:
     captioner, adaptive = settings["captioner"], settings["adaptive"]
-    guided = " and is told its tags" if captioner["guidance"] == "tags" else ", and no tag of it"
-    text = f"A captioner hears the clip{guided}; it writes {captioner['candidates']} captions"
+    guided = " and its tags" if captioner["guidance"] == "tags" else " without its tags"
+    text = f"A captioner receives the clip{guided}; it writes {captioner['candidates']} captions"
     if adaptive:
         text += (
             f", {adaptive['first']} at first and the rest where none of those scores "

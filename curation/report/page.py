@@ -28,7 +28,7 @@ _OMITTED = ClipMedia(missing_reason="omitted, to keep the page small")
 
 @dataclass(frozen=True)
 class Report:
-    """A page, and how many of the clips that were drawn are on it, and can be heard there."""
+    """The rendered page, and how many of the sampled clips are on it, and have sound there."""
 
     html: str
     sampled: int
@@ -49,7 +49,7 @@ def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None
 
 
 class ReportPage:
-    """A page to which nothing is wanting but its clips."""
+    """The report page: everything but its clips is prepared, `render` adds as many as fit."""
 
     def __init__(self, data: ReportData) -> None:
         templates = _environment()

@@ -20,8 +20,8 @@ from curation.errors import RunError
 
 T = TypeVar("T")
 
-# throttled: told to slow down; connection: refused, reset or closed; truncated: a body that ends
-# before its length; timeout: nothing received for too long; server: any other 5xx.
+# throttled: a response that demands a lower rate; connection: refused, reset or closed; truncated:
+# a body that ends before its length; timeout: nothing received for too long; server: any other 5xx.
 FaultKind = Literal["throttled", "connection", "truncated", "timeout", "server"]
 GIVEN_UP = "given_up"
 

@@ -126,10 +126,10 @@ def test_a_killed_driver_differs_from_one_at_work(tmp_path: Path) -> None:
     leave_state(config, "running", 1_700_000_000.0)
     assert (
         read_status(RunFolder.from_config(config), now_s=1_700_000_020.0).message
-        == "running, heard of 20 s ago"
+        == "running, last heartbeat 20 s ago"
     )
     killed = read_status(RunFolder.from_config(config), now_s=1_700_003_600.0).message
-    assert killed.startswith("the driver has not been heard of since 2023-11-14 22:13:20 UTC")
+    assert killed.startswith("the driver's last heartbeat was at 2023-11-14 22:13:20 UTC")
     leave_state(config, "stopped", 1_700_000_000.0, "the disk is full")
     assert (
         read_status(RunFolder.from_config(config)).message

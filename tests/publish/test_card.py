@@ -95,7 +95,7 @@ def test_the_card_names_every_model_and_what_it_did(by_more: Path) -> None:
     text = card_of(by_more)
     assert "| second scorer | org/second (`r2`) |" in text
     assert "| tagger | org/tagger (`r3`) |" in text
-    assert "those that a tagger heard beside them. One whose name scores below 0.2" in text
+    assert "those that a tagger predicted beside them. One whose name scores below 0.2" in text
     assert "scores each caption against the sound, and so does a second one." in text
     assert "Captions with a second score below 0.51 are rejected." in text
     assert (
@@ -168,13 +168,22 @@ def test_a_dataset_says_where_it_has_no_licence_no_recordings_and_no_parquet(
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, ["Tags are those that came", "is told its tags; it writes 4 captions."]),
-        ({"captioner": {"guidance": "none"}}, ["A captioner hears the clip, and no tag of it;"]),
+        (
+            {},
+            [
+                "Tags are those that came",
+                "A captioner receives the clip and its tags; it writes 4 captions.",
+            ],
+        ),
+        ({"captioner": {"guidance": "none"}}, ["A captioner receives the clip without its tags;"]),
         (
             {"adaptive": {"first": 2, "enough_score": 0.3}},
             ["4 captions, 2 at first and the rest where none of those scores 0.3."],
         ),
-        ({"tags": {"use": "predicted", "tagger": TAGGER}}, ["a tagger heard in the clips; others"]),
+        (
+            {"tags": {"use": "predicted", "tagger": TAGGER}},
+            ["a tagger predicted for the clips; others"],
+        ),
         (
             {"select": {"min_score": 0.3}},
             ["The best caption is taken of each clip, by CLAP", "score 0.3 or more are accepted"],

@@ -71,14 +71,14 @@ class Captioner(Protocol):
         """Write the candidates of a batch of clips, in order, one entry a clip.
 
         What is written for a clip depends on the clip, its guidance and its seed alone, and
-        candidate n is the same whether it is asked for with the others or by itself. Some may be
-        equal: who asks keeps each once.
+        candidate n is the same whether it is requested with the others or by itself. Some may be
+        equal: the caller keeps each once.
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.
             guidance: the tags handed over for each clip; empty means untagged.
             seeds: one seed a clip.
-            first: the first candidate asked for, counted from 0.
+            first: the first candidate requested, counted from 0.
             last: the one after the last; None means as many as the captioner is set to write.
         """
         ...
@@ -86,7 +86,7 @@ class Captioner(Protocol):
 
 @runtime_checkable
 class ReusableEncoding(Protocol):
-    """A captioner that writes more captions of a clip later, without hearing it again.
+    """A captioner that writes more captions of a clip later, without encoding it again.
 
     Of such a captioner `caption` is `encode`, then `write`.
     """
@@ -94,7 +94,7 @@ class ReusableEncoding(Protocol):
     def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[Any | Failure]:
-        """What `write` wants to know of a batch of clips, in order, one entry a clip.
+        """The encodings of a batch of clips that `write` takes, in order, one entry a clip.
 
         Args:
             waveforms: as of `Captioner.caption`.
@@ -109,10 +109,10 @@ class ReusableEncoding(Protocol):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of clips that were heard; a failure comes back in its place.
+        """Write the candidates of encoded clips; a failure comes back in its place.
 
         Args:
-            heard: what `encode` gave, of whichever batches.
+            encoded: results of `encode`, from any batches.
             seeds: as of `Captioner.caption`, and `first` and `last` too.
         """
         ...

@@ -13,7 +13,7 @@ from curation.schema import Failure, Tag
 
 @dataclass(frozen=True, kw_only=True)
 class UntaggedCaptioner(PretrainedCaptioner):
-    """An adapter whose model is told nothing but the sound.
+    """An adapter whose model receives the audio only.
 
     The first candidate is the best of a beam search, the others are sampled.
     """

@@ -80,7 +80,7 @@ class VllmCaptioner(PromptedCaptioner):
     def parse_responses(
         self, responses: Sequence[VllmResponse | Failure], tags: Sequence[Tag]
     ) -> list[Candidate] | Failure:
-        """A clip's candidates, of the replies to its questions; a failure among them is its own."""
+        """A clip's candidates, from its responses; a failure among them fails the clip."""
         answers: list[GeneratedText | None] = []
         for response in responses:
             if isinstance(response, Failure):
@@ -99,7 +99,7 @@ class VllmCaptioner(PromptedCaptioner):
         """Write the candidates of a batch of clips by an engine in this process; see `Captioner`.
 
         What is no caption (`cleaning`) is left out; a clip for which nothing else was written is a
-        failure, as are empty clips, samples that are not finite, and questions that vLLM refuses.
+        failure, as are empty clips, samples that are not finite, and requests that vLLM refuses.
         """
         wanted = range(self.config.candidates)[first:last]
 

@@ -55,7 +55,7 @@ def run_model_tests(
         model.setup()
         models.append(model)
         weights = model.identity["weights_sha256"][:12]
-        return ModelTestOutcome(True, f"weights {weights}..., hears {model.sample_rate_hz} Hz")
+        return ModelTestOutcome(True, f"weights {weights}..., takes {model.sample_rate_hz} Hz")
 
     loaded = _run_test("loads", load)
     if not loaded.passed:

@@ -88,7 +88,7 @@ def text_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
 
 
 def scorer_rejects_bad_clips(scorer: Scorer) -> ModelTestOutcome:
-    """What cannot be heard is a failure in its place."""
+    """A clip that is empty or not finite is a failure in its place."""
     return check_bad_clips(scorer.embed_audio, make_probe_sounds(scorer.sample_rate_hz)[0].waveform)
 
 

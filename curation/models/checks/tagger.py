@@ -18,7 +18,7 @@ _CLIPS = 3
 
 
 def tags_are_well_formed(tagger: Tagger) -> ModelTestOutcome:
-    """Tags are AudioSet's classes, surest first, with probabilities; how many are right is told."""
+    """Tags are AudioSet's classes, surest first, with probabilities; reports how many are right."""
     every = make_probe_sounds(tagger.sample_rate_hz)
     found = require_results(tagger.tag([sound.waveform for sound in every]))
     fault = next((fault for fault in map(tags_fault, found) if fault), None)
@@ -64,7 +64,7 @@ def tags_are_batch_independent(tagger: Tagger) -> ModelTestOutcome:
 
 
 def tagger_rejects_bad_clips(tagger: Tagger) -> ModelTestOutcome:
-    """What cannot be heard is a failure in its place."""
+    """A clip that is empty or not finite is a failure in its place."""
     return check_bad_clips(tagger.tag, make_probe_sounds(tagger.sample_rate_hz)[0].waveform)
 
 
