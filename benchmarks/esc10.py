@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 
 from curation import console
-from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.config.models import DualEncoderScorerConfig
 from curation.config.run import RunConfig
 from curation.demo.grading import parse_caption
+from curation.engine import driver
 from curation.models.scorers.build import build_scorer
 from curation.run import catalog_plan
 from curation.run import evidence as run_evidence
@@ -59,7 +59,7 @@ def main() -> None:
             )
             for row in csv.DictReader(lines)
         }
-    with tempfile.TemporaryDirectory() as folder, ray_session("local", 1):
+    with tempfile.TemporaryDirectory() as folder, ray_session("ray", 1):
         runs = {
             guidance: evidence(config_of(folder, options.data, guidance))
             for guidance in ("none", "tags")

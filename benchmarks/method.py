@@ -25,9 +25,9 @@ import pyarrow as pa
 import torch
 
 from curation import console, table
-from curation.cluster import driver
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
+from curation.engine import driver
 from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
@@ -64,7 +64,7 @@ def main() -> None:
     begun = time.monotonic()
     Storage().delete_tree(options.out)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    with ray_session("local", 1):
+    with ray_session("ray", 1):
         tables = {seed: make_tables(f"{options.out}/{seed}", options.clips, seed) for seed in seeds}
     steps = options.epochs * (options.clips // BATCH)
     jobs = [

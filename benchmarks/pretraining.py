@@ -123,7 +123,7 @@ def config_of(run: str, uri: str, steps: int, way: Way) -> PretrainConfig:
     config["saving"] |= {"log_every_steps": LOG_EVERY, "checkpoint_every_steps": 10**6}
     launcher, processes = way
     if launcher == "Ray Train":
-        config["launch"] = {"cluster": "local", "workers": processes, "cpus_per_worker": 1}
+        config["launch"] = {"cluster": "ray", "workers": processes, "cpus_per_worker": 1}
     return PretrainConfig.model_validate(config)
 
 

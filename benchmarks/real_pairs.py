@@ -24,8 +24,8 @@ import torch
 
 from benchmarks.method import BATCH, TOP_FRACTION
 from curation import console, table
-from curation.cluster import driver
 from curation.cluster.session import ray_session
+from curation.engine import driver
 from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
@@ -59,7 +59,7 @@ def main() -> None:
     if not alone:
         sys.exit(f"{options.method}: no models of benchmarks/method.py; run it first")
     Storage().delete_tree(options.out)
-    with ray_session("local", 1):
+    with ray_session("ray", 1):
         real = real_table(options.out, options.esc10)
     jobs = [(run, real, f"{options.out}/{Path(run).parent.name}") for run in alone]
     with multiprocessing.get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:

@@ -243,7 +243,7 @@ def simulate(todo: Load, results: "multiprocessing.Queue[dict[str, float]]") -> 
     import ray
     from ray.data import DataContext
 
-    from curation.cluster import driver
+    from curation.engine import driver
     from curation.run import catalog_plan
 
     # What the driver is and shows nothing of: see curation/cluster/session.py.

@@ -3,10 +3,10 @@
 Catalog, run folder and table lie in a bucket of an S3 server on this machine, or on its disk. The
 two take turns, so that a machine that slows down slows both. The server is Ceph's RADOS gateway
 where it is installed, else moto's. Elsewhere it has machines of its own, here it shares the cores
-of this one: so by default the actors leave a core free, and with `--actors` equal to the cores the
+of this one: so by default the workers leave a core free, and with `--actors` equal to the cores the
 server's work is paid for by the engine.
 Timed are plan, annotate from its first shard's beginning to its last one's end, and select; the
-start of Ray is not. Each actor tells the most that it ever held of audio read ahead.
+start of the workers is not. Each worker records the most that it ever held of audio read ahead.
 
     python -m benchmarks.storage [--clips 2000] [--rounds 2] [--actors 1]
 """
@@ -23,14 +23,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import s3fs
 
-from benchmarks.engine import engine_run
+from benchmarks.common.read_ahead_worker import (
+    FOLDER_VARIABLE,
+    ReadAheadWorker,
+    read_peak_bytes,
+)
+from benchmarks.common.shard_times import read_shard_times
 from curation import console
-from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
+from curation.engine import driver
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from curation.run.layout import RunFolder
@@ -51,13 +55,15 @@ def main() -> None:
         write_corpus(corpus, options.clips, 5, workers=os.cpu_count() or 1, progress=True)
         s3fs.S3FileSystem().mkdir("bench")
         upload(corpus, "s3://bench/corpus")
-        worker = watched(f"{folder}/high-water")
+        peaks = Path(folder) / "read-ahead"
+        peaks.mkdir()
+        os.environ[FOLDER_VARIABLE] = str(peaks)
         local, remote = [], []
         for turn in range(options.rounds):
-            local.append(timed(configured(folder, f"run{turn}", options), worker))
-            remote.append(timed(configured("s3://bench", f"run{turn}", options), worker))
+            local.append(timed(configured(folder, f"run{turn}", options)))
+            remote.append(timed(configured("s3://bench", f"run{turn}", options)))
             same_evidence(f"{folder}/run{turn}", f"s3://bench/run{turn}")
-        report(options, name, local, remote, high_water_bytes(f"{folder}/high-water"))
+        report(options, name, local, remote, read_peak_bytes(peaks))
 
 
 def arguments() -> argparse.Namespace:
@@ -103,24 +109,6 @@ def upload(folder: str, uri: str) -> None:
         )
 
 
-def watched(folder: str) -> type[FusedWorker]:
-    """The engine's actor, which tells after each shard the most that it has held."""
-
-    class Watched(FusedWorker):
-        def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-            ended = super().__call__(row)
-            Path(folder).mkdir(exist_ok=True)
-            report = Path(folder) / str(os.getpid())
-            report.write_text(str(self.loader.budget.peak_bytes))
-            return ended
-
-    return Watched
-
-
-def high_water_bytes(folder: str) -> int:
-    return max(int(report.read_text()) for report in Path(folder).iterdir())
-
-
 def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:
     return parse_run_config(
         {
@@ -138,20 +126,22 @@ def configured(root: str, name: str, options: argparse.Namespace) -> RunConfig:
     )
 
 
-def timed(config: RunConfig, worker: type[FusedWorker]) -> dict[str, float]:
+def timed(config: RunConfig) -> dict[str, float]:
     """Seconds of each step of a run."""
     began = time.time()
     catalog_plan.create_plan(config)
     plan_s = time.time() - began
-    annotated = engine_run(config, worker)
+    driver.annotate_run(config, lambda done, total: None, ReadAheadWorker)
+    times = read_shard_times(RunFolder.from_config(config))
+    annotate_s = max(end for _, end in times) - min(start for start, _ in times)
     began = time.time()
     apply.select_pairs(config)
     select_s = time.time() - began
     return {
         "plan_s": plan_s,
-        "annotate_s": annotated["work_s"],
+        "annotate_s": annotate_s,
         "select_s": select_s,
-        "all_s": plan_s + annotated["work_s"] + select_s,
+        "all_s": plan_s + annotate_s + select_s,
     }
 
 

@@ -68,13 +68,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Ray for all tests that annotate in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Where its workers put the code that models bring: not into the home folder.
-        patch.setenv("HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
-        with ray_session("local", cpus=5):
-            yield
+def local_ray() -> Iterator[None]:
+    """One Ray for all tests that use it from this process."""
+    with ray_session("ray", cpus=5):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,10 @@
 Small real models are in `tests/support/tiny_*.py`, servers beside them.
 """
 
+import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from curation.annotate import load
 from curation.annotate.clip import AnnotatedClip
-from curation.annotate.task import Task
+from curation.annotate.metrics import MeterFactory
+from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.annotate.workers import FusedWorker, Row
+from curation.audio.decode import DecodedAudio
 from curation.cluster import graph
 from curation.config.models import DualEncoderScorerConfig, TagGuidedConfig
 from curation.config.run import RunConfig
@@ -266,18 +272,90 @@ class CrashingGraph:
     """A graph that yields no result when one of its tasks holds the crashing clip."""
 
     def __init__(self, crashing_clip: int) -> None:
-        self.crashing_clip, self.calls = crashing_clip, 0
+        self.crashing_clip = crashing_clip
+        self.tasks: list[Task] = []
 
     def __call__(
         self, config: RunConfig, tasks: Sequence[Task], limits: graph.DeathLimits
     ) -> Iterator[Any]:
-        self.calls += 1
-        if not any(self.crashing_clip in _clips_of(task) for task in tasks):
-            yield from (graph.TaskResult(task, "", 0.0, 1.0) for task in tasks)
+        self.tasks += tasks
+        if not any(self.crashing_clip in list_processed_clips(task) for task in tasks):
+            yield from (TaskResult(task, "", 0.0, 1.0) for task in tasks)
 
 
-def _clips_of(task: Task) -> set[int]:
-    return set(range(task.start, task.stop)) - set(task.crashing_clips)
+class CrashingWorkers:
+    """Isolated workers that die of chosen clips, or at chosen attempts.
+
+    Args:
+        crashing_clips: positions of the clips of which they die.
+        dying_attempts: attempts, counted from 1, at which they die whatever the clips.
+    """
+
+    count = 1
+
+    def __init__(
+        self, crashing_clips: Collection[int], dying_attempts: Collection[int] = (), groups: int = 8
+    ) -> None:
+        self.trial_groups = groups
+        self.tasks: list[Task] = []
+        self.deaths = 0
+        self._crashing_clips, self._dying_attempts = set(crashing_clips), set(dying_attempts)
+
+    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+        self.tasks.append(task)
+        crashing = self._crashing_clips & list_processed_clips(task)
+        if crashing or len(self.tasks) in self._dying_attempts:
+            self.deaths += 1
+            return WorkerDeath(task, "killed by SIGABRT")
+        return TaskResult(task, "", 0.0, 1.0)
+
+
+def list_processed_clips(task: Task) -> set[int]:
+    """The positions of the clips that a task processes."""
+    clips = range(task.clip_count) if task.trial is None else task.trial
+    return set(clips) - set(task.crashing_clips)
+
+
+# A decoder that aborts: no file is known that makes the real ones do so.
+ABORTING_SOUND = b"this sound aborts its decoder"
+
+
+class AbortingWorker(FusedWorker):
+    """A worker that dies of every sound that is ABORTING_SOUND."""
+
+    def __init__(self, config: RunConfig, make_meter: MeterFactory) -> None:
+        super().__init__(config, make_meter)
+        decode = load.decode_audio
+
+        def decode_or_abort(data: Any, *rest: Any) -> DecodedAudio:
+            if data == ABORTING_SOUND:
+                os.abort()
+            return decode(data, *rest)
+
+        load.decode_audio = decode_or_abort  # type: ignore[assignment]
+
+
+class AbortingConstructor(FusedWorker):
+    """A worker that dies while it is built."""
+
+    def __init__(self, config: RunConfig, make_meter: MeterFactory) -> None:
+        print("the driver of the GPU is too old", file=sys.stderr, flush=True)
+        os.abort()
+
+
+class FailingConstructor(FusedWorker):
+    """A worker whose model cannot be loaded."""
+
+    def __init__(self, config: RunConfig, make_meter: MeterFactory) -> None:
+        raise RuntimeError("the weights are not there")
+
+
+class SlowWorker(FusedWorker):
+    """A worker that waits before each shard, so that others can kill it."""
+
+    def __call__(self, row: Row) -> Row:
+        time.sleep(1.0)
+        return super().__call__(row)
 
 
 class FailingRayInit:

@@ -13,7 +13,8 @@ import pytest
 import ray
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from curation.cluster import placement, pools
+from curation.annotate import pools
+from curation.cluster import placement
 from curation.run import config_file
 from tests.support.nodes import (
     CONFIGS,

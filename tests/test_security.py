@@ -23,8 +23,8 @@ from curation.audio import decode
 from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.catalog.catalog import list_clips
-from curation.cluster import driver
 from curation.config.catalog import WebDatasetConfig
+from curation.engine import driver
 from curation.errors import InputError
 from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
@@ -140,7 +140,6 @@ def archive(folder: Path, *members: tarfile.TarInfo, content: bytes = b"") -> st
 NAMES = ["/etc/evil.wav", "../evil.wav", "a/../../../evil.wav", "tame.wav"]
 
 
-@pytest.mark.usefixtures("local_ray")
 def test_no_member_leaves_its_archive_and_none_the_table(tmp_path: Path) -> None:
     sound = encoded(np.sin(np.arange(16000) / 9).astype(np.float32), 16000, "WAV", "PCM_16")
     symbolic, hard = tarfile.TarInfo("link.wav"), tarfile.TarInfo("hard.wav")

@@ -1,6 +1,7 @@
 """What the workers measure of themselves: the metrics by name, and where their numbers go.
 
-Nothing here knows Ray; `metrics` sends the same numbers to Ray's exporter.
+Nothing here knows an executor. `processes.metrics_server` and `cluster.metrics_export` show the
+numbers to Prometheus, by the same names.
 """
 
 import threading
@@ -60,6 +61,27 @@ class Meter(Protocol):
 
 
 MeterFactory = Callable[[], Meter]
+
+
+def list_exported_names(name: str) -> tuple[str, ...]:
+    """The names under which Prometheus knows a metric of METRICS, whatever the executor.
+
+    They are those that Ray gives, so that one dashboard reads all runs.
+    """
+    match METRICS[name].kind:
+        case "counter":
+            return (f"ray_{name}_total",)
+        case "histogram":
+            return tuple(f"ray_{name}_{part}" for part in ("bucket", "sum", "count"))
+        case _:
+            return (f"ray_{name}",)
+
+
+class NullMeter:
+    """A meter for runs whose metrics nobody reads."""
+
+    def record(self, name: str, value: float, **labels: str) -> None:
+        """Drop the number."""
 
 
 class InMemoryMeter:

@@ -1,30 +1,29 @@
-"""The unit of work sent through the graph, and the search for clips that crash their worker.
-
-A native decoder that aborts, or a model that exhausts the machine's memory, kills the process: a
-crash cannot be caught in-process. Failing shards are re-run in halves until the crashing clips are
-found; the shards are then annotated without them, and these clips become error rows.
-"""
+"""The unit of work sent to workers, and what comes back of it."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from curation.schema import Failure
 
 
 @dataclass(frozen=True)
 class Task:
-    """Clips `start` up to `stop` of a shard, in the plan's order.
+    """A shard to annotate, or a trial of some of its clips.
 
-    `crashing_clips`, by their position in the shard, are not processed. A dry run writes no
-    evidence.
+    Attributes:
+        shard: number of the shard in the plan.
+        clip_count: clips of the shard.
+        crashing_clips: positions in the shard that are not processed; they become error rows.
+        trial: positions of the only clips that are processed, and no evidence is written; None: the
+            whole shard.
     """
 
     shard: int
-    start: int
-    stop: int
+    clip_count: int
     crashing_clips: tuple[int, ...] = ()
-    dry_run: bool = False
+    trial: tuple[int, ...] | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -32,44 +31,40 @@ class Task:
     @classmethod
     def from_json(cls, text: str) -> "Task":
         values = json.loads(text)
-        return cls(**{**values, "crashing_clips": tuple(values["crashing_clips"])})
-
-    @property
-    def clip_count(self) -> int:
-        return self.stop - self.start
-
-    def split(self) -> list["Task"]:
-        """The halves of this task; a task of one clip is returned as it is."""
-        middle = (self.start + self.stop) // 2
-        both = replace(self, stop=middle), replace(self, start=middle)
-        return [half for half in both if half.clip_count]
+        trial = values["trial"]
+        return cls(
+            values["shard"],
+            values["clip_count"],
+            tuple(values["crashing_clips"]),
+            None if trial is None else tuple(trial),
+        )
 
 
-TryTasks = Callable[[Sequence[Task]], Collection[Task]]
+@dataclass(frozen=True)
+class TaskResult:
+    """How a task ended: its error, empty when it is done, and when its work was done."""
+
+    task: Task
+    error: str
+    started_s: float  # Unix time at which its first stage began
+    ended_s: float
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "TaskResult":
+        """From the row that the last worker returns."""
+        return cls(Task.from_json(row["task"]), row["error"], row["started_s"], row["ended_s"])
 
 
-def find_crashing_clips(shards: Sequence[Task], try_tasks: TryTasks) -> dict[int, tuple[int, ...]]:
-    """Positions of the clips that crash their worker when they are processed alone, by shard.
+@dataclass(frozen=True)
+class WorkerDeath:
+    """A worker process died while it worked on a task; `cause` says how it ended."""
 
-    Args:
-        shards: whole shards whose workers died.
-        try_tasks: runs tasks, and returns those that their workers completed. All remaining tasks
-            of one size are tried in one call, so there is one call for every halving.
-    """
-    found: dict[int, tuple[int, ...]] = {task.shard: () for task in shards}
-    suspects = [half for task in shards for half in replace(task, dry_run=True).split()]
-    while suspects:
-        completed = try_tasks(suspects)
-        crashed = [task for task in suspects if task not in completed]
-        for task in crashed:
-            if task.clip_count == 1:
-                found[task.shard] += (task.start,)
-        suspects = [half for task in crashed if task.clip_count > 1 for half in task.split()]
-    return {shard: tuple(sorted(clips)) for shard, clips in found.items()}
+    task: Task
+    cause: str
 
 
 def crash_failure() -> Failure:
-    """The failure recorded in the row of such a clip."""
+    """The failure recorded in the row of a clip that kills its worker."""
     return Failure(
         "worker",
         "killed_worker",

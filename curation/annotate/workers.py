@@ -1,7 +1,7 @@
 """The workers of the graph: what a process holds, and what it does with a shard.
 
-They run the stages on a Ray cluster, but know nothing of Ray themselves. A row is a task
-(`task.Task`) and, between pools, its clips.
+They know nothing of the executor that runs them. A row is a task (`task.Task`) and, between pools,
+its clips.
 """
 
 import json
@@ -125,7 +125,7 @@ def read_planned_clips(run: RunFolder, task: Task) -> list[PlannedClip]:
     clips = parse_planned_clips(plan.read_plan_shard(run, task.shard))
     for position in task.crashing_clips:
         clips[position] = replace(clips[position], failure=crash_failure())
-    return clips[task.start : task.stop]
+    return clips if task.trial is None else [clips[position] for position in task.trial]
 
 
 def load_all_clips(
@@ -140,8 +140,8 @@ def load_all_clips(
 def write_evidence(
     models: WorkerModels, task: Task, clips: Clips, rows: pa.Table, spans: Spans
 ) -> None:
-    """Write a shard's evidence, and record its outcomes; a dry run writes nothing."""
-    if task.dry_run:
+    """Write a shard's evidence, and record its outcomes; a trial writes nothing."""
+    if task.trial is not None:
         return
     with models.timed("write"):
         # The last worker's span ends where the file that records it is written.

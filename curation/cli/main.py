@@ -3,6 +3,7 @@
 Each command imports what it needs, so that help and status do not wait for torch and Ray.
 """
 
+import signal
 import sys
 
 import typer
@@ -39,6 +40,8 @@ app.command("rebuild")(publish.rebuild_command)
 
 def main() -> None:
     """Run the command line; user mistakes end in one line on stderr and exit code 1."""
+    # As an exception, so that workers are ended and the run's state says why it stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except (InputError, RunError, PermissionError) as error:

@@ -57,10 +57,12 @@ def select_command(
 
 def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Plan, annotate and select in one go; run again, it goes on where it stopped."""
+    from curation.engine.executors import require_executor
     from curation.run.layout import RunFolder
     from curation.run.record import read_run_record
 
     config = load_run_config(yaml)
+    require_executor(config)
     if read_run_record(RunFolder.from_config(config)) is None:
         _plan(config)
     _annotate(config, quiet)
@@ -99,7 +101,7 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
 
 
 def _annotate(config: "RunConfig", quiet: bool) -> None:
-    from curation.cluster import driver
+    from curation.engine import driver
 
     with console.show_progress("annotate", "clips", quiet) as update:
         counts = driver.annotate_run(config, update)

@@ -1,11 +1,11 @@
 """The Ray Data graph: tasks that name shards go in, workers write evidence files, results come out.
 
-A shard is written whole or not at all. Tasks whose workers died have no result; `recovery` runs
-them again.
+A shard is written whole or not at all. Tasks whose workers died have no result;
+`engine.recovery` runs them again.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
-from curation.annotate.task import Task
+from curation.annotate import pools
+from curation.annotate.task import Task, TaskResult
 from curation.annotate.vllm_workers import VllmRequestWorker, VllmResponseCollector
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
-from curation.cluster import placement, pools, vllm_stage
+from curation.cluster import placement, vllm_stage
 from curation.cluster.metrics_export import RayMeter
 from curation.config.run import RunConfig
 
@@ -32,22 +33,6 @@ class DeathLimits:
     retries: int
 
 
-@dataclass(frozen=True)
-class TaskResult:
-    """How a task ended: its error, empty when it is done, and when its work was done."""
-
-    task: Task
-    error: str
-    started_s: float  # Unix time at which its first stage began
-    ended_s: float
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "TaskResult":
-        """From the row that the last worker of the graph returns."""
-        task = Task.from_json(row["task"])
-        return cls(task, row["error"], row["started_s"], row["ended_s"])
-
-
 def run_tasks(
     config: RunConfig,
     tasks: Sequence[Task],
@@ -61,7 +46,7 @@ def run_tasks(
     Args:
         config: the run's configuration.
         tasks: what to do.
-        limits: those of `recovery`.
+        limits: how often workers are restarted.
         fused_worker: as in `driver.annotate_run`.
     """
     for row in _build_graph(config, tasks, limits, fused_worker).iter_rows():

@@ -27,14 +27,3 @@ def _build_metric(name: str, metric: Metric) -> Counter | Gauge | Histogram:
         return Histogram(name, metric.description, list(metric.bounds), metric.labels)
     kind = Counter if metric.kind == "counter" else Gauge
     return kind(name, metric.description, metric.labels)
-
-
-def list_exported_names(name: str) -> tuple[str, ...]:
-    """The names under which Prometheus knows a metric of METRICS."""
-    match METRICS[name].kind:
-        case "counter":
-            return (f"ray_{name}_total",)
-        case "histogram":
-            return tuple(f"ray_{name}_{part}" for part in ("bucket", "sum", "count"))
-        case _:
-            return (f"ray_{name}",)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import ray
 
 from curation import console
-from curation.cluster.pools import Pool, build_pools
+from curation.annotate.pools import Pool, build_pools
 from curation.config.annotate import AnnotateConfig
 from curation.errors import InputError
 

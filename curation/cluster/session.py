@@ -22,7 +22,7 @@ def ray_session(
 ) -> Iterator[None]:
     """Connect to Ray at `address` for the duration of a `with` block.
 
-    "local" starts Ray on loopback with at least `cpus` logical CPUs and all `node_resources`, and
+    "ray" starts Ray on loopback with at least `cpus` logical CPUs and all `node_resources`, and
     stops it afterwards; any other address is joined and left running. A Ray that this process
     already uses is used as it is. A local Ray exports its metrics for Prometheus at
     `metrics_port`.
@@ -42,7 +42,7 @@ def ray_session(
     # Its C++ core warns on stderr of what every actor pool of Ray Data does (ray#53727).
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with ExitStack() as stack:
-        if address == "local":
+        if address == "ray":
             stack.enter_context(_loopback_only())
         _start(address, cpus, node_resources, metrics_port)
         stack.callback(ray.shutdown)
@@ -52,7 +52,7 @@ def ray_session(
 def _start(
     address: str, cpus: int, node_resources: Sequence[str], metrics_port: int | None
 ) -> None:
-    if address == "local":
+    if address == "ray":
         _start_local_ray(cpus, node_resources, metrics_port)
     else:
         try:
@@ -60,7 +60,7 @@ def _start(
         except ConnectionError as error:
             raise InputError(
                 f"cluster: {address}: no Ray cluster answers there ({error}); start one with "
-                "ray start --head, or set cluster: local"
+                "ray start --head, or set cluster: local, which runs without Ray"
             ) from error
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from curation.annotate.pools import Pool
 from curation.annotate.vllm_workers import build_response_row, build_vllm_captioner
-from curation.cluster.pools import Pool
 from curation.config.models import VllmConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError

@@ -93,8 +93,8 @@ class AnnotateConfig(Section):
     )
     actors: int | tuple[int, int] | Literal["auto"] = Field(
         "auto",
-        description="Actors of placement fused: a number, or [least, most] between which their "
-        "pool is sized; auto: one a GPU, else one a CPU.",
+        description="Workers of placement fused, which are processes or Ray's actors: a number, or "
+        "[least, most] between which their pool is sized; auto: one a GPU share, else one a CPU.",
     )
     pools: PoolsConfig = Field(
         PoolsConfig(),

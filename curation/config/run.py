@@ -71,8 +71,9 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0, description="Seed of the sampled candidates.")
     cluster: str = Field(
         "local",
-        description="'local' starts Ray on this machine, on loopback; 'auto' joins the cluster "
-        "this process runs in; or the address of one.",
+        description="What runs the workers. local: processes of this machine, without Ray; ray: a "
+        "Ray that is started on this machine, on loopback; auto: the Ray cluster that this process "
+        "runs in; or the address of one.",
     )
     storage: StorageConfig = Field(
         StorageConfig(), description="How object storage is reached; never a secret."
@@ -97,7 +98,7 @@ class RunConfig(Section):
         ge=1,
         le=65535,
         description="Port of this machine's loopback at which Prometheus reads the metrics of a "
-        "run on cluster: local; null: none. Another cluster has a port of its own.",
+        "run on cluster: local or ray; null: none. Another cluster has a port of its own.",
     )
 
     @model_validator(mode="after")

@@ -8,10 +8,9 @@ import os
 from collections.abc import Iterator
 
 from curation import console, table
-from curation.cluster import driver
-from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
 from curation.demo import accuracy
+from curation.engine import driver
 from curation.run import catalog_plan, layout
 from curation.run.config_file import parse_run_config
 from curation.run.layout import RunFolder
@@ -42,14 +41,13 @@ def grade_guidance(
     out: str, corpus: str, truth: dict[str, Scene], quiet: bool
 ) -> Iterator[tuple[str, accuracy.GradedRun]]:
     """Run the engine over a corpus under each guidance, and judge every caption it wrote."""
-    with ray_session("local", 1):
-        for guidance in GUIDANCE:
-            config = demo_run_config(out, corpus, guidance)
-            catalog_plan.create_plan(config)
-            with console.show_progress(f"{guidance} tags", "clips", quiet) as update:
-                driver.annotate_run(config, update)
-            apply.select_pairs(config)
-            yield guidance, accuracy.grade_run(RunFolder.from_config(config), truth)
+    for guidance in GUIDANCE:
+        config = demo_run_config(out, corpus, guidance)
+        catalog_plan.create_plan(config)
+        with console.show_progress(f"{guidance} tags", "clips", quiet) as update:
+            driver.annotate_run(config, update)
+        apply.select_pairs(config)
+        yield guidance, accuracy.grade_run(RunFolder.from_config(config), truth)
 
 
 def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.cluster import pools
+from curation.annotate import pools
 from curation.config.run import RunConfig
 from curation.estimate.sample import MeasuredSample
 from curation.ops import prices

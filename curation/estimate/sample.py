@@ -20,7 +20,6 @@ from curation.annotate import metrics
 from curation.annotate.clip import parse_planned_clips
 from curation.annotate.task import Task
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
-from curation.cluster.remote import run_on_worker
 from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
 from curation.models import run_models
@@ -63,7 +62,7 @@ class MeasuredSample:
 def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
     """Measure a random sample of a planned run's clips on the hardware at hand.
 
-    That is this process where `cluster` is local, else one worker of the cluster.
+    That is this process where the run stays on this machine, else one worker of the cluster.
 
     Raises:
         InputError: no run is planned, or none of its clips has audio.
@@ -74,8 +73,10 @@ def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
     drawn = draw_clips(run, clips, config.seed)
     if drawn.num_rows == 0:
         raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
-    if config.cluster == "local":
+    if config.cluster in ("local", "ray"):
         return measure_sample(config, drawn, os.cpu_count() or 1, torch.cuda.device_count())
+    from curation.cluster.remote import run_on_worker  # imports Ray
+
     return run_on_worker(config, measure_sample, config, drawn)
 
 
@@ -175,7 +176,7 @@ def _meter_factory(gate: _Gate) -> Callable[[], metrics.Meter]:
 def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict[str, float]:
     """Warm the workers up, then send the sample's shard through them; seconds that each had it."""
     warm: Any = parse_planned_clips(clips.slice(0, WARM_UP_CLIPS))
-    row: dict[str, Any] = {"task": Task(0, 0, clips.num_rows).to_json()}
+    row: dict[str, Any] = {"task": Task(0, clips.num_rows).to_json()}
     pool_s = {}
     for worker, _ in workers.values():
         warm = worker.run(warm)

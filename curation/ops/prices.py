@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from curation.cluster import pools
+from curation.annotate import pools
 from curation.config.run import RunConfig
 
 

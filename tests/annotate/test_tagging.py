@@ -139,7 +139,7 @@ def tagged_run(corpus: Path, folder: Path, ast: dict[str, Any], placement: str) 
 def annotated(run: RunConfig, tally: metrics.InMemoryMeter) -> list[dict[str, Any]]:
     """The evidence of a run's one shard, by its workers in this process."""
     catalog_plan.create_plan(run)
-    row = {"task": Task(0, 0, CLIPS).to_json()}
+    row = {"task": Task(0, CLIPS).to_json()}
     for worker in PLACEMENTS[run.annotate.placement]:
         row = worker(run, lambda: tally)(row)
     assert row["error"] == ""

@@ -16,6 +16,7 @@ import pytest
 from ray.data import Dataset
 
 from curation.annotate import metrics
+from curation.annotate.pools import build_pools
 from curation.annotate.task import Task
 from curation.annotate.vllm_workers import (
     ERROR_COLUMN,
@@ -24,9 +25,10 @@ from curation.annotate.vllm_workers import (
     build_response_row,
 )
 from curation.annotate.workers import Row, ScoreWorker
-from curation.cluster import driver, graph, recovery, vllm_stage
-from curation.cluster.pools import build_pools
+from curation.cluster import graph, vllm_stage
+from curation.cluster.ray_executor import IsolatedGraph
 from curation.config.run import RunConfig
+from curation.engine import driver, recovery
 from curation.errors import InputError
 from curation.ops.status import read_status
 from curation.run import catalog_plan, layout
@@ -60,6 +62,7 @@ def vllm_run(sounds: Path, qwen: Path, folder: Path, **captioner: Any) -> RunCon
     return corpus_run(
         sounds,
         folder,
+        cluster="ray",
         captioner={**section, **captioner},
         annotate={"placement": "separate", "shard_clips": SHARD_CLIPS},
     )
@@ -83,7 +86,7 @@ def build_rows(config: RunConfig) -> dict[int, list[Row]]:
     """The rows of each shard, the shard's own first."""
     planned, _ = catalog_plan.create_plan(config)
     worker = VllmRequestWorker(config, metrics.InMemoryMeter)
-    tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
+    tasks = [Task(shard, planned.shard_size(shard)) for shard in range(planned.shards)]
     return {task.shard: list(worker({"task": task.to_json()})) for task in tasks}
 
 
@@ -178,7 +181,7 @@ def test_the_time_of_captioning_ends_with_the_last_reply(rows: dict[str, Any]) -
 
 def test_a_shard_that_cannot_be_read_is_an_error_and_has_no_requests(rows: dict[str, Any]) -> None:
     worker = VllmRequestWorker(rows["config"], metrics.InMemoryMeter)
-    [own] = worker({"task": Task(99, 0, 1).to_json()})
+    [own] = worker({"task": Task(99, 1).to_json()})
     [whole] = VllmResponseCollector(rows["config"], metrics.InMemoryMeter, engines=1)(own)
     assert "FileNotFoundError" in whole["error"] and own["request_count"] == 0
 
@@ -248,7 +251,9 @@ def test_the_stage_holds_what_its_pool_says_and_dies_a_bounded_number_of_times(
 def test_a_clip_that_kills_vllm_is_found_by_graphs_of_one_task(
     sounds: Path, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "run_tasks", CrashingGraph(crashing_clip=2))
-    alone = recovery.IsolatedGraph(vllm_run(sounds, qwen, tmp_path))
-    results = recovery._run_without_crashing_clips(alone, [Task(0, 0, 4)])
-    assert results[-1].task == Task(0, 0, 4, crashing_clips=(2,))
+    crashing = CrashingGraph(crashing_clip=2)
+    monkeypatch.setattr(graph, "run_tasks", crashing)
+    isolated = IsolatedGraph(vllm_run(sounds, qwen, tmp_path))
+    result = recovery.finish_shard(isolated, Task(0, 4))
+    assert (result.task, result.error) == (Task(0, 4), "")
+    assert crashing.tasks[-1] == Task(0, 4, crashing_clips=(2,))

@@ -16,7 +16,7 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def yaml_file(corpus: Path, own_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run.yaml over the corpus, run to its end."""
     folder = tmp_path_factory.mktemp("cli")
     config = corpus_run(

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from curation.cluster import driver, placement, pools
-from curation.cluster.pools import Pool
+from curation.annotate import pools
+from curation.annotate.pools import Pool
+from curation.cluster import placement
 from curation.config.annotate import AnnotateConfig
+from curation.engine import driver
 from curation.errors import InputError
 from curation.run import catalog_plan, config_file
 from tests.support.runs import corpus_run
@@ -127,7 +129,7 @@ def test_a_machine_of_its_own_is_of_every_type_and_has_a_cpu_to_spare() -> None:
 def test_a_pool_that_does_not_fit_is_an_error_before_anything_runs(
     section: dict, message: str, corpus: Path, tmp_path: Path
 ) -> None:
-    run = corpus_run(corpus, tmp_path, annotate={"shard_clips": 10, **section})
+    run = corpus_run(corpus, tmp_path, cluster="ray", annotate={"shard_clips": 10, **section})
     catalog_plan.create_plan(run)
     with pytest.raises(InputError, match=message):
         driver.annotate_run(run, lambda done, total: None)
@@ -136,6 +138,6 @@ def test_a_pool_that_does_not_fit_is_an_error_before_anything_runs(
 @pytest.mark.usefixtures("local_ray")
 def test_a_range_of_actors_annotates_every_clip(corpus: Path, tmp_path: Path) -> None:
     section = {"shard_clips": 10, "actors": [1, 2], "wait_for_nodes_s": 5}
-    run = corpus_run(corpus, tmp_path, annotate=section)
+    run = corpus_run(corpus, tmp_path, cluster="ray", annotate=section)
     catalog_plan.create_plan(run)
     assert driver.annotate_run(run, lambda done, total: None).clips == 40

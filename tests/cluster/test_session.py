@@ -23,7 +23,7 @@ def test_daemons_that_came_too_late_are_started_again(
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     try:
-        with ray_session("local", cpus=1):
+        with ray_session("ray", cpus=1):
             started = True
     except Exception as error:
         started = False

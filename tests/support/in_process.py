@@ -19,7 +19,7 @@ def annotate_in_process(
     planned, _ = catalog_plan.create_plan(config)
     counted = tally or metrics.InMemoryMeter()
     worker = FusedWorker(config, lambda: counted)
-    tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in range(planned.shards)]
+    tasks = [Task(shard, planned.shard_size(shard)) for shard in range(planned.shards)]
     with ThreadPoolExecutor(shards_at_once) as pool:
         done = list(pool.map(worker, [{"task": task.to_json()} for task in tasks]))
     assert [row["error"] for row in done] == [""] * planned.shards

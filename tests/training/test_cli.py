@@ -30,9 +30,9 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def curated(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+def curated(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run of the engine over 40 clips; the folder."""
-    from curation.cluster import driver
+    from curation.engine import driver
     from curation.run import catalog_plan
 
     folder = tmp_path_factory.mktemp("curated")

@@ -34,7 +34,7 @@ def write(config: PretrainConfig, folder: Path) -> Path:
 
 def under_ray(table: str, run: Path, workers: int | list[int], **saving: Any) -> list[str | Path]:
     """The command of a training on so many workers."""
-    launch = {"cluster": "local", "workers": workers}
+    launch = {"cluster": "ray", "workers": workers}
     config = config_of(table, run, launch=launch, saving={"keep_checkpoints": 9, **saving})
     return [BIN / "tagscribe-train", "pretrain", write(config, run.parent), "--quiet"]
 

@@ -75,7 +75,8 @@ class LaunchConfig(Section):
 
     cluster: str | None = Field(
         default=None,
-        description="None: in this process. 'local', 'auto' or an address: Ray Train.",
+        description="null: in this process. ray: Ray Train on a Ray that is started on this "
+        "machine. auto, or an address: Ray Train on that cluster.",
     )
     workers: int | tuple[int, int] = Field(
         default=1, description="A number, or the least and the most of an elastic group."

@@ -1,19 +1,16 @@
 """The driver of a run: finds the shards without evidence, has them annotated, and reports progress.
 
-The graph of workers is in `graph`, the search for clips that crash them in `recovery`.
+What runs the workers is in `executors`, the search for clips that crash them in `recovery`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from curation import console
 from curation.annotate import metrics
 from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
-from curation.cluster import pools, recovery
-from curation.cluster.metrics_export import RayMeter
-from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
+from curation.engine import executors, recovery
 from curation.errors import RunError
 from curation.models import run_models
 from curation.run import driver_state, footer_cache, plan
@@ -35,9 +32,10 @@ def annotate_run(
         fused_worker: the worker of placement fused; a simulation brings its own.
 
     Raises:
-        InputError: the folder belongs to another run, or the cluster is too small.
+        InputError: the folder belongs to another run, or the machine or cluster is too small.
         RunError: a shard could not be written; the others are.
     """
+    executors.require_executor(config)
     run = RunFolder.from_config(config)
     record = require_run_record(run)
     check_same_run(run, record, config, run_models.build_run_models(config).identities)
@@ -46,18 +44,19 @@ def annotate_run(
     todo = [shard for shard in range(planned.shards) if shard not in done]
     with driver_state.record_driver_state(run) as heartbeat:
         tracker = ProgressTracker(run, planned, todo)
-
-        def poll(gauges: RayMeter) -> None:
-            heartbeat()
-            clips = tracker.count_clips_done()
-            on_progress(clips, planned.clips)
-            gauges.record(metrics.CLIPS_DONE, clips)
-            gauges.record(metrics.CLIPS_PLANNED, planned.clips)
-
         if todo:
-            tasks = [Task(shard, 0, planned.shard_size(shard)) for shard in todo]
-            with_ray = _polled_ray(config, poll)
-            errors = recovery.run_and_recover(config, tasks, fused_worker, with_ray)
+            with executors.open_executor(config, fused_worker) as executor:
+
+                def poll() -> None:
+                    heartbeat()
+                    clips = tracker.count_clips_done()
+                    on_progress(clips, planned.clips)
+                    executor.meter.record(metrics.CLIPS_DONE, clips)
+                    executor.meter.record(metrics.CLIPS_PLANNED, planned.clips)
+
+                tasks = [Task(shard, planned.shard_size(shard)) for shard in todo]
+                with console.poll_in_background(poll, POLL_INTERVAL_S):
+                    errors = recovery.run_and_recover(executor, tasks)
             _require_all_done(planned, run_evidence.list_done_shards(run), errors)
         on_progress(tracker.count_clips_done(), planned.clips)
         return _count_all(run)
@@ -77,21 +76,6 @@ class ProgressTracker:
         evidence = run_evidence.list_evidence_files(self._run)
         self._cache.write_full_parts(evidence)
         return sum(self._planned.shard_size(shard) for shard in evidence)
-
-
-def _polled_ray(config: RunConfig, poll: Callable[[RayMeter], None]) -> recovery.RaySessionFactory:
-    """A context that connects to Ray and calls `poll` in the background, as often as entered."""
-
-    @contextmanager
-    def session() -> Iterator[None]:
-        cpus = pools.count_cpus_needed(config.annotate)
-        resources = pools.list_node_resources(config.annotate)
-        with ray_session(config.cluster, cpus, resources, config.metrics_port):
-            gauges = RayMeter()
-            with console.poll_in_background(lambda: poll(gauges), POLL_INTERVAL_S):
-                yield
-
-    return session
 
 
 def _count_all(run: RunFolder) -> run_evidence.ShardCounts:

@@ -1,4 +1,4 @@
-"""Models of every kind through the whole engine: two actors, from directories.
+"""Models of every kind through the whole engine: two workers, from directories.
 
 The models are tiny and random, of the very classes that the large ones have, and come through
 `from_pretrained`: their captions are meaningless, what becomes of them is not. The sounds are
@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation.cluster import driver
+from curation.engine import driver
 from curation.models.checks.parts import model_sections
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
@@ -50,7 +50,7 @@ def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:
 
 
 def run_models(catalog: Catalog, folder: Path, least_ok: int = CLIPS, **models: Any) -> Rows:
-    """Annotate by two actors, and require what holds for every model; the captioned rows.
+    """Annotate by two workers, and require what holds for every model; the captioned rows.
 
     Every clip has a row, at least `least_ok` have captions, and the others failed by what the
     captioner wrote; each row is the one that a single worker without Ray writes.
@@ -77,7 +77,6 @@ def run_models(catalog: Catalog, folder: Path, least_ok: int = CLIPS, **models: 
     return ok
 
 
-@pytest.mark.usefixtures("local_ray")
 def test_a_language_model_is_guided_by_verified_tags_and_scored_twice(
     catalog: Catalog, tmp_path: Path
 ) -> None:
@@ -109,7 +108,6 @@ def test_a_language_model_is_guided_by_verified_tags_and_scored_twice(
             assert max(candidate["clap_score"], candidate["second_score"]) <= 1.01
 
 
-@pytest.mark.usefixtures("local_ray")
 def test_a_speech_to_text_model_captions_untagged_for_an_unfused_clap(
     catalog: Catalog, tmp_path: Path
 ) -> None:
@@ -136,11 +134,11 @@ def test_a_speech_to_text_model_captions_untagged_for_an_unfused_clap(
     assert all(row["tag_scores"] is None and row["scorer_agreement"] is None for row in rows)
 
 
-@pytest.mark.usefixtures("local_ray")
 def test_workers_caption_by_code_that_the_model_brings(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Workers have a folder of their own, from the environment; this is for the process of the test.
+    # The first is for the workers, the second for the process of the test.
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hf"))
     tiny_remote_code.remote_code(tmp_path / "own", tmp_path / "words")
     rows = run_models(

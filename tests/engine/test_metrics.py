@@ -6,12 +6,20 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from curation.annotate.metrics import METRICS, InMemoryMeter
-from curation.cluster.metrics_export import list_exported_names
+from curation.annotate.metrics import METRICS, InMemoryMeter, list_exported_names
+from curation.engine import driver
+from curation.errors import InputError
+from curation.processes.metrics_server import serve_metrics
+from curation.run.catalog_plan import create_plan
+from tests.fakes import SlowWorker
 from tests.support.paths import REPOSITORY
 from tests.support.runs import corpus_run
 
@@ -22,7 +30,8 @@ PAGE = REPOSITORY / "docs" / "metrics.md"
 RUN_AND_SCRAPE = """
 import sys, threading, time, urllib.request
 import ray
-from curation.cluster import driver, pools
+from curation.annotate import pools
+from curation.engine import driver
 from curation.cluster.session import ray_session
 from curation.annotate.metrics import RETRIES
 from curation.cluster.metrics_export import RayMeter
@@ -55,7 +64,7 @@ class Retrying:
 
 create_plan(config)
 with ray_session(
-    "local", pools.count_cpus_needed(config.annotate), metrics_port=config.metrics_port
+    "ray", pools.count_cpus_needed(config.annotate), metrics_port=config.metrics_port
 ):
     # Nothing on this machine needs to be tried again, so an actor says that it did.
     retrying = Retrying.remote()
@@ -65,6 +74,12 @@ with ray_session(
     driver.annotate_run(config, lambda done, total: None)
     watching.join(60)
 """
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def exported_names() -> set[str]:
@@ -112,11 +127,11 @@ def test_an_in_memory_meter_keeps_what_it_records() -> None:
 @pytest.mark.usefixtures("own_ray")
 def test_a_run_shows_its_metrics(corpus: Path, tmp_path: Path) -> None:
     pytest.importorskip("prometheus_client", reason="Ray exports nothing without ray[default]")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     section = {"shard_clips": 10, "actors": 1}
-    config = corpus_run(corpus, tmp_path / "run", metrics_port=port, annotate=section)
+    config = corpus_run(
+        corpus, tmp_path / "run", cluster="ray", metrics_port=port, annotate=section
+    )
     yaml_file = tmp_path / "run.yaml"
     yaml_file.write_text(json.dumps(config.model_dump(mode="json")))
     environment = {**os.environ, "RAY_metrics_report_interval_ms": "500"}
@@ -132,4 +147,52 @@ def test_a_run_shows_its_metrics(corpus: Path, tmp_path: Path) -> None:
     seen = {re.split(r"[{ ]", line)[0]: line for line in ended.stdout.splitlines()}
     assert set(seen) == exported_names()
     assert 'cause="throttled"' in seen["ray_tagscribe_retries_total"]
+    assert float(seen["ray_tagscribe_run_clips_planned"].split()[-1]) == 40
+
+
+def read_page(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        return str(page.read().decode())
+
+
+def test_local_processes_export_every_metric_by_the_same_names() -> None:
+    port = free_port()
+    with serve_metrics(port) as meter:
+        for name, metric in METRICS.items():
+            meter.record(name, 2, **dict.fromkeys(metric.labels, "some"))
+        page = read_page(port)
+    assert {re.split(r"[{ ]", line)[0] for line in page.splitlines()} >= exported_names()
+    assert 'ray_tagscribe_clips_total{outcome="some"} 2.0' in page
+    assert 'ray_tagscribe_batch_clips_bucket{le="2.0"} 1.0' in page
+
+
+def test_a_taken_port_is_an_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"metrics_port: {port}: cannot be opened"):
+            with serve_metrics(port):
+                pass
+
+
+def test_a_run_on_local_processes_shows_its_metrics(corpus: Path, tmp_path: Path) -> None:
+    port = free_port()
+    config = corpus_run(corpus, tmp_path / "run", metrics_port=port)
+    create_plan(config)
+    pages: list[str] = []
+
+    def scrape() -> None:
+        while not pages or "ray_tagscribe_clips_total{" not in pages[-1]:
+            with suppress(OSError):
+                pages.append(read_page(port))
+            time.sleep(0.05)
+
+    scraping = threading.Thread(target=scrape, daemon=True)
+    scraping.start()
+    driver.annotate_run(config, lambda done, total: None, SlowWorker)
+    scraping.join(10)
+    seen = {line.rsplit(maxsplit=1)[0]: line for line in pages[-1].splitlines()}
+    assert float(seen['ray_tagscribe_clips_total{outcome="ok"}'].split()[-1]) >= 10
+    assert float(seen['ray_tagscribe_stage_seconds_total{stage="decode"}'].split()[-1]) > 0
     assert float(seen["ray_tagscribe_run_clips_planned"].split()[-1]) == 40

@@ -1,4 +1,4 @@
-"""The engine whole, on a real Ray: every clip is accounted for, however and how often it runs."""
+"""The engine whole: every clip is accounted for, whatever runs it, and however often."""
 
 import os
 import shutil
@@ -15,9 +15,9 @@ import pytest
 import soundfile
 
 from curation import table
-from curation.cluster import driver
 from curation.config.policy import Policy
 from curation.config.run import RunConfig, TableConfig
+from curation.engine import driver
 from curation.errors import InputError
 from curation.ops import verify
 from curation.run import catalog_plan, evidence
@@ -27,9 +27,8 @@ from curation.select import apply
 from curation.storage.files import Storage
 from curation.synth.mixing import render_clip
 from tests.support import in_process
+from tests.support.processes import run_tagscribe
 from tests.support.runs import copy_run, corpus_run, write_yaml
-
-pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 def silent(_done: int, _total: int) -> None:
@@ -78,27 +77,52 @@ def test_the_record_names_models_and_versions(undisturbed: RunConfig) -> None:
     assert record.versions["ray"].startswith("2.60")
 
 
-@pytest.mark.parametrize(
-    "annotate_section",
-    [
-        {"actors": 2, "decode_threads": 1},
-        {"placement": "separate", "pools": {"decoders": 2, "captioners": 1, "scorers": 1}},
-    ],
-    ids=["two actors", "separate pools"],
-)
 def test_where_the_work_runs_changes_no_row(
-    annotate_section: dict, undisturbed: RunConfig, corpus: Path, tmp_path: Path
+    cluster: str, undisturbed: RunConfig, corpus: Path, tmp_path: Path
 ) -> None:
-    section = {"shard_clips": 10, **annotate_section}
-    config = corpus_run(corpus, tmp_path / "run", annotate=section)
+    section = {"shard_clips": 10, "actors": 2, "decode_threads": 1}
+    config = corpus_run(corpus, tmp_path / "run", cluster=cluster, annotate=section)
     assert annotated(config).equals(evidence_of(undisturbed))
 
 
+@pytest.mark.usefixtures("local_ray")
+def test_separate_pools_change_no_row(undisturbed: RunConfig, corpus: Path, tmp_path: Path) -> None:
+    pools = {"decoders": 2, "captioners": 1, "scorers": 1}
+    section = {"shard_clips": 10, "placement": "separate", "pools": pools}
+    config = corpus_run(corpus, tmp_path / "run", cluster="ray", annotate=section)
+    assert annotated(config).equals(evidence_of(undisturbed))
+
+
+@pytest.mark.parametrize(
+    ("sections", "setting"),
+    [
+        ({"annotate": {"placement": "separate"}}, "annotate.placement: separate"),
+        (
+            {
+                "captioner": {"kind": "vllm", "model": "some/model"},
+                "annotate": {"placement": "separate"},
+            },
+            "captioner.kind: vllm",
+        ),
+    ],
+    ids=["separate pools", "vLLM"],
+)
+def test_what_needs_ray_is_refused_without_it_and_names_the_line_to_change(
+    sections: dict, setting: str, corpus: Path, tmp_path: Path
+) -> None:
+    yaml_file = write_yaml(corpus_run(corpus, tmp_path / "run", **sections), tmp_path)
+    ended = run_tagscribe("run", yaml_file)
+    assert ended.returncode == 1
+    assert f"{setting} needs Ray" in ended.stderr and "set cluster: ray" in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_resumed_run_does_only_what_is_missing_and_reports_progress(
-    undisturbed: RunConfig, tmp_path: Path
+    cluster: str, undisturbed: RunConfig, tmp_path: Path
 ) -> None:
     one_actor = undisturbed.annotate.model_copy(update={"actors": 1})
-    config = copy_run(undisturbed, tmp_path / "run").model_copy(update={"annotate": one_actor})
+    changes = {"annotate": one_actor, "cluster": cluster}
+    config = copy_run(undisturbed, tmp_path / "run").model_copy(update=changes)
     kept = Path(shard_uri(config.run, 2))
     written = kept.stat().st_mtime_ns
     for shard in (0, 3):
@@ -289,11 +313,24 @@ def start_command(yaml_file: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
-def small_run(corpus: Path, folder: Path) -> RunConfig:
-    """The undisturbed run anew, by one actor, as every actor takes a while to start."""
+@pytest.fixture(params=["local", "own_ray"])
+def own_cluster(request: pytest.FixtureRequest) -> str:
+    """The setting `cluster` of commands, each of which starts what it runs on."""
+    if request.param == "local":
+        return "local"
+    request.getfixturevalue(request.param)
+    return "ray"
+
+
+def small_run(corpus: Path, folder: Path, cluster: str) -> RunConfig:
+    """The undisturbed run anew, by one worker, as every worker takes a while to start."""
     annotate_section = {"shard_clips": 10, "actors": 1}
     return corpus_run(
-        corpus, folder / "run", annotate=annotate_section, select={"top_fraction": 0.5}
+        corpus,
+        folder / "run",
+        cluster=cluster,
+        annotate=annotate_section,
+        select={"top_fraction": 0.5},
     )
 
 
@@ -312,10 +349,10 @@ def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 
 
 def test_a_killed_run_goes_on_to_the_same_rows(
-    undisturbed: RunConfig, corpus: Path, tmp_path: Path
+    own_cluster: str, undisturbed: RunConfig, corpus: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL when it has planned and starts Ray, and after the first shard; then to the end."""
-    config = small_run(corpus, tmp_path)
+    """SIGKILL when it has planned, and after the first shard; then to the end."""
+    config = small_run(corpus, tmp_path, own_cluster)
     folder = RunFolder.from_config(config)
     yaml_file = write_yaml(config, tmp_path)
     first = start_command(yaml_file)
@@ -343,7 +380,7 @@ def mtime_ns(config: RunConfig, shard: int) -> int:
 def test_two_runs_of_one_folder_at_once_come_to_one_result(
     undisturbed: RunConfig, corpus: Path, tmp_path: Path
 ) -> None:
-    config = small_run(corpus, tmp_path)
+    config = small_run(corpus, tmp_path, "local")
     yaml_file = write_yaml(config, tmp_path)
     both = [start_command(yaml_file) for _ in range(2)]
     assert [process.wait(timeout=240) for process in both] == [0, 0]

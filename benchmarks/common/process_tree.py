@@ -1,0 +1,74 @@
+"""Runs a command, and measures the processes that it starts: wall time, CPU, memory."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True)
+class CommandCost:
+    """What a command took.
+
+    Attributes:
+        wall_s: from its start to its end.
+        cpu_s: of its processes, as far as they lived at a measurement.
+        peak_mb: most memory of all its processes at once, in MB (10^6 bytes), shared pages once for
+            each process that maps them (RSS).
+        stdout: what it printed.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    stdout: str
+
+
+def measure_command(command: Sequence[str]) -> CommandCost:
+    """Run a command to its end. Raises CalledProcessError where it fails, with its stderr."""
+    started_s = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watch = _Watch(process.pid)
+    stdout, stderr = process.communicate()
+    wall_s = time.perf_counter() - started_s
+    watch.stop()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)
+    return CommandCost(wall_s, sum(watch.cpu_s.values()), watch.peak_bytes / 1e6, stdout)
+
+
+class _Watch:
+    """Measures a process and its descendants from a thread."""
+
+    def __init__(self, pid: int) -> None:
+        self.cpu_s: dict[int, float] = {}
+        self.peak_bytes = 0
+        self._pid = pid
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_INTERVAL_S):
+            with suppress(psutil.NoSuchProcess):
+                root = psutil.Process(self._pid)
+                self._measure([root, *root.children(recursive=True)])
+
+    def _measure(self, processes: Sequence[psutil.Process]) -> None:
+        total = 0
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                self.cpu_s[process.pid] = times.user + times.system
+                total += process.memory_info().rss
+        self.peak_bytes = max(self.peak_bytes, total)

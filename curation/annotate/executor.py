@@ -1,0 +1,58 @@
+"""What runs tasks on workers: the interface of local processes and of a Ray cluster."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from curation.annotate.metrics import Meter
+from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.errors import RunError
+
+
+class WorkerStartError(RunError):
+    """A worker process ended before it was ready for tasks; no clip is to blame."""
+
+
+class IsolatedWorkers(Protocol):
+    """Workers with one task at a time each, so that no task dies of another."""
+
+    @property
+    def count(self) -> int:
+        """How many workers there are: so many threads may call `attempt` at once."""
+        ...
+
+    @property
+    def trial_groups(self) -> int:
+        """Into how many groups suspected clips are split; few where a trial starts slowly."""
+        ...
+
+    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+        """Run a task on the next free worker; a worker that dies is replaced.
+
+        Raises WorkerStartError where no worker starts.
+        """
+        ...
+
+
+class Executor(Protocol):
+    """Runs tasks on the workers of a run."""
+
+    @property
+    def meter(self) -> Meter:
+        """Takes the driver's own metrics."""
+        ...
+
+    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
+        """Run tasks on all workers; yields results as they arrive.
+
+        A task whose worker died has no result. Called once, before `isolate_workers`.
+
+        Raises:
+            InputError: the machine or the cluster is too small for the pools.
+            WorkerStartError: no worker starts.
+        """
+        ...
+
+    def isolate_workers(self, task_count: int) -> AbstractContextManager[IsolatedWorkers]:
+        """Workers for tasks that `run_tasks` lost, at most `task_count` of them."""
+        ...

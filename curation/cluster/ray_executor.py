@@ -1,0 +1,186 @@
+"""Runs tasks on a Ray cluster: through a Ray Data graph, and those that it lost on lone actors."""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from curation.annotate import pools
+from curation.annotate.executor import IsolatedWorkers, WorkerStartError
+from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.cluster import graph, placement
+from curation.cluster.graph import DeathLimits
+from curation.cluster.metrics_export import RayMeter
+from curation.cluster.session import ray_session
+from curation.config.run import RunConfig
+
+# A worker of the graph that dies is started again, and its task tried again, this often.
+LIMITS = DeathLimits(restarts=3, retries=2)
+# How often an actor outside the graph is built before its run ends.
+_STARTS = 3
+_DEATHS = ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError
+
+
+class RayExecutor:
+    """Fulfils `Executor` with a Ray that is started or joined when tasks come."""
+
+    def __init__(self, config: RunConfig, fused_worker: type) -> None:
+        """`fused_worker` as in `driver.annotate_run`."""
+        self.meter = _ConnectedMeter()
+        self._config, self._fused_worker = config, fused_worker
+
+    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
+        """As `Executor.run_tasks`."""
+        with self._connect():
+            try:
+                yield from graph.run_tasks(self._config, tasks, LIMITS, self._fused_worker)
+            except ray.exceptions.RayActorError as error:
+                raise WorkerStartError(f"workers cannot start: {_last_line(error)}") from error
+
+    @contextmanager
+    def isolate_workers(self, task_count: int) -> Iterator[IsolatedWorkers]:
+        """As `Executor.isolate_workers`.
+
+        The connection is a new one: actors of the graph that were restarting when it ended would
+        live on otherwise, and hold their CPUs and GPUs.
+        """
+        with self._connect():
+            if graph.uses_vllm(self._config):
+                yield IsolatedGraph(self._config)
+                return
+            workers = IsolatedActors(self._config, self._fused_worker, task_count)
+            try:
+                yield workers
+            finally:
+                workers.close()
+
+    @contextmanager
+    def _connect(self) -> Iterator[None]:
+        annotate = self._config.annotate
+        cpus, resources = pools.count_cpus_needed(annotate), pools.list_node_resources(annotate)
+        with (
+            ray_session(self._config.cluster, cpus, resources, self._config.metrics_port),
+            self.meter.connect(),
+        ):
+            yield
+
+
+class _ConnectedMeter:
+    """Sends the driver's numbers to Ray while it is connected, and drops them else."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._meter: RayMeter | None = None
+
+    def record(self, name: str, value: float, **labels: str) -> None:
+        with self._lock:
+            if self._meter:
+                self._meter.record(name, value, **labels)
+
+    @contextmanager
+    def connect(self) -> Iterator[None]:
+        """For the time of a connection."""
+        with self._lock:
+            self._meter = RayMeter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._meter = None
+
+
+class IsolatedGraph:
+    """Runs the graph for one task at a time: each starts vLLM anew, so no task dies of another."""
+
+    count = 1
+    # Each trial loads the models again.
+    trial_groups = 2
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+        """As `IsolatedWorkers.attempt`."""
+        try:
+            results = list(graph.run_tasks(self._config, [task], LIMITS))
+        except ray.exceptions.RayActorError as error:
+            return WorkerDeath(task, _last_line(error))
+        return results[0] if results else WorkerDeath(task, "an actor of the graph died")
+
+
+class IsolatedActors:
+    """Actors outside the graph, each with one task at a time, and replaced when they die.
+
+    In the graph, tasks that wait for an actor that dies are lost with it.
+    """
+
+    # A worker is loaded when a trial begins, so that small groups cost little.
+    trial_groups = 8
+
+    def __init__(self, config: RunConfig, fused_worker: type, task_count: int) -> None:
+        sized = placement.place_pools(config.annotate, task_count)
+        # Where each model has a pool of its own, an actor with both takes what a captioner does.
+        pool = sized[0 if config.annotate.placement == "fused" else 1]
+        self.count = min(task_count, pool.max_actors)
+        self._build = ray.remote(_WorkerActor).options(**pool.ray_options).remote
+        self._arguments = fused_worker, config
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self.count):
+            self._free.put(self._build(*self._arguments))
+
+    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+        """As `IsolatedWorkers.attempt`; the replacement of a dead actor starts at once."""
+        actor = self._free.get()
+        try:
+            actor = self._make_ready(actor)
+            return TaskResult.from_row(ray.get(actor.run.remote(task.to_json())))
+        except _DEATHS as error:
+            actor = self._replace(actor)
+            return WorkerDeath(task, _last_line(error))
+        finally:
+            self._free.put(actor)
+
+    def close(self) -> None:
+        """Kill the actors that no thread uses."""
+        while not self._free.empty():
+            ray.kill(self._free.get())
+
+    def _make_ready(self, actor: Any) -> Any:
+        """This actor when it is built, or one in its place: nodes may be lost meanwhile."""
+        for _ in range(_STARTS - 1):
+            try:
+                ray.get(actor.ready.remote())
+                return actor
+            except _DEATHS:
+                actor = self._replace(actor)
+        try:
+            ray.get(actor.ready.remote())
+        except _DEATHS as error:
+            raise WorkerStartError(f"workers cannot start: {_last_line(error)}") from error
+        return actor
+
+    def _replace(self, actor: Any) -> Any:
+        ray.kill(actor)
+        return self._build(*self._arguments)
+
+
+class _WorkerActor:
+    """A worker as an actor of its own."""
+
+    def __init__(self, worker: type, config: RunConfig) -> None:
+        self._worker = worker(config, RayMeter)
+
+    def ready(self) -> None:
+        """Return when the worker is built."""
+
+    def run(self, task: str) -> dict[str, Any]:
+        row: dict[str, Any] = self._worker({"task": task})
+        return row
+
+
+def _last_line(error: Exception) -> str:
+    # Ray's report ends in the cause: the last line of a traceback, or how the actor died.
+    return str(error).strip().splitlines()[-1]

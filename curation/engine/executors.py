@@ -1,0 +1,46 @@
+"""Which executor a run has: processes of this machine, or a Ray cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from curation.annotate.executor import Executor
+from curation.config.run import RunConfig
+from curation.errors import InputError
+
+
+def require_executor(config: RunConfig) -> None:
+    """Raises InputError where the run needs Ray and its configuration does not name a cluster."""
+    if config.cluster != "local":
+        return
+    for needs_ray, setting in (
+        (config.captioner.kind == "vllm", "captioner.kind: vllm"),
+        (config.annotate.placement == "separate", "annotate.placement: separate"),
+    ):
+        if needs_ray:
+            raise InputError(
+                f"{setting} needs Ray, and cluster: local runs without it; set cluster: ray to "
+                "start Ray on this machine, or cluster: auto to join a cluster"
+            )
+
+
+@contextmanager
+def open_executor(config: RunConfig, fused_worker: type) -> Iterator[Executor]:
+    """The executor of a run, with its metrics server; its workers end with the block.
+
+    Raises InputError as `require_executor`, and where the metrics port is taken.
+    """
+    require_executor(config)
+    if config.cluster == "local":
+        from curation.processes.local_executor import LocalExecutor
+        from curation.processes.metrics_server import serve_metrics
+
+        with (
+            serve_metrics(config.metrics_port) as meter,
+            LocalExecutor(config, fused_worker, meter, bool(config.metrics_port)) as executor,
+        ):
+            yield executor
+    else:
+        # Ray is slow to import, and runs on one machine do without it.
+        from curation.cluster.ray_executor import RayExecutor
+
+        yield RayExecutor(config, fused_worker)

@@ -1,0 +1,62 @@
+"""The messages between the driver and a worker process, each pickled, over one pipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curation.config.run import RunConfig
+
+# A metric that was recorded: name, value and labels.
+Record = tuple[str, float, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class StartWorker:
+    """To the process, first: the worker to build.
+
+    Attributes:
+        worker: class that is built with the configuration and a factory of meters.
+        config: the run's configuration.
+        tasks_at_once: tasks that the worker is given at once.
+        with_metrics: whether its metrics are sent to the driver.
+    """
+
+    worker: type
+    config: RunConfig
+    tasks_at_once: int
+    with_metrics: bool
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """To the process: a task, as JSON, under the number of the request."""
+
+    number: int
+    task: str
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """From the process: the worker is built."""
+
+
+@dataclass(frozen=True)
+class WorkerFailed:
+    """From the process: the worker could not be built, and why; the process then ends."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskEnded:
+    """From the process: the row that the worker returned for a request."""
+
+    number: int
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MetricsRecorded:
+    """From the process: metrics since the last such message."""
+
+    records: Sequence[Record]

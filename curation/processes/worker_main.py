@@ -1,0 +1,94 @@
+"""The program of a worker process: builds a worker, runs the tasks that the driver sends.
+
+The process ends when its pipe closes, so it does not outlive the driver.
+"""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any
+
+from curation.annotate.metrics import Meter, NullMeter
+from curation.processes.messages import (
+    MetricsRecorded,
+    Record,
+    RunTask,
+    StartWorker,
+    TaskEnded,
+    WorkerFailed,
+    WorkerReady,
+)
+
+_FLUSH_INTERVAL_S = 1.0
+
+
+def main(pipe: int) -> None:
+    """Serve the driver at the other end of the pipe with this file descriptor."""
+    process = _WorkerProgram(Connection(pipe))
+    try:
+        process.serve()
+    except (EOFError, OSError):
+        pass  # the driver has ended
+    # Threads may be in the middle of a task, whose result nobody waits for.
+    os._exit(0)
+
+
+class _WorkerProgram:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._send_lock = threading.Lock()
+        self._worker: Any = None
+
+    def serve(self) -> None:
+        """Receive requests until the pipe closes; the work is done by other threads."""
+        start: StartWorker = self._connection.recv()
+        self._meter = _BufferedMeter(self) if start.with_metrics else NullMeter()
+        threads = ThreadPoolExecutor(start.tasks_at_once)
+        threads.submit(self._build, start)
+        while True:
+            threads.submit(self._run, self._connection.recv())
+
+    def send(self, message: object) -> None:
+        with self._send_lock:
+            self._connection.send(message)
+
+    def _build(self, start: StartWorker) -> None:
+        try:
+            self._worker = start.worker(start.config, lambda: self._meter)
+        except BaseException as error:
+            self.send(WorkerFailed(f"{type(error).__name__}: {error}"))
+            os._exit(1)
+        self.send(WorkerReady())
+
+    def _run(self, request: RunTask) -> None:
+        row = self._worker({"task": request.task})
+        # Clips travel between pools only; here they would be an empty list.
+        self.send(TaskEnded(request.number, {name: row[name] for name in row if name != "clips"}))
+        if isinstance(self._meter, _BufferedMeter):
+            self._meter.flush()
+
+
+class _BufferedMeter(Meter):
+    """Sends what is recorded to the driver, about once a second."""
+
+    def __init__(self, program: _WorkerProgram) -> None:
+        self._program = program
+        self._lock = threading.Lock()
+        self._records: list[Record] = []
+        self._flushed_s = time.monotonic()
+
+    def record(self, name: str, value: float, **labels: str) -> None:
+        with self._lock:
+            self._records.append((name, value, labels))
+            due = time.monotonic() - self._flushed_s >= _FLUSH_INTERVAL_S
+        if due:
+            self.flush()
+
+    def flush(self) -> None:
+        with self._lock:
+            records, self._records = self._records, []
+            self._flushed_s = time.monotonic()
+        if records:
+            self._program.send(MetricsRecorded(records))
