@@ -4,8 +4,7 @@ Reading and writing what they name is left to `storage`.
 """
 
 import os
-
-from fsspec.implementations.local import LocalFileSystem
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from curation.errors import InputError
 
@@ -43,6 +42,30 @@ def join_uri(uri: str, *parts: str) -> str:
 
 
 def local_path(uri: str) -> str:
-    """The absolute path of a local URI; `~` is expanded."""
-    path = LocalFileSystem._strip_protocol(uri) if "://" in uri else uri
+    """The absolute path of a local URI; `~` is expanded, and `%` escapes of file:// are decoded."""
+    scheme, divider, rest = uri.partition("://")
+    path = os.fsdecode(unquote_to_bytes(rest)) if divider and scheme == "file" else rest or uri
     return os.path.abspath(os.path.expanduser(path))
+
+
+def local_uri(path: str) -> str:
+    """The URI of a local file: its path, or file:// with escapes where the path is not UTF-8.
+
+    `path` is as the operating system's functions return it, undecodable bytes as surrogates.
+    """
+    return path if _is_utf8(path) else f"file://{quote_from_bytes(os.fsencode(path))}"
+
+
+def readable_path(path: str) -> str:
+    r"""The text of a path; bytes that are not UTF-8 become `\xNN`."""
+    return path if _is_utf8(path) else os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _is_utf8(path: str) -> bool:
+    if path.isascii():
+        return True
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,26 +2,36 @@
 
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.catalog.audio_files import (
+    drop_audio_extension,
+    format_skipped,
+    is_audio_file,
+    path_of_uri,
+    require_folder,
+    unread_kind,
+)
 from curation.catalog.listing import (
     CatalogCoverage,
     CatalogListing,
     TagColumnBuilder,
     build_clip_table,
     check_unique_ids,
-    is_audio_file,
-    require_folder,
 )
+from curation.catalog.metadata import check_text_head
+from curation.catalog.name_mismatch import check_names
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
+from curation.uris import readable_path
 
 _EXPECTED = 'YouTube id, start and end in seconds, class ids: abcdefghijk, 30.000, 40.000, "/m/..."'
 
@@ -43,22 +53,27 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
     folder = require_folder(storage, config.audio, "audio")
     segments = _read_segments(storage, config.segments)
     rows = _Rows(segments.ids)
+    clip_ids = segments.clip_ids()
+    check_unique_ids(
+        clip_ids.take(pa.array(rows.of_several, pa.int64())),
+        lambda place: f"{config.segments} line {segments.lines[rows.of_several[place]]}",
+        "a row stands twice; remove one of the two",
+    )
     files = _match_files(storage, folder, segments, rows, config.files)
     found = np.array([uri is not None for uri in files.uris], dtype=bool)
     # The listed times are those of the whole recording: of no use in a clip that is cut already.
     cut_here = np.frombuffer(files.begins_at_start, np.bool_) | (config.files == "cut") | ~found
     clips = build_clip_table(
-        segments.clip_ids(),
+        clip_ids,
         files.uris,
         pa.array(np.frombuffer(segments.start_ms, np.int64) / 1000, mask=cut_here),
         pa.array(np.frombuffer(segments.end_ms, np.int64) / 1000, mask=cut_here),
         segments.tags.finish(),
     )
-    check_unique_ids(
-        clips["clip_id"].take(pa.array(rows.of_several, pa.int64())),
-        lambda place: f"{config.segments} line {segments.lines[rows.of_several[place]]}",
-    )
-    coverage = CatalogCoverage(len(found), int(found.sum()), files.unlisted, files.notes())
+    listed_ids = (ytid for ytid, uri in zip(segments.ids, files.uris, strict=True) if uri is None)
+    check_names(folder, listed_ids, files.unlisted_ids, files.without_extension)
+    unread = dict(files.unread.most_common())
+    coverage = CatalogCoverage(len(found), int(found.sum()), files.unlisted, unread, files.notes())
     return CatalogListing(clips, coverage)
 
 
@@ -133,6 +148,8 @@ def _read_segments(storage: Storage, uri: str) -> _Segments:
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such file, given as segments: of the catalog")
     with storage.open_input(uri) as file:
+        check_text_head(uri, file.read(64))
+        file.seek(0)
         for number, raw in enumerate(file, 1):
             line = raw.decode("utf-8", "replace").strip().removeprefix("\ufeff")
             if not line or line.startswith("#"):
@@ -160,9 +177,16 @@ class _Files:
 
     uris: list[str | None]
     begins_at_start: bytearray
-    unlisted: int = 0
+    unlisted_ids: list[str] = field(default_factory=list)
+    without_extension: list[str] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
     other_start: int = 0
     spare: int = 0
+
+    @property
+    def unlisted(self) -> int:
+        return len(self.unlisted_ids) + self.other_start
 
     def take(self, row: int, uri: str, begins_at_start: bool) -> None:
         """A name with the start in it goes before one without; else the first path is kept."""
@@ -179,7 +203,7 @@ class _Files:
             notes.append(f"{self.other_start:,} of them have a listed id and another start")
         if self.spare:
             notes.append(f"{self.spare:,} files were left aside, as another has the same clip")
-        return tuple(notes)
+        return (*notes, *format_skipped(self.skipped))
 
 
 def _match_files(
@@ -190,13 +214,21 @@ def _match_files(
     named_by_id: Literal["cut", "whole"],
 ) -> _Files:
     files = _Files([None] * len(segments.ids), bytearray(len(segments.ids)))
-    for file in storage.list_files(folder):
-        if not is_audio_file(file.uri):
+    within = len(folder) + 1
+
+    def skip(path: str, what: str) -> None:
+        files.skipped.append((readable_path(path)[within:], what))
+
+    for file in storage.list_files(folder, skip):
+        name = path_of_uri(file.uri).rpartition("/")[2]
+        if not is_audio_file(name):
+            files.unread[unread_kind(name)] += 1
+            if "." not in name:
+                files.without_extension.append(name)
             continue
-        name = file.uri.rpartition("/")[2]
         read = next((each for each in _readings(name) if each[0] in rows), None)
         if read is None:
-            files.unlisted += 1
+            files.unlisted_ids.append(next(_readings(name), (drop_audio_extension(name), None))[0])
             continue
         ytid, start = read
         if start is None:
@@ -211,7 +243,6 @@ def _match_files(
         for row in named:
             files.take(row, file.uri, begins_at_start=True)
         if not named:
-            files.unlisted += 1
             files.other_start += 1
     return files
 

@@ -21,9 +21,10 @@ _CACHE_BYTES = 256 * 2**20
 
 Reserve = Callable[[int], None]
 
-_ROW = re.compile(r"(?P<file>.+\.parquet)#row=(?P<row>\d{9})&column=(?P<column>.+)", re.DOTALL)
+_ROW = re.compile(r"(?P<file>.+\.(?i:parquet))#row=(?P<row>\d{9})&column=(?P<column>.+)", re.DOTALL)
 _MEMBER = re.compile(
-    r"(?P<file>.+\.tar)#offset=(?P<offset>\d{12})&size=(?P<size>\d+)&name=(?P<name>.*)", re.DOTALL
+    r"(?P<file>.+\.(?i:tar))#offset=(?P<offset>\d{12})&size=(?P<size>\d+)&name=(?P<name>.*)",
+    re.DOTALL,
 )
 
 

@@ -1,42 +1,62 @@
 """A folder of audio, described by a CSV or JSONL of metadata or by nothing but its files."""
 
-import csv
-import io
-import json
 import math
 import posixpath
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
+from curation.catalog.audio_files import (
+    ListedFiles,
+    count_unread,
+    list_audio_folder,
+)
+from curation.catalog.labels import parse_labels
 from curation.catalog.listing import (
     CatalogCoverage,
     CatalogListing,
     TagColumnBuilder,
     build_clip_table,
     check_unique_ids,
-    is_audio_file,
-    require_folder,
 )
+from curation.catalog.metadata import Row, read_metadata
+from curation.catalog.name_mismatch import check_names
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
+from curation.schema import Tag
 from curation.storage.files import Storage
-
-Row = dict[str, Any]
+from curation.uris import absolute_uri
 
 
 def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
     """One clip a row of the metadata, or one an audio file where there is none.
 
     Raises InputError for metadata that cannot be read, a column that is not there, a class that
-    AudioSet does not have, or an id given twice.
+    AudioSet does not have, an id given twice, or names that nearly are those of the files.
     """
-    folder = require_folder(storage, config.audio, "audio")
-    within = len(folder) + 1
-    audio = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio_file(f.uri)}
+    files = list_audio_folder(storage, config.audio)
     if config.metadata is None:
-        rows = ((uri, {config.file: path}) for path, uri in audio.items())
-        return _list_rows(rows, config.model_copy(update=_UNTAGGED), audio)
-    return _list_rows(_read_metadata(storage, config.metadata, config), config, audio)
+        rows = _Rows(files, config.model_copy(update=_UNTAGGED))
+        rows.extend((uri, {config.file: path}) for path, uri in files.audio.items())
+    else:
+        rows = _read_rows(storage, config, files)
+    listed = set(rows.paths)
+    unlisted = files.audio.keys() - listed
+    _check_missing(files, rows, unlisted, listed)
+    clips = build_clip_table(rows.ids(), rows.uris, rows.starts, rows.ends, rows.tags.finish())
+    check_unique_ids(
+        clips["clip_id"],
+        rows.places.__getitem__,
+        "remove the repeated rows, or name a column of ids that are unique (id:)",
+    )
+    coverage = CatalogCoverage(
+        clips.num_rows,
+        clips.num_rows - clips["uri"].null_count,
+        len(unlisted),
+        count_unread(files.others.keys() - listed - {_path_below(files.folder, config)}),
+        files.notes(),
+    )
+    return CatalogListing(clips, coverage)
 
 
 def read_metadata_column(
@@ -47,116 +67,118 @@ def read_metadata_column(
     Raises InputError where the metadata cannot be read or has no such column.
     """
     assert config.metadata is not None
-    for place, row in _read_metadata(storage, config.metadata, config):
-        if column not in row:
-            raise InputError(f"{place}: no column {column!r} among {', '.join(row)}")
-        start_s = _seconds(row, config.start_s)
-        yield _clip_id(row, config, _path(row, config.file), start_s), str(row[column] or "")
+    # The audio may be gone when only its licences are wanted.
+    there = storage.exists(config.audio)
+    files = list_audio_folder(storage, config.audio) if there else ListedFiles(config.audio)
+    rows = _read_rows(storage, config, files, column)
+    return zip(rows.ids(), rows.texts, strict=True)
 
 
 _UNTAGGED = {"id": None, "tags": None, "start_s": None, "end_s": None}
 
 
-def _list_rows(
-    rows: Iterator[tuple[str, Row]], config: FolderConfig, audio: dict[str, str]
-) -> CatalogListing:
-    """`rows` come with the words that say where each stands; `audio` is path within -> URI."""
-    ids: list[str] = []
-    uris: list[str | None] = []
-    starts: list[float | None] = []
-    ends: list[float | None] = []
-    places: list[str] = []
-    tags = TagColumnBuilder()
-    listed: set[str] = set()
-    for place, row in rows:
-        try:
-            path = _path(row, config.file)
-            start_s, end_s = _seconds(row, config.start_s), _seconds(row, config.end_s)
-            if start_s is not None and end_s is not None and end_s <= start_s:
-                raise InputError(f"the end, {end_s} s, is not after the start, {start_s} s")
-            tags.append(_labels(row, config))
-            ids.append(_clip_id(row, config, path, start_s))
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from error
-        listed.add(path)
-        uris.append(audio.get(path))
-        starts.append(start_s)
-        ends.append(end_s)
-        places.append(place)
-    clips = build_clip_table(ids, uris, starts, ends, tags.finish())
-    check_unique_ids(clips["clip_id"], places.__getitem__)
-    found = clips.num_rows - clips["uri"].null_count
-    return CatalogListing(clips, CatalogCoverage(clips.num_rows, found, len(audio.keys() - listed)))
+@dataclass
+class _Rows:
+    """The rows of the metadata, column by column; `paths` are as the folder's files have them."""
+
+    files: ListedFiles
+    config: FolderConfig
+    column: str | None = None  # whose text is kept
+    given_ids: list[str | None] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    uris: list[str | None] = field(default_factory=list)
+    starts: list[float | None] = field(default_factory=list)
+    ends: list[float | None] = field(default_factory=list)
+    tags: TagColumnBuilder = field(default_factory=TagColumnBuilder)
+    places: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def extend(self, rows: Iterable[tuple[str, Row]]) -> None:
+        """Rows behind the words that say where each stands."""
+        for place, row in rows:
+            try:
+                self._append(row)
+            except InputError as error:
+                raise InputError(f"{place}: {error}") from error
+            self.places.append(place)
+
+    def _append(self, row: Row) -> None:
+        config = self.config
+        path, uri = self.files.find(_file_name(row, config.file))
+        start_s, end_s = _seconds(row, config.start_s), _seconds(row, config.end_s)
+        if start_s is not None and end_s is not None and end_s <= start_s:
+            raise InputError(f"the end, {end_s} s, is not after the start, {start_s} s")
+        self.tags.append(_labels(row, config))
+        self.given_ids.append(None if config.id is None else _given_id(row, config.id))
+        if self.column is not None:
+            value = row[self.column]
+            self.texts.append("" if value is None else str(value).strip())
+        self.paths.append(path)
+        self.uris.append(uri)
+        self.starts.append(start_s)
+        self.ends.append(end_s)
+
+    def ids(self) -> list[str]:
+        """The given ids, else the paths without their extension, with the start where there is one.
+
+        Of files that differ by their extension alone the id is the whole path.
+        """
+        by_path = _path_ids(dict.fromkeys(self.paths))
+        starts = ("" if start is None else f"_{round(start * 1000)}" for start in self.starts)
+        return [
+            by_path[path] + start if given is None else given
+            for given, path, start in zip(self.given_ids, self.paths, starts, strict=True)
+        ]
 
 
-def _read_metadata(storage: Storage, uri: str, config: FolderConfig) -> Iterator[tuple[str, Row]]:
-    columns = [config.file, config.id, config.tags, config.start_s, config.end_s]
-    needed = [column for column in columns if column is not None]
-    if not storage.exists(uri):
-        raise InputError(f"{uri}: no such file, given as metadata: of the catalog")
-    with storage.open_input(uri) as file:
-        text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-        if uri.endswith(".csv"):
-            yield from _read_csv(uri, text, needed)
-        elif uri.endswith(".jsonl"):
-            yield from _read_jsonl(uri, text, needed)
-        else:
-            raise InputError(f"{uri}: expected metadata that ends in .csv or .jsonl")
+def _read_rows(
+    storage: Storage, config: FolderConfig, files: ListedFiles, column: str | None = None
+) -> _Rows:
+    assert config.metadata is not None
+    columns = [config.file, config.id, config.tags, config.start_s, config.end_s, column]
+    rows = _Rows(files, config, column)
+    needed = [name for name in columns if name is not None]
+    rows.extend(read_metadata(storage, config.metadata, needed))
+    return rows
 
 
-def _read_csv(uri: str, text: io.TextIOWrapper, needed: list[str]) -> Iterator[tuple[str, Row]]:
-    reader = csv.reader(text, skipinitialspace=True, strict=True)
-    try:
-        header = next(reader, [])
-        _need_columns(f"{uri} line 1", header, needed)
-        for values in reader:
-            place = f"{uri} line {reader.line_num}"
-            if values and len(values) != len(header):
-                raise InputError(
-                    f"{place}: found {len(values)} fields in {','.join(values)!r}; expected "
-                    f"{len(header)}: {', '.join(header)}"
-                )
-            if values:
-                yield place, dict(zip(header, values, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{uri} line {reader.line_num}: not CSV in UTF-8: {error}") from error
+def _path_ids(paths: Iterable[str]) -> dict[str, str]:
+    ids = {path: posixpath.splitext(path)[0] for path in paths}
+    while True:
+        counts = Counter(ids.values())
+        clashing = [
+            path for path, clip_id in ids.items() if counts[clip_id] > 1 and path != clip_id
+        ]
+        if not clashing:
+            return ids
+        ids.update((path, path) for path in clashing)
 
 
-def _read_jsonl(uri: str, text: io.TextIOWrapper, needed: list[str]) -> Iterator[tuple[str, Row]]:
-    number = 0
-    try:
-        for number, line in enumerate(text, 1):
-            if not line.strip():
-                continue
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise InputError(f"{uri} line {number}: found {line.strip()!r}; expected an object")
-            _need_columns(f"{uri} line {number}", list(row), needed)
-            yield f"{uri} line {number}", row
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{uri} line {number}: not JSON in UTF-8: {error}") from error
+def _check_missing(
+    files: ListedFiles, rows: _Rows, unlisted: Iterable[str], listed: set[str]
+) -> None:
+    missing = {path for path, uri in zip(rows.paths, rows.uris, strict=True) if uri is None}
+    bare = [path for path in files.others if "." not in posixpath.basename(path)]
+    check_names(files.folder, missing, unlisted, set(bare) - listed)
 
 
-def _need_columns(place: str, columns: list[str], needed: list[str]) -> None:
-    for column in needed:
-        if column not in columns:
-            raise InputError(
-                f"{place}: no column {column!r} among {', '.join(columns)}; name the columns in "
-                "the catalog by file:, id:, tags:, start_s: and end_s:, or set tags: null"
-            )
+def _path_below(folder: str, config: FolderConfig) -> str | None:
+    """The path of the metadata within the folder of audio, if it lies there."""
+    if config.metadata is None:
+        return None
+    return absolute_uri(config.metadata).removeprefix(f"{folder}/")
 
 
-def _path(row: Row, column: str) -> str:
-    """The path within the folder, as the listing of the folder has it."""
+def _file_name(row: Row, column: str) -> str:
     value = row[column]
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"found {value!r} as {column!r}; expected a path within the folder")
-    return posixpath.normpath(value.strip().replace("\\", "/"))
+    return value
 
 
 def _seconds(row: Row, column: str | None) -> float | None:
     value = None if column is None else row[column]
-    if value is None or value == "":
+    if value is None or isinstance(value, str) and not value.strip():
         return None
     try:
         seconds = float(value)
@@ -167,29 +189,23 @@ def _seconds(row: Row, column: str | None) -> float | None:
     return seconds
 
 
-def _labels(row: Row, config: FolderConfig) -> list[str]:
+def _labels(row: Row, config: FolderConfig) -> list[str | Tag]:
     value = None if config.tags is None else row[config.tags]
-    if value is None:
-        return []
     if isinstance(value, str):
         value = value.split(config.tag_separator)
-    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise InputError(f"found {value!r} as {config.tags!r}; expected classes, text or a list")
-    labels = [label.strip() for label in value if label.strip()]
+    labels = parse_labels(value, config.tags)
     for label in labels:
         if (
-            label.startswith(("/m/", "/t/"))
+            isinstance(label, str)
+            and label.startswith(("/m/", "/t/"))
             and not label.replace("/", "").replace("_", "").isalnum()
         ):
             raise InputError(f"found {label!r} as one class; set tag_separator: to what divides it")
     return labels
 
 
-def _clip_id(row: Row, config: FolderConfig, path: str, start_s: float | None) -> str:
-    if config.id is None:
-        stem = path.rpartition(".")[0] or path
-        return stem if start_s is None else f"{stem}_{round(start_s * 1000)}"
-    value = row[config.id]
-    if not isinstance(value, (str, int)) or value == "":
-        raise InputError(f"found {value!r} as {config.id!r}; expected the clip's id")
-    return str(value)
+def _given_id(row: Row, column: str) -> str:
+    value = row[column]
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+        raise InputError(f"found {value!r} as {column!r}; expected the clip's id")
+    return str(value).strip()

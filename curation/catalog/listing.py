@@ -1,34 +1,32 @@
 """What every catalog is built of: a listing, its coverage, its tags, and the check of its ids."""
 
 from array import array
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.catalog.audio_files import ListedFiles, format_unread, list_audio_folder
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA, TAG_TYPE, Tag
 from curation.storage.files import Storage
 from curation.tags import ontology
-from curation.uris import absolute_uri
-
-AUDIO_EXTENSIONS = frozenset(
-    """
-    3gp aac aif aiff amr asf au avi caf flac flv m4a m4b mka mkv mov mp2 mp3 mp4 mpeg mpg oga ogg
-    opus ts w64 wav webm wma
-    """.split()
-)
 
 
 @dataclass(frozen=True)
 class CatalogCoverage:
-    """How many clips are listed, how many of them have audio, and what else was noticed."""
+    """How many clips are listed, how many of them have audio, and what else was noticed.
+
+    `unlisted_files` are audio files of no listed clip; `unread_files` counts all other files that
+    are no metadata of the catalog, by extension: see `unread_kind`.
+    """
 
     listed: int
     found: int
     unlisted_files: int = 0
+    unread_files: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -54,6 +52,8 @@ class CatalogListing:
         ]
         if coverage.unlisted_files:
             parts.append(f"{coverage.unlisted_files:,} audio files belong to no listed clip")
+        if coverage.unread_files:
+            parts.append(f"not read as audio: {format_unread(coverage.unread_files)}")
         return "; ".join([*parts, *coverage.notes])
 
 
@@ -62,17 +62,19 @@ class TagColumnBuilder:
 
     def __init__(self) -> None:
         self._tags: list[Tag] = []
-        self._known: dict[str, int] = {}
+        self._known: dict[str | Tag, int] = {}
         self._flat = array("i")
         self._offsets = array("i", [0])
 
-    def append(self, labels: Iterable[str]) -> None:
-        """The tags of the next clip, by id or name; of repeated ones the first is taken.
+    def append(self, labels: Iterable[str | Tag]) -> None:
+        """The tags of the next clip, by id or name, or as they are; of repeated classes the first.
 
         Raises InputError for a label that is no AudioSet class; nothing is gathered then.
         """
-        places = [self._place(label) for label in labels]
-        self._flat.extend(dict.fromkeys(places))
+        places = dict.fromkeys(self._place(label) for label in labels)
+        # One class may come with several confidences.
+        first = {self._tags[place].mid: place for place in reversed(places)}
+        self._flat.extend(place for place in places if first[self._tags[place].mid] == place)
         self._offsets.append(len(self._flat))
 
     def finish(self) -> pa.Array:
@@ -84,11 +86,11 @@ class TagColumnBuilder:
         values = pa.StructArray.from_arrays(fields, fields=list(TAG_TYPE))
         return pa.ListArray.from_arrays(pa.array(np.frombuffer(self._offsets, np.int32)), values)
 
-    def _place(self, label: str) -> int:
+    def _place(self, label: str | Tag) -> int:
         place = self._known.get(label)
         if place is None:
-            tag = ontology.find_tag(label)
-            place = self._known.setdefault(tag.mid, len(self._tags))
+            tag = label if isinstance(label, Tag) else ontology.find_tag(label)
+            place = self._known.setdefault(tag, len(self._tags))
             if place == len(self._tags):
                 self._tags.append(tag)
             self._known[label] = place
@@ -111,8 +113,14 @@ def build_clip_table(
     return pa.Table.from_arrays(columns, schema=CLIP_SCHEMA)
 
 
-def check_unique_ids(clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int], str]) -> None:
-    """Raises InputError when two clips have one id, naming the first few and `where` they are."""
+def check_unique_ids(
+    clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int], str], remedy: str
+) -> None:
+    """Raises InputError when two clips have one id, naming the first few and `where` they are.
+
+    Args:
+        remedy: what the user can do about it in this kind of catalog.
+    """
     if pc.count_distinct(clip_ids).as_py() == len(clip_ids):
         return
     counts = clip_ids.value_counts()
@@ -123,40 +131,31 @@ def check_unique_ids(clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int]
         examples.append(f"{clip_id!r} ({', '.join(where(int(row)) for row in rows[:3])})")
     more = f" and {len(repeated) - 3:,} more" if len(repeated) > 3 else ""
     raise InputError(
-        f"clip ids must be unique, and these are not: {'; '.join(examples)}{more}; "
-        "remove the repeated rows, or name a column of ids that are unique"
+        f"clip ids must be unique, and these are not: {'; '.join(examples)}{more}; {remedy}"
     )
 
 
-def file_extension(path: str) -> str:
-    """In lower case and without its dot; empty where there is none."""
-    name = path.rpartition("/")[2]
-    return name.rpartition(".")[2].lower() if "." in name else ""
+@dataclass(frozen=True)
+class DataFiles:
+    """URIs of the files that hold a catalog's clips, and the paths and URIs of all others there."""
+
+    uris: list[str]
+    others: ListedFiles
 
 
-def is_audio_file(path: str) -> bool:
-    """Whether the name is that of an audio or video file, and not hidden."""
-    return not path.rpartition("/")[2].startswith(".") and file_extension(path) in AUDIO_EXTENSIONS
-
-
-def require_folder(storage: Storage, uri: str, key: str) -> str:
-    """The absolute URI of a folder. Raises InputError where there is none."""
-    if not storage.exists(uri):
-        raise InputError(f"{uri}: no such folder, given as {key}: of the catalog")
-    return absolute_uri(uri).rstrip("/")
-
-
-def list_data_files(storage: Storage, uri: str, suffix: str) -> list[str]:
+def list_data_files(storage: Storage, uri: str, suffix: str) -> DataFiles:
     """The file of that name, or the files below that folder whose names end in `suffix`.
 
     Raises InputError where there are none.
     """
-    root = require_folder(storage, uri, "data")
-    found = [file.uri for file in storage.list_files(root) if _is_data(file.uri, suffix)]
-    if not found and not _is_data(root, suffix):
+    found = list_audio_folder(storage, uri, "data")
+    data = {path: each for path, each in found.others.items() if _is_data(path, suffix)}
+    if not data and not _is_data(found.folder, suffix):
         raise InputError(f"{uri}: no {suffix} files there, given as data: of the catalog")
-    return found or [root]
+    for path in data:
+        del found.others[path]
+    return DataFiles(list(data.values()) or [found.folder], found)
 
 
-def _is_data(uri: str, suffix: str) -> bool:
-    return uri.endswith(suffix) and not uri.rpartition("/")[2].startswith(".")
+def _is_data(path: str, suffix: str) -> bool:
+    return path.lower().endswith(suffix) and not path.rpartition("/")[2].startswith(".")

@@ -1,50 +1,93 @@
 """Parquet files that hold the audio itself, as Hugging Face lays out AudioSet."""
 
-import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.catalog.audio_files import ListedFiles, count_unread, list_audio_folder
 from curation.catalog.clip_bytes import parquet_row_uri
+from curation.catalog.labels import EXPECTED_LABELS, class_label_names, parse_labels
 from curation.catalog.listing import (
     CatalogCoverage,
     CatalogListing,
     TagColumnBuilder,
     build_clip_table,
     check_unique_ids,
-    is_audio_file,
     list_data_files,
 )
+from curation.catalog.name_mismatch import check_names
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
+
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
 
 
 def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListing:
     """One clip a row; its audio is the row's bytes, or the file that the row's path names.
 
     The audio is not read. Raises InputError for a file that is not Parquet, a column that is not
-    there, a class that AudioSet does not have, or an id given twice.
+    there, a class that AudioSet does not have, an id given twice, or paths that nearly are those of
+    the files.
     """
-    rows = _ListedRows()
-    for uri in list_data_files(storage, config.data, ".parquet"):
+    data = list_data_files(storage, config.data, ".parquet")
+    rows = _ListedRows(storage)
+    for uri in data.uris:
         _list_file(storage, uri, config, rows)
     count = len(rows.ids)
     empty = pa.nulls(count, pa.float64())
     clips = build_clip_table(rows.ids, rows.uris, empty, empty, rows.tags.finish())
-    check_unique_ids(clips["clip_id"], rows.places.__getitem__)
-    return CatalogListing(clips, CatalogCoverage(count, count - clips["uri"].null_count))
+    check_unique_ids(
+        clips["clip_id"],
+        rows.places.__getitem__,
+        "remove the repeated rows, or name a column of ids that are unique (id:)",
+    )
+    listed = set(rows.uris)
+    unlisted = [path for path, uri in data.others.audio.items() if uri not in listed]
+    unread = [path for path, uri in data.others.others.items() if uri not in listed]
+    bare = (path for path in unread if "." not in path.rpartition("/")[2])
+    check_names(data.others.folder, rows.missing, unlisted, bare)
+    coverage = CatalogCoverage(
+        count,
+        count - clips["uri"].null_count,
+        len(unlisted),
+        count_unread(unread),
+        data.others.notes(),
+    )
+    return CatalogListing(clips, coverage)
 
 
 @dataclass
 class _ListedRows:
+    storage: Storage
     ids: list[str] = field(default_factory=list)
     uris: list[str | None] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     tags: TagColumnBuilder = field(default_factory=TagColumnBuilder)
+    missing: list[str] = field(default_factory=list)
+    _beside: dict[str, ListedFiles] = field(default_factory=dict)
+
+    def find_beside(self, parquet: str, path: str | None) -> str | None:
+        """The URI of a file below the folder of a Parquet file; None where there is none."""
+        if not path:
+            return None
+        folder = parquet.rpartition("/")[0]
+        if folder not in self._beside:
+            self._beside[folder] = list_audio_folder(self.storage, folder)
+        name, uri = self._beside[folder].find(path)
+        if uri is None:
+            self.missing.append(name)
+        return uri
 
 
 def _list_file(storage: Storage, uri: str, config: ParquetConfig, listed: _ListedRows) -> None:
@@ -53,33 +96,38 @@ def _list_file(storage: Storage, uri: str, config: ParquetConfig, listed: _Liste
             file = pq.ParquetFile(source)
         except pa.ArrowInvalid as error:
             raise InputError(f"{uri}: not a Parquet file: {error}") from error
-        _check_columns(uri, file.schema_arrow, config)
-        beside: dict[str, str] | None = None
+        schema = file.schema_arrow
+        names = class_label_names(schema.metadata, config.tags) if config.tags else None
+        _check_columns(uri, schema, config, names)
         row = 0
         for group in range(file.num_row_groups):
             inside = _has_bytes(file, group, config.audio)
             for clip_id, labels, path, has_bytes in _rows(file, group, config, inside):
                 place = f"{uri} row {row}"
-                if not clip_id:
-                    raise InputError(f"{place}: no id in column {config.id!r}")
                 try:
-                    listed.tags.append(labels or [])
+                    listed.ids.append(_clip_id(clip_id, config.id))
+                    listed.tags.append(parse_labels(labels, config.tags, names))
                 except InputError as error:
                     raise InputError(f"{place}: {error}") from error
                 if has_bytes:
-                    found: str | None = parquet_row_uri(uri, row, config.audio)
+                    listed.uris.append(parquet_row_uri(uri, row, config.audio))
                 else:
-                    beside = _files_beside(storage, uri) if beside is None else beside
-                    found = beside.get(posixpath.normpath(path)) if path else None
-                listed.ids.append(str(clip_id))
-                listed.uris.append(found)
+                    listed.uris.append(listed.find_beside(uri, path))
                 listed.places.append(place)
                 row += 1
 
 
+def _clip_id(value: Any, column: str) -> str:
+    if value is None or value == "":
+        raise InputError(f"no id in column {column!r}")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InputError(f"found {value!r} in {column!r}; expected an id, text or a whole number")
+    return str(value)
+
+
 def _rows(
     file: pq.ParquetFile, group: int, config: ParquetConfig, inside: pa.Array | bool
-) -> Iterator[tuple[str | int | None, list[str] | None, str | None, bool]]:
+) -> Iterator[tuple[Any, Any, str | None, bool]]:
     """Id, classes, path and whether there are bytes, of each row of a row group."""
     columns = [config.id, f"{config.audio}.path"]
     if config.tags is not None:
@@ -108,7 +156,9 @@ def _has_bytes(file: pq.ParquetFile, group: int, audio: str) -> pa.Array | bool:
     return pc.is_valid(pc.struct_field(values, "bytes"))
 
 
-def _check_columns(uri: str, schema: pa.Schema, config: ParquetConfig) -> None:
+def _check_columns(
+    uri: str, schema: pa.Schema, config: ParquetConfig, names: list[str] | None
+) -> None:
     for column in [config.id, config.audio, config.tags]:
         if column is not None and column not in schema.names:
             raise InputError(
@@ -120,15 +170,10 @@ def _check_columns(uri: str, schema: pa.Schema, config: ParquetConfig) -> None:
         raise InputError(
             f"{uri}: column {config.audio!r} is {audio}; expected a struct of bytes and path"
         )
-    if config.tags is not None and not pa.types.is_list(schema.field(config.tags).type):
-        raise InputError(
-            f"{uri}: column {config.tags!r} is {schema.field(config.tags).type}; expected lists "
-            "of class ids or names"
-        )
-
-
-def _files_beside(storage: Storage, uri: str) -> dict[str, str]:
-    """The audio below the folder of a Parquet file: path within it -> URI."""
-    folder = uri.rpartition("/")[0]
-    files = (file.uri for file in storage.list_files(folder))
-    return {file[len(folder) + 1 :]: file for file in files if is_audio_file(file)}
+    if config.tags is None:
+        return
+    labels = schema.field(config.tags).type
+    # One number a row is one class of a ClassLabel; all null is a column without any label.
+    single = names is not None and pa.types.is_integer(labels)
+    if not (single or pa.types.is_null(labels) or any(check(labels) for check in _LISTS)):
+        raise InputError(f"{uri}: column {config.tags!r} is {labels}; {EXPECTED_LABELS}")

@@ -2,28 +2,30 @@
 
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
+from curation.catalog.audio_files import count_unread, is_audio_file, unread_kind
 from curation.catalog.clip_bytes import tar_member_uri
+from curation.catalog.labels import parse_labels
 from curation.catalog.listing import (
     CatalogCoverage,
     CatalogListing,
     TagColumnBuilder,
     build_clip_table,
     check_unique_ids,
-    file_extension,
-    is_audio_file,
     list_data_files,
 )
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
+from curation.uris import readable_path
 
 # Listing a tar waits for its storage most of the time.
 _THREADS = 8
@@ -31,6 +33,7 @@ _THREADS = 8
 _BUFFER_BYTES = 8 * 2**20
 # A sample's JSON holds some names; a sparse member may claim any size at no cost.
 _MAX_JSON_BYTES = 2**24
+_SPLIT = "names are split at their first dot, as webdataset does: 22.05.wav is 05.wav of sample 22"
 
 
 def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> CatalogListing:
@@ -40,65 +43,111 @@ def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> Catalog
     InputError for a tar that cannot be read by ranges, JSON that cannot be read, a class that
     AudioSet does not have, or an id given twice.
     """
-    tars = list_data_files(storage, config.data, ".tar")
+    data = list_data_files(storage, config.data, ".tar")
     samples: list[_Sample] = []
+    unread = Counter(count_unread([*data.others.others, *data.others.audio]))
     with ThreadPoolExecutor(_THREADS) as threads:
-        for listed in threads.map(partial(_read_tar, storage), tars):
+        for listed, passed in threads.map(partial(_read_tar, storage), data.uris):
             samples.extend(listed)
+            unread += passed
     tags = TagColumnBuilder()
     ids = []
     for sample in samples:
         try:
-            tags.append(_labels(sample.facts, config.tags))
+            labels = None if config.tags is None else sample.facts.get(config.tags)
+            tags.append(parse_labels(labels, config.tags))
             ids.append(_clip_id(sample, config.id))
         except InputError as error:
             raise InputError(f"{sample.place}: {error}") from error
     empty = pa.nulls(len(samples), pa.float64())
     clips = build_clip_table(ids, [sample.uri for sample in samples], empty, empty, tags.finish())
-    check_unique_ids(clips["clip_id"], lambda row: samples[row].place)
-    return CatalogListing(
-        clips, CatalogCoverage(len(samples), len(samples) - clips["uri"].null_count)
+    check_unique_ids(
+        clips["clip_id"],
+        lambda row: samples[row].place,
+        f"{_SPLIT}; rename the samples, or name a key of ids that are unique (id:)",
     )
+    found = len(samples) - clips["uri"].null_count
+    coverage = CatalogCoverage(
+        len(samples), found, 0, dict(unread.most_common()), data.others.notes()
+    )
+    return CatalogListing(clips, coverage)
 
 
 @dataclass
 class _Sample:
     key: str
     place: str
-    uri: str | None
-    facts: dict[str, Any]
+    uri: str | None = None
+    audio: str | None = None  # names of its members
+    json: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-def _read_tar(storage: Storage, uri: str) -> list[_Sample]:
+def _read_tar(storage: Storage, uri: str) -> tuple[list[_Sample], Counter[str]]:
+    """The samples of a tar, and its other members by `unread_kind`."""
     samples: dict[str, _Sample] = {}
-    for member, content in _members(storage, uri):
-        folder, slash, name = member.name.rpartition("/")
-        key = folder + slash + name.partition(".")[0]
-        place = f"{key} in {uri}"
-        sample = samples.setdefault(key, _Sample(key, place, None, {}))
+    unread: Counter[str] = Counter()
+    for member, content in _members(storage, uri, unread):
+        name = readable_path(member.name)
+        folder, slash, base = name.rpartition("/")
+        key = folder + slash + base.partition(".")[0]
+        sample = samples.setdefault(key, _Sample(key, f"{key} in {uri}"))
         if content is not None:
-            sample.facts = _facts(f"{member.name} in {uri}", content)
-        elif sample.uri is not None:
-            raise InputError(f"{place}: two audio files; expected one a sample")
+            _check_single(sample, "JSON", sample.json, name)
+            sample.json = name
+            sample.facts = _facts(f"{name} in {uri}", content)
         else:
-            sample.uri = tar_member_uri(uri, member.offset_data, member.size, member.name)
-    return list(samples.values())
+            _check_single(sample, "audio", sample.audio, name)
+            sample.audio = name
+            sample.uri = tar_member_uri(uri, member.offset_data, member.size, name)
+        _check_same_stem(sample)
+    return list(samples.values()), unread
 
 
-def _members(storage: Storage, uri: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
-    """The audio members of a tar, and its JSON members with their content."""
+def _check_single(sample: _Sample, kind: str, before: str | None, name: str) -> None:
+    """Raises InputError where a sample has such a member already."""
+    if before is None:
+        return
+    cause = "" if before == name else f"; {_SPLIT}"
+    raise InputError(
+        f"{sample.place}: two {kind} files, {before} and {name}; expected one a sample{cause}"
+    )
+
+
+def _check_same_stem(sample: _Sample) -> None:
+    """Raises InputError where audio and JSON share the name up to its first dot, and no more."""
+    if sample.audio is None or sample.json is None:
+        return
+    middles = [
+        name.rpartition("/")[2].partition(".")[2].rpartition(".")[0]
+        for name in (sample.audio, sample.json)
+    ]
+    if all(middles) and middles[0] != middles[1]:
+        raise InputError(
+            f"{sample.place}: {sample.audio} and {sample.json} would be one sample; {_SPLIT}"
+        )
+
+
+def _members(
+    storage: Storage, uri: str, unread: Counter[str]
+) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
+    """The audio members of a tar, and its JSON members with their content; others are counted."""
     with storage.open_input(uri, _BUFFER_BYTES) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
                     if not member.isreg() or member.issparse():
+                        if not member.isdir():
+                            unread["link or special file"] += 1
                         continue
-                    if file_extension(member.name) == "json":
+                    if unread_kind(member.name) == ".json":
                         _check_json(uri, member)
                         content = tar.extractfile(member)
                         yield member, content.read() if content else b""
                     elif is_audio_file(member.name):
                         yield member, None
+                    else:
+                        unread[unread_kind(member.name)] += 1
         except tarfile.TarError as error:
             raise InputError(
                 f"{uri}: not a whole, uncompressed tar ({error}); a compressed one must be "
@@ -122,15 +171,6 @@ def _facts(place: str, content: bytes) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise InputError(f"{place}: found {type(facts).__name__}; expected an object")
     return facts
-
-
-def _labels(facts: dict[str, Any], key: str | None) -> list[str]:
-    value = None if key is None else facts.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise InputError(f"found {value!r} as {key!r}; expected a list of class ids or names")
-    return value
 
 
 def _clip_id(sample: _Sample, key: str | None) -> str:

@@ -1,7 +1,6 @@
 """A captions-only dataset and a folder of audio become a dataset with audio again."""
 
 import hashlib
-import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import audioset
-from curation.catalog.listing import is_audio_file, require_folder
+from curation.catalog.audio_files import drop_audio_extension, list_audio_folder
 from curation.errors import InputError
 from curation.publish import hub, published_dataset
 from curation.publish.destination import CHECKSUMS_FILE
@@ -92,13 +91,15 @@ def _by_segment(
 
 def _by_file(storage: Storage, rows: pa.Table, audio: str) -> pa.Table:
     """By the same path within the folder, else by its one file with another audio extension."""
-    folder = require_folder(storage, audio, "audio")
-    within = len(folder) + 1
-    found = {f.uri[within:]: f.uri for f in storage.list_files(folder) if is_audio_file(f.uri)}
-    stems = Counter(map(_stem, found))
-    by_stem = {_stem(path): uri for path, uri in found.items() if stems[_stem(path)] == 1}
+    found = list_audio_folder(storage, audio).audio
+    stems = Counter(map(drop_audio_extension, found))
+    by_stem = {
+        stem: uri for path, uri in found.items() if stems[stem := drop_audio_extension(path)] == 1
+    }
     files = rows["file"].unique()
-    uris = [found.get(file) or by_stem.get(_stem(file)) for file in files.to_pylist()]
+    uris = [
+        found.get(file) or by_stem.get(drop_audio_extension(file)) for file in files.to_pylist()
+    ]
     place = pc.index_in(rows["file"], files)
     return _located(rows, pa.array(uris, pa.string()).take(place), pa.scalar(0.0))
 
@@ -109,7 +110,3 @@ def _located(rows: pa.Table, uris: pa.Array, begins_s: pa.Array | pa.Scalar) -> 
         .append_column("from_s", pc.add(rows["start_s"], begins_s))
         .append_column("to_s", pc.add(rows["end_s"], begins_s))
     )
-
-
-def _stem(path: str) -> str:
-    return posixpath.splitext(path)[0] if is_audio_file(path) else path

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import table
+from curation.catalog.audio_files import path_of_uri
 from curation.config.catalog import AudiosetConfig, FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
@@ -122,15 +123,24 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
     match config.catalog:
         case FolderConfig(audio=folder):
             within = absolute_uri(folder).rstrip("/") + "/"
-            if not pc.all(pc.starts_with(rows["uri"], within)).as_py():
+            paths = _paths(rows["uri"])
+            if not pc.all(pc.starts_with(paths, within)).as_py():
                 raise InputError(
                     f"{within}: the run's clips are not in this folder, which its catalog calls "
                     f"{folder!r}; call from where the run was called, as that path is relative"
                 )
-            return pc.utf8_slice_codeunits(rows["uri"], len(within))
+            return pc.utf8_slice_codeunits(paths, len(within))
         case AudiosetConfig():
-            return pc.struct_field(pc.extract_regex(rows["uri"], r"(?P<name>[^/]*)$"), "name")
+            name = pc.extract_regex(_paths(rows["uri"]), r"(?P<name>[^/]*)$")
+            return pc.struct_field(name, "name")
     return rows["clip_id"]
+
+
+def _paths(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The URIs, those of names that are not UTF-8 as paths: see `readable_path`."""
+    if not pc.any(pc.starts_with(uris, "file://")).as_py():
+        return uris
+    return pa.chunked_array([pa.array([path_of_uri(uri.as_py()) for uri in uris], pa.string())])
 
 
 def _with_evidence(rows: pa.Table, run: RunFolder, record: RunRecord) -> pa.Table:

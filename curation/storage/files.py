@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from curation.storage.credentials import check_profile, delta_client_options
 from curation.storage.drivers import open_filesystem
-from curation.storage.local import FileInfo, list_local_files, write_temporary_file
+from curation.storage.local import FileInfo, OnSkip, list_local_files, write_temporary_file
 from curation.storage.retry import RetriesExhausted, call_with_retries
 from curation.storage.s3 import S3Client
 from curation.storage.s3_file import S3File
@@ -72,14 +72,15 @@ class Storage:
             return False
         return True
 
-    def list_files(self, uri: str) -> Iterator[FileInfo]:
+    def list_files(self, uri: str, on_skip: OnSkip = lambda path, what: None) -> Iterator[FileInfo]:
         """Every file below a folder, nested folders included, sorted by path.
 
         A folder that does not exist has no files; call `exists` first where that is a mistake.
+        `on_skip` receives local entries that are passed over, as in `list_local_files`.
         """
         filesystem, path = self.resolve(uri)
         if isinstance(filesystem, LocalFileSystem):
-            yield from list_local_files(path)
+            yield from list_local_files(path, on_skip)
         elif s3 := self._s3_client(filesystem):
             yield from s3.list_objects(path)
         else:

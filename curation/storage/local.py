@@ -1,11 +1,15 @@
 """Local files: sorted listings, and files that are written aside and then moved into place."""
 
+import errno
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from curation.uris import local_uri
 
 
 class FileInfo(NamedTuple):
@@ -15,26 +19,62 @@ class FileInfo(NamedTuple):
     size_bytes: int
 
 
-def list_local_files(folder: str) -> Iterator[FileInfo]:
-    """Files below a folder, sorted by path; links are followed, broken ones are skipped.
+OnSkip = Callable[[str, str], None]
 
-    As fsspec's `find`, at a fraction of its memory.
+
+def list_local_files(folder: str, on_skip: OnSkip) -> Iterator[FileInfo]:
+    """Files below a folder, sorted by path; links are followed, but not in circles.
+
+    As fsspec's `find`, at a fraction of its memory. A name that is not UTF-8 becomes a file:// URI.
+
+    Args:
+        on_skip: receives the path and what it is of each entry that is passed over: a broken link,
+            a link to a folder that it lies in, a pipe.
     """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        yield from _list_below(folder, (_identity(folder),), on_skip)
+
+
+def _list_below(
+    folder: str, above: tuple[tuple[int, int], ...], on_skip: OnSkip
+) -> Iterator[FileInfo]:
     try:
         # With its slash a folder sorts among its siblings as the paths below it do.
-        entries = sorted((e.name + "/" * e.is_dir(), e) for e in os.scandir(folder))
+        entries = sorted((e.name + "/" * _is_folder(e), e) for e in os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
-    for _, entry in entries:
-        if entry.is_dir():
-            yield from list_local_files(entry.path)
-        elif entry.is_file():
-            try:
-                size = entry.stat().st_size
-            except FileNotFoundError:
-                # Moved or deleted meanwhile by another process.
-                continue
-            yield FileInfo(entry.path, size)
+    for name, entry in entries:
+        try:
+            found = entry.stat()
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP):
+                raise
+            # Else moved or deleted meanwhile by another process.
+            if entry.is_symlink():
+                on_skip(entry.path, "a broken link")
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            identity = (found.st_dev, found.st_ino)
+            if identity in above:
+                on_skip(entry.path, "a link to a folder that it lies in")
+            elif name.endswith("/"):
+                yield from _list_below(entry.path, (*above, identity), on_skip)
+        elif stat.S_ISREG(found.st_mode):
+            yield FileInfo(local_uri(entry.path), found.st_size)
+        else:
+            on_skip(entry.path, "neither a file nor a folder")
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -1,11 +1,16 @@
 """A folder of audio: with CSV, with JSONL, with nothing; and each fault of a row named."""
 
+import csv
+import gzip
+import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from curation.catalog.catalog import list_clips
+from curation.catalog.clip_bytes import read_clip_bytes
 from curation.catalog.listing import CatalogListing
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
@@ -23,7 +28,7 @@ def listed(
     uri = None
     if metadata is not None:
         path = tmp_path / ("clips.jsonl" if metadata.startswith("{") else "clips.csv")
-        path.write_text(metadata)
+        path.write_bytes(metadata.encode())
         uri = str(path)
     return list_clips(Storage(), FolderConfig(audio=str(folder), metadata=uri, **options))
 
@@ -95,11 +100,11 @@ def test_a_path_out_of_the_folder_finds_nothing(tmp_path):
         ("file,tags\na.wav,\"/m/0jbk,/m/09x0r\"\n", r"set tag_separator: to what divides it"),
         ("file,label\na.wav,Dog\n", r"clips.csv line 1: no column 'tags' among file, label"),
         ("file,tags\n,Dog\n", r"clips.csv line 2: found '' as 'file'; expected a path"),
-        ('file,tags\na.wav,"Dog\n', r"clips.csv line 2: not CSV in UTF-8: unexpected end of data"),
-        ("", r"clips.csv line 1: no column 'file' among"),
-        ('{"file": "a.wav", "tags": "Dog"}\n{"file": \n', r"clips.jsonl line 2: not JSON in UTF-8"),
+        ('file,tags\na.wav,"Dog\n', r"clips.csv line 2: not CSV: unexpected end of data"),
+        ("", r"clips.csv: found no line; expected a header: file, tags"),
+        ('{"file": "a.wav", "tags": "Dog"}\n{"file": \n', r"clips.jsonl line 2: not JSON"),
         ('{"file": "a.wav"}\n', r"clips.jsonl line 1: no column 'tags' among file"),
-        ('{"file": "a.wav", "tags": [3]}\n', r"found \[3\] as 'tags'; expected classes"),
+        ('{"file": "a.wav", "tags": [3]}\n', r"found the number 3 in 'tags', and no names of cl"),
     ],
 )  # fmt: skip
 def test_a_broken_row_is_named(tmp_path, metadata, message):
@@ -124,8 +129,133 @@ def test_an_id_given_twice_is_named_with_its_rows(tmp_path):
     message = error_of(tmp_path, metadata, [], id="id", tags=None)
     assert "'same' (" in message and "line 2, " in message and "line 3)" in message
     assert "other" not in message
-    files = error_of(tmp_path, None, ["a.wav", "a.flac"])
-    assert "'a' (" in files and "a.wav" in files and "a.flac" in files
+
+
+def test_files_that_differ_by_their_extension_alone_are_clips_of_their_own(tmp_path):
+    files = ["a.wav", "a.flac", "b.wav", "c.d.ogg", "c.d", "b.wav.mp3"]
+    ids = listed(tmp_path, None, files).clips["clip_id"].to_pylist()
+    assert ids == ["a.flac", "a.wav", "b", "b.wav", "c.d"]
+    rows = "file\na.wav\na.flac\nb.wav\n"
+    assert set(listed(tmp_path, rows, files, tags=None).clips["clip_id"].to_pylist()) == {
+        "a.flac",
+        "a.wav",
+        "b",
+    }
+
+
+ODD_NAMES = [
+    " leading.wav", "trailing.wav ", "a\\b.wav", "new\nline.wav", "tab\t.wav", "caf\u00e9.wav",
+    "cafe\u0301.WAV", "\u202egnp.wav", "quo\"te.wav", "comma, .wav", "100%41.wav", "x/ y .wav",
+]  # fmt: skip
+
+
+def test_a_name_is_found_as_it_is_called_and_its_sound_read(tmp_path):
+    names_given = [name for name in ODD_NAMES if not name.endswith(" ")]
+    bare = listed(tmp_path, None, names_given)
+    assert bare.coverage.found == len(names_given)
+    text = io.StringIO()
+    csv.writer(text).writerows([["file"], *([name] for name in ODD_NAMES)])
+    tabled = listed(tmp_path, text.getvalue(), ODD_NAMES, tags=None)
+    lines = "\n".join(json.dumps({"file": name}) for name in ODD_NAMES)
+    for listing in (tabled, listed(tmp_path, lines, ODD_NAMES, tags=None)):
+        uris = listing.clips["uri"].to_pylist()
+        assert {uri.removeprefix(f"{tmp_path}/audio/") for uri in uris} == set(ODD_NAMES)
+        assert len(set(listing.clips["clip_id"].to_pylist())) == len(ODD_NAMES)
+        assert [read_clip_bytes(Storage(), uri)[0] for uri in uris] == [b""] * len(uris)
+
+
+def test_spaces_after_commas_and_around_names_are_format_where_no_file_is_called_so(tmp_path):
+    metadata = 'tags, file ,id\n"Dog", a.wav ,one\nCat,  "b, c.wav" , two\n'
+    rows = listed(tmp_path, metadata.replace('" ,', '",'), ["a.wav", "b, c.wav"], id="id").clips
+    assert rows["clip_id"].to_pylist() == ["one", "two"]
+    assert rows["uri"].null_count == 0
+
+
+def test_a_name_that_is_not_utf8_is_a_clip_like_another(tmp_path):
+    folder = os.fsencode(tmp_path / "audio")
+    os.makedirs(folder + b"/d\xe9")
+    for name in (b"caf\xe9.wav", b"d\xe9/x.wav", b"ok.wav"):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(name)
+    listing = listed(tmp_path, None, [])
+    rows = {row["clip_id"]: row["uri"] for row in listing.clips.to_pylist()}
+    assert list(rows) == ["caf\\xe9", "d\\xe9/x", "ok"]
+    assert read_clip_bytes(Storage(), rows["caf\\xe9"])[0] == b"caf\xe9.wav"
+    assert read_clip_bytes(Storage(), rows["d\\xe9/x"])[0] == b"d\xe9/x.wav"
+    assert r"2 names are not UTF-8, their bytes are written \xNN: 'caf\xe9.wav', 'd\xe9/x.wav'" in (
+        listing.summary()
+    )
+    rows = listed(tmp_path, 'file\n"caf\\xe9.wav"\n', [], tags=None)
+    assert rows.coverage.found == 1
+
+
+def test_links_in_circles_and_broken_ones_are_named(tmp_path):
+    folder = tmp_path / "audio"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "up").symlink_to(folder)
+    (folder / "loop").symlink_to(".")
+    (folder / "self.wav").symlink_to("self.wav")
+    (folder / "broken.wav").symlink_to("nothing.wav")
+    (folder / "copy.wav").symlink_to("x.wav")
+    os.mkfifo(folder / "pipe.wav")
+    listing = listed(tmp_path, None, ["x.wav"])
+    assert listing.clips["clip_id"].to_pylist() == ["copy", "x"]
+    assert listing.coverage.notes == (
+        "passed over 2 (a broken link): 'broken.wav', 'self.wav'",
+        "passed over 2 (a link to a folder that it lies in): 'deep/up', 'loop'",
+        "passed over 1 (neither a file nor a folder): 'pipe.wav'",
+    )
+
+
+def test_what_is_not_read_is_counted_by_extension(tmp_path):
+    files = ["a.wav", "a.txt", "b.TXT", "c.xyz", "LICENSE", ".hidden.wav", "d.aifc", "e.spx"]
+    listing = listed(tmp_path, None, files)
+    assert listing.clips["clip_id"].to_pylist() == ["a", "d", "e"]
+    assert listing.coverage.unread_files == {".txt": 2, ".xyz": 1, "hidden": 1, "no extension": 1}
+    assert listing.summary().endswith("not read as audio: 2 .txt, 1 .xyz, 1 hidden, 1 no extension")
+    (tmp_path / "audio" / "clips.csv").write_text("file\nc.xyz\n")
+    within = FolderConfig(
+        audio=str(tmp_path / "audio"), metadata=str(tmp_path / "audio" / "clips.csv"), tags=None
+    )
+    named = list_clips(Storage(), within)
+    assert named.coverage.found == 1, "metadata may name a file of any extension"
+    assert named.coverage.unread_files == {".txt": 2, "hidden": 1, "no extension": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"file\na.wav\n"), "compressed by gzip; unpack it"),
+        ("file\na.wav\n".encode("utf-16"), "that is UTF-16; save it as UTF-8"),
+        ("file\na.wav\n".encode("utf-16-le"), "bytes 0 at its beginning: UTF-16"),
+        (b"PK\x03\x04" + bytes(60), "a zip archive or a spreadsheet"),
+        (b"file\ttags\na.wav\tDog\n", "line 1: found fields divided by tabs"),
+        (b"file;tags\na.wav;Dog\n", "line 1: found fields divided by semicolons"),
+        (b"file,tags\n\xe9.wav,Dog\n", "not UTF-8: .* can't decode byte 0xe9"),
+        (b"file,file,tags\na.wav,b.wav,Dog\n", "line 1: 2 columns are called 'file'"),
+    ],
+)
+def test_metadata_that_is_no_csv_in_utf8_is_called_what_it_is(tmp_path, content, message):
+    (tmp_path / "clips.csv").write_bytes(content)
+    config = FolderConfig(audio=str(tmp_path), metadata=str(tmp_path / "clips.csv"))
+    with pytest.raises(InputError, match=message):
+        list_clips(Storage(), config)
+
+
+def test_long_fields_blank_first_lines_and_newlines_within_quotes(tmp_path):
+    metadata = (
+        f'\ufeff\n  \n\nfile,tags,text\na.wav,Dog,"{"long " * 100_000}"\n\n'
+        '"b\nc.wav","Bark;\n Cat","said ""no"" , \nand more"\nd.wav,,5" nail\ne.wav,Doog,x\n'
+    )
+    assert "line 12: 'Doog' is no AudioSet class" in error_of(tmp_path, metadata, [])
+    rows = listed(tmp_path, metadata.replace("Doog", ""), ["a.wav", "b\nc.wav", "d.wav"]).clips
+    assert rows["clip_id"].to_pylist() == ["a", "b\nc", "d", "e"]
+    assert [names(row) for row in rows.to_pylist()] == [["Dog"], ["Bark", "Cat"], [], []]
+
+
+def test_nulls_among_labels_are_no_labels(tmp_path):
+    metadata = json.dumps({"file": "a.wav", "tags": ["Dog", None, "", "Bark"]})
+    (row,) = listed(tmp_path, metadata, ["a.wav"]).clips.to_pylist()
+    assert names(row) == ["Dog", "Bark"]
 
 
 def test_the_real_recordings(shared_data):

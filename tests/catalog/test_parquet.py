@@ -1,8 +1,11 @@
 """Parquet with the audio inside: listed without reading it, fetched a row group at a time."""
 
+import json
 import threading
 from pathlib import Path
 
+import datasets
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -162,7 +165,7 @@ def test_a_row_that_is_not_there(tmp_path):
     [
         ({"id": "name"}, "no column 'name' among video_id, audio, labels, human_labels"),
         ({"audio": "labels"}, "column 'labels' is list.*; expected a struct of bytes and path"),
-        ({"tags": "video_id"}, "column 'video_id' is string; expected lists of class ids"),
+        ({"tags": "video_id"}, "column 'video_id' is string; expected a list of class ids"),
     ],
 )
 def test_columns_that_do_not_fit(tmp_path, options, message):
@@ -194,3 +197,117 @@ def test_a_bucket_serves_as_well_as_a_folder(tmp_path, s3_folder, sound):
     listing = list_clips(Storage(), ParquetConfig(data=f"{s3_folder}/data"))
     by_id = dict(zip(listing.clips["clip_id"].to_pylist(), sounds(listing), strict=True))
     assert by_id == {"a0": b"sound a0", "a1": b"sound a1", "a2": b"sound a2", "beside": sound}
+
+
+def save(path: Path, **columns: object) -> None:
+    """A file of two clips with audio, and these columns."""
+    audio = pa.array([{"bytes": b"one", "path": None}, {"bytes": b"two", "path": "x"}], AUDIO)
+    pq.write_table(pa.table({"video_id": ["a", "b"], "audio": audio, **columns}), path)
+
+
+def tag_names(listing: CatalogListing) -> list[list[str]]:
+    return [[tag["name"] for tag in tags] for tags in listing.clips["tags"].to_pylist()]
+
+
+def test_a_file_that_polars_wrote(tmp_path):
+    frame = polars.DataFrame(
+        {
+            "video_id": ["a", "b"],
+            "audio": [{"bytes": b"one", "path": "a.wav"}, {"bytes": b"two", "path": None}],
+            "labels": [["Dog", None], None],
+        }
+    )
+    frame.write_parquet(tmp_path / "d.parquet")
+    listing = list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+    assert sounds(listing) == [b"one", b"two"]
+    assert tag_names(listing) == [["Dog"], []]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pa.array([["Dog", None, ""], []], pa.large_list(pa.large_string())),
+        pa.array([["Dog", None], None], pa.list_(pa.string(), 2)),
+        pa.array([["Dog"], None], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+        pa.array([[{"mid": "/m/0bt9lr", "name": "Dog"}], []]),
+    ],
+)
+def test_lists_of_labels_of_any_type(tmp_path, labels):
+    save(tmp_path / "a.parquet", labels=labels)
+    assert tag_names(list_clips(Storage(), ParquetConfig(data=str(tmp_path)))) == [["Dog"], []]
+
+
+def test_a_column_without_any_label(tmp_path):
+    save(tmp_path / "a.parquet", labels=pa.nulls(2))
+    assert tag_names(list_clips(Storage(), ParquetConfig(data=str(tmp_path)))) == [[], []]
+
+
+def test_published_tags_keep_confidence_and_origin(tmp_path):
+    tag = {"mid": "/m/0bt9lr", "name": "Dog", "confidence": 0.25, "origin": "predicted"}
+    save(tmp_path / "a.parquet", labels=pa.array([[tag], [{**tag, "confidence": 0.5}, tag]]))
+    tags = list_clips(Storage(), ParquetConfig(data=str(tmp_path))).clips["tags"].to_pylist()
+    assert tags == [[tag], [{**tag, "confidence": 0.5}]]
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_numbers_of_the_classes_that_the_file_names(tmp_path, several):
+    classes = datasets.ClassLabel(names=["Speech", "Dog", "Cat"])
+    features = datasets.Features(
+        {
+            "video_id": datasets.Value("string"),
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "labels": datasets.List(classes) if several else classes,
+        }
+    )
+    rows = {
+        "video_id": ["a", "b"],
+        "audio": [{"bytes": b"one", "path": None}, {"bytes": b"two", "path": None}],
+        "labels": [[1, 2], []] if several else [1, -1],
+    }
+    datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / "a.parquet")
+    listing = list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+    assert tag_names(listing) == [["Dog", "Cat"] if several else ["Dog"], []]
+
+
+def test_numbers_without_names_and_out_of_range(tmp_path):
+    save(tmp_path / "a.parquet", labels=pa.array([[], [0, 72]]))
+    expected = "a.parquet row 1: found the number 0 in 'labels', and no names of classes"
+    with pytest.raises(InputError, match=expected):
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+    features = {"labels": [{"names": ["Dog"], "_type": "ClassLabel"}]}  # as of before 2024
+    table = pq.read_table(tmp_path / "a.parquet").replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="row 1: found the number 72 in 'labels'; .* 1 classes"):
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([None, "b"], "row 0: no id"), ([0.5, 1.5], r"row 0: found 0.5 in 'video_id'; expected")],
+)
+def test_ids_that_are_none(tmp_path, ids, message):
+    save(tmp_path / "a.parquet", labels=pa.nulls(2))
+    table = pq.read_table(tmp_path / "a.parquet").set_column(0, "video_id", pa.array(ids))
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=f"a.parquet {message}"):
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+
+
+def test_an_id_may_be_the_number_0_and_the_name_of_a_file_in_capitals(tmp_path):
+    save(tmp_path / "a.parquet", labels=pa.nulls(2))
+    table = pq.read_table(tmp_path / "a.parquet").set_column(0, "video_id", pa.array([0, 1]))
+    (tmp_path / "a.parquet").unlink()
+    pq.write_table(table, tmp_path / "B.PARQUET")
+    listing = list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+    assert listing.clips["clip_id"].to_pylist() == ["0", "1"]
+    assert sounds(listing) == [b"one", b"two"]
+
+
+def test_what_lies_beside_is_counted(tmp_path):
+    save(tmp_path / "a.parquet", labels=pa.nulls(2))
+    for name in ("README.md", "x.wav", "y.txt", "z.txt"):
+        (tmp_path / name).write_bytes(b"")
+    coverage = list_clips(Storage(), ParquetConfig(data=str(tmp_path))).coverage
+    assert (coverage.unlisted_files, coverage.unread_files) == (1, {".txt": 2, ".md": 1})

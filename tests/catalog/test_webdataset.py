@@ -100,13 +100,49 @@ def test_ids_from_the_json(tmp_path):
         ({"a.json": b"[]"}, "a.json in .*a.tar: found list; expected an object"),
         ({"a.json": facts(tags=["Doog"])}, "a in .*a.tar: 'Doog' is no AudioSet class"),
         ({"a.json": facts(tags="Dog")}, "a in .*a.tar: found 'Dog' as 'tags'; expected a list"),
-        ({"a.wav": b"", "a.mp3": b""}, "a in .*a.tar: two audio files"),
+        (
+            {"a.wav": b"", "a.mp3": b""},
+            "a in .*a.tar: two audio files, a.wav and a.mp3; .*dot",
+        ),
+        (
+            {"1.5.json": facts(), "1.6.json": facts()},
+            "1 in .*: two JSON files, .*first dot, as",
+        ),
+        ({"1.5.wav": b"", "1.6.json": facts()}, "1.5.wav and 1.6.json would be one .*first dot"),
     ],
 )
 def test_a_sample_that_is_wrong_is_named(tmp_path, members, message):
     (tmp_path / "a.tar").write_bytes(tar_of(members))
     with pytest.raises(InputError, match=message):
         list_clips(Storage(), WebDatasetConfig(data=str(tmp_path)))
+
+
+def test_names_are_split_at_the_first_dot_of_their_last_part(tmp_path):
+    members = {"v1.2/22.05.json": facts(tags=["Dog"]), "v1.2/22.05.wav": b"sound", "._22.wav": b""}
+    (tmp_path / "a.tar").write_bytes(tar_of(members))
+    (row,) = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path))).clips.to_pylist()
+    assert (row["clip_id"], row["tags"][0]["name"]) == ("v1.2/22", "Dog")
+
+
+def test_a_member_whose_name_is_not_utf8(tmp_path):
+    (tmp_path / "a.tar").write_bytes(tar_of({"caf\udce9.wav": b"sound"}))
+    (row,) = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path))).clips.to_pylist()
+    assert row["clip_id"] == r"caf\xe9"
+    assert read_clip_bytes(Storage(), row["uri"])[0] == b"sound"
+
+
+def test_other_members_and_files_are_counted(tmp_path):
+    members = {"a.wav": b"", "a.txt": b"", "b.txt": b"", "a.cls": b"", ".a.wav": b""}
+    (tmp_path / "A.TAR").write_bytes(tar_of(members))
+    (tmp_path / "README.md").write_bytes(b"")
+    coverage = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path))).coverage
+    assert coverage.unread_files == {".txt": 2, ".md": 1, ".cls": 1, "hidden": 1}
+
+
+def test_nulls_among_labels_are_no_labels(tmp_path):
+    (tmp_path / "a.tar").write_bytes(tar_of({"a.json": facts(tags=[None, "Dog"]), "a.wav": b""}))
+    (row,) = list_clips(Storage(), WebDatasetConfig(data=str(tmp_path))).clips.to_pylist()
+    assert [tag["name"] for tag in row["tags"]] == ["Dog"]
 
 
 def test_a_sample_given_twice(tmp_path):

@@ -15,7 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from curation.catalog.catalog import list_clips
+from curation.catalog.clip_bytes import read_clip_bytes
+from curation.config.catalog import WebDatasetConfig
 from curation.config.run import RunConfig
+from curation.publish.text import to_file_key
+from curation.storage.files import Storage
 from tests.publish.conftest import CLIPS, RATE_HZ
 
 CAPTIONS = {f"sound {n} is heard" for n in range(CLIPS)} | {f"another of {n}" for n in range(CLIPS)}
@@ -130,6 +135,17 @@ def test_webdataset_gives_what_open_clip_and_laion_clap_read(sounds: Path) -> No
         assert soundfile.info(io.BytesIO(sample["flac"])).samplerate == RATE_HZ
     sizes = json.loads((sounds / "webdataset" / "train" / "sizes.json").read_text())
     assert sizes == {"00000.tar": len(samples)}
+
+
+def test_the_own_catalog_reads_tars_as_they_were_published(sounds: Path) -> None:
+    config = WebDatasetConfig(data=str(sounds / "webdataset"))
+    tars = {row["clip_id"]: row for row in list_clips(Storage(), config).clips.to_pylist()}
+    rows = pq.read_table(sounds / "data").to_pylist()
+    assert len(tars) == len({row["clip_id"] for row in rows}) > 0
+    for row in rows:
+        sample = tars[to_file_key(row["clip_id"])]
+        assert sample["tags"] == row["tags"]
+        assert read_clip_bytes(Storage(), sample["uri"])[0] == row["audio"]["bytes"]
 
 
 def test_lhotse_reads_recordings_and_supervisions(sounds: Path) -> None:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from curation.catalog.listing import is_audio_file
+from curation.catalog.audio_files import is_audio_file, path_of_uri
 from curation.errors import InputError
 from curation.storage.files import Storage
 from curation.storage.local import FileInfo
@@ -63,7 +63,8 @@ def list_audio_files(storage: Storage, folder: str, within: str = "") -> dict[st
     root = absolute_uri(folder).rstrip("/")
     below = join_uri(root, within) if within else root
     files = storage.list_files(below)
-    return {file.uri[len(root) + 1 :]: file for file in files if is_audio_file(file.uri)}
+    named = ((path_of_uri(file.uri)[len(root) + 1 :], file) for file in files)
+    return {path: file for path, file in named if is_audio_file(path)}
 
 
 def index_by_stem(files: dict[str, FileInfo]) -> dict[str, str]:

@@ -1,0 +1,144 @@
+"""The audio files of a folder, what lies beside them, and how a path of the metadata finds one."""
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from curation.errors import InputError
+from curation.storage.files import Storage
+from curation.text_safety import escape_invisible
+from curation.uris import absolute_uri, local_path, readable_path
+
+# What audio.decode reads, by libsndfile or FFmpeg. Left out are names that mostly belong to other
+# data: .mat, .iff and .htk; metadata may name such files all the same.
+AUDIO_EXTENSIONS = frozenset(
+    """
+    3g2 3gp 3gpp 8svx aac adts aif aifc aiff amb amr asf au avi avr awb bwf caf divx f4a f4v flac
+    flv ircam m2a m2p m2t m2ts m4a m4b m4p m4r m4v mj2 mk3d mka mkv mogg mov mp1 mp2 mp3 mp4 mp4a
+    mpa mpe mpeg mpg mpga mts nist oga ogg ogv ogx opus paf pvf qt rf64 sds sf snd sph spx svx ts
+    vob voc w64 wav wave weba webm wma wmv wve
+    """.split()
+)
+# Of what is noted without being counted by extension, so many are named.
+_EXAMPLES = 3
+
+
+def file_extension(path: str) -> str:
+    """In lower case and without its dot; empty where there is none."""
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def is_audio_file(path: str) -> bool:
+    """Whether the name is that of an audio or video file, and not hidden."""
+    return not path.rpartition("/")[2].startswith(".") and file_extension(path) in AUDIO_EXTENSIONS
+
+
+def drop_audio_extension(path: str) -> str:
+    """The path without its extension, where that is one of AUDIO_EXTENSIONS."""
+    return posixpath.splitext(path)[0] if file_extension(path) in AUDIO_EXTENSIONS else path
+
+
+def unread_kind(path: str) -> str:
+    """How a file that is not read is counted: `.txt`, `hidden` or `no extension`."""
+    if path.rpartition("/")[2].startswith("."):
+        return "hidden"
+    extension = file_extension(path)
+    return f".{escape_invisible(extension)}" if extension else "no extension"
+
+
+def count_unread(paths: Iterable[str]) -> dict[str, int]:
+    """How many files there are of each `unread_kind`, the most frequent first."""
+    counts = Counter(map(unread_kind, paths))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def format_unread(counts: Mapping[str, int]) -> str:
+    """For people: `12 .txt, 1 hidden`."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+
+
+@dataclass
+class ListedFiles:
+    """The files below a folder by their path within it: those taken for audio, and all others.
+
+    A path that is not UTF-8 is written with `\\xNN`; its URI names the very bytes.
+    """
+
+    folder: str
+    audio: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def find(self, name: str) -> tuple[str, str | None]:
+        """Path and URI of the file that metadata names; a normalized path, and None, for none.
+
+        The name as it stands goes first, then without spaces around it, then with `\\` as `/`: each
+        of them may be part of a name, or come from how the metadata was written.
+        """
+        for text in dict.fromkeys((name, name.strip())):
+            for form in dict.fromkeys((text, text.replace("\\", "/"))):
+                for path in dict.fromkeys((form, posixpath.normpath(form))):
+                    if uri := self.audio.get(path) or self.others.get(path):
+                        return path, uri
+        return posixpath.normpath(name.strip().replace("\\", "/")), None
+
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over and which names were written otherwise, each with examples."""
+        raw = [path for path, uri in self.audio.items() if uri.startswith("file://")]
+        note = f"{len(raw):,} names are not UTF-8, their bytes are written \\xNN: {_examples(raw)}"
+        return (*format_skipped(self.skipped), *((note,) if raw else ()))
+
+
+def format_skipped(skipped: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """For people: what was passed over, by what it is, with examples."""
+    kinds: dict[str, list[str]] = {}
+    for path, what in skipped:
+        kinds.setdefault(what, []).append(path)
+    return tuple(
+        f"passed over {len(paths):,} ({what}): {_examples(paths)}" for what, paths in kinds.items()
+    )
+
+
+def _examples(paths: list[str]) -> str:
+    more = ", ..." if len(paths) > _EXAMPLES else ""
+    return ", ".join(map(quote_name, paths[:_EXAMPLES])) + more
+
+
+def quote_name(name: str) -> str:
+    """A name of a file for messages, in quotes, with what cannot be seen as code points."""
+    return f"'{escape_invisible(name)}'"
+
+
+def list_audio_folder(storage: Storage, uri: str, key: str = "audio") -> ListedFiles:
+    """All files below a folder. Raises InputError where there is none.
+
+    Args:
+        key: of the catalog, for the message.
+    """
+    folder = require_folder(storage, uri, key)
+    listed = ListedFiles(folder)
+    within = len(folder) + 1
+
+    def skip(path: str, what: str) -> None:
+        listed.skipped.append((readable_path(path)[within:], what))
+
+    for file in storage.list_files(folder, skip):
+        path = path_of_uri(file.uri)[within:]
+        group = listed.audio if is_audio_file(path) else listed.others
+        if group.setdefault(path, file.uri) != file.uri:
+            raise InputError(f"{folder}: two files are written {quote_name(path)}; rename one")
+    return listed
+
+
+def path_of_uri(uri: str) -> str:
+    """The URI itself, or, of a file:// URI, the path as text: see `readable_path`."""
+    return readable_path(local_path(uri)) if uri.startswith("file://") else uri
+
+
+def require_folder(storage: Storage, uri: str, key: str) -> str:
+    """The absolute URI of a folder. Raises InputError where there is none."""
+    if not storage.exists(uri):
+        raise InputError(f"{uri}: no such folder, given as {key}: of the catalog")
+    return absolute_uri(uri).rstrip("/")

@@ -1,0 +1,95 @@
+"""Labels of a clip as metadata has them, whatever their form, as what a tag column is built of."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from curation.errors import InputError
+from curation.schema import Tag
+from curation.tags import ontology
+
+EXPECTED_LABELS = "expected a list of class ids or names"
+
+
+def parse_labels(
+    value: Any, key: str | None, names: Sequence[str] | None = None
+) -> list[str | Tag]:
+    """The labels in a list of class ids, names, tags as objects, or numbers of `names`.
+
+    Nulls and texts without a letter are left out; -1 is Hugging Face's number for no label.
+
+    Args:
+        key: the column or key, for messages.
+        names: of a column of Hugging Face's ClassLabel, by number.
+
+    Raises InputError for anything else.
+    """
+    if value is None:
+        return []
+    if isinstance(value, int) and names is not None:
+        value = [value]
+    if not isinstance(value, list):
+        raise InputError(f"found {value!r} as {key!r}; {EXPECTED_LABELS}")
+    labels: list[str | Tag] = []
+    for item in value:
+        if isinstance(item, str):
+            if item.strip():
+                labels.append(item.strip())
+        elif isinstance(item, Mapping) and isinstance(item.get("mid"), str):
+            labels.append(_tag_of_fields(item))
+        elif isinstance(item, int) and not isinstance(item, bool):
+            labels += _name_of_number(item, key, names)
+        elif item is not None:
+            raise InputError(f"found {item!r} in {key!r}; {EXPECTED_LABELS}")
+    return labels
+
+
+def _tag_of_fields(fields: Mapping[str, Any]) -> Tag:
+    """A tag as this engine publishes it, with its confidence and origin."""
+    named = ontology.find_tag(fields["mid"])
+    confidence, origin = fields.get("confidence"), fields.get("origin")
+    return Tag(
+        named.mid,
+        named.name,
+        float(confidence) if isinstance(confidence, (int, float)) else 1.0,
+        origin if origin in ("human", "predicted") else "human",
+    )
+
+
+def _name_of_number(number: int, key: str | None, names: Sequence[str] | None) -> list[str]:
+    if names is None:
+        raise InputError(
+            f"found the number {number} in {key!r}, and no names of classes (ClassLabel) in the "
+            f"file's metadata; {EXPECTED_LABELS}"
+        )
+    if number == -1:
+        return []
+    if not 0 <= number < len(names):
+        raise InputError(
+            f"found the number {number} in {key!r}; the file's metadata names {len(names)} classes"
+        )
+    return [names[number]]
+
+
+def class_label_names(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str] | None:
+    """The classes of a column by number, as `datasets` writes them into a Parquet schema.
+
+    None where the column is no ClassLabel, nor a list of it.
+    """
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        feature = features[column]
+    except (KeyError, TypeError, ValueError):
+        return None
+    # A list is {"feature": ..., "_type": "List"}; of old it was [...].
+    while not (isinstance(feature, dict) and "names" in feature):
+        if isinstance(feature, dict) and "feature" in feature:
+            feature = feature["feature"]
+        elif isinstance(feature, list) and len(feature) == 1:
+            feature = feature[0]
+        else:
+            return None
+    names = feature["names"]
+    if isinstance(names, dict):  # by number as text
+        names = [names[number] for number in sorted(names, key=int)]
+    return [str(name) for name in names]

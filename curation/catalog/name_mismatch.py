@@ -1,0 +1,97 @@
+"""Finds out why listed audio is missing: files whose names nearly are those of the metadata.
+
+One cause makes a whole corpus missing at once: absolute paths, paths without extension, another
+case, or Unicode composed by one system and decomposed by another.
+"""
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from itertools import combinations
+
+from curation.catalog.audio_files import drop_audio_extension
+from curation.errors import InputError
+from curation.text_safety import escape_invisible
+
+# Where so large a share of the unlisted files match a missing clip, it is no coincidence.
+_SHARE = 0.5
+_MAX_COMPARED = 1000
+
+
+def _base_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def _unicode_form(path: str) -> str:
+    return unicodedata.normalize("NFC", path)
+
+
+# In the order in which they are applied, and in which they are named.
+_RELAXATIONS: dict[str, Callable[[str], str]] = {
+    "Unicode form (NFC or NFD)": _unicode_form,
+    "upper and lower case": str.casefold,
+    "folder": _base_name,
+    "spaces around the name": str.strip,
+    "extension": drop_audio_extension,
+}
+
+
+def check_names(
+    where: str, missing: Iterable[str], unlisted: Iterable[str], without_extension: Iterable[str]
+) -> None:
+    """Raises InputError where half of the unlisted files or more match a missing clip nearly.
+
+    Each missing clip accounts for one file only. The message names what differs, with an example.
+
+    Args:
+        where: the folder, for the message.
+        missing: paths or ids that are listed and were not found.
+        unlisted: paths of audio files that no clip is listed for.
+        without_extension: paths of other files, which count only where they match.
+    """
+    by_key: defaultdict[str, list[str]] = defaultdict(list)
+    for name in missing:
+        by_key[_key(name)].append(name)
+    if not by_key:
+        return
+    unlisted = list(unlisted)
+    pairs = [
+        (names.pop(), path)
+        for path in (*unlisted, *without_extension)
+        if (names := by_key.get(_key(path)))
+    ]
+    if not pairs or len(pairs) < _SHARE * len(unlisted):
+        return
+    causes = Counter(_difference(*pair) for pair in pairs[:_MAX_COMPARED])
+    cause = causes.most_common(1)[0][0]
+    listed, found = next(pair for pair in pairs if _difference(*pair) == cause)
+    raise InputError(
+        f"{where}: {len(pairs):,} files that belong to no listed clip match a missing clip up to "
+        f"{' and '.join(cause)}: listed is {_quote(listed)}, there is {_quote(found)}; write the "
+        "names in the metadata as the files are called, relative to the folder, or rename the files"
+    )
+
+
+def _key(path: str) -> str:
+    return _relax(path, tuple(_RELAXATIONS))
+
+
+def _relax(path: str, names: tuple[str, ...]) -> str:
+    for name in names:
+        path = _RELAXATIONS[name](path)
+    return path
+
+
+def _difference(listed: str, found: str) -> tuple[str, ...]:
+    """The least that must be passed over so that both names are one."""
+    for count in range(1, len(_RELAXATIONS) + 1):
+        for names in combinations(_RELAXATIONS, count):
+            if _relax(listed, names) == _relax(found, names):
+                return names
+    raise AssertionError((listed, found))
+
+
+def _quote(name: str) -> str:
+    """In ASCII where the name's form is not seen: two names may look the same."""
+    composed = unicodedata.normalize("NFC", name) == name == unicodedata.normalize("NFD", name)
+    return f"'{escape_invisible(name)}'" if composed else ascii(name)
