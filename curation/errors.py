@@ -8,7 +8,7 @@ class InputError(ValueError):
 class FormatError(InputError):
     """A file has a format number that this version does not read."""
 
-    def __init__(self, place: str, found: object, expected: int, remedy: str) -> None:
+    def __init__(self, place: str, found: object, expected: object, remedy: str) -> None:
         super().__init__(f"{place}: format {found}, this version reads {expected}; {remedy}")
 
 

@@ -69,8 +69,10 @@ class PoolsConfig(Section):
 class AnnotateConfig(Section):
     """How the work is cut and placed. Only shard_clips and batch_* touch the evidence."""
 
-    shard_clips: int = Field(
-        512, ge=1, description="Clips a shard: the unit of work, of commit and of resume."
+    shard_clips: int | Literal["auto"] = Field(
+        "auto",
+        description="Clips a shard: the unit of work, of commit and of resume. auto: chosen when "
+        "the run is planned, by the number of clips, and kept in the plan.",
     )
     batch_seconds: float = Field(
         160.0, gt=0, description="Budget of a model batch: clips times the longest one's seconds."
@@ -120,6 +122,13 @@ class AnnotateConfig(Section):
     )
     decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
     model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")
+
+    @field_validator("shard_clips")
+    @classmethod
+    def _count_or_auto(cls, shard_clips: int | str) -> int | str:
+        if isinstance(shard_clips, int) and shard_clips < 1:
+            raise ValueError(f"{shard_clips}: expected 1 or more, or auto")
+        return shard_clips
 
     @field_validator("actors")
     @classmethod

@@ -139,11 +139,10 @@ class RunConfig(Section):
         """The part of the configuration that decides what the evidence says.
 
         Where the work runs and how captions are selected may change between commands on one run
-        folder; these settings may not.
+        folder; these settings may not, and neither may the size of a shard, which the plan holds.
         """
         sections = {"seed", "catalog", "audio", "tags", "captioner", "adaptive", "scorer"}
         settings = self.model_dump(mode="json", include=sections | {"second_scorer"})
         settings["captioner"].pop("runtime_env", None)
-        cut = {"shard_clips", "batch_seconds", "batch_tokens"}
-        settings["annotate"] = self.annotate.model_dump(include=cut)
+        settings["annotate"] = self.annotate.model_dump(include={"batch_seconds", "batch_tokens"})
         return settings

@@ -109,10 +109,12 @@ def _facts(data: ReportData) -> dict[str, str]:
 
 
 def _reproducing_config(data: ReportData) -> dict[str, Any]:
-    """The configuration that makes this table: the run's, with what the selection came from."""
+    """The configuration that makes this table: the run's, with its plan and its selection's."""
     lineage = data.lineage
     selected = {"select": lineage["policy"], "table": lineage["table"]} if lineage else {}
-    return {**data.record.config, **selected}
+    record = data.record
+    annotate = {**record.config["annotate"], "shard_clips": record.shard_clips}
+    return {**record.config, "annotate": annotate, **selected}
 
 
 def _policy_text(policy: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from curation.run.record import (
     require_run_record,
     write_run_record,
 )
+from curation.run.shard_size import resolve_shard_clips
 
 
 def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
@@ -36,7 +37,12 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     if record:
         check_same_run(run, record, config, models)
     listing = list_clips(run.storage, config.catalog)
-    planned = plan.build_plan(listing.clips, config.annotate.shard_clips)
+    shard_clips = (
+        record.shard_clips
+        if record
+        else resolve_shard_clips(config.annotate, listing.clips.num_rows)
+    )
+    planned = plan.build_plan(listing.clips, shard_clips)
     if record is None:
         plan.write_plan(run, listing.clips, planned)
         record = build_run_record(config, planned, models)
@@ -58,11 +64,12 @@ def build_run_record(
     return RunRecord(
         format=RUN_FORMAT,
         config=config.model_dump(mode="json"),
-        config_hash=hash_config(config, models),
+        config_hash=hash_config(config, models, planned.shard_clips),
         plan_hash=planned.hash,
         clips=planned.clips,
         missing=planned.missing,
         shards=planned.shards,
+        shard_clips=planned.shard_clips,
         models=models,
         versions=read_package_versions(),
     )

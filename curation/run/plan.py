@@ -96,7 +96,7 @@ def plan_from_record(record: RunRecord) -> Plan:
         clips=record.clips,
         missing=record.missing,
         shards=record.shards,
-        shard_clips=record.config["annotate"]["shard_clips"],
+        shard_clips=record.shard_clips,
         hash=record.plan_hash,
     )
 

@@ -14,7 +14,8 @@ from curation.run.code_version import format_code_version, read_code_version
 from curation.run.layout import RunFolder, record_uri
 
 # Of run.json, plan/, decisions/ and progress/: see docs/formats.md.
-RUN_FORMAT = 3
+RUN_FORMAT = 4
+READ_RUN_FORMATS = (3, RUN_FORMAT)
 RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 
 
@@ -29,6 +30,7 @@ class RunRecord:
     clips: int
     missing: int
     shards: int
+    shard_clips: int
     models: dict[str, dict[str, str]]
     versions: dict[str, str]
 
@@ -39,10 +41,15 @@ def format_model_name(identity: Mapping[str, str]) -> str:
     return f"{identity['model']}@{mark}"
 
 
-def hash_config(config: RunConfig, models: Mapping[str, Mapping[str, str]]) -> str:
-    """Hash of all that decides what the evidence says: settings, and the models' content."""
+def hash_config(
+    config: RunConfig, models: Mapping[str, Mapping[str, str]], shard_clips: int
+) -> str:
+    """Hash of all that decides what the evidence says: settings, and the models' content.
+
+    `shard_clips` is the plan's; whether the YAML gives the number or says auto is the same.
+    """
     settings = {
-        "settings": config.evidence_settings(),
+        "settings": _settings_as_planned(config, shard_clips),
         "models": {part: dict(identity) for part, identity in models.items()},
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -57,22 +64,25 @@ def read_package_versions() -> dict[str, str]:
 def read_run_record(run: RunFolder) -> RunRecord | None:
     """The record of a run folder; None where no run was planned yet.
 
-    Raises FormatError where its format is another than RUN_FORMAT.
+    Raises FormatError where its format is none of READ_RUN_FORMATS.
     """
     try:
         data = run.storage.read_bytes(record_uri(run.uri))
     except FileNotFoundError:
         return None
     fields = json.loads(data)
-    if fields.get("format") != RUN_FORMAT:
+    if fields.get("format") not in READ_RUN_FORMATS:
         versions = fields.get("versions", {})
         raise FormatError(
             record_uri(run.uri),
             fields.get("format"),
-            RUN_FORMAT,
+            " and ".join(map(str, READ_RUN_FORMATS)),
             f"tagscribe {versions.get('tagscribe')} wrote it, {format_code_version(versions)}: use "
             "that version, or annotate the clips again in another folder: tagscribe run RUN.YAML",
         )
+    if fields["format"] == 3:
+        # Its configuration has a number always.
+        fields["shard_clips"] = fields["config"]["annotate"]["shard_clips"]
     return RunRecord(**fields)
 
 
@@ -96,11 +106,13 @@ def check_same_run(
 
     Raises InputError that lists each setting that differs, found and expected.
     """
-    if record.config_hash == hash_config(config, models):
+    given = config.annotate.shard_clips
+    shard_clips = record.shard_clips if given == "auto" else given
+    if record.config_hash == hash_config(config, models, shard_clips):
         return
-    theirs = RunConfig.model_validate(record.config).evidence_settings()
-    found = {**theirs, **_by_part(record.models)}
-    wanted = {**config.evidence_settings(), **_by_part(models)}
+    theirs = RunConfig.model_validate(record.config)
+    found = {**_settings_as_planned(theirs, record.shard_clips), **_by_part(record.models)}
+    wanted = {**_settings_as_planned(config, shard_clips), **_by_part(models)}
     raise InputError(
         f"{run.uri} belongs to another run: "
         + "; ".join(
@@ -109,6 +121,11 @@ def check_same_run(
         )
         + ". Name another folder under run:, or use the configuration in its run.json"
     )
+
+
+def _settings_as_planned(config: RunConfig, shard_clips: int) -> dict[str, Any]:
+    settings = config.evidence_settings()
+    return {**settings, "annotate": {**settings["annotate"], "shard_clips": shard_clips}}
 
 
 def list_differences(

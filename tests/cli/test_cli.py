@@ -90,7 +90,7 @@ def test_a_finished_run_run_again_does_nothing(yaml_file: Path) -> None:
 
 def test_the_configuration_is_printed_and_checked(yaml_file: Path) -> None:
     printed = run_tagscribe("config", "--show").stdout
-    assert "shard_clips: 512" in printed and "# " in printed
+    assert "shard_clips: auto" in printed and "# " in printed
     assert run_tagscribe("config", "--check", yaml_file).returncode == 0
 
 

@@ -21,7 +21,7 @@ def write_text_file(tmp_path: Path, text: str) -> str:
 
 def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
     loaded = config_file.read_run_config(write_text_file(tmp_path, yaml.safe_dump(MINIMAL)))
-    assert loaded.annotate.shard_clips == 512
+    assert loaded.annotate.shard_clips == "auto"
     assert loaded.captioner.candidates == 4
 
 
@@ -37,7 +37,10 @@ def test_the_run_folder_is_made_absolute() -> None:
         ({"annotate": {"pools": {"scorer": 1}}}, "did you mean 'scorers'"),
         ({"catalog": {"kind": "folder", "audoi": "x"}}, "did you mean 'audio'"),
         ({"catalog": {"kind": "tape"}}, "catalog"),
-        ({"annotate": {"shard_clips": 0}}, "annotate.shard_clips: .*greater than or equal to 1"),
+        (
+            {"annotate": {"shard_clips": 0}},
+            "annotate.shard_clips: .*0: expected 1 or more",
+        ),
         (
             {"select": {"top_fraction": 0.5, "min_score": 0.1}},
             "min_score or top_fraction, not both",

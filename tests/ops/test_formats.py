@@ -1,4 +1,4 @@
-"""Each format has a number (docs/formats.md): the present one is opened, others are refused.
+"""Each format has a number (docs/formats.md): those that are read are opened, others are refused.
 
 `tests/data/run_format_<n>` is a small run folder made by `python -m tests.support.example_run`.
 """
@@ -21,23 +21,34 @@ from curation.publish.published_dataset import read_dataset_facts
 from curation.run import evidence, layout
 from curation.run.code_version import read_code_version
 from curation.run.layout import RunFolder
-from curation.run.record import RUN_FORMAT, require_run_record
+from curation.run.record import (
+    READ_RUN_FORMATS,
+    RUN_FORMAT,
+    check_same_run,
+    require_run_record,
+)
+from curation.run.resolve import recorded_config
 from curation.select import apply
 from curation.storage.files import Storage
 from tests.support.paths import REPOSITORY
 
-EXAMPLE = REPOSITORY / "tests" / "data" / f"run_format_{RUN_FORMAT}"
+DATA = REPOSITORY / "tests" / "data"
 CLIPS = 4
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """The example as its owner has it: its folder, and beside it run.yaml."""
-    folder = tmp_path / "run"
-    shutil.copytree(EXAMPLE, folder)
-    config = json.loads((folder / "run.json").read_text())["config"]
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**config, "run": str(folder)}))
-    return folder
+    """The example of the present format as its owner has it."""
+    return copy_example(RUN_FORMAT, tmp_path)
+
+
+def copy_example(number: int, folder: Path) -> Path:
+    """The example run of a format, and beside it its run.yaml."""
+    run = folder / "run"
+    shutil.copytree(DATA / f"run_format_{number}", run)
+    config = json.loads((run / "run.json").read_text())["config"]
+    (folder / "run.yaml").write_text(yaml.safe_dump({**config, "run": str(run)}))
+    return run
 
 
 def tagscribe(command: str, run: Path, *arguments: object) -> str:
@@ -50,13 +61,17 @@ def tagscribe(command: str, run: Path, *arguments: object) -> str:
     return result.stdout
 
 
-def test_a_run_of_this_format_is_opened_by_its_folder(run: Path) -> None:
+@pytest.mark.parametrize("number", READ_RUN_FORMATS)
+def test_a_run_is_opened_by_its_folder(number: int, tmp_path: Path) -> None:
+    run = copy_example(number, tmp_path)
     (run.parent / "run.yaml").unlink()
     for command in ("status", "verify", "show"):
         assert CliRunner().invoke(app, [command, str(run)]).exit_code == 0
 
 
-def test_a_run_of_this_format_is_opened_by_every_command(run: Path) -> None:
+@pytest.mark.parametrize("number", READ_RUN_FORMATS)
+def test_a_run_is_opened_by_every_command(number: int, tmp_path: Path) -> None:
+    run = copy_example(number, tmp_path)
     clip_id = evidence.read_evidence_shard(RunFolder(str(run)), 0)["clip_id"][0].as_py()
     assert f"clips   {CLIPS} of {CLIPS}" in tagscribe("status", run)
     assert tagscribe("verify", run) == "plan, evidence and table agree\n"
@@ -69,10 +84,29 @@ def test_a_run_of_this_format_is_opened_by_every_command(run: Path) -> None:
     assert read_dataset_facts(Storage(), str(run.parent / "dataset"))["format"] == PUBLISHED_FORMAT
 
 
-def test_the_example_does_not_name_the_machine_that_made_it() -> None:
-    for file in EXAMPLE.rglob("*"):
+@pytest.mark.parametrize("number", READ_RUN_FORMATS)
+def test_the_example_does_not_name_the_machine_that_made_it(number: int) -> None:
+    example = DATA / f"run_format_{number}"
+    for file in example.rglob("*"):
         assert not file.is_file() or b"/home/" not in file.read_bytes(), file
-    assert "/work/" not in (EXAMPLE / "run.json").read_text()
+    assert "/work/" not in (example / "run.json").read_text()
+
+
+def test_a_shard_of_format_3_has_the_size_that_its_configuration_gives(tmp_path: Path) -> None:
+    folder = RunFolder(str(copy_example(3, tmp_path)))
+    record = require_run_record(folder)
+    assert (record.format, record.shards, record.shard_clips) == (3, 1, CLIPS)
+    config = recorded_config(folder, record)
+    unnamed = config.annotate.model_copy(update={"shard_clips": "auto"})
+    for annotate in (config.annotate, unnamed):
+        here = config.model_copy(update={"annotate": annotate})
+        check_same_run(folder, record, here, record.models)
+
+
+def test_a_shard_of_this_format_has_the_size_that_its_plan_chose(run: Path) -> None:
+    record = require_run_record(RunFolder(str(run)))
+    assert record.config["annotate"]["shard_clips"] == "auto"
+    assert (record.shards, record.shard_clips) == (2, 2)
 
 
 def test_every_format_stands_in_its_files(run: Path) -> None:
@@ -92,14 +126,14 @@ def test_every_format_names_the_code_that_wrote_it(run: Path) -> None:
     assert all(len(code["curation_sha256"]) == 64 for code in recorded)
 
 
-@pytest.mark.parametrize("number", [RUN_FORMAT - 1, RUN_FORMAT + 1, None])
+@pytest.mark.parametrize("number", [READ_RUN_FORMATS[0] - 1, RUN_FORMAT + 1, None])
 @pytest.mark.parametrize("command", ["status", "verify", "show", "report", "select"])
 def test_a_run_of_another_format_is_refused_with_what_to_do(
     run: Path, command: str, number: int | None
 ) -> None:
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "format": number, "added_later": 1}))
-    expected = rf"format {number}, this version reads {RUN_FORMAT}; .*tagscribe run RUN.YAML"
+    expected = rf"format {number}, this version reads 3 and 4; .*tagscribe run RUN.YAML"
     with pytest.raises(FormatError, match=expected):
         tagscribe(command, run)
 
@@ -121,7 +155,7 @@ def test_evidence_without_a_number_has_the_first_format(run: Path) -> None:
         return {key: value for key, value in metadata.items() if key == evidence.COUNTS_KEY}
 
     change_footer(run, without)
-    assert evidence.read_evidence_shard(RunFolder(str(run)), 0).num_rows == CLIPS
+    assert evidence.read_evidence_shard(RunFolder(str(run)), 0).num_rows == CLIPS // 2
     assert footer(run).code == {}
 
 
@@ -147,8 +181,8 @@ def test_each_shard_names_the_code_that_wrote_it(
     rows = evidence.read_evidence_shard(RunFolder(str(run)), 0)
     other = {"commit": "0" * 40, "curation_sha256": "1" * 64}
     monkeypatch.setattr(evidence, "read_code_version", lambda: other)
-    evidence.write_evidence_shard(RunFolder(str(run)), 1, rows)
-    codes = [each.code for each in (footer(run, 0), footer(run, 1))]
+    evidence.write_evidence_shard(RunFolder(str(run)), 2, rows)
+    codes = [each.code for each in (footer(run, 0), footer(run, 2))]
     assert codes[1] == other != codes[0]
 
 

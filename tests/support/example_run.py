@@ -3,7 +3,7 @@
     python -m tests.support.example_run
 
 It is made once a format (docs/formats.md) and then never changed: what later versions do with it is
-the test. Four procedural clips in one shard, with evidence, decisions and one version of the table.
+the test. Four procedural clips in two shards, with evidence, decisions and a version of the table.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 from curation.run import driver_state, evidence, footer_cache
 from curation.run.config_file import parse_run_config
 from curation.run.layout import RunFolder
-from curation.run.record import RUN_FORMAT
+from curation.run.record import RUN_FORMAT, require_run_record
 from curation.select import apply
 from curation.synth.corpus import write_corpus
 from tests.support.in_process import annotate_in_process
@@ -37,14 +37,13 @@ def main() -> None:
                 "segments": str(CORPUS / "segments_noisy.csv"),
                 "audio": str(CORPUS / "audio"),
             },
-            "annotate": {"shard_clips": CLIPS},
         },
         "example",
     )
     folder = RunFolder.from_config(config)
     with driver_state.record_driver_state(folder):
         annotate_in_process(config)
-    parts = footer_cache.FooterCacheWriter(folder, 1, [])
+    parts = footer_cache.FooterCacheWriter(folder, require_run_record(folder).shards, [])
     parts.write_full_parts(evidence.list_evidence_files(folder))
     apply.select_pairs(config)
     shutil.copytree(config.run, FOLDER)

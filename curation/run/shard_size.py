@@ -1,0 +1,37 @@
+"""Clips of a shard where `annotate.shard_clips` is auto: a function of the number of clips.
+
+The machine has no part in it, so that a catalog has one plan wherever it is planned. Tables of what
+the rule gives are in docs/engine.md, made by `python -m benchmarks.shard_size`.
+"""
+
+import math
+
+from curation.config.annotate import AnnotateConfig
+
+# Two million clips are 3,907 files of evidence; each is listed by the driver, and read by select.
+MAX_SHARD_CLIPS = 512
+# A shard has a fixed cost: with the smallest models a clip takes a quarter longer in shards of 8.
+SMALL_SHARD_CLIPS = 8
+# Clips of ten seconds in a model batch of the default annotate.batch_seconds.
+BATCH_CLIPS = 16
+
+
+def resolve_shard_clips(config: AnnotateConfig, clips: int) -> int:
+    """Clips of a shard in the plan of so many clips: the YAML's number, or the one for auto."""
+    if config.shard_clips != "auto":
+        return config.shard_clips
+    # Models that are offloaded are moved once a shard, whatever its size.
+    return MAX_SHARD_CLIPS if config.model_memory == "offload" else choose_shard_clips(clips)
+
+
+def choose_shard_clips(clips: int) -> int:
+    """Clips of a shard for a number of clips: half its square root, within bounds.
+
+    So there are four times as many shards as a shard has clips: both the share of time in which
+    workers have no shard left and the number of files grow slower than the clips. From 16 on it is
+    a multiple of 16, which leaves no small batches. Fewer than 16 clips are two shards.
+    """
+    root = math.isqrt(clips) // 2
+    if root >= BATCH_CLIPS:
+        return min(root - root % BATCH_CLIPS, MAX_SHARD_CLIPS)
+    return max(1, min(-(-clips // 2), max(root, SMALL_SHARD_CLIPS)))
