@@ -18,7 +18,7 @@ from benchmarks.common.gpus import Peak, busy_s, device_name, peak
 from curation import console
 from curation.models import files
 from curation.models.decoding.batch_decoding import decode_captions
-from curation.models.decoding.next_token import gumbel_noise
+from curation.models.decoding.next_token import draw_uniform_noise
 from curation.models.networks.tag_guided_captioner import (
     TagGuidedCaptioner,
     TagGuidedCaptionerConfig,
@@ -108,7 +108,7 @@ def tag_guided(model: TagGuidedCaptioner, clips: int) -> Measured:
 
     def words() -> int:
         encoded = model.encoder(*model.features(waveforms, lengths))
-        noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
+        noise = draw_uniform_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
         beams, sampled = decode_captions(model, encoded, BEAMS, noise, 0.7, STEPS)
         return sum(len(one.ids) + 1 for clip in [beams, *sampled] for one in clip)
 
@@ -119,7 +119,7 @@ def tag_guided(model: TagGuidedCaptioner, clips: int) -> Measured:
     moved = 4 * STEPS * (weights + memory)
     with FlopCounterMode(display=False) as counter:
         encoded = model.encoder(*model.features(waveforms, lengths))
-        noise = gumbel_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
+        noise = draw_uniform_noise(range(clips), SAMPLES, STEPS, config.vocab_size)
         decode_captions(model, encoded, BEAMS, noise, 0.7, STEPS)
     operations = counter.get_total_flops()
 

@@ -21,7 +21,7 @@ from curation.config.run import RunConfig
 from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
 from curation.models.decoding.batch_decoding import decode_captions
-from curation.models.decoding.next_token import gumbel_noise
+from curation.models.decoding.next_token import draw_uniform_noise
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.run import plan
 from curation.run.layout import RunFolder
@@ -112,7 +112,7 @@ def encode(model: TagGuidedCaptioner, batch: Batch) -> EncoderOutput:
 def ours(model: TagGuidedCaptioner, batch: Batch) -> BatchOutput:
     """All captions in one loop, as the adapter writes them."""
     steps, words = SETTINGS.max_tokens, model.config.vocab_size
-    noise = gumbel_noise(batch.seeds, SAMPLES, steps, words)
+    noise = draw_uniform_noise(batch.seeds, SAMPLES, steps, words)
     beams, samples = decode_captions(
         model, batch.encoded, SETTINGS.beams, noise, SETTINGS.temperature, steps
     )

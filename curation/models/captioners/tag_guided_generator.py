@@ -10,7 +10,7 @@ import torch
 from curation.models import weights
 from curation.models.captioners.base import Candidate
 from curation.models.decoding.batch_decoding import decode_captions
-from curation.models.decoding.next_token import DecodedCaption, gumbel_noise
+from curation.models.decoding.next_token import DecodedCaption, draw_uniform_noise
 from curation.models.networks import feature_batches
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.models.waveform_checks import apply_to_valid_clips
@@ -106,7 +106,7 @@ class TagGuidedGenerator:
         if not samples:
             return None
         words = self._model.config.vocab_size
-        return gumbel_noise(seeds, self._candidates - 1, self._max_tokens, words)[:, samples]
+        return draw_uniform_noise(seeds, self._candidates - 1, self._max_tokens, words)[:, samples]
 
     def _build_candidates(
         self, best: Sequence[DecodedCaption], samples: Sequence[DecodedCaption]

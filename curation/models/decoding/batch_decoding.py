@@ -32,7 +32,7 @@ def decode_captions(
     Args:
         encoded: the encoder's output, one row a clip.
         beams: width of the beam search; with 0 there is none, and the first list is empty.
-        noise: `gumbel_noise` for at least `max_tokens` steps; None draws no samples.
+        noise: `draw_uniform_noise` for at least `max_tokens` steps; None draws no samples.
         temperature: of the samples; the log-probabilities told are always untempered.
         max_tokens: the longest caption, end token included; a longer one is cut.
     """
@@ -40,21 +40,19 @@ def decode_captions(
     search = BeamSearch(model, clips, beams, max_tokens)
     sampler = Sampler(model, clips, noise, temperature, max_tokens)
     captions = DecoderState(model, encoded, beams + sampler.samples, max_tokens)
-    positions = torch.arange(max_tokens, device=model.device)
-    for filled, at in enumerate(positions.split(1), start=1):
+    for at in range(max_tokens):
         last = at == max_tokens - 1
-        log_probs = captions.step(at, filled)
+        log_probs = captions.step(at)
         parents, beam_ids = search.step(log_probs[:, :beams], at, last)
         sample_ids = sampler.step(log_probs[:, beams:], at, last)
         going = search.active | sampler.active
         rows = going.nonzero().flatten()
         if not len(rows):
             break
-        if not _parents_unchanged(parents):
-            captions.reorder(parents, filled)
+        captions.reorder(parents, at + 1)
         captions.ids = torch.cat([beam_ids, sample_ids], dim=1)
         if len(rows) <= _COMPACTION_SHARE * len(going):
-            captions.select_rows(rows)
+            captions.select_rows(rows, at + 1)
             search.select_rows(rows)
             sampler.select_rows(rows)
     return search.best(), sampler.captions()
@@ -85,44 +83,44 @@ class DecoderState:
             for keys_values in self.memory
         ]
         self.ids = torch.full((clips, captions), model.config.bos_token_id, device=model.device)
+        self.positions = torch.arange(max_tokens, device=model.device)
+        self.columns = torch.arange(captions, device=model.device)
 
-    def step(self, at: Tensor, filled: int) -> Tensor:
-        """Log-probabilities of the word behind position `at [1]`, `[clip, caption, word]`.
-
-        Of the past the `filled` first positions are read.
-        """
-        past = [KeyValue(*(each[:, :, :filled] for each in layer)) for layer in self.past]
-        logits = self.decoder.step(self.ids, at, past, self.memory, self.encoded)
+    def step(self, at: int) -> Tensor:
+        """Log-probabilities of the word behind position `at`, `[clip, caption, word]`."""
+        past = [KeyValue(*(each[:, :, : at + 1] for each in layer)) for layer in self.past]
+        position = self.positions[at : at + 1]
+        logits = self.decoder.step(self.ids, position, past, self.memory, self.encoded)
         return logits.log_softmax(dim=-1)
 
     def reorder(self, parents: Tensor, filled: int) -> None:
-        """Let each beam go on from its parent's past `[clip, beam]`; samples keep their own."""
-        clips, beams = parents.shape
-        for cache in (each for layer in self.past for each in layer):
-            by_clip = cache.unflatten(0, (clips, -1))[:, :beams, :, :filled]
-            index = parents[:, :, None, None, None].expand_as(by_clip)
-            by_clip.copy_(by_clip.gather(1, index))
+        """Let each beam go on from its parent's past `[clip, beam]`; samples keep their own.
 
-    def select_rows(self, rows: Tensor) -> None:
-        """Let the other clips leave."""
-        clips = len(self.ids)
+        Of the past the `filled` first positions are copied, of the beams that change it.
+        """
+        captions = len(self.columns)
+        clip, beam = (parents != self.columns[: parents.shape[1]]).nonzero(as_tuple=True)
+        if not len(clip):
+            return
+        to, source = clip * captions + beam, clip * captions + parents[clip, beam]
+        for cache in (each[:, :, :filled] for layer in self.past for each in layer):
+            cache[to] = cache[source]
+
+    def select_rows(self, rows: Tensor, filled: int) -> None:
+        """Let the other clips leave; of the past, the `filled` first positions stay."""
         self.ids = self.ids[rows]
         self.encoded = self.encoded.take(rows)
         self.memory = [KeyValue(*(each[rows] for each in layer)) for layer in self.memory]
-        self.past = [
-            KeyValue(*(each.unflatten(0, (clips, -1))[rows].flatten(0, 1) for each in layer))
-            for layer in self.past
-        ]
+        own = (rows[:, None] * len(self.columns) + self.columns).flatten()
+        for index, layer in enumerate(self.past):
+            smaller = _allocate_cache(self.memory[index], len(own), layer.keys.shape[2])
+            for to, each in zip(smaller, layer, strict=True):
+                to[:, :, :filled] = each[:, :, :filled].index_select(0, own)
+            self.past[index] = smaller
 
 
 def _allocate_cache(like: KeyValue, captions: int, steps: int) -> KeyValue:
+    """Room for keys and values, in memory position by position; what is in it is undefined."""
     _, heads, _, width = like.keys.shape
-    return KeyValue(
-        like.keys.new_zeros(captions, heads, steps, width),
-        like.keys.new_zeros(captions, heads, steps, width),
-    )
-
-
-def _parents_unchanged(parents: Tensor) -> bool:
-    """Whether every beam goes on from its own past."""
-    return bool((parents == torch.arange(parents.shape[1], device=parents.device)).all())
+    keys, values = like.keys.new_empty(2, captions, steps, heads, width).transpose(2, 3)
+    return KeyValue(keys, values)

@@ -19,15 +19,23 @@ class DecodedCaption:
     log_prob: float
 
 
-def gumbel_noise(seeds: Sequence[int], samples: int, steps: int, words: int) -> Tensor:
-    """Standard Gumbel noise `[clip, sample, step, word]`, each clip's from its own seed.
+def draw_uniform_noise(seeds: Sequence[int], samples: int, steps: int, words: int) -> Tensor:
+    """Uniform float64 in [0, 1), `[clip, sample, step, word]`, each clip's from its own seed.
+
+    `to_gumbel` takes four times as long as this, so it is left to the steps that are taken.
+    """
+    noise = torch.empty(len(seeds), samples, steps, words, dtype=torch.float64)
+    for row, seed in enumerate(seeds):
+        noise[row].uniform_(generator=torch.Generator().manual_seed(seed))
+    return noise
+
+
+def to_gumbel(uniform: Tensor) -> Tensor:
+    """Standard Gumbel noise, float32, from uniform float64 of the same shape.
 
     The arg max of log-probabilities plus such noise is an exact sample (Gumbel-max).
     """
-    noise = torch.empty(len(seeds), samples, steps, words)
-    for row, seed in enumerate(seeds):
-        noise[row].exponential_(generator=torch.Generator().manual_seed(seed))
-    return noise.log_().neg_()
+    return uniform.neg().log1p_().neg_().float().log_().neg_()
 
 
 class BeamSearch:
@@ -50,13 +58,13 @@ class BeamSearch:
         self.done_scores = torch.full((clips, beams), _IMPOSSIBLE, device=device)
         self.done = torch.full((clips, beams, max_tokens), self.eos, device=device)
 
-    def step(self, log_probs: Tensor, at: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, log_probs: Tensor, at: int, last: bool) -> tuple[Tensor, Tensor]:
         """Take one word; which beam each beam goes on from, and the words: `[clip, beam]` each.
 
         Args:
             log_probs: of the next word `[clip, beam, word]`.
-            at: its position `[1]`.
-            last: whether that is the last one `[1]`.
+            at: its position.
+            last: whether that is the last one.
         """
         if not self.beams:
             return _empty_words(log_probs), _empty_words(log_probs)
@@ -65,7 +73,7 @@ class BeamSearch:
         scores, indices = total.topk(2 * self.beams, dim=1)
         parents, ids = indices // words, indices % words
         running = _gather_captions(self.running, parents)
-        running.index_copy_(2, at, ids[:, :, None])
+        running[:, :, at] = ids
         is_end = (ids == self.eos) | last
         worst = self._finish(scores / (at + 1), running, is_end)
         # Twice as many were kept as there are beams, so enough go on whichever of them end.
@@ -118,6 +126,7 @@ class Sampler:
         temperature: float,
         max_tokens: int,
     ) -> None:
+        """`noise` is `draw_uniform_noise`'s, None for no samples."""
         device = model.device
         self.noise = None if noise is None else noise.to(device)
         self.samples = 0 if noise is None else noise.shape[1]
@@ -136,14 +145,15 @@ class Sampler:
         """Whether a clip of the batch has a sample that goes on, `[clip]`."""
         return ~self.finished[self.rows].all(dim=1)
 
-    def step(self, log_probs: Tensor, at: Tensor, last: Tensor) -> Tensor:
+    def step(self, log_probs: Tensor, at: int, last: bool) -> Tensor:
         """Draw one word a sample, `[clip, sample]`; those that have ended get padding.
 
         The arguments are `BeamSearch.step`'s.
         """
         if self.noise is None:
             return _empty_words(log_probs)
-        ids = (log_probs / self.temperature + self.noise[self.rows, :, at]).argmax(dim=-1)
+        noise = to_gumbel(self.noise[:, :, at].index_select(0, self.rows))
+        ids = (log_probs / self.temperature + noise).argmax(dim=-1)
         drawn = log_probs.gather(2, ids[:, :, None]).squeeze(2)
         finished = self.finished[self.rows]
         self.total[self.rows] += torch.where(finished, 0.0, drawn)

@@ -345,7 +345,7 @@ class CaptionDecoder(nn.Module):
         x = self._embed(ids, at, encoded.word_bias)
         mask = encoded.memory_mask[:, None, None, :]
         for index, layer in enumerate(self._layers()):
-            x = layer.step(x, past[index], at, memory[index], mask)
+            x = layer.step(x, past[index], memory[index], mask)
         return self.head(self.norm(x))
 
     def _layers(self) -> list[DecoderLayer]:

@@ -102,7 +102,6 @@ class DecoderLayer(nn.Module):
         self,
         x: Tensor,
         past: KeyValue,
-        at: Tensor,
         memory: KeyValue,
         mask: Tensor,
     ) -> Tensor:
@@ -110,16 +109,16 @@ class DecoderLayer(nn.Module):
 
         Args:
             x: `[clip, caption, dim]`.
-            past: room for keys and values `[clip * caption, head, position, width]`; written at
-                position `at`, `[1]`.
+            past: keys and values `[clip * caption, head, position, width]`; the last position is
+                the newest one's, and is written here.
             memory: one a clip, shared by its captions.
             mask: true where a position of the memory may be attended to.
         """
         clips, captions, dim = x.shape
         normed = self.self_norm(x).view(clips * captions, 1, dim)
         newest = self.self_attention.project(normed)
-        past.keys.index_copy_(2, at, newest.keys)
-        past.values.index_copy_(2, at, newest.values)
+        past.keys[:, :, -1:] = newest.keys
+        past.values[:, :, -1:] = newest.values
         x = x + self.self_attention(normed, past).view(clips, captions, dim)
         x = x + self.memory_attention(self.memory_norm(x), memory, mask)
         return x + self.feed_forward(x)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from curation.models.decoding.batch_decoding import decode_captions
-from curation.models.decoding.next_token import gumbel_noise
+from curation.models.decoding.next_token import draw_uniform_noise, to_gumbel
 from curation.models.networks.tag_guided_captioner import (
     IGNORED_LABEL,
     EncoderOutput,
@@ -57,7 +57,7 @@ def test_own_beam_equals_generate_where_clips_end_apart(eager: TagGuidedCaptione
 
 
 def test_without_beams_the_samples_are_the_same(captioner: TagGuidedCaptioner) -> None:
-    noise = gumbel_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
+    noise = draw_uniform_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
     _, among = decode_captions(captioner, encoded(captioner), 3, noise, 0.7, MAX_TOKENS)
     none, alone = decode_captions(captioner, encoded(captioner), 0, noise, 0.7, MAX_TOKENS)
     assert none == []
@@ -69,7 +69,7 @@ def test_without_beams_the_samples_are_the_same(captioner: TagGuidedCaptioner) -
 def test_clips_that_are_done_leave_and_change_nothing_for_the_others(
     eager: TagGuidedCaptioner,
 ) -> None:
-    noise = gumbel_noise(range(5), 1, LONGER, eager.config.vocab_size)
+    noise = draw_uniform_noise(range(5), 1, LONGER, eager.config.vocab_size)
     whole = encoded(eager)
     alone = [
         decode_captions(eager, whole.take(rows), 3, noise[rows], 0.7, LONGER)
@@ -102,7 +102,7 @@ def test_generate_runs_the_encoder_once(captioner: TagGuidedCaptioner) -> None:
 
 
 def test_log_prob_is_that_of_teacher_forcing(captioner: TagGuidedCaptioner) -> None:
-    noise = gumbel_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
+    noise = draw_uniform_noise(range(5), 2, MAX_TOKENS, captioner.config.vocab_size)
     best, samples = decode_captions(captioner, encoded(captioner), 2, noise, 0.7, MAX_TOKENS)
     for choice in [best, *zip(*samples, strict=True)]:
         ends = [[*one.ids, 2][:MAX_TOKENS] for one in choice]
@@ -116,15 +116,35 @@ def test_log_prob_is_that_of_teacher_forcing(captioner: TagGuidedCaptioner) -> N
 def test_gumbel_samples_follow_the_model() -> None:
     """Frequencies of 20,000 draws against the softmax that they are drawn from."""
     probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    noise = gumbel_noise([11], 20_000, 1, 4)[0, :, 0]
+    noise = to_gumbel(draw_uniform_noise([11], 20_000, 1, 4))[0, :, 0]
     drawn = (probabilities.log() + noise).argmax(dim=1)
     shares = drawn.bincount(minlength=4) / len(drawn)
     assert (shares - probabilities).abs().max() < 0.02, shares
 
 
 def test_noise_is_a_clips_own() -> None:
-    together = gumbel_noise([5, 6], 2, 3, 4)
-    assert torch.equal(together[1], gumbel_noise([6], 2, 3, 4)[0])
+    together = draw_uniform_noise([5, 6], 2, 3, 4)
+    assert torch.equal(together[1], draw_uniform_noise([6], 2, 3, 4)[0])
+
+
+def test_a_sample_takes_the_noise_of_the_steps_that_it_takes(eager: TagGuidedCaptioner) -> None:
+    """Noise is converted a step at a time: what lies behind a clip's last word is not read."""
+    whole = encoded(eager)
+    noise = draw_uniform_noise(range(5), 1, LONGER, eager.config.vocab_size)
+    _, expected = decode_captions(eager, whole, 3, noise, 0.7, LONGER)
+    for row, [sample] in enumerate(expected):
+        noise[row, :, len(sample.ids) + 1 :] = torch.nan
+    _, samples = decode_captions(eager, whole, 3, noise, 0.7, LONGER)
+    assert samples == expected
+    assert len({len(sample.ids) for [sample] in samples}) > 1
+
+
+def test_gumbel_noise_is_that_of_exponential_numbers() -> None:
+    """The same seeds give the samples of earlier versions, which drew by `exponential_`."""
+    noise = to_gumbel(draw_uniform_noise([7], 2, 5, 211))
+    exponential = torch.empty(2, 5, 211)
+    exponential.exponential_(generator=torch.Generator().manual_seed(7))
+    assert torch.equal(noise[0], exponential.log().neg())
 
 
 def test_tags_change_what_is_said(captioner: TagGuidedCaptioner) -> None:
