@@ -4,8 +4,9 @@ A head and three workers on loopback, audio and evidence on the RADOS gateway, a
 that breaks some requests. Each seed kills, at moments of its own and in an order of its own, an
 actor, a worker node, the driver, the head, and the gateway for ten seconds.
 
-    python -m tests.chaos [--seeds 20] [--first-seed 0] [--network] [--out docs/chaos.md]
+    python -m tests.chaos [--seeds 20] [--first-seed 0] [--local] [--network] [--out docs/chaos.md]
 
+With `--local` the workers are processes of this machine, and worker, driver and gateway are killed.
 With `--network` (root) each node is in a network namespace of its own, and one is also cut off for
 15 s, longer than Ray waits for it, while it goes on with what it was doing. Prints a line a seed,
 and fails at the first run whose evidence or table differs.
@@ -14,20 +15,16 @@ and fails at the first run whose evidence or table differs.
 import argparse
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import s3fs
 
@@ -41,53 +38,34 @@ from curation.run.layout import RunFolder, evidence_uri, table_uri
 from curation.select import apply
 from curation.storage.files import Storage
 from curation.synth.corpus import write_corpus
+from tests.chaos_stages import WORKERS, ClusterStage, LocalStage, Outcome
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
 from tests.support.network import Network, network
-from tests.support.nodes import BIN, Cluster, NodeType
 from tests.support.rados_gateway import Gateway, gateway
 from tests.support.runs import write_yaml
 
-FAULTS = ("actor", "node", "driver", "head", "storage")
+FAULTS = ("worker", "node", "driver", "head", "storage")
+LOCAL_FAULTS = ("worker", "driver", "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
 CLIPS, SHARD_CLIPS = 240, 6
 SHARDS = CLIPS // SHARD_CLIPS
-WORKERS = 3
 OUTAGE_S = 10.0
-CUT_S = 15.0
 _LEGEND = """Every run came out as the undisturbed one: evidence and the table's pairs, row for row.
-`actor at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*: 503, reset,
-cut short, stalled, or done with the answer lost. *starts*: of the command; those that Ray starts
-again itself are not counted."""
-_MOST_STARTS = 12
-_DEADLINE_S = 600.0
+`worker at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*: 503,
+reset, cut short, stalled, or done with the answer lost. *starts*: of the command; workers that are
+replaced are not counted."""
 _PAIR_COLUMNS = ["clip_id", "caption", "clap_score", "log_prob", "rank"]
-# A lost process is noticed in seconds; by default it takes Ray a quarter of a minute and more.
-_NOTICE_SOON = {
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
-}
-
-
-@dataclass
-class Outcome:
-    """What a seed did to its run, and what that cost."""
-
-    seed: int | None
-    elapsed_s: float = 0.0
-    starts: int = 0
-    struck: list[str] = field(default_factory=list)
-    requests: dict[str, int] = field(default_factory=dict)
 
 
 class Scene:
     """A bucket with a corpus, and the undisturbed run that all others are compared with."""
 
-    def __init__(self, server: Gateway, actors: int = WORKERS) -> None:
+    def __init__(self, server: Gateway, actors: int = WORKERS, cluster: str = "auto") -> None:
+        """`cluster`: auto, a cluster that a stage starts; local, processes of this machine."""
         self.server = server
         self.actors = actors
+        self.cluster = cluster
         self.bucket = f"s3://{uuid.uuid4().hex}"
         files = s3fs.S3FileSystem()
         files.mkdir(self.bucket)
@@ -104,7 +82,7 @@ class Scene:
         return parse_run_config(
             {
                 "run": f"{self.bucket}/runs/{name}",
-                "cluster": "auto",
+                "cluster": self.cluster,
                 "storage": {"timeout_s": 3, "read_retry_timeout_s": 60},
                 "catalog": {
                     "kind": "audioset",
@@ -152,7 +130,10 @@ class Scene:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
             path = write_yaml(config, folder)
             all_done = partial(_are_done, config, SHARDS)
-            stage = Stage(path, proxy.url, outcome, all_done, network)
+            if self.cluster == "local":
+                stage = LocalStage(path, proxy.url, outcome, all_done)
+            else:
+                stage = ClusterStage(path, proxy.url, outcome, all_done, network)
             stack.callback(stage.stop)
             begun = time.monotonic()
             stage.start()
@@ -164,19 +145,22 @@ class Scene:
         return outcome
 
     def _strike_all(
-        self, config: RunConfig, stage: "Stage", faults: Sequence[str], rng: random.Random
+        self, config: RunConfig, stage: LocalStage, faults: Sequence[str], rng: random.Random
     ) -> None:
         """Every fault once, when so many shards are done and a moment later."""
         order = rng.sample(faults, len(faults))
         moments = sorted(rng.sample(range(SHARDS * 3 // 4), len(order)))
         strikes: dict[str, Callable[[], None]] = {
-            "actor": lambda: stage.kill_actor(rng),
-            "node": lambda: stage.kill_node(rng),
-            "cable": lambda: stage.cut_node_off(rng),
+            "worker": lambda: stage.kill_worker(rng),
             "driver": stage.kill_driver,
-            "head": stage.kill_head,
             "storage": self._outage,
         }
+        if isinstance(stage, ClusterStage):
+            strikes |= {
+                "node": partial(stage.kill_node, rng),
+                "cable": partial(stage.cut_node_off, rng),
+                "head": stage.kill_head,
+            }
         for fault, moment in zip(order, moments, strict=True):
             stage.wait_until(partial(_are_done, config, moment))
             time.sleep(rng.uniform(0.0, 1.0))
@@ -187,142 +171,6 @@ class Scene:
         self.server.stop()
         time.sleep(OUTAGE_S)
         self.server.start()
-
-
-class Stage:
-    """A cluster and the command that runs on it, both started again when they are gone."""
-
-    def __init__(
-        self,
-        path: Path,
-        endpoint: str,
-        outcome: Outcome,
-        done: Callable[[], bool],
-        network: Network | None,
-    ) -> None:
-        self.outcome = outcome
-        self._network = network
-        self._done = done
-        self._path = path
-        self._endpoint = endpoint
-        self._deadline = time.monotonic() + _DEADLINE_S
-        self._cluster: Cluster | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._driver: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        # Not beside the YAML: the paths of Ray's sockets may have 107 characters.
-        self._folder = tempfile.TemporaryDirectory(prefix="ts-", ignore_cleanup_errors=True)
-        self._cluster = Cluster(Path(self._folder.name), self._network, with_dashboard=False)
-        self._cluster.environment |= {**_NOTICE_SOON, "AWS_ENDPOINT_URL": self._endpoint}
-        self._cluster.start(NodeType("head", 1))
-        for _ in range(WORKERS):
-            self._cluster.start(NodeType("worker", 2))
-        self._start_driver()
-
-    def stop(self) -> None:
-        if self._driver:
-            _kill_tree(self._driver.pid)
-            self._driver.wait()
-        if self._cluster:
-            for node in self._cluster.processes:
-                _kill_tree(node.pid)
-                node.wait()
-        if self._folder:
-            self._folder.cleanup()
-
-    def wait_until(self, reached: Callable[[], bool]) -> None:
-        while not reached():
-            assert self._driver is not None
-            code = self._driver.poll()
-            assert code != 0, "the run ended before all faults had struck: give it more clips"
-            if code is not None:
-                self._start_driver()
-            self._need_time()
-            time.sleep(0.2)
-
-    def to_the_end(self) -> None:
-        """Start the command again as often as it fails."""
-        assert self._driver is not None
-        while self._driver.wait(timeout=_DEADLINE_S) != 0:
-            self._need_time()
-            self._start_driver()
-
-    def kill_actor(self, rng: random.Random) -> None:
-        assert self._cluster is not None
-        self.wait_until(lambda: bool(self._actors()))
-        rng.choice(self._actors()).kill()
-
-    def kill_node(self, rng: random.Random) -> None:
-        """A worker node with actors goes, and another one comes."""
-        assert self._cluster is not None
-        workers = self._cluster.processes[1:]
-        self.wait_until(lambda: any(map(_actors_of, workers)))
-        gone = rng.choice([node for node in workers if _actors_of(node)] or workers)
-        _kill_tree(gone.pid)
-        gone.wait()
-        self._cluster.start(NodeType("worker", 2))
-
-    def cut_node_off(self, rng: random.Random) -> None:
-        """A worker node's cable is pulled, and put back when the cluster has given the node up.
-
-        What it was doing it may still end, and write beside the worker that was given its shard.
-        """
-        assert self._cluster is not None and self._network is not None
-        place = rng.choice(self._cluster.places[1:])
-        self._network.cut(place)
-        time.sleep(CUT_S)
-        self._network.join(place)
-
-    def kill_driver(self) -> None:
-        assert self._driver is not None
-        _kill_tree(self._driver.pid)
-        self._driver.wait()
-        self._start_driver()
-
-    def kill_head(self) -> None:
-        """All is lost with it; another cluster is started, and the command on that."""
-        assert self._cluster is not None and self._driver is not None
-        head = self._cluster.processes[0]
-        _kill_tree(head.pid)
-        head.wait()
-        with suppress(subprocess.TimeoutExpired):
-            code = self._driver.wait(timeout=60)
-            assert code != 0 or self._done(), "a run without its head said that all is done"
-        self.stop()
-        self.start()
-
-    def _actors(self) -> list[psutil.Process]:
-        assert self._cluster is not None
-        return [actor for node in self._cluster.processes for actor in _actors_of(node)]
-
-    def _start_driver(self) -> None:
-        assert self._cluster is not None
-        self.outcome.starts += 1
-        assert self.outcome.starts <= _MOST_STARTS, "the command was started too often"
-        log = self._path.with_name(f"driver-{self.outcome.starts}.log").open("wb")
-        self._driver = subprocess.Popen(
-            [*self._cluster.places[0].prefix, BIN / "tagscribe", "run", self._path],
-            env=self._cluster.environment | {"RAY_ADDRESS": self._cluster.gcs},
-            stdout=log,
-            stderr=log,
-        )
-
-    def _need_time(self) -> None:
-        if time.monotonic() > self._deadline:
-            logs = sorted(self._path.parent.glob("driver-*.log"))
-            raise AssertionError("no end in sight:\n" + logs[-1].read_text()[-3000:])
-
-
-def _actors_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    found = []
-    with suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(node.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                title = " ".join(process.cmdline())
-                if title.startswith("ray::") and "FusedWorker" in title:
-                    found.append(process)
-    return found
 
 
 def _are_done(config: RunConfig, shards: int) -> bool:
@@ -350,14 +198,6 @@ def pairs_of(config: RunConfig) -> pa.Table:
     return table.read_pairs(Storage(), table_uri(config.run), columns=_PAIR_COLUMNS)
 
 
-def _kill_tree(pid: int) -> None:
-    with suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-
-
 def line(outcome: Outcome, calm: Outcome) -> list[str]:
     """A row of the table: seed, faults in order, requests broken, starts, seconds, seconds lost."""
     broken = sum(n for kind, n in outcome.requests.items() if kind in vars(RATES))
@@ -375,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--local", action="store_true", help="processes of this machine, no Ray")
     parser.add_argument("--network", action="store_true", help="nodes in network namespaces")
     parser.add_argument("--out", type=Path, help="a Markdown table of the results")
     options = parser.parse_args()
@@ -382,13 +223,14 @@ def main() -> None:
     rows: list[Any] = [columns, ["---"] * len(columns)]
     with gateway("chaos-secret") as server:
         os.environ |= server.environment
-        scene = Scene(server)
+        scene = Scene(server, cluster="local" if options.local else "auto")
         calm = scene.play(None)
         rows.append(line(calm, calm))
         print(*rows[-1], sep=" | ", flush=True)
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             with network() if options.network else nullcontext() as net:
-                faults = (*FAULTS, "cable") if net else FAULTS
+                faults = LOCAL_FAULTS if options.local else FAULTS
+                faults = (*faults, "cable") if net else faults
                 rows.append(line(scene.play(seed, faults, net), calm))
             print(*rows[-1], sep=" | ", flush=True)
     if options.out:

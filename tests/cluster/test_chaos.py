@@ -21,7 +21,7 @@ def scene(rados_gateway: Gateway) -> Scene:
         return Scene(rados_gateway, actors=2)
 
 
-STRIKES = (("driver", "storage"), ("actor", "head"), ("node", "cable"))
+STRIKES = (("driver", "storage"), ("worker", "head"), ("node", "cable"))
 
 
 @pytest.mark.parametrize("seed", range(len(STRIKES)))
