@@ -41,11 +41,11 @@ def drop_audio_extension(path: str) -> str:
 
 
 def unread_kind(path: str) -> str:
-    """How a file that is not read is counted: `.txt`, `hidden` or `no extension`."""
+    """How a file that is not read is counted: `.txt`, `hidden` or `without extension`."""
     if path.rpartition("/")[2].startswith("."):
         return "hidden"
     extension = file_extension(path)
-    return f".{escape_invisible(extension)}" if extension else "no extension"
+    return f".{escape_invisible(extension)}" if extension else "without extension"
 
 
 def count_unread(paths: Iterable[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,14 @@ class CatalogCoverage:
     @property
     def missing(self) -> int:
         return self.listed - self.found
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is recorded beside the plan: all that the plan does not hold."""
+        return {
+            "unlisted_files": self.unlisted_files,
+            "unread_files": dict(self.unread_files),
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from curation import table
+from curation.catalog.audio_files import format_unread
 from curation.config.policy import Policy
 from curation.config.run import RunConfig
 from curation.ops import prices
@@ -61,6 +62,8 @@ class RunStatus:
     driver: driver_state.DriverState | None
     now_s: float
     version: table.TableVersion | None
+    unlisted_files: int  # audio files in the catalog's folder that no clip is listed for
+    unread_files: dict[str, int]  # other files there, by extension
 
     @property
     def complete(self) -> bool:
@@ -91,6 +94,10 @@ class RunStatus:
         fields["state"] = self.message
         fields["shards"] = f"{self.shards_done} of {self.plan.shards}"
         fields["clips"] = f"{self.clips_done} of {self.plan.clips}"
+        if self.unlisted_files:
+            fields["unlisted files"] = f"{self.unlisted_files:,}"
+        if self.unread_files:
+            fields["not read as audio"] = format_unread(self.unread_files)
         fields["ok"] = counts.ok
         fields |= {f"error {kind}": clips for kind, clips in counts.errors.items()}
         if self.pairs_per_clip is not None:
@@ -162,6 +169,8 @@ def read_status(
         driver=driver,
         now_s=now_s,
         version=version,
+        unlisted_files=record.coverage.get("unlisted_files", 0),
+        unread_files=record.unread_files,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from curation.catalog.audio_files import format_unread
 from curation.config.policy import Policy
 from curation.ops import prices
 from curation.report import charts, funnel, scorer_sections
@@ -53,6 +54,7 @@ def page_context(data: ReportData) -> dict[str, Any]:
         "tags_omitted": max(0, len(tags) - MAX_TAGS),
         "errors": kinds[:MAX_ERROR_KINDS],
         "error_kinds_omitted": max(0, len(kinds) - MAX_ERROR_KINDS),
+        "unread": format_unread(record.unread_files),
         "faults": data.status.counts.faults,
         "stratum_clips": data.stratum_clips,
         "pools": {

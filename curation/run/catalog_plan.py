@@ -1,5 +1,7 @@
 """From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
 
+from typing import Any
+
 from curation.catalog.catalog import list_clips
 from curation.config.run import RunConfig
 from curation.errors import InputError
@@ -45,7 +47,7 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     planned = plan.build_plan(listing.clips, shard_clips)
     if record is None:
         plan.write_plan(run, listing.clips, planned)
-        record = build_run_record(config, planned, models)
+        record = build_run_record(config, planned, models, listing.coverage.to_dict())
         if not write_run_record(run, record):
             record = require_run_record(run)
     if record.plan_hash != planned.hash:
@@ -58,7 +60,10 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
 
 
 def build_run_record(
-    config: RunConfig, planned: plan.Plan, models: dict[str, dict[str, str]]
+    config: RunConfig,
+    planned: plan.Plan,
+    models: dict[str, dict[str, str]],
+    coverage: dict[str, Any] | None = None,
 ) -> RunRecord:
     """What run.json says of a plan, of its configuration, and of the models' identities."""
     return RunRecord(
@@ -72,4 +77,5 @@ def build_run_record(
         shard_clips=planned.shard_clips,
         models=models,
         versions=read_package_versions(),
+        coverage=coverage or {},
     )

@@ -1,10 +1,11 @@
 """run.json: the configuration, plan and models that a run folder belongs to."""
 
+import dataclasses
 import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -33,6 +34,13 @@ class RunRecord:
     shard_clips: int
     models: dict[str, dict[str, str]]
     versions: dict[str, str]
+    # What the catalog saw and did not list; empty in runs of before it was recorded.
+    coverage: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def unread_files(self) -> dict[str, int]:
+        """Files that were not read as audio, by extension."""
+        return dict(self.coverage.get("unread_files", {}))
 
 
 def format_model_name(identity: Mapping[str, str]) -> str:
@@ -83,7 +91,8 @@ def read_run_record(run: RunFolder) -> RunRecord | None:
     if fields["format"] == 3:
         # Its configuration has a number always.
         fields["shard_clips"] = fields["config"]["annotate"]["shard_clips"]
-    return RunRecord(**fields)
+    known = {each.name for each in dataclasses.fields(RunRecord)}
+    return RunRecord(**{key: value for key, value in fields.items() if key in known})
 
 
 def require_run_record(run: RunFolder) -> RunRecord:

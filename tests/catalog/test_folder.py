@@ -210,15 +210,22 @@ def test_what_is_not_read_is_counted_by_extension(tmp_path):
     files = ["a.wav", "a.txt", "b.TXT", "c.xyz", "LICENSE", ".hidden.wav", "d.aifc", "e.spx"]
     listing = listed(tmp_path, None, files)
     assert listing.clips["clip_id"].to_pylist() == ["a", "d", "e"]
-    assert listing.coverage.unread_files == {".txt": 2, ".xyz": 1, "hidden": 1, "no extension": 1}
-    assert listing.summary().endswith("not read as audio: 2 .txt, 1 .xyz, 1 hidden, 1 no extension")
+    assert listing.coverage.unread_files == {
+        ".txt": 2,
+        ".xyz": 1,
+        "hidden": 1,
+        "without extension": 1,
+    }
+    assert listing.summary().endswith(
+        "not read as audio: 2 .txt, 1 .xyz, 1 hidden, 1 without extension"
+    )
     (tmp_path / "audio" / "clips.csv").write_text("file\nc.xyz\n")
     within = FolderConfig(
         audio=str(tmp_path / "audio"), metadata=str(tmp_path / "audio" / "clips.csv"), tags=None
     )
     named = list_clips(Storage(), within)
     assert named.coverage.found == 1, "metadata may name a file of any extension"
-    assert named.coverage.unread_files == {".txt": 2, "hidden": 1, "no extension": 1}
+    assert named.coverage.unread_files == {".txt": 2, "hidden": 1, "without extension": 1}
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,12 @@ def test_a_run_is_opened_by_its_folder(number: int, tmp_path: Path) -> None:
         assert CliRunner().invoke(app, [command, str(run)]).exit_code == 0
 
 
+def test_a_key_of_run_json_that_was_added_later_is_ignored(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "added_later": 1}))
+    assert require_run_record(RunFolder(str(run))).clips == CLIPS
+
+
 @pytest.mark.parametrize("number", READ_RUN_FORMATS)
 def test_a_run_is_opened_by_every_command(number: int, tmp_path: Path) -> None:
     run = copy_example(number, tmp_path)

@@ -16,6 +16,7 @@ from PIL import Image
 from curation.audio.waveform import measure_levels
 from curation.config.run import RunConfig
 from curation.errors import InputError
+from curation.ops.status import read_status
 from curation.report import shuffled_pairs
 from curation.report.page import Report, ReportPage
 from curation.report.report_data import collect_report_data
@@ -46,6 +47,8 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     gone, cut, *_ = sorted((folder / "audio").iterdir())
     gone.unlink()
     cut.write_bytes(cut.read_bytes()[:2000])
+    for name in ("a.txt", "b.txt", "c.xyz"):
+        (folder / "audio" / name).write_bytes(b"")
     catalog = {"segments": str(folder / "segments.csv"), "audio": str(folder / "audio")}
     config = parse_run_config(
         {
@@ -122,6 +125,13 @@ def test_every_id_is_there_once_and_every_reference_is_met(whole: Report, root: 
     for element in root.iter():
         inside |= set(element.attrib.get("aria-labelledby", "").split())
     assert inside <= set(ids)
+
+
+def test_files_that_were_not_read_are_counted(root: Element, annotated: RunConfig) -> None:
+    said = "not read as audio, by extension: 2 .txt, 1 .xyz ."
+    assert any(said in text(paragraph) for paragraph in root.iter("p"))
+    fields = read_status(RunFolder.from_config(annotated)).to_fields()
+    assert fields["not read as audio"] == "2 .txt, 1 .xyz"
 
 
 def rows_of(root: Element, table: str) -> dict[str, str]:
