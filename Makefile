@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint reference-models bench chaos compare clean
+.PHONY: help demo test test-fast lint reference-models bench gpu-proof chaos compare clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,9 +44,17 @@ reference-models: $(READY) ## train the built-in captioner and CLAP anew on proc
 	$(BIN)/tagscribe-train captioner --out curation/models/reference/captioner
 	$(BIN)/tagscribe-train pretrain --out curation/models/reference/clap
 
+# The GPU proof has a target of its own; `results` measures nothing.
+BENCHMARKS := $(filter-out __init__ gpu_proof results,$(basename $(notdir $(wildcard benchmarks/*.py))))
+
 bench: $(READY) ## run every benchmark; each prints a table and a line of JSON
-	@for name in $(basename $(notdir $(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))); do \
+	@for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+SIZE ?= full
+
+gpu-proof: $(READY) ## measure every model on one GPU, 25 minutes at most; SIZE=toy: tiny models, also on a CPU
+	$(BIN)/python -m benchmarks.gpu_proof --size $(SIZE)
 
 chaos: $(READY) ## kill and disturb runs on a cluster over S3, twenty seeds; docs/chaos.md
 	$(BIN)/python -m tests.chaos --seeds 20 --out docs/chaos.md

@@ -5,9 +5,8 @@ turns: by `models.decoding.batch_decoding`; by `generate` on the captioner as it
 recomputes the caption each step (`speedup`); by `generate` with transformers' own caches put into
 the same model (`speedup_over_cached`). `generate` has one call for the beam and one for the
 samples. All three must write the same beams. Keys that end in `_with_encoding` count the encoder on
-both sides. Where there is a GPU the same is measured there too, in keys that begin with `gpu_`, and
-so are weights drawn at random, at CNN14's size and of 7B, with the share of the time in which the
-GPU is busy.
+both sides. Where there is a GPU the same is measured there too, in keys that begin with `gpu_`;
+larger captioners are measured by `benchmarks.gpu_proof`.
 
 Adaptive drawing: one worker, files to scores, `first: 1` against all four candidates for all, at
 scores that a given share of the clips reach, of which both accept the same clips.
@@ -25,9 +24,7 @@ import tempfile
 import torch
 
 from benchmarks.captioning.adaptive import against_fixed
-from benchmarks.captioning.device import on_device
 from benchmarks.captioning.generation import against_generate
-from curation import console
 from curation.config.run import RunConfig
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
@@ -42,8 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each, alternating")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     gpu = "cuda" if torch.cuda.is_available() else "none"
-    parser.add_argument("--device", default=gpu, help="for larger captioners; none leaves them out")
-    parser.add_argument("--device-clips", type=int, default=256)
+    parser.add_argument("--device", default=gpu, help="measured beside the CPU; none leaves it out")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -54,12 +50,6 @@ def main() -> None:
             on_gpu = against_generate(config, options.rounds, options.device)
             figures |= {f"gpu_{key}": value for key, value in on_gpu.items()}
         figures |= against_fixed(config, options.rounds)
-    if options.device == "none":
-        console.stdout.print(
-            "no GPU here: larger captioners and its busy share are not measured (--device)"
-        )
-    else:
-        figures |= on_device(torch.device(options.device), options.device_clips)
     print(json.dumps({**figures, "clips": options.clips, "threads": options.threads}))
 
 

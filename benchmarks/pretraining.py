@@ -4,9 +4,8 @@ The same model, data and global batch in turns, every second turn backwards. A s
 median of a turn's reports, without the first 40 steps, while Ray Train still starts actors of its
 own; a ratio is the median over the turns, each of which compares its own. `ray_over_torchrun` is
 that of as many processes as leave a core to Ray's own, so one on two cores; with two, which fill
-them, it is `ray_over_torchrun_all_cores`. Then the loader alone. Where there is a GPU, also CNN14
-at BLAT's size and HTSAT at LAION's in bf16: samples a second, and the share of the GPU's peak
-(model FLOP utilisation).
+them, it is `ray_over_torchrun_all_cores`. Then the loader alone. Steps of large models on a GPU are
+measured by `benchmarks.gpu_proof`.
 
     python -m benchmarks.pretraining [--turns 3] [--steps 160]
 
@@ -20,23 +19,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 import yaml
-from torch.utils.flop_counter import FlopCounterMode
-from transformers import ClapConfig
-from transformers import ClapModel as TransformersClap
 
-from benchmarks.common.gpus import device_name, peak
 from curation import console, table
-from curation.models.networks.clap import TrainableClap
-from curation.models.networks.clap_frontend import build_laion_extractor
-from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
-from curation.models.networks.towers import TrainableTowers
 from curation.schema import PAIR_SCHEMA
 from curation.storage.files import Storage
 from curation.synth.corpus import read_corpus_truth, write_corpus
@@ -46,7 +35,6 @@ from training.config.pretrain import PretrainConfig
 from training.data import loader_benchmark
 from training.data.table_index import TableIndex
 from training.demo import small_pretrain_config
-from training.losses import info_nce
 
 CLIPS = 320
 BATCH = 32
@@ -62,9 +50,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, default=160, help="of each turn")
-    gpu = "cuda" if torch.cuda.is_available() else "none"
-    parser.add_argument("--device", default=gpu, help="for the large models; none leaves them out")
-    parser.add_argument("--device-clips", type=int, default=256)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         uri = table_of(folder)
@@ -83,8 +68,6 @@ def main() -> None:
             )
         figures = report_turns(turns)
         figures |= loader_alone(uri)
-    if options.device != "none":
-        figures |= on_device(torch.device(options.device), options.device_clips)
     print(json.dumps(figures))
 
 
@@ -199,59 +182,6 @@ def loader_alone(uri: str) -> dict[str, Any]:
         ],
     )
     return {"loader_clips_per_s": {str(row.workers): row.clips_per_s for row in rows}}
-
-
-def on_device(device: torch.device, clips: int) -> dict[str, Any]:
-    """Clips a second, and the share of the device's peak, of CNN14 with BERT and of CLAP."""
-    figures: dict[str, Any] = {}
-    rows = []
-    most = peak(device)
-    for name, pair in (
-        ("cnn14", DualEncoder(DualEncoderConfig())),
-        ("htsat", TrainableClap(TransformersClap(ClapConfig()), build_laion_extractor({}))),
-    ):
-        per_s, flops_a_clip = steps_on(device, pair, clips)
-        utilisation = per_s * flops_a_clip / most.bfloat16 if most else None
-        figures |= {f"{name}_clips_per_s": per_s, f"{name}_mfu": utilisation}
-        shown = "?" if utilisation is None else f"{utilisation:.1%}"
-        rows.append([name, f"{per_s:.1f}", f"{flops_a_clip / 1e9:.1f}", shown])
-    console.print_table(
-        f"steps of {clips} clips of 10 s in bf16, waveform to weights, on {device_name(device)}",
-        ["", "clips/s", "GFLOP a clip", "of peak"],
-        rows,
-    )
-    return figures
-
-
-def steps_on(
-    device: torch.device, pair: TrainableTowers, clips: int, steps: int = 8
-) -> tuple[float, float]:
-    """Clips a second, the median over the steps after the first two; and FLOP a clip."""
-    pair = pair.to(device).train()
-    optimiser = torch.optim.AdamW(pair.parameters(), lr=1e-4, fused=True)
-    lengths = torch.full((clips,), 10 * pair.sample_rate_hz, device=device)
-    waveforms = torch.randn(clips, 10 * pair.sample_rate_hz, device=device) * 0.1
-    ids = torch.randint(5, 1000, (clips, 20), device=device)
-    mask = torch.ones_like(ids)
-
-    def step() -> None:
-        features, frames = pair.features(waveforms, lengths)
-        with torch.autocast(device.type, torch.bfloat16):
-            audio, text = pair.encode_features(features, frames), pair.encode_text(ids, mask)
-        loss = info_nce(audio.float(), text.float(), pair.logit_scale.exp())
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        float(loss.detach())  # waits for the device
-
-    with FlopCounterMode(display=False) as counter:
-        step()
-    seconds = []
-    for _ in range(steps):
-        begun = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - begun)
-    return clips / statistics.median(seconds[2:]), counter.get_total_flops() / clips
 
 
 if __name__ == "__main__":

@@ -1,58 +1,108 @@
-"""What GPUs do at their peak, with which measured figures are compared, and how long they work."""
+"""A GPU as benchmarks describe it: its name, its peak, and how much of the time it is busy."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+import re
+import statistics
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+
+from curation import console
+
+SAMPLING_INTERVAL_S = 0.1
+NO_GPU = "no GPU"
 
 
 class Peak(NamedTuple):
-    """Dense operations a second, in bfloat16 and in float32, and bytes a second."""
+    """Dense floating-point operations a second on tensor cores, two for each multiply-add."""
 
-    bfloat16: float
-    float32: float
-    bandwidth: float
+    bf16: float
+    tf32: float
 
 
-# Of the makers' data sheets; float32 of L4 and A10G was not compared with theirs.
+# Dense rates of NVIDIA's data sheets, whose tensor core figures assume sparsity and are halved
+# here. The patterns match names as CUDA gives them; variants of one chip differ.
 PEAKS = {
-    "H200": Peak(989e12, 67e12, 4.8e12),
-    "H100": Peak(989e12, 67e12, 3.35e12),
-    "A100": Peak(312e12, 19.5e12, 2.039e12),
-    "L4": Peak(121e12, 30.3e12, 0.3e12),
-    "A10G": Peak(70e12, 31.2e12, 0.6e12),
+    r"H200$": Peak(989.4e12, 494.7e12),
+    r"H100 80GB HBM3$": Peak(989.4e12, 494.7e12),
+    r"H100 PCIe$": Peak(756e12, 378e12),
+    r"A100[ -].*": Peak(312e12, 156e12),
+    r"L40S$": Peak(362e12, 183e12),
+    r"L4$": Peak(121e12, 60e12),
+    r"A10G$": Peak(70e12, 35e12),
 }
-
-
-def peak(device: torch.device) -> Peak | None:
-    """The peak of a device; None where it is not known."""
-    return next((each for known, each in PEAKS.items() if known in device_name(device)), None)
 
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
 
 
-def busy_s(work: Callable[[], Any], device: torch.device) -> float | None:
-    """Seconds in which a GPU has something to do while it does `work`; None on a CPU.
-
-    By the profiler, which slows the host down, but not what the GPU is given to do.
-    """
-    if device.type != "cuda":
+def find_peak(name: str) -> Peak | None:
+    """The peak of a GPU by its name; None where it is not known, as of a part of a GPU (MIG)."""
+    if "MIG" in name:
         return None
-    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-        work()
-        torch.cuda.synchronize(device)
-    ranges = [each.time_range for each in profiled.events() if each.device_type == DeviceType.CUDA]
-    return covered((each.start, each.end) for each in ranges) * 1e-6
+    return next((peak for known, peak in PEAKS.items() if re.search(rf"\b{known}", name)), None)
 
 
-def covered(spans: Iterable[tuple[float, float]]) -> float:
-    """How long at least one of these spans, `(start, end)`, lasts."""
-    total, until = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total
+def driver_version() -> str | None:
+    """The version of NVIDIA's driver; None where there is none, or no `nvidia-ml-py`."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetDriverVersion()
+    # Its own errors, by number, and ImportError.
+    except Exception:
+        return None
+    return version.decode() if isinstance(version, bytes) else str(version)
+
+
+class BusyShare:
+    """The share of a block's time in which a GPU runs at least one kernel.
+
+    It is the mean of NVML's utilisation, read every `SAMPLING_INTERVAL_S`. Each reading covers the
+    last sixth of a second to second, so the block should last several seconds.
+
+    Attributes:
+        share: None before the block ends, and where there is no reading.
+        missing: why there is none.
+    """
+
+    def __init__(self, read_percent: Callable[[], int]) -> None:
+        self._read_percent = read_percent
+        self.share: float | None = None
+        self.missing: str | None = None
+
+    @classmethod
+    def of_device(cls, device: torch.device) -> "BusyShare":
+        return cls(lambda: _utilisation_percent(device))
+
+    @contextmanager
+    def sampled(self) -> Iterator[None]:
+        readings: list[int] = []
+        try:
+            self._read_percent()
+        # NVML's own errors, by number: not installed, no permission, not there for this GPU.
+        except Exception as error:
+            self.missing = str(error) or type(error).__name__
+            yield
+            return
+        with console.poll_in_background(
+            lambda: readings.append(self._read_percent()), SAMPLING_INTERVAL_S
+        ):
+            yield
+        if readings:
+            self.share = statistics.mean(readings) / 100
+        else:
+            self.missing = "no reading"
+
+
+def _utilisation_percent(device: torch.device) -> int:
+    if device.type != "cuda":
+        raise RuntimeError(NO_GPU)
+    with warnings.catch_warnings():
+        # torch warns of the package that gives it the module.
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.cuda.utilization(device)
