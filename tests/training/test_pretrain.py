@@ -176,6 +176,20 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(
     assert curve(run) == curve(undisturbed)
 
 
+@pytest.mark.slow
+def test_in_one_process_ray_is_never_imported(table: str, tmp_path: Path) -> None:
+    settings = write_yaml(config_of(table, tmp_path / "run", schedule={"epochs": 1}), tmp_path)
+    code = (
+        "import sys; from training.cli import app; "
+        f"app(['pretrain', {str(settings)!r}, '--quiet'], standalone_mode=False); "
+        "print('ray' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert ended.stdout.splitlines()[-1:] == ["False"], ended.stderr
+
+
 def test_chunks_change_rounding_alone(table: str, tmp_path: Path) -> None:
     """Of a model without batch norm's batch statistics: none of the audio tower's is trained."""
     frozen = {"channels": [4, 8]}
