@@ -18,7 +18,7 @@ from curation.engine import driver
 from curation.run import catalog_plan
 from curation.run.config_file import parse_run_config
 from curation.synth.corpus import write_corpus
-from tests.fakes import ABORTING_SOUND, AbortingWorker
+from tests.fake_workers import ABORTING_SOUND, AbortingWorker
 
 
 def main() -> None:

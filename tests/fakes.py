@@ -3,8 +3,6 @@
 Small real models are in `tests/support/tiny_*.py`, servers beside them.
 """
 
-import os
-import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from curation.annotate import load
 from curation.annotate.clip import AnnotatedClip
-from curation.annotate.metrics import MeterFactory
 from curation.annotate.task import Task, TaskResult, WorkerDeath
-from curation.annotate.workers import FusedWorker, Row
-from curation.audio.decode import DecodedAudio
 from curation.cluster import graph
 from curation.config.models import DualEncoderScorerConfig, TagGuidedConfig
 from curation.config.run import RunConfig
@@ -314,48 +308,6 @@ def list_processed_clips(task: Task) -> set[int]:
     """The positions of the clips that a task processes."""
     clips = range(task.clip_count) if task.trial is None else task.trial
     return set(clips) - set(task.crashing_clips)
-
-
-# A decoder that aborts: no file is known that makes the real ones do so.
-ABORTING_SOUND = b"this sound aborts its decoder"
-
-
-class AbortingWorker(FusedWorker):
-    """A worker that dies of every sound that is ABORTING_SOUND."""
-
-    def __init__(self, config: RunConfig, make_meter: MeterFactory) -> None:
-        super().__init__(config, make_meter)
-        decode = load.decode_audio
-
-        def decode_or_abort(data: Any, *rest: Any) -> DecodedAudio:
-            if data == ABORTING_SOUND:
-                os.abort()
-            return decode(data, *rest)
-
-        load.decode_audio = decode_or_abort  # type: ignore[assignment]
-
-
-class AbortingConstructor(FusedWorker):
-    """A worker that dies while it is built."""
-
-    def __init__(self, config: RunConfig, make_meter: MeterFactory) -> None:
-        print("the driver of the GPU is too old", file=sys.stderr, flush=True)
-        os.abort()
-
-
-class FailingConstructor(FusedWorker):
-    """A worker whose model cannot be loaded."""
-
-    def __init__(self, config: RunConfig, make_meter: MeterFactory) -> None:
-        raise RuntimeError("the weights are not there")
-
-
-class SlowWorker(FusedWorker):
-    """A worker that waits before each shard, so that others can kill it."""
-
-    def __call__(self, row: Row) -> Row:
-        time.sleep(1.0)
-        return super().__call__(row)
 
 
 class FailingRayInit:

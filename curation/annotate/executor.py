@@ -8,9 +8,14 @@ from curation.annotate.metrics import Meter
 from curation.annotate.task import Task, TaskResult, WorkerDeath
 from curation.errors import RunError
 
+_CANNOT_START = "workers cannot start: "
+
 
 class WorkerStartError(RunError):
     """A worker process ended before it was ready for tasks; no clip is to blame."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{_CANNOT_START}{reason.rpartition(_CANNOT_START)[2]}")
 
 
 class IsolatedWorkers(Protocol):
@@ -42,10 +47,11 @@ class Executor(Protocol):
         """Takes the driver's own metrics."""
         ...
 
-    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
-        """Run tasks on all workers; yields results as they arrive.
+    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
+        """Run tasks on all workers; yields how each ended, as they end.
 
-        A task whose worker died has no result. Called once, before `isolate_workers`.
+        A task that was lost with its node is not among them. Called once, before
+        `isolate_workers`.
 
         Raises:
             InputError: the machine or the cluster is too small for the pools.
@@ -53,6 +59,9 @@ class Executor(Protocol):
         """
         ...
 
-    def isolate_workers(self, task_count: int) -> AbstractContextManager[IsolatedWorkers]:
-        """Workers for tasks that `run_tasks` lost, at most `task_count` of them."""
+    def isolate_workers(self, count: int) -> AbstractContextManager[IsolatedWorkers]:
+        """At most `count` workers, for tasks on which workers died or that were lost.
+
+        The other workers end, so that these have the memory of the machine.
+        """
         ...

@@ -49,18 +49,44 @@ class TaskResult:
     started_s: float  # Unix time at which its first stage began
     ended_s: float
 
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "TaskResult":
-        """From the row that the last worker returns."""
-        return cls(Task.from_json(row["task"]), row["error"], row["started_s"], row["ended_s"])
-
 
 @dataclass(frozen=True)
 class WorkerDeath:
-    """A worker process died while it worked on a task; `cause` says how it ended."""
+    """A worker process died while it worked on a task.
+
+    Attributes:
+        task: the task.
+        cause: how the process ended, in words.
+        out_of_memory: whether it may have been killed because the machine lacked memory.
+    """
 
     task: Task
     cause: str
+    out_of_memory: bool = False
+
+
+def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:
+    """How a task ended, by the row that a worker or its supervisor returns."""
+    task = Task.from_json(row["task"])
+    if row.get("death"):
+        return WorkerDeath(task, row["death"], row["out_of_memory"])
+    return TaskResult(task, row["error"], row["started_s"], row["ended_s"])
+
+
+def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
+    """The row from which `parse_outcome` makes this outcome; its columns are always the same."""
+    row: dict[str, Any] = {
+        "task": outcome.task.to_json(),
+        "error": "",
+        "started_s": 0.0,
+        "ended_s": 0.0,
+        "death": "",
+        "out_of_memory": False,
+    }
+    if isinstance(outcome, WorkerDeath):
+        return row | {"death": outcome.cause, "out_of_memory": outcome.out_of_memory}
+    times = {"started_s": outcome.started_s, "ended_s": outcome.ended_s}
+    return row | {"error": outcome.error, **times}
 
 
 def crash_failure() -> Failure:

@@ -14,11 +14,12 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
 
 from curation.annotate import pools
-from curation.annotate.task import Task, TaskResult
+from curation.annotate.task import Task, TaskResult, WorkerDeath, parse_outcome
 from curation.annotate.vllm_workers import VllmRequestWorker, VllmResponseCollector
 from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
 from curation.cluster import placement, vllm_stage
 from curation.cluster.metrics_export import RayMeter
+from curation.cluster.supervised_worker import SupervisedWorker
 from curation.config.run import RunConfig
 
 # A large model may take longer to load than Ray waits for progress by default.
@@ -38,10 +39,10 @@ def run_tasks(
     tasks: Sequence[Task],
     limits: DeathLimits,
     fused_worker: type = FusedWorker,
-) -> Iterator[TaskResult]:
-    """Send tasks through the graph on the running Ray; yield results as they arrive.
+) -> Iterator[TaskResult | WorkerDeath]:
+    """Send tasks through the graph on the running Ray; yield how they ended, as they end.
 
-    A task whose worker died more often than it may has no result.
+    A task that was lost with its actor more often than it may be is not among them.
 
     Args:
         config: the run's configuration.
@@ -50,7 +51,7 @@ def run_tasks(
         fused_worker: as in `driver.annotate_run`.
     """
     for row in _build_graph(config, tasks, limits, fused_worker).iter_rows():
-        yield TaskResult.from_row(row)
+        yield parse_outcome(row)
 
 
 def uses_vllm(config: RunConfig) -> bool:
@@ -72,9 +73,9 @@ def _build_graph(
     sized = placement.place_pools(config.annotate, len(tasks))
     if uses_vllm(config):
         return _add_vllm_stages(rows, config, sized, limits)
-    separate = [DecodeWorker, CaptionWorker, ScoreWorker]
-    workers = [fused_worker] if config.annotate.placement == "fused" else separate
-    for worker, pool in zip(workers, sized, strict=True):
+    if config.annotate.placement == "fused":
+        return _add_stage(rows.map, SupervisedWorker, config, sized[0], limits, fused_worker)
+    for worker, pool in zip((DecodeWorker, CaptionWorker, ScoreWorker), sized, strict=True):
         rows = _add_stage(rows.map, worker, config, pool, limits)
     return rows
 

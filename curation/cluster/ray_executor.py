@@ -3,21 +3,22 @@
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
 
 from curation.annotate import pools
 from curation.annotate.executor import IsolatedWorkers, WorkerStartError
-from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.annotate.task import Task, TaskResult, WorkerDeath, parse_outcome
 from curation.cluster import graph, placement
 from curation.cluster.graph import DeathLimits
 from curation.cluster.metrics_export import RayMeter
 from curation.cluster.session import ray_session
+from curation.cluster.supervised_worker import SupervisedWorker
 from curation.config.run import RunConfig
 
-# A worker of the graph that dies is started again, and its task tried again, this often.
+# An actor that is lost with its node is started again, and its task tried again, this often.
 LIMITS = DeathLimits(restarts=3, retries=2)
 # How often an actor outside the graph is built before its run ends.
 _STARTS = 3
@@ -30,32 +31,39 @@ class RayExecutor:
     def __init__(self, config: RunConfig, fused_worker: type) -> None:
         """`fused_worker` as in `driver.annotate_run`."""
         self.meter = _ConnectedMeter()
+        self._connection = ExitStack()
         self._config, self._fused_worker = config, fused_worker
 
-    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
+    def __enter__(self) -> "RayExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
         """As `Executor.run_tasks`."""
-        with self._connect():
-            try:
-                yield from graph.run_tasks(self._config, tasks, LIMITS, self._fused_worker)
-            except ray.exceptions.RayActorError as error:
-                raise WorkerStartError(f"workers cannot start: {_last_line(error)}") from error
+        self._connection.enter_context(self._connect())
+        try:
+            yield from graph.run_tasks(self._config, tasks, LIMITS, self._fused_worker)
+        except ray.exceptions.RayActorError as error:
+            raise WorkerStartError(_last_line(error)) from error
 
     @contextmanager
-    def isolate_workers(self, task_count: int) -> Iterator[IsolatedWorkers]:
-        """As `Executor.isolate_workers`.
-
-        The connection is a new one: actors of the graph that were restarting when it ended would
-        live on otherwise, and hold their CPUs and GPUs.
-        """
-        with self._connect():
-            if graph.uses_vllm(self._config):
-                yield IsolatedGraph(self._config)
-                return
-            workers = IsolatedActors(self._config, self._fused_worker, task_count)
-            try:
-                yield workers
-            finally:
-                workers.close()
+    def isolate_workers(self, count: int) -> Iterator[IsolatedWorkers]:
+        """As `Executor.isolate_workers`."""
+        if self._config.cluster != "ray":
+            # Actors of the graph that were restarting after the loss of a node when it ended would
+            # live on, and hold their CPUs and GPUs; a new connection ends them.
+            self._connection.close()
+            self._connection.enter_context(self._connect())
+        if graph.uses_vllm(self._config):
+            yield IsolatedGraph(self._config)
+            return
+        workers = IsolatedActors(self._config, self._fused_worker, count)
+        try:
+            yield workers
+        finally:
+            workers.close()
 
     @contextmanager
     def _connect(self) -> Iterator[None]:
@@ -120,11 +128,11 @@ class IsolatedActors:
     # A worker is loaded when a trial begins, so that small groups cost little.
     trial_groups = 8
 
-    def __init__(self, config: RunConfig, fused_worker: type, task_count: int) -> None:
-        sized = placement.place_pools(config.annotate, task_count)
+    def __init__(self, config: RunConfig, fused_worker: type, count: int) -> None:
+        sized = placement.place_pools(config.annotate, count)
         # Where each model has a pool of its own, an actor with both takes what a captioner does.
         pool = sized[0 if config.annotate.placement == "fused" else 1]
-        self.count = min(task_count, pool.max_actors)
+        self.count = min(count, pool.max_actors)
         self._build = ray.remote(_WorkerActor).options(**pool.ray_options).remote
         self._arguments = fused_worker, config
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -136,7 +144,7 @@ class IsolatedActors:
         actor = self._free.get()
         try:
             actor = self._make_ready(actor)
-            return TaskResult.from_row(ray.get(actor.run.remote(task.to_json())))
+            return parse_outcome(ray.get(actor.run.remote(task.to_json())))
         except _DEATHS as error:
             actor = self._replace(actor)
             return WorkerDeath(task, _last_line(error))
@@ -159,7 +167,7 @@ class IsolatedActors:
         try:
             ray.get(actor.ready.remote())
         except _DEATHS as error:
-            raise WorkerStartError(f"workers cannot start: {_last_line(error)}") from error
+            raise WorkerStartError(_last_line(error)) from error
         return actor
 
     def _replace(self, actor: Any) -> Any:
@@ -171,14 +179,13 @@ class _WorkerActor:
     """A worker as an actor of its own."""
 
     def __init__(self, worker: type, config: RunConfig) -> None:
-        self._worker = worker(config, RayMeter)
+        self._worker = SupervisedWorker(config, RayMeter, worker)
 
     def ready(self) -> None:
         """Return when the worker is built."""
 
     def run(self, task: str) -> dict[str, Any]:
-        row: dict[str, Any] = self._worker({"task": task})
-        return row
+        return self._worker({"task": task})
 
 
 def _last_line(error: Exception) -> str:

@@ -120,6 +120,12 @@ class AnnotateConfig(Section):
         description="How long a run waits for the first nodes that its pools need, on a cluster "
         "that grows; 0: every node is up, and what does not fit is an error at once.",
     )
+    worker_timeout_s: float = Field(
+        900.0,
+        gt=0,
+        description="A worker that makes no progress for so long after it was ready is replaced, "
+        "like one that died. Longer than the slowest model batch takes. Placement fused only.",
+    )
     decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
     model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")
 

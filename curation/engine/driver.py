@@ -56,7 +56,7 @@ def annotate_run(
 
                 tasks = [Task(shard, planned.shard_size(shard)) for shard in todo]
                 with console.poll_in_background(poll, POLL_INTERVAL_S):
-                    errors = recovery.run_and_recover(executor, tasks)
+                    errors = recovery.run_and_recover(run, executor, tasks)
             _require_all_done(planned, run_evidence.list_done_shards(run), errors)
         on_progress(tracker.count_clips_done(), planned.clips)
         return _count_all(run)

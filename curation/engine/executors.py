@@ -36,11 +36,12 @@ def open_executor(config: RunConfig, fused_worker: type) -> Iterator[Executor]:
 
         with (
             serve_metrics(config.metrics_port) as meter,
-            LocalExecutor(config, fused_worker, meter, bool(config.metrics_port)) as executor,
+            LocalExecutor(config, fused_worker, meter) as executor,
         ):
             yield executor
     else:
         # Ray is slow to import, and runs on one machine do without it.
         from curation.cluster.ray_executor import RayExecutor
 
-        yield RayExecutor(config, fused_worker)
+        with RayExecutor(config, fused_worker) as executor:
+            yield executor

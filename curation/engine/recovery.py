@@ -1,10 +1,12 @@
 """Runs shards, and runs those again whose workers died, without the clips that crash them.
 
 A native decoder that aborts, or a model that exhausts the machine's memory, kills the process: a
-crash cannot be caught in-process. Deaths by a lost node are covered by another attempt; a clip is
-blamed only when its worker dies of it alone, and more than once.
+crash cannot be caught in-process. A death is explained by, in this order: too many workers for the
+memory, a lost node, a clip. A clip is blamed only when its worker dies of it alone, and more than
+once.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,17 +14,21 @@ from dataclasses import replace
 from curation import console
 from curation.annotate.executor import Executor, IsolatedWorkers
 from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.run import deaths as recorded_deaths
+from curation.run.layout import RunFolder
 
-# A shard on which workers die is given up after so many deaths that no clip explains.
+# A shard on which workers die is given up after so many deaths that no clip explains, over all
+# drivers of the run.
 UNEXPLAINED_DEATHS = 3
 # A clip is blamed when its worker dies of it alone this often.
 DEATHS_ALONE = 2
 
 
-def run_and_recover(executor: Executor, shards: Sequence[Task]) -> list[str]:
+def run_and_recover(run: RunFolder, executor: Executor, shards: Sequence[Task]) -> list[str]:
     """Annotate shards, without the clips that crash their workers.
 
     Args:
+        run: where deaths are recorded that no clip explains.
         executor: runs the tasks.
         shards: the tasks, one a shard.
 
@@ -33,39 +39,67 @@ def run_and_recover(executor: Executor, shards: Sequence[Task]) -> list[str]:
         InputError: the machine or the cluster is too small for the pools.
         WorkerStartError: no worker starts.
     """
-    results = list(executor.run_tasks(shards))
-    completed = {result.task for result in results}
-    died = [task for task in shards if task not in completed]
+    outcomes = {outcome.task: outcome for outcome in executor.run_tasks(shards)}
+    results = [each for each in outcomes.values() if isinstance(each, TaskResult)]
+    died = [task for task in shards if not isinstance(outcomes.get(task), TaskResult)]
     if died:
         console.stderr.print(f"workers died on {len(died)} shards; these are tried again")
-        with executor.isolate_workers(len(died)) as workers:
-            results += _finish_shards(workers, died)
+        results += _recover(run, executor, died, list(outcomes.values()))
     return [result.error for result in results if result.error]
 
 
-def _finish_shards(workers: IsolatedWorkers, died: Sequence[Task]) -> list[TaskResult]:
+def _recover(
+    run: RunFolder,
+    executor: Executor,
+    died: Sequence[Task],
+    outcomes: Sequence[TaskResult | WorkerDeath],
+) -> list[TaskResult]:
+    """Finish shards; those that may have lacked memory one at a time, on a single worker."""
+    unexplained = recorded_deaths.count_deaths(run)
+    lacked = {
+        each.task for each in outcomes if isinstance(each, WorkerDeath) and each.out_of_memory
+    }
+    results = []
+    for tasks, workers in (
+        ([task for task in died if task not in lacked], len(died)),
+        ([task for task in died if task in lacked], 1),
+    ):
+        if tasks:
+            with executor.isolate_workers(min(workers, len(tasks))) as isolated:
+                results += _finish_shards(run, isolated, tasks, unexplained)
+    return results
+
+
+def _finish_shards(
+    run: RunFolder, workers: IsolatedWorkers, died: Sequence[Task], unexplained: Counter[int]
+) -> list[TaskResult]:
     threads = ThreadPoolExecutor(min(workers.count, len(died)))
     try:
-        return list(threads.map(lambda task: finish_shard(workers, task), died))
+        return list(threads.map(lambda task: finish_shard(run, workers, task, unexplained), died))
     finally:
         # After an error no thread is waited for: each ends when the workers are stopped.
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def finish_shard(workers: IsolatedWorkers, shard: Task) -> TaskResult:
-    """Annotate one shard on which a worker died, without the clips that crash their workers."""
-    task, unexplained = shard, 0
-    while True:
+def finish_shard(
+    run: RunFolder, workers: IsolatedWorkers, shard: Task, unexplained: Counter[int]
+) -> TaskResult:
+    """Annotate one shard on which a worker died, without the clips that crash their workers.
+
+    `unexplained` counts the deaths of each shard that no clip explains, and is brought up to date.
+    """
+    task = shard
+    while unexplained[shard.shard] < UNEXPLAINED_DEATHS:
         outcome = workers.attempt(task)
         if isinstance(outcome, TaskResult):
             return replace(outcome, task=shard)
         crashing_clip = find_crashing_clip(workers, task)
         if crashing_clip is not None:
             task = replace(task, crashing_clips=(*task.crashing_clips, crashing_clip))
-            continue
-        unexplained += 1
-        if unexplained == UNEXPLAINED_DEATHS:
-            return _give_up(shard, outcome)
+        else:
+            recorded_deaths.record_death(run, shard.shard, outcome.cause)
+            unexplained[shard.shard] += 1
+    return _give_up(run, shard)
 
 
 def find_crashing_clip(workers: IsolatedWorkers, task: Task) -> int | None:
@@ -95,6 +129,11 @@ def _crashes(workers: IsolatedWorkers, task: Task, clips: Sequence[int]) -> bool
     return isinstance(workers.attempt(replace(task, trial=tuple(clips))), WorkerDeath)
 
 
-def _give_up(shard: Task, death: WorkerDeath) -> TaskResult:
-    error = f"its worker died {UNEXPLAINED_DEATHS} times ({death.cause}), but of no clip alone"
+def _give_up(run: RunFolder, shard: Task) -> TaskResult:
+    cause = recorded_deaths.read_death_cause(run, shard.shard)
+    error = (
+        f"its worker died {UNEXPLAINED_DEATHS} times ({cause}), but of no clip alone; give each "
+        f"worker more memory or smaller batches, and delete {recorded_deaths.deaths_uri(run.uri)} "
+        "to try it again"
+    )
     return TaskResult(shard, error, 0.0, 0.0)

@@ -1,19 +1,17 @@
 """Runs tasks in worker processes of this machine."""
 
 import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
 from curation.annotate.metrics import Meter
-from curation.annotate.pools import Pool
 from curation.annotate.task import Task, TaskResult, WorkerDeath
 from curation.config.run import RunConfig
 from curation.errors import RunError
 from curation.processes.machine import size_pool, worker_environment
 from curation.processes.messages import Record, StartWorker
-from curation.processes.worker_process import WorkerProcess
+from curation.processes.restarting_worker import RestartingWorker
 
 
 class LocalExecutor:
@@ -22,24 +20,22 @@ class LocalExecutor:
     # A worker is loaded when a trial begins, so that small groups cost little.
     trial_groups = 8
 
-    def __init__(self, config: RunConfig, worker: type, meter: Meter, with_metrics: bool) -> None:
+    def __init__(self, config: RunConfig, worker: type, meter: Meter) -> None:
         """
         Args:
             config: the run's configuration.
             worker: as in `driver.annotate_run`.
             meter: takes the metrics of workers and driver.
-            with_metrics: whether the workers send theirs.
         """
         self.meter = meter
-        self._config, self._worker, self._with_metrics = config, worker, with_metrics
-        self._lock = threading.Lock()
-        self._slots: list[_Slot] = []
-        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        self._config, self._worker = config, worker
+        self._workers: list[RestartingWorker] = []
+        self._free: queue.SimpleQueue[RestartingWorker] = queue.SimpleQueue()
         self._closed = False
 
     @property
     def count(self) -> int:
-        return len(self._slots)
+        return len(self._workers)
 
     def __enter__(self) -> "LocalExecutor":
         return self
@@ -47,29 +43,29 @@ class LocalExecutor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
+    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
         """As `Executor.run_tasks`; starts the processes, which remain for `isolate_workers`."""
         pool = size_pool(self._config.annotate, len(tasks))
-        self._start(pool)
-        for slot in self._slots * pool.shards_at_once:
-            self._free.put(slot)
-        with ThreadPoolExecutor(len(self._slots) * pool.shards_at_once) as threads:
+        start = StartWorker(self._worker, self._config, pool.shards_at_once)
+        for index in range(pool.max_actors):
+            environment = worker_environment(pool, index)
+            self._workers.append(RestartingWorker(start, environment, self._record))
+        self._set_free(self._workers * pool.shards_at_once)
+        with ThreadPoolExecutor(len(self._workers) * pool.shards_at_once) as threads:
             try:
                 for attempt in as_completed([threads.submit(self.attempt, each) for each in tasks]):
-                    outcome = attempt.result()
-                    if isinstance(outcome, TaskResult):
-                        yield outcome
+                    yield attempt.result()
             except BaseException:
                 self.close()
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
 
     @contextmanager
-    def isolate_workers(self, task_count: int) -> Iterator["LocalExecutor"]:
+    def isolate_workers(self, count: int) -> Iterator["LocalExecutor"]:
         """As `Executor.isolate_workers`: the same processes, each with one task at a time."""
-        self._free = queue.SimpleQueue()
-        for slot in self._slots:
-            self._free.put(slot)
+        self._workers, surplus = self._workers[:count], self._workers[count:]
+        _end(surplus)
+        self._set_free(self._workers)
         try:
             yield self
         except BaseException:
@@ -77,55 +73,35 @@ class LocalExecutor:
             raise
 
     def attempt(self, task: Task) -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`; the replacement of a dead worker starts in the background.
+        """As `IsolatedWorkers.attempt`.
 
-        Workers are used in turn, so that the others are used while it starts.
+        Workers are used in turn: while the replacement of a dead one starts, the others are used.
         """
         if self._closed:
             raise RunError("the workers were stopped")
-        slot = self._free.get()
+        worker = self._free.get()
         try:
-            return slot.process.run(task)
+            return worker.run(task)
         finally:
-            self._replace_dead(slot)
-            self._free.put(slot)
+            self._free.put(worker)
 
     def close(self) -> None:
         """Kill the processes; tasks that run end as deaths, and no process is started any more."""
-        with self._lock:
-            self._closed = True
-        for slot in self._slots:
-            slot.process.kill()
-        for slot in self._slots:
-            slot.process.join()
+        self._closed = True
+        _end(self._workers)
 
-    def _start(self, pool: Pool) -> None:
-        start = StartWorker(self._worker, self._config, pool.shards_at_once, self._with_metrics)
-        for index in range(pool.max_actors):
-            self._slots.append(_Slot(start, worker_environment(pool, index), self._record))
-
-    def _replace_dead(self, slot: "_Slot") -> None:
-        with self._lock:
-            if slot.process.dead and not self._closed:
-                slot.start()
+    def _set_free(self, workers: Sequence[RestartingWorker]) -> None:
+        self._free = queue.SimpleQueue()
+        for worker in workers:
+            self._free.put(worker)
 
     def _record(self, records: Sequence[Record]) -> None:
         for name, value, labels in records:
             self.meter.record(name, value, **labels)
 
 
-class _Slot:
-    """The place of a worker in the pool, and the process that has it now."""
-
-    def __init__(
-        self,
-        start: StartWorker,
-        environment: Mapping[str, str],
-        on_metrics: Callable[[Sequence[Record]], None],
-    ) -> None:
-        self._arguments = start, environment, on_metrics
-        self.start()
-
-    def start(self) -> None:
-        """Start a process in place of the dead one."""
-        self.process = WorkerProcess(*self._arguments)
+def _end(workers: Sequence[RestartingWorker]) -> None:
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join()

@@ -18,13 +18,11 @@ class StartWorker:
         worker: class that is built with the configuration and a factory of meters.
         config: the run's configuration.
         tasks_at_once: tasks that the worker is given at once.
-        with_metrics: whether its metrics are sent to the driver.
     """
 
     worker: type
     config: RunConfig
     tasks_at_once: int
-    with_metrics: bool
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,6 @@ class TaskEnded:
 
 @dataclass(frozen=True)
 class MetricsRecorded:
-    """From the process: metrics since the last such message."""
+    """From the process: metrics since the last such message, which also show that it works."""
 
     records: Sequence[Record]

@@ -6,11 +6,12 @@ The process ends when its pipe closes, so it does not outlive the driver.
 import os
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
-from curation.annotate.metrics import Meter, NullMeter
+from curation.annotate.metrics import Meter
 from curation.processes.messages import (
     MetricsRecorded,
     Record,
@@ -44,7 +45,7 @@ class _WorkerProgram:
     def serve(self) -> None:
         """Receive requests until the pipe closes; the work is done by other threads."""
         start: StartWorker = self._connection.recv()
-        self._meter = _BufferedMeter(self) if start.with_metrics else NullMeter()
+        self._meter = _BufferedMeter(self)
         threads = ThreadPoolExecutor(start.tasks_at_once)
         threads.submit(self._build, start)
         while True:
@@ -63,11 +64,16 @@ class _WorkerProgram:
         self.send(WorkerReady())
 
     def _run(self, request: RunTask) -> None:
-        row = self._worker({"task": request.task})
-        # Clips travel between pools only; here they would be an empty list.
-        self.send(TaskEnded(request.number, {name: row[name] for name in row if name != "clips"}))
-        if isinstance(self._meter, _BufferedMeter):
+        try:
+            row = self._worker({"task": request.task})
+            # Clips travel between pools only; here they would be an empty list.
+            row.pop("clips", None)
             self._meter.flush()
+            self.send(TaskEnded(request.number, row))
+        except BaseException:
+            # A worker returns what its work raises: this is a fault of the process itself.
+            traceback.print_exc()
+            os._exit(1)
 
 
 class _BufferedMeter(Meter):

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from functools import partial
 from multiprocessing import Pipe
 from typing import Any
 
 from curation.annotate.executor import WorkerStartError
-from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.annotate.task import Task, TaskResult, WorkerDeath, parse_outcome
 from curation.processes.messages import (
     MetricsRecorded,
     Record,
@@ -50,7 +52,10 @@ class WorkerProcess:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._running: dict[int, tuple[Task, Future[TaskResult | WorkerDeath]]] = {}
-        self._cause: str | None = None
+        self._death: Callable[[Task], WorkerDeath] | None = None
+        self._reason = ""  # why this process killed it, where it did
+        self._timeout_s = start.config.annotate.worker_timeout_s
+        self._last_sign_s = time.monotonic()
         self._ready: Future[None] = Future()
         self._output = tempfile.TemporaryFile()
         self._connection, theirs = Pipe()
@@ -70,26 +75,35 @@ class WorkerProcess:
         self._receiver = threading.Thread(target=self._receive, daemon=True)
         self._receiver.start()
 
-    @property
-    def dead(self) -> bool:
-        return self._cause is not None
+    def wait_until_ready(self) -> None:
+        """Wait until the worker is built. Raises WorkerStartError where it cannot be."""
+        self._ready.result()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
         """Run a task; waits for the worker to be ready, then for the task.
 
+        A process that sends nothing for `annotate.worker_timeout_s` is killed.
+
         Raises WorkerStartError where the worker never became ready.
         """
-        self._ready.result()
+        self.wait_until_ready()
         outcome: Future[TaskResult | WorkerDeath] = Future()
         with self._lock:
-            if self._cause is not None:
-                return WorkerDeath(task, self._cause)
+            if self._death is not None:
+                return self._death(task)
+            self._last_sign_s = time.monotonic()
             number = next(self._numbers)
             self._running[number] = task, outcome
         try:
             self._connection.send(RunTask(number, task.to_json()))
         except OSError:
             pass  # it has just died, which the receiving thread reports
+        while not outcome.done():
+            wait([outcome], timeout=self._timeout_s / 10)
+            silent_s = time.monotonic() - self._last_sign_s
+            if not outcome.done() and silent_s > self._timeout_s:
+                self._reason = f"no progress for {silent_s:.0f} s"
+                self.kill()
         return outcome.result()
 
     def kill(self) -> None:
@@ -111,33 +125,34 @@ class WorkerProcess:
             self._bury()
 
     def _handle(self, message: Any) -> None:
+        self._last_sign_s = time.monotonic()
         match message:
             case WorkerReady():
                 self._ready.set_result(None)
             case WorkerFailed(reason):
-                self._ready.set_exception(WorkerStartError(f"workers cannot start: {reason}"))
+                self._ready.set_exception(WorkerStartError(reason))
             case MetricsRecorded(records):
                 self._on_metrics(records)
             case TaskEnded(number, row):
                 with self._lock:
                     _, outcome = self._running.pop(number)
-                outcome.set_result(TaskResult.from_row(row))
+                outcome.set_result(parse_outcome(row))
 
     def _bury(self) -> None:
         """Wait for the process that has closed its pipe, and end its tasks with the cause."""
         self._process.kill()  # one that only closed its pipe is of no use either
-        cause = _describe_end(self._process.wait(), self._read_tail())
+        code = self._process.wait()
+        cause = self._reason or _describe_end(code, self._read_tail())
+        out_of_memory = code == -signal.SIGKILL and not self._reason
         with self._lock:
-            self._cause = cause
+            self._death = partial(WorkerDeath, cause=cause, out_of_memory=out_of_memory)
             running, self._running = self._running, {}
         self._connection.close()
         self._output.close()
         if not self._ready.done():
-            self._ready.set_exception(
-                WorkerStartError(f"workers cannot start: the worker process has died: {cause}")
-            )
+            self._ready.set_exception(WorkerStartError(f"the worker process has died: {cause}"))
         for task, outcome in running.values():
-            outcome.set_result(WorkerDeath(task, cause))
+            outcome.set_result(self._death(task))
 
     def _read_tail(self) -> str:
         """The last line that the process wrote."""

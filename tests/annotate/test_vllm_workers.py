@@ -7,6 +7,7 @@ each request, and hands on the rows that are not requests.
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,6 @@ def test_a_clip_that_kills_vllm_is_found_by_graphs_of_one_task(
     crashing = CrashingGraph(crashing_clip=2)
     monkeypatch.setattr(graph, "run_tasks", crashing)
     isolated = IsolatedGraph(vllm_run(sounds, qwen, tmp_path))
-    result = recovery.finish_shard(isolated, Task(0, 4))
+    result = recovery.finish_shard(RunFolder(str(tmp_path)), isolated, Task(0, 4), Counter())
     assert (result.task, result.error) == (Task(0, 4), "")
     assert crashing.tasks[-1] == Task(0, 4, crashing_clips=(2,))

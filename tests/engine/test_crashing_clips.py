@@ -13,14 +13,14 @@ from curation.ops import verify
 from curation.run import catalog_plan, evidence
 from curation.run.config_file import parse_run_config
 from curation.run.layout import RunFolder
-from tests.fakes import (
+from tests.fake_workers import (
     ABORTING_SOUND,
     AbortingConstructor,
     AbortingWorker,
     FailingConstructor,
-    WaitingCaptionerConfig,
-    WaitingScorerConfig,
+    HangingWorker,
 )
+from tests.fakes import WaitingCaptionerConfig, WaitingScorerConfig
 from tests.support import in_process
 
 
@@ -50,6 +50,18 @@ def test_a_clip_that_kills_its_worker_is_one_error_row(
     expected = in_process.annotate_in_process(folder_run(folder, tmp_path / "other", cluster))
     ok = pc.equal(rows["outcome"], "ok")
     assert rows.filter(ok).equals(expected.filter(ok))
+
+
+def test_a_worker_that_hangs_is_replaced(
+    corpus: Path, tmp_path: Path, cluster: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = folder_run(corpus / "audio", tmp_path / "run", cluster)
+    settings = config.annotate.model_copy(update={"worker_timeout_s": 5.0})
+    config = config.model_copy(update={"annotate": settings})
+    catalog_plan.create_plan(config)
+    counts = driver.annotate_run(config, ignore_progress, HangingWorker)
+    assert (counts.ok, counts.errors) == (40, {})
+    assert "workers died on 1 shards" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

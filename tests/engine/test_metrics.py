@@ -19,7 +19,7 @@ from curation.engine import driver
 from curation.errors import InputError
 from curation.processes.metrics_server import serve_metrics
 from curation.run.catalog_plan import create_plan
-from tests.fakes import SlowWorker
+from tests.fake_workers import SlowWorker
 from tests.support.paths import REPOSITORY
 from tests.support.runs import corpus_run
 

@@ -19,7 +19,7 @@ from curation.engine import driver
 from curation.errors import RunError
 from curation.run import catalog_plan, evidence
 from curation.run.layout import RunFolder
-from tests.fakes import AbortingConstructor, SlowWorker
+from tests.fake_workers import AbortingConstructor, SlowWorker
 from tests.support.processes import restore_ctrl_c
 from tests.support.runs import corpus_run, write_yaml
 

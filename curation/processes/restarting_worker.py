@@ -1,0 +1,57 @@
+"""A worker in a process of its own, which is started again each time that it dies."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.processes.messages import Record, StartWorker
+from curation.processes.worker_process import WorkerProcess
+
+
+class RestartingWorker:
+    """Runs tasks in a process; when it dies, its tasks end as deaths and another one starts."""
+
+    def __init__(
+        self,
+        start: StartWorker,
+        environment: Mapping[str, str],
+        on_metrics: Callable[[Sequence[Record]], None],
+    ) -> None:
+        """Start the process.
+
+        Args:
+            start: the worker to build.
+            environment: variables that the process has beside those of this process.
+            on_metrics: called with the metrics that the worker records, from another thread.
+        """
+        self._arguments = start, environment, on_metrics
+        self._lock = threading.Lock()
+        self._closed = False
+        self._process = WorkerProcess(*self._arguments)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the worker is built. Raises WorkerStartError where it cannot be."""
+        self._process.wait_until_ready()
+
+    def run(self, task: Task) -> TaskResult | WorkerDeath:
+        """Run a task. Raises WorkerStartError where the worker cannot be built."""
+        process = self._process
+        outcome = process.run(task)
+        if isinstance(outcome, WorkerDeath):
+            self._replace(process)
+        return outcome
+
+    def kill(self) -> None:
+        """End the process for good; its tasks end as deaths."""
+        with self._lock:
+            self._closed = True
+        self._process.kill()
+
+    def join(self) -> None:
+        """Wait until the process has ended and its tasks know it."""
+        self._process.join()
+
+    def _replace(self, dead: WorkerProcess) -> None:
+        with self._lock:
+            if self._process is dead and not self._closed:
+                self._process = WorkerProcess(*self._arguments)
