@@ -4,12 +4,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from curation.redact import redact_secrets
 
 # Results go to stdout, progress to stderr, so that a pipe holds results alone.
 stdout = Console(highlight=False, soft_wrap=True, markup=False)
@@ -66,14 +68,18 @@ def _plain(label: str, unit: str) -> ProgressCallback:
 def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[None]:
     """Call `poll` every `interval_s`, from a thread, for the time of a block.
 
-    An OSError of one call is ignored; the next call is made as usual.
+    An error of one call is printed, unless the call before ended in the same one; the next call is
+    made as usual.
     """
     ended = threading.Event()
 
     def watch() -> None:
+        last_error = ""
         while True:
-            with suppress(OSError):
-                poll()
+            error = _call_safely(poll)
+            if error and error != last_error:
+                stderr.print(f"progress could not be read or recorded ({error}); the work goes on")
+            last_error = error
             if ended.wait(interval_s):
                 return
 
@@ -84,6 +90,15 @@ def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[
     finally:
         ended.set()
         watcher.join()
+
+
+def _call_safely(poll: Callable[[], None]) -> str:
+    """What a call raises, in words; empty where it raises nothing."""
+    try:
+        poll()
+    except Exception as error:
+        return redact_secrets(f"{type(error).__name__}: {error}")
+    return ""
 
 
 class _Meter:

@@ -1,8 +1,13 @@
-"""Errors that end a command with a message, not a traceback."""
+"""Errors that end a command with a message, not a traceback.
+
+`exit_code` is that of a command that ends in one. docs/engine.md lists the codes.
+"""
 
 
 class InputError(ValueError):
     """Bad input: the message names what was found, what was expected and what to do."""
+
+    exit_code = 1
 
 
 class FormatError(InputError):
@@ -14,3 +19,5 @@ class FormatError(InputError):
 
 class RunError(RuntimeError):
     """A run that could not end as asked, through no fault of its input; the message says why."""
+
+    exit_code = 1

@@ -1,5 +1,7 @@
 """Progress: plain lines without a terminal, a bar with one, nothing when quiet."""
 
+import threading
+
 import pytest
 
 from curation import console
@@ -45,3 +47,24 @@ def test_results_go_to_stdout_as_they_are(capsys: pytest.CaptureFixture[str]) ->
     output = capsys.readouterr().out
     assert "clip_id  a_[b]\nok       3\n" in output
     assert "a [dog] barks" in output
+
+
+def test_a_watcher_reports_each_error_once_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[int] = []
+    done = threading.Event()
+    errors = [OSError("no answer"), OSError("no answer"), ZeroDivisionError("of nothing"), None]
+
+    def poll() -> None:
+        calls.append(len(calls))
+        if len(calls) == len(errors):
+            done.set()
+        if error := errors[min(len(calls), len(errors)) - 1]:
+            raise error
+
+    with console.poll_in_background(poll, 0.001):
+        assert done.wait(60), "the watcher has ended"
+    reported = capsys.readouterr().err.splitlines()
+    assert [line.partition("(")[2] for line in reported] == [
+        "OSError: no answer); the work goes on",
+        "ZeroDivisionError: of nothing); the work goes on",
+    ]

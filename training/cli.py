@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curation import console
-from curation.errors import InputError, RunError
+from curation.error_report import report_error
 from curation.storage.files import Storage
 from training.evaluate.datasets import DATASETS
 
@@ -304,12 +304,11 @@ def convert_checkpoint_command(
 
 
 def main() -> None:
-    """The console script: mistakes of the user end in one line, not in a traceback."""
+    """The console script: every error ends in one line, not in a traceback."""
     try:
         app()
-    except (InputError, RunError) as error:
-        typer.echo(f"tagscribe-train: {error}", err=True)
-        raise SystemExit(1) from error
+    except Exception as error:
+        raise SystemExit(report_error("tagscribe-train", error)) from error
 
 
 def _print_figures(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:

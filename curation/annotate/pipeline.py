@@ -72,5 +72,11 @@ def _caption_and_score(models: WorkerModels, chunks: list[Chunk]) -> list[Chunk]
     ]
     redrawn = models.score(models.caption(short, slice(adaptive.first, None)))
     return [
-        Chunk(after.clips, before.batches) for before, after in zip(first, redrawn, strict=True)
+        Chunk(list(map(_keep_first_draw, before.clips, after.clips)), before.batches)
+        for before, after in zip(first, redrawn, strict=True)
     ]
+
+
+def _keep_first_draw(before: AnnotatedClip, after: AnnotatedClip) -> AnnotatedClip:
+    """A clip after its second draw; as it was before where that draw failed, as it has captions."""
+    return before if after.failure else after

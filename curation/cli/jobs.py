@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curation import console
+from curation.cli.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
     from curation.cluster.jobs import JobSubmissionClient
@@ -17,7 +18,6 @@ Address = Annotated[
     typer.Option(metavar="URL", help="The cluster's dashboard, such as http://127.0.0.1:8265."),
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id that submit printed.")]
-INTERRUPTED = 130
 
 
 def submit_command(

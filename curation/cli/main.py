@@ -9,9 +9,11 @@ import sys
 import typer
 
 from curation.cli import config, demo, jobs, models, publish, report, review, run, show, status
-from curation.errors import InputError, RunError
+from curation.cli.interruption import CommandGroup, raise_termination
+from curation.error_report import report_error
 
 app = typer.Typer(
+    cls=CommandGroup,
     help="Curate audio-text data: captions written from audio, guided by AudioSet tags, filtered "
     "by CLAP score. Start with `tagscribe demo`, or write a run.yaml (`tagscribe config --show`) "
     "and `tagscribe run run.yaml`.",
@@ -39,14 +41,12 @@ app.command("rebuild")(publish.rebuild_command)
 
 
 def main() -> None:
-    """Run the command line; user mistakes end in one line on stderr and exit code 1."""
-    # As an exception, so that workers are ended and the run's state says why it stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Run the command line; every error ends in one line on stderr and an exit code of its own."""
+    signal.signal(signal.SIGTERM, raise_termination)
     try:
         app()
-    except (InputError, RunError, PermissionError) as error:
-        print(f"tagscribe: {error}", file=sys.stderr)
-        sys.exit(1)
+    except Exception as error:
+        sys.exit(report_error("tagscribe", error))
 
 
 if __name__ == "__main__":

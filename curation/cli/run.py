@@ -6,6 +6,7 @@ import typer
 
 from curation import console
 from curation.cli.arguments import EndpointUrl, Profile, Quiet, Run, Yaml, load_run_config
+from curation.cli.interruption import describe_when_stopped
 
 if TYPE_CHECKING:
     from curation.config.run import RunConfig
@@ -29,14 +30,17 @@ def plan_command(
     and says what the run will bring, take and cost, and how to size its pools.
     """
     config = load_run_config(yaml)
-    _plan(config)
-    if sample:
-        _estimate(config, sample, quiet)
+    with describe_when_stopped(config):
+        _plan(config)
+        if sample:
+            _estimate(config, sample, quiet)
 
 
 def annotate_command(yaml: Yaml, quiet: Quiet = False) -> None:
     """Caption and score every planned clip that has no evidence yet; goes on where it stopped."""
-    _annotate(load_run_config(yaml), quiet)
+    config = load_run_config(yaml)
+    with describe_when_stopped(config):
+        _annotate(config, quiet)
 
 
 def select_command(
@@ -52,7 +56,9 @@ def select_command(
     """
     from curation.run.resolve import resolve_run
 
-    _select(resolve_run(run, endpoint_url, profile).config, partial, quiet)
+    config = resolve_run(run, endpoint_url, profile).config
+    with describe_when_stopped(config):
+        _select(config, partial, quiet)
 
 
 def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
@@ -63,10 +69,11 @@ def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
 
     config = load_run_config(yaml)
     require_executor(config)
-    if read_run_record(RunFolder.from_config(config)) is None:
-        _plan(config)
-    _annotate(config, quiet)
-    _select(config, partial=False, quiet=quiet)
+    with describe_when_stopped(config):
+        if read_run_record(RunFolder.from_config(config)) is None:
+            _plan(config)
+        _annotate(config, quiet)
+        _select(config, partial=False, quiet=quiet)
 
 
 def _plan(config: "RunConfig") -> None:

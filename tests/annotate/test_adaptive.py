@@ -8,7 +8,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from curation.models.captioners.tag_guided import TagGuidedAdapter
 from curation.models.networks.tag_guided_captioner import GuidedEncoder
+from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run.config_file import parse_run_config
 from tests.support.in_process import annotate_in_process
 from tests.support.runs import corpus_run
@@ -95,6 +97,34 @@ def test_a_clip_with_two_draws_is_encoded_once(
     drawn = candidates(adaptive_run(corpus, tmp_path, 1, enough_score))
     assert sum(encoded_counts) == sum(len(row) > 0 for row in drawn)
     assert sum(len(row) > 1 for row in drawn) > 0
+
+
+@pytest.mark.parametrize("stage", ["caption", "score"])
+def test_a_failing_second_draw_keeps_the_first_candidates(
+    corpus: Path, tmp_path: Path, fixed: pa.Table, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, embed_text = TagGuidedAdapter.write, DualEncoderScorer.embed_text
+    draws: list[int] = []
+
+    def write_or_fail(adapter: Any, encodings: Any, seeds: Any, first: int, last: Any) -> Any:
+        draws.append(first)
+        if first and stage == "caption":
+            raise RuntimeError("the second draw is too much")
+        return write(adapter, encodings, seeds, first, last)
+
+    def embed_or_fail(scorer: Any, captions: Any) -> Any:
+        if draws[-1] and stage == "score":
+            raise RuntimeError("the second draw cannot be scored")
+        return embed_text(scorer, captions)
+
+    monkeypatch.setattr(TagGuidedAdapter, "write", write_or_fail)
+    monkeypatch.setattr(DualEncoderScorer, "embed_text", embed_or_fail)
+    rows = adaptive_run(corpus, tmp_path, 1, 2.0)
+    assert set(draws) == {0, 1}
+    assert rows["outcome"].to_pylist() == ["ok"] * 40
+    for row, whole in zip(candidates(rows), candidates(fixed), strict=True):
+        assert captions(row) == captions(whole[:1])
+        assert best(row) == pytest.approx(whole[0]["clap_score"], abs=1e-5)
 
 
 def test_adaptive_settings_belong_to_the_evidence() -> None:

@@ -90,11 +90,11 @@ def started_run(corpus: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Ru
 
 
 @pytest.mark.parametrize(
-    ("signal_number", "state", "reason"),
+    ("signal_number", "state", "reason", "word", "code"),
     [
-        (signal.SIGINT, "stopped", "interrupted from the keyboard (Ctrl-C)"),
-        (signal.SIGTERM, "stopped", "terminated from outside (SIGTERM)"),
-        (signal.SIGKILL, "running", ""),
+        (signal.SIGINT, "stopped", "interrupted from the keyboard (Ctrl-C)", "interrupted", 130),
+        (signal.SIGTERM, "stopped", "terminated from outside (SIGTERM)", "terminated", 143),
+        (signal.SIGKILL, "running", "", "", -signal.SIGKILL),
     ],
     ids=["Ctrl-C", "SIGTERM", "SIGKILL"],
 )
@@ -103,15 +103,23 @@ def test_workers_end_with_their_driver(
     signal_number: signal.Signals,
     state: str,
     reason: str,
+    word: str,
+    code: int,
 ) -> None:
     process, config = started_run
     workers = list_workers(process.pid)
     assert workers
     process.send_signal(signal_number)
-    process.communicate(timeout=60)
-    assert process.returncode not in (0, None)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
     written = json.loads((Path(config.run) / "state.json").read_text())
     assert (written["state"], written["reason"]) == (state, reason)
-    assert len(evidence.list_done_shards(RunFolder.from_config(config))) < 20
+    done = len(evidence.list_done_shards(RunFolder.from_config(config)))
+    assert done < 20
+    if word:
+        last = errors.splitlines()[-1]
+        assert last.startswith(f"tagscribe: {word}: {config.run} has evidence of {2 * done} of 40 ")
+        assert last.endswith("no table; the same command goes on from there.")
+        assert "Traceback" not in errors
