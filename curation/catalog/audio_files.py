@@ -5,21 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from curation.audio.extensions import DECODABLE_EXTENSIONS
 from curation.errors import InputError
 from curation.storage.files import Storage
 from curation.text_safety import escape_invisible
 from curation.uris import absolute_uri, local_path, readable_path
 
-# What audio.decode reads, by libsndfile or FFmpeg. Left out are names that mostly belong to other
-# data: .mat, .iff and .htk; metadata may name such files all the same.
-AUDIO_EXTENSIONS = frozenset(
-    """
-    3g2 3gp 3gpp 8svx aac adts aif aifc aiff amb amr asf au avi avr awb bwf caf divx f4a f4v flac
-    flv ircam m2a m2p m2t m2ts m4a m4b m4p m4r m4v mj2 mk3d mka mkv mogg mov mp1 mp2 mp3 mp4 mp4a
-    mpa mpe mpeg mpg mpga mts nist oga ogg ogv ogx opus paf pvf qt rf64 sds sf snd sph spx svx ts
-    vob voc w64 wav wave weba webm wma wmv wve
-    """.split()
-)
 # Of what is noted without being counted by extension, so many are named.
 _EXAMPLES = 3
 
@@ -32,12 +23,14 @@ def file_extension(path: str) -> str:
 
 def is_audio_file(path: str) -> bool:
     """Whether the name is that of an audio or video file, and not hidden."""
-    return not path.rpartition("/")[2].startswith(".") and file_extension(path) in AUDIO_EXTENSIONS
+    return (
+        not path.rpartition("/")[2].startswith(".") and file_extension(path) in DECODABLE_EXTENSIONS
+    )
 
 
 def drop_audio_extension(path: str) -> str:
-    """The path without its extension, where that is one of AUDIO_EXTENSIONS."""
-    return posixpath.splitext(path)[0] if file_extension(path) in AUDIO_EXTENSIONS else path
+    """The path without its extension, where that is one of DECODABLE_EXTENSIONS."""
+    return posixpath.splitext(path)[0] if file_extension(path) in DECODABLE_EXTENSIONS else path
 
 
 def unread_kind(path: str) -> str:

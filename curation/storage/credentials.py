@@ -54,10 +54,7 @@ def native_client_options(session: Any, settings: StorageConfig) -> dict[str, st
     region = settings.region or session.get_config_variable("region")
     if region:
         options["AWS_REGION"] = region
-    of_s3, of_all = endpoints_of_environment()
-    configured = session.get_scoped_config().get("endpoint_url")
-    endpoint = settings.endpoint_url or of_s3 or of_all or configured
-    if endpoint:
+    if endpoint := _endpoint_url(session, settings):
         options["AWS_ENDPOINT_URL"] = endpoint
         options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
     if settings.requester_pays:
@@ -65,6 +62,17 @@ def native_client_options(session: Any, settings: StorageConfig) -> dict[str, st
     if settings.anonymous:
         options["AWS_SKIP_SIGNATURE"] = "true"
     return options
+
+
+def endpoint_name(settings: StorageConfig) -> str:
+    """The endpoint's URL for messages, or the words for AWS's own."""
+    return _endpoint_url(open_session(settings), settings) or "S3 of AWS, its default endpoint"
+
+
+def _endpoint_url(session: Any, settings: StorageConfig) -> str | None:
+    of_s3, of_all = endpoints_of_environment()
+    configured = session.get_scoped_config().get("endpoint_url")
+    return settings.endpoint_url or of_s3 or of_all or configured
 
 
 def delta_client_options(uri: str, settings: StorageConfig) -> dict[str, str]:

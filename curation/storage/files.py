@@ -19,9 +19,15 @@ from fsspec.implementations.local import LocalFileSystem
 
 from curation.storage.credentials import check_profile, delta_client_options
 from curation.storage.drivers import open_filesystem
-from curation.storage.local import FileInfo, OnSkip, list_local_files, write_temporary_file
+from curation.storage.local import (
+    FileInfo,
+    OnSkip,
+    list_local_files,
+    move_if_absent,
+    write_temporary_file,
+)
 from curation.storage.retry import RetriesExhausted, call_with_retries
-from curation.storage.s3 import S3Client
+from curation.storage.s3 import S3Client, inherit_settings
 from curation.storage.s3_file import S3File
 from curation.storage.settings import StorageConfig
 from curation.uris import is_local_uri, local_path
@@ -44,6 +50,10 @@ class Storage:
     def __post_init__(self) -> None:
         check_profile(self.settings)
 
+    def __setstate__(self, state: dict[str, StorageConfig]) -> None:
+        self.__dict__.update(state)
+        inherit_settings(self.settings)
+
     def resolve(self, uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         """The filesystem of a URI, and the path by which that filesystem knows the file.
 
@@ -55,7 +65,12 @@ class Storage:
 
     def delta_options(self, uri: str) -> dict[str, str] | None:
         """Delta Lake's options of a remote table; may hold secrets, so keep them in memory."""
-        return None if is_local_uri(uri) else delta_client_options(uri, self.settings)
+        if is_local_uri(uri):
+            return None
+        filesystem, path = self.resolve(uri)
+        if s3 := self._s3_client(filesystem):
+            s3.require_contact(path)  # Delta would try a wrong endpoint for minutes.
+        return delta_client_options(uri, self.settings)
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or a folder."""
@@ -178,11 +193,7 @@ class Storage:
         filesystem, path = self.resolve(uri)
         if isinstance(filesystem, LocalFileSystem):
             with write_temporary_file(path, data) as temporary:
-                try:
-                    os.link(temporary, path)
-                except FileExistsError:
-                    return self.read_bytes(uri) == data
-            return True
+                return move_if_absent(temporary, path) or self.read_bytes(uri) == data
         try:
             if s3 := self._s3_client(filesystem):
                 # One request whatever the size: a multipart upload would ignore the condition.

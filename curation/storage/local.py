@@ -1,6 +1,7 @@
 """Local files: sorted listings, and files that are written aside and then moved into place."""
 
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -10,6 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curation.uris import local_uri
+
+# What os.link raises where it is not supported; EPERM is that of FAT and of CIFS.
+_NO_HARD_LINKS = frozenset(
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EMLINK}
+)
 
 
 class FileInfo(NamedTuple):
@@ -93,3 +99,33 @@ def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def move_if_absent(temporary: str, path: str) -> bool:
+    """Give a file its name in one atomic step; False, and nothing done, where the name is taken.
+
+    By a hard link. Where the file system has none (exFAT, some network shares and FUSE), the folder
+    is locked meanwhile, which holds among processes of this machine, and of others where the file
+    system passes locks on.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        return _rename_under_lock(temporary, path)
+    return True
+
+
+def _rename_under_lock(temporary: str, path: str) -> bool:
+    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if os.path.lexists(path):
+            return False
+        os.rename(temporary, path)
+        return True
+    finally:
+        os.close(folder)  # and with it the lock

@@ -31,7 +31,10 @@ READ_RETRY_TIMEOUT_S = 60.0
 RUN_TIMEOUT_FACTOR = 5
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 10.0
-# Log a warning after this time: a wrong endpoint looks like storage that is down.
+# An endpoint that was never reached and refuses connections, or has no address, is a wrong one most
+# likely: it is given up after this time, whatever the timeout.
+FIRST_CONTACT_TIMEOUT_S = 6.0
+# Log a warning after this time.
 _WARN_AFTER_S = 5.0
 
 _THROTTLED = {
@@ -67,15 +70,27 @@ class RetriesExhausted(RunError, OSError):
         self.kind = kind
 
 
-def call_with_retries(operation: str, timeout_s: float, call: Callable[[], T]) -> T:
+class Endpoint:
+    """A server, by its name for messages, and whether it ever answered this process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.reached = False
+
+
+def call_with_retries(
+    operation: str, timeout_s: float, call: Callable[[], T], endpoint: Endpoint | None = None
+) -> T:
     """The result of `call`; transient faults are retried for `timeout_s` from the first one.
 
     Args:
         operation: what is tried, for messages; a URI.
+        endpoint: where it is known: one that was never reached is given up after
+            FIRST_CONTACT_TIMEOUT_S.
 
     Raises RetriesExhausted for a fault that lasts, and any other error at once.
     """
-    budget = _RetryBudget(operation, timeout_s)
+    budget = _RetryBudget(operation, timeout_s, endpoint)
     retry_loop = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_transient),
         wait=_jittered_wait_s,
@@ -83,21 +98,43 @@ def call_with_retries(operation: str, timeout_s: float, call: Callable[[], T]) -
         before_sleep=budget.record_retry,
         retry_error_callback=budget.raise_exhausted,
     )
-    return retry_loop(call)
+    return retry_loop(budget.watch(call))
 
 
 class _RetryBudget:
     """The time that one operation may be retried, counted from its first fault."""
 
-    def __init__(self, operation: str, timeout_s: float) -> None:
+    def __init__(self, operation: str, timeout_s: float, endpoint: Endpoint | None) -> None:
         self._operation = operation
         self._timeout_s = timeout_s
+        self._endpoint = endpoint
+        self._begun_s = time.monotonic()
         self._first_fault_s: float | None = None
         self._elapsed_s = 0.0
         self._warned = False
 
+    def watch(self, call: Callable[[], T]) -> Callable[[], T]:
+        """The call, which notes whether its endpoint answered."""
+
+        def watched() -> T:
+            try:
+                result = call()
+            except Exception as error:
+                if self._endpoint and not is_unreachable(error):
+                    self._endpoint.reached = True
+                raise
+            if self._endpoint:
+                self._endpoint.reached = True
+            return result
+
+        return watched
+
     def is_exhausted(self, state: tenacity.RetryCallState) -> bool:
         now_s = time.monotonic()
+        if self._endpoint and not self._endpoint.reached:
+            waited_s = now_s - self._begun_s + state.upcoming_sleep
+            if waited_s > FIRST_CONTACT_TIMEOUT_S:
+                return True
         if self._first_fault_s is None:
             self._first_fault_s = now_s
         self._elapsed_s = now_s - self._first_fault_s
@@ -105,7 +142,8 @@ class _RetryBudget:
 
     def record_retry(self, state: tenacity.RetryCallState) -> None:
         error, kind = _failure_of(state)
-        if self._elapsed_s > _WARN_AFTER_S and not self._warned:
+        reached = self._endpoint is None or self._endpoint.reached
+        if self._elapsed_s > _WARN_AFTER_S and reached and not self._warned:
             self._warned = True
             _log.warning(
                 "%s: %s (%s); trying for %g s", self._operation, kind, error, self._timeout_s
@@ -115,6 +153,13 @@ class _RetryBudget:
     def raise_exhausted(self, state: tenacity.RetryCallState) -> NoReturn:
         error, kind = _failure_of(state)
         _count(GIVEN_UP)
+        if self._endpoint and not self._endpoint.reached:
+            raise RetriesExhausted(
+                kind,
+                f"{self._operation}: no connection to {self._endpoint.name} ({error}); check the "
+                "endpoint (storage.endpoint_url, --endpoint-url, AWS_ENDPOINT_URL), and whether "
+                "its server runs",
+            ) from error
         raise RetriesExhausted(
             kind, f"{self._operation}: {kind}, again and again for {self._timeout_s:g} s: {error}"
         ) from error
@@ -153,6 +198,18 @@ def count_faults() -> Iterator[Counter[str]]:
         yield counts
     finally:
         counts.update(_thread.counts - before)
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether no connection came about: refused, no route, no such host, no common TLS."""
+    from botocore.exceptions import EndpointConnectionError, SSLError
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (EndpointConnectionError, SSLError, ConnectionRefusedError)):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def classify_fault(error: BaseException) -> FaultKind | None:

@@ -1,6 +1,7 @@
 """The S3 requests that the engine makes, each retried and counted.
 
-Reads go through the native client of `s3_reader`, all other requests through s3fs.
+Reads go through the native client of `s3_reader`, those of keys that it refuses through
+`s3_odd_keys`, all other requests through s3fs.
 """
 
 import threading
@@ -12,7 +13,8 @@ from obstore.store import S3Store
 from curation.errors import InputError
 from curation.storage import credentials, s3_reader
 from curation.storage.local import FileInfo
-from curation.storage.retry import call_with_retries
+from curation.storage.retry import Endpoint, call_with_retries
+from curation.storage.s3_odd_keys import get_odd_object, head_odd_object, is_odd_key
 from curation.storage.settings import StorageConfig
 
 T = TypeVar("T")
@@ -20,6 +22,14 @@ T = TypeVar("T")
 # Native clients hold connections, so each is opened once: by bucket, settings and endpoints.
 _readers: dict[tuple[str, StorageConfig, tuple[str | None, str | None]], S3Store] = {}
 _opening = threading.Lock()
+_endpoints: dict[tuple[StorageConfig, tuple[str | None, str | None]], Endpoint] = {}
+# Of storage that another process handed to this one: it was reached there.
+_inherited: set[StorageConfig] = set()
+
+
+def inherit_settings(settings: StorageConfig) -> None:
+    """Note that another process uses these settings: its endpoint is right, and may be away."""
+    _inherited.add(settings)
 
 
 class S3Client:
@@ -44,14 +54,16 @@ class S3Client:
             timeout_s: how long it is retried; None: `run_retry_timeout_s`.
             etag: the version that is wanted; another one is an error.
         """
-        bucket, key, _ = self._filesystem.split_path(path)
+        bucket, key = self._split(path)
         if end is not None and end <= (start or 0):
             return b""
-        return self._retry(
-            path,
-            lambda: s3_reader.get_object(self._reader(bucket), key, start, end, etag, reserve),
-            timeout_s,
-        )
+
+        def get() -> bytes:
+            if is_odd_key(key):
+                return get_odd_object(self._filesystem, bucket, key, start, end, etag, reserve)
+            return s3_reader.get_object(self._reader(bucket), key, start, end, etag, reserve)
+
+        return self._retry(path, get, timeout_s)
 
     def put(self, path: str, data: bytes, **options: Any) -> None:
         """As fsspec's `pipe_file`, in one request up to 100 MB."""
@@ -59,12 +71,18 @@ class S3Client:
 
     def head(self, path: str) -> tuple[int, str | None]:
         """Size and tag of an object. Raises FileNotFoundError."""
-        bucket, key, _ = self._filesystem.split_path(path)
-        return self._retry(path, lambda: s3_reader.head_object(self._reader(bucket), key))
+        bucket, key = self._split(path)
+
+        def head() -> tuple[int, str | None]:
+            if is_odd_key(key):
+                return head_odd_object(self._filesystem, bucket, key)
+            return s3_reader.head_object(self._reader(bucket), key)
+
+        return self._retry(path, head)
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object, or any below it as a folder."""
-        bucket, key, _ = self._filesystem.split_path(path)
+        bucket, key = self._split(path)
         if key.rstrip("/"):
             try:
                 self._call(path, "head_object", Bucket=bucket, Key=key)
@@ -78,9 +96,15 @@ class S3Client:
             return False
         return bool(page.get("Contents")) or not prefix
 
+    def require_contact(self, path: str) -> None:
+        """Make one request where none was answered yet. Raises RetriesExhausted."""
+        endpoint = self._endpoint()
+        if endpoint and not endpoint.reached:
+            self.exists(path)
+
     def list_objects(self, path: str) -> Iterator[FileInfo]:
         """The objects below a folder, page by page, in the order of S3, which is that of paths."""
-        bucket, key, _ = self._filesystem.split_path(path)
+        bucket, key = self._split(path)
         parameters: dict[str, Any] = {"Bucket": bucket}
         if key:
             parameters["Prefix"] = f"{key.rstrip('/')}/"
@@ -96,6 +120,13 @@ class S3Client:
             if not page.get("IsTruncated"):
                 return
             parameters["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _split(self, path: str) -> tuple[str, str]:
+        """Bucket and key."""
+        # A key may hold what s3fs reads as the version of an object.
+        name, mark, rest = path.partition("?versionId=")
+        bucket, key, _ = self._filesystem.split_path(name)
+        return bucket, key + mark + rest
 
     def region(self, bucket: str) -> str:
         """The AWS region of a bucket; AWS also answers callers without access to it."""
@@ -121,6 +152,15 @@ class S3Client:
                 _readers[key] = reader
         return reader
 
+    def _endpoint(self) -> Endpoint | None:
+        if self._settings in _inherited:
+            return None
+        key = (self._settings, credentials.endpoints_of_environment())
+        with _opening:
+            if key not in _endpoints:
+                _endpoints[key] = Endpoint(credentials.endpoint_name(self._settings))
+            return _endpoints[key]
+
     def _call(self, path: str, method: str, **parameters: Any) -> dict[str, Any]:
         return self._retry(
             path, lambda: cast(dict[str, Any], self._filesystem.call_s3(method, **parameters))
@@ -132,7 +172,10 @@ class S3Client:
         uri = f"s3://{path}"
         try:
             return call_with_retries(
-                uri, self._settings.run_retry_timeout_s if timeout_s is None else timeout_s, call
+                uri,
+                self._settings.run_retry_timeout_s if timeout_s is None else timeout_s,
+                call,
+                self._endpoint(),
             )
         except (boto.NoCredentialsError, boto.PartialCredentialsError) as error:
             raise InputError(

@@ -14,8 +14,6 @@ from typing import Any
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from curation.errors import InputError
-
 # Of a request as a whole, whose parts may take `timeout_s` each: a large file on a slow line.
 _REQUEST_TIMEOUT = "6h"
 
@@ -62,7 +60,6 @@ def open_bucket(
 
 def head_object(store: S3Store, key: str) -> tuple[int, str | None]:
     """Size and tag of an object. Raises as `get_object` does."""
-    _check_key(store, key)
     with _translate_errors():
         found = store.head(key)
     return found["size"], found["e_tag"]
@@ -78,10 +75,9 @@ def get_object(
 ) -> bytes:
     """An object, or a range of it; `reserve` receives its size before its body is read.
 
-    Raises FileNotFoundError, PermissionError, InputError for a key that cannot be requested, and
-    for transient faults errors that `classify_fault` knows.
+    Raises FileNotFoundError, PermissionError, and for transient faults errors that
+    `classify_fault` knows.
     """
-    _check_key(store, key)
     options: dict[str, Any] = {}
     if end is not None:
         options["range"] = (start or 0, end)
@@ -95,14 +91,6 @@ def get_object(
             first, last = answer.range
             reserve(last - first)
         return answer.bytes().to_bytes()
-
-
-def _check_key(store: S3Store, key: str) -> None:
-    if {"", ".", ".."} & set(key.split("/")):
-        raise InputError(
-            f"s3://{store.config['bucket']}/{key}: a key whose parts are empty, '.' or '..' cannot "
-            "be read; copy the object to another key"
-        )
 
 
 @contextmanager
@@ -142,6 +130,8 @@ def _translate_error(error: BaseError) -> Exception:
         return TimeoutError(_first_paragraph(error))
     if "IncompleteBody" in text or "IncompleteMessage" in text:
         return EOFError(_first_paragraph(error))
+    if "kind: Connect," in text:
+        return ConnectionRefusedError(_first_paragraph(error))
     if "HttpError" in text:
         return ConnectionError(_first_paragraph(error))
     return OSError(_first_paragraph(error))

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from curation.audio.decode import decode_audio
-from curation.catalog.audio_files import AUDIO_EXTENSIONS
+from curation.audio.extensions import DECODABLE_EXTENSIONS
 from tests.support.paths import REPOSITORY
 
 RATE_HZ = 16000
@@ -66,7 +66,7 @@ def test_what_ffmpeg_writes_is_decoded(extension: str, tmp_path: Path) -> None:
 def test_every_extension_stands_in_the_docs() -> None:
     text = (REPOSITORY / "docs" / "catalogs.md").read_text()
     block = text.partition("are audio; `decode` tells")[2].partition("\n\n")[2].partition("\n\n")[0]
-    assert sorted(block.split()) == sorted(AUDIO_EXTENSIONS)
+    assert sorted(block.split()) == sorted(DECODABLE_EXTENSIONS)
 
 
 def tone() -> np.ndarray:
@@ -74,7 +74,7 @@ def tone() -> np.ndarray:
 
 
 def check_decodes(data: bytes, extension: str) -> None:
-    assert extension in AUDIO_EXTENSIONS
+    assert extension in DECODABLE_EXTENSIONS
     decoded = decode_audio(data, f"x.{extension}", None, None, 10.0)
     assert decoded.duration_s == pytest.approx(2.0, abs=0.3)
     assert np.sqrt(np.mean(np.square(decoded.waveform))) == pytest.approx(0.354, rel=0.1)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from curation.catalog.catalog import list_clips
 from curation.catalog.clip_bytes import read_clip_bytes
@@ -275,3 +276,18 @@ def test_the_real_recordings(shared_data):
     assert names(listing.clips.to_pylist()[0]) == ["Bark"]
     clips = list_clips(Storage(), FolderConfig(audio=str(shared_data / "audioset" / "clips"))).clips
     assert clips["clip_id"].to_pylist()[:2] == ["-TL8Mp3xcUM_0_10", "_7Xe9vD3Hpg_4_10"]
+
+
+def test_keys_of_a_bucket_that_are_no_usual_paths(s3_folder):
+    keys = ["a//b.wav", "./c.wav", "d\\e.wav", "f\tg.wav", "h/../i.wav", " j.wav", "/k.wav"]
+    client = s3fs.S3FileSystem()
+    for key in [*keys, "clips.csv"]:
+        body = "\n".join(["file", *(f'"{name}"' for name in keys)]) if key == "clips.csv" else key
+        client.call_s3("put_object", Bucket=s3_folder[5:], Key=key, Body=body.encode())
+    metadata = FolderConfig(audio=s3_folder, metadata=f"{s3_folder}/clips.csv", tags=None)
+    for config in (metadata, FolderConfig(audio=s3_folder)):
+        uris = list_clips(Storage(), config).clips["uri"].to_pylist()
+        assert sorted(uris) == sorted(f"{s3_folder}/{key}" for key in keys)
+        for uri in uris:
+            data, _ = read_clip_bytes(Storage(), uri)
+            assert data.decode() == uri.removeprefix(f"{s3_folder}/")

@@ -1,5 +1,7 @@
 """One filesystem layer: what holds for a folder holds for a bucket."""
 
+import errno
+import os
 import threading
 from pathlib import Path
 
@@ -8,7 +10,18 @@ import pytest
 from curation.storage.files import Storage
 from curation.uris import absolute_uri, is_local_uri, join_uri
 
-PLACES = ["local", "s3_folder", "rados_folder"]
+PLACES = ["local", "folder_without_links", "s3_folder", "rados_folder"]
+
+
+@pytest.fixture
+def folder_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As on FAT, and on many network shares: `link` is no operation there."""
+
+    def refuse(*paths: str) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    return str(tmp_path)
 
 
 @pytest.fixture(params=PLACES)
@@ -53,7 +66,7 @@ def test_files_that_go_while_a_folder_is_listed_are_skipped(tmp_path: Path) -> N
 
 
 # Not moto, which looks first and puts then.
-@pytest.mark.parametrize("root", ["local", "rados_folder"], indirect=True)
+@pytest.mark.parametrize("root", ["local", "folder_without_links", "rados_folder"], indirect=True)
 def test_of_many_that_put_a_new_file_one_succeeds(root):
     outcomes: list[bool] = []
 
@@ -99,6 +112,12 @@ def test_a_local_file_may_have_any_name(tmp_path, name):
     Storage().put(uri, b"x")
     assert Storage().read_bytes(uri) == b"x"
     assert [file.uri for file in Storage().list_files(str(tmp_path))] == [uri]
+
+
+def test_a_new_file_below_what_is_no_folder_raises(folder_without_links: str) -> None:
+    Storage().put(f"{folder_without_links}/file", b"x")
+    with pytest.raises(OSError):
+        Storage().put_new(f"{folder_without_links}/file/below", b"x")
 
 
 def test_a_put_that_fails_leaves_nothing(tmp_path):

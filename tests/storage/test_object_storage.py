@@ -1,5 +1,6 @@
 """Object storage that misbehaves, and how it is reached: faults are retried, counted, bounded."""
 
+import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +126,32 @@ def test_a_server_that_comes_back_was_only_away(rados_gateway: Gateway, rados_fo
     assert storage.read_bytes(f"{rados_folder}/b") == b"y"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid:9000"])
+def test_an_endpoint_that_never_answered_is_given_up_at_once_and_named(
+    host: str, s3_folder: str, tmp_path: Path
+) -> None:
+    storage = Storage(StorageConfig(endpoint_url=f"http://{host}"))
+    calls: list[Callable[[], object]] = [
+        lambda: storage.read_bytes(f"{s3_folder}/a"),
+        lambda: storage.put(f"{s3_folder}/a", b"x"),
+        lambda: list(storage.list_files(s3_folder)),
+        lambda: table.read_pairs(storage, f"{s3_folder}/t"),
+    ]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        raised = [each.exception() for each in [threads.submit(call) for call in calls]]
+    for error in raised:
+        assert isinstance(error, retry.RetriesExhausted) and error.kind == "connection"
+        assert f"no connection to http://{host} (" in str(error)
+        assert "storage.endpoint_url" in str(error)
+
+
+def test_storage_that_another_process_uses_is_waited_for(s3_folder: str) -> None:
+    settings = StorageConfig(endpoint_url="http://127.0.0.1:9", read_retry_timeout_s=1.7)
+    handed = pickle.loads(pickle.dumps(Storage(settings)))
+    with pytest.raises(retry.RetriesExhausted, match="connection, again and again for 8.5 s"):
+        handed.read_bytes(f"{s3_folder}/a")
+
+
 def test_what_will_be_the_same_next_time_is_not_retried(s3_folder: str) -> None:
     storage = Storage()
     with retry.count_faults() as faults:
@@ -248,11 +275,44 @@ def test_the_region_of_a_bucket_is_requested_from_aws(s3_server: str, s3_folder:
     assert s3.S3Client(filesystem, StorageConfig()).region(bucket) == "eu-central-1"
 
 
-@pytest.mark.parametrize("key", ["a//b", "a/./b", "a/../b", "/a"])
-def test_a_key_that_cannot_be_requested_is_named(s3_folder: str, key: str) -> None:
-    storage = Storage()
-    with pytest.raises(InputError, match=f"{s3_folder}/{key}: .*copy the object to another key"):
-        storage.read_bytes(f"{s3_folder}/{key}")
+ODD_KEYS = [
+    "a//b", "a/./b", "a/../b", "/a", "./a", "..a", "a\\b", "a\tb", "\x01x", "a/\x7fz", " a b ",
+    "e\u0301", "\u00e9\u2603", "a%2Fb", "a?b#c", "a+b", "a::b", "a?versionId=3",
+    "{a}^b~[c]|`<>\"", ".hidden",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["s3_folder", "rados_folder"])
+def test_an_object_is_listed_and_read_whatever_its_key(
+    place: str, request: pytest.FixtureRequest
+) -> None:
+    folder, storage = request.getfixturevalue(place), Storage()
+    owner = s3fs.S3FileSystem()
+    for key in ODD_KEYS:
+        owner.call_s3("put_object", Bucket=folder[5:], Key=key, Body=key.encode())
+    listed = [file.uri.removeprefix(f"{folder}/") for file in storage.list_files(folder)]
+    assert sorted(listed) == sorted(ODD_KEYS)
+    sizes: list[int] = []
+    for key in ODD_KEYS:
+        uri, data = f"{folder}/{key}", key.encode()
+        assert storage.exists(uri)
+        assert storage.read_bytes(uri) == storage.read_audio_bytes(uri, sizes.append) == data
+        assert storage.read_bytes(uri, 1, 3) == data[1:3]
+        with storage.open_input(uri) as file:
+            assert file.read() == data
+        with pytest.raises(FileNotFoundError):
+            storage.read_bytes(f"{uri}-other")
+    assert sizes == [len(key.encode()) for key in ODD_KEYS]
+
+
+def test_an_odd_key_is_read_through_faults(s3_server: str, s3_folder: str) -> None:
+    s3fs.S3FileSystem().call_s3("put_object", Bucket=s3_folder[5:], Key="a//b", Body=b"x" * 9999)
+    rates = Rates(slow_down=0.2, reset=0.2, lost=0.1, cut=0.2)
+    with disturbing(s3_server, rates, seed=4) as proxy:
+        storage = reach(proxy)
+        for _ in range(10):
+            assert storage.read_bytes(f"{s3_folder}/a//b") == b"x" * 9999
+        assert proxy.counts()["cut"]
 
 
 def test_a_wrong_secret_is_refused(rados_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
