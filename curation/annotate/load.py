@@ -149,7 +149,12 @@ def _decode_and_measure(
     try:
         audio = replace(audio, sha256=sha256_hex(encoded.data))
         decoded = decode_audio(
-            encoded.data, encoded.name, audio.start_s, audio.end_s, settings.audio.max_duration_s
+            encoded.data,
+            encoded.name,
+            audio.start_s,
+            audio.end_s,
+            settings.audio.max_duration_s,
+            audio.sha256,
         )
         levels, rate_hz = measure_levels(decoded.waveform), decoded.sample_rate_hz
         audio = replace(

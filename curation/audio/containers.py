@@ -1,136 +1,221 @@
-"""Audio containers: their durations, and whether a file holds all that its header claims.
+"""Sounds in containers that FFmpeg reads: mp4, Matroska, ASF, AVI, raw AAC, WavPack and others.
 
-Decoding of the samples is in `decode`.
+A short sound is decoded whole when it is counted. Of a long one the beginning and the end are
+decoded, and the packets between them are counted; where their times cannot be used, everything is
+decoded once. Positions are on the container's clock, as in `ffmpeg -ss`.
 """
 
-import io
-import struct
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import Any
 
 import av
-import soundfile
 
-from curation.audio.errors import AudioError, truncated_error
+from curation.audio.counted import CountedSound, SoundPart, join_parts
+from curation.audio.errors import truncated_error
+from curation.audio.ffmpeg import MonoCollector, choose_audio_stream, open_container, seek_to
+from curation.audio.frames import UnusableTimesError, iter_placed_frames
+from curation.audio.layouts import find_last_packet_s, split_joined_files
+from curation.audio.mp3 import count_mp3
+from curation.audio.waveform import Waveform
 
-# The header of a lossy file may claim this much more than can be decoded: encoders pad, decoders
-# trim the padding (HE-AAC: 0.1 s), and not all headers know of it.
-DURATION_SLACK_S = 0.25
-# What `data` sizes mean "not known when the header was written" (ffmpeg, sox, arecord, GStreamer).
-_STREAMED_WAV_SIZES = {0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}
-# Only these of FFmpeg's formats are tried: playlists and the like could open other files.
-_FFMPEG_FORMATS = "mov,matroska,webm,aac,flac,ogg,wav,mp3,mpegts,mpeg,flv,asf,avi,amr,caf,aiff,w64"
+# Sounds up to this length are decoded whole when they are counted: one opening instead of two.
+_WHOLE_S = 60.0
+_WHOLE_SAMPLES = 2**25  # of all channels, as float32: 128 MiB
+# Decoding starts this much before a stretch: Opus wants 80 ms, AAC two packets.
+_RUN_UP_S = 0.2
+# A sound that begins later than its container by less than this begins with it: FFmpeg counts what
+# decoders drop at the start (WMA: 93 ms) as played.
+_PRIMING_S = 0.1
+# What a stretch may be short of where times are rounded.
+_ROUNDING_S = 0.05
+# The end of a long sound is decoded from this much before its last packet.
+_TAIL_S = 1.0
+# FFmpeg's formats whose header states a length that a cut file falls short of, by more than what
+# encoders and decoders disagree about padding.
+_STATED_LENGTH = {"ape", "dsf", "iff", "mpc", "mpc8", "tak", "tta", "wv"}
+_LENGTH_SLACK_S = 0.25
 
 
-def open_container(file: BinaryIO) -> Any:
-    """Open a file by FFmpeg. Raises av.error.FFmpegError."""
-    file.seek(0)
-    return av.open(file, options={"format_whitelist": _FFMPEG_FORMATS}, metadata_errors="ignore")
+@dataclass(frozen=True, eq=False)
+class ContainerSound:
+    """One audio stream of a container.
+
+    `origin_s` is the time of the first frame by FFmpeg's clock; None where the times of packets
+    say nothing, so that decoding begins with the file. `waveform` holds a sound that is short.
+    """
+
+    stream: int
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    begin_s: float
+    origin_s: float | None
+    waveform: Waveform | None = None
+
+    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        if self.waveform is not None:
+            return self.waveform[first:last]
+        seeking = self.origin_s is not None and first > _RUN_UP_S * self.sample_rate_hz
+        try:
+            found = self._decode_from(data, name, first, last, True) if seeking else None
+            if found is None:
+                found = self._decode_from(data, name, first, last, False)
+        except (av.error.FFmpegError, UnusableTimesError) as error:
+            raise truncated_error(name, None, f"it cannot be decoded ({error})") from error
+        length = 0 if found is None else len(found)
+        if found is None or length < last - first - _ROUNDING_S * self.sample_rate_hz:
+            reason = f"its sound ends at {self._time_s(first + length):.2f} s"
+            raise truncated_error(name, self._time_s(self.frames), reason)
+        return found
+
+    def _decode_from(
+        self, data: bytes, name: str, first: int, last: int, seeking: bool
+    ) -> Waveform | None:
+        """The stretch; None where there is none, or seeking led to a place after its beginning."""
+        collector, begin, end = MonoCollector(), -1, -1
+        with open_container(data) as container:
+            stream = container.streams[self.stream]
+            if seeking and self.origin_s is not None:
+                target_s = self.origin_s + first / self.sample_rate_hz - _RUN_UP_S
+                if not seek_to(container, stream, target_s):
+                    return None
+            for placed in iter_placed_frames(container, stream, self.origin_s):
+                if placed.frame is None and begin >= 0:
+                    reason = f"the packet at {self._time_s(placed.position):.2f} s is damaged"
+                    raise truncated_error(name, None, reason)
+                if placed.frame is None or placed.position + placed.samples <= first:
+                    continue
+                if begin < 0:
+                    if seeking and placed.position > first:
+                        return None
+                    begin = end = placed.position
+                collector.add_silence(placed.position - end)
+                collector.add(placed.frame)
+                end = placed.position + placed.samples
+                if end >= last:
+                    break
+        return None if begin < 0 else collector.to_waveform()[first - begin :][: last - first]
+
+    def _time_s(self, position: int) -> float:
+        return self.begin_s + position / self.sample_rate_hz
 
 
-def iter_float_frames(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's frames as planar float, so that `to_ndarray` is `[channel, samples]`."""
-    converter = av.AudioResampler(format="fltp")
-    for frame in container.decode(stream):
-        yield from converter.resample(frame)
+def count_container(data: bytes, name: str) -> CountedSound:
+    """Count the sound of a file that FFmpeg opens.
+
+    Raises AudioError: `unknown_format` without an audio stream, `truncated`; and
+    av.error.FFmpegError where FFmpeg does not open it.
+    """
+    starts = [*split_joined_files(data, name), len(data)]
+    if len(starts) == 2:
+        return _count_one(data, name)
+    parts = [
+        SoundPart(start, end, _count_one(data[start:end], name))
+        for start, end in zip(starts[:-1], starts[1:], strict=True)
+    ]
+    return join_parts(parts, len(data))
 
 
-def measure_container_duration_s(container: Any) -> float:
-    """The duration in the header where it is reliable, else the end of the last packet."""
-    stream = container.streams.audio[0]
-    if "mov" in container.format.name and stream.duration:
+def _count_one(data: bytes, name: str) -> CountedSound:
+    with open_container(data) as container:
+        stream = choose_audio_stream(container, name)
+        index, format_name = stream.index, container.format.name
+        zero_s = (container.start_time or 0) / av.time_base
+        stated_s = _stated_length_s(container, stream)
+    if format_name == "mp3" and (frames := count_mp3(data, name)):
+        return frames
+    try:
+        found = None
+        if stated_s is None or stated_s <= _WHOLE_S:
+            found = _decode_all(data, name, index, zero_s, keep=True)
+        found = found or _count_ends(data, name, index, zero_s)
+        found = found or _decode_all(data, name, index, zero_s)
+        found = found or _decode_all(data, name, index, None)
+    except av.error.FFmpegError as error:
+        raise truncated_error(name, None, f"it cannot be decoded to the end ({error})") from error
+    if found is None:
+        raise truncated_error(name, stated_s, "none of it can be decoded")
+    counted_s = found.frames / found.sample_rate_hz
+    if format_name in _STATED_LENGTH and stated_s and stated_s > counted_s + _LENGTH_SLACK_S:
+        raise truncated_error(name, stated_s, f"its sound ends at {counted_s:.2f} s")
+    return found
+
+
+def _decode_all(
+    data: bytes, name: str, index: int, zero_s: float | None, keep: bool = False
+) -> ContainerSound | None:
+    """Count by decoding everything; with `keep` the waveform is kept.
+
+    None where there is no sound, where the times are unusable, or too much would be kept.
+    """
+    collector, begin, end, rate, channels, damaged = MonoCollector(), -1, 0, 0, 0, False
+    with open_container(data) as container:
+        stream = container.streams[index]
+        try:
+            for position, samples, frame in iter_placed_frames(container, stream, zero_s):
+                damaged = frame is None
+                if frame is None:
+                    continue
+                if begin < 0:
+                    begin = end = position
+                    rate = frame.sample_rate
+                channels = max(channels, frame.layout.nb_channels)
+                if keep:
+                    if (position + samples - begin) * channels > _WHOLE_SAMPLES:
+                        return None
+                    collector.add_silence(position - end)
+                    collector.add(frame)
+                end = position + samples
+        except UnusableTimesError:
+            return None
+    if damaged and begin >= 0:
+        raise truncated_error(name, None, f"its last packet, at {end / rate:.2f} s, is cut")
+    if begin < 0:
+        return None
+    waveform = collector.to_waveform() if keep else None
+    return _place_sound(index, rate, channels, begin, end, zero_s, waveform)
+
+
+def _count_ends(data: bytes, name: str, index: int, zero_s: float) -> ContainerSound | None:
+    """Count by the first frame and the last one; None where times are unusable."""
+    end, damaged = 0, False
+    try:
+        with open_container(data) as container:
+            stream = container.streams[index]
+            first = next(p for p in iter_placed_frames(container, stream, zero_s) if p.frame)
+            rate, channels = first.frame.sample_rate, first.frame.layout.nb_channels
+            last_s = find_last_packet_s(data, container, stream, name)
+            if last_s is None or not seek_to(container, stream, last_s - _TAIL_S):
+                return None
+            for placed in iter_placed_frames(container, stream, zero_s):
+                damaged = placed.frame is None
+                end = max(end, placed.position + placed.samples)
+    except (UnusableTimesError, StopIteration):
+        return None
+    if damaged:
+        raise truncated_error(name, None, f"its last packet, at {end / rate:.2f} s, is cut")
+    if end / rate < last_s - zero_s:
+        return None
+    return _place_sound(index, rate, channels, first.position, end, zero_s, None)
+
+
+def _place_sound(
+    index: int,
+    rate: int,
+    channels: int,
+    begin: int,
+    end: int,
+    zero_s: float | None,
+    waveform: Waveform | None,
+) -> ContainerSound:
+    begin_s = begin / rate
+    origin_s = None if zero_s is None else zero_s + begin_s
+    shown_s = 0.0 if begin_s < _PRIMING_S else begin_s
+    return ContainerSound(index, rate, channels, end - begin, shown_s, origin_s, waveform)
+
+
+def _stated_length_s(container: Any, stream: Any) -> float | None:
+    """What the header, or FFmpeg's estimate, says of the length."""
+    if stream.duration:
         return float(stream.duration * stream.time_base)
-    if "matroska" in container.format.name:
-        if "DURATION" in stream.metadata:
-            hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        if container.duration and len(container.streams) == 1:
-            return float(container.duration / av.time_base)
-    end = 0
-    for packet in container.demux(stream):  # reads, and decodes nothing
-        if packet.pts is not None:
-            end = max(end, packet.pts - (stream.start_time or 0) + (packet.duration or 0))
-    return float(end * stream.time_base)
-
-
-def unreadable_error(file: BinaryIO, name: str, refusal: str, error: Any) -> AudioError:
-    """The error for a file that neither library opens."""
-    head = read_bytes_at(file, 0, 16)
-    reasons = f"libsndfile: {refusal} FFmpeg: {error.strerror}."
-    if head[4:8] == b"ftyp" or head[:4] in (b"OggS", b"fLaC", b"\x1aE\xdf\xa3"):
-        return truncated_error(
-            name, None, f"its head is right, but it cannot be opened ({reasons})"
-        )
-    return AudioError(
-        "unknown_format",
-        f"{name} is no sound file that can be read: it begins with {head!r}; expected wav, flac, "
-        f"ogg, mp3, opus, m4a, mp4 or webm ({reasons})",
-    )
-
-
-def check_wav_is_whole(file: BinaryIO, name: str) -> None:
-    """Check the size of the `data` chunk: libsndfile silently takes what is there.
-
-    Raises AudioError where the file is shorter.
-    """
-    bytes_per_s, position, size = 0, 12, measure_file_size(file)
-    while len(header := read_bytes_at(file, position, 8)) == 8:
-        chunk, claimed = struct.unpack("<4sI", header)
-        position += 8
-        if chunk == b"fmt ":
-            format_chunk = read_bytes_at(file, position, 12).ljust(12, b"\0")
-            bytes_per_s = struct.unpack("<8xI", format_chunk)[0]
-        if chunk == b"data":
-            held = size - position
-            if claimed > held + 1 and claimed not in _STREAMED_WAV_SIZES:
-                seconds = claimed / bytes_per_s if bytes_per_s else None
-                reason = f"the file holds {held} of the {claimed} bytes of sound in its header"
-                raise truncated_error(name, seconds, reason)
-            return
-        position += claimed + claimed % 2
-
-
-def check_ogg_is_whole(file: BinaryIO, name: str) -> None:
-    """Check that the last page is complete and ends the stream. Raises AudioError."""
-    size = measure_file_size(file)
-    tail = read_bytes_at(file, max(0, size - 2**17), 2**17)  # a page has at most 65,307 bytes
-    page = tail[tail.rfind(b"OggS") :]
-    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
-    complete = len(page) >= 27 + len(segments) + sum(segments) and len(page) > 27
-    if not complete or not page[5] & 4:
-        raise truncated_error(
-            name, None, f"its {size} bytes stop before the page that ends the stream"
-        )
-
-
-def count_checkable_frames(file: BinaryIO, sound: soundfile.SoundFile) -> int:
-    """Frames that the header states; 0 where the file was checked already, or states none.
-
-    Wav and Ogg are checked before. An MP3 states its frames in a Xing or Info header in its first
-    frame; without one libsndfile guesses from the bit rate.
-    """
-    if sound.format == "FLAC":
-        return sound.frames
-    if sound.format not in ("MP3", "MPEG"):
-        return 0
-    position = file.tell()
-    head = read_bytes_at(file, 0, 10)
-    size = head[6:10]
-    tag_bytes = 0
-    if head[:3] == b"ID3":
-        tag_bytes = 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])
-    frame = read_bytes_at(file, tag_bytes, 512)
-    file.seek(position)
-    stated = b"Xing" in frame or b"Info" in frame
-    return max(0, sound.frames - int(DURATION_SLACK_S * sound.samplerate)) if stated else 0
-
-
-def measure_file_size(file: BinaryIO) -> int:
-    """Bytes of a file; moves its position."""
-    return file.seek(0, io.SEEK_END)
-
-
-def read_bytes_at(file: BinaryIO, position: int, count: int) -> bytes:
-    """Bytes at a position; fewer at the end of the file."""
-    file.seek(position)
-    return file.read(count)
+    return container.duration / av.time_base if container.duration else None

@@ -152,37 +152,6 @@ def test_channels_are_averaged():
     assert np.allclose(decode_audio(data, "a.wav", None, None, 9.0).waveform, left / 2, atol=1e-7)
 
 
-def test_an_open_file_serves_as_well_as_bytes(encoded, tmp_path):
-    path = tmp_path / "a.flac"
-    path.write_bytes(encoded["flac"])
-    with path.open("rb") as file:
-        from_file = decode_audio(file, "a.flac", 1.0, 2.0, 9.0)
-    from_bytes = decode_audio(encoded["flac"], "a.flac", 1.0, 2.0, 9.0)
-    assert np.array_equal(from_file.waveform, from_bytes.waveform)
-
-
-@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG"])
-def test_only_the_wanted_stretch_is_read(format):
-    class Counting(io.BytesIO):
-        count = 0
-
-        def read(self, size=-1):
-            data = super().read(size)
-            self.count += len(data)
-            return data
-
-        def readinto(self, buffer):
-            count = super().readinto(buffer)
-            self.count += count
-            return count
-
-    noise = np.random.default_rng(0).standard_normal(600 * 8000).astype(np.float32) / 10
-    data = libsndfile_bytes(format, None, noise, 8000)
-    file = Counting(data)
-    assert decode_audio(file, "long", 300.0, 305.0, 10.0).duration_s == 5.0
-    assert file.count < len(data) / 5
-
-
 def test_an_empty_file():
     assert error_of(b"") == ("empty_file", "clip.wav is empty (0 bytes)")
 
@@ -226,7 +195,7 @@ def test_a_truncated_file(encoded, name, share):
 
 def test_a_truncated_ogg_says_what_is_missing(encoded):
     _, message = error_of(encoded["ogg"][:3000])
-    assert "its 3000 bytes stop before the page that ends the stream" in message
+    assert "its last page, at byte 58 of 3000, is cut" in message
 
 
 @pytest.mark.parametrize("name", ["ogg", "flac", "m4a", "webm"])
@@ -237,21 +206,10 @@ def test_a_damaged_header_is_not_taken_for_another_format(encoded, name):
     assert kind == "truncated" and "is truncated or damaged" in message
 
 
-def ten_hours(data):
-    """The same file with a header that claims ten hours."""
-    samples = 36000 * RATE
-    if data.startswith(b"RIFF"):
-        at = data.index(b"data") + 4
-        return data[:at] + struct.pack("<I", samples * 2) + data[at + 4 :]
-    assert data.startswith(b"fLaC")
-    (bits,) = struct.unpack(">Q", data[18:26])
-    return data[:18] + struct.pack(">Q", bits >> 36 << 36 | samples) + data[26:]
-
-
-@pytest.mark.parametrize("name", ["wav", "flac"])
 @pytest.mark.parametrize("max_duration_s", [10.0, 10000.0])
-def test_a_header_that_claims_ten_hours(encoded, name, max_duration_s):
-    data = ten_hours(encoded[name])
+def test_a_wav_header_that_claims_ten_hours(encoded, max_duration_s):
+    at = encoded["wav"].index(b"data") + 4
+    data = encoded["wav"][:at] + struct.pack("<I", 36000 * RATE * 2) + encoded["wav"][at + 4 :]
     tracemalloc.start()
     kind, message = error_of(data, max_duration_s=max_duration_s)
     _, peak = tracemalloc.get_traced_memory()

@@ -1,0 +1,47 @@
+"""The sounds counted last, so that a file of many clips is counted once."""
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+
+from curation.audio.counted import CountedSound
+from curation.audio.formats import count_sound
+
+_MAX_FILES = 16  # an hour of MP3 takes 1.6 MB
+# Shorter files are counted quickly, and their waveforms would be kept with them.
+_MIN_BYTES = 2**20
+
+
+class CountedFiles:
+    """Counted sounds by the hash of their files; of several threads that want one, one counts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sounds: OrderedDict[str, Future[CountedSound]] = OrderedDict()
+
+    def count(self, data: bytes, name: str, sha256: str | None) -> CountedSound:
+        """As `count_sound`; without a hash, or for a small file, the result is not kept."""
+        if sha256 is None or len(data) < _MIN_BYTES:
+            return count_sound(data, name)
+        with self._lock:
+            future = self._sounds.get(sha256)
+            mine = future is None
+            if future is None:
+                future = self._sounds[sha256] = Future()
+                if len(self._sounds) > _MAX_FILES:
+                    self._sounds.popitem(last=False)
+            self._sounds.move_to_end(sha256)
+        if not mine:
+            return future.result()
+        try:
+            sound = count_sound(data, name)
+        except BaseException as error:
+            with self._lock:
+                self._sounds.pop(sha256, None)
+            future.set_exception(error)
+            raise
+        future.set_result(sound)
+        return sound
+
+
+counted_files = CountedFiles()

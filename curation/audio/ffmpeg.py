@@ -1,0 +1,121 @@
+"""FFmpeg through PyAV: opening a file, choosing its audio stream, frames as one mono waveform.
+
+What a container's times mean is left to `containers`.
+"""
+
+import io
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from curation.audio.errors import AudioError, truncated_error
+from curation.audio.waveform import Waveform, resample
+
+# Only these of FFmpeg's formats are tried: playlists and the like could open other files.
+_FORMATS = """
+    aac ac3 aiff amr ape asf au avi caf dsf dts eac3 flac flv gsm iff matroska mov mp3 mpc mpc8 mpeg
+    mpegts nistsphere ogg tak tta voc w64 wav webm wv
+""".split()
+_FORMAT_OPTIONS = {"format_whitelist": ",".join(_FORMATS)}
+
+
+def open_container(data: bytes) -> Any:
+    """Open a file's content. Raises av.error.FFmpegError."""
+    return av.open(io.BytesIO(data), options=_FORMAT_OPTIONS, metadata_errors="ignore")
+
+
+def choose_audio_stream(container: Any, name: str) -> Any:
+    """The stream marked default, of several the one with most channels, as FFmpeg chooses.
+
+    Raises AudioError (`unknown_format`) where there is none.
+    """
+    streams = [each for each in container.streams.audio if each.codec_context is not None]
+    if not streams:
+        raise AudioError("unknown_format", f"{name} holds no sound (no audio stream)")
+    default = av.stream.Disposition.default
+    return max(streams, key=lambda each: (bool(each.disposition & default), each.channels))
+
+
+def seek_to(container: Any, stream: Any, time_s: float) -> bool:
+    """Move to a packet at or before a time; False where the format cannot."""
+    try:
+        container.seek(max(0, int(time_s / stream.time_base)), stream=stream)
+    except av.error.FFmpegError:
+        return False
+    return True
+
+
+class MonoCollector:
+    """Collects decoded frames as one mono waveform, at the rate of the first.
+
+    `frames` are the samples of one channel so far, `channels` the most that any frame had.
+    """
+
+    def __init__(self) -> None:
+        self.sample_rate_hz = self.channels = self.frames = 0
+        self._waveforms: list[Waveform] = []
+        self._fifo = av.AudioFifo()
+        self._parameters: tuple[Any, ...] = ()
+
+    def add(self, frame: Any) -> None:
+        parameters = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
+        if parameters != self._parameters:
+            self._flush()
+            self._parameters = parameters
+        self.sample_rate_hz = self.sample_rate_hz or frame.sample_rate
+        self.channels = max(self.channels, parameters[1])
+        self.frames += frame.samples * self.sample_rate_hz // frame.sample_rate
+        frame.pts = None  # else the queue compares times, which rounding makes unequal
+        self._fifo.write(frame)
+
+    def add_silence(self, frames: int) -> None:
+        if frames > 0:
+            self._flush()
+            self._waveforms.append(np.zeros(frames, np.float32))
+            self.frames += frames
+
+    def to_waveform(self) -> Waveform:
+        """All that was added: float32 `[samples]`."""
+        self._flush()
+        return np.concatenate([np.zeros(0, np.float32), *self._waveforms])
+
+    def _flush(self) -> None:
+        frame = self._fifo.read()
+        if frame is not None:
+            waveform = _average_channels(frame)
+            self._waveforms.append(resample(waveform, frame.sample_rate, self.sample_rate_hz))
+        self._fifo, self._parameters = av.AudioFifo(), ()
+
+
+def _average_channels(frame: Any) -> Waveform:
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if len(samples) == 1:
+        return _to_float(samples[0])
+    return np.asarray(_to_float(samples).mean(axis=0, dtype=np.float32))
+
+
+def _to_float(samples: npt.NDArray[Any]) -> Waveform:
+    """Samples of any of FFmpeg's types, as float32 in -1..1."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    bits = 8 * samples.dtype.itemsize
+    offset = 128 if samples.dtype == np.uint8 else 0
+    return (samples.astype(np.float32) - np.float32(offset)) * np.float32(2.0 ** (1 - bits))
+
+
+def unreadable_error(data: bytes, name: str, reasons: str) -> AudioError:
+    """The error for a file that no library opens."""
+    head = data[:16]
+    if head[4:8] == b"ftyp" or head[:4] in (b"OggS", b"fLaC", b"\x1aE\xdf\xa3"):
+        return truncated_error(
+            name, None, f"its head is right, but it cannot be opened ({reasons})"
+        )
+    return AudioError(
+        "unknown_format",
+        f"{name} is no sound file that can be read: it begins with {head!r}; expected wav, flac, "
+        f"ogg, mp3, opus, m4a, mp4 or webm ({reasons})",
+    )

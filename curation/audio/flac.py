@@ -1,0 +1,137 @@
+"""FLAC (RFC 9639): the end is read from the last frame, whose header states its place.
+
+Where that is what the file's header states, libsndfile decodes. Where the header states another
+length, or none, FFmpeg counts the frames. Files that were joined are parts, each with its header.
+"""
+
+import io
+import re
+import struct
+from contextlib import suppress
+from typing import NamedTuple
+
+import soundfile
+
+from curation.audio.containers import count_container
+from curation.audio.counted import CountedSound, SoundPart, join_parts
+from curation.audio.errors import truncated_error
+from curation.audio.mpeg_header import skip_tags
+from curation.audio.sndfile import SndfileSound
+
+# The magic and the head of STREAMINFO, which is the first block of metadata, and perhaps the only.
+_BEGINNING = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_MAX_FRAME_BYTES = 2**17  # searched from the end for the last frame
+_SYNC = re.compile(rb"\xff[\xf8\xf9]")
+
+
+class StreamInfo(NamedTuple):
+    """What STREAMINFO states; `frames` is 0 where the length was not known."""
+
+    block_frames: int
+    sample_rate_hz: int
+    channels: int
+    frames: int
+
+
+def is_flac(data: bytes) -> bool:
+    return bool(_BEGINNING.match(data, skip_tags(data, 0)))
+
+
+def count_flac(data: bytes, name: str) -> CountedSound:
+    """Count a FLAC file, or several that were joined.
+
+    Raises AudioError (`truncated`) where the last frame is cut, and av.error.FFmpegError.
+    """
+    starts = [match.start() for match in _BEGINNING.finditer(data)]
+    bounds = [0, *starts[1:], len(data)]
+    parts = [
+        SoundPart(begin, end, _count_part(data[begin:end], name))
+        for begin, end in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    return join_parts(parts, len(data))
+
+
+def _count_part(data: bytes, name: str) -> CountedSound:
+    info = _read_stream_info(data)
+    if info.frames and info.frames == _read_end(data, info):
+        with suppress(soundfile.LibsndfileError):  # 32 bits
+            return _check_last_frame(data, info, name)
+    return count_container(data, name)
+
+
+def _check_last_frame(data: bytes, info: StreamInfo, name: str) -> SndfileSound:
+    """The sound as libsndfile reads it, if it can read the last sample.
+
+    Raises AudioError (`truncated`), and soundfile.LibsndfileError where it does not open the file.
+    """
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        try:
+            sound.seek(info.frames - 1)
+            held = len(sound.read(1))
+        except soundfile.LibsndfileError:
+            held = 0
+    if not held:
+        duration_s = info.frames / info.sample_rate_hz
+        raise truncated_error(name, duration_s, "the rest of its last frame is missing")
+    return SndfileSound(info.sample_rate_hz, info.channels, info.frames)
+
+
+def _read_stream_info(data: bytes) -> StreamInfo:
+    match = _BEGINNING.search(data)
+    body = data[match.end() : match.end() + 34].ljust(34, b"\0") if match else bytes(34)
+    _, block_frames = struct.unpack_from(">HH", body)
+    (bits,) = struct.unpack_from(">Q", body, 10)
+    return StreamInfo(block_frames, bits >> 44, (bits >> 41 & 7) + 1, bits & (1 << 36) - 1)
+
+
+def _read_end(data: bytes, info: StreamInfo) -> int | None:
+    """The frame after the last one, by the header of the last block; None without one."""
+    start = max(0, len(data) - _MAX_FRAME_BYTES)
+    for match in reversed(list(_SYNC.finditer(data, start))):
+        head = data[match.start() : match.start() + 16].ljust(16, b"\0")
+        if found := _read_frame_header(head, info):
+            return found
+    return None
+
+
+def _read_frame_header(head: bytes, info: StreamInfo) -> int | None:
+    """Where a block ends in the stream; None where this is no header of a block."""
+    if head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
+        return None
+    number, at = _read_number(head, 4)
+    size_code, extra = head[2] >> 4, 0
+    if size_code in (6, 7):
+        extra = size_code - 5
+        size = int.from_bytes(head[at : at + extra], "big") + 1
+    elif size_code < 6:
+        size = 192 if size_code == 1 else 576 << (size_code - 2)
+    else:
+        size = 256 << (size_code - 8)
+    at += extra + {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
+    if number is None or at > 15 or _crc8(head[:at]) != head[at]:
+        return None
+    return (number if head[1] & 1 else number * info.block_frames) + size
+
+
+def _read_number(head: bytes, at: int) -> tuple[int | None, int]:
+    """A frame's number, coded as UTF-8 codes characters, and what follows it."""
+    first = head[at]
+    if first < 0x80:
+        return first, at + 1
+    length = 8 - (first ^ 0xFF).bit_length()
+    tail = head[at + 1 : at + length]
+    if length < 2 or length > 7 or any(byte & 0xC0 != 0x80 for byte in tail):
+        return None, at
+    number = first & ((1 << (7 - length)) - 1) if length < 7 else 0
+    for byte in tail:
+        number = number << 6 | byte & 0x3F
+    return number, at + length
+
+
+def _crc8(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value << 1 ^ 0x107 if value & 0x80 else value << 1
+    return value

@@ -1,0 +1,110 @@
+"""Sounds that libsndfile decodes: FLAC and Ogg that are as they should be, and plain samples.
+
+Plain samples are those of AIFF, AU, CAF, W64, VOC and the like. libsndfile seeks rightly in them;
+in compressed ones (ADPCM, GSM, ALAC) it cannot, or does so wrongly, and FFmpeg reads them.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from curation.audio.errors import truncated_error
+from curation.audio.riff import resolve_size
+from curation.audio.sample_chunks import find_samples
+from curation.audio.waveform import Waveform
+
+PLAIN_SUBTYPES = {
+    "PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"
+}  # fmt: skip
+# Decoding starts this much before the stretch: Opus wants 80 ms.
+_RUN_UP_S = 0.2
+_BLOCK_FRAMES = 65536
+
+
+@dataclass(frozen=True)
+class SndfileSound:
+    """A whole file that libsndfile opens, of as many frames as libsndfile counts."""
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    begin_s: float = 0.0
+
+    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        run_up = min(first, int(_RUN_UP_S * self.sample_rate_hz))
+        try:
+            with soundfile.SoundFile(io.BytesIO(data)) as sound:
+                sound.seek(first - run_up)
+                samples = read_mono(sound, run_up + last - first)[run_up:]
+        except soundfile.LibsndfileError as error:
+            reason = f"it cannot be read to the end ({error.error_string})"
+            raise truncated_error(name, self.frames / self.sample_rate_hz, reason) from error
+        if len(samples) < last - first:
+            reason = f"its sound ends at {(first + len(samples)) / self.sample_rate_hz:.2f} s"
+            raise truncated_error(name, self.frames / self.sample_rate_hz, reason)
+        return samples
+
+
+@dataclass(frozen=True)
+class UnseekableSound:
+    """A compressed file that only libsndfile opens; it is read from its beginning."""
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    begin_s: float = 0.0
+
+    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            for start in range(0, first, _BLOCK_FRAMES):
+                read_mono(sound, min(_BLOCK_FRAMES, first - start))
+            return read_mono(sound, last - first)
+
+
+def read_mono(sound: soundfile.SoundFile, frames: int) -> Waveform:
+    """The next frames of an open file, channels averaged."""
+    samples = sound.read(frames, dtype="float32", always_2d=True)
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+
+
+def count_plain_samples(data: bytes, name: str) -> SndfileSound | None:
+    """Count a file of plain samples; None where it is compressed.
+
+    Raises AudioError (`truncated`), and soundfile.LibsndfileError where it cannot be opened.
+    """
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        if sound.subtype not in PLAIN_SUBTYPES:
+            return None
+        _check_size(data, name)
+        return SndfileSound(sound.samplerate, sound.channels, sound.frames)
+
+
+def count_by_reading(data: bytes, name: str) -> UnseekableSound:
+    """Count a compressed file by decoding all of it.
+
+    Raises AudioError (`truncated`) where it cannot be read to the end that it states.
+    """
+    frames = 0
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        stated_s = sound.frames / sound.samplerate
+        try:
+            while count := len(read_mono(sound, _BLOCK_FRAMES)):
+                frames += count
+        except soundfile.LibsndfileError as error:
+            reason = f"it cannot be read to the end ({error.error_string})"
+            raise truncated_error(name, stated_s, reason) from error
+        if frames < sound.frames:
+            reason = f"its sound ends at {frames / sound.samplerate:.2f} s"
+            raise truncated_error(name, stated_s, reason)
+        return UnseekableSound(sound.samplerate, sound.channels, frames)
+
+
+def _check_size(data: bytes, name: str) -> None:
+    """The size in a header, which libsndfile silently replaces by what is there."""
+    if stated := find_samples(data):
+        held = len(data) - stated.body
+        if resolve_size(stated.size, held) is None:
+            reason = f"the file holds {held} of the {stated.size} bytes of sound in its header"
+            raise truncated_error(name, None, reason)
