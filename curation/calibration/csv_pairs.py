@@ -3,18 +3,24 @@
 import csv
 import io
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.audio.decode import DecodedAudio, check_audible, decode_audio
 from curation.audio.errors import AudioError
 from curation.calibration import embeddings
 from curation.calibration.thresholds import ScoredPairs
+from curation.catalog.reload import reload_audio
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
+from curation.run import evidence as run_evidence
+from curation.run.layout import RunFolder
+from curation.schema import OK
 from curation.storage.files import Storage
 
 _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -22,9 +28,12 @@ _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no
 
 @dataclass(frozen=True)
 class LabeledCaption:
-    """A row of the CSV; `right` is None where nobody judged."""
+    """A row of the CSV; `right` is None where nobody judged.
 
-    file: str
+    `sound` is a file, or, in an export of `tagscribe review`, the id of a clip of the run.
+    """
+
+    sound: str
     text: str
     right: bool | None
 
@@ -36,54 +45,57 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
     CSV or a file cannot be read, or fewer than two files are listed.
     """
     storage = Storage(config.storage)
-    rows = read_captions_csv(storage, csv_uri)
-    files = _sample_files(csv_uri, rows, clips, config.seed)
-    rows = [row for row in rows if row.file in files]
-    listed = {(row.file, row.text) for row in rows}
-    own = np.array([files.index(row.file) for row in rows])
-    scorer.setup()
-    folder = posixpath.dirname(csv_uri)
-    uris = [posixpath.join(folder, file) for file in files]
-    sounds = embeddings.embed_sounds(
-        scorer, ((uri, _decode_file(storage, config, uri)) for uri in uris)
+    rows, of_clips = read_captions_csv(storage, csv_uri)
+    names = _sample_sounds(csv_uri, rows, clips, config.seed)
+    rows = [row for row in rows if row.sound in names]
+    listed = {(row.sound, row.text) for row in rows}
+    own = np.array([names.index(row.sound) for row in rows])
+    decoded = (
+        _decode_clips(config, csv_uri, names) if of_clips else _decode_files(config, csv_uri, names)
     )
+    scorer.setup()
+    sounds = embeddings.embed_sounds(scorer, decoded)
     scores = scorer.embed_text([row.text for row in rows]) @ sounds.T
     judged = any(row.right is not None for row in rows)
     return ScoredPairs(
         source="judged" if judged else "true",
         matched=scores[np.arange(len(rows)), own],
         shuffled=scores,
-        unrelated=np.array([[(file, row.text) not in listed for file in files] for row in rows]),
+        unrelated=np.array([[(name, row.text) not in listed for name in names] for row in rows]),
         words=np.array([len(row.text.split()) for row in rows]),
         right=np.array([bool(row.right) for row in rows]) if judged else None,
     )
 
 
-def read_captions_csv(storage: Storage, csv_uri: str) -> list[LabeledCaption]:
-    """The rows of a CSV: file (absolute, or beside the CSV), caption, and right (1 or 0) if judged.
+def read_captions_csv(storage: Storage, csv_uri: str) -> tuple[list[LabeledCaption], bool]:
+    """The rows of a CSV: a sound, caption, and right (1 or 0) if judged.
 
-    Raises InputError naming the line and what was expected.
+    The sound is `file` (absolute, or beside the CSV), or, in a CSV without that column, `clip_id`,
+    as `tagscribe review --export` writes it.
+
+    Returns the rows, and whether they name clips. Raises InputError naming the line and what was
+    expected.
     """
     try:
         text = storage.read_bytes(csv_uri).decode("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(f"{csv_uri}: no CSV in UTF-8 here: {error}") from error
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = reader.fieldnames or []
-    if not {"file", "caption"} <= set(columns):
+    sound = "file" if "file" in columns else "clip_id"
+    if not {sound, "caption"} <= set(columns):
         raise InputError(
-            f"{csv_uri}: columns {', '.join(columns)}; expected file and caption, and right where "
-            "captions are judged"
+            f"{csv_uri}: columns {', '.join(columns)}; expected file (or clip_id) and caption, and "
+            "right where captions are judged"
         )
     judged = "right" in columns
-    return [
-        LabeledCaption(
-            row["file"],
-            row["caption"],
-            _parse_right(csv_uri, line, row["right"]) if judged else None,
-        )
-        for line, row in enumerate(reader, 2)
-    ]
+    rows = []
+    for row in reader:
+        if not (row[sound] and row["caption"]):
+            raise InputError(f"{csv_uri}, line {reader.line_num}: no {sound} or no caption")
+        right = _parse_right(csv_uri, reader.line_num, row["right"]) if judged else None
+        rows.append(LabeledCaption(row[sound], row["caption"], right))
+    return rows, sound == "clip_id"
 
 
 def _parse_right(csv_uri: str, line: int, value: str | None) -> bool:
@@ -93,20 +105,52 @@ def _parse_right(csv_uri: str, line: int, value: str | None) -> bool:
     return found
 
 
-def _sample_files(csv_uri: str, rows: Sequence[LabeledCaption], clips: int, seed: int) -> list[str]:
-    files = sorted({row.file for row in rows})
-    if len(files) < 2:
-        found = "one file" if files else "no file"
+def _sample_sounds(
+    csv_uri: str, rows: Sequence[LabeledCaption], clips: int, seed: int
+) -> list[str]:
+    names = sorted({row.sound for row in rows})
+    if len(names) < 2:
+        found = "one sound" if names else "no sound"
         raise InputError(f"{csv_uri}: {found} listed, expected two or more")
-    return [files[place] for place in np.random.default_rng(seed).permutation(len(files))[:clips]]
+    return [names[place] for place in np.random.default_rng(seed).permutation(len(names))[:clips]]
 
 
-def _decode_file(storage: Storage, config: RunConfig, uri: str) -> DecodedAudio:
-    """The file decoded as a run decodes it."""
-    try:
-        data = storage.read_bytes(uri)
-        decoded = decode_audio(data, uri, None, None, config.audio.max_duration_s)
-        check_audible(decoded, uri, config.audio.silence_dbfs)
-    except (OSError, AudioError) as error:
-        raise InputError(f"{uri}: {error}") from error
-    return decoded
+def _decode_files(
+    config: RunConfig, csv_uri: str, names: list[str]
+) -> Iterator[tuple[str, DecodedAudio]]:
+    """The files decoded as a run decodes them."""
+    storage, folder = Storage(config.storage), posixpath.dirname(csv_uri)
+    for uri in (posixpath.join(folder, name) for name in names):
+        try:
+            data = storage.read_bytes(uri)
+            decoded = decode_audio(data, uri, None, None, config.audio.max_duration_s)
+            check_audible(decoded, uri, config.audio.silence_dbfs)
+        except (OSError, AudioError) as error:
+            raise InputError(f"{uri}: {error}") from error
+        yield uri, decoded
+
+
+def _decode_clips(
+    config: RunConfig, csv_uri: str, clip_ids: list[str]
+) -> Iterator[tuple[str, DecodedAudio]]:
+    """The stretches of the run's clips that were annotated, decoded again."""
+    run = RunFolder.from_config(config)
+    columns = ["clip_id", "uri", "start_s", "end_s", "audio_sha256", "outcome"]
+    wanted = pa.array(clip_ids, pa.string())
+    rows = {
+        row["clip_id"]: row
+        for shard in run_evidence.list_done_shards(run)
+        for part in run_evidence.read_evidence_shards(run, [shard], columns)
+        for row in part.filter(pc.is_in(part["clip_id"], wanted)).to_pylist()
+        if row["outcome"] == OK
+    }
+    for clip_id in clip_ids:
+        if clip_id not in rows:
+            raise InputError(
+                f"{csv_uri}: clip {clip_id!r} has no captions in {config.run}; give the YAML of "
+                "the run whose captions were marked"
+            )
+        try:
+            yield clip_id, reload_audio(run.storage, rows[clip_id])
+        except AudioError as error:
+            raise InputError(f"clip {clip_id}: {error}") from error

@@ -89,7 +89,7 @@ def calibrate_scorer_command(
         typer.Option(
             metavar="FILE.CSV",
             help="Recordings with captions instead of the run's evidence: columns file and "
-            "caption, and right (1 or 0) where people judged them.",
+            "caption, and right (1 or 0) where people judged them; or the file of review --export.",
         ),
     ] = None,
     out: Annotated[

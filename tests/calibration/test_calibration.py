@@ -1,5 +1,6 @@
 """What a calibration says of scores follows from the scores, as known distributions show."""
 
+import shutil
 from itertools import permutations
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from curation.calibration.thresholds import (
 from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.review.marks import Mark, MarkWriter, export_marks, utc_timestamp
+from curation.run import evidence
+from curation.run.layout import RunFolder
 from curation.stats import auc, separation
 
 RIGHT_MEAN = 3.0
@@ -195,13 +199,37 @@ def test_captions_of_ones_own_are_scored_with_their_files(
     assert pairs.words.tolist() == [3, 3, 3, 3, 2]
 
 
+def test_what_review_exports_is_taken_with_the_clips_of_the_run(
+    annotated_here: RunConfig, tmp_path: Path
+) -> None:
+    run = RunFolder.from_config(annotated_here)
+    rows = evidence.read_evidence_shard(run, 0).slice(0, 4).to_pylist()
+    shutil.copytree(run.uri, tmp_path / "run")
+    writer = MarkWriter(RunFolder(str(tmp_path / "run")))
+    for index, row in enumerate(rows):
+        caption, verdict = row["candidates"][0]["caption"], ("good", "bad")[index % 2]
+        score = row["candidates"][0]["clap_score"]
+        writer.write(
+            Mark(row["clip_id"], 0, caption, score, verdict, None, "Ann", utc_timestamp(), None)
+        )
+    exported = tmp_path / "marks.csv"
+    assert export_marks(RunFolder(str(tmp_path / "run")), str(exported)) == 4
+    pairs = csv_pairs.score_csv_pairs(annotated_here, DualEncoderScorer(), str(exported), clips=10)
+    assert pairs.source == "judged" and pairs.right is not None
+    assert pairs.right.tolist() == [True, False, True, False]
+    written = [row["candidates"][0]["clap_score"] for row in rows]
+    assert pairs.matched == pytest.approx(np.array(written), abs=2e-3), "the same sounds again"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,text\na.wav,x\n", "columns file, text; expected file and caption"),
+        ("file,text\na.wav,x\n", r"columns file, text; expected file \(or clip_id\) and caption"),
         ("file,caption,right\na.wav,x,perhaps\n", "line 2: right is 'perhaps', expected 1 or 0"),
-        ("file,caption\na.wav,x\n", "one file listed, expected two or more"),
+        ("file,caption\na.wav,x\n", "one sound listed, expected two or more"),
         ("file,caption\na.wav,x\nb.wav,y\n", "No such file"),
+        ("file,caption\na.wav,x\n,y\n", "line 3: no file or no caption"),
+        ("clip_id,caption\na,x\nb,y\n", "captions.csv: clip '[ab]' has no captions in "),
     ],
 )
 def test_a_csv_that_cannot_be_used_says_why(
