@@ -220,7 +220,7 @@ class ClusterStage(LocalStage):
 
 def _actors_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return _find_processes(
-        node.pid, lambda title: title.startswith("ray::") and "FusedWorker" in title
+        node.pid, lambda title: title.startswith("ray::") and "SupervisedWorker" in title
     )
 
 

@@ -1,11 +1,17 @@
 """Which executor a run has: processes of this machine, or a Ray cluster."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from curation.annotate.executor import Executor
 from curation.config.run import RunConfig
 from curation.errors import InputError
+
+if TYPE_CHECKING:
+    from curation.cluster.ray_executor import RayExecutor
+    from curation.cluster.supervised_executor import SupervisedRayExecutor
 
 
 def require_executor(config: RunConfig) -> None:
@@ -40,8 +46,19 @@ def open_executor(config: RunConfig, fused_worker: type) -> Iterator[Executor]:
         ):
             yield executor
     else:
-        # Ray is slow to import, and runs on one machine do without it.
+        with _build_ray_executor(config, fused_worker) as executor:
+            yield executor
+
+
+def _build_ray_executor(
+    config: RunConfig, fused_worker: type
+) -> "RayExecutor | SupervisedRayExecutor":
+    ray = sys.modules.get("ray")
+    if ray and ray.is_initialized():
+        # A Ray that this process uses already is used as it is.
         from curation.cluster.ray_executor import RayExecutor
 
-        with RayExecutor(config, fused_worker) as executor:
-            yield executor
+        return RayExecutor(config, fused_worker)
+    from curation.cluster.supervised_executor import SupervisedRayExecutor
+
+    return SupervisedRayExecutor(config, fused_worker)

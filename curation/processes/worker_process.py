@@ -1,22 +1,19 @@
 """A worker process as the driver sees it: started, given tasks, and explained when it dies."""
 
 import itertools
-import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from multiprocessing import Pipe
 from typing import Any
 
 from curation.annotate.executor import WorkerStartError
 from curation.annotate.task import Task, TaskResult, WorkerDeath, parse_outcome
+from curation.processes.child_program import start_child
 from curation.processes.messages import (
     MetricsRecorded,
     Record,
@@ -27,15 +24,6 @@ from curation.processes.messages import (
     WorkerReady,
 )
 
-# The name comes first, so that lists of processes show it. Paths are set before anything is
-# unpickled, as a worker's class may lie where only this process finds it.
-_PROGRAM = """
-import json, sys
-_, _, pipe, paths = sys.argv
-sys.path[:] = json.loads(paths)
-from curation.processes.worker_main import main
-main(int(pipe))
-"""
 _TAIL_BYTES = 2000
 
 
@@ -58,19 +46,9 @@ class WorkerProcess:
         self._last_sign_s = time.monotonic()
         self._ready: Future[None] = Future()
         self._output = tempfile.TemporaryFile()
-        self._connection, theirs = Pipe()
-        arguments = ["tagscribe-worker", str(theirs.fileno()), json.dumps(sys.path)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *arguments],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            env={**os.environ, **environment},
-            # Ctrl-C goes to the driver alone, which ends its workers.
-            process_group=0,
+        self._process, self._connection = start_child(
+            "tagscribe-worker", "curation.processes.worker_main", self._output, environment
         )
-        theirs.close()
         self._connection.send(start)
         self._receiver = threading.Thread(target=self._receive, daemon=True)
         self._receiver.start()

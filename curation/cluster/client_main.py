@@ -1,0 +1,93 @@
+"""The program that is a driver's client of Ray: runs a `RayExecutor` for the driver at its pipe.
+
+When Ray's control service or this node's Ray is gone, Ray's client ends its whole process, and says
+nothing. So it has a process of its own, and the driver outlives it. SIGINT ends it in order; it
+also ends when its pipe closes.
+"""
+
+import os
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from multiprocessing.connection import Connection
+
+from curation.annotate.executor import IsolatedWorkers
+from curation.cluster.client_messages import (
+    Answer,
+    Attempt,
+    EndIsolation,
+    Failed,
+    Isolate,
+    IsolationBegun,
+    RecordMetric,
+    Request,
+    RunTasks,
+    StartClient,
+    Value,
+)
+from curation.cluster.ray_executor import RayExecutor
+
+
+def main(pipe: int) -> None:
+    """Serve the driver at the other end of the pipe with this file descriptor."""
+    connection = Connection(pipe)
+    start: StartClient = connection.recv()
+    with RayExecutor(start.config, start.fused_worker) as executor, suppress(KeyboardInterrupt):
+        _Client(connection, executor).serve()
+
+
+class _Client:
+    def __init__(self, connection: Connection, executor: RayExecutor) -> None:
+        self._connection = connection
+        self._executor = executor
+        self._send_lock = threading.Lock()
+        # Ray is started, joined and left by the main thread, which takes its signals.
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._attempts = ThreadPoolExecutor(max_workers=1024)
+        self._isolation: AbstractContextManager[IsolatedWorkers] | None = None
+        self._workers: IsolatedWorkers | None = None
+
+    def serve(self) -> None:
+        threading.Thread(target=self._receive, daemon=True).start()
+        while True:
+            self._handle(self._requests.get())
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                message = self._connection.recv()
+                if isinstance(message, RecordMetric):
+                    self._executor.meter.record(message.name, message.value, **message.labels)
+                elif isinstance(message, Attempt):
+                    self._attempts.submit(self._handle, message)
+                else:
+                    self._requests.put(message)
+        except (EOFError, OSError):
+            os._exit(1)  # the driver has ended; what it had started of Ray ends with this process
+
+    def _handle(self, request: Request) -> None:
+        try:
+            match request:
+                case RunTasks(number, tasks):
+                    for outcome in self._executor.run_tasks(tasks):
+                        self._send(Answer(number, outcome))
+                    self._send(Answer(number, None))
+                case Isolate(number, count):
+                    self._isolation = self._executor.isolate_workers(count)
+                    workers = self._workers = self._isolation.__enter__()
+                    self._send(Answer(number, IsolationBegun(workers.count, workers.trial_groups)))
+                case EndIsolation(number):
+                    assert self._isolation is not None
+                    self._isolation.__exit__(None, None, None)
+                    self._send(Answer(number, None))
+                case Attempt(number, task):
+                    assert self._workers is not None
+                    value: Value = self._workers.attempt(task)
+                    self._send(Answer(number, value))
+        except Exception as error:
+            self._send(Failed(request.number, error))
+
+    def _send(self, message: Answer | Failed) -> None:
+        with self._send_lock:
+            self._connection.send(message)

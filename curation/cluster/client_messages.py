@@ -1,0 +1,83 @@
+"""The messages between a driver and the process that is its client of Ray, over one pipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.config.run import RunConfig
+
+
+@dataclass(frozen=True)
+class StartClient:
+    """To the client, first: what `RayExecutor` is built with."""
+
+    config: RunConfig
+    fused_worker: type
+
+
+@dataclass(frozen=True)
+class RunTasks:
+    """To the client: `run_tasks`. It answers with outcomes, and at the end with None."""
+
+    number: int
+    tasks: Sequence[Task]
+
+
+@dataclass(frozen=True)
+class Isolate:
+    """To the client: enter `isolate_workers`. It answers with `IsolationBegun`."""
+
+    number: int
+    count: int
+
+
+@dataclass(frozen=True)
+class IsolationBegun:
+    """The properties of isolated workers."""
+
+    count: int
+    trial_groups: int
+
+
+@dataclass(frozen=True)
+class EndIsolation:
+    """To the client: leave `isolate_workers`. It answers with None."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """To the client: `attempt` of the isolated workers. It answers with the outcome."""
+
+    number: int
+    task: Task
+
+
+@dataclass(frozen=True)
+class RecordMetric:
+    """To the client: `record` of its meter. It does not answer."""
+
+    name: str
+    value: float
+    labels: dict[str, str]
+
+
+Request = RunTasks | Isolate | EndIsolation | Attempt
+Value = TaskResult | WorkerDeath | IsolationBegun | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """From the client: a value for the request of this number."""
+
+    number: int
+    value: Value
+
+
+@dataclass(frozen=True)
+class Failed:
+    """From the client: the request of this number raised."""
+
+    number: int
+    error: Exception
