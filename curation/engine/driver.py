@@ -42,6 +42,8 @@ def annotate_run(
     planned = plan.plan_from_record(record)
     done = set(run_evidence.list_done_shards(run))
     todo = [shard for shard in range(planned.shards) if shard not in done]
+    if warning := driver_state.describe_other_driver(run):
+        console.stderr.print(warning)
     with driver_state.record_driver_state(run) as heartbeat:
         tracker = ProgressTracker(run, planned, todo)
         if todo:

@@ -50,6 +50,8 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
         record = build_run_record(config, planned, models, listing.coverage.to_dict())
         if not write_run_record(run, record):
             record = require_run_record(run)
+            check_same_run(run, record, config, models)
+        plan.delete_other_plans(run, record)
     if record.plan_hash != planned.hash:
         raise InputError(
             f"{config.run} holds the plan of another listing: {record.clips} clips, "

@@ -54,6 +54,20 @@ def read_driver_state(run: RunFolder) -> DriverState | None:
         return None
 
 
+def describe_other_driver(run: RunFolder, now_s: float | None = None) -> str:
+    """A warning where a driver seems to be at work on a run already; else empty.
+
+    `now_s` is the Unix time in seconds, by default that of the clock.
+    """
+    state, now_s = read_driver_state(run), time.time() if now_s is None else now_s
+    if state is None or state.state != "running" or state.is_dead(now_s):
+        return ""
+    return (
+        f"another driver of {run.uri} was alive {max(0.0, now_s - state.heartbeat_s):.0f} s ago. "
+        "If it still runs, both do the same work: stop one. If it was killed, all is well"
+    )
+
+
 @contextmanager
 def record_driver_state(run: RunFolder) -> Iterator[Callable[[], None]]:
     """Record a driver's work for the time of a block, and how the block ended.

@@ -1,11 +1,14 @@
 """The plan: the catalog, listed once, cut into fixed shards and hashed.
 
 A plan's files hold whole shards, one row group a shard, so that a worker reads its shard alone.
+Their names hold the plan's hash. So drivers that plan one folder at once never touch each other's
+files: the same listing gives the same files, and of different ones run.json names the one that is.
 """
 
 import hashlib
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +19,7 @@ import pyarrow.parquet as pq
 from curation.errors import InputError
 from curation.run import layout
 from curation.run.layout import RunFolder
-from curation.run.record import RunRecord
+from curation.run.record import PLAN_MARK_DIGITS, RunRecord, require_run_record
 from curation.schema import CLIP_SCHEMA, PLAN_SCHEMA
 from curation.uris import join_uri
 
@@ -32,6 +35,11 @@ class Plan:
     shards: int
     shard_clips: int
     hash: str
+
+    @property
+    def mark(self) -> str:
+        """What the names of its files hold of its hash."""
+        return self.hash[:PLAN_MARK_DIGITS]
 
     def shard_size(self, shard: int) -> int:
         return min(self.shard_clips, self.clips - shard * self.shard_clips)
@@ -60,13 +68,16 @@ def hash_plan(clips: pa.Table, shard_clips: int) -> str:
 
 
 def write_plan(run: RunFolder, clips: pa.Table, plan: Plan) -> None:
-    """Write plan/ of a run that has no run.json yet; what an earlier attempt left is replaced."""
-    run.storage.delete_tree(layout.plan_uri(run.uri))
+    """Write the files of a plan; they count when run.json, which is written after them, names it.
+
+    Files of other plans stay, and so do those of this one that are there: another driver may be at
+    work on them.
+    """
     clips = clips.select(CLIP_SCHEMA.names).cast(CLIP_SCHEMA)
     shard = np.arange(plan.clips, dtype=np.int32) // plan.shard_clips
     rows = clips.add_column(0, PLAN_SCHEMA.field("shard"), pa.array(shard))
     rows_a_file = SHARDS_PER_FILE * plan.shard_clips
-    for index in range(-(-plan.clips // rows_a_file)):
+    for index in range(_count_files(plan.shards)):
         buffer = io.BytesIO()
         pq.write_table(
             rows.slice(index * rows_a_file, rows_a_file),
@@ -74,20 +85,34 @@ def write_plan(run: RunFolder, clips: pa.Table, plan: Plan) -> None:
             row_group_size=plan.shard_clips,
             compression="zstd",
         )
-        run.storage.put(_file_uri(run, index), buffer.getvalue())
+        run.storage.put_new(_file_uri(run, index, plan.mark), buffer.getvalue())
+
+
+def delete_other_plans(run: RunFolder, record: RunRecord) -> None:
+    """Delete the files in plan/ that are not of the run's plan, which nobody reads any more."""
+    own = {
+        _file_uri(run, index, record.plan_mark).rpartition("/")[2]
+        for index in range(_count_files(record.shards))
+    }
+    for file in run.storage.list_files(layout.plan_uri(run.uri)):
+        if file.uri.rpartition("/")[2] not in own:
+            with suppress(FileNotFoundError):
+                run.storage.delete(file.uri)
 
 
 def read_plan_shard(run: RunFolder, shard: int) -> pa.Table:
-    """The clips of one shard (CLIP_SCHEMA), as planned."""
+    """The clips of one shard (CLIP_SCHEMA), as planned. Raises InputError where no run is."""
     file, group = divmod(shard, SHARDS_PER_FILE)
-    with run.storage.open_input(_file_uri(run, file)) as source:
+    uri = _file_uri(run, file, require_run_record(run).plan_mark)
+    with run.storage.open_input(uri) as source:
         return pq.ParquetFile(source).read_row_group(group, columns=CLIP_SCHEMA.names)
 
 
 def read_plan_clips(run: RunFolder, columns: list[str]) -> Iterator[pa.Table]:
     """Chosen columns of the whole plan, a file of the plan at a time, in order."""
-    for file in run.storage.list_files(layout.plan_uri(run.uri)):
-        yield run.storage.read_parquet(file.uri, columns)
+    record = require_run_record(run)
+    for index in range(_count_files(record.shards)):
+        yield run.storage.read_parquet(_file_uri(run, index, record.plan_mark), columns)
 
 
 def plan_from_record(record: RunRecord) -> Plan:
@@ -101,8 +126,14 @@ def plan_from_record(record: RunRecord) -> Plan:
     )
 
 
-def _file_uri(run: RunFolder, index: int) -> str:
-    return join_uri(layout.plan_uri(run.uri), f"part-{index:05d}.parquet")
+def _count_files(shards: int) -> int:
+    return -(-shards // SHARDS_PER_FILE)
+
+
+def _file_uri(run: RunFolder, index: int, mark: str) -> str:
+    """A file of a plan; `mark` is that of the plan, empty in runs of before format 5."""
+    name = f"part-{index:05d}-{mark}.parquet" if mark else f"part-{index:05d}.parquet"
+    return join_uri(layout.plan_uri(run.uri), name)
 
 
 def _as_text(batch: pa.RecordBatch) -> pa.Array:

@@ -15,8 +15,10 @@ from curation.run.code_version import format_code_version, read_code_version
 from curation.run.layout import RunFolder, record_uri
 
 # Of run.json, plan/, decisions/ and progress/: see docs/formats.md.
-RUN_FORMAT = 4
-READ_RUN_FORMATS = (3, RUN_FORMAT)
+RUN_FORMAT = 5
+READ_RUN_FORMATS = (3, 4, RUN_FORMAT)
+# Hex digits of a plan's hash in the names of its files.
+PLAN_MARK_DIGITS = 12
 RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 
 
@@ -41,6 +43,11 @@ class RunRecord:
     def unread_files(self) -> dict[str, int]:
         """Files that were not read as audio, by extension."""
         return dict(self.coverage.get("unread_files", {}))
+
+    @property
+    def plan_mark(self) -> str:
+        """What the names of the plan's files hold of its hash; before format 5 nothing."""
+        return self.plan_hash[:PLAN_MARK_DIGITS] if self.format >= 5 else ""
 
 
 def format_model_name(identity: Mapping[str, str]) -> str:
@@ -84,7 +91,7 @@ def read_run_record(run: RunFolder) -> RunRecord | None:
         raise FormatError(
             record_uri(run.uri),
             fields.get("format"),
-            " and ".join(map(str, READ_RUN_FORMATS)),
+            f"{', '.join(map(str, READ_RUN_FORMATS[:-1]))} and {RUN_FORMAT}",
             f"tagscribe {versions.get('tagscribe')} wrote it, {format_code_version(versions)}: use "
             "that version, or annotate the clips again in another folder: tagscribe run RUN.YAML",
         )

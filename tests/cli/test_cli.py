@@ -6,6 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from curation.cli.main import app
+from curation.run import driver_state
+from curation.run.layout import RunFolder
 from tests.support.processes import run_tagscribe
 from tests.support.runs import corpus_run, write_yaml
 
@@ -86,6 +88,13 @@ def test_a_finished_run_run_again_does_nothing(yaml_file: Path) -> None:
     again = run_tagscribe("run", yaml_file, "--quiet")
     assert again.returncode == 0 and again.stderr == ""
     assert "table version 0 holds 20 pairs" in again.stdout
+
+
+def test_a_second_driver_is_warned_of_the_first(yaml_file: Path) -> None:
+    with driver_state.record_driver_state(RunFolder(str(yaml_file.parent / "run"))):
+        second = run_tagscribe("annotate", yaml_file, "--quiet")
+    assert second.returncode == 0
+    assert second.stderr.startswith(f"another driver of {yaml_file.parent}/run was alive ")
 
 
 def test_the_configuration_is_printed_and_checked(yaml_file: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_run_of_another_format_is_refused_with_what_to_do(
 ) -> None:
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "format": number, "added_later": 1}))
-    expected = rf"format {number}, this version reads 3 and 4; .*tagscribe run RUN.YAML"
+    expected = rf"format {number}, this version reads 3, 4 and 5; .*tagscribe run RUN.YAML"
     with pytest.raises(FormatError, match=expected):
         tagscribe(command, run)
 

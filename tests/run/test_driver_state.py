@@ -42,6 +42,18 @@ def test_a_running_driver_without_a_heartbeat_is_dead() -> None:
     assert not driver_state.DriverState("finished", 1000.0, 2000.0).is_dead(1e9)
 
 
+def test_a_second_driver_is_warned_while_another_seems_alive(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    assert driver_state.describe_other_driver(run) == ""
+    with driver_state.record_driver_state(run):
+        alive_s = read_state(tmp_path).heartbeat_s
+        warning = driver_state.describe_other_driver(run, alive_s + 12)
+        assert warning.startswith(f"another driver of {tmp_path} was alive 12 s ago")
+        long_ago_s = alive_s + driver_state.DEAD_AFTER_S + 1
+        assert driver_state.describe_other_driver(run, long_ago_s) == ""
+    assert driver_state.describe_other_driver(run) == ""
+
+
 def test_a_heartbeat_is_written_once_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
