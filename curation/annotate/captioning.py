@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from curation.annotate.batching import (
     OomThreshold,
     has_not_failed,
@@ -14,8 +12,9 @@ from curation.annotate.batching import (
     update_clips,
 )
 from curation.annotate.clip import AnnotatedClip
+from curation.annotate.features import add_features, find_front_end, select_features
 from curation.models.captioners.base import Candidate, Captioner, ReusableEncoding
-from curation.schema import Failure, Tag
+from curation.schema import Failure
 
 # Every candidate that a captioner is set to write.
 ALL_CANDIDATES = slice(0, None)
@@ -34,26 +33,31 @@ def caption_clips(
         captioner: writes the captions.
         batch: clips with their guidance.
         seed: of the run.
-        drawn: the candidates to write; those that a clip has already keep their places. Where not
-            all are drawn at once, each clip is encoded once, if the captioner can.
+        drawn: the candidates to write; those that a clip has already keep their places. A clip is
+            encoded once for all its draws, if the captioner can.
         threshold: what is known of the captioner's memory; None starts from nothing.
     """
-    threshold = threshold or OomThreshold()
-    if drawn != ALL_CANDIDATES and isinstance(captioner, ReusableEncoding):
+    threshold, rate_hz = threshold or OomThreshold(), captioner.sample_rate_hz
+    if isinstance(captioner, ReusableEncoding):
         batch = _encode_clips(captioner, batch, threshold)
 
     def write(clips: list[AnnotatedClip]) -> list[list[Candidate] | Failure]:
         seeds = [clip_seed(seed, clip.clip_id) for clip in clips]
-        if drawn != ALL_CANDIDATES and isinstance(captioner, ReusableEncoding):
+        if isinstance(captioner, ReusableEncoding):
             encodings = [clip.encoding for clip in clips]
             return captioner.write(encodings, seeds, drawn.start, drawn.stop)
-        return captioner.caption(*_inputs(captioner, clips), seeds, drawn.start, drawn.stop)
+        waveforms = [clip.waveform(rate_hz) for clip in clips]
+        guidance = [list(clip.guidance) for clip in clips]
+        return captioner.caption(waveforms, guidance, seeds, drawn.start, drawn.stop)
 
-    rate_hz = captioner.sample_rate_hz
+    def add(clip: AnnotatedClip, result: list[Candidate] | Failure) -> AnnotatedClip:
+        is_last_draw = drawn.stop is None
+        return add_candidates(replace(clip, encoding=None) if is_last_draw else clip, result)
+
     return update_clips(
         batch,
         lambda clips: run_with_oom_backoff(clips, rate_hz, write, "caption", threshold),
-        add_candidates,
+        add,
     )
 
 
@@ -76,26 +80,20 @@ def _encode_clips(
     captioner: Any, batch: list[AnnotatedClip], threshold: OomThreshold
 ) -> list[AnnotatedClip]:
     """Encode each clip that is not encoded yet, for all its draws."""
+    rate_hz, front_end = captioner.sample_rate_hz, find_front_end(captioner)
+
+    def encode(clips: list[AnnotatedClip]) -> list[Any | Failure]:
+        guidance = [list(clip.guidance) for clip in clips]
+        if front_end:
+            return captioner.encode_features(select_features(clips, front_end), guidance)
+        return captioner.encode([clip.waveform(rate_hz) for clip in clips], guidance)
+
     return update_clips(
-        batch,
-        lambda clips: run_with_oom_backoff(
-            clips,
-            captioner.sample_rate_hz,
-            lambda part: captioner.encode(*_inputs(captioner, part)),
-            "caption",
-            threshold,
-        ),
+        add_features(captioner, batch, "caption", threshold),
+        lambda clips: run_with_oom_backoff(clips, rate_hz, encode, "caption", threshold),
         lambda clip, encoding: replace(clip, encoding=encoding),
         lambda clip: has_not_failed(clip) and clip.encoding is None,
     )
-
-
-def _inputs(
-    captioner: Captioner, clips: list[AnnotatedClip]
-) -> tuple[list[np.ndarray], list[list[Tag]]]:
-    """Waveforms and guidance of clips."""
-    rate_hz = captioner.sample_rate_hz
-    return [clip.waveform(rate_hz) for clip in clips], [list(clip.guidance) for clip in clips]
 
 
 def _first_of_equal(candidates: Iterable[Candidate]) -> list[Candidate]:

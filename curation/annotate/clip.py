@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from curation.audio.waveform import Levels, Waveform, from_int16
 from curation.models.captioners.base import Candidate
+from curation.models.log_mel_input import FrontEnd
 from curation.schema import Failure, Tag
 
 
@@ -63,7 +64,8 @@ class AnnotatedClip:
         tags: its tags, predicted ones included.
         tag_scores: CLAP score of each tag; None where tags were not verified.
         guidance: the tags handed to the captioner.
-        encoding: what a captioner keeps of the clip for a second draw.
+        features: its log-mel features `[frame, mel]`, by front end of the models that take them.
+        encoding: what a captioner keeps of the clip between its draws.
         candidates: its captions with their scores, as far as they are scored.
         embedding: unit vector `[dim]` of the audio by the scorer.
         agreement: Spearman's correlation of both scorers over the candidates.
@@ -76,6 +78,7 @@ class AnnotatedClip:
     tags: Sequence[Tag]
     tag_scores: Sequence[float] | None = None
     guidance: Sequence[Tag] = ()
+    features: Mapping[FrontEnd, np.ndarray] = field(default_factory=dict)
     encoding: Any = None
     candidates: Sequence[Candidate] = ()
     embedding: np.ndarray | None = None
@@ -96,7 +99,7 @@ class AnnotatedClip:
 
     def without_audio(self) -> "AnnotatedClip":
         """The record without what only models need, so that its memory is freed."""
-        return replace(self, audio=replace(self.audio, waveforms={}), encoding=None)
+        return replace(self, audio=replace(self.audio, waveforms={}), features={}, encoding=None)
 
 
 def parse_planned_clips(planned: pa.Table) -> list[PlannedClip]:

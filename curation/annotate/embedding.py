@@ -1,6 +1,7 @@
 """Clips embedded by a scorer, once each."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from curation.annotate.batching import (
     update_clips,
 )
 from curation.annotate.clip import AnnotatedClip
+from curation.annotate.features import add_features, find_front_end, select_features
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
 
@@ -20,7 +22,7 @@ def add_embeddings(
 ) -> list[AnnotatedClip]:
     """Embed each clip that has no embedding yet; those that cannot be embedded fail."""
     return update_clips(
-        batch,
+        add_features(scorer, batch, "score", threshold),
         lambda clips: compute_embeddings(scorer, clips, threshold),
         lambda clip, embedding: replace(clip, embedding=embedding),
         lambda clip: has_not_failed(clip) and clip.embedding is None,
@@ -30,12 +32,12 @@ def add_embeddings(
 def compute_embeddings(
     scorer: Scorer, clips: list[AnnotatedClip], threshold: OomThreshold
 ) -> list[np.ndarray | Failure]:
-    """Unit vectors `[dim]`, or a Failure, one a clip."""
-    rate_hz = scorer.sample_rate_hz
-    return run_with_oom_backoff(
-        clips,
-        rate_hz,
-        lambda part: scorer.embed_audio([clip.waveform(rate_hz) for clip in part]),
-        "score",
-        threshold,
-    )
+    """Unit vectors `[dim]`, or a Failure, one a clip; clips have the features the scorer takes."""
+    rate_hz, front_end = scorer.sample_rate_hz, find_front_end(scorer)
+
+    def embed(part: list[AnnotatedClip]) -> list[np.ndarray | Failure]:
+        if front_end:
+            return cast(Any, scorer).embed_features(select_features(part, front_end))
+        return scorer.embed_audio([clip.waveform(rate_hz) for clip in part])
+
+    return run_with_oom_backoff(clips, rate_hz, embed, "score", threshold)

@@ -8,6 +8,7 @@ import numpy as np
 from curation.annotate.batching import OomThreshold, update_clips
 from curation.annotate.clip import AnnotatedClip
 from curation.annotate.embedding import add_embeddings, compute_embeddings
+from curation.annotate.features import add_features
 from curation.models.captioners.base import Candidate
 from curation.models.scorers.base import Scorer
 from curation.schema import Failure
@@ -38,12 +39,14 @@ def score_clips_again(
     scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
 ) -> list[AnnotatedClip]:
     """Score the candidates of scored clips by a second scorer, and how far both scorers agree."""
+    threshold = threshold or OomThreshold()
 
     def compute(clips: list[AnnotatedClip]) -> list[list[float] | Failure]:
-        embeddings = compute_embeddings(scorer, clips, threshold or OomThreshold())
+        embeddings = compute_embeddings(scorer, clips, threshold)
         pairs = [(emb, clip.candidates) for clip, emb in zip(clips, embeddings, strict=True)]
         return _compute_cosines(scorer, pairs)
 
+    batch = add_features(scorer, batch, "score", threshold)
     return update_clips(batch, compute, _add_second_scores)
 
 

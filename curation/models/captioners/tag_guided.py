@@ -13,6 +13,7 @@ from curation.errors import InputError
 from curation.models import files
 from curation.models.adapter import Adapter
 from curation.models.captioners.base import Candidate
+from curation.models.log_mel_input import FrontEnd
 from curation.schema import Failure, Tag
 from curation.tags import ontology
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TagGuidedAdapter(Adapter):
-    """Fulfils `Captioner` and `HearsOnce` with a `TagGuidedCaptioner`.
+    """Fulfils `Captioner`, `ReusableEncoding` and `LogMelInput` with a `TagGuidedCaptioner`.
 
     Attributes:
         candidates: captions written for a clip, the first one by beam search.
@@ -66,8 +67,22 @@ class TagGuidedAdapter(Adapter):
     def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[EncoderOutput | Failure]:
-        """Encode clips, each with its guidance; see `HearsOnce`."""
+        """Encode clips, each with its guidance; see `ReusableEncoding`."""
         return self._loaded.encode(waveforms, [self._tag_vector(given) for given in guidance])
+
+    @property
+    def front_end(self) -> FrontEnd | None:
+        return self._loaded.front_end
+
+    def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        """Compute log-mel features of clips; see `LogMelInput`."""
+        return self._loaded.compute_features(waveforms)
+
+    def encode_features(
+        self, features: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
+    ) -> list[EncoderOutput]:
+        """Encode clips by their features, each with its guidance; see `LogMelInput`."""
+        return self._loaded.encode_features(features, [self._tag_vector(each) for each in guidance])
 
     def write(
         self,
@@ -76,7 +91,7 @@ class TagGuidedAdapter(Adapter):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of encoded clips; see `HearsOnce`."""
+        """Write the candidates of encoded clips; see `ReusableEncoding`."""
         return self._loaded.write(encoded, seeds, range(self.candidates)[first:last])
 
     def _tag_vector(self, tags: Iterable[Tag]) -> np.ndarray:

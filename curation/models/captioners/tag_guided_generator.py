@@ -1,17 +1,20 @@
 """Captions of the tag-guided captioner, by its weights: what its adapter is when set up."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from curation.models import weights
 from curation.models.captioners.base import Candidate
 from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import DecodedCaption, draw_uniform_noise
+from curation.models.log_mel_input import FrontEnd
 from curation.models.networks import feature_batches
+from curation.models.networks.cnn14 import fold_batch_norms
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.models.waveform_checks import apply_to_valid_clips
 from curation.schema import Failure
@@ -32,6 +35,7 @@ class TagGuidedGenerator:
         self._model, self._tokenizer = weights.load_model_and_tokenizer(
             folder, TagGuidedCaptioner, device
         )
+        fold_batch_norms(self._model)
         self._candidates = candidates
         self._beams = beams
         self._temperature = temperature
@@ -54,6 +58,30 @@ class TagGuidedGenerator:
             ),
         )
 
+    @property
+    def front_end(self) -> FrontEnd | None:
+        return feature_batches.find_shared_front_end(self._model)
+
+    def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        """As `LogMelInput.compute_features`."""
+        return apply_to_valid_clips(
+            waveforms,
+            "caption",
+            lambda valid: feature_batches.compute_features(
+                [waveforms[clip] for clip in valid], self._model
+            ),
+        )
+
+    @torch.inference_mode()
+    def encode_features(
+        self, features: Sequence[np.ndarray], tags: Sequence[np.ndarray]
+    ) -> list[EncoderOutput]:
+        """As `encode`, of what `compute_features` gave."""
+        chunks = feature_batches.encode_features_in_chunks(
+            features, self._build_encoder(np.stack(tags))
+        )
+        return _order_rows(chunks)
+
     @torch.inference_mode()
     def write(
         self, encoded: Sequence[EncoderOutput | Failure], seeds: Sequence[int], wanted: range
@@ -69,19 +97,16 @@ class TagGuidedGenerator:
 
     def _encode_valid(self, waveforms: list[np.ndarray], tags: np.ndarray) -> list[EncoderOutput]:
         """Each clip's, in order."""
-        model = self._model
-        vectors = torch.from_numpy(tags).to(model.device)
-        chunks = feature_batches.encode_in_chunks(
-            waveforms,
-            model,
-            lambda features, lengths, rows: model.encoder(features, lengths, vectors[rows]),
-        )
-        by_place = {
-            place: row
-            for places, chunk in chunks
-            for place, row in zip(places, chunk.rows(), strict=True)
-        }
-        return [by_place[place] for place in range(len(waveforms))]
+        chunks = feature_batches.encode_in_chunks(waveforms, self._model, self._build_encoder(tags))
+        return _order_rows(chunks)
+
+    def _build_encoder(
+        self, tags: np.ndarray
+    ) -> Callable[[Tensor, Tensor, list[int]], EncoderOutput]:
+        """The encoder, guided by the vectors `[clip, tag]` of the clips that it is given."""
+        vectors = torch.from_numpy(tags).to(self._model.device)
+        encoder = self._model.encoder
+        return lambda features, lengths, rows: encoder(features, lengths, vectors[rows])
 
     def _decode(
         self, encoded: list[tuple[EncoderOutput, int]], wanted: range
@@ -120,3 +145,13 @@ class TagGuidedGenerator:
             )
             for method, one in by_method
         ]
+
+
+def _order_rows(chunks: Iterable[tuple[list[int], EncoderOutput]]) -> list[EncoderOutput]:
+    """One output a clip, in the order of the clips."""
+    by_place = {
+        place: row
+        for places, chunk in chunks
+        for place, row in zip(places, chunk.rows(), strict=True)
+    }
+    return [by_place[place] for place in range(len(by_place))]

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
 
@@ -127,6 +128,24 @@ class _Block(nn.Module):
             lengths = lengths // self.pool
         return _masked(x, lengths), lengths
 
+    def fold_norms(self) -> None:
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            folded = fuse_conv_bn_eval(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm))
+            if folded.weight.device.type == "cpu":
+                folded.weight.data = _channels_last(folded.weight.data)
+            self.convs[index] = folded
+        self.norms = nn.ModuleList(nn.Identity() for _ in self.convs)
+
+
+def fold_batch_norms(model: nn.Module) -> None:
+    """Fold the batch norms of a model's CNN14s into their convolutions, for inference alone.
+
+    In place, in evaluation mode: each convolution gets its norm's scale and shift, and the norm
+    goes. Outputs change in their last bits. On a CPU a clip takes half the time.
+    """
+    for block in (each for each in model.modules() if isinstance(each, _Block)):
+        block.fold_norms()
+
 
 def _contexts(
     block: nn.Module,
@@ -147,6 +166,17 @@ def _not_counted(block: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum, batches in kept:
             norm.momentum, norm.num_batches_tracked = momentum, batches
+
+
+def _channels_last(weight: Tensor) -> Tensor:
+    """A weight `[output, input, height, width]` in channels last, of one input channel too.
+
+    Torch's `contiguous` leaves that as it is, since it is contiguous in both layouts; a
+    convolution goes by the strides, and computes the whole block in the slower layout.
+    """
+    outputs, inputs, height, width = weight.shape
+    strides = (inputs * height * width, 1, width * inputs, inputs)
+    return torch.empty_strided(weight.shape, strides, dtype=weight.dtype).copy_(weight)
 
 
 def valid_frame_mask(lengths: Tensor, frames: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""From waveforms of any length to features in batches: what both audio adapters do alike."""
+"""From waveforms of any length to features in batches, for the adapters of our own networks."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -7,13 +7,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curation.models.log_mel_input import FrontEnd
+from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
 from curation.models.networks.towers import Towers
 
 # Clips encoded at once on a CPU: few enough that their activations stay in its cache.
-_CPU_CHUNK = 4
+_CPU_CHUNK = 8
 
 EncodedChunk = TypeVar("EncodedChunk")
+
+
+def find_shared_front_end(model: TagGuidedCaptioner | Towers) -> FrontEnd | None:
+    """Of what a model takes features of other models; None where it takes waveforms alone.
+
+    A GPU computes features in no time, and would have to fetch them for another model.
+    """
+    if model.device.type != "cpu" or not isinstance(model, TagGuidedCaptioner | DualEncoder):
+        return None
+    return FrontEnd(model.frontend.config, model.shortest_clip)
+
+
+@torch.inference_mode()
+def compute_features(
+    waveforms: Sequence[np.ndarray], model: TagGuidedCaptioner | Towers
+) -> list[np.ndarray]:
+    """Features `[frame, mel]` of each clip by a model that has a front end to share."""
+    features = (_features([waveform], model)[0] for waveform in waveforms)
+    return [each[0].numpy() for each in features]
 
 
 def encode_in_chunks(
@@ -26,12 +47,37 @@ def encode_in_chunks(
     `encode` gets what the model's `features` gives, and the rows. On a GPU all clips are one
     chunk. Clips shorter than one frame of the model are padded with zeros.
     """
-    order = sorted(range(len(waveforms)), key=lambda row: len(waveforms[row]))
-    size = _CPU_CHUNK if model.device.type == "cpu" else max(1, len(order))
-    chunks = [order[start : start + size] for start in range(0, len(order), size)]
+    if find_shared_front_end(model):
+        return encode_features_in_chunks(compute_features(waveforms, model), encode)
+    size = _CPU_CHUNK if model.device.type == "cpu" else max(1, len(waveforms))
     return [
-        (rows, encode(*_features([waveforms[row] for row in rows], model), rows)) for rows in chunks
+        (rows, encode(*_features([waveforms[row] for row in rows], model), rows))
+        for rows in _cut_chunks(waveforms, size)
     ]
+
+
+def encode_features_in_chunks(
+    features: Sequence[np.ndarray], encode: Callable[[Tensor, Tensor, list[int]], EncodedChunk]
+) -> list[tuple[list[int], EncodedChunk]]:
+    """As `encode_in_chunks`, from what `compute_features` gave."""
+    clips = [torch.from_numpy(each) for each in features]
+    return [
+        (
+            rows,
+            encode(
+                stack_padded([clips[row] for row in rows]),
+                torch.tensor([len(clips[row]) for row in rows]),
+                rows,
+            ),
+        )
+        for rows in _cut_chunks(features, _CPU_CHUNK)
+    ]
+
+
+def _cut_chunks(clips: Sequence[np.ndarray], size: int) -> list[list[int]]:
+    """The places of clips, sorted by length, in chunks of so many."""
+    order = sorted(range(len(clips)), key=lambda row: len(clips[row]))
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def _features(

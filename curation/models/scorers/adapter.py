@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curation.models.adapter import Adapter
+from curation.models.log_mel_input import FrontEnd
 from curation.schema import Failure
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ScorerAdapter(Adapter):
-    """Fulfils `Scorer` by the `Embedder` that a subclass loads."""
+    """Fulfils `Scorer` and `LogMelInput` by the `Embedder` that a subclass loads."""
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -35,6 +36,18 @@ class ScorerAdapter(Adapter):
         theirs, normalised again.
         """
         return self._loaded.embed_audio(waveforms)
+
+    @property
+    def front_end(self) -> FrontEnd | None:
+        return self._loaded.front_end
+
+    def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        """Compute log-mel features of clips; see `LogMelInput`."""
+        return self._loaded.compute_features(waveforms)
+
+    def embed_features(self, features: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        """Embed clips by their features; see `LogMelInput`."""
+        return self._loaded.embed_features(features)
 
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
         """Embed captions; see `Scorer`.

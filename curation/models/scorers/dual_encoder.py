@@ -34,7 +34,10 @@ class DualEncoderScorer(ScorerAdapter):
 
     @cached_property
     def _loaded(self) -> Embedder:
+        from curation.models.networks.cnn14 import fold_batch_norms
         from curation.models.networks.load_towers import load_towers
         from curation.models.scorers.embedder import Embedder
 
-        return Embedder(self._folder, *load_towers(self._folder, self.device))
+        towers, tokenizer = load_towers(self._folder, self.device)
+        fold_batch_norms(towers)
+        return Embedder(self._folder, towers, tokenizer)

@@ -1,15 +1,17 @@
 """Embeddings by a model's two towers: what every adapter of a scorer is when set up."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from curation.errors import InputError
 from curation.models import weights
+from curation.models.log_mel_input import FrontEnd
 from curation.models.networks import feature_batches
 from curation.models.networks.towers import Towers
 from curation.models.waveform_checks import apply_to_valid_clips
@@ -45,6 +47,26 @@ class Embedder:
             waveforms, "score", lambda valid: self._embed_valid([waveforms[row] for row in valid])
         )
 
+    @property
+    def front_end(self) -> FrontEnd | None:
+        return feature_batches.find_shared_front_end(self._towers)
+
+    def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        """As `LogMelInput.compute_features`."""
+        return apply_to_valid_clips(
+            waveforms,
+            "score",
+            lambda valid: feature_batches.compute_features(
+                [waveforms[row] for row in valid], self._towers
+            ),
+        )
+
+    @torch.inference_mode()
+    def embed_features(self, features: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
+        """As `embed_audio`, of what `compute_features` gave."""
+        encoded = feature_batches.encode_features_in_chunks(features, self._encode_chunk)
+        return _check_finite(self._place_rows(encoded, len(features)))
+
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
         """As `Scorer.embed_text`; captions of more than `max_text_tokens` by their sentences."""
         if not captions:
@@ -68,18 +90,20 @@ class Embedder:
             for cut in split_into_windows(len(clip), window)
         ]
         parts = self._embed_clips([clips[row][cut] for row, cut in cuts])
-        whole = average_unit_vectors(parts, [row for row, _ in cuts], len(clips))
-        return [embedding if np.isfinite(embedding).all() else _NOT_FINITE for embedding in whole]
+        return _check_finite(average_unit_vectors(parts, [row for row, _ in cuts], len(clips)))
 
     @torch.inference_mode()
     def _embed_clips(self, clips: list[np.ndarray]) -> np.ndarray:
         """Unit vectors `[clips, dim]`, not finite where the model's are not."""
-        embeddings = np.empty((len(clips), self._towers.embed_dim), dtype=np.float32)
-        encoded = feature_batches.encode_in_chunks(
-            clips,
-            self._towers,
-            lambda features, lengths, _rows: self._towers.encode_features(features, lengths),
-        )
+        encoded = feature_batches.encode_in_chunks(clips, self._towers, self._encode_chunk)
+        return self._place_rows(encoded, len(clips))
+
+    def _encode_chunk(self, features: Tensor, lengths: Tensor, _rows: list[int]) -> Tensor:
+        return self._towers.encode_features(features, lengths)
+
+    def _place_rows(self, encoded: Iterable[tuple[list[int], Tensor]], count: int) -> np.ndarray:
+        """Embeddings `[count, dim]`, from those of chunks with the rows that each belongs to."""
+        embeddings = np.empty((count, self._towers.embed_dim), dtype=np.float32)
         for rows, part in encoded:
             embeddings[rows] = part.float().cpu().numpy()
         return embeddings
@@ -102,6 +126,11 @@ class Embedder:
             embedded = self._towers.encode_text(tokens["input_ids"], tokens["attention_mask"])
             embeddings[rows] = embedded.float().cpu().numpy()
         return embeddings
+
+
+def _check_finite(embeddings: np.ndarray) -> list[np.ndarray | Failure]:
+    """Each of `[clips, dim]`, or why it cannot be used."""
+    return [each if np.isfinite(each).all() else _NOT_FINITE for each in embeddings]
 
 
 def split_into_windows(samples: int, window: int | None) -> Iterator[slice]:

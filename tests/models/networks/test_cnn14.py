@@ -5,7 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from curation.models.networks.cnn14 import Cnn14, Cnn14Config, pool_max_plus_mean
+from curation.models.networks.cnn14 import (
+    Cnn14,
+    Cnn14Config,
+    fold_batch_norms,
+    pool_max_plus_mean,
+)
 
 TINY = Cnn14Config(channels=(4, 6, 8), convs_per_block=2, embed_dim=10, mels=16)
 
@@ -84,3 +89,24 @@ def test_max_and_mean_ignore_padding() -> None:
 def test_too_few_frames_are_refused() -> None:
     with pytest.raises(ValueError, match="3 frames is too short: 4 become one"):
         tiny()(torch.randn(1, 8, 16), torch.tensor([3]))
+
+
+def test_folded_batch_norms_leave_the_outputs_as_they_are() -> None:
+    model, folded = tiny(), tiny()
+    fold_batch_norms(nn.Sequential(folded))
+    features, lengths = torch.randn(3, 40, 16) * 5 - 20, torch.tensor([40, 23, 6])
+    with torch.no_grad():
+        expected, got = model(features, lengths), folded(features, lengths)
+    torch.testing.assert_close(got.frames, expected.frames)
+    torch.testing.assert_close(got.embedding, expected.embedding)
+    assert not any("norms" in name for name in folded.state_dict())
+
+
+def test_on_a_cpu_folded_convolutions_compute_in_channels_last() -> None:
+    model = tiny()
+    fold_batch_norms(model)
+    for block in model.blocks:
+        assert isinstance(block.convs, nn.ModuleList)
+        for conv in block.convs:
+            x = torch.randn(2, conv.weight.shape[1], 10, 8)
+            assert conv(x).is_contiguous(memory_format=torch.channels_last)

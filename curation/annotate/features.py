@@ -1,0 +1,54 @@
+"""Log-mel features of clips, computed once for all models that take them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from curation.annotate.batching import (
+    OomThreshold,
+    has_not_failed,
+    run_with_oom_backoff,
+    update_clips,
+)
+from curation.annotate.clip import AnnotatedClip
+from curation.models.captioners.base import Captioner
+from curation.models.log_mel_input import FrontEnd, LogMelInput
+from curation.models.scorers.base import Scorer
+from curation.schema import Stage
+
+
+def find_front_end(model: Captioner | Scorer) -> FrontEnd | None:
+    """Of what a model takes features, None where it takes waveforms."""
+    return model.front_end if isinstance(model, LogMelInput) else None
+
+
+def add_features(
+    model: Captioner | Scorer, batch: list[AnnotatedClip], stage: Stage, threshold: OomThreshold
+) -> list[AnnotatedClip]:
+    """Compute the features that a model takes, of the clips that do not have them yet.
+
+    Clips of which they cannot be computed fail. Nothing is done for a model that takes waveforms.
+    """
+    front_end = find_front_end(model)
+    if front_end is None:
+        return batch
+    assert isinstance(model, LogMelInput)
+    rate_hz, compute = model.sample_rate_hz, model.compute_features
+    return update_clips(
+        batch,
+        lambda clips: run_with_oom_backoff(
+            clips,
+            rate_hz,
+            lambda part: compute([clip.waveform(rate_hz) for clip in part]),
+            stage,
+            threshold,
+        ),
+        lambda clip, features: replace(clip, features={**clip.features, front_end: features}),
+        lambda clip: has_not_failed(clip) and front_end not in clip.features,
+    )
+
+
+def select_features(clips: Sequence[AnnotatedClip], front_end: FrontEnd) -> list[np.ndarray]:
+    """The features of clips that have them."""
+    return [clip.features[front_end] for clip in clips]
