@@ -8,10 +8,13 @@ of time in which it is busy, and the CPU cores that keep it fed. A measurement t
 too long, is recorded with its reason, and the others go on; the exit status is then 1.
 
     python -m benchmarks.gpu_proof [--size toy|full] [--parts captioner,scorers] [--out FILE.json]
+        [--add]
 
 `full` needs a GPU. `toy` takes tiny models through the same code in about a minute, on a GPU or on
-a CPU; its figures mean nothing. Prints a table and ends in one line of JSON;
-`python -m benchmarks.results` writes the table of a full size's file into docs/results.md.
+a CPU; its figures mean nothing. With `--add` the parts are added to those that the file has of the
+same GPU and code, so that they can be measured one after the other. Prints a table and ends in one
+line of JSON; `python -m benchmarks.results` writes the table of a full size's file into
+docs/results.md.
 """
 
 import argparse
@@ -50,6 +53,8 @@ def main() -> None:
     worker = Worker()
     try:
         result = begin_result(worker, setting)
+        if options.add:
+            add_earlier_parts(result, Path(options.out))
         run_measurements(worker, setting, measurements, result, Path(options.out))
     finally:
         worker.close()
@@ -59,7 +64,7 @@ def main() -> None:
         [
             [each.name, *("-" if cell == NOT_MEASURED else cell for cell in cells)]
             for each, cells in format_rows(result)
-            if each.part in options.parts
+            if each.part in result["parts"]
         ],
     )
     print(json.dumps(result))
@@ -73,6 +78,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(known), help="names with commas between")
     parser.add_argument("--device", default="auto", help="cuda:1, cpu; auto: a GPU if there is one")
     parser.add_argument("--out", help="the JSON file; by default " + str(DEFAULT_OUT))
+    parser.add_argument("--add", action="store_true", help="to the parts that the file has")
     options = parser.parse_args()
     options.parts = options.parts.split(",")
     if unknown := set(options.parts) - set(known):
@@ -107,6 +113,24 @@ def begin_result(worker: Worker, setting: Setting) -> dict[str, Any]:
     }
 
 
+def add_earlier_parts(result: dict[str, Any], out: Path) -> None:
+    """Take over the parts of a result's file, where there is one.
+
+    Exits where they are of another size, GPU or commit.
+    """
+    if not out.exists():
+        return
+    earlier = json.loads(out.read_text())
+    for name, now, then in (
+        ("size", result["size"], earlier["size"]),
+        ("GPU", result["machine"]["gpu"], earlier["machine"]["gpu"]),
+        ("commit", result["machine"]["commit"], earlier["machine"]["commit"]),
+    ):
+        if now != then:
+            sys.exit(f"{out}: measured with {name} {then}, now it is {now}: measure all parts anew")
+    result["parts"], result["seconds"] = earlier["parts"], earlier["seconds"]
+
+
 def run_measurements(
     worker: Worker,
     setting: Setting,
@@ -115,7 +139,7 @@ def run_measurements(
     out: Path,
 ) -> None:
     """Fill the result, and write it to its file after each measurement."""
-    begun_s = time.monotonic()
+    begun_s = time.monotonic() - result["seconds"]
     for number, each in enumerate(measurements, start=1):
         print_line(f"{number} of {len(measurements)}: {each.label}; {each.limit_s} s at most")
         outcome = worker.call(
@@ -127,10 +151,19 @@ def run_measurements(
         result["parts"].setdefault(each.part, {})[each.name] = to_entry(outcome)
         if outcome.failed:
             print_line(f"    failed: {outcome.failed}")
-            result["failed"].append(f"{each.part}.{each.name}")
+        result["failed"] = list_failed(result)
         result["seconds"] = time.monotonic() - begun_s
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def list_failed(result: dict[str, Any]) -> list[str]:
+    return [
+        f"{part}.{name}"
+        for part, entries in result["parts"].items()
+        for name, entry in entries.items()
+        if entry["failed"]
+    ]
 
 
 def to_entry(outcome: Outcome) -> dict[str, Any]:

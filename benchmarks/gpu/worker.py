@@ -4,6 +4,7 @@ It runs one after the other, and is replaced after one that failed: out of memor
 device may leave a CUDA context that nothing else works in.
 """
 
+import gc
 import multiprocessing
 import time
 import traceback
@@ -91,6 +92,8 @@ def serve_calls(connection: Connection) -> None:
             function, arguments = connection.recv()
         except EOFError:
             return
+        # Models of the call before that only cycles hold would take the device's memory.
+        gc.collect()
         module, _, name = function.partition(":")
         try:
             reply = getattr(import_module(module), name)(*arguments), None

@@ -123,12 +123,14 @@ def test_the_whole_fits_into_25_minutes() -> None:
 @pytest.fixture
 def run_main(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Sequence[Measurement], str], tuple[Any, dict[str, Any]]]:
+) -> Callable[..., tuple[Any, dict[str, Any]]]:
     """Runs the program over measurements, of all parts; its exit status, and its result."""
 
-    def run(measurements: Sequence[Measurement], size: str) -> tuple[Any, dict[str, Any]]:
+    def run(
+        measurements: Sequence[Measurement], size: str, *options: str
+    ) -> tuple[Any, dict[str, Any]]:
         out = tmp_path / "out.json"
-        command = ["gpu_proof", "--size", size, "--device", "cpu", "--out", str(out)]
+        command = ["gpu_proof", "--size", size, "--device", "cpu", "--out", str(out), *options]
         monkeypatch.setattr(sys, "argv", command)
         monkeypatch.setattr(gpu_proof, "MEASUREMENTS", measurements)
         with pytest.raises(SystemExit) as ended:
@@ -155,3 +157,23 @@ def test_full_size_without_a_gpu_measures_nothing(run_main: Any) -> None:
     status, result = run_main(MEASUREMENTS, "full")
     assert status.startswith("no GPU at hand")
     assert result == {}
+
+
+def test_parts_are_added_to_those_of_the_same_machine(
+    toy: ToyRun, tmp_path: Path, run_main: Any
+) -> None:
+    out = tmp_path / "out.json"
+    out.write_text(json.dumps(toy.result))
+    absent = Measurement("yamnet", "yamnet_absent", "", 600)
+    status, result = run_main([absent], "toy", "--add")
+    assert status == 1
+    assert result["failed"] == ["yamnet.yamnet_absent"]
+    assert result["parts"]["training"] == toy.result["parts"]["training"]
+    assert result["parts"]["yamnet"]["yamnet"] == toy.result["parts"]["yamnet"]["yamnet"]
+    assert result["seconds"] > toy.result["seconds"]
+
+    other = {**toy.result, "machine": {**toy.result["machine"], "gpu": "NVIDIA L4"}}
+    out.write_text(json.dumps(other))
+    status, result = run_main([absent], "toy", "--add")
+    assert "measured with GPU NVIDIA L4, now it is None" in status
+    assert result == other
