@@ -17,7 +17,8 @@ from curation.storage.files import Storage
 from training.evaluate.datasets import DATASETS
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from curation.models.caption_tokenizer import CaptionTokenizer
+    from curation.models.networks.saved_network import SavedNetwork
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -319,8 +320,8 @@ def _print_figures(title: str, columns: Sequence[str], rows: Mapping[str, Sequen
 
 def _save(
     out: Path,
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
+    model: "SavedNetwork",
+    tokenizer: "CaptionTokenizer",
     report: Mapping[str, Any],
 ) -> None:
     """Write weights in half precision, the tokenizer, and metrics.json."""
@@ -328,9 +329,9 @@ def _save(
 
     from curation.models import weights
 
-    with weights.hide_progress_bars():
-        model.to(torch.float16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    weights.save_network(model.to(torch.float16), out)
+    tokenizer.save(out)
     text = json.dumps(report, indent=2) + "\n"
     Storage().put(str(out / "metrics.json"), text.encode())
-    typer.echo(f"wrote {model.num_parameters():,} parameters to {out}")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    typer.echo(f"wrote {parameters:,} parameters to {out}")

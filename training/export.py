@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from curation.errors import InputError
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.networks.towers import TrainableTowers
 from curation.storage.files import Storage
 from training import checkpoints, pretrain_model, run_folder
@@ -32,7 +31,7 @@ def export_model(
 
 def load_checkpoint_model(
     storage: Storage, run: str, checkpoint: str | None = None
-) -> tuple[TrainableTowers, PreTrainedTokenizerBase, dict[str, Any]]:
+) -> tuple[TrainableTowers, CaptionTokenizer, dict[str, Any]]:
     """The model of a checkpoint, its tokenizer, and what the checkpoint says of itself.
 
     Raises InputError where the run has no checkpoint yet.

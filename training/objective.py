@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.networks.towers import TrainableTowers
 from training import losses, pretrain_model
@@ -20,7 +20,7 @@ class ContrastiveObjective(nn.Module):
     def __init__(
         self,
         pair: TrainableTowers,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: CaptionTokenizer,
         config: PretrainConfig,
         device: torch.device,
     ) -> None:
@@ -72,14 +72,8 @@ class ContrastiveObjective(nn.Module):
         return self.pair.project_text(stacked)
 
     def _tokens(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        tokens = self._tokenizer(
-            captions,
-            padding=True,
-            truncation=True,
-            max_length=self.pair.max_text_tokens,
-            return_tensors="pt",
-        ).to(self.bias.device)
-        return tokens["input_ids"], tokens["attention_mask"]
+        tokens = self._tokenizer.encode(captions, self.pair.max_text_tokens)
+        return tokens.to(self.bias.device)
 
 
 def _text_tower(pair: TrainableTowers) -> nn.Module:

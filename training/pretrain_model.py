@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from curation.errors import InputError
-from curation.models import weights
-from curation.models.networks.clap import build_clap
+from curation.models.caption_tokenizer import CaptionTokenizer
+from curation.models.networks.cnn14 import Cnn14Config
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.load_towers import load_trainable_towers
-from curation.models.networks.text_towers import build_dual_encoder, open_text_tower
 from curation.models.networks.towers import TrainableTowers
 from curation.models.word_tokenizer import build_word_tokenizer
 from curation.storage.files import Storage
@@ -30,7 +28,7 @@ from training.config.networks import (
 )
 from training.config.pretrain import PretrainConfig
 
-ModelAndTokenizer = tuple[TrainableTowers, PreTrainedTokenizerBase]
+ModelAndTokenizer = tuple[TrainableTowers, CaptionTokenizer]
 
 
 def build_pretrain_model(
@@ -42,8 +40,7 @@ def build_pretrain_model(
         captions: all captions trained on, where a vocabulary has to be made of them.
     """
     torch.manual_seed(config.seed)
-    with weights.hide_progress_bars():
-        return _built(config.model, captions)
+    return _built(config.model, captions)
 
 
 def _built(
@@ -52,13 +49,18 @@ def _built(
 ) -> ModelAndTokenizer:
     if isinstance(model, PretrainedModelConfig):
         return load_trainable_towers(model.model, "cpu", model.revision)
+    # These two bring transformers.
     if isinstance(model, ClapModelConfig):
+        from curation.models.networks.clap import build_clap
+
         tokenizer = _tokenizer(model)
         return (
             build_clap(model.audio, model.text, tokenizer, model.frontend, model.embed_dim),
             tokenizer,
         )
     if isinstance(model.text, PretrainedTextConfig):
+        from curation.models.networks.text_towers import build_dual_encoder, open_text_tower
+
         tower = open_text_tower(model.text.model, model.text.revision)
         return build_dual_encoder(tower, _dual_encoder_config(model)), tower.tokenizer
     tokenizer = build_word_tokenizer(captions(), model.text.max_tokens)
@@ -79,13 +81,12 @@ def has_frozen_text(config: PretrainConfig) -> bool:
 
 
 def save_pretrain_model(
-    storage: Storage, pair: TrainableTowers, tokenizer: PreTrainedTokenizerBase, folder: str
+    storage: Storage, pair: TrainableTowers, tokenizer: CaptionTokenizer, folder: str
 ) -> None:
     """Write a model's directory, local or on S3; config.json, that makes it one, comes last."""
     with tempfile.TemporaryDirectory() as local:
-        with weights.hide_progress_bars():
-            pair.save_pretrained(local)
-        tokenizer.save_pretrained(local)
+        pair.save_pretrained(local)
+        tokenizer.save(Path(local))
         files = sorted(Path(local).iterdir(), key=lambda path: path.name == "config.json")
         for path in files:
             storage.put(join_uri(folder, path.name), path.read_bytes())
@@ -102,9 +103,15 @@ def open_pretrain_model(storage: Storage, folder: str, device: str = "cpu") -> M
         return load_trainable_towers(local, device)
 
 
-def _tokenizer(model: ClapModelConfig) -> PreTrainedTokenizerBase:
+def _tokenizer(model: ClapModelConfig) -> CaptionTokenizer:
+    from transformers import AutoTokenizer
+
+    from curation.models.pretrained_weights import convert_tokenizer
+
     try:
-        return AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision)
+        return convert_tokenizer(
+            AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision)
+        )
     except (OSError, ValueError) as error:
         raise InputError(
             f"model.tokenizer: {model.tokenizer}: no tokenizer opens there ({error}); expected a "
@@ -116,8 +123,8 @@ def _dual_encoder_config(
     model: DualEncoderModelConfig, text: dict[str, object] | None = None
 ) -> DualEncoderConfig:
     return DualEncoderConfig(
-        frontend=model.frontend.model_dump(),
-        cnn={**model.cnn.model_dump(), "mels": model.frontend.mels},
+        frontend=model.frontend.log_mel(),
+        cnn=Cnn14Config(**model.cnn.model_dump(), mels=model.frontend.mels),
         audio_layers=model.audio_layers,
         audio_dim=model.audio_dim,
         audio_heads=model.audio_heads,

@@ -6,17 +6,20 @@ import torch
 from transformers import EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.networks.pretrained_networks import (
+    GenerationEncoderOutput,
+    PretrainedCaptioner,
+)
 from curation.models.networks.transformer import DecoderLayer, KeyValue
 
 
-class CachedCaptioner(TagGuidedCaptioner):
+class CachedCaptioner(PretrainedCaptioner):
     """The captioner with transformers' caches, as encoder-decoder models of its own have them."""
 
     def prepare_inputs_for_generation(
         self,
         input_ids: torch.Tensor,
-        encoder_outputs: EncoderOutput | None = None,
+        encoder_outputs: GenerationEncoderOutput | None = None,
         past_key_values: EncoderDecoderCache | None = None,
         **_: Any,
     ) -> dict[str, Any]:
@@ -30,7 +33,7 @@ class CachedCaptioner(TagGuidedCaptioner):
     def forward(  # type: ignore[override]
         self,
         decoder_input_ids: torch.Tensor,
-        encoder_outputs: EncoderOutput,
+        encoder_outputs: GenerationEncoderOutput,
         past: EncoderDecoderCache,
         **_: Any,
     ) -> Seq2SeqLMOutput:
@@ -50,7 +53,11 @@ class CachedCaptioner(TagGuidedCaptioner):
         return Seq2SeqLMOutput(logits=decoder.head(decoder.norm(x)), past_key_values=past)
 
     def _memory(
-        self, layer: DecoderLayer, index: int, encoded: EncoderOutput, past: EncoderDecoderCache
+        self,
+        layer: DecoderLayer,
+        index: int,
+        encoded: GenerationEncoderOutput,
+        past: EncoderDecoderCache,
     ) -> KeyValue:
         cache = past.cross_attention_cache
         if past.is_updated.get(index):

@@ -22,6 +22,10 @@ from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
 from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import draw_uniform_noise
+from curation.models.networks.pretrained_networks import (
+    GenerationEncoderOutput,
+    PretrainedCaptioner,
+)
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
 from curation.run import plan
 from curation.run.layout import RunFolder
@@ -52,11 +56,14 @@ class BatchOutput(NamedTuple):
 def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, Any]:
     """Time all ways of decoding on a device, round by round, every second round backwards."""
     folder = files.locate_model("reference", None, "captioner")
-    plain, _ = weights.load_model_and_tokenizer(folder, TagGuidedCaptioner, device)
-    cached, _ = weights.load_model_and_tokenizer(folder, CachedCaptioner, device)
-    batches = encoded_batches(plain, config)
+    network = weights.load_network(folder, TagGuidedCaptioner, device)
+    plain, cached = (
+        kind.from_pretrained(folder, dtype=torch.float32).eval().to(network.device)
+        for kind in (PretrainedCaptioner, CachedCaptioner)
+    )
+    batches = encoded_batches(network, config)
     ways: dict[str, Callable[[Batch], BatchOutput]] = {
-        "ours": lambda batch: ours(plain, batch),
+        "ours": lambda batch: ours(network, batch),
         "generate": lambda batch: generated(plain, batch),
         "generate, cached": lambda batch: generated(cached, batch),
     }
@@ -66,7 +73,7 @@ def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, A
     for turn in range(rounds):
         order = list(ways)[:: 1 - 2 * (turn % 2)]
         seconds.append({way: timed(ways[way], batches) for way in order})
-        seconds[-1][ENCODER] = timed(lambda batch: encode(plain, batch), batches)
+        seconds[-1][ENCODER] = timed(lambda batch: encode(network, batch), batches)
     words = {way: sum(each.words for each in results) for way, results in written.items()}
     return print_decoding(batches, words, seconds, device)
 
@@ -88,7 +95,7 @@ def batch_of(model: TagGuidedCaptioner, clips: list[AnnotatedClip], rate_hz: int
     samples = torch.tensor([len(sound) for sound in sounds], device=model.device)
     waveforms = pad_sequence(sounds, batch_first=True).to(model.device)
     features, lengths = model.features(waveforms, samples)
-    places = {mid: place for place, mid in enumerate(model.config.tag_list)}
+    places = {mid: place for place, mid in enumerate(model.config.tags)}
     tags = torch.zeros(len(clips), len(places))
     for row, clip in enumerate(clips):
         for tag in clip.guidance:
@@ -120,7 +127,7 @@ def ours(model: TagGuidedCaptioner, batch: Batch) -> BatchOutput:
     return BatchOutput([one.ids for one in beams], sum(len(one.ids) + 1 for one in captions))
 
 
-def generated(model: TagGuidedCaptioner, batch: Batch) -> BatchOutput:
+def generated(model: PretrainedCaptioner, batch: Batch) -> BatchOutput:
     """The same by `generate`: one call for the beam, one for the samples."""
     beams = generate(model, batch, num_beams=SETTINGS.beams, do_sample=False)
     samples = generate(
@@ -135,16 +142,16 @@ def generated(model: TagGuidedCaptioner, batch: Batch) -> BatchOutput:
     return BatchOutput(captions[: len(beams)], sum(len(words) + 1 for words in captions))
 
 
-def generate(model: TagGuidedCaptioner, batch: Batch, **how: Any) -> torch.Tensor:
+def generate(model: PretrainedCaptioner, batch: Batch, **how: Any) -> torch.Tensor:
     if isinstance(model, CachedCaptioner):
         how |= {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}
         how |= {"use_cache": True}
     # A copy, as `generate` repeats what it is given in place.
-    encoded = EncoderOutput(**batch.encoded)
+    encoded = GenerationEncoderOutput(**vars(batch.encoded))
     return model.generate(encoder_outputs=encoded, max_new_tokens=SETTINGS.max_tokens, **how)
 
 
-def words_of(model: TagGuidedCaptioner, ids: list[int]) -> tuple[int, ...]:
+def words_of(model: PretrainedCaptioner, ids: list[int]) -> tuple[int, ...]:
     eos = model.config.eos_token_id
     return tuple(ids[1 : ids.index(eos)] if eos in ids else ids[1:])
 

@@ -28,7 +28,7 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from curation.config.models import PretrainedConfig
 from curation.errors import InputError
-from curation.models import files, weights
+from curation.models import files, pretrained_weights, weights
 
 _AUDIO_PARTS = {"feature_extractor", "audio_processor"}
 
@@ -152,7 +152,7 @@ def _load_weights(
 ) -> PreTrainedModel:
     """A model in evaluation mode. Raises InputError for weights that do not fit."""
     name = choice.model_class.__name__
-    with _explain_load_errors(folder, name), weights.hide_progress_bars():
+    with _explain_load_errors(folder, name), pretrained_weights.hide_progress_bars():
         model, report = choice.model_class.from_pretrained(
             folder,
             config=choice.config,

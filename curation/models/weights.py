@@ -1,49 +1,77 @@
-"""Loads a model's weights, and picks the device that it runs on."""
+"""Reads and writes our own networks, and picks the device that a model runs on.
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+Models of transformers' classes are read by `pretrained_weights`.
+"""
+
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from transformers.configuration_utils import PreTrainedConfig
-from transformers.utils import logging
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from curation.errors import InputError
 from curation.models import files
+from curation.models.caption_tokenizer import CaptionTokenizer, read_tokenizer
+from curation.models.networks.saved_network import SavedNetwork
 
 # Constants that some versions of transformers keep in the file and others make anew.
 _COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")
 
+Network = TypeVar("Network", bound=SavedNetwork)
 
-def load_model_and_tokenizer(
-    folder: Path,
-    model_class: type[PreTrainedModel],
-    device: str,
-    dtype: torch.dtype = torch.float32,
-    config: PreTrainedConfig | None = None,
-    others: tuple[str, ...] = (),
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model, in evaluation mode, and its tokenizer.
 
-    Args:
-        config: the model's, where config.json says more than that of this model.
-        others: how the names of weights begin that lie beside this model's, and are left there.
+def load_network_and_tokenizer(
+    folder: Path, network_class: type[Network], device: str
+) -> tuple[Network, CaptionTokenizer]:
+    """A network of ours, in float32 and evaluation mode, and its tokenizer.
 
     Raises InputError where the directory holds another kind of model or weights that do not fit.
     """
-    config = config or load_model_config(folder, model_class.config_class)
+    return load_network(folder, network_class, device), read_tokenizer(folder)
+
+
+def load_network(folder: Path, network_class: type[Network], device: str) -> Network:
+    """A network of ours, in float32 and evaluation mode.
+
+    Raises InputError where the directory holds another kind of model or weights that do not fit.
+    """
+    name, config_class = network_class.__name__, network_class.config_class
+    values = files.read_model_config(folder, config_class.model_type)
     try:
-        with hide_progress_bars():
-            model, report = model_class.from_pretrained(
-                folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
-            )
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{folder}: not a loadable {model_class.__name__}: {error}") from error
-    names = {*report["missing_keys"], *report["unexpected_keys"]}
-    check_weight_names(folder, model_class.__name__, {n for n in names if not n.startswith(others)})
-    return model.eval().to(resolve_device(device)), tokenizer
+        with _WithoutInitialisation():
+            network = network_class(config_class.from_dict(values))
+        stored = _read_float32(folder)
+        report = network.load_state_dict(stored, strict=False, assign=True)
+    except (OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        raise InputError(f"{folder}: not a loadable {name}: {error}") from error
+    missing = set(report.missing_keys) - network.tied_weights
+    check_weight_names(folder, name, missing.union(report.unexpected_keys))
+    network.tie_weights()
+    return network.eval().to(resolve_device(device))
+
+
+def save_network(network: SavedNetwork, folder: Path) -> None:
+    """Write model.safetensors and config.json, which transformers opens too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: tensor.contiguous()
+        for name, tensor in network.state_dict().items()
+        if name not in network.tied_weights
+    }
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    dtype = next(network.parameters()).dtype
+    values = {
+        "architectures": [type(network).__name__],
+        "dtype": str(dtype).removeprefix("torch."),
+        **network.config.to_dict(),
+    }
+    text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
 
 
 def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
@@ -56,11 +84,6 @@ def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> 
         )
 
 
-def load_model_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
-    """A model's configuration. Raises InputError where it is that of another kind of model."""
-    return config_class.from_dict(files.read_model_config(folder, config_class.model_type))
-
-
 def resolve_device(device: str) -> torch.device:
     """The device of a name; "auto" is the GPU where there is one."""
     if device == "auto":
@@ -68,13 +91,22 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-@contextmanager
-def hide_progress_bars() -> Iterator[None]:
-    """No bar of transformers' while weights are read or written: it is drawn over the run's own."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+def _read_float32(folder: Path) -> dict[str, Tensor]:
+    """A directory's weights by name, copied: what `load_file` returns may be the mapped file."""
+    return {
+        name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
+        for path in files.list_weight_files(folder)
+        for name, tensor in load_file(path).items()
+    }
+
+
+class _WithoutInitialisation(TorchFunctionMode):
+    """Draws no first weights: a file replaces them.
+
+    Building on the meta device would do so too, but brings in torch's compiler, 1.5 s of imports.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))

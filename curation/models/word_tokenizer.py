@@ -1,20 +1,21 @@
-"""Word-level tokenizers, as transformers loads them from a directory."""
+"""Word-level tokenizers of captions."""
 
 import re
 from collections.abc import Iterable
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+
+from curation.models.caption_tokenizer import CaptionTokenizer
 
 PAD, BOS, EOS, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 
 _WORD = r"[a-z0-9']+"
 
 
-def build_word_tokenizer(captions: Iterable[str], max_tokens: int) -> PreTrainedTokenizerFast:
+def build_word_tokenizer(captions: Iterable[str], max_tokens: int) -> CaptionTokenizer:
     """A tokenizer of the words in `captions`: lower case, no punctuation, start and end token.
 
-    A caption longer than `max_tokens` is truncated where truncation is asked for.
+    Its directory tells transformers to truncate captions to `max_tokens` where it is asked to.
     """
     words = {word for caption in captions for word in re.findall(_WORD, caption.lower())}
     vocabulary = {
@@ -27,13 +28,17 @@ def build_word_tokenizer(captions: Iterable[str], max_tokens: int) -> PreTrained
         single=f"{BOS} $A {EOS}",
         special_tokens=[(BOS, vocabulary[BOS]), (EOS, vocabulary[EOS])],
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        bos_token=BOS,
-        eos_token=EOS,
-        unk_token=UNKNOWN,
-        model_max_length=max_tokens,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
+    tokenizer.add_special_tokens([PAD, BOS, EOS, UNKNOWN])
+    return CaptionTokenizer(
+        tokenizer,
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": PAD,
+            "bos_token": BOS,
+            "eos_token": EOS,
+            "unk_token": UNKNOWN,
+            "model_max_length": max_tokens,
+            "padding_side": "right",
+            "clean_up_tokenization_spaces": False,
+        },
     )

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from curation.errors import InputError
+from curation.models import weights
 from curation.models.captioners.base import Candidate
 from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
 from curation.models.networks.dual_encoder import DualEncoder
@@ -29,8 +30,8 @@ def captioner_folder(
     captioner: TagGuidedCaptioner, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("captioner")
-    captioner.save_pretrained(folder)
-    build_word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
+    weights.save_network(captioner, folder)
+    build_word_tokenizer(CAPTIONS, 20).save(folder)
     return folder
 
 
@@ -38,7 +39,7 @@ def captioner_folder(
 def clap_folder(dual_encoder: DualEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clap")
     dual_encoder.save_pretrained(folder)
-    build_word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
+    build_word_tokenizer(CAPTIONS, 20).save(folder)
     return folder
 
 
@@ -174,8 +175,8 @@ def test_a_captioner_that_is_broken_says_so_for_each_clip(
     broken = copy.deepcopy(captioner)
     with torch.no_grad():
         broken.decoder.norm.weight[0] = torch.nan
-    broken.save_pretrained(tmp_path)
-    build_word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
+    weights.save_network(broken, tmp_path)
+    build_word_tokenizer(CAPTIONS, 20).save(tmp_path)
     results = TagGuidedAdapter(str(tmp_path), max_tokens=10).caption(
         waveforms[:2], [[]] * 2, [0, 1], first, last
     )

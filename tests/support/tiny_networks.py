@@ -2,15 +2,18 @@
 
 import torch
 
+from curation.models.networks.cnn14 import Cnn14Config
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.log_mel_config import LogMelConfig
 from curation.models.networks.tag_guided_captioner import (
+    GuidanceMode,
     TagGuidedCaptioner,
     TagGuidedCaptionerConfig,
 )
 from curation.models.word_tokenizer import build_word_tokenizer
 
-FRONTEND = {"sample_rate_hz": 8000, "n_fft": 256, "window": 256, "hop": 160, "high_hz": 4000.0}
-CNN = {"channels": [4, 8, 8], "convs_per_block": 1}
+FRONTEND = LogMelConfig(sample_rate_hz=8000, n_fft=256, window=256, hop=160, high_hz=4000.0)
+CNN = Cnn14Config(channels=(4, 8, 8), convs_per_block=1, embed_dim=None)
 TAGS = ["/m/0bt9lr", "/m/06mb1", "/m/05tny_"]  # Dog; Rain; Bark
 CAPTIONS = ["a dog barks while rain falls in the background", "rain falls and then a cat meows"]
 
@@ -26,7 +29,7 @@ def sharpened(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
-def tiny_captioner(guidance_mode: str, **sizes: int) -> TagGuidedCaptioner:
+def tiny_captioner(guidance_mode: GuidanceMode, **sizes: int) -> TagGuidedCaptioner:
     config = TagGuidedCaptionerConfig(
         frontend=FRONTEND,
         cnn=CNN,

@@ -55,14 +55,14 @@ def as_int16(clip: np.ndarray) -> np.ndarray:
     return (stored / 32767.0).astype(np.float32)
 
 
-def bytes_tokenizer() -> PreTrainedTokenizerBase:
+def bytes_tokenizer(**settings: str) -> PreTrainedTokenizerBase:
     """RoBERTa's special tokens and bytes, without merges."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     tokens = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     inner = Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, []))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    return RobertaTokenizerFast(tokenizer_object=inner, model_max_length=38)
+    return RobertaTokenizerFast(tokenizer_object=inner, model_max_length=38, **settings)
 
 
 def clap(folder: Path, fused: bool) -> ClapModel:

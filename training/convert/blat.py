@@ -48,7 +48,7 @@ def convert_blat(
     """
     found = read_released_weights(path)
     model = DualEncoder(config or DualEncoderConfig())
-    bands = mel_filter_bank(model.config.log_mel(), torch.device("cpu"))
+    bands = mel_filter_bank(model.config.frontend, torch.device("cpu"))
     check_mel_bands(path, found, _BLAT_BANDS, bands)
     fill_model(model, found, _blat_name, _BLAT_UNUSED, path)
     save_model_folder(model.eval(), out, tokenizer, model.text.config.vocab_size)

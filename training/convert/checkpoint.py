@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from curation.errors import InputError
-from curation.models import weights
 from curation.models.networks.clap import TrainableClap
 from curation.models.networks.dual_encoder import DualEncoder
 
@@ -111,8 +110,7 @@ def save_model_folder(
             f"{tokenizer_of}: a tokenizer of {len(tokenizer)} tokens, the model knows {vocab_size};"
             " expected the tokenizer that it was trained with"
         )
-    with weights.hide_progress_bars():
-        model.save_pretrained(out)
+    model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 

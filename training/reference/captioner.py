@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from curation.demo.grading import grade_caption
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.decoding.batch_decoding import decode_captions
+from curation.models.networks.cnn14 import Cnn14Config
 from curation.models.networks.tag_guided_captioner import (
     IGNORED_LABEL,
     TagGuidedCaptioner,
@@ -33,7 +34,7 @@ _EVALUATION_BATCH = 32
 
 def train_captioner_on_corpus(
     config: ReferenceCaptionerConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
-) -> tuple[TagGuidedCaptioner, PreTrainedTokenizerBase, list[float]]:
+) -> tuple[TagGuidedCaptioner, CaptionTokenizer, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
     torch.manual_seed(seed)
     tokenizer = build_word_tokenizer(
@@ -65,7 +66,7 @@ def train_captioner_on_corpus(
 
 
 def evaluate_reference_captioner(
-    model: TagGuidedCaptioner, tokenizer: PreTrainedTokenizerBase, corpus: FeatureCorpus
+    model: TagGuidedCaptioner, tokenizer: CaptionTokenizer, corpus: FeatureCorpus
 ) -> dict[str, Any]:
     """Correctness of the greedy captions, untagged and with noisy and with true tags.
 
@@ -82,7 +83,7 @@ def evaluate_reference_captioner(
 
 def caption_features(
     model: TagGuidedCaptioner,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: CaptionTokenizer,
     features: Sequence[Tensor],
     tags: Sequence[Sequence[str]],
     beams: int = 1,
@@ -96,7 +97,7 @@ def caption_features(
         with torch.inference_mode():
             encoded = model.encoder(batch, lengths, tag_vectors(tags[rows], model))
         best, _ = decode_captions(model, encoded, beams, None, 1.0, _MAX_TOKENS)
-        captions += [tokenizer.decode(one.ids, skip_special_tokens=True) for one in best]
+        captions += [tokenizer.decode(one.ids) for one in best]
     return captions
 
 
@@ -114,24 +115,24 @@ def corpus_tags(corpus: FeatureCorpus, guidance: str) -> list[list[str]]:
 
 def tag_vectors(tags: Sequence[Sequence[str]], model: TagGuidedCaptioner) -> Tensor:
     """Multi-hot tag vectors `[clip, tag]` over the model's tags."""
-    places = {mid: index for index, mid in enumerate(model.config.tag_list)}
+    places = {mid: index for index, mid in enumerate(model.config.tags)}
     vectors = torch.zeros(len(tags), len(places))
     for row, given in enumerate(tags):
         vectors[row, [places[mid] for mid in given]] = 1.0
     return vectors
 
 
-def caption_labels(captions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Tensor:
+def caption_labels(captions: Sequence[str], tokenizer: CaptionTokenizer) -> Tensor:
     """Word ids with the end token, without the start token, `[caption, position]`."""
-    tokens = tokenizer(list(captions), padding=True, return_tensors="pt")
-    ids = tokens["input_ids"].masked_fill(tokens["attention_mask"] == 0, IGNORED_LABEL)
+    ids, mask = tokenizer.encode(captions)
+    ids = ids.masked_fill(mask == 0, IGNORED_LABEL)
     return ids[:, 1:]
 
 
 def _model_config(config: ReferenceCaptionerConfig, words: int) -> TagGuidedCaptionerConfig:
     return TagGuidedCaptionerConfig(
-        frontend=config.frontend.model_dump(),
-        cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},
+        frontend=config.frontend.log_mel(),
+        cnn=Cnn14Config(**config.cnn.model_dump(), mels=config.frontend.mels),
         tags=[sound.mid for sound in SOUND_CLASSES],
         guidance_mode=config.guidance_mode,
         guidance_dropout=config.guidance_dropout,

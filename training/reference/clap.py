@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedTokenizerBase
 
+from curation.models.caption_tokenizer import CaptionTokenizer, TokenBatch
+from curation.models.networks.cnn14 import Cnn14Config
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.word_tokenizer import build_word_tokenizer
 from curation.stats import auc
@@ -42,7 +43,7 @@ class ReferenceClapObjective(nn.Module):
         self,
         features: Tensor,
         lengths: Tensor,
-        tokens: dict[str, Tensor],
+        tokens: TokenBatch,
         false_negatives: Tensor,
         tag_targets: Tensor,
     ) -> Tensor:
@@ -56,7 +57,7 @@ class ReferenceClapObjective(nn.Module):
         """
         pooled = self.model.audio(features, lengths)
         audio = self.model.project_audio(pooled)
-        captions = self.model.encode_text(tokens["input_ids"], tokens["attention_mask"])
+        captions = self.model.encode_text(*tokens)
         text, wrong = captions[: len(audio)], captions[len(audio) :].unflatten(0, (len(audio), -1))
         scale = self.model.logit_scale.exp()
         return (
@@ -69,7 +70,7 @@ class ReferenceClapObjective(nn.Module):
 
 def train_clap_on_corpus(
     config: ReferenceClapConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
-) -> tuple[DualEncoder, PreTrainedTokenizerBase, list[float]]:
+) -> tuple[DualEncoder, CaptionTokenizer, list[float]]:
     """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
     torch.manual_seed(seed)
     tokenizer = build_word_tokenizer(_sentences(corpus.seed), config.max_text_tokens)
@@ -85,7 +86,7 @@ def train_clap_on_corpus(
         captions = [str(rng.choice(scene.captions)) for scene in scenes]
         for scene in scenes:
             captions += make_hard_negatives(scene, rng, config.hard_negatives)
-        tokens = tokenizer(captions, padding=True, return_tensors="pt")
+        tokens = tokenizer.encode(captions)
         keys = [(scene.classes, scene.relation) for scene in scenes]
         false_negatives = torch.tensor([[one == other for other in keys] for one in keys])
         targets = torch.tensor([[mid in scene_tags(scene) for mid in mids] for scene in scenes])
@@ -97,7 +98,7 @@ def train_clap_on_corpus(
 
 
 def evaluate_reference_clap(
-    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, corpus: FeatureCorpus
+    model: DualEncoder, tokenizer: CaptionTokenizer, corpus: FeatureCorpus
 ) -> dict[str, Any]:
     """AUC of true against wrong captions by kind of wrong, and retrieval among the clips.
 
@@ -135,18 +136,12 @@ def embed_features(model: DualEncoder, features: Sequence[Tensor]) -> np.ndarray
 
 
 def embed_captions(
-    model: DualEncoder, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]
+    model: DualEncoder, tokenizer: CaptionTokenizer, captions: Sequence[str]
 ) -> np.ndarray:
     """Unit vectors `[caption, dim]`."""
-    tokens = tokenizer(
-        list(captions),
-        padding=True,
-        truncation=True,
-        max_length=model.config.max_text_tokens,
-        return_tensors="pt",
-    )
+    tokens = tokenizer.encode(captions, model.config.max_text_tokens)
     with torch.inference_mode():
-        return model.encode_text(tokens["input_ids"], tokens["attention_mask"]).numpy()
+        return model.encode_text(*tokens).numpy()
 
 
 def _sentences(seed: int) -> list[str]:
@@ -157,8 +152,8 @@ def _sentences(seed: int) -> list[str]:
 
 def _model_config(config: ReferenceClapConfig, words: int) -> DualEncoderConfig:
     return DualEncoderConfig(
-        frontend=config.frontend.model_dump(),
-        cnn={**config.cnn.model_dump(), "mels": config.frontend.mels},
+        frontend=config.frontend.log_mel(),
+        cnn=Cnn14Config(**config.cnn.model_dump(), mels=config.frontend.mels),
         audio_layers=config.audio_layers,
         audio_dim=config.audio_dim,
         audio_heads=config.audio_heads,

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedTokenizerBase
 
 from curation import console
+from curation.models.caption_tokenizer import CaptionTokenizer
 from training.config.networks import FrontendConfig
 from training.config.reference import CorpusConfig, ReferenceScheduleConfig
 from training.optim import build_reference_optimisers, one_cycle_factor
@@ -30,16 +30,16 @@ class ReferenceConfig(Protocol):
 
 
 Config = TypeVar("Config", bound=ReferenceConfig)
-Trained = tuple[Model, PreTrainedTokenizerBase, list[float]]
+Trained = tuple[Model, CaptionTokenizer, list[float]]
 
 
 def train_reference_model(
     config: Config,
     seed: int,
     train: Callable[[Config, FeatureCorpus, int, bool], Trained[Model]],
-    evaluate: Callable[[Model, PreTrainedTokenizerBase, FeatureCorpus], dict[str, Any]],
+    evaluate: Callable[[Model, CaptionTokenizer, FeatureCorpus], dict[str, Any]],
     progress: bool = True,
-) -> tuple[Model, PreTrainedTokenizerBase, dict[str, Any]]:
+) -> tuple[Model, CaptionTokenizer, dict[str, Any]]:
     """Render the corpora, train, evaluate.
 
     Args:

@@ -32,7 +32,7 @@ class TagGuidedGenerator:
         temperature: float,
         max_tokens: int,
     ) -> None:
-        self._model, self._tokenizer = weights.load_model_and_tokenizer(
+        self._model, self._tokenizer = weights.load_network_and_tokenizer(
             folder, TagGuidedCaptioner, device
         )
         fold_batch_norms(self._model)
@@ -140,9 +140,7 @@ class TagGuidedGenerator:
             return Failure("caption", "not_finite", "the model's logits are not finite")
         by_method = [*(("beam", one) for one in best), *(("sample", one) for one in samples)]
         return [
-            Candidate(
-                self._tokenizer.decode(one.ids, skip_special_tokens=True), method, one.log_prob
-            )
+            Candidate(self._tokenizer.decode(one.ids), method, one.log_prob)
             for method, one in by_method
         ]
 

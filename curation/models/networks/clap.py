@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrainedTokenizerBase
+from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
 from curation.errors import InputError
-from curation.models import weights
+from curation.models import pretrained_weights
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.networks.clap_frontend import (
     build_laion_extractor,
     check_front_end,
@@ -22,7 +23,8 @@ from curation.models.networks.clap_frontend import (
 )
 from curation.models.networks.feature_batches import stack_padded
 from curation.models.networks.log_mel import LogMel
-from curation.models.networks.towers import Towers, TrainableTowers, set_layer_checkpointing
+from curation.models.networks.pretrained_text import set_layer_checkpointing
+from curation.models.networks.towers import Towers, TrainableTowers
 
 # What LAION trained with: RoBERTa would read 512.
 _TEXT_TOKENS = 77
@@ -142,7 +144,8 @@ class TrainableClap(ClapTowers, TrainableTowers):
         """Write what `ClapModel`, and with a tokenizer beside it `ClapProcessor`, open."""
         with torch.no_grad():
             self.clap.logit_scale_t.copy_(self.clap.logit_scale_a)
-        self.clap.save_pretrained(folder)
+        with pretrained_weights.hide_progress_bars():
+            self.clap.save_pretrained(folder)
         self.extractor.save_pretrained(folder)
 
 
@@ -176,18 +179,18 @@ class FusedClap(ClapTowers):
         return self.project_audio(encoded.pooler_output)
 
 
-def load_clap(folder: Path, device: str) -> tuple[ClapTowers, PreTrainedTokenizerBase]:
+def load_clap(folder: Path, device: str) -> tuple[ClapTowers, CaptionTokenizer]:
     """A model, with fusion or without, in float32 and evaluation mode, and its tokenizer.
 
     Raises InputError where the directory holds no CLAP that can be served.
     """
     extractor = read_clap_extractor(folder)
-    config = weights.load_model_config(folder, ClapConfig)
+    config = pretrained_weights.load_model_config(folder, ClapConfig)
     try:
         check_front_end(config, extractor)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
-    clap, tokenizer = weights.load_model_and_tokenizer(folder, ClapModel, device)
+    clap, tokenizer = pretrained_weights.load_model_and_tokenizer(folder, ClapModel, device)
     kind = FusedClap if config.audio_config.enable_fusion else TrainableClap
     return kind(clap, extractor).eval(), tokenizer
 
@@ -195,7 +198,7 @@ def load_clap(folder: Path, device: str) -> tuple[ClapTowers, PreTrainedTokenize
 def build_clap(
     audio: dict[str, Any],
     text: dict[str, Any],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: CaptionTokenizer,
     frontend: dict[str, Any] | None = None,
     embed_dim: int = 512,
 ) -> TrainableClap:
@@ -214,9 +217,9 @@ def build_clap(
         text_config={
             **text,
             "vocab_size": len(tokenizer),
-            "pad_token_id": tokenizer.pad_token_id,
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.special_id("pad_token"),
+            "bos_token_id": tokenizer.special_id("bos_token"),
+            "eos_token_id": tokenizer.special_id("eos_token"),
         },
         projection_dim=embed_dim,
     )

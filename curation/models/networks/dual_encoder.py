@@ -1,18 +1,22 @@
 """The dual encoder (CLAP): an audio tower, a text tower, one linear layer each, one scale."""
 
 import math
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.configuration_utils import PreTrainedConfig
 
+from curation.models import weights
+from curation.models.networks.bert import Bert, BertConfig, is_plain_bert
 from curation.models.networks.cnn14 import Cnn14, Cnn14Config, pool_max_plus_mean, valid_frame_mask
+from curation.models.networks.initialisation import initialise_weights
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
-from curation.models.networks.towers import TrainableTowers, set_layer_checkpointing
+from curation.models.networks.saved_network import NetworkConfig, SavedNetwork
+from curation.models.networks.towers import TrainableTowers
 from curation.models.networks.transformer import EncoderLayer, sinusoidal_positions
 
 TextPooling = Literal["first", "mean"]
@@ -25,10 +29,9 @@ _BERT_MEDIUM = {
     "intermediate_size": 2048,
 }
 
-_WITH_POOLER = {"bert", "camembert", "mpnet", "roberta", "xlm-roberta"}
 
-
-class DualEncoderConfig(PreTrainedConfig):
+@dataclass
+class DualEncoderConfig(NetworkConfig):
     """Sizes of a `DualEncoder`; the defaults are BLAT's pair (CNN14 and BERT-medium at 32 kHz).
 
     `audio_layers` above 0 puts that many encoder layers of width `audio_dim` over the frames of
@@ -38,10 +41,10 @@ class DualEncoderConfig(PreTrainedConfig):
     "mean" the mean over the tokens, as most sentence encoders do.
     """
 
-    model_type = "tagscribe-dual-encoder"
+    model_type: ClassVar[str] = "tagscribe-dual-encoder"
 
-    frontend: dict[str, Any] | None = None
-    cnn: dict[str, Any] | None = None
+    frontend: LogMelConfig = LogMelConfig()
+    cnn: Cnn14Config = Cnn14Config()
     audio_layers: int = 0
     audio_dim: int = 256
     audio_heads: int = 4
@@ -52,39 +55,35 @@ class DualEncoderConfig(PreTrainedConfig):
     embed_dim: int = 1024
     logit_scale_init: float = math.log(1 / 0.07)
 
-    def log_mel(self) -> LogMelConfig:
-        return LogMelConfig(**(self.frontend or {}))
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **values,
+            "frontend": LogMelConfig(**values.get("frontend", {})),
+            "cnn": Cnn14Config.from_dict(values.get("cnn", {})),
+        }
 
-    def cnn14(self) -> Cnn14Config:
-        return Cnn14Config.from_dict(self.cnn or {})
 
-    def text_config(self) -> PreTrainedConfig:
-        return AutoConfig.for_model(**(self.text or _BERT_MEDIUM))
+class DualEncoder(SavedNetwork, TrainableTowers):
+    """Embeds sounds and captions into one space; after BLAT's audio_text_model.py.
 
+    `pretrained_networks` has it as a class of transformers.
+    """
 
-class DualEncoder(PreTrainedModel, TrainableTowers):
-    """Embeds sounds and captions into one space; after BLAT's audio_text_model.py."""
+    config_class = DualEncoderConfig
 
     config: DualEncoderConfig
-    config_class = DualEncoderConfig
-    main_input_name = "waveforms"
 
     def __init__(self, config: DualEncoderConfig) -> None:
         super().__init__(config)
-        self.frontend = LogMel(config.log_mel())
+        self.frontend = LogMel(config.frontend)
         self.audio = AudioTower(config)
-        text = config.text_config()
-        self.text: Any = AutoModel.from_config(text, **without_pooler(text))
+        self.text: Any = _build_text_encoder(config.text or _BERT_MEDIUM)
         self.audio_projection = nn.Linear(self.audio.width, config.embed_dim)
         self.text_projection = nn.Linear(self.text.config.hidden_size, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale_init))
-        self.post_init()  # type: ignore[operator]
-
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, DualEncoder):
-            nn.init.constant_(module.logit_scale, self.config.logit_scale_init)
-        else:
-            super()._init_weights(module)
+        for part in (self.audio, self.audio_projection, self.text_projection):
+            initialise_weights(part)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -136,7 +135,16 @@ class DualEncoder(PreTrainedModel, TrainableTowers):
         """Keep no activations inside CNN14's blocks, its encoder layers and the text tower's."""
         self.audio.cnn.checkpointing = enabled
         self.audio.checkpointing = enabled
-        set_layer_checkpointing(self.text, enabled)
+        if isinstance(self.text, Bert):
+            self.text.checkpointing = enabled
+        else:
+            from curation.models.networks.pretrained_text import set_layer_checkpointing
+
+            set_layer_checkpointing(self.text, enabled)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write configuration and weights; see `TrainableTowers`."""
+        weights.save_network(self, Path(folder))
 
     def forward(
         self, waveforms: Tensor, lengths: Tensor, input_ids: Tensor, mask: Tensor
@@ -151,7 +159,7 @@ class AudioTower(nn.Module):
 
     def __init__(self, config: DualEncoderConfig) -> None:
         super().__init__()
-        cnn = config.cnn14()
+        cnn = config.cnn
         self.checkpointing = False
         self.cnn = Cnn14(cnn)
         self.layers = nn.ModuleList(
@@ -203,6 +211,10 @@ def pool_masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
 
 
-def without_pooler(text: PreTrainedConfig) -> dict[str, bool]:
-    """The argument that leaves out a text tower's pooler: nothing here asks for its output."""
-    return {"add_pooling_layer": False} if text.model_type in _WITH_POOLER else {}
+def _build_text_encoder(values: dict[str, Any]) -> Any:
+    """The text tower of a configuration; any but a plain BERT is a class of transformers."""
+    if is_plain_bert(values):
+        return Bert(BertConfig.from_dict(values))
+    from curation.models.networks.pretrained_text import build_pretrained_text
+
+    return build_pretrained_text(values)

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
-
 from curation.errors import InputError
 from curation.models import files, weights
-from curation.models.networks.clap import load_clap
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.towers import Towers, TrainableTowers
 
@@ -15,7 +13,7 @@ _CLAP = "clap"
 
 def load_trainable_towers(
     model: str | Path, device: str = "auto", revision: str | None = None
-) -> tuple[TrainableTowers, PreTrainedTokenizerBase]:
+) -> tuple[TrainableTowers, CaptionTokenizer]:
     """A model that can be trained, in float32 and evaluation mode, and its tokenizer.
 
     Args:
@@ -35,11 +33,13 @@ def load_trainable_towers(
     return towers, tokenizer
 
 
-def load_towers(folder: Path, device: str) -> tuple[Towers, PreTrainedTokenizerBase]:
+def load_towers(folder: Path, device: str) -> tuple[Towers, CaptionTokenizer]:
     """A model that scores, in float32 and evaluation mode, and its tokenizer.
 
     Raises InputError naming the directory and what it holds instead.
     """
     if files.read_model_config(folder, DualEncoderConfig.model_type, _CLAP)["model_type"] == _CLAP:
+        from curation.models.networks.clap import load_clap  # brings transformers
+
         return load_clap(folder, device)
-    return weights.load_model_and_tokenizer(folder, DualEncoder, device)
+    return weights.load_network_and_tokenizer(folder, DualEncoder, device)

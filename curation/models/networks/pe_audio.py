@@ -6,15 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import (
-    PeAudioConfig,
-    PeAudioFeatureExtractor,
-    PeAudioModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioModel
 
 from curation.errors import InputError
-from curation.models import files, weights
+from curation.models import files, pretrained_weights
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.networks.feature_batches import stack_padded
 from curation.models.networks.towers import Towers
 
@@ -110,7 +106,7 @@ class _PassThrough(nn.Module):
 
 def load_pe_audio(
     folder: Path, device: str, dtype: torch.dtype
-) -> tuple[PeAudioTowers, PreTrainedTokenizerBase]:
+) -> tuple[PeAudioTowers, CaptionTokenizer]:
     """A model in evaluation mode, and its tokenizer; of one with video (PE-AV's), the audio's part.
 
     Raises InputError where the directory holds no PE-AV that can be served.
@@ -125,7 +121,7 @@ def load_pe_audio(
             f"the codec of {hop} (the product of its downsampling_ratios); expected the same"
         )
     others = _VIDEO_PREFIXES if values["model_type"] == _WITH_VIDEO else ()
-    model, tokenizer = weights.load_model_and_tokenizer(
+    model, tokenizer = pretrained_weights.load_model_and_tokenizer(
         folder, PeAudioModel, device, dtype, config, others
     )
     return PeAudioTowers(model, extractor).eval(), tokenizer

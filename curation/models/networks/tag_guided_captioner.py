@@ -1,21 +1,19 @@
 """The tag-guided captioner: CNN14 encoder, transformer decoder, tags as guidance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
-from transformers.configuration_utils import PreTrainedConfig
-from transformers.modeling_outputs import Seq2SeqLMOutput
-from transformers.utils import ModelOutput
 
 from curation.models.networks.cnn14 import Cnn14, Cnn14Config, pool_max_plus_mean, valid_frame_mask
+from curation.models.networks.initialisation import initialise_weights
 from curation.models.networks.log_mel import LogMel
 from curation.models.networks.log_mel_config import LogMelConfig
+from curation.models.networks.saved_network import NetworkConfig, SavedNetwork
 from curation.models.networks.transformer import (
     DecoderLayer,
     EncoderLayer,
@@ -28,19 +26,20 @@ GuidanceMode = Literal["memory", "additive"]
 IGNORED_LABEL = -100
 
 
-class TagGuidedCaptionerConfig(PreTrainedConfig):
+@dataclass
+class TagGuidedCaptionerConfig(NetworkConfig):
     """Sizes of a `TagGuidedCaptioner`, and the tags (AudioSet ids) that it understands.
 
     `guidance_dropout` is the share of clips whose tags are withheld in training, so that the model
     also captions untagged; `tag_loss_weight` that of the auxiliary loss of naming the tags.
     """
 
-    model_type = "tagscribe-captioner"
+    model_type: ClassVar[str] = "tagscribe-captioner"
 
-    frontend: dict[str, Any] | None = None
-    cnn: dict[str, Any] | None = None
-    tags: list[str] | None = None
-    guidance_mode: str = "memory"
+    frontend: LogMelConfig = LogMelConfig()
+    cnn: Cnn14Config = Cnn14Config(embed_dim=None)
+    tags: list[str] = field(default_factory=list)
+    guidance_mode: GuidanceMode = "memory"
     guidance_dropout: float = 0.45
     tag_loss_weight: float = 3.0
     label_smoothing: float = 0.0
@@ -54,23 +53,18 @@ class TagGuidedCaptionerConfig(PreTrainedConfig):
     pad_token_id: int = 0
     bos_token_id: int = 1
     eos_token_id: int = 2
-    decoder_start_token_id: int = 1
-    is_encoder_decoder: bool = True
-    tie_word_embeddings: bool = True
 
-    def log_mel(self) -> LogMelConfig:
-        return LogMelConfig(**(self.frontend or {}))
-
-    def cnn14(self) -> Cnn14Config:
-        return Cnn14Config.from_dict({"embed_dim": None, **(self.cnn or {})})
-
-    @property
-    def tag_list(self) -> list[str]:
-        return self.tags or []
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **values,
+            "frontend": LogMelConfig(**values.get("frontend", {})),
+            "cnn": Cnn14Config.from_dict({"embed_dim": None, **values.get("cnn", {})}),
+        }
 
 
 @dataclass
-class EncoderOutput(ModelOutput):
+class EncoderOutput:
     """What the decoder needs of a batch of clips.
 
     Attributes:
@@ -80,9 +74,8 @@ class EncoderOutput(ModelOutput):
         tag_logits: the clip's own tags as heard, `[batch, tag]`.
     """
 
-    # `ModelOutput` wants defaults; these two are always given.
-    last_hidden_state: Tensor = cast(Tensor, None)
-    memory_mask: Tensor = cast(Tensor, None)
+    last_hidden_state: Tensor
+    memory_mask: Tensor
     word_bias: Tensor | None = None
     tag_logits: Tensor | None = None
 
@@ -91,6 +84,7 @@ class EncoderOutput(ModelOutput):
         return [
             EncoderOutput(
                 last_hidden_state=self.last_hidden_state[row][valid],
+                memory_mask=valid[valid],
                 word_bias=None if self.word_bias is None else self.word_bias[row],
             )
             for row, valid in enumerate(self.memory_mask)
@@ -118,7 +112,14 @@ class EncoderOutput(ModelOutput):
         )
 
 
-class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
+class CaptionerOutput(NamedTuple):
+    """`logits [batch, position, word]`, and the loss where labels were given."""
+
+    loss: Tensor | None
+    logits: Tensor
+
+
+class TagGuidedCaptioner(SavedNetwork):
     """Writes captions of log-mel features, guided by a tag vector `[batch, tag]` in [0, 1].
 
     Guidance comes in one of two modes. "memory": every given tag is one more position that the
@@ -126,37 +127,30 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
     and is added to every word embedding, then LayerNorm, then the position encoding (BLAT's way;
     `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of zeros means untagged.
 
-    `generate(input_features=..., feature_lengths=..., tags=...)` works with every method of
-    transformers; it recomputes the caption each step.
-    `curation.models.decoding.batch_decoding` is faster.
+    `curation.models.decoding.batch_decoding` writes with it; `pretrained_networks` has it as a
+    class of transformers, with `generate`.
     """
 
     config_class = TagGuidedCaptionerConfig
-    main_input_name = "input_features"
-    _tied_weights_keys = {"decoder.head.weight": "decoder.words.weight"}
+    tied_weights = frozenset({"decoder.head.weight"})
+
+    config: TagGuidedCaptionerConfig
 
     def __init__(self, config: TagGuidedCaptionerConfig) -> None:
         super().__init__(config)
-        self.frontend = LogMel(config.log_mel())
+        self.frontend = LogMel(config.frontend)
         self.encoder = GuidedEncoder(config)
         self.decoder = CaptionDecoder(config)
-        self.post_init()
-        self.generation_config = GenerationConfig(
-            pad_token_id=config.pad_token_id,
-            bos_token_id=config.bos_token_id,
-            eos_token_id=config.eos_token_id,
-            decoder_start_token_id=config.decoder_start_token_id,
-            use_cache=False,
-        )
+        initialise_weights(self)
+        self.tie_weights()
 
-    def get_encoder(self, *_: Any, **__: Any) -> nn.Module:
-        return self.encoder
+    def tie_weights(self) -> None:
+        """Let the output layer share the weights of the word embeddings."""
+        self.decoder.head.weight = self.decoder.words.weight
 
-    def get_output_embeddings(self) -> nn.Module:
-        return self.decoder.head
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.decoder.words
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.words.weight.device
 
     @property
     def shortest_clip(self) -> int:
@@ -169,11 +163,6 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
         with torch.no_grad():
             return self.frontend(waveforms, lengths), self.frontend.frames(lengths)
 
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, encoder_outputs: EncoderOutput | None = None, **_: Any
-    ) -> dict[str, Any]:
-        return {"decoder_input_ids": input_ids, "encoder_outputs": encoder_outputs}
-
     def forward(
         self,
         input_features: Tensor | None = None,
@@ -183,8 +172,7 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
         encoder_outputs: EncoderOutput | None = None,
         labels: Tensor | None = None,
         tag_targets: Tensor | None = None,
-        **_: Any,
-    ) -> Seq2SeqLMOutput:
+    ) -> CaptionerOutput:
         """Predict the next word of each caption; the loss where `labels` are given.
 
         Args:
@@ -194,7 +182,7 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
             labels: captions with end token `[batch, position]`, `IGNORED_LABEL` where padded.
             tag_targets: the tags that the clip truly has `[batch, tag]`, for the auxiliary loss.
         """
-        config = cast(TagGuidedCaptionerConfig, self.config)
+        config = self.config
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_features, feature_lengths, tags)
         if decoder_input_ids is None and labels is not None:
@@ -213,7 +201,7 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
                     encoder_outputs.tag_logits, tag_targets
                 )
                 loss = loss + config.tag_loss_weight * tag_loss
-        return Seq2SeqLMOutput(loss=loss, logits=logits)
+        return CaptionerOutput(loss, logits)
 
     @torch.no_grad()
     def log_prob(self, encoded: EncoderOutput, captions: Tensor) -> Tensor:
@@ -234,21 +222,19 @@ class TagGuidedCaptioner(PreTrainedModel, GenerationMixin):
 class GuidedEncoder(nn.Module):
     """CNN14, a projection, and encoder layers over frames and, in mode "memory", tags."""
 
-    main_input_name = "input_features"
-
     def __init__(self, config: TagGuidedCaptionerConfig) -> None:
         super().__init__()
-        cnn = config.cnn14()
+        cnn = config.cnn
         self.dim = config.dim
         self.guidance_mode = config.guidance_mode
         self.guidance_dropout = config.guidance_dropout
         self.cnn = Cnn14(cnn)
         self.input = nn.Linear(cnn.channels[-1], config.dim)
-        self.tag_head = nn.Linear(cnn.channels[-1], len(config.tag_list))
+        self.tag_head = nn.Linear(cnn.channels[-1], len(config.tags))
         self.tag_words: nn.Module = (
-            nn.Embedding(len(config.tag_list), config.dim)
+            nn.Embedding(len(config.tags), config.dim)
             if config.guidance_mode == "memory"
-            else nn.Linear(len(config.tag_list), config.dim)
+            else nn.Linear(len(config.tags), config.dim)
         )
         self.layers = nn.ModuleList(
             EncoderLayer(config.dim, config.heads, config.feed_forward, config.dropout)
@@ -261,7 +247,6 @@ class GuidedEncoder(nn.Module):
         input_features: Tensor,
         feature_lengths: Tensor | None = None,
         tags: Tensor | None = None,
-        **_: Any,
     ) -> EncoderOutput:
         """Encode `[batch, frame, mel]`; without `feature_lengths` every frame is valid."""
         batch, frames, _mels = input_features.shape

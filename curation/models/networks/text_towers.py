@@ -1,7 +1,7 @@
 """Pre-trained text encoders as text towers: of transformers, or of sentence-transformers."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,10 @@ from transformers import (
 from transformers.configuration_utils import PreTrainedConfig
 
 from curation.errors import InputError
-from curation.models import files, weights
-from curation.models.networks.dual_encoder import (
-    DualEncoder,
-    DualEncoderConfig,
-    TextPooling,
-    without_pooler,
-)
+from curation.models import files, pretrained_weights
+from curation.models.caption_tokenizer import CaptionTokenizer
+from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig, TextPooling
+from curation.models.networks.pretrained_text import without_pooler
 
 _POOLING: dict[str, TextPooling] = {"cls": "first", "mean": "mean"}
 
@@ -47,7 +44,7 @@ class TextTower:
 
     config: dict[str, Any]
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: CaptionTokenizer
     pooling: TextPooling
     max_tokens: int
 
@@ -65,7 +62,7 @@ def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower
         return _sentence_encoder(folder)
     try:
         text = AutoConfig.from_pretrained(folder)
-        with weights.hide_progress_bars():
+        with pretrained_weights.hide_progress_bars():
             encoder = AutoModel.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, **without_pooler(text)
             )
@@ -84,13 +81,13 @@ def build_dual_encoder(tower: TextTower, config: DualEncoderConfig) -> DualEncod
     The text tower, its pooling and, where that is less, its longest text are the tower's, whatever
     `config` says.
     """
-    values = {
-        **config.to_dict(),
-        "text": tower.config,
-        "text_pooling": tower.pooling,
-        "max_text_tokens": min(config.max_text_tokens, tower.max_tokens),
-    }
-    model = DualEncoder(DualEncoderConfig.from_dict(values))
+    adapted = replace(
+        config,
+        text=tower.config,
+        text_pooling=tower.pooling,
+        max_text_tokens=min(config.max_text_tokens, tower.max_tokens),
+    )
+    model = DualEncoder(adapted)
     model.text.load_state_dict(tower.model.state_dict())
     return model
 
@@ -106,7 +103,7 @@ def _sentence_encoder(folder: Path) -> TextTower:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with weights.hide_progress_bars():
+        with pretrained_weights.hide_progress_bars():
             opened = SentenceTransformer(
                 str(folder), device="cpu", model_kwargs={"use_safetensors": True}
             )
@@ -135,11 +132,15 @@ def _tower(
         raise InputError(
             f"{folder}: a {config.model_type} encodes and decodes; expected an encoder such as BERT"
         )
+    try:
+        captions = pretrained_weights.convert_tokenizer(tokenizer)
+    except ValueError as error:
+        raise InputError(f"{folder}: {error}") from error
     values = config.to_diff_dict()
     return TextTower(
         config={name: each for name, each in values.items() if name not in _OF_THE_FILE},
         model=encoder.eval(),
-        tokenizer=tokenizer,
+        tokenizer=captions,
         pooling=pooling,
         max_tokens=min(tokenizer.model_max_length, _positions(config)),
     )

@@ -1,13 +1,10 @@
 """The contracts of a model that embeds sounds and captions into one space."""
 
 from abc import abstractmethod
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 class Towers(nn.Module):
@@ -106,14 +103,3 @@ class TrainableTowers(Towers):
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
         """Write configuration, weights (safetensors) and front end; the tokenizer goes beside."""
-
-
-def set_layer_checkpointing(model: nn.Module, enabled: bool) -> None:
-    """Switch checkpointing of every layer of a transformers model.
-
-    Not by transformers' own switch, which CLAP does not offer and whose name is changing.
-    """
-    for layer in model.modules():
-        if isinstance(layer, GradientCheckpointingLayer):
-            layer.gradient_checkpointing = enabled
-            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from curation.errors import InputError
 from curation.models import weights
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.log_mel_input import FrontEnd
 from curation.models.networks import feature_batches
 from curation.models.networks.towers import Towers
@@ -27,7 +27,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 class Embedder:
     """A loaded pair of towers on its device."""
 
-    def __init__(self, folder: Path, towers: Towers, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, folder: Path, towers: Towers, tokenizer: CaptionTokenizer) -> None:
         """Raises InputError for a tokenizer or weights with which no caption can be embedded."""
         _refuse_unknown_ids(folder, towers, tokenizer)
         self._towers, self._tokenizer = towers, tokenizer
@@ -71,12 +71,12 @@ class Embedder:
         """As `Scorer.embed_text`; captions of more than `max_text_tokens` by their sentences."""
         if not captions:
             return np.empty((0, self._towers.embed_dim), dtype=np.float32)
-        tokens = self._tokenizer(list(captions), verbose=False)["input_ids"]
+        tokens = self._tokenizer.count_tokens(captions)
         most = self._towers.max_text_tokens
         parts = [
             (row, part)
             for row, caption in enumerate(captions)
-            for part in ([caption] if len(tokens[row]) <= most else split_sentences(caption))
+            for part in ([caption] if tokens[row] <= most else split_sentences(caption))
         ]
         embeddings = self._embed_captions([part for _, part in parts])
         return average_unit_vectors(embeddings, [row for row, _ in parts], len(captions))
@@ -116,14 +116,10 @@ class Embedder:
         order = sorted(range(len(captions)), key=lambda index: len(captions[index]))
         for start in range(0, len(order), _TEXT_BATCH):
             rows = order[start : start + _TEXT_BATCH]
-            tokens = self._tokenizer(
-                [captions[row] for row in rows],
-                padding=True,
-                truncation=True,
-                max_length=self._towers.max_text_tokens,
-                return_tensors="pt",
-            ).to(self._towers.device)
-            embedded = self._towers.encode_text(tokens["input_ids"], tokens["attention_mask"])
+            tokens = self._tokenizer.encode(
+                [captions[row] for row in rows], self._towers.max_text_tokens
+            )
+            embedded = self._towers.encode_text(*tokens.to(self._towers.device))
             embeddings[rows] = embedded.float().cpu().numpy()
         return embeddings
 
@@ -167,8 +163,8 @@ def average_unit_vectors(parts: np.ndarray, owners: Sequence[int], count: int) -
     return means
 
 
-def _refuse_unknown_ids(folder: Path, towers: Towers, tokenizer: PreTrainedTokenizerBase) -> None:
-    highest = max(tokenizer.get_vocab().values())
+def _refuse_unknown_ids(folder: Path, towers: Towers, tokenizer: CaptionTokenizer) -> None:
+    highest = tokenizer.highest_id
     if highest >= towers.text_vocab_size:
         raise InputError(
             f"{folder}: the tokenizer has ids up to {highest}, the text tower knows "

@@ -69,7 +69,7 @@ def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
         elif wrong == "nan":
             save_file({n: w * torch.nan for n, w in load_file(weights).items()}, weights)
         elif wrong == "another tokenizer":
-            build_word_tokenizer(["x y z"], 40).save_pretrained(folder)
+            build_word_tokenizer(["x y z"], 40).save(folder)
         return folder
 
     return damage
@@ -113,7 +113,7 @@ def test_a_scorer_that_cannot_tell_pairs_apart_is_refused_with_figures(
     models: Models, dual_encoder: DualEncoder, tmp_path: Path
 ) -> None:
     dual_encoder.save_pretrained(tmp_path)
-    build_word_tokenizer(CAPTIONS, 20).save_pretrained(tmp_path)
+    build_word_tokenizer(CAPTIONS, 20).save(tmp_path)
     code, printed, reported = models("check", "--scorer", f"{{kind: clap, model: {tmp_path}}}")
     assert code == 1 and reported.endswith("tagscribe: refused: scorer\n")
     [line] = [line for line in printed.splitlines() if "FAILED" in line]

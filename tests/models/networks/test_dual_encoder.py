@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from curation.models import weights
+from curation.models.networks.cnn14 import Cnn14Config
 from curation.models.networks.dual_encoder import (
     DualEncoder,
     DualEncoderConfig,
@@ -16,7 +18,7 @@ def test_default_is_blats_pair() -> None:
     config = DualEncoderConfig()
     with torch.device("meta"):
         model = DualEncoder(config)
-    assert config.log_mel().sample_rate_hz == 32_000
+    assert config.frontend.sample_rate_hz == 32_000
     assert config.max_text_tokens == 30
     assert (model.audio_projection.in_features, model.audio_projection.out_features) == (2048, 1024)
     assert (model.text_projection.in_features, model.text_projection.out_features) == (512, 1024)
@@ -61,7 +63,7 @@ def test_logits_are_scaled_cosines(dual_encoder: DualEncoder) -> None:
 
 def test_saved_and_reloaded_it_is_the_same(dual_encoder: DualEncoder, tmp_path: Path) -> None:
     dual_encoder.save_pretrained(tmp_path)
-    again = DualEncoder.from_pretrained(tmp_path).eval()
+    again = weights.load_network(tmp_path, DualEncoder, "cpu")
     waveforms, lengths = torch.randn(1, 5000), torch.tensor([5000])
     with torch.no_grad():
         torch.testing.assert_close(
@@ -79,7 +81,7 @@ def test_any_text_encoder_will_do() -> None:
         "n_layers": 1,
         "vocab_size": 20,
     }
-    cnn = {"channels": [4, 4], "convs_per_block": 1, "embed_dim": 6}
+    cnn = Cnn14Config(channels=(4, 4), convs_per_block=1, embed_dim=6)
     model = DualEncoder(DualEncoderConfig(cnn=cnn, text=text, embed_dim=8)).eval()
     assert model.encode_text(torch.tensor([[1, 2]]), torch.ones(1, 2)).shape == (1, 8)
 

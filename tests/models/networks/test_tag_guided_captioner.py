@@ -1,12 +1,19 @@
-"""The captioner generates by every method, heeds its tags, and survives saving."""
+"""The captioner decodes as transformers does, heeds its tags, and survives saving."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from curation.models import weights
 from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import draw_uniform_noise, to_gumbel
+from curation.models.networks.pretrained_networks import (
+    PretrainedCaptioner,
+    PretrainedCaptionerConfig,
+)
 from curation.models.networks.tag_guided_captioner import (
     IGNORED_LABEL,
     EncoderOutput,
@@ -33,6 +40,13 @@ def encoded(captioner: TagGuidedCaptioner) -> EncoderOutput:
         return captioner.encoder(**batch())
 
 
+def pretrained(captioner: TagGuidedCaptioner) -> PretrainedCaptioner:
+    """The captioner as a class of transformers."""
+    model = PretrainedCaptioner(PretrainedCaptionerConfig(**captioner.config.to_dict()))
+    model.load_state_dict(captioner.state_dict())
+    return model.eval()
+
+
 def words(ids: torch.Tensor) -> tuple[int, ...]:
     """A generated sequence without its start token, end token and what follows."""
     listed = ids.tolist()[1:]
@@ -41,7 +55,7 @@ def words(ids: torch.Tensor) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_own_beam_equals_generate(captioner: TagGuidedCaptioner, beams: int) -> None:
-    theirs = captioner.generate(
+    theirs = pretrained(captioner).generate(
         **batch(), num_beams=beams, do_sample=False, max_new_tokens=MAX_TOKENS
     )
     ours, _ = decode_captions(captioner, encoded(captioner), beams, None, 1.0, MAX_TOKENS)
@@ -50,7 +64,9 @@ def test_own_beam_equals_generate(captioner: TagGuidedCaptioner, beams: int) -> 
 
 
 def test_own_beam_equals_generate_where_clips_end_apart(eager: TagGuidedCaptioner) -> None:
-    theirs = eager.generate(**batch(), num_beams=3, do_sample=False, max_new_tokens=LONGER)
+    theirs = pretrained(eager).generate(
+        **batch(), num_beams=3, do_sample=False, max_new_tokens=LONGER
+    )
     ours, _ = decode_captions(eager, encoded(eager), 3, None, 1.0, LONGER)
     assert [one.ids for one in ours] == [words(row) for row in theirs]
     assert len({len(one.ids) for one in ours}) > 2
@@ -87,7 +103,7 @@ def test_clips_that_are_done_leave_and_change_nothing_for_the_others(
 
 
 def test_generate_returns_several_samples_a_clip(captioner: TagGuidedCaptioner) -> None:
-    sampled = captioner.generate(
+    sampled = pretrained(captioner).generate(
         **batch(), do_sample=True, num_return_sequences=4, max_new_tokens=MAX_TOKENS
     )
     assert sampled.shape[0] == 5 * 4
@@ -95,9 +111,9 @@ def test_generate_returns_several_samples_a_clip(captioner: TagGuidedCaptioner) 
 
 def test_generate_runs_the_encoder_once(captioner: TagGuidedCaptioner) -> None:
     calls: list[int] = []
-    hook = captioner.encoder.register_forward_hook(lambda *_: calls.append(1))
-    captioner.generate(**batch(), num_beams=3, num_return_sequences=3, max_new_tokens=4)
-    hook.remove()
+    model = pretrained(captioner)
+    model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    model.generate(**batch(), num_beams=3, num_return_sequences=3, max_new_tokens=4)
     assert len(calls) == 1
 
 
@@ -192,26 +208,23 @@ def test_padding_does_not_change_the_memory(captioner: TagGuidedCaptioner) -> No
 
 
 def test_saved_and_reloaded_it_is_the_same(captioner: TagGuidedCaptioner, tmp_path: Path) -> None:
-    captioner.save_pretrained(tmp_path)
-    assert (tmp_path / "model.safetensors").is_file()
-    again = TagGuidedCaptioner.from_pretrained(tmp_path).eval()
-    assert again.config.tag_list == captioner.config.tag_list
+    weights.save_network(captioner, tmp_path)
+    again = weights.load_network(tmp_path, TagGuidedCaptioner, "cpu")
+    assert again.config == captioner.config
+    assert not again.training
     torch.testing.assert_close(
         again.encoder(**batch()).last_hidden_state, encoded(captioner).last_hidden_state
     )
     assert again.decoder.head.weight is again.decoder.words.weight
+    assert all(parameter.requires_grad for parameter in again.parameters())
 
 
 def test_half_precision_on_disk_loads_as_float(
     captioner: TagGuidedCaptioner, tmp_path: Path
 ) -> None:
-    TagGuidedCaptioner.from_pretrained(_saved(captioner, tmp_path)).half().save_pretrained(tmp_path)
-    again = TagGuidedCaptioner.from_pretrained(tmp_path, dtype=torch.float32).eval()
-    assert again.dtype == torch.float32
+    weights.save_network(copy.deepcopy(captioner).half(), tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["decoder.words.weight"].dtype == torch.half
+    again = weights.load_network(tmp_path, TagGuidedCaptioner, "cpu")
+    assert all(parameter.dtype == torch.float32 for parameter in again.parameters())
     difference = again.encoder(**batch()).last_hidden_state - encoded(captioner).last_hidden_state
     assert difference.abs().mean() < 0.05
-
-
-def _saved(captioner: TagGuidedCaptioner, folder: Path) -> Path:
-    captioner.save_pretrained(folder)
-    return folder

@@ -11,12 +11,12 @@ from transformers import (
     ClapFeatureExtractor,
     ClapModel,
     ClapProcessor,
-    PreTrainedTokenizerBase,
     RobertaTokenizerFast,
     pipeline,
 )
 
 from curation.errors import InputError
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.networks.clap import TrainableClap, build_clap
 from curation.models.networks.clap_frontend import (
     build_laion_extractor,
@@ -24,6 +24,7 @@ from curation.models.networks.clap_frontend import (
     quantize_to_int16,
 )
 from curation.models.networks.load_towers import load_trainable_towers
+from curation.models.pretrained_weights import convert_tokenizer
 from curation.models.scorers.build import build_scorer
 from curation.models.scorers.dual_encoder import DualEncoderScorer
 from curation.run import config_file
@@ -42,12 +43,12 @@ from tests.support.tiny_scorers import (
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerBase:
-    return bytes_tokenizer()
+def tokenizer() -> CaptionTokenizer:
+    return convert_tokenizer(bytes_tokenizer())
 
 
 @pytest.fixture(scope="module")
-def pair(tokenizer: PreTrainedTokenizerBase) -> TrainableClap:
+def pair(tokenizer: CaptionTokenizer) -> TrainableClap:
     made = sharpened(build_clap(AUDIO, TEXT, tokenizer, FRONT_END, embed_dim=8))
     assert isinstance(made, TrainableClap)
     return made
@@ -56,12 +57,12 @@ def pair(tokenizer: PreTrainedTokenizerBase) -> TrainableClap:
 @pytest.fixture(scope="module")
 def folder(
     pair: TrainableClap,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: CaptionTokenizer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     made = tmp_path_factory.mktemp("clap")
     pair.save_pretrained(made)
-    tokenizer.save_pretrained(made)
+    tokenizer.save(made)
     return made
 
 
@@ -77,7 +78,7 @@ def noise(samples: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("padding", ["repeatpad", "repeat", "pad"])
-def test_features_are_the_extractors(padding: str, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_features_are_the_extractors(padding: str, tokenizer: CaptionTokenizer) -> None:
     audio = {**AUDIO, "spec_size": 256, "num_mel_bins": 64}
     pair = build_clap(audio, TEXT, tokenizer, {"padding": padding})
     clips = [noise(samples) for samples in (1000, 150_000, 480_000)]
@@ -147,20 +148,17 @@ def test_the_pipeline_of_transformers_names_sounds(folder: Path, pair: Trainable
 
 def test_saved_and_reloaded_it_is_the_same(pair: TrainableClap, folder: Path) -> None:
     again, tokenizer = load_trainable_towers(folder, "cpu")
-    tokens = tokenizer(CAPTIONS, padding=True, truncation=True, max_length=30, return_tensors="pt")
+    tokens = tokenizer.encode(CAPTIONS, 30)
     sound = noise(5000)[None], torch.tensor([5000])
     with torch.no_grad():
         torch.testing.assert_close(again.encode_audio(*sound), pair.encode_audio(*sound))
-        torch.testing.assert_close(
-            again.encode_text(tokens["input_ids"], tokens["attention_mask"]),
-            pair.encode_text(tokens["input_ids"], tokens["attention_mask"]),
-        )
+        torch.testing.assert_close(again.encode_text(*tokens), pair.encode_text(*tokens))
     assert (again.embed_dim, again.sample_rate_hz, again.max_text_tokens) == (8, 8000, 38)
     assert not again.training
 
 
 def test_the_scale_of_sounds_becomes_that_of_captions(
-    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+    tokenizer: CaptionTokenizer, tmp_path: Path
 ) -> None:
     pair = build_clap(AUDIO, TEXT, tokenizer, FRONT_END)
     assert "clap.logit_scale_t" not in dict(trained(pair))
@@ -175,7 +173,7 @@ def trained(pair: TrainableClap) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, each) for name, each in pair.named_parameters() if each.requires_grad]
 
 
-def test_checkpointing_changes_no_gradient(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_checkpointing_changes_no_gradient(tokenizer: CaptionTokenizer) -> None:
     pair = build_clap(AUDIO, TEXT, tokenizer, FRONT_END).train()
     features, frames = pair.features(
         torch.stack([noise(8000), noise(8001)[:8000]]), torch.tensor([8000] * 2)
@@ -225,7 +223,7 @@ def folder_tokens(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_front_end_of_the_other_kind_is_refused(
-    tokenizer: PreTrainedTokenizerBase, folder: Path, tmp_path: Path
+    tokenizer: CaptionTokenizer, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="enable_fusion: True .*expected truncation: fusion"):
         build_clap({**AUDIO, "enable_fusion": True}, TEXT, tokenizer, FRONT_END)
@@ -236,9 +234,7 @@ def test_a_front_end_of_the_other_kind_is_refused(
         load_trainable_towers(tmp_path, "cpu")
 
 
-def test_models_with_fusion_are_not_trained(
-    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
-) -> None:
+def test_models_with_fusion_are_not_trained(tokenizer: CaptionTokenizer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fusion.*expected an unfused one"):
         build_clap(FUSED_AUDIO, TEXT, tokenizer, FUSED_FRONT_END)
     clap(tmp_path, fused=True)
@@ -254,7 +250,7 @@ def test_models_with_fusion_are_not_trained(
     ],
 )
 def test_a_front_end_that_does_not_fit_is_refused(
-    change: dict[str, int], message: str, tokenizer: PreTrainedTokenizerBase
+    change: dict[str, int], message: str, tokenizer: CaptionTokenizer
 ) -> None:
     with pytest.raises(InputError, match=message):
         build_clap(AUDIO, TEXT, tokenizer, {**FRONT_END, **change})

@@ -4,21 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from curation.models.networks.cnn14 import Cnn14Config
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
+from curation.models.networks.log_mel_config import LogMelConfig
 from training.config.augmentation import PretrainAugmentConfig
 from training.data.batch import AudioTextBatch
 from training.data.features import compute_batch_features, false_negative_mask, mix_clips
 
 OFF = PretrainAugmentConfig(gain_db=0, equalizer_db=0)
 CAPTIONS = ["a dog barks", "rain", "Rain ", "a bell"]
-FRONTEND = {
-    "sample_rate_hz": 8000,
-    "n_fft": 256,
-    "window": 256,
-    "hop": 128,
-    "mels": 16,
-    "high_hz": 4000.0,
-}
+FRONTEND = LogMelConfig(
+    sample_rate_hz=8000, n_fft=256, window=256, hop=128, mels=16, high_hz=4000.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +23,7 @@ def pair() -> DualEncoder:
     return DualEncoder(
         DualEncoderConfig(
             frontend=FRONTEND,
-            cnn={"channels": [4, 8], "convs_per_block": 1, "mels": 16, "embed_dim": 8},
+            cnn=Cnn14Config(channels=(4, 8), convs_per_block=1, mels=16, embed_dim=8),
             text={
                 "model_type": "bert",
                 "vocab_size": 8,

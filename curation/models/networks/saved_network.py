@@ -1,0 +1,57 @@
+"""What the networks of ours that lie in files have in common: configuration and weights."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+from torch import nn
+
+
+@dataclass
+class NetworkConfig:
+    """Sizes of a network, as config.json holds them beside its weights.
+
+    Attributes:
+        model_type: the kind of model that config.json names.
+    """
+
+    model_type: ClassVar[str]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The configuration in the values of a config.json.
+
+        What is absent or null is the default's. Values that are no fields are ignored, as
+        transformers adds some of its own. Raises TypeError where a part has unknown values.
+        """
+        known = {field.name for field in fields(cls)}
+        given = {name: values[name] for name in known & values.keys() if values[name] is not None}
+        return cls(**cls._parse(given))
+
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The fields of JSON values; a subclass builds those that are no JSON values."""
+        return values
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values of a config.json, `model_type` among them."""
+        return {"model_type": self.model_type, **asdict(self)}
+
+
+class SavedNetwork(nn.Module):
+    """A network that its configuration builds; `curation.models.weights` reads and writes it.
+
+    Attributes:
+        tied_weights: names of weights that are another's too; files have them under the other name.
+    """
+
+    config_class: ClassVar[type[NetworkConfig]]
+    tied_weights: ClassVar[frozenset[str]] = frozenset()
+
+    config: Any
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    def tie_weights(self) -> None:
+        """Share the weights of `tied_weights` again, after others were put in their place."""
