@@ -6,14 +6,14 @@ import torch
 from transformers import EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from curation.models.networks.pretrained_networks import (
-    GenerationEncoderOutput,
-    PretrainedCaptioner,
-)
 from curation.models.networks.transformer import DecoderLayer, KeyValue
+from curation.models.networks.transformers_networks import (
+    GenerationEncoderOutput,
+    TransformersCaptioner,
+)
 
 
-class CachedCaptioner(PretrainedCaptioner):
+class CachedCaptioner(TransformersCaptioner):
     """The captioner with transformers' caches, as encoder-decoder models of its own have them."""
 
     def prepare_inputs_for_generation(

@@ -22,11 +22,11 @@ from curation.models import files, weights
 from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
 from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import draw_uniform_noise
-from curation.models.networks.pretrained_networks import (
-    GenerationEncoderOutput,
-    PretrainedCaptioner,
-)
 from curation.models.networks.tag_guided_captioner import EncoderOutput, TagGuidedCaptioner
+from curation.models.networks.transformers_networks import (
+    GenerationEncoderOutput,
+    TransformersCaptioner,
+)
 from curation.run import plan
 from curation.run.layout import RunFolder
 from curation.storage.files import Storage
@@ -59,7 +59,7 @@ def against_generate(config: RunConfig, rounds: int, device: str) -> dict[str, A
     network = weights.load_network(folder, TagGuidedCaptioner, device)
     plain, cached = (
         kind.from_pretrained(folder, dtype=torch.float32).eval().to(network.device)
-        for kind in (PretrainedCaptioner, CachedCaptioner)
+        for kind in (TransformersCaptioner, CachedCaptioner)
     )
     batches = encoded_batches(network, config)
     ways: dict[str, Callable[[Batch], BatchOutput]] = {
@@ -127,7 +127,7 @@ def ours(model: TagGuidedCaptioner, batch: Batch) -> BatchOutput:
     return BatchOutput([one.ids for one in beams], sum(len(one.ids) + 1 for one in captions))
 
 
-def generated(model: PretrainedCaptioner, batch: Batch) -> BatchOutput:
+def generated(model: TransformersCaptioner, batch: Batch) -> BatchOutput:
     """The same by `generate`: one call for the beam, one for the samples."""
     beams = generate(model, batch, num_beams=SETTINGS.beams, do_sample=False)
     samples = generate(
@@ -142,7 +142,7 @@ def generated(model: PretrainedCaptioner, batch: Batch) -> BatchOutput:
     return BatchOutput(captions[: len(beams)], sum(len(words) + 1 for words in captions))
 
 
-def generate(model: PretrainedCaptioner, batch: Batch, **how: Any) -> torch.Tensor:
+def generate(model: TransformersCaptioner, batch: Batch, **how: Any) -> torch.Tensor:
     if isinstance(model, CachedCaptioner):
         how |= {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}
         how |= {"use_cache": True}
@@ -151,7 +151,7 @@ def generate(model: PretrainedCaptioner, batch: Batch, **how: Any) -> torch.Tens
     return model.generate(encoder_outputs=encoded, max_new_tokens=SETTINGS.max_tokens, **how)
 
 
-def words_of(model: PretrainedCaptioner, ids: list[int]) -> tuple[int, ...]:
+def words_of(model: TransformersCaptioner, ids: list[int]) -> tuple[int, ...]:
     eos = model.config.eos_token_id
     return tuple(ids[1 : ids.index(eos)] if eos in ids else ids[1:])
 

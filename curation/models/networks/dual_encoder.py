@@ -67,7 +67,7 @@ class DualEncoderConfig(NetworkConfig):
 class DualEncoder(SavedNetwork, TrainableTowers):
     """Embeds sounds and captions into one space; after BLAT's audio_text_model.py.
 
-    `pretrained_networks` has it as a class of transformers.
+    `transformers_networks` has it as a class of transformers.
     """
 
     config_class = DualEncoderConfig

@@ -127,7 +127,7 @@ class TagGuidedCaptioner(SavedNetwork):
     and is added to every word embedding, then LayerNorm, then the position encoding (BLAT's way;
     `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of zeros means untagged.
 
-    `curation.models.decoding.batch_decoding` writes with it; `pretrained_networks` has it as a
+    `curation.models.decoding.batch_decoding` writes with it; `transformers_networks` has it as a
     class of transformers, with `generate`.
     """
 

@@ -10,14 +10,14 @@ from safetensors.torch import load_file
 from curation.models import weights
 from curation.models.decoding.batch_decoding import decode_captions
 from curation.models.decoding.next_token import draw_uniform_noise, to_gumbel
-from curation.models.networks.pretrained_networks import (
-    PretrainedCaptioner,
-    PretrainedCaptionerConfig,
-)
 from curation.models.networks.tag_guided_captioner import (
     IGNORED_LABEL,
     EncoderOutput,
     TagGuidedCaptioner,
+)
+from curation.models.networks.transformers_networks import (
+    TransformersCaptioner,
+    TransformersCaptionerConfig,
 )
 
 MAX_TOKENS = 12
@@ -40,9 +40,9 @@ def encoded(captioner: TagGuidedCaptioner) -> EncoderOutput:
         return captioner.encoder(**batch())
 
 
-def pretrained(captioner: TagGuidedCaptioner) -> PretrainedCaptioner:
+def pretrained(captioner: TagGuidedCaptioner) -> TransformersCaptioner:
     """The captioner as a class of transformers."""
-    model = PretrainedCaptioner(PretrainedCaptionerConfig(**captioner.config.to_dict()))
+    model = TransformersCaptioner(TransformersCaptionerConfig(**captioner.config.to_dict()))
     model.load_state_dict(captioner.state_dict())
     return model.eval()
 

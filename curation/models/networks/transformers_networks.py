@@ -31,7 +31,7 @@ from curation.models.networks.tag_guided_captioner import (
 )
 
 
-class _PretrainedNetworkConfig(PreTrainedConfig):
+class _TransformersNetworkConfig(PreTrainedConfig):
     """The values of one of our configurations, with the defaults that config.json leaves out."""
 
     network_config_class: ClassVar[type[NetworkConfig]] = NetworkConfig
@@ -41,14 +41,14 @@ class _PretrainedNetworkConfig(PreTrainedConfig):
         super().__post_init__(**values | {k: v for k, v in sizes.items() if k != "model_type"})
 
 
-class PretrainedDualEncoderConfig(_PretrainedNetworkConfig):
+class TransformersDualEncoderConfig(_TransformersNetworkConfig):
     """`DualEncoderConfig` for transformers."""
 
     model_type = DualEncoderConfig.model_type
     network_config_class = DualEncoderConfig
 
 
-class PretrainedCaptionerConfig(_PretrainedNetworkConfig):
+class TransformersCaptionerConfig(_TransformersNetworkConfig):
     """`TagGuidedCaptionerConfig` for transformers."""
 
     model_type = TagGuidedCaptionerConfig.model_type
@@ -58,7 +58,7 @@ class PretrainedCaptionerConfig(_PretrainedNetworkConfig):
     tie_word_embeddings: bool = True
 
 
-class _PretrainedNetwork(PreTrainedModel):
+class _TransformersNetwork(PreTrainedModel):
     """A network under the names that its weights have in files.
 
     Attributes:
@@ -67,7 +67,7 @@ class _PretrainedNetwork(PreTrainedModel):
 
     network_class: ClassVar[type[SavedNetwork]]
 
-    def __init__(self, config: _PretrainedNetworkConfig) -> None:
+    def __init__(self, config: _TransformersNetworkConfig) -> None:
         super().__init__(config)
         sizes = config.network_config_class.from_dict(config.to_dict())
         network = self.network_class(sizes)
@@ -81,10 +81,10 @@ class _PretrainedNetwork(PreTrainedModel):
         initialise_module(module)
 
 
-class PretrainedDualEncoder(_PretrainedNetwork):
+class TransformersDualEncoder(_TransformersNetwork):
     """`DualEncoder` for transformers; what it does beside `forward` is in `network`."""
 
-    config_class = PretrainedDualEncoderConfig
+    config_class = TransformersDualEncoderConfig
     network_class = DualEncoder
     main_input_name = "waveforms"
 
@@ -95,19 +95,19 @@ class PretrainedDualEncoder(_PretrainedNetwork):
         return self.network(waveforms, lengths, input_ids, mask)
 
 
-class PretrainedCaptioner(_PretrainedNetwork, GenerationMixin):
+class TransformersCaptioner(_TransformersNetwork, GenerationMixin):
     """`TagGuidedCaptioner` for transformers.
 
     `generate(input_features=..., feature_lengths=..., tags=...)` works with every method of
     transformers; it recomputes the caption each step.
     """
 
-    config_class = PretrainedCaptionerConfig
+    config_class = TransformersCaptionerConfig
     network_class = TagGuidedCaptioner
     main_input_name = "input_features"
     _tied_weights_keys = {"decoder.head.weight": "decoder.words.weight"}
 
-    def __init__(self, config: PretrainedCaptionerConfig) -> None:
+    def __init__(self, config: TransformersCaptionerConfig) -> None:
         super().__init__(config)
         # `generate` asks for it.
         self.encoder.main_input_name = self.main_input_name
@@ -190,8 +190,8 @@ class GenerationEncoder:
 
 
 for _config, _auto, _model in (
-    (PretrainedDualEncoderConfig, AutoModel, PretrainedDualEncoder),
-    (PretrainedCaptionerConfig, AutoModelForSpeechSeq2Seq, PretrainedCaptioner),
+    (TransformersDualEncoderConfig, AutoModel, TransformersDualEncoder),
+    (TransformersCaptionerConfig, AutoModelForSpeechSeq2Seq, TransformersCaptioner),
 ):
     AutoConfig.register(_config.model_type, _config)
     _auto.register(_config, _model)

@@ -8,13 +8,13 @@ from transformers import AutoModel, AutoModelForSpeechSeq2Seq, PreTrainedModel
 
 from curation.models import weights
 from curation.models.networks.dual_encoder import DualEncoder
-from curation.models.networks.pretrained_networks import (
-    PretrainedCaptioner,
-    PretrainedDualEncoder,
-    PretrainedDualEncoderConfig,
-)
 from curation.models.networks.saved_network import SavedNetwork
 from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
+from curation.models.networks.transformers_networks import (
+    TransformersCaptioner,
+    TransformersDualEncoder,
+    TransformersDualEncoderConfig,
+)
 from curation.models.reference import reference_model_dir
 
 
@@ -25,12 +25,12 @@ def assert_same_weights(one: torch.nn.Module, other: torch.nn.Module) -> None:
         assert torch.equal(theirs[name], value), name
 
 
-def opened(folder: Path | str, network: SavedNetwork) -> PreTrainedModel:
+def open_in_transformers(folder: Path | str, network: SavedNetwork) -> PreTrainedModel:
     captioner = isinstance(network, TagGuidedCaptioner)
     auto, expected = (
-        (AutoModelForSpeechSeq2Seq, PretrainedCaptioner)
+        (AutoModelForSpeechSeq2Seq, TransformersCaptioner)
         if captioner
-        else (AutoModel, PretrainedDualEncoder)
+        else (AutoModel, TransformersDualEncoder)
     )
     model, report = auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     assert isinstance(model, expected)
@@ -46,7 +46,7 @@ def test_the_reference_models_open_and_are_saved_again(
 ) -> None:
     folder = Path(reference_model_dir(kind))  # type: ignore[arg-type]
     network = weights.load_network(folder, network_class, "cpu")
-    theirs = opened(folder, network)
+    theirs = open_in_transformers(folder, network)
     assert_same_weights(network, theirs)
     theirs.save_pretrained(tmp_path)
     again = weights.load_network(tmp_path, network_class, "cpu")
@@ -60,11 +60,11 @@ def test_what_is_saved_here_opens_there(
     for network in (captioner, dual_encoder):
         folder = tmp_path / network.config.model_type
         weights.save_network(network, folder)
-        assert_same_weights(network, opened(folder, network))
+        assert_same_weights(network, open_in_transformers(folder, network))
 
 
 def test_logits_are_those_of_the_network(dual_encoder: DualEncoder) -> None:
-    theirs = PretrainedDualEncoder(PretrainedDualEncoderConfig(**dual_encoder.config.to_dict()))
+    theirs = TransformersDualEncoder(TransformersDualEncoderConfig(**dual_encoder.config.to_dict()))
     theirs.load_state_dict(dual_encoder.state_dict())
     waveforms, lengths = torch.randn(2, 5000), torch.tensor([5000, 4000])
     ids = torch.tensor([[1, 5, 7, 2], [1, 6, 4, 2]])

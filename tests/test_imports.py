@@ -1,0 +1,76 @@
+"""Heavy packages are imported by what needs them only: not for a plan, nor for built-in models.
+
+Each import would be paid for by every command and every worker.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import soundfile
+
+from curation.synth.mixing import render_clip
+
+RUN = """
+run: {folder}/run
+catalog: {{kind: folder, audio: {folder}/audio}}
+"""
+
+PLAN = """
+import sys
+import curation.cli.main
+from curation.run.catalog_plan import create_plan
+from curation.run.config_file import read_run_config
+config = read_run_config(sys.argv[1])
+planned, _ = create_plan(config)
+"""
+
+ANNOTATE = """
+from curation.annotate import metrics
+from curation.annotate.task import Task
+from curation.annotate.workers import FusedWorker
+worker = FusedWorker(config, metrics.InMemoryMeter)
+for shard in range(planned.shards):
+    row = worker({"task": Task(shard, planned.shard_size(shard)).to_json()})
+    assert not row["error"], row["error"]
+"""
+
+PRINT_MODULES = """
+print(*sys.modules)
+"""
+
+NOT_FOR_A_PLAN = {"torch", "transformers", "ray", "scipy", "sklearn", "matplotlib", "torchaudio"}
+NOT_FOR_BUILT_IN_MODELS = {
+    "transformers",
+    "sentence_transformers",
+    "ray",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "sympy",
+    "torch._dynamo",
+    "torch._inductor",
+}
+
+
+def imported(program: str, folder: Path) -> set[str]:
+    """The modules that a program has imported at its end; it plans a run of two clips."""
+    (folder / "audio").mkdir()
+    for index in range(2):
+        samples, _ = render_clip(5, index, 16_000)
+        soundfile.write(folder / "audio" / f"{index}.wav", samples, 16_000)
+    (folder / "run.yaml").write_text(RUN.format(folder=folder))
+    command = [sys.executable, "-c", program + PRINT_MODULES, folder / "run.yaml"]
+    return set(subprocess.check_output(command, text=True).split())
+
+
+def test_a_plan_needs_no_models(tmp_path: Path) -> None:
+    modules = imported(PLAN, tmp_path)
+    assert "curation.run.catalog_plan" in modules
+    assert not NOT_FOR_A_PLAN & modules
+
+
+def test_built_in_models_need_no_transformers(tmp_path: Path) -> None:
+    modules = imported(PLAN + ANNOTATE, tmp_path)
+    assert {"torch", "curation.models.networks.dual_encoder"} <= modules
+    assert not NOT_FOR_BUILT_IN_MODELS & modules
