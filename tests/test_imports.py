@@ -48,6 +48,7 @@ NOT_FOR_BUILT_IN_MODELS = {
     "sklearn",
     "matplotlib",
     "sympy",
+    "torchaudio",
     "torch._dynamo",
     "torch._inductor",
 }

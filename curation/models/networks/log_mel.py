@@ -1,9 +1,10 @@
 """The log-mel front end shared by the audio towers: waveforms in, decibels a mel band out."""
 
+import math
 from functools import cache
+from typing import Literal
 
 import torch
-import torchaudio.functional as audio_functional
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -77,14 +78,37 @@ def _window(config: LogMelConfig, device: torch.device) -> Tensor:
 
 @cache
 def mel_filter_bank(config: LogMelConfig, device: torch.device) -> Tensor:
-    """The bands' weights `[frequency bin, mel]`."""
+    """The bands' weights `[frequency bin, mel]`: triangles that overlap by half.
+
+    The bits are those of torchaudio's `melscale_fbanks`, whose order of operations this is.
+    """
     with torch.inference_mode(False):
-        return audio_functional.melscale_fbanks(
-            config.n_fft // 2 + 1,
-            config.low_hz,
-            config.high_hz,
-            config.mels,
-            config.sample_rate_hz,
-            norm=config.norm,
-            mel_scale=config.mel_scale,
-        ).to(device)
+        bins = torch.linspace(0, config.sample_rate_hz // 2, config.n_fft // 2 + 1)
+        lowest, highest = (_to_mel(hz, config.mel_scale) for hz in (config.low_hz, config.high_hz))
+        corners = _to_hz(torch.linspace(lowest, highest, config.mels + 2), config.mel_scale)
+        widths, distances = corners.diff(), corners - bins[:, None]
+        rising, falling = -distances[:, :-2] / widths[:-1], distances[:, 2:] / widths[1:]
+        bands = torch.minimum(rising, falling).clamp(min=0.0)
+        if config.norm == "slaney":
+            bands = bands * (2.0 / (corners[2:] - corners[:-2]))
+        return bands.to(device)
+
+
+# Slaney's mel scale (Auditory Toolbox): linear up to 1000 Hz, 27 steps a factor of 6.4 above.
+_HZ_PER_MEL, _LINEAR_HZ, _LOG_STEP = 200.0 / 3, 1000.0, math.log(6.4) / 27.0
+_LINEAR_MEL = _LINEAR_HZ / _HZ_PER_MEL
+
+
+def _to_mel(hz: float, scale: Literal["slaney", "htk"]) -> float:
+    if scale == "htk":
+        return 2595.0 * math.log10(1.0 + hz / 700.0)
+    if hz < _LINEAR_HZ:
+        return hz / _HZ_PER_MEL
+    return _LINEAR_MEL + math.log(hz / _LINEAR_HZ) / _LOG_STEP
+
+
+def _to_hz(mel: Tensor, scale: Literal["slaney", "htk"]) -> Tensor:
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    log = _LINEAR_HZ * torch.exp(_LOG_STEP * (mel - _LINEAR_MEL))
+    return torch.where(mel < _LINEAR_MEL, _HZ_PER_MEL * mel, log)

@@ -1,11 +1,13 @@
 """The log-mel front end equals a naive STFT in numpy and torchaudio's, whatever the padding."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
 import torchaudio
 
-from curation.models.networks.log_mel import LogMel
+from curation.models.networks.log_mel import LogMel, mel_filter_bank
 from curation.models.networks.log_mel_config import LogMelConfig
 
 BLAT = LogMelConfig()
@@ -71,6 +73,37 @@ def test_equals_naive_stft(config: LogMelConfig) -> None:
     # Float against double: hundredths of a dB where a band is almost empty.
     assert np.abs(got - expected).max() < 0.02
     assert np.abs(got - expected).mean() < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
+@pytest.mark.parametrize("scale", ["slaney", "htk"])
+@pytest.mark.parametrize("norm", ["slaney", None])
+@pytest.mark.parametrize(
+    ("sample_rate_hz", "n_fft", "mels", "low_hz", "high_hz"),
+    [
+        (16_000, 2048, 64, 50.0, 8000.0),  # the reference models'
+        (32_000, 1024, 64, 50.0, 14_000.0),  # BLAT's
+        (48_000, 1024, 64, 50.0, 14_000.0),  # LAION's
+        (8000, 256, 16, 0.0, 900.0),
+        (44_100, 512, 128, 125.0, 22_050.0),
+    ],
+)
+def test_bands_have_torchaudios_bits(
+    scale: Literal["slaney", "htk"],
+    norm: Literal["slaney"] | None,
+    sample_rate_hz: int,
+    n_fft: int,
+    mels: int,
+    low_hz: float,
+    high_hz: float,
+) -> None:
+    config = LogMelConfig(
+        sample_rate_hz, n_fft, n_fft, n_fft // 2, mels, low_hz, high_hz, scale, norm
+    )
+    expected = torchaudio.functional.melscale_fbanks(
+        n_fft // 2 + 1, low_hz, high_hz, mels, sample_rate_hz, norm, scale
+    )
+    assert torch.equal(mel_filter_bank(config, torch.device("cpu")), expected)
 
 
 def test_equals_torchaudio() -> None:
