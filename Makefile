@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint reference-models bench gpu-proof chaos compare clean
+.PHONY: help demo test test-fast lint reference-models bench bench-quick gpu-proof chaos compare clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -55,6 +55,9 @@ SIZE ?= full
 
 gpu-proof: $(READY) ## measure every model on one GPU, 25 minutes at most; SIZE=toy: tiny models, also on a CPU
 	$(BIN)/python -m benchmarks.gpu_proof --size $(SIZE)
+
+bench-quick: $(READY) ## the engine's figures in a few minutes, beside those of the last run
+	$(BIN)/python -m benchmarks.quick
 
 chaos: $(READY) ## kill and disturb runs on a cluster over S3, twenty seeds; docs/chaos.md
 	$(BIN)/python -m tests.chaos --seeds 20 --out docs/chaos.md

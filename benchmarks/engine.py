@@ -46,6 +46,15 @@ class Measured:
 
 def main() -> None:
     options = parse_arguments()
+    many, few = measure_all(options)
+    print_report(options, many, few)
+    print(json.dumps(build_figures(options, many, few)))
+
+
+def measure_all(
+    options: argparse.Namespace,
+) -> tuple[dict[str, list[Measured]], dict[str, list[Measured]]]:
+    """All turns over many clips and over few, by what ran them."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus"
         write_corpus(str(corpus), options.clips, 5, workers=os.cpu_count() or 1, progress=True)
@@ -54,7 +63,7 @@ def main() -> None:
         for turn in range(options.rounds):
             run_turn(folder, f"many{turn}", options, options.clips, many)
             run_turn(folder, f"few{turn}", options, FEW_CLIPS, few)
-    report(options, many, few)
+    return many, few
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -148,9 +157,10 @@ def require_same_rows(engine: Path, bare: Path) -> None:
         assert one.equals(other), f"{engine.name}, shard {shard}"
 
 
-def report(
+def print_report(
     options: argparse.Namespace, many: dict[str, list[Measured]], few: dict[str, list[Measured]]
 ) -> None:
+    """The table of the turns' medians."""
     rows = []
     for name in [BARE, *options.cluster]:
         rows.append(
@@ -169,18 +179,27 @@ def report(
         ["", "steady clips/s", "start-up s", "whole s", "ten clips s", "CPU ms a clip", "peak MB"],
         rows,
     )
+
+
+def build_figures(
+    options: argparse.Namespace, many: dict[str, list[Measured]], few: dict[str, list[Measured]]
+) -> dict[str, float]:
+    """The figures by their names in the line of JSON."""
     result: dict[str, float] = {"clips": options.clips, "actors": options.actors}
     for name in options.cluster:
         prefix = "" if name == "local" else f"{name}_"
-        result |= {f"{prefix}{key}": value for key, value in compare(many, few, name).items()}
+        result |= {
+            f"{prefix}{key}": value
+            for key, value in compare(many, few, name, options.clips).items()
+        }
     result["bare_clips_s"] = round(median_of(many[BARE], "clips_s"), 1)
     result["bare_startup_s"] = round(median_of(many[BARE], "startup_s"), 1)
     result["bare_peak_mb"] = round(max(each.cost.peak_mb for each in many[BARE]))
-    print(json.dumps(result))
+    return result
 
 
 def compare(
-    many: dict[str, list[Measured]], few: dict[str, list[Measured]], name: str
+    many: dict[str, list[Measured]], few: dict[str, list[Measured]], name: str, clips: int
 ) -> dict[str, float]:
     """Ratios of an executor to the bare loop: above 1 is faster for `ratio`, slower elsewhere."""
     return {
@@ -189,6 +208,7 @@ def compare(
         "first_result": round(median_wall(few[name]) / median_wall(few[BARE]), 3),
         "engine_clips_s": round(median_of(many[name], "clips_s"), 1),
         "engine_startup_s": round(median_of(many[name], "startup_s"), 1),
+        "cpu_ms_clip": round(1000 * median_cpu(many[name]) / clips, 1),
         "peak_mb": round(max(each.cost.peak_mb for each in many[name])),
     }
 
