@@ -293,14 +293,16 @@ class CrashingWorkers:
         self.trial_groups = groups
         self.tasks: list[Task] = []
         self.deaths = 0
+        self.avoided_nodes: list[str] = []
         self._crashing_clips, self._dying_attempts = set(crashing_clips), set(dying_attempts)
 
-    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
         self.tasks.append(task)
+        self.avoided_nodes.append(avoided_node)
         crashing = self._crashing_clips & list_processed_clips(task)
         if crashing or len(self.tasks) in self._dying_attempts:
             self.deaths += 1
-            return WorkerDeath(task, "killed by SIGABRT")
+            return WorkerDeath(task, "killed by SIGABRT", node=f"node {self.deaths}")
         return TaskResult(task, "", 0.0, 1.0)
 
 

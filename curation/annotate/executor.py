@@ -31,8 +31,10 @@ class IsolatedWorkers(Protocol):
         """Into how many groups suspected clips are split; few where a trial starts slowly."""
         ...
 
-    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
         """Run a task on the next free worker; a worker that dies is replaced.
+
+        Where another node has a worker, none on `avoided_node` is used.
 
         Raises WorkerStartError where no worker starts.
         """

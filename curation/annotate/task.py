@@ -58,11 +58,13 @@ class WorkerDeath:
         task: the task.
         cause: how the process ended, in words.
         out_of_memory: whether it may have been killed because the machine lacked memory.
+        node: the node of the cluster on which it died; empty on one machine.
     """
 
     task: Task
     cause: str
     out_of_memory: bool = False
+    node: str = ""
 
 
 def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:

@@ -81,9 +81,9 @@ class _Client:
                     assert self._isolation is not None
                     self._isolation.__exit__(None, None, None)
                     self._send(Answer(number, None))
-                case Attempt(number, task):
+                case Attempt(number, task, avoided_node):
                     assert self._workers is not None
-                    value: Value = self._workers.attempt(task)
+                    value: Value = self._workers.attempt(task, avoided_node)
                     self._send(Answer(number, value))
         except Exception as error:
             self._send(Failed(request.number, error))

@@ -52,6 +52,7 @@ class Attempt:
 
     number: int
     task: Task
+    avoided_node: str
 
 
 @dataclass(frozen=True)

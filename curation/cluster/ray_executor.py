@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -110,8 +111,8 @@ class IsolatedGraph:
     def __init__(self, config: RunConfig) -> None:
         self._config = config
 
-    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`."""
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
+        """As `IsolatedWorkers.attempt`; Ray chooses the nodes."""
         try:
             results = list(graph.run_tasks(self._config, [task], LIMITS))
         except ray.exceptions.RayActorError as error:
@@ -120,9 +121,9 @@ class IsolatedGraph:
 
 
 class IsolatedActors:
-    """Actors outside the graph, each with one task at a time, and replaced when they die.
+    """Actors outside the graph, each with one task at a time, and replaced when they are lost.
 
-    In the graph, tasks that wait for an actor that dies are lost with it.
+    In the graph, tasks that wait for an actor that is lost are lost with it.
     """
 
     # A worker is loaded when a trial begins, so that small groups cost little.
@@ -139,15 +140,15 @@ class IsolatedActors:
         for _ in range(self.count):
             self._free.put(self._build(*self._arguments))
 
-    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`; the replacement of a dead actor starts at once."""
-        actor = self._free.get()
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
+        """As `IsolatedWorkers.attempt`; the replacement of a lost actor starts at once."""
+        actor, node = self._take(avoided_node)
         try:
-            actor = self._make_ready(actor)
-            return parse_outcome(ray.get(actor.run.remote(task.to_json())))
+            outcome = parse_outcome(ray.get(actor.run.remote(task.to_json())))
+            return replace(outcome, node=node) if isinstance(outcome, WorkerDeath) else outcome
         except _DEATHS as error:
             actor = self._replace(actor)
-            return WorkerDeath(task, _last_line(error))
+            return WorkerDeath(task, _last_line(error), node=node)
         finally:
             self._free.put(actor)
 
@@ -156,19 +157,26 @@ class IsolatedActors:
         while not self._free.empty():
             ray.kill(self._free.get())
 
-    def _make_ready(self, actor: Any) -> Any:
-        """This actor when it is built, or one in its place: nodes may be lost meanwhile."""
-        for _ in range(_STARTS - 1):
+    def _take(self, avoided_node: str) -> tuple[Any, str]:
+        """A free actor that is built, and its node; one of another node, if one is free."""
+        for _ in range(self.count):
+            actor, node = self._make_ready(self._free.get())
+            if node != avoided_node:
+                return actor, node
+            self._free.put(actor)
+        return self._make_ready(self._free.get())
+
+    def _make_ready(self, actor: Any) -> tuple[Any, str]:
+        """This actor when it is built, or one in its place, as nodes may be lost; and its node."""
+        for start in range(1, _STARTS + 1):
             try:
-                ray.get(actor.ready.remote())
-                return actor
-            except _DEATHS:
+                return actor, str(ray.get(actor.find_node.remote()))
+            except _DEATHS as error:
+                if start == _STARTS:
+                    self._free.put(actor)
+                    raise WorkerStartError(_last_line(error)) from error
                 actor = self._replace(actor)
-        try:
-            ray.get(actor.ready.remote())
-        except _DEATHS as error:
-            raise WorkerStartError(_last_line(error)) from error
-        return actor
+        raise AssertionError("unreachable")
 
     def _replace(self, actor: Any) -> Any:
         ray.kill(actor)
@@ -181,8 +189,9 @@ class _WorkerActor:
     def __init__(self, worker: type, config: RunConfig) -> None:
         self._worker = SupervisedWorker(config, RayMeter, worker)
 
-    def ready(self) -> None:
-        """Return when the worker is built."""
+    def find_node(self) -> str:
+        """The id of its node."""
+        return str(ray.get_runtime_context().get_node_id())
 
     def run(self, task: str) -> dict[str, Any]:
         return self._worker({"task": task})

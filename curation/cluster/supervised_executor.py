@@ -79,9 +79,9 @@ class SupervisedRayExecutor:
         yield _ClientWorkers(self, begun)
         _take(self._request(EndIsolation(next(self._numbers))))
 
-    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
         """As `IsolatedWorkers.attempt`."""
-        outcome = _take(self._request(Attempt(next(self._numbers), task)))
+        outcome = _take(self._request(Attempt(next(self._numbers), task, avoided_node)))
         assert isinstance(outcome, TaskResult | WorkerDeath)
         return outcome
 

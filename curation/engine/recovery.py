@@ -2,8 +2,8 @@
 
 A native decoder that aborts, or a model that exhausts the machine's memory, kills the process: a
 crash cannot be caught in-process. A death is explained by, in this order: too many workers for the
-memory, a lost node, a clip. A clip is blamed only when its worker dies of it alone, and more than
-once.
+memory, a lost node, a clip. A clip is blamed only when its worker dies of it alone, more than once,
+and on more than one node where there are several.
 """
 
 from collections import Counter
@@ -113,7 +113,7 @@ def find_crashing_clip(workers: IsolatedWorkers, task: Task) -> int | None:
         groups = split_evenly(suspects, workers.trial_groups)
         crashing = (group for group in groups[:-1] if _crashes(workers, task, group))
         suspects = next(crashing, groups[-1])
-    if suspects and all(_crashes(workers, task, suspects) for _ in range(DEATHS_ALONE)):
+    if suspects and _dies_alone(workers, replace(task, trial=tuple(suspects))):
         return suspects[0]
     return None
 
@@ -123,6 +123,17 @@ def split_evenly(items: Sequence[int], parts: int) -> list[list[int]]:
     parts = min(parts, len(items))
     bounds = [len(items) * part // parts for part in range(parts + 1)]
     return [list(items[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)]
+
+
+def _dies_alone(workers: IsolatedWorkers, trial: Task) -> bool:
+    """Whether workers die of a trial each time, on several nodes where there are several."""
+    node = ""
+    for _ in range(DEATHS_ALONE):
+        outcome = workers.attempt(trial, avoided_node=node)
+        if isinstance(outcome, TaskResult):
+            return False
+        node = outcome.node
+    return True
 
 
 def _crashes(workers: IsolatedWorkers, task: Task, clips: Sequence[int]) -> bool:

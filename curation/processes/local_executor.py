@@ -72,7 +72,7 @@ class LocalExecutor:
             self.close()
             raise
 
-    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
         """As `IsolatedWorkers.attempt`.
 
         Workers are used in turn: while the replacement of a dead one starts, the others are used.

@@ -78,9 +78,15 @@ class WholeShardTooLarge(CrashingWorkers):
     def __init__(self) -> None:
         super().__init__(())
 
-    def attempt(self, task: Task) -> TaskResult | WorkerDeath:
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
         self._crashing_clips = set() if task.trial else {0}
-        return super().attempt(task)
+        return super().attempt(task, avoided_node)
+
+
+def test_the_second_death_alone_is_sought_on_another_node() -> None:
+    workers = CrashingWorkers({0})
+    assert find_crashing_clip(workers, Task(0, 1)) == 0
+    assert workers.avoided_nodes == ["", "node 1"]
 
 
 def test_a_shard_is_given_up_where_no_clip_explains_its_deaths(run: RunFolder) -> None:
