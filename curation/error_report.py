@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 
-from curation.errors import InputError, RunError
+from curation.errors import DiskFullError, InputError, RunError, is_disk_full
 from curation.redact import redact_secrets
 
 # Set to anything but nothing, it prints the traceback of every error.
@@ -20,7 +20,10 @@ def report_error(program: str, error: Exception) -> int:
     """Print how a command ended, in one line that begins with its name; returns the exit code."""
     if os.environ.get(TRACEBACK_VARIABLE):
         print(_format_traceback(error), file=sys.stderr)
-    if isinstance(error, InputError | RunError):
+    if is_disk_full(error) and not isinstance(error, RunError):
+        # Whatever was written, by whichever library.
+        message, code = str(DiskFullError(_path_of(error))), DiskFullError.exit_code
+    elif isinstance(error, InputError | RunError):
         message, code = str(error), error.exit_code
     elif isinstance(error, OSError):
         message, code = f"{type(error).__name__}: {error}", 1
@@ -28,6 +31,15 @@ def report_error(program: str, error: Exception) -> int:
         message, code = _describe_fault(program, error), 1
     print(f"{program}: {redact_secrets(message)}", file=sys.stderr)
     return code
+
+
+def _path_of(error: BaseException | None) -> str | None:
+    """The file that an error, or one that it came from, names."""
+    while error is not None:
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            return error.filename
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _describe_fault(program: str, error: Exception) -> str:

@@ -3,6 +3,10 @@
 `exit_code` is that of a command that ends in one. docs/engine.md lists the codes.
 """
 
+import errno
+import shutil
+from pathlib import Path
+
 
 class InputError(ValueError):
     """Bad input: the message names what was found, what was expected and what to do."""
@@ -21,3 +25,39 @@ class RunError(RuntimeError):
     """A run that could not end as asked, through no fault of its input; the message says why."""
 
     exit_code = 1
+
+
+class DiskFullError(RunError, OSError):
+    """A disk, or a quota, without room for what must be written."""
+
+    def __init__(self, path: str | None) -> None:
+        """`path`: what could not be written, where it is known."""
+        room = "no space left on a disk, or in a quota" if path is None else _describe_room(path)
+        super().__init__(f"{room}; free some, and give the command again")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, is that of a full disk or an exhausted quota."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, DiskFullError):
+            return True
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        # Libraries in Rust pass the system's message on as text.
+        if "No space left on device" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _describe_room(path: str) -> str:
+    """How much room there is on the disk of a path, of which some parents may be missing."""
+    folder = next((each for each in Path(path).absolute().parents if each.is_dir()), Path("/"))
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return f"{path}: no space left on its disk, or in the quota"
+    return f"{path}: no space left on its disk, or in the quota ({free / 1e6:,.1f} MB free)"

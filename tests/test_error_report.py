@@ -1,5 +1,6 @@
 """A command never ends without a word: each kind of error is one line, and faults keep a trace."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (InputError("selct: unknown key"), "tagscribe: selct: unknown key"),
         (RunError("2 shards are missing"), "tagscribe: 2 shards are missing"),
         (
-            OSError(28, "No space left on device", "/run"),
-            "tagscribe: OSError: [Errno 28] No space left on device: '/run'",
+            OSError(5, "Input/output error", "/run"),
+            "tagscribe: OSError: [Errno 5] Input/output error: '/run'",
         ),
     ],
 )
@@ -39,6 +40,24 @@ def test_what_explains_itself_is_one_line(
     assert report_error("tagscribe", raised(error)) == 1
     assert capsys.readouterr().err == f"{line}\n"
     assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/run/table/x"),
+        OSError(errno.EDQUOT, "Disk quota exceeded", "/run/table/x"),
+        RuntimeError("Generic LocalFileSystem error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_said_in_one_way_whatever_met_it(
+    cause: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ValueError("cannot write")
+    error.__cause__ = cause
+    assert report_error("tagscribe", raised(error)) == 1
+    said = "/run/table/x: no space left on its disk" if isinstance(cause, OSError) else "no space"
+    assert capsys.readouterr().err.startswith(f"tagscribe: {said}")
 
 
 def test_a_fault_names_its_place_and_the_file_with_its_traceback(

@@ -5,6 +5,7 @@ and says running was left by a driver that was killed.
 """
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,12 +15,14 @@ from typing import Any, Literal
 from curation.errors import InputError, RunError
 from curation.redact import redact_secrets
 from curation.run.layout import RunFolder
-from curation.uris import join_uri
+from curation.uris import is_local_uri, join_uri
 
 HEARTBEAT_INTERVAL_S = 30.0
 # A driver without a heartbeat for this long is taken for dead.
 DEAD_AFTER_S = 4 * HEARTBEAT_INTERVAL_S
 MAX_REASON_CHARS = 2000
+# Set aside at the start, so that the end of a run can be recorded on a full disk.
+_RESERVE_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def record_driver_state(run: RunFolder) -> Iterator[Callable[[], None]]:
 
     Yields a function to call regularly; it writes a heartbeat at most once every
     HEARTBEAT_INTERVAL_S. An error of the block is recorded and raised again, also where storage
-    fails to record it.
+    fails to record it. On a local disk, room for the record is reserved meanwhile.
     """
     started_s = time.time()
     last_heartbeat_s = 0.0
@@ -85,14 +88,33 @@ def record_driver_state(run: RunFolder) -> Iterator[Callable[[], None]]:
             last_heartbeat_s = time.time()
             _write(run, DriverState("running", started_s, last_heartbeat_s))
 
+    reserve = _Reserve(run)
     heartbeat()
     try:
         yield heartbeat
     except BaseException as error:
+        reserve.release()
         with suppress(OSError):
             _write(run, DriverState("stopped", started_s, time.time(), _reason(error)))
         raise
+    reserve.release()
     _write(run, DriverState("finished", started_s, time.time()))
+
+
+class _Reserve:
+    """A file that takes room on a local disk until it is released."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._uri = join_uri(run.uri, ".state.reserve")
+        if is_local_uri(run.uri):
+            # Random, as a file system may compress.
+            run.storage.put(self._uri, random.Random(0).randbytes(_RESERVE_BYTES))
+
+    def release(self) -> None:
+        if is_local_uri(self._run.uri):
+            with suppress(OSError):
+                self._run.storage.delete(self._uri)
 
 
 def _reason(error: BaseException) -> str:

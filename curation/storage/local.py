@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from curation.errors import DiskFullError
 from curation.uris import local_uri
 
 # What os.link raises where it is not supported; EPERM is that of FAT and of CIFS.
@@ -85,20 +86,29 @@ def _identity(folder: str) -> tuple[int, int]:
 
 @contextmanager
 def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
-    """A synced temporary file with a dot-name beside `path`; deleted at the end unless moved."""
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
+    """A synced temporary file with a dot-name beside `path`; deleted at the end unless moved.
+
+    Raises OSError; DiskFullError where there is no room, for the block too.
+    """
+    temporary = None
     try:
+        folder = Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         yield temporary
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(path) from error
+        raise
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
+        if temporary is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
 
 
 def move_if_absent(temporary: str, path: str) -> bool:

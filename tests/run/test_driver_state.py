@@ -8,6 +8,7 @@ import pytest
 from curation.errors import RunError
 from curation.run import driver_state
 from curation.run.layout import RunFolder
+from tests.support.small_disk import run_on_small_disk
 
 
 def test_a_block_that_ends_is_finished(tmp_path: Path) -> None:
@@ -33,6 +34,53 @@ def test_an_error_is_the_reason_and_goes_on(
     with pytest.raises(type(error)), driver_state.record_driver_state(RunFolder(str(tmp_path))):
         raise error
     assert (read_state(tmp_path).state, read_state(tmp_path).reason) == ("stopped", reason)
+
+
+_FILL_DISK = """
+import sys
+from curation.error_report import report_error
+from curation.run.driver_state import read_driver_state, record_driver_state
+from curation.run.layout import RunFolder
+
+run = RunFolder({folder!r})
+try:
+    with record_driver_state(run):
+        with open({folder!r} + "/other", "wb", buffering=0) as other:
+            try:
+                while True:
+                    other.write(bytes(4096))
+            except OSError as error:
+                full = error
+        if {by_storage}:
+            run.storage.put_new(run.uri + "/evidence/shard-00000.parquet", bytes(50_000))
+        raise full
+except OSError as error:
+    assert report_error("tagscribe", error) == 1
+state = read_driver_state(run)
+print(state.state, state.reason)
+"""
+
+
+@pytest.mark.parametrize("by_storage", [True, False])
+def test_a_full_disk_is_reported_and_recorded(by_storage: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    code = _FILL_DISK.format(folder=str(folder), by_storage=by_storage)
+    done = run_on_small_disk(folder, 512, code)
+    assert done.returncode == 0, done.stderr
+    said = "no space left on a disk, or in a quota"
+    if by_storage:
+        shard = folder / "evidence" / "shard-00000.parquet"
+        said = f"{shard}: no space left on its disk, or in the quota (0.0 MB free)"
+    assert done.stderr.startswith(f"tagscribe: {said}; free some, and give the command again")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout.startswith("stopped ") and "o space left on" in done.stdout
+
+
+def test_the_room_that_is_set_aside_is_given_back(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    with driver_state.record_driver_state(run):
+        assert (tmp_path / ".state.reserve").stat().st_size == 2**16
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
 def test_a_running_driver_without_a_heartbeat_is_dead() -> None:
