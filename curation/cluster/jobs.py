@@ -27,8 +27,10 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
+from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
 from curation.run import config_file
+from curation.section import find_path_keys
 from curation.storage.files import Storage
 
 RUN_KEY = "tagscribe.run"
@@ -37,11 +39,6 @@ CONFIG_KEY = "tagscribe.config"
 RECONNECT_S = 60.0
 STOP_S = 60.0
 _POLL_S = 1.0
-
-_PATHS = (
-    "run", "catalog.segments", "catalog.audio", "catalog.metadata", "catalog.data",
-    "captioner.model", "scorer.model",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
             is running on the same folder.
     """
     settings = config_file.read_run_config(uri).model_copy(update={"cluster": "auto"})
-    _require_reachable_paths(uri)
+    _require_reachable_paths(uri, settings)
     for name in variables:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise InputError(f"--env {name}: expected the name of a variable, without a value")
@@ -211,17 +208,17 @@ def _require_job(client: JobSubmissionClient, job: str) -> None:
             ) from error
 
 
-def _require_reachable_paths(uri: str) -> None:
+def _require_reachable_paths(uri: str, settings: RunConfig) -> None:
     """Raises InputError for a path that only this machine can resolve."""
     data = yaml.safe_load(Storage().read_bytes(uri))
-    for key in _PATHS:
-        value: Any = data
+    for key, path_type in find_path_keys(settings):
+        value: Any = data  # as it is written: `settings` has absolute paths
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is None or "://" in value or value.startswith("/"):
             continue
-        if key.endswith(".model") and not (value.startswith((".", "~")) or Path(value).is_dir()):
-            continue  # built in, or a hub id
+        if path_type.or_name and not (value.startswith((".", "~")) or Path(value).is_dir()):
+            continue
         raise InputError(
             f"{uri}: {key}: {value}: a path relative to this machine, which the cluster does not "
             "have; name a URI such as s3://..., or an absolute path that is there on every node"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from curation.section import Section
+from curation.section import DataPath, Section
 
 
 class CatalogSection(Section):
@@ -17,8 +17,10 @@ class AudiosetConfig(CatalogSection):
     """A segment list in AudioSet's format, and a folder of audio named by YouTube id."""
 
     kind: Literal["audioset"] = "audioset"
-    segments: str = Field(description="The CSV: YouTube id, start and end in seconds, class ids.")
-    audio: str = Field(
+    segments: DataPath = Field(
+        description="The CSV: YouTube id, start and end in seconds, class ids."
+    )
+    audio: DataPath = Field(
         description="Folder of audio, nested or not: <id>.wav, Y<id>.wav, <id>_<start>.flac, "
         "<id>_<start>_<end>.wav; start and end in seconds or milliseconds."
     )
@@ -33,8 +35,8 @@ class FolderConfig(CatalogSection):
     """A folder of audio, with a CSV or JSONL of metadata or with none."""
 
     kind: Literal["folder"] = "folder"
-    audio: str = Field(description="Folder of audio, nested or not.")
-    metadata: str | None = Field(
+    audio: DataPath = Field(description="Folder of audio, nested or not.")
+    metadata: DataPath | None = Field(
         None,
         description="A .csv with a header, or a .jsonl; one row a clip. Without it every audio "
         "file of the folder is an untagged clip.",
@@ -63,7 +65,7 @@ class ParquetConfig(CatalogSection):
     """Parquet files with the audio inside, as Hugging Face lays out AudioSet."""
 
     kind: Literal["parquet"] = "parquet"
-    data: str = Field(description="A Parquet file, or a folder of them.")
+    data: DataPath = Field(description="A Parquet file, or a folder of them.")
     id: str = Field("video_id", description="Column of the clip's id.")
     audio: str = Field(
         "audio",
@@ -79,7 +81,7 @@ class WebDatasetConfig(CatalogSection):
     """WebDataset tars: <key>.<audio extension> beside <key>.json."""
 
     kind: Literal["webdataset"] = "webdataset"
-    data: str = Field(description="An uncompressed tar file, or a folder of them.")
+    data: DataPath = Field(description="An uncompressed tar file, or a folder of them.")
     id: str | None = Field(
         None, description="Key of the clip's id in the JSON; null: the name within the tar."
     )

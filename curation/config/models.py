@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from curation.section import Section
+from curation.section import ModelPath, Section
 from curation.tags import ontology
 
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -37,7 +37,7 @@ class TagGuidedConfig(Section):
     """The captioner of this package, and the tags handed to it."""
 
     kind: Literal["tag_guided"] = Field("tag_guided", description="The kind of captioner.")
-    model: str = Field(
+    model: ModelPath = Field(
         "reference", description="'reference' (built in), a directory, or a hub id (with revision)."
     )
     revision: str | None = Field(None, description="The pinned revision of a hub id.")
@@ -57,7 +57,7 @@ class TagGuidedConfig(Section):
 class PretrainedConfig(Section):
     """A model of transformers' classes: a directory, or a hub id with its pinned revision."""
 
-    model: str = Field(description="A directory, or a hub id (with revision).")
+    model: ModelPath = Field(description="A directory, or a hub id (with revision).")
     revision: str | None = Field(
         None, description="The pinned revision of a hub id: a commit, tag or branch."
     )
@@ -168,7 +168,7 @@ class RemoteCodeConfig(UntaggedConfig):
     dtype: Literal["float32"] = Field(
         "float32", description="Its front end is a part of it, and wants full precision."
     )
-    tokenizer: str | None = Field(
+    tokenizer: ModelPath | None = Field(
         None, description="A directory or hub id of its tokenizer, where that lies elsewhere."
     )
     tokenizer_revision: str | None = Field(
@@ -184,7 +184,7 @@ class DualEncoderScorerConfig(Section):
         "dual_encoder",
         description="dual_encoder or clap: one adapter; the model's own config.json says which.",
     )
-    model: str = Field(
+    model: ModelPath = Field(
         "reference",
         description="'reference' (built in), a directory as tagscribe-train or transformers' CLAP "
         "writes it, or a hub id (with revision).",

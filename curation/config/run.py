@@ -14,7 +14,7 @@ from curation.config.models import (
 )
 from curation.config.policy import Policy
 from curation.config.tags import TagsConfig
-from curation.section import Section
+from curation.section import DataPath, Section
 from curation.storage.settings import StorageConfig
 from curation.uris import absolute_uri
 
@@ -67,7 +67,9 @@ class PricesConfig(Section):
 class RunConfig(Section):
     """One run, from clips to a curated table."""
 
-    run: str = Field(description="Folder of the run, local or s3://; made when it is not there.")
+    run: DataPath = Field(
+        description="Folder of the run, local or s3://; made when it is not there."
+    )
     seed: int = Field(0, ge=0, description="Seed of the sampled candidates.")
     cluster: str = Field(
         "local",

@@ -17,6 +17,15 @@ def write_run_yaml(tmp_path: Path, **changes: object) -> str:
     return str(path)
 
 
+TOKENIZER_HERE = {
+    "kind": "remote_code",
+    "model": "me/captioner",
+    "revision": "1",
+    "trust_remote_code": True,
+    "tokenizer": "./words",
+}
+
+
 @pytest.mark.parametrize("address", ["head:8265", "ray://head:10001", "auto"])
 def test_an_address_that_is_no_dashboard_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="expected the URL of a Ray dashboard"):
@@ -37,6 +46,10 @@ def test_no_dashboard_at_the_address_is_an_error(monkeypatch: pytest.MonkeyPatch
         ({"catalog": {"kind": "parquet", "data": "../x"}}, "catalog.data: ../x"),
         ({"captioner": {"model": "./captioner"}}, "captioner.model: ./captioner"),
         ({"scorer": {"model": "~/clap"}}, "scorer.model: ~/clap"),
+        ({"second_scorer": {"model": "./clap"}}, "second_scorer.model: ./clap"),
+        ({"tagger": {"model": "./tagger"}}, "tagger.model: ./tagger"),
+        ({"captioner": TOKENIZER_HERE}, "captioner.tokenizer: ./words"),
+        ({"catalog": {"segments": "list.csv", "audio": "/a"}}, "catalog.segments: list.csv"),
     ],
 )
 def test_files_of_this_machine_are_refused(changes: dict, key: str, tmp_path: Path) -> None:
