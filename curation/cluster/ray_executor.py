@@ -24,6 +24,12 @@ LIMITS = DeathLimits(restarts=3, retries=2)
 # How often an actor outside the graph is built before its run ends.
 _STARTS = 3
 _DEATHS = ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError
+# Of these no other attempt is better: the run stops with Ray's reason.
+_CANNOT_START = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.RuntimeEnvSetupError,
+    ray.exceptions.ActorUnschedulableError,
+)
 
 
 class RayExecutor:
@@ -46,7 +52,7 @@ class RayExecutor:
         self._connection.enter_context(self._connect())
         try:
             yield from graph.run_tasks(self._config, tasks, LIMITS, self._fused_worker)
-        except ray.exceptions.RayActorError as error:
+        except _CANNOT_START as error:
             raise WorkerStartError(_last_line(error)) from error
 
     @contextmanager
@@ -171,8 +177,8 @@ class IsolatedActors:
         for start in range(1, _STARTS + 1):
             try:
                 return actor, str(ray.get(actor.find_node.remote()))
-            except _DEATHS as error:
-                if start == _STARTS:
+            except (*_DEATHS, *_CANNOT_START) as error:
+                if start == _STARTS or not isinstance(error, _DEATHS):
                     self._free.put(actor)
                     raise WorkerStartError(_last_line(error)) from error
                 actor = self._replace(actor)
