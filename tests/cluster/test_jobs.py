@@ -47,9 +47,12 @@ def test_no_dashboard_at_the_address_is_an_error(monkeypatch: pytest.MonkeyPatch
         ({"captioner": {"model": "./captioner"}}, "captioner.model: ./captioner"),
         ({"scorer": {"model": "~/clap"}}, "scorer.model: ~/clap"),
         ({"second_scorer": {"model": "./clap"}}, "second_scorer.model: ./clap"),
-        ({"tagger": {"model": "./tagger"}}, "tagger.model: ./tagger"),
+        ({"tags": {"tagger": {"model": "./ast"}, "use": "both"}}, "tags.tagger.model: ./ast"),
         ({"captioner": TOKENIZER_HERE}, "captioner.tokenizer: ./words"),
-        ({"catalog": {"segments": "list.csv", "audio": "/a"}}, "catalog.segments: list.csv"),
+        (
+            {"catalog": {"kind": "audioset", "segments": "list.csv", "audio": "/a"}},
+            "catalog.segments: list.csv",
+        ),
     ],
 )
 def test_files_of_this_machine_are_refused(changes: dict, key: str, tmp_path: Path) -> None:
