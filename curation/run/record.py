@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -70,6 +71,7 @@ def hash_config(
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def read_package_versions() -> dict[str, str]:
     """Versions of Python and of packages by name, and the code of this one: `read_code_version`."""
     packages = {name: version(name) for name in RECORDED_PACKAGES}

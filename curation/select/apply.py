@@ -3,12 +3,10 @@
 import hashlib
 import io
 import json
-import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import table
-from curation.audio.waveform import resample_to_flac
-from curation.catalog.reload import reload_audio
-from curation.config.run import RunConfig, TableConfig
+from curation.config.run import RunConfig
 from curation.errors import InputError
 from curation.run import evidence as run_evidence
 from curation.run import layout, plan
@@ -30,13 +26,18 @@ from curation.run.record import (
     read_package_versions,
     require_run_record,
 )
-from curation.schema import AUDIO_TYPE, PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
+from curation.schema import PAIR_SCHEMA, PAIR_SCHEMA_WITH_AUDIO
 from curation.select import policy
 from curation.select.tag_groups import group_by_rarest_tag
-from curation.storage.files import Storage
+
+if TYPE_CHECKING:
+    from curation.select.audio_embedder import AudioEmbedder
 
 PAIRS_PER_BATCH = 64
-AUDIO_THREADS = 4
+# Of evidence, what pairs are made of; the hash is for audio that is read again.
+_PAIR_COLUMNS = [
+    "clip_id", "uri", "start_s", "end_s", "audio_sha256", "tags", "guidance", "candidates",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -193,13 +194,9 @@ def _iter_pairs(
 ) -> Iterator[pa.RecordBatch]:
     """The accepted pairs as record batches, shard by shard, each clip's pairs best first."""
     total, written, start = int(decisions.accepted.sum()), 0, 0
-    embedder = (
-        _Embedder(RunFolder.from_config(config).storage, config.table)
-        if config.table.audio == "embed"
-        else None
-    )
+    embedder = _build_embedder(config) if config.table.audio == "embed" else None
     for evidence, count in zip(
-        run_evidence.read_evidence_shards(RunFolder.from_config(config), shards),
+        run_evidence.read_evidence_shards(RunFolder.from_config(config), shards, _PAIR_COLUMNS),
         candidates_a_shard,
         strict=True,
     ):
@@ -218,6 +215,13 @@ def _iter_pairs(
                 on_pairs(written, total)
 
 
+def _build_embedder(config: RunConfig) -> "AudioEmbedder":
+    # Imported here: decoders take longer to import than a small run to select.
+    from curation.select.audio_embedder import AudioEmbedder
+
+    return AudioEmbedder(RunFolder.from_config(config).storage, config.table)
+
+
 def _accepted_pairs(
     evidence: pa.Table, accepted: np.ndarray, rank: np.ndarray, record: RunRecord
 ) -> pa.Table:
@@ -225,7 +229,7 @@ def _accepted_pairs(
     clip = pc.list_parent_indices(candidates).to_numpy()
     chosen = np.flatnonzero(accepted)
     chosen = chosen[np.lexsort((rank[chosen], clip[chosen]))]
-    rows = evidence.take(pa.array(clip[chosen]))
+    rows = evidence.drop_columns("candidates").take(pa.array(clip[chosen]))
     flat = candidates.flatten().take(pa.array(chosen))
     count = len(chosen)
     for name in ("caption", "clap_score", "log_prob"):
@@ -240,34 +244,3 @@ def _accepted_pairs(
             "scorer", pa.array([format_model_name(record.models["scorer"])] * count, pa.string())
         )
     )
-
-
-class _Embedder:
-    """Reads accepted clips again and adds their audio as 16-bit FLAC."""
-
-    def __init__(self, storage: Storage, config: TableConfig) -> None:
-        self._storage = storage
-        self.rate_hz = config.sample_rate_hz
-        self.threads = ThreadPoolExecutor(AUDIO_THREADS)
-
-    def embed(self, pairs: pa.Table) -> pa.Table:
-        columns = ("clip_id", "uri", "start_s", "end_s", "audio_sha256")
-        rows = pairs.select(columns).to_pylist()
-        audio_column = pa.array(self.threads.map(self._flac, rows), AUDIO_TYPE)
-        return pairs.append_column("audio", audio_column)
-
-    def _flac(self, row: dict[str, Any]) -> dict[str, Any]:
-        try:
-            decoded = reload_audio(self._storage, row)
-        except InputError as error:
-            raise InputError(
-                f"{error}; put the file back, annotate in another run folder, or set "
-                "table.audio: reference"
-            ) from error
-        flac = resample_to_flac(decoded.waveform, decoded.sample_rate_hz, self.rate_hz)
-        return {"bytes": flac, "path": _audio_path(row["clip_id"])}
-
-
-def _audio_path(clip_id: str) -> str:
-    """A clip's file name for whoever unpacks the table: below their folder, whatever its id is."""
-    return posixpath.normpath(f"/{clip_id}.flac").lstrip("/")

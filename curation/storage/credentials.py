@@ -12,6 +12,19 @@ from curation.uris import uri_scheme
 
 S3_PROTOCOLS = ("s3", "s3a")
 
+# Of storage that another process handed to this one: it was reached there.
+_inherited: set[StorageConfig] = set()
+
+
+def inherit_settings(settings: StorageConfig) -> None:
+    """Note that another process uses these settings: its endpoint is right, and may be away."""
+    _inherited.add(settings)
+
+
+def are_inherited(settings: StorageConfig) -> bool:
+    """Whether another process uses these settings."""
+    return settings in _inherited
+
 
 def check_profile(settings: StorageConfig) -> None:
     """Raises InputError where this machine has no profile of the configured name."""

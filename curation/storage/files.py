@@ -10,27 +10,29 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
-from curation.storage.credentials import check_profile, delta_client_options
-from curation.storage.drivers import open_filesystem
+from curation.storage.credentials import check_profile, delta_client_options, inherit_settings
 from curation.storage.local import (
     FileInfo,
     OnSkip,
+    delete_local_tree,
     list_local_files,
     move_if_absent,
+    read_local_file,
     write_temporary_file,
 )
 from curation.storage.retry import RetriesExhausted, call_with_retries
-from curation.storage.s3 import S3Client, inherit_settings
-from curation.storage.s3_file import S3File
 from curation.storage.settings import StorageConfig
 from curation.uris import is_local_uri, local_path
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from curation.storage.s3 import S3Client
 
 T = TypeVar("T")
 
@@ -54,31 +56,32 @@ class Storage:
         self.__dict__.update(state)
         inherit_settings(self.settings)
 
-    def resolve(self, uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-        """The filesystem of a URI, and the path by which that filesystem knows the file.
+    def resolve_remote(self, uri: str) -> "tuple[AbstractFileSystem, str]":
+        """The filesystem of a remote URI, and the path by which that filesystem knows the file.
 
         Raises InputError for a storage that is unknown or whose driver is not installed.
         """
-        if is_local_uri(uri):  # a local name may contain "::", fsspec's chain of filesystems
-            return LocalFileSystem(), local_path(uri)
+        # Imported here, as the clients of object storage are: runs on local files do without.
+        from curation.storage.drivers import open_filesystem
+
         return open_filesystem(uri, self.settings)
 
     def delta_options(self, uri: str) -> dict[str, str] | None:
         """Delta Lake's options of a remote table; may hold secrets, so keep them in memory."""
         if is_local_uri(uri):
             return None
-        filesystem, path = self.resolve(uri)
+        filesystem, path = self.resolve_remote(uri)
         if s3 := self._s3_client(filesystem):
             s3.require_contact(path)  # Delta would try a wrong endpoint for minutes.
         return delta_client_options(uri, self.settings)
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or a folder."""
-        filesystem, path = self.resolve(uri)
+        if is_local_uri(uri):
+            return os.path.exists(local_path(uri))
+        filesystem, path = self.resolve_remote(uri)
         if s3 := self._s3_client(filesystem):
             return s3.exists(path)
-        if isinstance(filesystem, LocalFileSystem):
-            return bool(filesystem.exists(path))
         filesystem.invalidate_cache()
         try:
             # Not by the drivers' own `exists`, which takes every fault for a no.
@@ -93,10 +96,11 @@ class Storage:
         A folder that does not exist has no files; call `exists` first where that is a mistake.
         `on_skip` receives local entries that are passed over, as in `list_local_files`.
         """
-        filesystem, path = self.resolve(uri)
-        if isinstance(filesystem, LocalFileSystem):
-            yield from list_local_files(path, on_skip)
-        elif s3 := self._s3_client(filesystem):
+        if is_local_uri(uri):
+            yield from list_local_files(local_path(uri), on_skip)
+            return
+        filesystem, path = self.resolve_remote(uri)
+        if s3 := self._s3_client(filesystem):
             yield from s3.list_objects(path)
         else:
             filesystem.invalidate_cache()
@@ -141,24 +145,33 @@ class Storage:
         reserve: Callable[[int], None] | None,
         timeout_s: float,
     ) -> bytes:
-        filesystem, path = self.resolve(uri)
+        def count_bytes(size: int) -> int:
+            return max(0, (size if end is None else min(end, size)) - (start or 0))
+
+        if is_local_uri(uri):
+            local = local_path(uri)
+            if reserve:
+                reserve(count_bytes(os.stat(local).st_size))
+            return read_local_file(local, start, end)
+        filesystem, path = self.resolve_remote(uri)
         if s3 := self._s3_client(filesystem):
             return s3.get(path, start, end, reserve, timeout_s)
 
         def read() -> bytes:
             if reserve:
-                size = int(filesystem.info(path)["size"] or 0)
-                reserve(max(0, (size if end is None else min(end, size)) - (start or 0)))
+                reserve(count_bytes(int(filesystem.info(path)["size"] or 0)))
             return cast(bytes, filesystem.cat_file(path, start=start, end=end))
 
-        if isinstance(filesystem, LocalFileSystem):
-            return read()
         return call_with_retries(uri, timeout_s, read)
 
     def open_input(self, uri: str, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
         """A seekable binary file for reading; the caller closes it."""
-        filesystem, path = self.resolve(uri)
+        if is_local_uri(uri):
+            return open(local_path(uri), "rb")
+        filesystem, path = self.resolve_remote(uri)
         if s3 := self._s3_client(filesystem):
+            from curation.storage.s3_file import S3File
+
             return cast(BinaryIO, io.BufferedReader(S3File(s3, path), buffer_bytes))
         return cast(BinaryIO, filesystem.open(path, "rb"))
 
@@ -174,11 +187,13 @@ class Storage:
 
     def put(self, uri: str, data: bytes) -> None:
         """Write a whole file in one atomic step; readers see the old one or the new one."""
-        filesystem, path = self.resolve(uri)
-        if isinstance(filesystem, LocalFileSystem):
-            with write_temporary_file(path, data) as temporary:
-                os.replace(temporary, path)
-        elif s3 := self._s3_client(filesystem):
+        if is_local_uri(uri):
+            local = local_path(uri)
+            with write_temporary_file(local, data) as temporary:
+                os.replace(temporary, local)
+            return
+        filesystem, path = self.resolve_remote(uri)
+        if s3 := self._s3_client(filesystem):
             s3.put(path, data)
         else:
             self.retry(uri, partial(filesystem.pipe_file, path, data))
@@ -190,10 +205,11 @@ class Storage:
         by us or by an HTTP client below us, and then finds its own file. On S3 this is one
         conditional put; such objects must be smaller than one put (5 GiB).
         """
-        filesystem, path = self.resolve(uri)
-        if isinstance(filesystem, LocalFileSystem):
-            with write_temporary_file(path, data) as temporary:
-                return move_if_absent(temporary, path) or self.read_bytes(uri) == data
+        if is_local_uri(uri):
+            local = local_path(uri)
+            with write_temporary_file(local, data) as temporary:
+                return move_if_absent(temporary, local) or self.read_bytes(uri) == data
+        filesystem, path = self.resolve_remote(uri)
         try:
             if s3 := self._s3_client(filesystem):
                 # One request whatever the size: a multipart upload would ignore the condition.
@@ -213,20 +229,23 @@ class Storage:
 
     def delete(self, uri: str) -> None:
         """Remove one file. Raises FileNotFoundError, OSError."""
-        filesystem, path = self.resolve(uri)
-        if isinstance(filesystem, LocalFileSystem):
-            filesystem.rm_file(path)
+        if is_local_uri(uri):
+            os.remove(local_path(uri))
         else:
+            filesystem, path = self.resolve_remote(uri)
             self.retry(uri, partial(filesystem.rm_file, path))
 
     def delete_tree(self, uri: str) -> None:
-        """Remove a folder and all below it; does nothing where there is none."""
+        """Remove a folder and all below it; does nothing where there is none.
+
+        Raises InputError for a local folder that holds the current directory.
+        """
         if not self.exists(uri):
             return
-        filesystem, path = self.resolve(uri)
-        if isinstance(filesystem, LocalFileSystem):
-            filesystem.rm(path, recursive=True)
+        if is_local_uri(uri):
+            delete_local_tree(local_path(uri))
         else:
+            filesystem, path = self.resolve_remote(uri)
             # Not found: deleted by another process, or in an attempt whose response was lost.
             with suppress(FileNotFoundError):
                 self.retry(uri, partial(filesystem.rm, path, recursive=True))
@@ -235,5 +254,9 @@ class Storage:
         """The result of `call`; its transient faults are retried for `run_retry_timeout_s`."""
         return call_with_retries(uri, self.settings.run_retry_timeout_s, call)
 
-    def _s3_client(self, filesystem: fsspec.AbstractFileSystem) -> S3Client | None:
-        return S3Client(filesystem, self.settings) if "s3" in filesystem.protocol else None
+    def _s3_client(self, filesystem: "AbstractFileSystem") -> "S3Client | None":
+        if "s3" not in filesystem.protocol:
+            return None
+        from curation.storage.s3 import S3Client
+
+        return S3Client(filesystem, self.settings)

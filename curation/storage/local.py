@@ -1,8 +1,9 @@
-"""Local files: sorted listings, and files that are written aside and then moved into place."""
+"""Local files: read, listed in order, and written aside before they are moved into place."""
 
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.errors import DiskFullError
+from curation.errors import DiskFullError, InputError
 from curation.uris import local_uri
 
 # What os.link raises where it is not supported; EPERM is that of FAT and of CIFS.
@@ -82,6 +83,20 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 def _identity(folder: str) -> tuple[int, int]:
     found = os.stat(folder)
     return found.st_dev, found.st_ino
+
+
+def read_local_file(path: str, start: int | None, end: int | None) -> bytes:
+    """A file's bytes, or those from `start` up to `end`."""
+    with open(path, "rb") as file:
+        file.seek(start or 0)
+        return file.read(-1 if end is None else max(0, end - (start or 0)))
+
+
+def delete_local_tree(path: str) -> None:
+    """Remove a folder and all below it. Raises InputError where it holds the current directory."""
+    if Path.cwd().is_relative_to(os.path.realpath(path)):
+        raise InputError(f"{path}: not deleted, as the current directory is in it; go elsewhere")
+    shutil.rmtree(path)
 
 
 @contextmanager

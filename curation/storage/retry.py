@@ -7,10 +7,11 @@ that workers which failed together do not retry together. The clients' own retri
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, NoReturn, TypeVar
 
@@ -44,6 +45,34 @@ _THROTTLED = {
     "ConditionalRequestConflict",
 }  # fmt: skip
 _CUT_UPLOAD = {"IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
+
+# By kind: Python's own class of error, and those of the clients by module.
+_FAULT_CLASSES: tuple[tuple[FaultKind, type[Exception], dict[str, tuple[str, ...]]], ...] = (
+    (
+        "truncated",
+        EOFError,
+        {
+            "aiohttp.client_exceptions": ("ClientPayloadError",),
+            "botocore.exceptions": (
+                "ResponseStreamingError", "IncompleteReadError", "FlexibleChecksumError",
+            ),
+            "botocore.parsers": ("ResponseParserError",),
+        },
+    ),
+    (
+        "timeout",
+        TimeoutError,
+        {"botocore.exceptions": ("ReadTimeoutError", "ConnectTimeoutError")},
+    ),
+    (
+        "connection",
+        ConnectionError,
+        {
+            "aiohttp.client_exceptions": ("ClientConnectionError",),
+            "botocore.exceptions": ("HTTPClientError", "ConnectionError"),
+        },
+    ),
+)  # fmt: skip
 
 _log = logging.getLogger("tagscribe.storage")
 _jitter = random.Random()
@@ -245,28 +274,23 @@ def _kind_by_status(error: BaseException) -> FaultKind | None:
 
 
 def _kind_by_class(error: BaseException) -> FaultKind | None:
-    # Slow to import, and there already when one of their errors has come.
-    import aiohttp
-    from botocore import exceptions as boto
-    from botocore.parsers import ResponseParserError
-    from fsspec.exceptions import FSTimeoutError
+    for kind, builtin, clients in _FAULT_CLASSES:
+        if isinstance(error, (builtin, *_loaded_classes(clients))):
+            return kind
+    return None
 
-    truncated = (
-        aiohttp.ClientPayloadError, boto.ResponseStreamingError, boto.IncompleteReadError,
-        boto.FlexibleChecksumError, ResponseParserError, EOFError,
-    )  # fmt: skip
-    timeout = (boto.ReadTimeoutError, boto.ConnectTimeoutError, FSTimeoutError, TimeoutError)
-    connection = (
-        boto.HTTPClientError,
-        boto.ConnectionError,
-        aiohttp.ClientConnectionError,
-        ConnectionError,
-    )
-    if isinstance(error, truncated):
-        return "truncated"
-    if isinstance(error, timeout):
-        return "timeout"
-    return "connection" if isinstance(error, connection) else None
+
+def _loaded_classes(names: Mapping[str, tuple[str, ...]]) -> list[type[BaseException]]:
+    """The classes of modules that are imported: an error of another cannot have been raised.
+
+    Importing the clients would take longer than selecting from a small run.
+    """
+    return [
+        getattr(sys.modules[module], name)
+        for module, classes in names.items()
+        for name in classes
+        if hasattr(sys.modules.get(module), name)
+    ]
 
 
 def _count(kind: str) -> None:

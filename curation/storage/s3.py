@@ -23,13 +23,6 @@ T = TypeVar("T")
 _readers: dict[tuple[str, StorageConfig, tuple[str | None, str | None]], S3Store] = {}
 _opening = threading.Lock()
 _endpoints: dict[tuple[StorageConfig, tuple[str | None, str | None]], Endpoint] = {}
-# Of storage that another process handed to this one: it was reached there.
-_inherited: set[StorageConfig] = set()
-
-
-def inherit_settings(settings: StorageConfig) -> None:
-    """Note that another process uses these settings: its endpoint is right, and may be away."""
-    _inherited.add(settings)
 
 
 class S3Client:
@@ -153,7 +146,7 @@ class S3Client:
         return reader
 
     def _endpoint(self) -> Endpoint | None:
-        if self._settings in _inherited:
+        if credentials.are_inherited(self._settings):
             return None
         key = (self._settings, credentials.endpoints_of_environment())
         with _opening:

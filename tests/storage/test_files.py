@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from curation.errors import InputError
 from curation.storage.files import Storage
 from curation.uris import absolute_uri, is_local_uri, join_uri
 
@@ -97,6 +98,15 @@ def test_a_tree_is_removed_with_all_below(root):
     Storage().delete_tree(f"{root}/a")
     Storage().delete_tree(f"{root}/a")
     assert names(root) == ["ab"]
+
+
+@pytest.mark.parametrize("above", ["", "a", "a/b"])
+def test_the_current_directory_is_not_removed(tmp_path, monkeypatch, above):
+    Storage().put(f"{tmp_path}/a/b/c", b"x")
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    with pytest.raises(InputError, match="the current directory is in it"):
+        Storage().delete_tree(f"{tmp_path}/{above}")
+    assert Storage().read_bytes(f"{tmp_path}/a/b/c") == b"x"
 
 
 def test_a_file_that_is_not_there(root):

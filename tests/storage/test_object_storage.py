@@ -380,7 +380,7 @@ def test_a_storage_without_its_driver_is_named(
 
 def test_the_hub_has_its_driver() -> None:
     storage = Storage()
-    _, path = storage.resolve("hf://datasets/owner/name/data/a.parquet")
+    _, path = storage.resolve_remote("hf://datasets/owner/name/data/a.parquet")
     assert path == "datasets/owner/name/data/a.parquet"
 
 
