@@ -93,7 +93,8 @@ class TableIndex:
         """The pairs of a version, the newest by default, sorted by clip id.
 
         Raises:
-            InputError: there is no table, no such version of it, or no pair in it.
+            InputError: there is no table, no such version of it, no pair in it, or a pair without
+                a caption or another of the columns.
         """
         opened = table.open_table(storage, table_uri, version)
         files = tuple(opened.file_uris())
@@ -186,8 +187,14 @@ def _read_file(storage: Storage, uri: str, index: int) -> pa.Table:
     """The pairs of one Parquet file: `_READ`, file (-1 without embedded audio), row and group."""
     with storage.open_input(uri) as source:
         file = pq.ParquetFile(source)
+        absent = [name for name in _READ if name not in file.schema_arrow.names]
+        if absent:
+            raise InputError(
+                f"{uri}: no column {', '.join(absent)}; a table of pairs has {', '.join(_READ)}"
+            )
         rows = file.read(columns=list(_READ)).select(list(_READ)).cast(pa.schema(_READ))
         embedded = _AUDIO in file.schema_arrow.names
+        _check_nulls(uri, rows.drop_columns("uri") if embedded else rows)
         counts = [file.metadata.row_group(each).num_rows for each in range(file.num_row_groups)]
     group = np.repeat(np.arange(len(counts)), counts)
     return (
@@ -195,6 +202,17 @@ def _read_file(storage: Storage, uri: str, index: int) -> pa.Table:
         .append_column("row", pa.array(np.arange(len(rows))))
         .append_column("group", pa.array(group, pa.int64()))
     )
+
+
+def _check_nulls(uri: str, rows: pa.Table) -> None:
+    """Raises InputError for a null, which tables of other makers may have."""
+    for name in rows.column_names:
+        if nulls := rows[name].null_count:
+            row = pc.index(rows[name].is_null(), True).as_py()
+            raise InputError(
+                f"{uri}: {nulls} of {len(rows)} pairs have no {name}, the first in row {row} "
+                f"(clip {rows['clip_id'][row].as_py()!r}); remove these rows from the table"
+            )
 
 
 def _index(

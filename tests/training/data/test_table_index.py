@@ -2,10 +2,13 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from curation import table
 from curation.errors import InputError
@@ -115,3 +118,34 @@ def test_a_table_without_pairs_or_version_is_an_error(uris: list[str], tmp_path:
         TableIndex.open(Storage(), uri, 4)
     with pytest.raises(InputError, match="no curated table here"):
         TableIndex.open(Storage(), str(tmp_path / "none"))
+
+
+def write_foreign(uri: Path, rows: list[dict[str, Any]], without: str | None = None) -> str:
+    """A Delta table as another program writes it, without this engine's schema and lineage."""
+    pairs = pa.Table.from_pylist(rows)
+    write_deltalake(str(uri), pairs.drop_columns([without]) if without else pairs)
+    return str(uri)
+
+
+def test_a_table_of_another_program_is_read(uris: list[str], tmp_path: Path) -> None:
+    rows = [{**row, "tags": None, "guidance": None} for row in pair_rows(uris)]
+    pairs = TableIndex.open(Storage(), write_foreign(tmp_path / "t", rows))
+    assert len(pairs) == CLIPS and pairs.captions_of(0) == ["caption 1 of clip 0"]
+
+
+@pytest.mark.parametrize("column", ["clip_id", "caption", "uri", "clap_score", "rank", "end_s"])
+def test_a_null_in_a_table_of_another_program_is_named(
+    column: str, uris: list[str], tmp_path: Path
+) -> None:
+    rows = [{**row, "tags": None, "guidance": None} for row in pair_rows(uris)]
+    rows[3][column] = None
+    uri = write_foreign(tmp_path / "t", rows)
+    with pytest.raises(InputError, match=f"1 of {len(rows)} pairs have no {column}, the first in"):
+        TableIndex.open(Storage(), uri)
+
+
+def test_a_column_that_is_not_there_is_named(uris: list[str], tmp_path: Path) -> None:
+    rows = [{**row, "tags": None, "guidance": None} for row in pair_rows(uris)]
+    uri = write_foreign(tmp_path / "t", rows, without="rank")
+    with pytest.raises(InputError, match="no column rank; a table of pairs has clip_id, caption"):
+        TableIndex.open(Storage(), uri)
