@@ -71,6 +71,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2, help="turns of each, alternating")
     parser.add_argument("--actors", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--shard-clips", type=int, help="by default as the plan chooses")
     parser.add_argument("--cluster", nargs="+", choices=["local", "ray"], default=["local", "ray"])
     return parser.parse_args()
 
@@ -104,7 +105,10 @@ def write_yaml(
             "segments": str(segments),
             "audio": f"{folder}/corpus/audio",
         },
-        "annotate": {"actors": options.actors},
+        "annotate": {
+            "actors": options.actors,
+            "shard_clips": min(clips, options.shard_clips) if options.shard_clips else "auto",
+        },
         "select": {"top_fraction": 0.5},
     }
     path = Path(folder) / f"{name}.yaml"
@@ -195,6 +199,7 @@ def build_figures(
     result["bare_clips_s"] = round(median_of(many[BARE], "clips_s"), 1)
     result["bare_startup_s"] = round(median_of(many[BARE], "startup_s"), 1)
     result["bare_peak_mb"] = round(max(each.cost.peak_mb for each in many[BARE]))
+    result["bare_peak_rss_mb"] = round(max(each.cost.peak_rss_mb for each in many[BARE]))
     return result
 
 
@@ -210,6 +215,7 @@ def compare(
         "engine_startup_s": round(median_of(many[name], "startup_s"), 1),
         "cpu_ms_clip": round(1000 * median_cpu(many[name]) / clips, 1),
         "peak_mb": round(max(each.cost.peak_mb for each in many[name])),
+        "peak_rss_mb": round(max(each.cost.peak_rss_mb for each in many[name])),
     }
 
 

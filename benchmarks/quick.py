@@ -42,7 +42,7 @@ def main() -> None:
 def measure_figures(clips: int) -> dict[str, float]:
     """The figures by name; those of stages are CPU milliseconds a clip."""
     settings = argparse.Namespace(
-        clips=clips, rounds=1, actors=os.cpu_count() or 1, cluster=["local"]
+        clips=clips, rounds=1, actors=os.cpu_count() or 1, cluster=["local"], shard_clips=None
     )
     many, few = engine.measure_all(settings)
     figures = engine.build_figures(settings, many, few)

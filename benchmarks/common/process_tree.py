@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
-_INTERVAL_S = 0.25
+# A measurement scans all processes of the machine, which takes some 20 ms.
+_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,16 @@ class CommandCost:
     Attributes:
         wall_s: from its start to its end.
         cpu_s: of its processes, as far as they lived at a measurement.
-        peak_mb: most memory of all its processes at once, in MB (10^6 bytes), shared pages once for
-            each process that maps them (RSS).
+        peak_mb: most memory of all its processes at once, in MB (10^6 bytes); a page that several
+            processes share counts once (PSS).
+        peak_rss_mb: the same with shared pages counted once for each process that maps them (RSS).
         stdout: what it printed.
     """
 
     wall_s: float
     cpu_s: float
     peak_mb: float
+    peak_rss_mb: float
     stdout: str
 
 
@@ -40,7 +44,9 @@ def measure_command(command: Sequence[str]) -> CommandCost:
     watch.stop()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)
-    return CommandCost(wall_s, sum(watch.cpu_s.values()), watch.peak_bytes / 1e6, stdout)
+    return CommandCost(
+        wall_s, sum(watch.cpu_s.values()), watch.peak_pss / 1e6, watch.peak_rss / 1e6, stdout
+    )
 
 
 class _Watch:
@@ -48,7 +54,8 @@ class _Watch:
 
     def __init__(self, pid: int) -> None:
         self.cpu_s: dict[int, float] = {}
-        self.peak_bytes = 0
+        self.peak_pss = 0
+        self.peak_rss = 0
         self._pid = pid
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -65,10 +72,19 @@ class _Watch:
                 self._measure([root, *root.children(recursive=True)])
 
     def _measure(self, processes: Sequence[psutil.Process]) -> None:
-        total = 0
+        pss = rss = 0
         for process in processes:
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
                 times = process.cpu_times()
                 self.cpu_s[process.pid] = times.user + times.system
-                total += process.memory_info().rss
-        self.peak_bytes = max(self.peak_bytes, total)
+                rss += process.memory_info().rss
+                pss += _read_pss(process.pid)
+        self.peak_pss, self.peak_rss = max(self.peak_pss, pss), max(self.peak_rss, rss)
+
+
+def _read_pss(pid: int) -> int:
+    """Bytes of a process, its share of shared pages only."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
