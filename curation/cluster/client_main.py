@@ -5,6 +5,7 @@ nothing. So it has a process of its own, and the driver outlives it. SIGINT ends
 also ends when its pipe closes.
 """
 
+import io
 import os
 import queue
 import threading
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection
 
+from curation import console
 from curation.annotate.executor import IsolatedWorkers
 from curation.cluster.client_messages import (
     Answer,
@@ -20,6 +22,7 @@ from curation.cluster.client_messages import (
     Failed,
     Isolate,
     IsolationBegun,
+    Notice,
     RecordMetric,
     Request,
     RunTasks,
@@ -34,7 +37,9 @@ def main(pipe: int) -> None:
     connection = Connection(pipe)
     start: StartClient = connection.recv()
     with RayExecutor(start.config, start.fused_worker) as executor, suppress(KeyboardInterrupt):
-        _Client(connection, executor).serve()
+        client = _Client(connection, executor)
+        console.stderr.file = _NoticeFile(client)
+        client.serve()
 
 
 class _Client:
@@ -71,23 +76,36 @@ class _Client:
             match request:
                 case RunTasks(number, tasks):
                     for outcome in self._executor.run_tasks(tasks):
-                        self._send(Answer(number, outcome))
-                    self._send(Answer(number, None))
+                        self.send(Answer(number, outcome))
+                    self.send(Answer(number, None))
                 case Isolate(number, count):
                     self._isolation = self._executor.isolate_workers(count)
                     workers = self._workers = self._isolation.__enter__()
-                    self._send(Answer(number, IsolationBegun(workers.count, workers.trial_groups)))
+                    self.send(Answer(number, IsolationBegun(workers.count, workers.trial_groups)))
                 case EndIsolation(number):
                     assert self._isolation is not None
                     self._isolation.__exit__(None, None, None)
-                    self._send(Answer(number, None))
+                    self.send(Answer(number, None))
                 case Attempt(number, task, avoided_node):
                     assert self._workers is not None
                     value: Value = self._workers.attempt(task, avoided_node)
-                    self._send(Answer(number, value))
+                    self.send(Answer(number, value))
         except Exception as error:
-            self._send(Failed(request.number, error))
+            self.send(Failed(request.number, error))
 
-    def _send(self, message: Answer | Failed) -> None:
+    def send(self, message: Answer | Failed | Notice) -> None:
         with self._send_lock:
             self._connection.send(message)
+
+
+class _NoticeFile(io.StringIO):
+    """A text file whose content goes to the driver, which shows it."""
+
+    def __init__(self, client: _Client) -> None:
+        super().__init__()
+        self._client = client
+
+    def write(self, text: str) -> int:
+        if text:
+            self._client.send(Notice(text))
+        return len(text)

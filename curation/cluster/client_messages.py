@@ -64,6 +64,13 @@ class RecordMetric:
     labels: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Notice:
+    """From the client: text for the user, as the engine prints it on stderr."""
+
+    text: str
+
+
 Request = RunTasks | Isolate | EndIsolation | Attempt
 Value = TaskResult | WorkerDeath | IsolationBegun | None
 

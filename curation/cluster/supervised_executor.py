@@ -7,10 +7,12 @@ import itertools
 import queue
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from curation import console
 from curation.annotate.executor import IsolatedWorkers
 from curation.annotate.task import Task, TaskResult, WorkerDeath
 from curation.cluster.client_messages import (
@@ -20,6 +22,7 @@ from curation.cluster.client_messages import (
     Failed,
     Isolate,
     IsolationBegun,
+    Notice,
     RecordMetric,
     Request,
     RunTasks,
@@ -48,8 +51,10 @@ class SupervisedRayExecutor:
         self._lock = threading.Lock()
         self._answers: dict[int, queue.SimpleQueue[Value | Exception]] = {}
         self._end: RunError | None = None
+        # Ray's own lines would appear in the middle of the progress.
+        self._output = tempfile.TemporaryFile()
         self._process, self._connection = start_child(
-            "tagscribe-ray-client", "curation.cluster.client_main"
+            "tagscribe-ray-client", "curation.cluster.client_main", self._output
         )
         self._connection.send(StartClient(config, fused_worker))
         threading.Thread(target=self._receive, daemon=True).start()
@@ -63,6 +68,7 @@ class SupervisedRayExecutor:
             self._process.wait(_END_S)
         self._process.kill()
         self._process.wait()
+        self._output.close()
 
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
         """As `Executor.run_tasks`."""
@@ -99,13 +105,20 @@ class SupervisedRayExecutor:
         self.send(request)
         return answers
 
+    def _handle(self, message: Answer | Failed | Notice) -> None:
+        match message:
+            case Answer(number, value):
+                self._answers[number].put(value)
+            case Failed(number, error):
+                self._answers[number].put(error)
+            case Notice(text):
+                console.stderr.print(text, end="")
+
     def _receive(self) -> None:
         """Hand on the answers of the client until it ends, then its end to all who wait."""
         try:
             while True:
-                message: Answer | Failed = self._connection.recv()
-                value = message.value if isinstance(message, Answer) else message.error
-                self._answers[message.number].put(value)
+                self._handle(self._connection.recv())
         except (EOFError, OSError):
             pass
         end = RunError(_describe_end(self._config.cluster, self._process.wait()))
