@@ -102,11 +102,11 @@ def cnn14(setting: Setting) -> dict[str, Any]:
         model = TagGuidedCaptioner(TagGuidedCaptionerConfig(tags=tags))
     else:
         model = tiny_networks.tiny_captioner("additive")
-    with tempfile.TemporaryDirectory() as folder:
-        with weights.hide_progress_bars():
-            model.save_pretrained(folder)
-        caption_tokenizer(setting).save_pretrained(folder)
-        return _tag_guided(setting, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        weights.save_network(model, folder)
+        caption_tokenizer(setting).save(folder)
+        return _tag_guided(setting, folder)
 
 
 def audio_llm(setting: Setting) -> dict[str, Any]:

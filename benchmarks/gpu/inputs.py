@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 import soundfile
-from transformers import PreTrainedTokenizerBase
 
 from benchmarks.gpu.measurements import Setting
 from curation.annotate.clip import PlannedClip
 from curation.annotate.load import DecodeSettings, EncodedClip, decode_clip
 from curation.config.run import AudioConfig
+from curation.models.caption_tokenizer import CaptionTokenizer
 from curation.models.word_tokenizer import build_word_tokenizer
 from curation.synth.mixing import render_clip
 from curation.synth.scenes import make_scene
@@ -37,7 +37,7 @@ def true_captions(count: int) -> list[str]:
     return [make_scene(SEED, index).captions[0] for index in range(count)]
 
 
-def caption_tokenizer(setting: Setting) -> PreTrainedTokenizerBase:
+def caption_tokenizer(setting: Setting) -> CaptionTokenizer:
     """One token a word, which is about what the models' own tokenizers make of such captions.
 
     At toy size it has the words of the tiny networks, and other words are unknown.

@@ -3,11 +3,11 @@
 import os
 import platform
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from benchmarks.common.gpus import device_name, driver_version
 from benchmarks.gpu.measurements import Setting
@@ -26,7 +26,7 @@ def describe_machine(setting: Setting) -> dict[str, Any]:
         "driver": driver_version() if is_gpu else None,
         "cuda": torch.version.cuda if is_gpu else None,
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version("transformers"),
         "python": platform.python_version(),
         "cpu": _cpu_name(),
         "cpu_cores": len(os.sched_getaffinity(0)),

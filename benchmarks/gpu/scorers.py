@@ -65,7 +65,7 @@ def pe_av(setting: Setting) -> dict[str, Any]:
 def random_clap(setting: Setting) -> TrainableClap:
     print_stage("building the model")
     tokenizer = caption_tokenizer(setting)
-    padding = {"pad_token_id": tokenizer.pad_token_id}
+    padding = {"pad_token_id": tokenizer.special_id("pad_token")}
     if setting.is_full:
         return TrainableClap(ClapModel(ClapConfig(text_config=padding)), build_laion_extractor({}))
     text = {**tiny_scorers.TEXT, **padding, "vocab_size": len(tokenizer)}
