@@ -35,6 +35,17 @@ for shard in range(planned.shards):
     assert not row["error"], row["error"]
 """
 
+DEFER_PANDAS = """
+from curation.processes.pandas_import import defer_pandas
+defer_pandas()
+"""
+
+USE_PANDAS = """
+import pyarrow as pa
+table = pa.table({"a": [1.5, None]})
+assert pa.Table.from_pandas(table.to_pandas()).equals(table)
+"""
+
 PRINT_MODULES = """
 print(*sys.modules)
 """
@@ -75,3 +86,10 @@ def test_built_in_models_need_no_transformers(tmp_path: Path) -> None:
     modules = imported(PLAN + ANNOTATE, tmp_path)
     assert {"torch", "curation.models.networks.dual_encoder"} <= modules
     assert not NOT_FOR_BUILT_IN_MODELS & modules
+
+
+def test_workers_import_pandas_only_where_it_is_used(tmp_path: Path) -> None:
+    (tmp_path / "unused").mkdir()
+    (tmp_path / "used").mkdir()
+    assert "pandas" not in imported(DEFER_PANDAS + PLAN + ANNOTATE, tmp_path / "unused")
+    assert "pandas" in imported(DEFER_PANDAS + PLAN + USE_PANDAS, tmp_path / "used")

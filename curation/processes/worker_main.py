@@ -21,12 +21,14 @@ from curation.processes.messages import (
     WorkerFailed,
     WorkerReady,
 )
+from curation.processes.pandas_import import defer_pandas
 
 _FLUSH_INTERVAL_S = 1.0
 
 
 def main(pipe: int) -> None:
     """Serve the driver at the other end of the pipe with this file descriptor."""
+    defer_pandas()
     process = _WorkerProgram(Connection(pipe))
     try:
         process.serve()
