@@ -27,6 +27,18 @@ class RunError(RuntimeError):
     exit_code = 1
 
 
+class FirstClipsFailedError(RunError):
+    """The first clips of a run all failed alike, so the run stopped before it wrote error rows."""
+
+    exit_code = 3
+
+
+class TooManyFailedError(RunError):
+    """A run is annotated, but more of its clips failed than its configuration allows."""
+
+    exit_code = 4
+
+
 class DiskFullError(RunError, OSError):
     """A disk, or a quota, without room for what must be written."""
 

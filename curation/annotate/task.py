@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from curation.annotate.common_failure import CommonFailure
 from curation.schema import Failure
 
 
@@ -18,12 +19,15 @@ class Task:
         crashing_clips: positions in the shard that are not processed; they become error rows.
         trial: positions of the only clips that are processed, and no evidence is written; None: the
             whole shard.
+        hold_clips: the evidence is held back where so many of the shard's first clips with audio
+            all fail alike; 0: it is written whatever they do.
     """
 
     shard: int
     clip_count: int
     crashing_clips: tuple[int, ...] = ()
     trial: tuple[int, ...] | None = None
+    hold_clips: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -37,17 +41,22 @@ class Task:
             values["clip_count"],
             tuple(values["crashing_clips"]),
             None if trial is None else tuple(trial),
+            values["hold_clips"],
         )
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task ended: its error, empty when it is done, and when its work was done."""
+    """How a task ended: its error, empty when it is done, and when its work was done.
+
+    `held` is the failure for which its evidence is held back; None where it is written.
+    """
 
     task: Task
     error: str
     started_s: float  # Unix time at which its first stage began
     ended_s: float
+    held: CommonFailure | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,8 @@ def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:
     task = Task.from_json(row["task"])
     if row.get("death"):
         return WorkerDeath(task, row["death"], row["out_of_memory"])
-    return TaskResult(task, row["error"], row["started_s"], row["ended_s"])
+    held = CommonFailure.from_json(row["held"]) if row.get("held") else None
+    return TaskResult(task, row["error"], row["started_s"], row["ended_s"], held)
 
 
 def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
@@ -82,13 +92,15 @@ def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
         "error": "",
         "started_s": 0.0,
         "ended_s": 0.0,
+        "held": "",
         "death": "",
         "out_of_memory": False,
     }
     if isinstance(outcome, WorkerDeath):
         return row | {"death": outcome.cause, "out_of_memory": outcome.out_of_memory}
     times = {"started_s": outcome.started_s, "ended_s": outcome.ended_s}
-    return row | {"error": outcome.error, **times}
+    held = outcome.held.to_json() if outcome.held else ""
+    return row | {"error": outcome.error, "held": held, **times}
 
 
 def crash_failure() -> Failure:

@@ -18,6 +18,7 @@ from curation.annotate.workers import (
     Clips,
     Row,
     Spans,
+    TaskOutput,
     load_all_clips,
     read_planned_clips,
     run_task,
@@ -51,9 +52,9 @@ class VllmRequestWorker:
     def __call__(self, row: Row) -> Iterator[Row]:
         clips: Clips = []
 
-        def work(task: Task, _: Clips, __: Spans) -> Clips:
+        def work(task: Task, _: Clips, __: Spans) -> TaskOutput:
             clips.extend(self.run(read_planned_clips(self.models.run, task)))
-            return clips
+            return TaskOutput(clips)
 
         shard = run_task(row, "decode", work)
         numbers = range(self._captioner.config.candidates)
@@ -147,12 +148,12 @@ class VllmResponseCollector:
     def _caption_shard(self, shard: _PartialShard) -> Row:
         assert shard.row is not None
 
-        def work(task: Task, clips: Clips, spans: Spans) -> Clips:
+        def work(task: Task, clips: Clips, spans: Spans) -> TaskOutput:
             # It is not known which engine had a request; all had the shard from first to last.
             sent_s = spans[-2].ended_s
             spans[-1] = WorkSpan("caption", f"vllm-{task.shard % self._engines}", sent_s, sent_s)
             self._meter.record(metrics.STAGE_SECONDS, time.time() - sent_s, stage="caption")
-            return self._add_captions(clips, shard.responses)
+            return TaskOutput(self._add_captions(clips, shard.responses))
 
         columns = ("task", "error", "spans", "clips")
         return run_task({name: shard.row[name] for name in columns}, "caption", work)

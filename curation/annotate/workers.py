@@ -10,12 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from curation.annotate import metrics
 from curation.annotate.clip import AnnotatedClip, PlannedClip, parse_planned_clips
+from curation.annotate.common_failure import CommonFailure, find_common_failure
 from curation.annotate.load import AudioLoader, split_chunks
 from curation.annotate.pipeline import annotate_clips
 from curation.annotate.rows import build_evidence_table, count_read_faults
@@ -33,6 +34,13 @@ Clips = list[AnnotatedClip]
 WORKER_ID = uuid.uuid4().hex[:12]
 
 
+class TaskOutput(NamedTuple):
+    """What a pool hands on of a task: its clips, or why the evidence of the shard is held back."""
+
+    clips: Clips = []
+    held: CommonFailure | None = None
+
+
 class FusedWorker:
     """Takes whole shards through all stages; audio never leaves the process."""
 
@@ -47,11 +55,10 @@ class FusedWorker:
         """Take clips through all stages."""
         return annotate_clips(self.models, self.loader, planned).clips
 
-    def _annotate(self, task: Task, _: Clips, spans: Spans) -> Clips:
+    def _annotate(self, task: Task, _: Clips, spans: Spans) -> TaskOutput:
         planned = read_planned_clips(self.models.run, task)
         clips, rows = annotate_clips(self.models, self.loader, planned)
-        write_evidence(self.models, task, clips, rows, spans)
-        return []
+        return TaskOutput(held=write_evidence(self.models, task, clips, rows, spans))
 
 
 class DecodeWorker:
@@ -68,8 +75,8 @@ class DecodeWorker:
         """Read and decode clips."""
         return load_all_clips(self.models, self.loader, planned)
 
-    def _decode(self, task: Task, _: Clips, __: Spans) -> Clips:
-        return self.run(read_planned_clips(self.models.run, task))
+    def _decode(self, task: Task, _: Clips, __: Spans) -> TaskOutput:
+        return TaskOutput(self.run(read_planned_clips(self.models.run, task)))
 
 
 class CaptionWorker:
@@ -79,7 +86,7 @@ class CaptionWorker:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
 
     def __call__(self, row: Row) -> Row:
-        return run_task(row, "caption", lambda _, clips, __: self.run(clips))
+        return run_task(row, "caption", lambda _, clips, __: TaskOutput(self.run(clips)))
 
     def run(self, clips: Sequence[AnnotatedClip]) -> Clips:
         """Tag and caption decoded clips."""
@@ -114,10 +121,10 @@ class ScoreWorker:
                 scored += chunk.clips
         return scored
 
-    def _score(self, task: Task, clips: Clips, spans: Spans) -> Clips:
+    def _score(self, task: Task, clips: Clips, spans: Spans) -> TaskOutput:
         scored = self.run(clips)
-        write_evidence(self.models, task, scored, build_evidence_table(scored), spans)
-        return []
+        rows = build_evidence_table(scored)
+        return TaskOutput(held=write_evidence(self.models, task, scored, rows, spans))
 
 
 def read_planned_clips(run: RunFolder, task: Task) -> list[PlannedClip]:
@@ -139,21 +146,26 @@ def load_all_clips(
 
 def write_evidence(
     models: WorkerModels, task: Task, clips: Clips, rows: pa.Table, spans: Spans
-) -> None:
-    """Write a shard's evidence, and record its outcomes; a trial writes nothing."""
+) -> CommonFailure | None:
+    """Write a shard's evidence, and record its outcomes; a trial writes nothing.
+
+    Returns the failure for which the evidence is held back, where the task wants that.
+    """
     if task.trial is not None:
-        return
+        return None
+    failure = find_common_failure(rows, task.hold_clips)
     with models.timed("write"):
         # The last worker's span ends where the file that records it is written.
         spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
         counts = evidence.write_evidence_shard(
-            models.run, task.shard, rows, spans, count_read_faults(clips)
+            models.run, task.shard, rows, spans, count_read_faults(clips), held=failure is not None
         )
     for outcome, number in {"ok": counts.ok, **counts.errors}.items():
         models.meter.record(metrics.CLIPS, number, outcome=outcome)
+    return failure
 
 
-def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -> Row:
+def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], TaskOutput]) -> Row:
     """Run one pool's work on one task; what it raises is returned to the driver in the row.
 
     Between pools a task's clips are one opaque value, which Ray never splits. They are pickled here
@@ -163,10 +175,10 @@ def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -
     task, error = Task.from_json(row["task"]), row.get("error", "")
     spans = [evidence.WorkSpan(*span) for span in json.loads(row.get("spans", "[]"))]
     spans.append(evidence.WorkSpan(pool, WORKER_ID, started_s, started_s))
-    clips: Clips = []
+    output = TaskOutput()
     if not error:
         try:
-            clips = work(task, pickle.loads(row["clips"]) if "clips" in row else [], spans)
+            output = work(task, pickle.loads(row["clips"]) if "clips" in row else [], spans)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
     spans[-1] = spans[-1]._replace(ended_s=time.time())
@@ -175,6 +187,7 @@ def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], Clips]) -
         "error": error,
         "started_s": spans[0].started_s,
         "ended_s": spans[-1].ended_s,
+        "held": output.held.to_json() if output.held else "",
         "spans": json.dumps(spans),
-        "clips": pickle.dumps(clips, protocol=5),
+        "clips": pickle.dumps(output.clips, protocol=5),
     }

@@ -112,7 +112,9 @@ def _annotate(config: "RunConfig", quiet: bool) -> None:
 
     with console.show_progress("annotate", "clips", quiet) as update:
         counts = driver.annotate_run(config, update)
-    outcomes = [f"{counts.ok} ok", *(f"{clips} {kind}" for kind, clips in counts.errors.items())]
+    outcomes = [f"{counts.ok} ok", *(f"{clips} {kind}" for kind, clips in counts.failures.items())]
+    if counts.missing:
+        outcomes.append(f"{counts.missing} without audio")
     console.stdout.print(f"{counts.clips} clips: {', '.join(outcomes)}")
 
 

@@ -92,6 +92,14 @@ class RunConfig(Section):
         None, description="Another scorer, whose scores are kept beside the first one's."
     )
     annotate: AnnotateConfig = Field(AnnotateConfig(), description="How the work is placed.")
+    max_error_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A run ends with exit code 4, before it selects, where more of its clips with "
+        "audio failed; and with 3, before it writes them, where the first 64 of them all fail at "
+        "one stage with one kind of error. 1: neither.",
+    )
     select: Policy = Field(Policy(), description="Which captions are accepted.")
     table: TableConfig = Field(TableConfig(), description="What the curated table holds.")
     prices: PricesConfig = Field(PricesConfig(), description="What the hardware costs.")

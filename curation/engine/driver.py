@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from curation import console
 from curation.annotate import metrics
-from curation.annotate.task import Task
 from curation.annotate.workers import FusedWorker
 from curation.config.run import RunConfig
-from curation.engine import executors, recovery
-from curation.errors import RunError
+from curation.engine import executors, first_clips, recovery
+from curation.engine.early_stop import EarlyStop
+from curation.errors import RunError, TooManyFailedError
 from curation.models import run_models
 from curation.run import driver_state, footer_cache, plan
 from curation.run import evidence as run_evidence
@@ -33,6 +33,8 @@ def annotate_run(
 
     Raises:
         InputError: the folder belongs to another run, or the machine or cluster is too small.
+        FirstClipsFailedError: the first clips all failed alike, now or when the run was last tried.
+        TooManyFailedError: all is annotated, and more clips failed than `max_error_share` allows.
         RunError: a shard could not be written; the others are.
     """
     executors.require_executor(config)
@@ -44,6 +46,10 @@ def annotate_run(
     todo = [shard for shard in range(planned.shards) if shard not in done]
     if warning := driver_state.describe_other_driver(run):
         console.stderr.print(warning)
+    stops_early = bool(todo) and config.max_error_share < 1
+    early_stop = EarlyStop(config, run, record)
+    if stops_early:
+        early_stop.require_change()
     with driver_state.record_driver_state(run) as heartbeat:
         tracker = ProgressTracker(run, planned, todo)
         if todo:
@@ -56,12 +62,18 @@ def annotate_run(
                     executor.meter.record(metrics.CLIPS_DONE, clips)
                     executor.meter.record(metrics.CLIPS_PLANNED, planned.clips)
 
-                tasks = [Task(shard, planned.shard_size(shard)) for shard in todo]
+                first = first_clips.count_first_clips(run, todo) if stops_early else {}
+                tasks = first_clips.build_tasks(planned, todo, first)
+                holding = first_clips.HoldingExecutor(executor, run, first, early_stop)
                 with console.poll_in_background(poll, POLL_INTERVAL_S):
-                    errors = recovery.run_and_recover(run, executor, tasks)
+                    errors = recovery.run_and_recover(run, holding, tasks)
             _require_all_done(planned, run_evidence.list_done_shards(run), errors)
+            early_stop.clear()
+            run_evidence.delete_held_shards(run)
         on_progress(tracker.count_clips_done(), planned.clips)
-        return _count_all(run)
+        counts = _count_all(run)
+        _require_few_failed(counts, config.max_error_share)
+        return counts
 
 
 class ProgressTracker:
@@ -83,6 +95,20 @@ class ProgressTracker:
 def _count_all(run: RunFolder) -> run_evidence.ShardCounts:
     footers = footer_cache.read_footers(run, run_evidence.list_evidence_files(run))
     return run_evidence.sum_counts([footer.counts for footer in footers.values()])
+
+
+def _require_few_failed(counts: run_evidence.ShardCounts, max_error_share: float) -> None:
+    failed = sum(counts.failures.values())
+    with_audio = counts.ok + failed
+    if failed <= max_error_share * with_audio:
+        return
+    kinds = ", ".join(f"{clips} {kind}" for kind, clips in counts.failures.items())
+    raise TooManyFailedError(
+        f"{failed} of {with_audio} clips with audio failed ({failed / with_audio:.1%}), more than "
+        f"max_error_share: {max_error_share:g}: {kinds}. All evidence is written; nothing is "
+        "selected. tagscribe report shows examples, tagscribe select takes the other clips, and a "
+        "higher max_error_share lets the same command go on"
+    )
 
 
 def _require_all_done(planned: plan.Plan, done: list[int], errors: list[str]) -> None:

@@ -99,7 +99,9 @@ class RunStatus:
         if self.unread_files:
             fields["not read as audio"] = format_unread(self.unread_files)
         fields["ok"] = counts.ok
-        fields |= {f"error {kind}": clips for kind, clips in counts.errors.items()}
+        fields |= {f"error {kind}": clips for kind, clips in counts.failures.items()}
+        if counts.missing:
+            fields["without audio"] = counts.missing
         if self.pairs_per_clip is not None:
             fields["yield"] = f"{self.pairs_per_clip:.3f} pairs a clip"
         if self.rate is not None:

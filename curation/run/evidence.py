@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -51,6 +52,16 @@ class ShardCounts:
     @property
     def clips(self) -> int:
         return self.ok + sum(self.errors.values())
+
+    @property
+    def missing(self) -> int:
+        """Clips that were listed, but whose audio was not found."""
+        return sum(self.errors.values()) - sum(self.failures.values())
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """The errors of clips with audio."""
+        return {kind: n for kind, n in self.errors.items() if not kind.startswith("catalog/")}
 
 
 class WorkSpan(NamedTuple):
@@ -103,11 +114,12 @@ def write_evidence_shard(
     evidence: pa.Table,
     spans: Sequence[WorkSpan] = (),
     faults: Mapping[str, int] | None = None,
+    held: bool = False,
 ) -> ShardCounts:
     """Put a shard's evidence in one atomic step; a file that is already there stays as it is.
 
     `spans` says who had the shard, `faults` what reading it met; the rows and their order are the
-    same whoever it was.
+    same whoever it was. Evidence that is `held` does not count until `release_held_shard`.
     """
     counts = replace(count_outcomes(evidence), faults=dict(faults or {}))
     footer = {**vars(counts), "best_scores": _best_scores(evidence)}
@@ -123,8 +135,27 @@ def write_evidence_shard(
         buffer,
         compression="zstd",
     )
-    run.storage.put_new(layout.shard_uri(run.uri, shard), buffer.getvalue())
+    if held:
+        run.storage.put(layout.held_shard_uri(run.uri, shard), buffer.getvalue())
+    else:
+        run.storage.put_new(layout.shard_uri(run.uri, shard), buffer.getvalue())
     return counts
+
+
+def release_held_shard(run: RunFolder, shard: int) -> None:
+    """Make the evidence of a shard count that is held back.
+
+    Where another driver has released or deleted it, the shard is done, or it is done again.
+    """
+    uri = layout.held_shard_uri(run.uri, shard)
+    with suppress(FileNotFoundError):
+        run.storage.put_new(layout.shard_uri(run.uri, shard), run.storage.read_bytes(uri))
+        run.storage.delete(uri)
+
+
+def delete_held_shards(run: RunFolder) -> None:
+    """Delete the evidence that is held back; its shards are done again."""
+    run.storage.delete_tree(layout.held_uri(run.uri))
 
 
 def list_evidence_files(run: RunFolder) -> dict[int, FileInfo]:

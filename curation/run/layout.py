@@ -36,6 +36,18 @@ def shard_uri(run: str, shard: int) -> str:
     return join_uri(evidence_uri(run), f"shard-{shard:05d}.parquet")
 
 
+def held_uri(run: str) -> str:
+    return join_uri(run, "held")
+
+
+def held_shard_uri(run: str, shard: int) -> str:
+    return join_uri(held_uri(run), f"shard-{shard:05d}.parquet")
+
+
+def early_stop_uri(run: str) -> str:
+    return join_uri(run, "first_clips_failed.json")
+
+
 def progress_uri(run: str) -> str:
     return join_uri(run, "progress")
 

@@ -1,0 +1,57 @@
+"""Whether the clips of a shard all failed alike, which is rarely the fault of the clips."""
+
+import json
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from curation.schema import OK
+
+# The stage of clips that were listed without audio.
+WITHOUT_AUDIO = "catalog"
+
+
+@dataclass(frozen=True)
+class CommonFailure:
+    """The failure that clips have in common, and the first of them with its message."""
+
+    stage: str
+    kind: str
+    clip_id: str
+    message: str
+
+    @property
+    def name(self) -> str:
+        """As the evidence is counted: `stage/kind`."""
+        return f"{self.stage}/{self.kind}"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "CommonFailure":
+        return cls(**json.loads(text))
+
+
+def find_common_failure(rows: pa.Table, count: int) -> CommonFailure | None:
+    """The failure of the first `count` clips with audio, where they have one stage and kind.
+
+    Args:
+        rows: a shard's evidence (EVIDENCE_SCHEMA).
+        count: how many clips count; those without audio do not.
+    """
+    first: CommonFailure | None = None
+    for row in rows.select(["clip_id", "outcome", "error"]).to_pylist():
+        if not count:
+            break
+        if row["outcome"] == OK:
+            return None
+        error = row["error"]
+        if error["stage"] == WITHOUT_AUDIO:
+            continue
+        count -= 1
+        failure = CommonFailure(error["stage"], error["type"], row["clip_id"], error["message"])
+        first = first or failure
+        if failure.name != first.name:
+            return None
+    return first

@@ -1,0 +1,109 @@
+"""Stops a run whose first clips all fail alike, before an error row of any of them is written.
+
+A model that does not run, or storage that cannot be read, fails every clip in one way, and error
+rows stay. So workers put the evidence of a shard whose clips all fail alike aside, in `held/`. The
+first `FIRST_CLIPS` clips with audio decide, in the order of the plan: where all of them fail at one
+stage with one kind of error, the run stops, and `held/` is deleted; else what is held is evidence.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from curation.annotate.common_failure import CommonFailure
+from curation.annotate.executor import Executor, IsolatedWorkers
+from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.engine.early_stop import FIRST_CLIPS, EarlyStop
+from curation.run import evidence, plan
+from curation.run.layout import RunFolder
+
+
+def build_tasks(planned: plan.Plan, shards: Sequence[int], first: Mapping[int, int]) -> list[Task]:
+    """The tasks of shards; `first` as `count_first_clips` returns it."""
+    sizes = {shard: planned.shard_size(shard) for shard in shards}
+    # Of later shards every clip counts, as only what fails as a whole is held.
+    held = {**sizes, **first} if first else dict.fromkeys(sizes, 0)
+    return [Task(shard, size, hold_clips=held[shard]) for shard, size in sizes.items()]
+
+
+def count_first_clips(run: RunFolder, shards: Sequence[int]) -> dict[int, int]:
+    """How many of the first `FIRST_CLIPS` clips with audio each of the first shards has.
+
+    Empty where the shards have fewer of them: too few to say that the clips are not to blame.
+    """
+    first, wanted = {}, FIRST_CLIPS
+    for shard in shards:
+        uris = plan.read_plan_shard(run, shard)["uri"]
+        if count := min(wanted, len(uris) - uris.null_count):
+            first[shard] = count
+            wanted -= count
+        if not wanted:
+            return first
+    return {}
+
+
+class HoldingExecutor:
+    """An `Executor` whose tasks may hold evidence back; decides what becomes of it."""
+
+    def __init__(
+        self, executor: Executor, run: RunFolder, first: Mapping[int, int], early_stop: EarlyStop
+    ) -> None:
+        """`first` as `count_first_clips` returns it; `early_stop` stops the run."""
+        self.meter = executor.meter
+        self._executor, self._run, self._early_stop = executor, run, early_stop
+        self._first_shard = min(first, default=0)
+        self._undecided = set(first)
+        self._common: CommonFailure | None = None
+        self._held: set[int] = set()
+
+    def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
+        """As `Executor.run_tasks`.
+
+        Raises FirstClipsFailedError where the first clips have all failed alike.
+        """
+        for outcome in self._executor.run_tasks(tasks):
+            held = outcome.held if isinstance(outcome, TaskResult) else None
+            if held:
+                self._held.add(outcome.task.shard)
+            if outcome.task.shard in self._undecided:
+                self._decide(outcome.task.shard, held)
+            if not self._undecided:
+                self._release()
+            yield outcome
+        # Of the first shards, one was lost with its node.
+        self._release()
+
+    @contextmanager
+    def isolate_workers(self, count: int) -> Iterator[IsolatedWorkers]:
+        """As `Executor.isolate_workers`; by then it is decided, and nothing is held any more."""
+        with self._executor.isolate_workers(count) as workers:
+            yield _WritingWorkers(workers)
+
+    def _decide(self, shard: int, held: CommonFailure | None) -> None:
+        """Take note of how one of the first shards ended."""
+        self._common = self._common or held
+        if held is None or self._common is None or held.name != self._common.name:
+            self._undecided = set()
+            return
+        self._undecided.remove(shard)
+        if not self._undecided:
+            with suppress(OSError):  # workers may still write there, and what is left is of no use
+                evidence.delete_held_shards(self._run)
+            self._early_stop.stop(self._common, self._first_shard)
+
+    def _release(self) -> None:
+        for shard in sorted(self._held):
+            evidence.release_held_shard(self._run, shard)
+        self._held.clear()
+
+
+class _WritingWorkers:
+    """Isolated workers that write the evidence of each shard, whatever became of its clips."""
+
+    def __init__(self, workers: IsolatedWorkers) -> None:
+        self.count, self.trial_groups = workers.count, workers.trial_groups
+        self._workers = workers
+
+    def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
+        """As `IsolatedWorkers.attempt`."""
+        return self._workers.attempt(replace(task, hold_clips=0), avoided_node)
