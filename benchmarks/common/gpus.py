@@ -22,8 +22,9 @@ class Peak(NamedTuple):
     tf32: float
 
 
-# Dense rates of NVIDIA's data sheets, whose tensor core figures assume sparsity and are halved
-# here. The patterns match names as CUDA gives them; variants of one chip differ.
+# Dense rates as NVIDIA publishes them, taken from secondary sources: compare them with the data
+# sheet of a GPU before its utilisation is quoted. The patterns match names as CUDA gives them;
+# variants of one chip differ.
 PEAKS = {
     r"H200$": Peak(989.4e12, 494.7e12),
     r"H100 80GB HBM3$": Peak(989.4e12, 494.7e12),

@@ -12,7 +12,7 @@ FLOP_SOURCE = (
     "torch.utils.flop_counter on the measured batch: two operations for each multiply-add of "
     "matrix products, convolutions and attention, none for anything else"
 )
-PEAK_SOURCE = "NVIDIA's data sheets, dense tensor core operations in peak_format"
+PEAK_SOURCE = "dense tensor core operations in peak_format as published, by secondary sources"
 
 
 class Setting(NamedTuple):
