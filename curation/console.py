@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curation.redact import redact_secrets
+from curation.text_safety import escape_invisible
 
 # Results go to stdout, progress to stderr, so that a pipe holds results alone.
 stdout = Console(highlight=False, soft_wrap=True, markup=False)
@@ -116,17 +117,20 @@ class _Meter:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; the first column left, the others right."""
+    """A table on stdout; the first column left, the others right.
+
+    What could steer the terminal, from names of files, is printed as its code point.
+    """
     table = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(escape_invisible(str(cell))) for cell in row))
     stdout.print(table)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Names and values, one a line."""
+    """Names and values, one a line, with what cannot be seen as code points."""
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
-        stdout.print(f"{name:<{width}}  {value}")
+        stdout.print(f"{name:<{width}}  {escape_invisible(str(value))}")

@@ -11,6 +11,7 @@ import traceback
 
 from curation.errors import DiskFullError, InputError, RunError, is_disk_full
 from curation.redact import redact_secrets
+from curation.text_safety import escape_invisible
 
 # Set to anything but nothing, it prints the traceback of every error.
 TRACEBACK_VARIABLE = "TAGSCRIBE_TRACEBACK"
@@ -29,7 +30,8 @@ def report_error(program: str, error: Exception) -> int:
         message, code = f"{type(error).__name__}: {error}", 1
     else:
         message, code = _describe_fault(program, error), 1
-    print(f"{program}: {redact_secrets(message)}", file=sys.stderr)
+    lines = map(escape_invisible, redact_secrets(message).split("\n"))
+    print(f"{program}: " + "\n".join(lines), file=sys.stderr)
     return code
 
 

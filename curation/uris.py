@@ -57,8 +57,13 @@ def local_uri(path: str) -> str:
 
 
 def readable_path(path: str) -> str:
-    r"""The text of a path; bytes that are not UTF-8 become `\xNN`."""
-    return path if _is_utf8(path) else os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""The text of a path; bytes that are not UTF-8, as lone surrogates, become `\xNN`."""
+    if _is_utf8(path):
+        return path
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_utf8(path: str) -> bool:

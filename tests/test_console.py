@@ -68,3 +68,11 @@ def test_a_watcher_reports_each_error_once_and_goes_on(capsys: pytest.CaptureFix
         "OSError: no answer); the work goes on",
         "ZeroDivisionError: of nothing); the work goes on",
     ]
+
+
+def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table("clips", ["clip"], [["\x1b[31mred\r"], ["a\nb"]])
+    console.print_fields({"uri": "/a/\x1b]0;title\x07.wav"})
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed and "\r" not in printed
+    assert "⟨U+001B⟩[31mred" in printed and "a⟨U+000A⟩b" in printed

@@ -1,5 +1,6 @@
 """The audio files of a folder, what lies beside them, and how a path of the metadata finds one."""
 
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from curation.audio.extensions import DECODABLE_EXTENSIONS
 from curation.errors import InputError
 from curation.storage.files import Storage
 from curation.text_safety import escape_invisible
-from curation.uris import absolute_uri, local_path, readable_path
+from curation.uris import absolute_uri, is_local_uri, local_path, readable_path
 
 # Of what is noted without being counted by extension, so many are named.
 _EXAMPLES = 3
@@ -111,6 +112,8 @@ def list_audio_folder(storage: Storage, uri: str, key: str = "audio") -> ListedF
         key: of the catalog, for the message.
     """
     folder = require_folder(storage, uri, key)
+    if key == "audio" and is_local_uri(folder) and os.path.isfile(folder):
+        raise InputError(f"{uri}: a file, given as {key}: of the catalog; expected a folder")
     listed = ListedFiles(folder)
     within = len(folder) + 1
 

@@ -71,9 +71,14 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
         segments.tags.finish(),
     )
     listed_ids = (ytid for ytid, uri in zip(segments.ids, files.uris, strict=True) if uri is None)
-    check_names(folder, listed_ids, files.unlisted_ids, files.without_extension)
-    unread = dict(files.unread.most_common())
-    coverage = CatalogCoverage(len(found), int(found.sum()), files.unlisted, unread, files.notes())
+    near = check_names(folder, listed_ids, files.unlisted_ids, files.without_extension)
+    coverage = CatalogCoverage(
+        listed=len(found),
+        found=int(found.sum()),
+        unlisted_files=files.unlisted,
+        unread_files=dict(files.unread.most_common()),
+        notes=(*files.notes(), *near),
+    )
     return CatalogListing(clips, coverage)
 
 

@@ -25,7 +25,7 @@ from curation.config.catalog import FolderConfig
 from curation.errors import InputError
 from curation.schema import Tag
 from curation.storage.files import Storage
-from curation.uris import absolute_uri
+from curation.uris import absolute_uri, readable_path
 
 
 def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
@@ -42,7 +42,7 @@ def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
         rows = _read_rows(storage, config, files)
     listed = set(rows.paths)
     unlisted = files.audio.keys() - listed
-    _check_missing(files, rows, unlisted, listed)
+    near = _check_missing(files, rows, unlisted, listed)
     clips = build_clip_table(rows.ids(), rows.uris, rows.starts, rows.ends, rows.tags.finish())
     check_unique_ids(
         clips["clip_id"],
@@ -54,7 +54,7 @@ def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
         clips.num_rows - clips["uri"].null_count,
         len(unlisted),
         count_unread(files.others.keys() - listed - {_path_below(files.folder, config)}),
-        files.notes(),
+        (*files.notes(), *near),
     )
     return CatalogListing(clips, coverage)
 
@@ -156,10 +156,10 @@ def _path_ids(paths: Iterable[str]) -> dict[str, str]:
 
 def _check_missing(
     files: ListedFiles, rows: _Rows, unlisted: Iterable[str], listed: set[str]
-) -> None:
+) -> tuple[str, ...]:
     missing = {path for path, uri in zip(rows.paths, rows.uris, strict=True) if uri is None}
     bare = [path for path in files.others if "." not in posixpath.basename(path)]
-    check_names(files.folder, missing, unlisted, set(bare) - listed)
+    return check_names(files.folder, missing, unlisted, set(bare) - listed)
 
 
 def _path_below(folder: str, config: FolderConfig) -> str | None:
@@ -173,7 +173,7 @@ def _file_name(row: Row, column: str) -> str:
     value = row[column]
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"found {value!r} as {column!r}; expected a path within the folder")
-    return value
+    return readable_path(value)
 
 
 def _seconds(row: Row, column: str | None) -> float | None:
@@ -208,4 +208,4 @@ def _given_id(row: Row, column: str) -> str:
     value = row[column]
     if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
         raise InputError(f"found {value!r} as {column!r}; expected the clip's id")
-    return str(value).strip()
+    return readable_path(str(value).strip())

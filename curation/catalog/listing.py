@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.catalog.audio_files import ListedFiles, format_unread, list_audio_folder
+from curation.catalog.audio_files import ListedFiles, count_unread, format_unread, list_audio_folder
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA, TAG_TYPE, Tag
 from curation.storage.files import Storage
@@ -160,7 +160,10 @@ def list_data_files(storage: Storage, uri: str, suffix: str) -> DataFiles:
     found = list_audio_folder(storage, uri, "data")
     data = {path: each for path, each in found.others.items() if _is_data(path, suffix)}
     if not data and not _is_data(found.folder, suffix):
-        raise InputError(f"{uri}: no {suffix} files there, given as data: of the catalog")
+        there = format_unread(count_unread([*found.others, *found.audio])) or "nothing"
+        raise InputError(
+            f"{uri}: no {suffix} files there, given as data: of the catalog; found {there}"
+        )
     for path in data:
         del found.others[path]
     return DataFiles(list(data.values()) or [found.folder], found)

@@ -38,10 +38,11 @@ _RELAXATIONS: dict[str, Callable[[str], str]] = {
 
 def check_names(
     where: str, missing: Iterable[str], unlisted: Iterable[str], without_extension: Iterable[str]
-) -> None:
+) -> tuple[str, ...]:
     """Raises InputError where half of the unlisted files or more match a missing clip nearly.
 
-    Each missing clip accounts for one file only. The message names what differs, with an example.
+    Where fewer do, a note for the coverage says so. Each missing clip accounts for one file only.
+    The message names what differs, with an example.
 
     Args:
         where: the folder, for the message.
@@ -49,26 +50,27 @@ def check_names(
         unlisted: paths of audio files that no clip is listed for.
         without_extension: paths of other files, which count only where they match.
     """
-    by_key: defaultdict[str, list[str]] = defaultdict(list)
-    for name in missing:
-        by_key[_key(name)].append(name)
-    if not by_key:
-        return
     unlisted = list(unlisted)
-    pairs = [
-        (names.pop(), path)
-        for path in (*unlisted, *without_extension)
-        if (names := by_key.get(_key(path)))
-    ]
-    if not pairs or len(pairs) < _SHARE * len(unlisted):
-        return
+    files: defaultdict[str, list[str]] = defaultdict(list)
+    for path in (*unlisted, *without_extension):
+        files[_key(path)].append(path)
+    if not files:
+        return ()
+    pairs = [(name, paths.pop()) for name in missing if (paths := files.get(_key(name)))]
+    if not pairs:
+        return ()
     causes = Counter(_difference(*pair) for pair in pairs[:_MAX_COMPARED])
     cause = causes.most_common(1)[0][0]
     listed, found = next(pair for pair in pairs if _difference(*pair) == cause)
+    match = (
+        f"{len(pairs):,} files that belong to no listed clip match a missing clip up to "
+        f"{' and '.join(cause)}: listed is {_quote(listed)}, there is {_quote(found)}"
+    )
+    if len(pairs) < _SHARE * len(unlisted):
+        return (match,)
     raise InputError(
-        f"{where}: {len(pairs):,} files that belong to no listed clip match a missing clip up to "
-        f"{' and '.join(cause)}: listed is {_quote(listed)}, there is {_quote(found)}; write the "
-        "names in the metadata as the files are called, relative to the folder, or rename the files"
+        f"{where}: {match}; write the names in the metadata as the files are called, relative to "
+        "the folder, or rename the files"
     )
 
 
@@ -84,6 +86,8 @@ def _relax(path: str, names: tuple[str, ...]) -> str:
 
 def _difference(listed: str, found: str) -> tuple[str, ...]:
     """The least that must be passed over so that both names are one."""
+    if listed == found:  # an id, and a file without an extension
+        return ("extension",)
     for count in range(1, len(_RELAXATIONS) + 1):
         for names in combinations(_RELAXATIONS, count):
             if _relax(listed, names) == _relax(found, names):

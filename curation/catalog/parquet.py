@@ -56,13 +56,13 @@ def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListin
     unlisted = [path for path, uri in data.others.audio.items() if uri not in listed]
     unread = [path for path, uri in data.others.others.items() if uri not in listed]
     bare = (path for path in unread if "." not in path.rpartition("/")[2])
-    check_names(data.others.folder, rows.missing, unlisted, bare)
+    near = check_names(data.others.folder, rows.missing, unlisted, bare)
     coverage = CatalogCoverage(
         count,
         count - clips["uri"].null_count,
         len(unlisted),
         count_unread(unread),
-        data.others.notes(),
+        (*data.others.notes(), *near),
     )
     return CatalogListing(clips, coverage)
 
@@ -102,7 +102,7 @@ def _list_file(storage: Storage, uri: str, config: ParquetConfig, listed: _Liste
         row = 0
         for group in range(file.num_row_groups):
             inside = _has_bytes(file, group, config.audio)
-            for clip_id, labels, path, has_bytes in _rows(file, group, config, inside):
+            for clip_id, labels, path, has_bytes in _read_rows(uri, file, group, config, inside):
                 place = f"{uri} row {row}"
                 try:
                     listed.ids.append(_clip_id(clip_id, config.id))
@@ -125,8 +125,8 @@ def _clip_id(value: Any, column: str) -> str:
     return str(value)
 
 
-def _rows(
-    file: pq.ParquetFile, group: int, config: ParquetConfig, inside: pa.Array | bool
+def _read_rows(
+    uri: str, file: pq.ParquetFile, group: int, config: ParquetConfig, inside: pa.Array | bool
 ) -> Iterator[tuple[Any, Any, str | None, bool]]:
     """Id, classes, path and whether there are bytes, of each row of a row group."""
     columns = [config.id, f"{config.audio}.path"]
@@ -134,10 +134,14 @@ def _rows(
         columns.append(config.tags)
     table = file.read_row_group(group, columns=columns)
     count = table.num_rows
-    labels = [None] * count if config.tags is None else table[config.tags].to_pylist()
-    paths = pc.struct_field(table[config.audio], "path").to_pylist()
+    try:
+        ids = table[config.id].to_pylist()
+        labels = [None] * count if config.tags is None else table[config.tags].to_pylist()
+        paths = pc.struct_field(table[config.audio], "path").to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{uri} row group {group}: text that is not UTF-8: {error}") from error
     with_bytes = [inside] * count if isinstance(inside, bool) else inside.to_pylist()
-    return zip(table[config.id].to_pylist(), labels, paths, with_bytes, strict=True)
+    return zip(ids, labels, paths, with_bytes, strict=True)
 
 
 def _has_bytes(file: pq.ParquetFile, group: int, audio: str) -> pa.Array | bool:

@@ -179,4 +179,4 @@ def _clip_id(sample: _Sample, key: str | None) -> str:
     value = sample.facts.get(key)
     if not isinstance(value, (str, int)) or value == "":
         raise InputError(f"found {value!r} as {key!r}; expected the clip's id")
-    return str(value)
+    return readable_path(str(value))

@@ -39,6 +39,10 @@ def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     if record:
         check_same_run(run, record, config, models)
     listing = list_clips(run.storage, config.catalog)
+    if not listing.clips.num_rows:
+        raise InputError(
+            f"the catalog lists no clips; check its paths and file names ({listing.summary()})"
+        )
     shard_clips = (
         record.shard_clips
         if record

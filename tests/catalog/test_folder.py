@@ -185,8 +185,10 @@ def test_a_name_that_is_not_utf8_is_a_clip_like_another(tmp_path):
     assert r"2 names are not UTF-8, their bytes are written \xNN: 'caf\xe9.wav', 'd\xe9/x.wav'" in (
         listing.summary()
     )
-    rows = listed(tmp_path, 'file\n"caf\\xe9.wav"\n', [], tags=None)
-    assert rows.coverage.found == 1
+    for metadata in ('file\n"caf\\xe9.wav"\n', json.dumps({"file": "caf\udce9.wav"})):
+        assert listed(tmp_path, metadata, [], tags=None).coverage.found == 1
+    rows = listed(tmp_path, json.dumps({"file": "\ud800.wav"}), [], tags=None).clips
+    assert rows["clip_id"].to_pylist() == ["/ud800"], "as of every missing name, with slashes"
 
 
 def test_links_in_circles_and_broken_ones_are_named(tmp_path):
@@ -258,6 +260,12 @@ def test_long_fields_blank_first_lines_and_newlines_within_quotes(tmp_path):
     rows = listed(tmp_path, metadata.replace("Doog", ""), ["a.wav", "b\nc.wav", "d.wav"]).clips
     assert rows["clip_id"].to_pylist() == ["a", "b\nc", "d", "e"]
     assert [names(row) for row in rows.to_pylist()] == [["Dog"], ["Bark", "Cat"], [], []]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"")
+    with pytest.raises(InputError, match="a.wav: a file, given as audio: .*; expected a folder"):
+        list_clips(Storage(), FolderConfig(audio=str(tmp_path / "a.wav")))
 
 
 def test_nulls_among_labels_are_no_labels(tmp_path):

@@ -57,6 +57,9 @@ def test_half_of_the_unlisted_files_make_a_cause_and_fewer_do_not(tmp_path):
     files = [f"{index}.WAV" for index in range(5)] + [f"other{index}.wav" for index in range(6)]
     listing = listed(tmp_path, rows, files)
     assert (listing.coverage.missing, listing.coverage.unlisted_files) == (10, 11)
+    assert "5 files that belong to no listed clip match a missing clip up to upper" in (
+        listing.summary()
+    )
     (tmp_path / "audio" / "other0.wav").unlink()
     with pytest.raises(InputError, match="5 files that belong to no listed clip match"):
         listed(tmp_path, rows, [])
@@ -83,8 +86,11 @@ def test_youtube_ids_in_another_case(tmp_path):
     (tmp_path / "other.wav").write_bytes(b"")
     (tmp_path / "more.wav").write_bytes(b"")
     assert list_clips(Storage(), config).coverage.unlisted_files == 4
+    for path in tmp_path.glob("*.wav"):
+        path.unlink()
     (tmp_path / "aBcdefghijK").write_bytes(b"")
-    assert list_clips(Storage(), config).coverage.missing == 1
+    with pytest.raises(InputError, match="up to extension: listed is 'aBcdefghijK'"):
+        list_clips(Storage(), config)
 
 
 def test_paths_of_a_parquet_file(tmp_path):

@@ -184,7 +184,7 @@ def test_rows_that_are_wrong_are_named(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"not Parquet")
     with pytest.raises(InputError, match="a.parquet: not a Parquet file"):
         list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
-    with pytest.raises(InputError, match="no .parquet files there"):
+    with pytest.raises(InputError, match="no .parquet files there, .*; found nothing"):
         (tmp_path / "empty").mkdir()
         list_clips(Storage(), ParquetConfig(data=str(tmp_path / "empty")))
 
@@ -280,6 +280,15 @@ def test_numbers_without_names_and_out_of_range(tmp_path):
     )
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(InputError, match="row 1: found the number 72 in 'labels'; .* 1 classes"):
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path):
+    raw = pa.array([b"a", b"\xe9"], pa.binary()).view(pa.string())
+    save(tmp_path / "a.parquet", labels=pa.nulls(2))
+    table = pq.read_table(tmp_path / "a.parquet").set_column(0, "video_id", raw)
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="a.parquet row group 0: text that is not UTF-8"):
         list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
 
 
