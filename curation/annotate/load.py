@@ -165,7 +165,7 @@ def _decode_and_measure(
             sample_rate_hz=rate_hz,
             levels=levels if math.isfinite(levels.rms_dbfs) else None,
         )
-        check_audible(decoded, encoded.name, settings.audio.silence_dbfs)
+        check_audible(decoded, levels, encoded.name, settings.audio.silence_dbfs)
         waveforms = {
             rate: to_int16(resample(decoded.waveform, rate_hz, rate))
             for rate in settings.sample_rates_hz

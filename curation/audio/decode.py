@@ -6,6 +6,7 @@ resampling to `waveform`.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from curation.audio.counted_files import counted_files
 from curation.audio.errors import AudioError
 from curation.audio.stretch import StretchRequest
-from curation.audio.waveform import Levels, Waveform, measure_levels
+from curation.audio.waveform import Levels, Waveform
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,26 +63,25 @@ def decode_audio(
     return DecodedAudio(waveform, rate, begin_s, begin_s + len(waveform) / rate)
 
 
-def check_audible(decoded: DecodedAudio, name: str, silence_dbfs: float) -> Levels:
-    """The levels of a sound that can be used.
+def check_audible(decoded: DecodedAudio, levels: Levels, name: str, silence_dbfs: float) -> None:
+    """Check that a sound can be used, by its `levels` as `measure_levels` gives them.
 
     Raises AudioError: `not_finite` for NaN or infinite samples, `silent` where even the peak is
     below `silence_dbfs`.
     """
-    bad = int(np.count_nonzero(~np.isfinite(decoded.waveform)))
+    # One sample that is not finite makes the RMS so, as may large samples that are.
+    bad = 0 if math.isfinite(levels.rms_dbfs) else np.count_nonzero(~np.isfinite(decoded.waveform))
     if bad:
         raise AudioError(
             "not_finite",
             f"{name} holds {bad} samples of {len(decoded.waveform)} that are NaN or infinite",
         )
-    found = measure_levels(decoded.waveform)
-    if found.peak_dbfs < silence_dbfs:
+    if levels.peak_dbfs < silence_dbfs:
         raise AudioError(
             "silent",
             f"{name} is silent from {decoded.start_s:.2f} s to {decoded.end_s:.2f} s: its peak is "
-            f"{found.peak_dbfs:.1f} dBFS, under the limit of {silence_dbfs:.1f} dBFS",
+            f"{levels.peak_dbfs:.1f} dBFS, under the limit of {silence_dbfs:.1f} dBFS",
         )
-    return found
 
 
 def sha256_hex(data: bytes) -> str:

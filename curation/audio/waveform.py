@@ -63,12 +63,16 @@ def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
 
 def to_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
     """16-bit samples of `[samples]`: times 32767, rounded to the nearest, clipped at full scale."""
-    return np.rint(np.clip(waveform, -1.0, 1.0) * np.float32(32767)).astype(np.int16)
+    scaled = np.clip(waveform, -1.0, 1.0)
+    scaled *= np.float32(32767)
+    return np.rint(scaled, out=scaled).astype(np.int16)
 
 
 def from_int16(samples: npt.NDArray[np.int16]) -> Waveform:
     """The waveform of 16-bit samples; `to_int16` of it gives them back, -32768 as -32767."""
-    return samples.astype(np.float32) / np.float32(32767)
+    waveform = samples.astype(np.float32)
+    waveform /= np.float32(32767)
+    return waveform
 
 
 def encode_flac(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:

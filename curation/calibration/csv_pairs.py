@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from curation.audio.decode import DecodedAudio, check_audible, decode_audio
 from curation.audio.errors import AudioError
+from curation.audio.waveform import measure_levels
 from curation.calibration import embeddings
 from curation.calibration.thresholds import ScoredPairs
 from curation.catalog.reload import reload_audio
@@ -124,7 +125,8 @@ def _decode_files(
         try:
             data = storage.read_bytes(uri)
             decoded = decode_audio(data, uri, None, None, config.audio.max_duration_s)
-            check_audible(decoded, uri, config.audio.silence_dbfs)
+            levels = measure_levels(decoded.waveform)
+            check_audible(decoded, levels, uri, config.audio.silence_dbfs)
         except (OSError, AudioError) as error:
             raise InputError(f"{uri}: {error}") from error
         yield uri, decoded

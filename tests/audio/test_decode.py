@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.audio.decode import check_audible, decode_audio, sha256_hex
+from curation.audio.decode import DecodedAudio, check_audible, decode_audio, sha256_hex
 from curation.audio.errors import AudioError
 from curation.audio.waveform import (
     Levels,
@@ -245,7 +245,7 @@ def test_a_clip_of_some_milliseconds():
 def test_silence():
     decoded = decode_audio(libsndfile_bytes("WAV", None, chirp() * 0), "a.wav", None, None, 9.0)
     with pytest.raises(AudioError, match="a.wav is silent .* -120.0 dBFS") as caught:
-        check_audible(decoded, "a.wav", silence_dbfs=-60.0)
+        check_audible(decoded, measure_levels(decoded.waveform), "a.wav", silence_dbfs=-60.0)
     assert caught.value.kind == "silent"
 
 
@@ -256,8 +256,15 @@ def test_samples_that_are_no_numbers(value):
     data = libsndfile_bytes("WAV", "FLOAT", sound)
     decoded = decode_audio(data, "a.wav", None, None, 9.0)
     with pytest.raises(AudioError, match="holds 3 samples of 220500 that are NaN") as caught:
-        check_audible(decoded, "a.wav", silence_dbfs=-60.0)
+        check_audible(decoded, measure_levels(decoded.waveform), "a.wav", silence_dbfs=-60.0)
     assert caught.value.kind == "not_finite"
+
+
+def test_samples_whose_squares_overflow_are_numbers():
+    decoded = DecodedAudio(np.full(100, 1e30, np.float32), RATE, 0.0, 100 / RATE)
+    levels = measure_levels(decoded.waveform)
+    assert math.isinf(levels.rms_dbfs)
+    check_audible(decoded, levels, "a.wav", silence_dbfs=-60.0)
 
 
 def test_an_error_survives_the_way_between_processes():
@@ -333,4 +340,4 @@ def test_real_recordings_decode_and_are_not_taken_for_truncated():
         decoded = decode_audio(path.read_bytes(), path.name, None, None, 30.0)
         seconds = 5.0 if path.suffix == ".ogg" else 10.0
         assert decoded.duration_s == pytest.approx(seconds, abs=0.05), path.name
-        check_audible(decoded, path.name, silence_dbfs=-80.0)
+        check_audible(decoded, measure_levels(decoded.waveform), path.name, silence_dbfs=-80.0)

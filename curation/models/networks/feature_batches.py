@@ -86,7 +86,10 @@ def _features(
     """Features `[batch, frame, ...]` and their lengths, front end clip by clip on a CPU."""
     shortest = model.shortest_clip
     clips = [torch.from_numpy(np.ascontiguousarray(clip, dtype=np.float32)) for clip in waveforms]
-    clips = [torch.nn.functional.pad(clip, (0, max(0, shortest - len(clip)))) for clip in clips]
+    clips = [
+        torch.nn.functional.pad(clip, (0, shortest - len(clip))) if len(clip) < shortest else clip
+        for clip in clips
+    ]
     if model.device.type == "cpu":
         alone = [model.features(clip[None], torch.tensor([len(clip)])) for clip in clips]
         return stack_padded([features[0] for features, _ in alone]), torch.cat(
