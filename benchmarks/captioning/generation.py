@@ -86,7 +86,7 @@ def encoded_batches(model: TagGuidedCaptioner, config: RunConfig) -> list[Batch]
         tagging.add_guidance(load_clip(Storage(), clip, settings), config.captioner.min_confidence)
         for clip in parse_planned_clips(plan.read_plan_shard(RunFolder.from_config(config), 0))
     ]
-    chunk = BatchCutter(rate_hz, config.annotate.batch_seconds).cut(clips)
+    chunk = BatchCutter(rate_hz, config.batch_seconds).cut(clips)
     return [batch_of(model, [clips[at] for at in batch], rate_hz) for batch in chunk.batches]
 
 

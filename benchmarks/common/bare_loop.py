@@ -91,7 +91,7 @@ def run_bare_worker(config: RunConfig, shards: Any, spans: Any) -> None:
     settings = load.DecodeSettings(config.audio, rates)
     run = RunFolder.from_config(config)
     loader = load.AudioLoader(settings, run.storage, config.annotate.decode_threads)
-    cutter = BatchCutter(captioner.sample_rate_hz, config.annotate.batch_seconds)
+    cutter = BatchCutter(captioner.sample_rate_hz, config.batch_seconds)
 
     def annotate(batch: list[AnnotatedClip]) -> list[AnnotatedClip]:
         least = config.captioner.min_confidence

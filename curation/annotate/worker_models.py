@@ -174,7 +174,7 @@ def _build_cutter(config: RunConfig, adapters: run_models.RunModels) -> BatchCut
     settings, captioner, max_clips = config.annotate, adapters.captioner, math.inf
     if settings.batch_tokens:
         max_clips = settings.batch_tokens // captioner.max_tokens_per_clip
-    return BatchCutter(captioner.sample_rate_hz, settings.batch_seconds, max_clips)
+    return BatchCutter(captioner.sample_rate_hz, config.batch_seconds, max_clips)
 
 
 @contextmanager

@@ -145,6 +145,13 @@ class RunConfig(Section):
         # Workers have another working directory.
         return absolute_uri(run)
 
+    @property
+    def batch_seconds(self) -> float:
+        """The budget of a model batch; not by device, so that a run is the same on any machine."""
+        if self.annotate.batch_seconds == "auto":
+            return 640.0 if self.captioner.kind == "tag_guided" else 160.0
+        return self.annotate.batch_seconds
+
     def evidence_settings(self) -> dict[str, Any]:
         """The part of the configuration that decides what the evidence says.
 
@@ -154,5 +161,8 @@ class RunConfig(Section):
         sections = {"seed", "catalog", "audio", "tags", "captioner", "adaptive", "scorer"}
         settings = self.model_dump(mode="json", include=sections | {"second_scorer"})
         settings["captioner"].pop("runtime_env", None)
-        settings["annotate"] = self.annotate.model_dump(include={"batch_seconds", "batch_tokens"})
+        settings["annotate"] = {
+            "batch_seconds": self.batch_seconds,
+            "batch_tokens": self.annotate.batch_tokens,
+        }
         return settings

@@ -12,7 +12,7 @@ from curation.config.annotate import AnnotateConfig
 MAX_SHARD_CLIPS = 512
 # A shard has a fixed cost: with the smallest models a clip takes a quarter longer in shards of 8.
 SMALL_SHARD_CLIPS = 8
-# Clips of ten seconds in a model batch of the default annotate.batch_seconds.
+# Clips of ten seconds in a model batch of 160 s, which all captioners but the built-in one have.
 BATCH_CLIPS = 16
 
 

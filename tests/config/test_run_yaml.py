@@ -1,6 +1,7 @@
 """The one YAML: strict, explained, and clear about what is wrong with it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -93,3 +94,24 @@ def test_where_the_work_runs_does_not_change_what_it_says() -> None:
     assert placed.evidence_settings() == base.evidence_settings()
     seeded = config_file.parse_run_config({**MINIMAL, "seed": 7}, "c")
     assert seeded.evidence_settings() != base.evidence_settings()
+
+
+def test_the_built_in_captioner_takes_larger_batches() -> None:
+    def batch_seconds(**sections: Any) -> float:
+        return config_file.parse_run_config({**MINIMAL, **sections}, "a").batch_seconds
+
+    other = {"kind": "encoder_decoder", "model": "owner/name", "revision": "0" * 40}
+    assert batch_seconds() == 640
+    assert batch_seconds(captioner=other) == 160
+    assert batch_seconds(annotate={"batch_seconds": 20}) == 20
+    assert batch_seconds(captioner=other, annotate={"batch_seconds": 320.5}) == 320.5
+
+
+def test_a_chosen_budget_is_recorded_as_the_one_that_it_is() -> None:
+    chosen, given = (
+        config_file.parse_run_config({**MINIMAL, "annotate": annotate}, "a").evidence_settings()
+        for annotate in ({}, {"batch_seconds": 640})
+    )
+    assert chosen == given
+    with pytest.raises(InputError, match="batch_seconds"):
+        config_file.parse_run_config({**MINIMAL, "annotate": {"batch_seconds": 0}}, "a")

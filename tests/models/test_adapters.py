@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 
 from curation.errors import InputError
 from curation.models import weights
+from curation.models.captioners import tag_guided_generator
 from curation.models.captioners.base import Candidate
 from curation.models.captioners.tag_guided import TagGuidedAdapter, map_to_vocabulary
+from curation.models.decoding.next_token import draw_uniform_noise
 from curation.models.networks.dual_encoder import DualEncoder
 from curation.models.networks.tag_guided_captioner import TagGuidedCaptioner
 from curation.models.scorers.dual_encoder import DualEncoderScorer
@@ -122,6 +125,24 @@ def test_a_candidate_requested_by_itself_is_the_same(
         assert [candidate.log_prob for candidate in requested] == pytest.approx(
             [candidate.log_prob for candidate in all_of_it[first:last]], abs=1e-5
         )
+
+
+def test_clips_whose_noise_is_too_large_write_in_parts(
+    adapter: TagGuidedAdapter, waveforms: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
+    batches: list[int] = []
+
+    def counted(seeds: Sequence[int], *sizes: int) -> torch.Tensor:
+        batches.append(len(seeds))
+        return draw_uniform_noise(seeds, *sizes)
+
+    words = len(build_word_tokenizer(CAPTIONS, 20))
+    monkeypatch.setattr(tag_guided_generator, "_MAX_NOISE_BYTES", 3 * 3 * 10 * words * 8)
+    monkeypatch.setattr(tag_guided_generator, "draw_uniform_noise", counted)
+    parts = adapter.caption(waveforms, GUIDANCE[:8], SEEDS)
+    assert batches == [3, 3, 2]
+    assert [reported(part) for part in parts] == [reported(one) for one in whole]
 
 
 def test_offloaded_and_restored_they_give_the_same(
