@@ -1,11 +1,12 @@
 """Models with one front end take each other's features, and give the same to the last bit."""
 
-import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from curation.models import weights
 from curation.models.captioners.tag_guided import TagGuidedAdapter
 from curation.models.log_mel_input import LogMelInput
 from curation.models.networks.dual_encoder import DualEncoder
@@ -20,8 +21,8 @@ Model = TagGuidedCaptioner | DualEncoder
 
 
 def write_model(model: Model, folder: Path) -> str:
-    model.save_pretrained(folder)
-    build_word_tokenizer(CAPTIONS, 20).save_pretrained(folder)
+    weights.save_network(model, folder)
+    build_word_tokenizer(CAPTIONS, 20).save(folder)
     return str(folder)
 
 
@@ -73,8 +74,8 @@ def test_clips_without_features_fail_in_their_place(
 def test_another_hop_is_another_front_end(
     writer: TagGuidedAdapter, tmp_path: Path, dual_encoder: DualEncoder
 ) -> None:
-    config = copy.deepcopy(dual_encoder.config)
-    config.frontend = {**(config.frontend or {}), "hop": 80}
+    config = dual_encoder.config
+    config = replace(config, frontend=replace(config.frontend, hop=80))
     other = DualEncoderScorer(write_model(DualEncoder(config), tmp_path / "other"))
     assert other.front_end not in (None, writer.front_end)
 
