@@ -26,8 +26,8 @@ def plan_command(
     """List the catalog, cut it into shards, write plan/ and run.json, and estimate the run.
 
     On a folder that is planned already, lists again and says whether the plan still holds. The
-    estimate takes a random sample of the clips through the whole engine on the hardware at hand,
-    and says what the run will bring, take and cost, and how to size its pools.
+    estimate takes a random sample of the clips through the whole engine, on the hardware that the
+    YAML gives each pool, and says what the run will bring, take and cost, and how to size pools.
     """
     config = load_run_config(yaml)
     with describe_when_stopped(config):

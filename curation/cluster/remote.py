@@ -1,27 +1,54 @@
-"""Runs one function on a worker of a cluster."""
+"""Calls functions on the workers of a cluster that a run's pools name."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import ray
 
+from curation.annotate.pools import Pool
+from curation.cluster import placement
 from curation.cluster.session import ray_session
 from curation.config.run import RunConfig
+from curation.errors import RunError
 
 T = TypeVar("T")
 
 
-def run_on_worker(config: RunConfig, function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function on a worker with the resources of an actor that holds a model.
+class PoolCaller:
+    """Calls functions with the resources of an actor of a pool, on a node of the pool's type.
 
-    Args:
-        config: the run's configuration, with the address of its cluster.
-        function: called with `arguments`, then the CPUs and GPUs of the whole cluster.
+    `cpus` and `gpus` are those of the whole cluster.
     """
-    settings = config.annotate
+
+    def __init__(self) -> None:
+        resources = ray.cluster_resources()
+        self.cpus, self.gpus = int(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+
+    def call(self, pool: Pool, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function with these arguments, and return what it returns.
+
+        Raises what the function raises, and RunError where its process dies again and again.
+        """
+        task = ray.remote(function).options(**pool.ray_options)
+        try:
+            result: T = ray.get(task.remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise RunError(f"a task with the resources of {pool} died: {reason}") from error
+        return result
+
+
+@contextmanager
+def connect_pools(config: RunConfig) -> Iterator[PoolCaller]:
+    """Join the cluster of a run for the time of a block.
+
+    Waits for nodes as the run does (`annotate.wait_for_nodes_s`).
+
+    Raises InputError where one actor of each pool does not fit the cluster.
+    """
     with ray_session(config.cluster, 1):
-        total = ray.cluster_resources()
-        cpus, gpus = int(total.get("CPU", 0)), total.get("GPU", 0)
-        task = ray.remote(num_cpus=settings.model_threads, num_gpus=settings.gpus_per_actor)
-        result: T = ray.get(task(function).remote(*arguments, cpus, gpus))
-    return result
+        placement.place_pools(config.annotate, shards=1)
+        yield PoolCaller()

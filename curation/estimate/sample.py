@@ -1,27 +1,22 @@
 """Takes a sample of a planned run through the whole engine, and says what that took and gave.
 
-The sample becomes a small run of its own in a temporary folder, done by the workers' own code in
-one process, one pool after the other, and selected by the run's own policy.
+The workers' own code annotates it, on the hardware that the YAML gives them (`pool_measurement`).
+It then becomes a small run of its own in a temporary folder, selected by the run's own policy.
 """
 
-import os
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from curation.annotate import metrics
-from curation.annotate.clip import parse_planned_clips
-from curation.annotate.task import Task
-from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
+from curation.annotate.clip import AnnotatedClip, parse_planned_clips
+from curation.annotate.rows import build_evidence_table, count_read_faults
 from curation.config.run import RunConfig
-from curation.errors import InputError, RunError
+from curation.errors import InputError
+from curation.estimate.pool_measurement import PoolMeasurements, measure_pools
 from curation.models import run_models
 from curation.run import catalog_plan, layout, plan
 from curation.run import evidence as run_evidence
@@ -30,9 +25,6 @@ from curation.run.record import require_run_record, write_run_record
 from curation.schema import CLIP_SCHEMA
 from curation.select import apply
 from curation.storage.files import Storage
-
-# The first clips through a model pay for what is set up once; they go through it twice.
-WARM_UP_CLIPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +52,10 @@ class MeasuredSample:
 
 
 def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
-    """Measure a random sample of a planned run's clips on the hardware at hand.
-
-    That is this process where the run stays on this machine, else one worker of the cluster.
+    """Measure a random sample of a planned run's clips, on the hardware of each of its pools.
 
     Raises:
-        InputError: no run is planned, or none of its clips has audio.
+        InputError: no run is planned, none of its clips has audio, or the hardware is not there.
         RunError: the sample could not be annotated.
     """
     run = RunFolder.from_config(config)
@@ -73,11 +63,7 @@ def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
     drawn = draw_clips(run, clips, config.seed)
     if drawn.num_rows == 0:
         raise InputError(f"{config.run}: no planned clip has audio, so nothing can be measured")
-    if config.cluster in ("local", "ray"):
-        return measure_sample(config, drawn, os.cpu_count() or 1, torch.cuda.device_count())
-    from curation.cluster.remote import run_on_worker  # imports Ray
-
-    return run_on_worker(config, measure_sample, config, drawn)
+    return _summarize(config, drawn, measure_pools(config, parse_planned_clips(drawn)))
 
 
 def draw_clips(run: RunFolder, clips: int, seed: int) -> pa.Table:
@@ -95,39 +81,43 @@ def draw_clips(run: RunFolder, clips: int, seed: int) -> pa.Table:
     return kept.select(CLIP_SCHEMA.names)
 
 
-def measure_sample(config: RunConfig, clips: pa.Table, cpus: int, gpus: float) -> MeasuredSample:
-    """Annotate and select these clips here, in a temporary folder."""
+def _summarize(config: RunConfig, drawn: pa.Table, measured: PoolMeasurements) -> MeasuredSample:
+    """What the measured clips come to as evidence and as pairs, in a temporary folder."""
+    pools = measured.pools
     with tempfile.TemporaryDirectory() as folder:
-        small = _small_run(config, folder, clips)
-        tally = metrics.InMemoryMeter()
-        begun_s = time.perf_counter()
-        workers = _workers(small, tally)
-        setup_s = time.perf_counter() - begun_s
-        pool_s = _annotate(workers, clips)
+        small = _small_run(config, folder, drawn)
+        evidence = _write_evidence(RunFolder(folder), measured.clips, list(pools))
         selection = _select(small)
-        evidence = run_evidence.read_evidence_shard(RunFolder(folder), 0)
         shard_bytes, footer_bytes = _sizes(layout.shard_uri(folder, 0))
         pairs = selection.version.rows if selection else 0
         return MeasuredSample(
-            clips=clips.num_rows,
+            clips=drawn.num_rows,
             ok=run_evidence.count_outcomes(evidence).ok,
             accepted=selection.clips_accepted if selection else 0,
             pairs=pairs,
             duration_s=evidence["duration_s"].fill_null(0.0).to_numpy(),
-            decode_s=_seconds(tally, "read") + _seconds(tally, "decode"),
-            tag_s=_seconds(tally, "tag"),
-            caption_s=_seconds(tally, "caption"),
-            score_s=_seconds(tally, "score"),
-            row_bytes=np.array([evidence.slice(row, 1).nbytes for row in range(clips.num_rows)]),
-            pool_s=pool_s,
+            decode_s=measured.stage_s("read") + measured.stage_s("decode"),
+            tag_s=measured.stage_s("tag"),
+            caption_s=measured.stage_s("caption"),
+            score_s=measured.stage_s("score"),
+            row_bytes=np.array([evidence.slice(row, 1).nbytes for row in range(drawn.num_rows)]),
+            pool_s={pool: each.seconds for pool, each in pools.items()},
             evidence_bytes=shard_bytes - footer_bytes,
             footer_bytes=footer_bytes,
             table_bytes=_table_bytes(layout.table_uri(folder)) if pairs else 0,
-            setup_s=setup_s,
-            cpus=cpus,
-            gpus=gpus,
-            hardware=torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU",
+            setup_s=sum(each.setup_s for each in pools.values()),
+            cpus=measured.cpus,
+            gpus=measured.gpus,
+            hardware=measured.hardware,
         )
+
+
+def _write_evidence(run: RunFolder, clips: Sequence[AnnotatedClip], pools: list[str]) -> pa.Table:
+    """The evidence of the only shard, as it is read again; its footer names a worker a pool."""
+    spans = [run_evidence.WorkSpan(pool, "0" * 12, 0.0, 0.0) for pool in pools]
+    rows = build_evidence_table(clips)
+    run_evidence.write_evidence_shard(run, 0, rows, spans, count_read_faults(clips))
+    return run_evidence.read_evidence_shard(run, 0)
 
 
 def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
@@ -143,53 +133,6 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
     return small
 
 
-Worker = FusedWorker | DecodeWorker | CaptionWorker | ScoreWorker
-
-
-class _Gate:
-    """A meter that lets nothing through until it is opened."""
-
-    def __init__(self, behind: metrics.Meter) -> None:
-        self._behind = behind
-        self.open = False
-
-    def record(self, name: str, value: float, **labels: str) -> None:
-        if self.open:
-            self._behind.record(name, value, **labels)
-
-
-def _workers(config: RunConfig, tally: metrics.InMemoryMeter) -> dict[str, tuple[Worker, _Gate]]:
-    kinds: dict[str, type[Worker]] = {"fused": FusedWorker}
-    if config.annotate.placement == "separate":
-        kinds = {"decode": DecodeWorker, "caption": CaptionWorker, "score": ScoreWorker}
-    made = {}
-    for pool, kind in kinds.items():
-        gate = _Gate(tally)
-        made[pool] = kind(config, _meter_factory(gate)), gate
-    return made
-
-
-def _meter_factory(gate: _Gate) -> Callable[[], metrics.Meter]:
-    return lambda: gate
-
-
-def _annotate(workers: dict[str, tuple[Worker, _Gate]], clips: pa.Table) -> dict[str, float]:
-    """Warm the workers up, then send the sample's shard through them; seconds that each had it."""
-    warm: Any = parse_planned_clips(clips.slice(0, WARM_UP_CLIPS))
-    row: dict[str, Any] = {"task": Task(0, clips.num_rows).to_json()}
-    pool_s = {}
-    for worker, _ in workers.values():
-        warm = worker.run(warm)
-    for pool, (worker, gate) in workers.items():
-        gate.open = True
-        begun_s = time.perf_counter()
-        row = worker(row)
-        pool_s[pool] = time.perf_counter() - begun_s
-        if row["error"]:
-            raise RunError(f"the sample could not be annotated: {row['error']}")
-    return pool_s
-
-
 def _select(config: RunConfig) -> apply.Selection | None:
     """The run's own policy over the sample; None where no clip has captions."""
     if not run_evidence.count_outcomes(
@@ -197,10 +140,6 @@ def _select(config: RunConfig) -> apply.Selection | None:
     ).ok:
         return None
     return apply.select_pairs(config)
-
-
-def _seconds(tally: metrics.InMemoryMeter, stage: str) -> np.ndarray:
-    return np.array(tally.values(metrics.STAGE_SECONDS, stage=stage))
 
 
 def _sizes(uri: str) -> tuple[int, int]:

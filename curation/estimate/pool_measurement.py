@@ -1,0 +1,176 @@
+"""Sends clips through one worker of each of a run's pools, and says what that took.
+
+Each worker has the hardware that the YAML gives it: on a cluster it is a task on a node of the
+pool's type, else a process of this machine with the GPUs of one worker.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from curation.annotate import metrics
+from curation.annotate.clip import AnnotatedClip, PlannedClip
+from curation.annotate.pools import Pool, build_pools_by_stage
+from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, ScoreWorker
+from curation.config.run import RunConfig
+from curation.errors import InputError, RunError
+from curation.processes import machine
+from curation.processes.worker_function import call_as_worker
+
+# The first clips through a model pay for what is set up once; they go through it twice.
+WARM_UP_CLIPS = 8
+_STAGES = ("read", "decode", "tag", "caption", "score")
+_WORKERS: dict[str, type] = {
+    "fused": FusedWorker,
+    "decode": DecodeWorker,
+    "caption": CaptionWorker,
+    "score": ScoreWorker,
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class PoolMeasurement:
+    """What one worker of a pool did with a sample.
+
+    Attributes:
+        clips: the clips as the pool hands them on.
+        seconds: that the worker had them.
+        stage_s: seconds of each stage by its name, one value a clip or, for models, a batch.
+        setup_s: seconds to load its models.
+        hardware: the name of its GPU, or "a CPU".
+    """
+
+    clips: list[AnnotatedClip]
+    seconds: float
+    stage_s: dict[str, np.ndarray]
+    setup_s: float
+    hardware: str
+
+
+@dataclass(frozen=True, eq=False)
+class PoolMeasurements:
+    """Those of all pools by stage, in order, and what the machine or the cluster has in all."""
+
+    pools: dict[str, PoolMeasurement]
+    cpus: int
+    gpus: float
+
+    @property
+    def clips(self) -> list[AnnotatedClip]:
+        """The clips after all stages."""
+        return list(self.pools.values())[-1].clips
+
+    def stage_s(self, stage: str) -> np.ndarray:
+        """Seconds of a stage, whichever pool does it."""
+        return np.concatenate([pool.stage_s[stage] for pool in self.pools.values()])
+
+    @property
+    def hardware(self) -> str:
+        """What the workers ran on, in words."""
+        names = {pool: measured.hardware for pool, measured in self.pools.items()}
+        if len(set(names.values())) == 1:
+            return next(iter(names.values()))
+        return ", ".join(f"{name} ({pool})" for pool, name in names.items())
+
+
+class _Hardware(Protocol):
+    """Where functions are called with the resources of a pool's worker."""
+
+    cpus: int
+    gpus: float
+
+    def call(self, pool: Pool, function: Callable[..., T], *arguments: object) -> T: ...
+
+
+def measure_pools(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeasurements:
+    """Send planned clips through one worker of each pool of a run.
+
+    Raises:
+        InputError: the machine or the cluster has not what a worker of a pool needs.
+        RunError: the sample could not be annotated.
+    """
+    measured: dict[str, PoolMeasurement] = {}
+    clips: Sequence[PlannedClip] | Sequence[AnnotatedClip] = planned
+    with _open_hardware(config) as hardware:
+        for stage, pool in build_pools_by_stage(config.annotate).items():
+            measured[stage] = hardware.call(pool, measure_pool, config, stage, pool.gpus, clips)
+            clips = measured[stage].clips
+        return PoolMeasurements(measured, hardware.cpus, hardware.gpus)
+
+
+def measure_pool(config: RunConfig, stage: str, gpus: float, clips: Sequence[Any]) -> Any:
+    """Build a worker of a pool here, warm it up, and send it clips; returns a PoolMeasurement."""
+    try:
+        tally = metrics.InMemoryMeter()
+        gate = _Gate(tally)
+        begun_s = time.perf_counter()
+        worker = _WORKERS[stage](config, lambda: gate)
+        setup_s = time.perf_counter() - begun_s
+        worker.run(clips[:WARM_UP_CLIPS])
+        gate.open = True
+        begun_s = time.perf_counter()
+        done = worker.run(clips)
+        seconds = time.perf_counter() - begun_s
+    except (InputError, RunError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunError(f"the sample could not be annotated: {reason}") from error
+    return PoolMeasurement(
+        clips=[clip.without_audio() for clip in done] if stage in ("fused", "score") else done,
+        seconds=seconds,
+        stage_s={name: _seconds(tally, name) for name in _STAGES},
+        setup_s=setup_s,
+        hardware=_name_gpu() if gpus else "a CPU",
+    )
+
+
+class _ThisMachine:
+    """Each function in a process of its own."""
+
+    def __init__(self, config: RunConfig) -> None:
+        needs_gpus = any(pool.gpus for pool in build_pools_by_stage(config.annotate).values())
+        self.cpus = machine.count_cpus()
+        self.gpus = float(len(machine.list_gpus())) if needs_gpus else 0.0
+
+    def call(self, pool: Pool, function: Callable[..., T], *arguments: object) -> T:
+        return call_as_worker(pool, function, *arguments)
+
+
+@contextmanager
+def _open_hardware(config: RunConfig) -> Iterator[_Hardware]:
+    if config.cluster in ("local", "ray"):
+        yield _ThisMachine(config)
+    else:
+        from curation.cluster.remote import connect_pools  # imports Ray
+
+        with connect_pools(config) as pools:
+            yield pools
+
+
+class _Gate(metrics.Meter):
+    """A meter that lets nothing through until it is opened."""
+
+    def __init__(self, behind: metrics.Meter) -> None:
+        self._behind = behind
+        self.open = False
+
+    def record(self, name: str, value: float, **labels: str) -> None:
+        if self.open:
+            self._behind.record(name, value, **labels)
+
+
+def _seconds(tally: metrics.InMemoryMeter, stage: str) -> np.ndarray:
+    return np.array(tally.values(metrics.STAGE_SECONDS, stage=stage))
+
+
+def _name_gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"

@@ -1,0 +1,46 @@
+"""Calls one function in a process with the GPUs that a worker of a pool would have."""
+
+import signal
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from curation.annotate.pools import Pool
+from curation.errors import InputError, RunError
+from curation.processes.child_program import start_child
+from curation.processes.machine import list_gpus, worker_environment
+
+T = TypeVar("T")
+
+
+def call_as_worker(pool: Pool, function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function of this package with these arguments, and return what it returns.
+
+    Raises:
+        InputError: this machine has fewer GPUs than a worker of the pool.
+        RunError: the process died; a crash of it is not one of this process.
+        Exception: what the function raises.
+    """
+    if pool.gpus and len(gpus := list_gpus()) < pool.gpus:
+        raise InputError(
+            f"{pool} do not fit on this machine, which has {len(gpus)} GPUs; set fewer gpus for it"
+        )
+    process, connection = start_child(
+        "tagscribe-worker-function",
+        "curation.processes.function_main",
+        environment=worker_environment(pool, 0),
+    )
+    try:
+        connection.send((function, arguments))
+        result: T
+        result, error = connection.recv()
+    except (EOFError, OSError) as ended:
+        code = process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise RunError(f"the process that measures {pool.name} died ({how})") from ended
+    finally:
+        process.kill()
+        process.wait()
+        connection.close()
+    if error:
+        raise error
+    return result

@@ -1,0 +1,62 @@
+"""A function in a process of its own, with what a worker of a pool would have."""
+
+import os
+
+import pytest
+
+from curation.annotate.pools import Pool
+from curation.errors import InputError, RunError
+from curation.processes.worker_function import call_as_worker
+
+
+def pool(gpus: float = 0.0) -> Pool:
+    return Pool("annotate.pools.captioners", 1, 1, cpus=3, gpus=gpus, node_resource=None)
+
+
+class OddError(Exception):
+    """An error that cannot be unpickled."""
+
+    def __init__(self, name: str, place: int) -> None:
+        super().__init__(f"{name} at {place}")
+        self.lock = (each for each in name)
+
+
+def raise_odd() -> None:
+    raise OddError("odd", 3)
+
+
+def test_it_is_called_in_another_process_and_its_result_comes_back() -> None:
+    assert call_as_worker(pool(), os.getpid) != os.getpid()
+    assert call_as_worker(pool(), sorted, [3, 1, 2]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible"), [(0.0, ""), (0.25, "GPU-a"), (1.0, "GPU-a"), (2.0, "GPU-a,GPU-b")]
+)
+def test_it_sees_the_gpus_of_one_worker(
+    gpus: float, visible: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert call_as_worker(pool(gpus), os.getenv, "CUDA_VISIBLE_DEVICES") == visible
+    assert call_as_worker(pool(gpus), os.getenv, "OMP_NUM_THREADS") == "3"
+
+
+def test_a_pool_that_wants_more_gpus_than_there_are_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(InputError, match=r"captioners: 1 actors of 3 CPUs and 2 GPUs .* 1 GPUs"):
+        call_as_worker(pool(2.0), os.getpid)
+
+
+def test_what_it_raises_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        call_as_worker(pool(), int, "x")
+    with pytest.raises(RunError, match="OddError: odd at 3"):
+        call_as_worker(pool(), raise_odd)
+
+
+def test_its_death_is_an_error_of_its_own() -> None:
+    with pytest.raises(RunError, match=r"measures annotate.pools.captioners died \(SIGABRT\)"):
+        call_as_worker(pool(), os.abort)
