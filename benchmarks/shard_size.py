@@ -113,7 +113,7 @@ def _annotate(folder: str, name: str, shard_clips: int) -> float:
     worker = FusedWorker(config, metrics.InMemoryMeter)
     begun_s = time.process_time()
     for shard in range(planned.shards):
-        row = worker({"task": Task(shard, 0, planned.shard_size(shard)).to_json()})
+        row = worker({"task": Task(shard, planned.shard_size(shard)).to_json()})
         assert not row["error"], row["error"]
     return time.process_time() - begun_s
 

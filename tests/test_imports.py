@@ -40,6 +40,16 @@ from curation.processes.pandas_import import defer_pandas
 defer_pandas()
 """
 
+PLAN_BY_COMMAND = """
+import sys
+from curation.cli.main import main
+sys.argv = ["tagscribe", "plan", sys.argv[1], "--sample", "0"]
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code
+"""
+
 USE_PANDAS = """
 import pyarrow as pa
 table = pa.table({"a": [1.5, None]})
@@ -86,6 +96,12 @@ def test_built_in_models_need_no_transformers(tmp_path: Path) -> None:
     modules = imported(PLAN + ANNOTATE, tmp_path)
     assert {"torch", "curation.models.networks.dual_encoder"} <= modules
     assert not NOT_FOR_BUILT_IN_MODELS & modules
+
+
+def test_commands_import_no_pandas(tmp_path: Path) -> None:
+    modules = imported(PLAN_BY_COMMAND, tmp_path)
+    assert "curation.run.catalog_plan" in modules
+    assert "pandas" not in modules
 
 
 def test_workers_import_pandas_only_where_it_is_used(tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ def main() -> None:
     """Run the command line; every error ends in one line on stderr and an exit code of its own."""
     signal.signal(signal.SIGTERM, raise_termination)
     try:
+        if "--help" not in sys.argv:  # which does without pyarrow
+            from curation.processes.pandas_import import defer_pandas
+
+            defer_pandas()
         app()
     except Exception as error:
         sys.exit(report_error("tagscribe", error))

@@ -10,7 +10,7 @@ def defer_pandas() -> None:
     """Let pyarrow import pandas only for a call that needs it, such as `to_pandas`.
 
     The first time that pyarrow converts Python values it imports pandas, where it is installed, to
-    recognise pandas' objects among them: 0.3 s and 25 MB of a worker. Where this import fails it
+    recognise pandas' objects among them: 0.3 s and 25 MB of a process. Where this import fails it
     tries again in calls that cannot do without. Until then a pandas object is converted as any
     sequence.
     """
