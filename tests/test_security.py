@@ -71,7 +71,7 @@ def short_folder() -> Iterator[Path]:
 
 
 def test_credentials_stay_in_the_environment(
-    corpus: Path, tmp_path: Path, s3_folder: str, short_folder: Path
+    corpus: Path, tmp_path: Path, s3_folder: str, short_folder: Path, own_ray: None
 ) -> None:
     config = run_in(s3_folder, corpus, cluster="ray")
     path = write_yaml(config, tmp_path)

@@ -110,7 +110,8 @@ def whole_recordings(folder: Path) -> RunConfig:
         "audio": str(folder / "whole"),
         "files": "whole",
     }
-    config = parse_run_config({"run": str(folder / "run"), "catalog": catalog}, "test")
+    sections = {"catalog": catalog, "annotate": {"shard_clips": 2}}
+    config = parse_run_config({"run": str(folder / "run"), **sections}, "test")
     catalog_plan.create_plan(config)
     listed = audioset.list_audioset_clips(Storage(), config.catalog).clips  # type: ignore[arg-type]
     candidate = {"caption": "noise", "method": "beam", "log_prob": -1.0, "clap_score": 0.5}
