@@ -106,7 +106,7 @@ class LocalStage:
 
     def _workers(self) -> list[psutil.Process]:
         assert self._driver is not None
-        return _find_processes(self._driver.pid, lambda title: "tagscribe-worker" in title)
+        return _find_processes(self._driver.pid, lambda title: "processes.worker_main" in title)
 
     def _start_driver(self) -> None:
         self.outcome.starts += 1

@@ -8,6 +8,7 @@ also ends when its pipe closes.
 import io
 import os
 import queue
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -109,3 +110,7 @@ class _NoticeFile(io.StringIO):
         if text:
             self._client.send(Notice(text))
         return len(text)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

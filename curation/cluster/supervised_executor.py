@@ -53,9 +53,7 @@ class SupervisedRayExecutor:
         self._end: RunError | None = None
         # Ray's own lines would appear in the middle of the progress.
         self._output = tempfile.TemporaryFile()
-        self._process, self._connection = start_child(
-            "tagscribe-ray-client", "curation.cluster.client_main", self._output
-        )
+        self._process, self._connection = start_child("curation.cluster.client_main", self._output)
         self._connection.send(StartClient(config, fused_worker))
         threading.Thread(target=self._receive, daemon=True).start()
 

@@ -4,6 +4,7 @@ The process ends when its pipe closes, so it does not outlive the driver.
 """
 
 import os
+import sys
 import threading
 import time
 import traceback
@@ -100,3 +101,7 @@ class _BufferedMeter(Meter):
             self._flushed_s = time.monotonic()
         if records:
             self._program.send(MetricsRecorded(records))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -47,7 +47,7 @@ class WorkerProcess:
         self._ready: Future[None] = Future()
         self._output = tempfile.TemporaryFile()
         self._process, self._connection = start_child(
-            "tagscribe-worker", "curation.processes.worker_main", self._output, environment
+            "curation.processes.worker_main", self._output, environment
         )
         self._connection.send(start)
         self._receiver = threading.Thread(target=self._receive, daemon=True)

@@ -27,7 +27,7 @@ from tests.support.runs import corpus_run, write_yaml
 def list_workers(driver_pid: int) -> list[psutil.Process]:
     """The worker processes that a driver has started and that are alive."""
     children = psutil.Process(driver_pid).children()
-    return [child for child in children if "tagscribe-worker" in child.cmdline()]
+    return [child for child in children if "curation.processes.worker_main" in child.cmdline()]
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
