@@ -65,6 +65,8 @@ def _build_graph(
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
+    # Else a thread of each actor reads its whole memory map every second.
+    context.memory_usage_poll_interval_s = None
     # A shard whose worker keeps dying must not take the others with it; it has no result.
     context.max_errored_blocks = -1
     rows = ray.data.from_items(
@@ -111,7 +113,8 @@ def _add_stage(
             compute=ActorPoolStrategy(
                 min_size=pool.min_actors,
                 max_size=pool.max_actors,
-                max_concurrent_calls_per_actor=pool.shards_at_once,
+                # A supervisor has one more, so that its worker does not wait for Ray.
+                max_concurrent_calls_per_actor=pool.shards_at_once + (worker is SupervisedWorker),
                 enable_true_multi_threading=True,
             ),
             max_restarts=limits.restarts,

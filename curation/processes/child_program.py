@@ -10,13 +10,13 @@ from typing import IO
 
 
 def start_child(
-    module: str, output: IO[bytes], environment: Mapping[str, str] | None = None
+    module: str, output: IO[bytes] | None = None, environment: Mapping[str, str] | None = None
 ) -> tuple[subprocess.Popen[bytes], Connection]:
     """Start a module as `python -m` does; the process, and this end of its pipe.
 
     Args:
         module: run with one argument, the file descriptor of its end of the pipe.
-        output: takes what the process prints.
+        output: takes what the process prints; None: it prints where this process does.
         environment: variables that the process has beside those of this process.
     """
     ours, theirs = Pipe()

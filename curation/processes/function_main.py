@@ -1,6 +1,7 @@
 """The program of a process that calls one function for the driver, and then ends."""
 
 import os
+import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -30,3 +31,7 @@ def _send(connection: Connection, result: Any, error: Exception | None) -> None:
         raise
     except Exception:  # it cannot be pickled
         connection.send((None, RunError(f"{type(error).__name__}: {error}")))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

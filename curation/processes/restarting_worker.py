@@ -26,6 +26,8 @@ class RestartingWorker:
         """
         self._arguments = start, environment, on_metrics
         self._lock = threading.Lock()
+        # A task that waits here is not lost when the process dies of another one.
+        self._places = threading.BoundedSemaphore(start.tasks_at_once)
         self._closed = False
         self._process = WorkerProcess(*self._arguments)
 
@@ -34,11 +36,15 @@ class RestartingWorker:
         self._process.wait_until_ready()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
-        """Run a task. Raises WorkerStartError where the worker cannot be built."""
-        process = self._process
-        outcome = process.run(task)
-        if isinstance(outcome, WorkerDeath):
-            self._replace(process)
+        """Run a task when fewer than `tasks_at_once` others run.
+
+        Raises WorkerStartError where the worker cannot be built.
+        """
+        with self._places:
+            process = self._process
+            outcome = process.run(task)
+            if isinstance(outcome, WorkerDeath):
+                self._replace(process)
         return outcome
 
     def kill(self) -> None:

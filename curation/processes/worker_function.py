@@ -25,9 +25,7 @@ def call_as_worker(pool: Pool, function: Callable[..., T], *arguments: Any) -> T
             f"{pool} do not fit on this machine, which has {len(gpus)} GPUs; set fewer gpus for it"
         )
     process, connection = start_child(
-        "tagscribe-worker-function",
-        "curation.processes.function_main",
-        environment=worker_environment(pool, 0),
+        "curation.processes.function_main", environment=worker_environment(pool, 0)
     )
     try:
         connection.send((function, arguments))

@@ -8,11 +8,12 @@ import sys
 import threading
 import time
 import traceback
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
-from curation.annotate.metrics import Meter
+from curation.annotate.metrics import METRICS, Labels, Meter
 from curation.processes.messages import (
     MetricsRecorded,
     Record,
@@ -80,17 +81,21 @@ class _WorkerProgram:
 
 
 class _BufferedMeter(Meter):
-    """Sends what is recorded to the driver, about once a second."""
+    """Sends what is recorded to the driver, about once a second; counts are added up before."""
 
     def __init__(self, program: _WorkerProgram) -> None:
         self._program = program
         self._lock = threading.Lock()
+        self._counts: defaultdict[tuple[str, Labels], float] = defaultdict(float)
         self._records: list[Record] = []
         self._flushed_s = time.monotonic()
 
     def record(self, name: str, value: float, **labels: str) -> None:
         with self._lock:
-            self._records.append((name, value, labels))
+            if METRICS[name].kind == "counter":
+                self._counts[name, tuple(labels.items())] += value
+            else:
+                self._records.append((name, value, labels))
             due = time.monotonic() - self._flushed_s >= _FLUSH_INTERVAL_S
         if due:
             self.flush()
@@ -98,7 +103,9 @@ class _BufferedMeter(Meter):
     def flush(self) -> None:
         with self._lock:
             records, self._records = self._records, []
+            counts, self._counts = self._counts, defaultdict(float)
             self._flushed_s = time.monotonic()
+        records += [(name, value, dict(labels)) for (name, labels), value in counts.items()]
         if records:
             self._program.send(MetricsRecorded(records))
 
