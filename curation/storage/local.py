@@ -100,6 +100,17 @@ def delete_local_tree(path: str) -> None:
 
 
 @contextmanager
+def explain_full_disk(path: str) -> Iterator[None]:
+    """Raises DiskFullError, naming `path`, in place of the system's error in the block."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(path) from error
+        raise
+
+
+@contextmanager
 def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
     """A synced temporary file with a dot-name beside `path`; deleted at the end unless moved.
 
@@ -107,19 +118,16 @@ def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
     """
     temporary = None
     try:
-        folder = Path(path).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        yield temporary
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(path) from error
-        raise
+        with explain_full_disk(path):
+            folder = Path(path).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            yield temporary
     finally:
         if temporary is not None:
             with suppress(FileNotFoundError):

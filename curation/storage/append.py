@@ -1,0 +1,74 @@
+"""Files that only grow, such as logs: bytes are added at the end, none is written again.
+
+Object storage cannot append. There such a file is a folder of its name, and each append an object
+in it, named so that they sort by the time of writing.
+"""
+
+import os
+import time
+import uuid
+
+from curation.storage.files import Storage
+from curation.storage.local import explain_full_disk
+from curation.uris import is_local_uri, join_uri, local_path
+
+
+def append_line(storage: Storage, uri: str, data: bytes) -> None:
+    """Add one or more whole lines, with their ends, to a file; it is made where there is none.
+
+    A line that a crash cut short keeps its place, and the new ones begin after it. Raises OSError;
+    DiskFullError where there is no room.
+    """
+    if not is_local_uri(uri):
+        storage.put(join_uri(uri, f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"), data)
+        return
+    path = local_path(uri)
+    with explain_full_disk(path):
+        _append_local(path, data)
+
+
+def _append_local(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)
+
+
+def read_lines(storage: Storage, uri: str) -> list[bytes]:
+    """The lines of a file that `append_line` wrote; none where there is no file.
+
+    What a crash left of a line is among them.
+    """
+    if not is_local_uri(uri):
+        parts = [storage.read_bytes(each.uri) for each in storage.list_files(uri)]
+        return b"".join(parts).splitlines()
+    try:
+        return storage.read_bytes(uri).splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def read_newest_line(storage: Storage, uri: str, longest: int = 2**16) -> bytes | None:
+    """The last whole line, of at most `longest` bytes, without reading the file; None without one.
+
+    Raises OSError.
+    """
+    start = None
+    if is_local_uri(uri):
+        try:
+            start = max(0, os.path.getsize(local_path(uri)) - longest)
+        except FileNotFoundError:
+            return None
+    else:
+        parts = [each.uri for each in storage.list_files(uri)]
+        if not parts:
+            return None
+        uri = parts[-1]
+    whole = storage.read_bytes(uri, start).rpartition(b"\n")[0]
+    return whole.rpartition(b"\n")[2] or None
