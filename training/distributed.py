@@ -39,20 +39,31 @@ def first_row_index(rows: Tensor) -> int:
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Set every gradient to its mean over the processes, in one exchange a kind of number.
 
-    Raises RuntimeError where a parameter has a gradient in one process and none in another: all
-    must have run the same graph.
+    A process that has no gradient for a parameter counts as zero; a parameter that has none in any
+    process keeps none. So all processes exchange the same number of values, whatever their graphs:
+    of unlike numbers NCCL waits without end.
+
+    Args:
+        parameters: the same in all processes.
     """
     if get_world_size() == 1:
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    for dtype in sorted({gradient.dtype for gradient in gradients}, key=str):
-        of_dtype = [gradient for gradient in gradients if gradient.dtype == dtype]
-        flat = torch.cat([gradient.reshape(-1) for gradient in of_dtype])
+    by_dtype: dict[torch.dtype, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        by_dtype.setdefault(parameter.dtype, []).append(parameter)
+    for of_dtype in by_dtype.values():
+        present = of_dtype[0].new_tensor([each.grad is not None for each in of_dtype])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in of_dtype]
+        flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), present])
         dist.all_reduce(flat)
+        # In how many processes each parameter has a gradient.
+        counts = flat[-len(of_dtype) :].tolist()
         flat /= get_world_size()
         start = 0
-        for gradient in of_dtype:
-            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+        for parameter, gradient, count in zip(of_dtype, gradients, counts, strict=True):
+            if count:
+                gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+                parameter.grad = gradient
             start += gradient.numel()
 
 
@@ -78,6 +89,15 @@ def sum_over_ranks(value: float) -> float:
     summed = torch.tensor([value], dtype=torch.float64, device=_device())
     dist.all_reduce(summed)
     return float(summed)
+
+
+def max_over_ranks(value: int) -> int:
+    """The largest of the processes' numbers."""
+    if get_world_size() == 1:
+        return value
+    largest = torch.tensor([value], device=_device())
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
 
 
 def _device() -> torch.device:

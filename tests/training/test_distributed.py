@@ -5,6 +5,7 @@ must draw the same in both passes over a chunk.
 """
 
 import socket
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,9 +71,20 @@ def gradients(name: str, size: int, rank: int, world: int) -> dict[str, Tensor]:
     return {**gradients, "loss": torch.tensor(distributed.sum_over_ranks(float(loss)) / world)}
 
 
+def unlike_gradients(rank: int) -> list[Tensor | None]:
+    """The averages where the first process has gradients of two parameters, others of none."""
+    parameters = [nn.Parameter(torch.ones(2)) for _ in range(3)]
+    if rank == 0:
+        parameters[0].grad = torch.tensor([6.0, 12.0])
+        parameters[1].grad = torch.tensor([float("nan"), 1.0])
+    distributed.average_gradients(parameters)
+    return [parameter.grad for parameter in parameters]
+
+
 def process(rank: int, world: int, port: int, folder: str) -> None:
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
+    torch.save(unlike_gradients(rank), f"{folder}/unlike-{world}-{rank}.pt")
     found = {
         f"{name}/{size}": gradients(name, size, rank, world) for name in LOSSES for size in (2, 8)
     }
@@ -82,15 +94,34 @@ def process(rank: int, world: int, port: int, folder: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def by_world(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, dict[str, Tensor]]]:
-    """What the last process of two and of three found."""
+def found_by_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the processes of two and of three found."""
     folder = tmp_path_factory.mktemp("gradients")
     for world in (2, 3):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         torch.multiprocessing.spawn(process, (world, port, str(folder)), nprocs=world)
-    return {world: torch.load(folder / f"{world}.pt", weights_only=True) for world in (2, 3)}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_world(found_by_all: Path) -> dict[int, dict[str, dict[str, Tensor]]]:
+    """What the last process of two and of three found."""
+    return {world: torch.load(found_by_all / f"{world}.pt", weights_only=True) for world in (2, 3)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 3])
+def test_a_gradient_of_one_process_alone_is_averaged_in_all(found_by_all: Path, world: int) -> None:
+    """What is not finite in one is so in all, and a parameter without any gradient keeps none."""
+    for rank in range(world):
+        own, not_finite, none = torch.load(
+            found_by_all / f"unlike-{world}-{rank}.pt", weights_only=True
+        )
+        torch.testing.assert_close(own, torch.tensor([6.0, 12.0]) / world)
+        assert not_finite.isnan().tolist() == [True, False]
+        assert none is None
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""What the two reference trainers share: corpora, optimisation loop, evaluation."""
+"""What the two reference trainers share: corpora, loop over epochs, order of the work.
+
+The pre-training on tables has its own loop, in `training.pretrain`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from curation import console
+from curation.errors import RunError
 from curation.models.caption_tokenizer import CaptionTokenizer
 from training.config.networks import FrontendConfig
 from training.config.reference import CorpusConfig, ReferenceScheduleConfig
@@ -71,7 +75,7 @@ def train_epochs(
         compute_loss: the loss of the clips at some rows; it draws from the generator given.
         seed: of the order of the clips, and of what `compute_loss` draws.
 
-    Raises FloatingPointError when the loss is no longer finite.
+    Raises RunError when the loss or its gradient is no longer finite, before it is applied.
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
@@ -90,13 +94,14 @@ def train_epochs(
             rng = np.random.default_rng((seed, epoch))
             for rows in batch_by_length(clip_frames, schedule.batch_size, rng):
                 loss = compute_loss(rows, rng)
-                if not torch.isfinite(loss):
-                    raise FloatingPointError(
-                        f"loss is {loss.item()} in epoch {epoch + 1}: lower the learning rate"
-                    )
                 model.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
+                norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
+                if not (torch.isfinite(loss) and torch.isfinite(norm)):
+                    raise RunError(
+                        f"epoch {epoch + 1}: the loss is {loss.item()} and the norm of its "
+                        f"gradient {norm.item()}: lower schedule.learning_rate"
+                    )
                 for optimiser, rate in zip(optimisers, rates, strict=True):
                     optimiser.step()
                     rate.step()

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from torch import Tensor, nn
 
-from curation.errors import InputError
+from curation.errors import InputError, RunError
 from curation.models.captioners.tag_guided import TagGuidedAdapter
 from curation.models.networks.log_mel_config import LogMelConfig
 from curation.models.scorers.dual_encoder import DualEncoderScorer
@@ -16,9 +18,14 @@ from curation.synth.mixing import render_clip
 from curation.synth.scenes import make_scene
 from training import cli
 from training.config.config_file import load_training_config
-from training.config.reference import CorpusConfig, ReferenceCaptionerConfig, ReferenceClapConfig
+from training.config.reference import (
+    CorpusConfig,
+    ReferenceCaptionerConfig,
+    ReferenceClapConfig,
+    ReferenceScheduleConfig,
+)
 from training.reference.corpus import FeatureCorpus, render_corpus
-from training.reference.training_loop import train_reference_model
+from training.reference.training_loop import train_epochs, train_reference_model
 
 TINY = {
     "corpus": {"clips": 24, "held_out_clips": 6, "workers": 1},
@@ -128,6 +135,20 @@ def test_training_and_evaluation_use_different_seeds(
     train_reference_model(config, 3, train, evaluate, progress=False)
     assert used["trained on"].scenes == [make_scene(1234 + 3, index) for index in range(3)]
     assert used["held out"].scenes == [make_scene(56, index) for index in range(2)]
+
+
+@pytest.mark.parametrize("factor", [1e25, float("nan")])
+def test_a_loss_or_gradient_that_is_not_finite_changes_no_weight(factor: float) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 2, 3), nn.Linear(2, 2))
+    before = [parameter.clone() for parameter in model.parameters()]
+
+    def compute_loss(rows: list[int], rng: np.random.Generator) -> Tensor:
+        return sum(parameter.mean() for parameter in model.parameters()) * factor
+
+    schedule = ReferenceScheduleConfig(batch_size=2)
+    with pytest.raises(RunError, match="lower schedule.learning_rate"):
+        train_epochs(model, [9, 9], compute_loss, schedule, seed=0, progress=False)
+    assert all(map(torch.equal, before, model.parameters()))
 
 
 @pytest.mark.parametrize("section", [{"seed": 999}, {"held_out_seed": 1000}])
