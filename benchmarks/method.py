@@ -40,8 +40,8 @@ from training import run_folder
 from training.demo import small_pretrain_config
 from training.evaluate import procedural
 from training.evaluate.evaluation import evaluate_on_dataset
-from training.launch import SubprocessValidationRunner
 from training.pretrain import pretrain
+from training.validation_runner import SubprocessValidationRunner
 
 FIRST_SEED = 31
 ARMS = ("template", "unguided", "guided", "guided_filtered", "true")

@@ -35,6 +35,7 @@ from training.config.pretrain import PretrainConfig
 from training.data import loader_benchmark
 from training.data.table_index import TableIndex
 from training.demo import small_pretrain_config
+from training.tracking import read_metrics
 
 CLIPS = 320
 BATCH = 32
@@ -120,8 +121,8 @@ def trained(config: PretrainConfig, way: Way, path: str) -> list[dict[str, Any]]
     # What Ray gives a worker of one CPU, and torchrun each process.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    lines = Storage().read_bytes(run_folder.metrics_uri(config.run)).splitlines()
-    return [json.loads(line) for line in lines][START_UP_STEPS // LOG_EVERY :]
+    lines = read_metrics(Storage(), run_folder.metrics_uri(config.run))
+    return lines[START_UP_STEPS // LOG_EVERY :]
 
 
 def report_turns(turns: list[dict[Way, list[dict[str, Any]]]]) -> dict[str, Any]:

@@ -37,8 +37,8 @@ from training.data.table_index import TableIndex
 from training.demo import small_pretrain_config
 from training.evaluate import procedural
 from training.evaluate.evaluation import evaluate_on_dataset
-from training.launch import SubprocessValidationRunner
 from training.pretrain import pretrain
+from training.validation_runner import SubprocessValidationRunner
 
 CURATED_FOLDS = ("1", "2")
 TESTED_FOLD = "3"

@@ -28,7 +28,7 @@ _NAME = re.compile(r"step-(\d{9})\.safetensors")
 class TrainingState:
     """What a training needs to go on, and where it stood.
 
-    `about` is small and plain: step, loader state, seconds trained.
+    `progress` is small and plain: step, loader state, the last figures.
     """
 
     tensors: dict[str, Tensor]
@@ -91,6 +91,10 @@ def list_checkpoints(storage: Storage, folder: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
+def checkpoint_uri(folder: str, step: int) -> str:
+    return join_uri(folder, f"step-{step:09d}.safetensors")
+
+
 def read_checkpoint(storage: Storage, uri: str) -> TrainingState:
     """Raises InputError where the file is not a checkpoint of this version."""
     data = storage.read_bytes(uri)
@@ -118,14 +122,18 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[str] | None = None
 
-    def write(self, step: int, state: TrainingState, in_use: Collection[str] = ()) -> None:
+    def write(self, step: int, state: TrainingState, in_use: Collection[str] = ()) -> str:
         """Begin to write; first waits for the one before. Raises RunError where that failed.
 
         Args:
-            read: checkpoints that stay, however old, because they are still read elsewhere.
+            in_use: checkpoints that stay, however old, because they are still read elsewhere.
+
+        Returns the URI that the checkpoint will have.
         """
         self.wait()
-        self._pending = self._thread.submit(self._write, step, state, in_use)
+        uri = checkpoint_uri(self.folder, step)
+        self._pending = self._thread.submit(self._write, uri, state, in_use)
+        return uri
 
     def wait(self) -> str | None:
         """The URI of the checkpoint last begun, once it is there."""
@@ -140,6 +148,10 @@ class CheckpointWriter:
             ) from error
 
     @property
+    def is_writing(self) -> bool:
+        return self._pending is not None and not self._pending.done()
+
+    @property
     def last_written(self) -> str | None:
         """The URI of the checkpoint last written, None while one is on its way or has failed."""
         pending = self._pending
@@ -147,8 +159,7 @@ class CheckpointWriter:
             return None
         return pending.result()
 
-    def _write(self, step: int, state: TrainingState, in_use: Collection[str]) -> str:
-        uri = join_uri(self.folder, f"step-{step:09d}.safetensors")
+    def _write(self, uri: str, state: TrainingState, in_use: Collection[str]) -> str:
         metadata = {"format": "pt", "state": json.dumps(state.progress)}
         self._storage.put(uri, safetensors.torch.save(state.tensors, metadata))
         for old in list(list_checkpoints(self._storage, self.folder).values())[: -self.keep]:

@@ -4,6 +4,7 @@ Each command imports what it needs, so that help does not wait for torch.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from curation import console
 from curation.error_report import report_error
 from curation.storage.files import Storage
 from training.evaluate.datasets import DATASETS
+from training.interrupts import TrainingStopped
 
 if TYPE_CHECKING:
     from curation.models.caption_tokenizer import CaptionTokenizer
@@ -305,9 +307,16 @@ def convert_checkpoint_command(
 
 
 def main() -> None:
-    """The console script: every error ends in one line, not in a traceback."""
+    """The console script: every error, and a signal, ends in one line without a traceback.
+
+    The exit status after a signal is 128 + its number.
+    """
     try:
         app()
+    except TrainingStopped as stopped:
+        if os.environ.get("RANK", "0") == "0":
+            typer.echo(f"tagscribe-train: {stopped}", err=True)
+        raise SystemExit(128 + stopped.signal_number) from stopped
     except Exception as error:
         raise SystemExit(report_error("tagscribe-train", error)) from error
 

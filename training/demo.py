@@ -11,6 +11,7 @@ from curation.uris import join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
 from training.evaluate import procedural
+from training.interrupts import TrainingStopped
 from training.launch import launch_pretraining
 
 HELD_OUT_CLIPS = 600
@@ -30,7 +31,13 @@ def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
     console.stdout.print(
         f"Pre-training on the {newest.rows} pairs of {uri}, version {newest.version}"
     )
-    launch_pretraining(config, quiet)
+    try:
+        launch_pretraining(config, quiet)
+    except TrainingStopped as stopped:
+        # Else its message would promise that the same command goes on.
+        raise TrainingStopped(
+            "stopped; the same command begins anew", stopped.signal_number
+        ) from None
     model = run_folder.model_uri(config.run)
     scorers = {"pre-trained here": DualEncoderScorer(model), "reference": DualEncoderScorer()}
     for scorer in scorers.values():

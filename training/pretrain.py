@@ -8,9 +8,10 @@ run is its newest checkpoint: whoever calls `pretrain` again goes on from there.
 import math
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -18,7 +19,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from curation import console
-from curation.errors import RunError
 from curation.models.weights import resolve_device
 from curation.storage.files import Storage
 from curation.uris import join_uri
@@ -27,7 +27,6 @@ from training import (
     distributed,
     pretrain_model,
     run_folder,
-    tracking,
 )
 from training.config.pretrain import PretrainConfig
 from training.data.batch import AudioTextBatch
@@ -35,45 +34,41 @@ from training.data.features import compute_batch_features
 from training.data.loader import TableLoader
 from training.data.table_index import TableIndex
 from training.export import export_model
+from training.interrupts import StopRequest, TrainingStopped
 from training.objective import ContrastiveObjective
 from training.optim import build_pretrain_optimisers, one_cycle_factor
 from training.preflight import check_trainable
-from training.training_step import StepTimer, run_step, step_figures
+from training.recorder import TrainingRecorder
+from training.training_step import StepTimer, check_step_finite, run_step, step_figures
+from training.validation_runner import ValidationRunner
 
 MOST_LOGIT_SCALE = 100.0
 
 
-class ValidationRunner(Protocol):
-    """Evaluates checkpoints while the training goes on."""
-
-    def start_validation(self, checkpoint: str) -> None:
-        """Begin to evaluate a checkpoint elsewhere; returns at once."""
-        ...
-
-    @property
-    def in_progress(self) -> Collection[str]:
-        """The checkpoints that are being evaluated and must stay."""
-        ...
-
-    def close(self) -> None:
-        """Wait for the evaluations."""
-        ...
-
-
 def pretrain(
-    config: PretrainConfig, validation: ValidationRunner, on_steps: console.ProgressCallback
+    config: PretrainConfig,
+    validation: ValidationRunner,
+    on_steps: console.ProgressCallback,
+    stop: StopRequest | None = None,
 ) -> dict[str, float]:
     """Train, or go on training, to the end of the schedule; the last figures.
 
     Writes checkpoints, metrics.jsonl and in the end the model to the run's folder; the files'
-    meaning is in `training.run_folder`. Every process of the group calls it.
+    meaning is in `training.run_folder`. Every process of the group calls it. It does not wait for
+    evaluations: `validation` does at the end of its block.
+
+    Args:
+        stop: read after each step; where any process's asks for it, all stop after a checkpoint.
 
     Raises:
         InputError: the configuration does not fit the tables, the folder or the machine.
-        RunError: the loss is no longer finite, or a checkpoint could not be written.
+        NonFiniteError: a loss or a gradient is no longer finite, in all processes.
+        RunError: a checkpoint could not be written.
+        TrainingStopped: it was asked for by `stop`, in all processes.
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
+    stop = stop or StopRequest()
     storage = Storage(config.storage)
     lead = distributed.get_rank() == 0
     device = _device(config.runtime.device)
@@ -114,69 +109,54 @@ def pretrain(
         parts["averaged"] = averaged
     step, figures = _resume(config, parts, rates, loader)
 
-    writer = checkpoints.CheckpointWriter(
-        storage, run_folder.checkpoints_uri(config.run), config.saving.keep_checkpoints
-    )
-    trackers: list[tracking.Tracker] = []
-    if lead:
-        lines = tracking.JsonLinesTracker(storage, run_folder.metrics_uri(config.run), step)
-        settings = config.model_dump(mode="json")
-        trackers = [
-            lines,
-            *tracking.open_trackers(config.saving.trackers, config.run, settings),
-        ]
-    validated: str | None = None
+    def snapshot() -> checkpoints.TrainingState:
+        progress = {"step": step, "loader": loader.state_dict(), "figures": figures}
+        return checkpoints.snapshot_state(parts, progress)
+
     objective.train()
     timer = StepTimer()
     on_steps(step, steps)
-    try:
-        for batch in _timed_batches(loader, steps - step, timer):
-            # One step: hear, embed, compare, step.
-            seed = _seed(config.seed, step, batch.start)
-            torch.manual_seed(seed)
-            done = run_step(
-                objective,
-                compute_batch_features(batch, pair, config.augment, seed),
-                config,
-                trained,
-            )
-            for optimiser, rate in zip(optimisers, rates, strict=True):
-                optimiser.step()
-                rate.step()
-            with torch.no_grad():
-                pair.logit_scale.clamp_(max=math.log(MOST_LOGIT_SCALE))
-            if averaged is not None:
-                averaged.update_parameters(objective)
-            step += 1
-            timer.stepped(batch)
+    with ExitStack() as opened:
+        opened.callback(loader.close)
+        recorder = opened.enter_context(TrainingRecorder(config, validation)) if lead else None
+        with stop.deferred():
+            for batch in _timed_batches(loader, steps - step, timer):
+                # One step: features, embeddings, loss and gradient, update.
+                seed = _seed(config.seed, step, batch.start)
+                torch.manual_seed(seed)
+                done = run_step(
+                    objective,
+                    compute_batch_features(batch, pair, config.augment, seed),
+                    config,
+                    trained,
+                )
+                check_step_finite(done, step + 1)
+                for optimiser, rate in zip(optimisers, rates, strict=True):
+                    optimiser.step()
+                    rate.step()
+                with torch.no_grad():
+                    pair.logit_scale.clamp_(max=math.log(MOST_LOGIT_SCALE))
+                if averaged is not None:
+                    averaged.update_parameters(objective)
+                step += 1
+                timer.stepped(batch)
 
-            if step % config.saving.log_every_steps == 0 or step == steps:
-                figures = step_figures(done, objective, config, rates[0], timer, batch.epoch)
-                figures["steps_planned"] = steps
-                _check_finite(figures["loss"], step)
-                for tracker in trackers:
-                    tracker.log(step, figures)
-                on_steps(step, steps)
-            if lead and (step % config.saving.checkpoint_every_steps == 0 or step == steps):
-                _check_finite(float(done.loss), step)
-                # A run that dies now and goes on from here has the lines up to here.
-                lines.flush()
-                about = {"step": step, "loader": loader.state_dict(), "figures": figures}
-                writer.write(step, checkpoints.snapshot_state(parts, about), validation.in_progress)
-            if lead and writer.last_written not in (None, validated):
-                validated = writer.last_written
-                validation.start_validation(validated)
-
-        if lead and (last := writer.wait()) not in (None, validated):
-            validation.close()
-            validation.start_validation(last)
-    finally:
-        loader.close()
-        for tracker in trackers:
-            tracker.close()
-        validation.close()
-    if lead:
-        export_model(storage, config.run, run_folder.model_uri(config.run))
+                # A signal may reach the processes in different steps, or one of them alone.
+                stopped_by = distributed.max_over_ranks(stop.poll())
+                if step % config.saving.log_every_steps == 0 or step == steps or stopped_by:
+                    figures = step_figures(done, objective, config, rates[0], timer, batch.epoch)
+                    figures["steps_planned"] = steps
+                    if recorder:
+                        recorder.log(step, figures)
+                    on_steps(step, steps)
+                if recorder:
+                    recorder.save_if_due(step, snapshot, step == steps, bool(stopped_by))
+                if stopped_by:
+                    _stop(stopped_by, step, steps, recorder)
+        if recorder:
+            recorder.wait()
+            recorder.validate_last(step)
+            export_model(storage, config.run, run_folder.model_uri(config.run))
     distributed.barrier()
     return figures
 
@@ -197,6 +177,18 @@ def prepare_run_folder(config: PretrainConfig) -> TableIndex:
     if first is not None:
         pretrain_model.save_pretrain_model(storage, *first, start)
     return pairs
+
+
+def _stop(by: int, step: int, steps: int, recorder: TrainingRecorder | None) -> NoReturn:
+    """Wait, in all processes, until the checkpoint of the step is there."""
+    if recorder:
+        recorder.wait()
+    distributed.barrier()
+    raise TrainingStopped(
+        f"stopped at step {step:,} of {steps:,}; its checkpoint is written: run the same command "
+        "again to go on from there",
+        by,
+    )
 
 
 def _timed_batches(loader: TableLoader, batches: int, timer: StepTimer) -> Iterator[AudioTextBatch]:
@@ -250,11 +242,3 @@ def _device(name: str) -> torch.device:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     return device
-
-
-def _check_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise RunError(
-            f"the loss is {loss} at step {step}: lower schedule.learning_rate, or train in fp32; "
-            "the checkpoints before are as they were"
-        )

@@ -3,13 +3,19 @@
 This module alone in `training` imports Ray.
 """
 
+import asyncio
 import json
+import threading
 import uuid
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.train import (
     FailureConfig,
+    Result,
     RunConfig,
     ScalingConfig,
     TrainingFailedError,
@@ -21,19 +27,30 @@ from curation import console
 from curation.cluster.session import ray_session
 from curation.console import ProgressCallback
 from curation.errors import RunError
+from curation.storage.append import read_newest_line
 from curation.storage.files import Storage
 from curation.uris import is_local_uri, join_uri
 from training import run_folder
 from training.config.pretrain import PretrainConfig
+from training.interrupts import StopRequest, TrainingStopped
 from training.preflight import check_trainable
+from training.validation_runner import ValidationRunner
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
 
 _POLL_INTERVAL_S = 2.0
+_STOP_INTERVAL_S = 0.5
 
 
-def train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
+def train_under_ray(config: PretrainConfig, bar: ProgressCallback, stop: StopRequest) -> None:
     """Train on the workers of `launch`, restarted where one dies.
 
-    Raises InputError as `pretrain` does, and RunError where workers kept failing.
+    Args:
+        stop: read twice a second; the workers then stop after a checkpoint.
+
+    Raises InputError and TrainingStopped as `pretrain` does, and RunError where workers kept
+    failing, or where restarting them would not help.
     """
     settings = config.launch
     assert settings.cluster is not None
@@ -44,9 +61,10 @@ def train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
     # Mistakes of the user end here; workers would restart on them.
     check_trainable(config, most)
     with ray_session(settings.cluster, cpus=most * settings.cpus_per_worker + 1):
+        stop_flag = ray.remote(num_cpus=0)(_StopFlag).remote()
         trainer = TorchTrainer(
             _ray_worker,
-            train_loop_config={"config": config.model_dump(mode="json")},
+            train_loop_config={"config": config.model_dump(mode="json"), "stop_flag": stop_flag},
             torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=workers,
@@ -66,14 +84,13 @@ def train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
         )
 
         def poll_metrics() -> None:
-            lines = storage.read_bytes(run_folder.metrics_uri(config.run)).splitlines()
-            if lines:
-                last = json.loads(lines[-1])
+            if line := read_newest_line(storage, run_folder.metrics_uri(config.run)):
+                last = json.loads(line)
                 bar(last["step"], int(last["steps_planned"]))
 
         with console.poll_in_background(poll_metrics, _POLL_INTERVAL_S):
             try:
-                trainer.fit()
+                ended = _run_in_thread(trainer.fit, stop, stop_flag)
             except WorkerGroupError as error:
                 failed = next(iter(error.worker_failures.values()))
                 raise RunError(
@@ -82,45 +99,117 @@ def train_under_ray(config: PretrainConfig, bar: ProgressCallback) -> None:
                 ) from error
             except TrainingFailedError as error:
                 raise RunError(f"Ray Train could not run the training: {error}") from error
+    outcome = _WorkerOutcome(**ended.return_value)
+    if outcome.stopped_by:
+        raise TrainingStopped(outcome.message, outcome.stopped_by)
+    if outcome.message:
+        raise RunError(outcome.message)
 
 
-def _ray_worker(settings: dict[str, Any]) -> None:
+def _run_in_thread(
+    fit: Callable[[], Result], stop: StopRequest, stop_flag: "ActorHandle[_StopFlag]"
+) -> Result:
+    """Train, and pass a signal that this process gets on to the workers.
+
+    In a thread, because in the main thread Ray Train handles Ctrl-C itself: it ends the workers
+    where they stand.
+    """
+    ended: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(fit())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    with stop.deferred():
+        sent = False
+        while not wait([ended], timeout=_STOP_INTERVAL_S).done:
+            if not sent and (number := stop.poll()):
+                ray.get(stop_flag.set.remote(number))
+                sent = True
+        return ended.result()
+
+
+@dataclass(frozen=True)
+class _WorkerOutcome:
+    """How the training ended in the workers, where restarting them would not change it."""
+
+    message: str = ""
+    stopped_by: int = 0
+
+
+class _StopFlag:
+    """An actor through which the driver asks the workers to stop."""
+
+    def __init__(self) -> None:
+        self._is_set = asyncio.Event()
+        self._signal = 0
+
+    async def set(self, number: int) -> None:
+        self._signal = number
+        self._is_set.set()
+
+    async def wait(self) -> int:
+        """The number of the signal, as soon as there is one."""
+        await self._is_set.wait()
+        return self._signal
+
+
+class _RayStopRequest(StopRequest):
+    """Set by the driver through its `_StopFlag`."""
+
+    def __init__(self, stop_flag: "ActorHandle[_StopFlag]") -> None:
+        self._pending = stop_flag.wait.remote()
+
+    def poll(self) -> int:
+        ready, _ = ray.wait([self._pending], timeout=0)
+        return int(ray.get(self._pending)) if ready else 0
+
+
+def _ray_worker(settings: dict[str, Any]) -> dict[str, Any]:
     config = PretrainConfig.model_validate(settings["config"])
     # Imported where it runs: the driver only waits for the workers, and needs no model.
     from training.pretrain import pretrain
+    from training.training_step import NonFiniteError
 
-    pretrain(config, RayValidationRunner(config), lambda done, total: None)
+    outcome = _WorkerOutcome()
+    try:
+        with _RayValidationRunner(config) as validation:
+            stop = _RayStopRequest(settings["stop_flag"])
+            pretrain(config, validation, lambda done, total: None, stop)
+    # All workers end so. As errors they would have Ray restart them.
+    except TrainingStopped as stopped:
+        outcome = _WorkerOutcome(str(stopped), stopped.signal_number)
+    except NonFiniteError as error:
+        outcome = _WorkerOutcome(str(error))
+    return asdict(outcome)
 
 
-class RayValidationRunner:
-    """Evaluates checkpoints in tasks of their own, wherever the cluster has room."""
+class _RayValidationRunner(ValidationRunner):
+    """Evaluates in a task of the cluster."""
 
-    def __init__(self, config: PretrainConfig) -> None:
-        self._config = config
-        self._running: dict[str, Any] = {}
+    _task: Any
 
-    def start_validation(self, checkpoint: str) -> None:
-        if self._config.validation:
-            task = ray.remote(num_cpus=1)(_validate)
-            self._running[checkpoint] = task.remote(self._config, checkpoint)
+    def _begin(self, checkpoint: str) -> None:
+        self._task = ray.remote(num_cpus=1)(_validate).remote(self._config, checkpoint)
 
-    @property
-    def in_progress(self) -> list[str]:
-        tasks = {task: checkpoint for checkpoint, task in self._running.items()}
-        _, waiting = ray.wait(list(tasks), num_returns=len(tasks), timeout=0) if tasks else ([], [])
-        return [tasks[task] for task in waiting]
+    def _has_ended(self) -> bool:
+        return bool(ray.wait([self._task], timeout=0)[0])
 
-    def close(self) -> None:
-        for task in self._running.values():
-            try:
-                ray.get(task)
-            except ray.exceptions.RayError as error:
-                console.stderr.print(f"an evaluation failed: {error}")
-        self._running = {}
+    def _wait(self) -> None:
+        try:
+            ray.get(self._task)
+        except ray.exceptions.RayError as error:
+            console.stderr.print(f"an evaluation failed: {error}")
+
+    def _cancel(self) -> None:
+        ray.cancel(self._task, force=True)
 
 
 def _validate(config: PretrainConfig, checkpoint: str) -> None:
     # Imported where it runs: the training itself needs none of it.
     from training.validation import validate_checkpoint
 
-    validate_checkpoint(Storage(config.storage), config.run, checkpoint)
+    validate_checkpoint(Storage(config.storage), config.run, checkpoint, config.validation)

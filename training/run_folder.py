@@ -1,10 +1,12 @@
-"""A training's folder: pretrain.json says what it is, and every model tells where it comes from.
+"""A training's folder: where its files are, its record, and the lineage of its models.
 
 pretrain.json             configuration, tables and versions, what they were made from
-start/             the model's sizes and tokenizer
+start/                    the model as training begins: sizes, tokenizer, first weights
 checkpoints/              step-*.safetensors, the newest few
-metrics.jsonl             a line a logged step
+metrics.jsonl             a line a logged step; on object storage a folder, as validation.jsonl
 validation.jsonl          a line an evaluation of a checkpoint
+tensorboard/              the figures of metrics.jsonl for TensorBoard
+ray/                      Ray Train's own notes, of a training under Ray in a local folder
 model/                    the result: weights, tokenizer, lineage.json
 """
 

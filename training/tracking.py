@@ -3,14 +3,16 @@
 import importlib.util
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from curation.errors import InputError, RunError
+from curation.storage.append import append_line, read_lines
 from curation.storage.files import Storage
-from curation.uris import absolute_uri, join_uri
+from curation.uris import absolute_uri, is_local_uri, join_uri
 
-_FLUSH_S = 5.0
+_FLUSH_S = 30.0
 
 
 class Tracker(Protocol):
@@ -22,39 +24,63 @@ class Tracker(Protocol):
 
 
 class JsonLinesTracker:
-    """One line a logged step, in one file that is always whole, local or on S3.
+    """Appends one line a logged step to metrics.jsonl.
 
-    A resumed run takes up the lines up to its checkpoint; what came after is trained, and written,
-    anew.
+    A local file gets each line at once. Object storage gets an object of several lines every half a
+    minute, at each checkpoint and at the end.
     """
 
-    def __init__(self, storage: Storage, uri: str, resumed_at: int) -> None:
+    def __init__(self, storage: Storage, uri: str) -> None:
         self._storage = storage
         self.uri = uri
+        self._interval_s = 0.0 if is_local_uri(uri) else _FLUSH_S
         self._lines: list[bytes] = []
-        if storage.exists(uri):
-            before = storage.read_bytes(uri).splitlines(keepends=True)
-            self._lines = [line for line in before if json.loads(line)["step"] <= resumed_at]
         self._flushed_at = time.monotonic()
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         self._lines.append((json.dumps({"step": step, **figures}) + "\n").encode())
-        if time.monotonic() - self._flushed_at > _FLUSH_S:
+        if time.monotonic() - self._flushed_at >= self._interval_s:
             self.flush()
 
     def flush(self) -> None:
-        """Raises RunError where the file cannot be written."""
+        """Raises RunError where the lines cannot be written."""
+        if not self._lines:
+            return
         try:
-            self._storage.put(self.uri, b"".join(self._lines))
+            append_line(self._storage, self.uri, b"".join(self._lines))
         except OSError as error:
             raise RunError(
                 f"{self.uri} could not be written ({error}); the checkpoints so far are whole: "
                 "make room and run the same command again to go on from there"
             ) from error
+        self._lines = []
         self._flushed_at = time.monotonic()
 
     def close(self) -> None:
         self.flush()
+
+
+def read_metrics(storage: Storage, uri: str) -> list[dict[str, Any]]:
+    """The figures of each logged step, in order; [] where nothing was logged yet.
+
+    A training that goes on from a checkpoint logs the steps after it again: a line replaces those
+    before it of the same step and of later ones.
+    """
+    steps: list[dict[str, Any]] = []
+    for line in parse_json_lines(read_lines(storage, uri)):
+        while steps and steps[-1]["step"] >= line["step"]:
+            steps.pop()
+        steps.append(line)
+    return steps
+
+
+def parse_json_lines(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """The objects of JSON lines; what a crash left of a line is left out."""
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 class TensorBoardTracker:

@@ -1,5 +1,6 @@
 """One step of a pre-training: loss, gradient, and the figures reported of it."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from curation import console
+from curation.errors import RunError
 from training import (
     distributed,
     grad_cache,
@@ -20,6 +22,10 @@ from training.metrics import alignment, uniformity
 from training.objective import ContrastiveObjective
 
 MOST_DATA_WAIT = 0.1
+
+
+class NonFiniteError(RunError):
+    """A loss or a gradient is no finite number; the same training would meet it again."""
 
 
 @dataclass
@@ -57,6 +63,21 @@ def run_step(
     distributed.average_gradients(trained)
     norm = nn.utils.clip_grad_norm_(trained, config.schedule.max_gradient_norm)
     return StepResult(loss, norm, audio, text, false_negatives)
+
+
+def check_step_finite(result: StepResult, step: int) -> None:
+    """Raises NonFiniteError where the loss or the gradient of a step is no finite number.
+
+    The gradient is the same in all processes, so all of them raise at the same step.
+    """
+    # One transfer from the device for both.
+    loss, norm = torch.stack([result.loss.float(), result.gradient_norm.float()]).tolist()
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise NonFiniteError(
+            f"step {step}: the loss is {loss} and the norm of its gradient {norm}; the step was "
+            "not applied, and no checkpoint holds it: lower schedule.learning_rate, or train in "
+            "fp32"
+        )
 
 
 def step_figures(

@@ -17,7 +17,8 @@ import pytest
 
 from curation.storage.files import Storage
 from tests.support.runs import write_yaml
-from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, table
+from tests.training.test_pretrain import STEPS, config_of, curve, cut_back, steps_saved, table
+from tests.training.test_stopping import ENDLESS, started, wait_for_step
 from training import checkpoints, run_folder
 from training.config.pretrain import PretrainConfig
 
@@ -93,3 +94,30 @@ def test_killed_in_part_and_whole_on_two_it_goes_on_on_one_and_on_three(
     assert sorted(ended) == list(range(1, STEPS + 1))
     # Other batch norm statistics, the same clips and captions: near, not equal.
     assert ended[STEPS] == pytest.approx(of_two[STEPS], rel=0.5)
+
+
+@pytest.mark.usefixtures("own_ray")
+def test_ctrl_c_writes_a_checkpoint_in_the_workers(table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = config_of(table, run, launch={"cluster": "ray", "workers": 2}, **ENDLESS)
+    command_line = (BIN / "tagscribe-train", "pretrain", write(config, tmp_path), "--quiet")
+    with started(*command_line) as command:
+        wait_for_step(command, run, 3)
+        os.killpg(command.pid, signal.SIGINT)
+        _, errors = command.communicate(timeout=120)
+    assert command.returncode == 128 + signal.SIGINT
+    [reached] = steps_saved(run)
+    assert reached >= 3 and f"stopped at step {reached:,} of" in errors
+
+
+@pytest.mark.usefixtures("own_ray")
+def test_a_gradient_that_is_not_finite_restarts_no_worker(table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    schedule = {"learning_rate": 1e30, "max_gradient_norm": 1e30, "warmup_fraction": 0.0}
+    config = config_of(
+        table, run, launch={"cluster": "ray", "workers": 1, "max_failures": -1}, schedule=schedule
+    )
+    command = [BIN / "tagscribe-train", "pretrain", write(config, tmp_path), "--quiet"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    assert "lower schedule.learning_rate" in ended.stderr and "Traceback" not in ended.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import ClapModel, ClapProcessor
 
@@ -27,8 +28,10 @@ from tests.support.runs import write_yaml
 from tests.training.tables import RATE_HZ, commit, pair_rows, write_wavs
 from training import checkpoints, run_folder
 from training.config.pretrain import PretrainConfig
-from training.launch import SubprocessValidationRunner
 from training.pretrain import pretrain
+from training.tracking import read_metrics
+from training.training_step import NonFiniteError
+from training.validation_runner import SubprocessValidationRunner
 
 CLIPS = 24
 NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -87,13 +90,19 @@ def config_of(table: str, run: Path | str, **sections: Any) -> PretrainConfig:
 
 
 def train(config: PretrainConfig) -> None:
-    pretrain(config, SubprocessValidationRunner(config), lambda done, total: None)
+    with SubprocessValidationRunner(config) as validation:
+        pretrain(config, validation, lambda done, total: None)
 
 
 def curve(run: Path | str) -> dict[int, float]:
     """The loss at each step."""
-    lines = Storage().read_bytes(run_folder.metrics_uri(str(run))).splitlines()
-    return {line["step"]: line["loss"] for line in map(json.loads, lines)}
+    lines = read_metrics(Storage(), run_folder.metrics_uri(str(run)))
+    return {line["step"]: line["loss"] for line in lines}
+
+
+def steps_saved(run: Path | str) -> list[int]:
+    """The steps of the checkpoints that are there."""
+    return list(checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(str(run))))
 
 
 def assert_learnt(run: Path) -> None:
@@ -318,9 +327,71 @@ def test_a_full_disk_leaves_the_checkpoints_before_whole(table: str, tmp_path: P
 
 
 def test_a_loss_that_is_no_number_stops_the_training(table: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
     schedule = {"learning_rate": 1e30, "max_gradient_norm": 1e30, "warmup_fraction": 0.0}
-    with pytest.raises(RunError, match="lower schedule.learning_rate"):
-        train(config_of(table, tmp_path / "run", schedule=schedule))
+    saving = {"checkpoint_every_steps": 1, "keep_checkpoints": 99}
+    with pytest.raises(NonFiniteError, match="lower schedule.learning_rate"):
+        train(config_of(table, run, schedule=schedule, saving=saving))
+    for uri in checkpoints.list_checkpoints(
+        Storage(), run_folder.checkpoints_uri(str(run))
+    ).values():
+        tensors = checkpoints.read_checkpoint(Storage(), uri).tensors
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_a_gradient_without_bound_stops_before_the_step_and_before_a_checkpoint(
+    undisturbed: Path, table: str, tmp_path: Path
+) -> None:
+    """The loss stays finite: each product of a huge and a tiny weight is as it was."""
+    model = tmp_path / "model"
+    shutil.copytree(undisturbed / "model", model)
+    [path] = model.glob("*.safetensors")
+    weights = load_file(path)
+    huge = 1e25
+    for name in ("audio.norm.weight", "audio.norm.bias"):
+        weights[name] *= huge
+    for name in ("audio.attention.weight", "audio_projection.weight"):
+        weights[name] /= huge
+    save_file(weights, path, {"format": "pt"})
+    run = tmp_path / "run"
+    values = config_of(table, run, saving={"checkpoint_every_steps": 1}).model_dump()
+    values["model"] = {"kind": "pretrained", "model": str(model)}
+    with pytest.raises(NonFiniteError, match=r"step 1: the loss is [\d.]+ and the norm.* inf;"):
+        train(PretrainConfig.model_validate(values))
+    assert steps_saved(run) == [] and curve(run) == {}
+
+
+def test_a_checkpoint_each_200_steps_or_two_minutes_whichever_is_first(
+    table: str, tmp_path: Path
+) -> None:
+    saving = PretrainConfig.model_fields["saving"].default
+    assert (saving.checkpoint_every_steps, saving.checkpoint_every_s) == (200, 120)
+    by_steps, by_time = tmp_path / "steps", tmp_path / "time"
+    often = {"checkpoint_every_steps": 1000, "keep_checkpoints": 99}
+    train(config_of(table, by_steps, saving={**often, "checkpoint_every_s": None}))
+    assert steps_saved(by_steps) == [STEPS]
+    train(config_of(table, by_time, saving={**often, "checkpoint_every_s": 1e-6}))
+    # Not each step: none is begun while the one before is written.
+    assert {1, STEPS} < set(steps_saved(by_time))
+    assert curve(by_time) == curve(by_steps)
+
+
+def test_metrics_are_appended_and_lines_that_are_trained_again_are_replaced_in_reading(
+    table: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    config = config_of(table, run, saving={"keep_checkpoints": 9})
+    train(config)
+    before = (run / "metrics.jsonl").read_bytes()
+    figures = curve(run)
+    cut_back(run, 12)
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 17, "lo')  # of a process that was killed while it wrote
+    train(config)
+    after = (run / "metrics.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == STEPS + 1 + (STEPS - 12)
+    assert curve(run) == figures
 
 
 def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
@@ -328,7 +399,7 @@ def test_a_training_in_a_bucket(table: str, s3_folder: str) -> None:
     train(config_of(table, run, schedule={"epochs": 1}, saving={"trackers": ["tensorboard"]}))
     assert [f for f in Storage().list_files(f"{run}/tensorboard") if f.size_bytes]
     assert Storage().exists(f"{run}/model/config.json")
-    assert list(checkpoints.list_checkpoints(Storage(), run_folder.checkpoints_uri(run))) == [3, 4]
+    assert steps_saved(run) == [3, 4]
     scores = curve(run)
     assert sorted(scores) == [1, 2, 3, 4]
     assert torch.isfinite(torch.tensor(list(scores.values()))).all()

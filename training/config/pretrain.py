@@ -54,7 +54,10 @@ class SavingConfig(Section):
 
     log_every_steps: int = Field(default=10, ge=1, description="Steps.")
     checkpoint_every_steps: int = Field(
-        default=200, ge=1, description="Steps; the last always counts."
+        default=200, ge=1, description="Steps; the last always counts. These are evaluated."
+    )
+    checkpoint_every_s: float | None = Field(
+        default=120.0, gt=0, description="Seconds since the one before; null: by steps alone."
     )
     keep_checkpoints: int = Field(default=2, ge=1, description="Checkpoints kept, the newest.")
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
@@ -63,7 +66,7 @@ class SavingConfig(Section):
 
 
 class ValidationConfig(Section):
-    """One evaluation of each checkpoint, in a process of its own beside the training."""
+    """One evaluation of each regular checkpoint, in a process of its own beside the training."""
 
     dataset: str = Field(description="As tagscribe-train evaluate names it.")
     data: str = Field(description="The dataset's folder.")

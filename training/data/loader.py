@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from curation.audio.errors import AudioError
 from curation.errors import InputError, RunError
 from training.config.data import LoaderConfig
+from training.data import decoder_signals
 from training.data.batch import AudioTextBatch
 from training.data.clip_decode import (
     BatchDecoder,
@@ -141,19 +142,22 @@ class TableLoader:
 
     def _start(self, planned: "deque[_PlannedBatch]") -> Iterator[DecodedBatch]:
         workers = self.config.workers
-        return iter(
-            DataLoader(
-                BatchDecoder(self.pairs.storage, self.sample_rate_hz, self.config.cache_mb * 2**20),
-                batch_size=None,
-                sampler=self._plan(planned),
-                num_workers=workers,
-                prefetch_factor=self.config.prefetch_batches if workers else None,
-                multiprocessing_context="spawn" if workers else None,
-                collate_fn=_identity,
-                # Its own, else starting to iterate would move torch's global random numbers.
-                generator=torch.Generator(),
-            )
+        batches = DataLoader(
+            BatchDecoder(self.pairs.storage, self.sample_rate_hz, self.config.cache_mb * 2**20),
+            batch_size=None,
+            sampler=self._plan(planned),
+            num_workers=workers,
+            prefetch_factor=self.config.prefetch_batches if workers else None,
+            multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=decoder_signals.defer_stop_signals,
+            collate_fn=_identity,
+            # Its own, else starting to iterate would move torch's global random numbers.
+            generator=torch.Generator(),
         )
+        if not workers:
+            return iter(batches)
+        with decoder_signals.block_stop_signals():
+            return iter(batches)
 
     def _plan(self, planned: "deque[_PlannedBatch]") -> Iterator[list[TrainingExample]]:
         """What each coming batch holds; remembered in `planned` until it is decoded."""

@@ -1,0 +1,102 @@
+"""Ctrl-C and SIGTERM: a training ends its step, writes a checkpoint and stops."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# A terminal and a program that forwards signals may both deliver the same Ctrl-C.
+_SAME_PRESS_S = 1.0
+
+
+class TrainingStopped(BaseException):
+    """A signal stopped the training; no error, and so no Exception that other code may handle.
+
+    Args:
+        message: what is kept, and how to go on.
+        signal_number: the signal.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+class StopRequest:
+    """Whether a training should stop, read by it after each step; this one never says so."""
+
+    def poll(self) -> int:
+        """The number of the signal that asked for it; 0 for none so far."""
+        return 0
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """The time in which the training reads `poll` often, so that nothing else need stop it."""
+        yield
+
+
+class SignalStopRequest(StopRequest):
+    """Set by Ctrl-C and SIGTERM in `deferred`; at other times they raise `TrainingStopped` at once.
+
+    So does a second signal in `deferred`, unless `once` is set. Used as a context manager, it
+    handles the signals until its end. Python handles signals in the main thread alone; in another
+    one this does nothing.
+
+    Args:
+        once: further signals are ignored. torchrun forwards each signal, and kills after 30 s.
+    """
+
+    def __init__(self, once: bool = False) -> None:
+        self._once = once
+        self._signal = 0
+        self._is_read = False
+        self._received_at = 0.0
+        self._deferred = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def poll(self) -> int:
+        self._is_read = self._signal != 0
+        return self._signal
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+        if self._signal and not self._is_read:  # It came after the last step.
+            raise _stopped_at_once(self._signal)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again = self._signal != 0
+        if again and (self._once or time.monotonic() - self._received_at < _SAME_PRESS_S):
+            return
+        self._signal, self._received_at = number, time.monotonic()
+        if again or not self._deferred:
+            raise _stopped_at_once(number)
+
+
+def _stopped_at_once(number: int) -> TrainingStopped:
+    return TrainingStopped(
+        "stopped at once; run the same command again to go on from the newest checkpoint", number
+    )
