@@ -9,6 +9,7 @@ from typing import Literal
 
 from safetensors import safe_open
 
+from curation.models.files import NETWORK_WEIGHTS
 from curation.models.reference import reference_model_dir
 
 # The others are held in bfloat16 where nothing else is said.
@@ -73,5 +74,5 @@ def _built_in() -> list[CatalogueEntry]:
 
 
 def _parameters(folder: Path) -> int:
-    with safe_open(folder / "model.safetensors", framework="np") as weights:
+    with safe_open(folder / NETWORK_WEIGHTS, framework="np") as weights:
         return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())

@@ -11,10 +11,13 @@ from curation.models.reference import reference_model_dir
 
 ModelKind = Literal["captioner", "clap"]
 
+# Of our own networks. Under transformers' name any of its classes would open them, with random
+# weights in place of those whose names it does not find.
+NETWORK_WEIGHTS = "tagscribe.safetensors"
 _WEIGHTS = "model.safetensors"
+_ANY_WEIGHTS = f"{NETWORK_WEIGHTS} or {_WEIGHTS}"
 _INDEX = "model.safetensors.index.json"
 _PICKLED = "pytorch_model.bin"
-_NEEDED = ("config.json", _WEIGHTS, "tokenizer.json")
 _EXPECTED = {
     "captioner": "a captioner as tagscribe-train writes it",
     "clap": "a dual encoder as tagscribe-train writes it, or of a CLAP as transformers does",
@@ -29,7 +32,7 @@ def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
 
     Raises InputError naming what was looked for, and which files a model's directory holds.
     """
-    expected = f"'reference', a directory with {', '.join(_NEEDED)}"
+    expected = f"'reference', a directory with config.json, {_ANY_WEIGHTS}, tokenizer.json"
     folder = (
         Path(reference_model_dir(kind))
         if model == "reference"
@@ -50,7 +53,7 @@ def locate_pretrained_model(
         code: fetch the Python files of a hub id too.
     """
     folder = resolve_model_folder(
-        model, revision, f"a directory with {', '.join(_NEEDED[:2])}", code
+        model, revision, f"a directory with config.json, {_WEIGHTS}", code
     )
     return _check_complete(folder, f"{kind} as transformers writes it")
 
@@ -82,6 +85,8 @@ def _check_complete(folder: Path, expected: str, *others: str) -> Path:
         *(folder / name for name in others),
     ]
     missing = [path.name for path in needed if not path.is_file()]
+    # Only directories of transformers' classes need nothing else.
+    names = [_ANY_WEIGHTS if others and name == _WEIGHTS else name for name in missing]
     if _WEIGHTS in missing and any(folder.glob(f"{_PICKLED}*")):
         raise InputError(
             f"{folder}: the weights are pickled ({_PICKLED}), and no pickle is opened here; "
@@ -90,7 +95,7 @@ def _check_complete(folder: Path, expected: str, *others: str) -> Path:
         )
     if missing:
         raise InputError(
-            f"{folder}: {', '.join(missing)} missing; expected the directory of {expected}"
+            f"{folder}: {', '.join(names)} missing; expected the directory of {expected}"
         )
     return folder
 
@@ -116,10 +121,14 @@ def resolve_model_folder(
 
 
 def list_weight_files(folder: Path) -> list[Path]:
-    """Where a directory's weights are, by name: model.safetensors, or all files of its index.
+    """Where a directory's weights are, by name.
+
+    Those of a network of ours, else model.safetensors, or all files of its index.
 
     They need not be there. Raises InputError for an index that names no safetensors beside it.
     """
+    if (folder / NETWORK_WEIGHTS).is_file():
+        return [folder / NETWORK_WEIGHTS]
     index = folder / _INDEX
     if (folder / _WEIGHTS).is_file() or not index.is_file():
         return [folder / _WEIGHTS]

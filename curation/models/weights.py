@@ -56,14 +56,17 @@ def load_network(folder: Path, network_class: type[Network], device: str) -> Net
 
 
 def save_network(network: SavedNetwork, folder: Path) -> None:
-    """Write model.safetensors and config.json, which transformers opens too."""
+    """Write the directory of a network: its weights and config.json.
+
+    transformers opens it by the classes of `curation.models.networks.transformers_networks` alone.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: tensor.contiguous()
         for name, tensor in network.state_dict().items()
         if name not in network.tied_weights
     }
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(state, folder / files.NETWORK_WEIGHTS, metadata={"format": "pt"})
     dtype = next(network.parameters()).dtype
     values = {
         "architectures": [type(network).__name__],

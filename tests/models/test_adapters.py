@@ -220,7 +220,9 @@ def test_known_before_setup_and_picklable(captioner_folder: Path, clap_folder: P
     ):
         assert adapter.sample_rate_hz == 8000
         assert set(adapter.identity) == said | more
-        digest = subprocess.check_output(["sha256sum", Path(adapter.model) / "model.safetensors"])
+        digest = subprocess.check_output(
+            ["sha256sum", Path(adapter.model) / "tagscribe.safetensors"]
+        )
         assert adapter.identity["weights_sha256"] == digest.decode().split()[0]
         adapter.setup()
         assert len(pickle.dumps(adapter)) < 1000
@@ -255,7 +257,9 @@ def test_text_embeddings_are_in_order_and_cut_at_the_towers_length(
 def test_bad_directories_are_refused(tmp_path: Path, clap_folder: Path) -> None:
     with pytest.raises(InputError, match="no such directory; expected 'reference', a directory"):
         TagGuidedAdapter(str(tmp_path / "none")).setup()
-    with pytest.raises(InputError, match="config.json, model.safetensors, tokenizer.json missing"):
+    with pytest.raises(
+        InputError, match="config.json, tagscribe.safetensors or model.safetensors, tokenizer"
+    ):
         TagGuidedAdapter(str(tmp_path)).setup()
     with pytest.raises(
         InputError, match="'tagscribe-dual-encoder', expected 'tagscribe-captioner'"

@@ -162,8 +162,8 @@ def test_resumed_bit_for_bit_in_mid_epoch_and_in_a_later_one(
     cut_back(run, step)
     train(config)
     assert curve(run) == curve(undisturbed)
-    ended = (run / "model" / "model.safetensors").read_bytes()
-    assert ended == (undisturbed / "model" / "model.safetensors").read_bytes()
+    ended = (run / "model" / "tagscribe.safetensors").read_bytes()
+    assert ended == (undisturbed / "model" / "tagscribe.safetensors").read_bytes()
 
 
 @pytest.mark.slow
@@ -468,7 +468,7 @@ def test_a_model_that_is_there_is_trained_on(undisturbed: Path, table: str, tmp_
     values["model"] = {"kind": "pretrained", "model": str(undisturbed / "model")}
     train(PretrainConfig.model_validate(values))
     given, started, trained = (
-        load_file(f"{folder}/model.safetensors")
+        load_file(f"{folder}/tagscribe.safetensors")
         for folder in (undisturbed / "model", run_folder.initial_model_uri(str(run)), run / "model")
     )
     assert given.keys() == started.keys() == trained.keys()

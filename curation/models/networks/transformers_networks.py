@@ -5,6 +5,7 @@ Nothing else here imports this module. Whoever does gets them from transformers'
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
+from curation.models.files import NETWORK_WEIGHTS
 from curation.models.networks.dual_encoder import DualEncoder, DualEncoderConfig
 from curation.models.networks.initialisation import initialise_module
 from curation.models.networks.saved_network import NetworkConfig, SavedNetwork
@@ -29,12 +31,15 @@ from curation.models.networks.tag_guided_captioner import (
     TagGuidedCaptioner,
     TagGuidedCaptionerConfig,
 )
+from curation.models.weights import save_network
 
 
 class _TransformersNetworkConfig(PreTrainedConfig):
     """The values of one of our configurations, with the defaults that config.json leaves out."""
 
     network_config_class: ClassVar[type[NetworkConfig]] = NetworkConfig
+    # transformers reads the name of the file here.
+    transformers_weights: ClassVar[str] = NETWORK_WEIGHTS
 
     def __post_init__(self, **values: Any) -> None:
         sizes = self.network_config_class.from_dict(values).to_dict()
@@ -79,6 +84,10 @@ class _TransformersNetwork(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         initialise_module(module)
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Write the directory of the network; it opens here and in `curation.models.weights`."""
+        save_network(self.network, Path(save_directory))
 
 
 class TransformersDualEncoder(_TransformersNetwork):

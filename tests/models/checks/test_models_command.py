@@ -60,7 +60,7 @@ def damaged(tmp_path: Path) -> Callable[[str, str], Path]:
     def damage(kind: str, wrong: str) -> Path:
         folder = tmp_path / wrong
         shutil.copytree(Path(reference_model_dir(kind)), folder)  # type: ignore[arg-type]
-        weights = folder / "model.safetensors"
+        weights = folder / "tagscribe.safetensors"
         if wrong == "no weights":
             weights.unlink()
         elif wrong == "a pickle":
@@ -94,7 +94,7 @@ def test_the_list_shows_licence_size_and_memory(models: Models) -> None:
     for entry in list_catalogue():
         assert entry.model in printed and entry.licence in printed and entry.note in printed
     reported = {(row["part"], row["model"]): row for row in json.loads(models("list", "--json")[1])}
-    weights = load_file(Path(reference_model_dir("clap")) / "model.safetensors").values()
+    weights = load_file(Path(reference_model_dir("clap")) / "tagscribe.safetensors").values()
     assert reported["scorer", "reference"]["parameters"] == sum(each.numel() for each in weights)
     assert reported["scorer", "facebook/pe-av-base"]["weight_bytes"] == 2_060_000_000
     assert reported["captioner", "Qwen/Qwen3-Omni-30B-A3B-Captioner"]["tags"] is False
@@ -123,7 +123,7 @@ def test_a_scorer_that_cannot_tell_pairs_apart_is_refused_with_figures(
 @pytest.mark.parametrize(
     ("kind", "wrong", "said"),
     [
-        ("clap", "no weights", "model.safetensors missing"),
+        ("clap", "no weights", "tagscribe.safetensors or model.safetensors missing"),
         ("captioner", "a pickle", "the weights are pickled (pytorch_model.bin)"),
         ("captioner", "clap", "'tagscribe-captioner'"),
         ("clap", "captioner", "'tagscribe-dual-encoder'"),

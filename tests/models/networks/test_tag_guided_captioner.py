@@ -223,7 +223,7 @@ def test_half_precision_on_disk_loads_as_float(
     captioner: TagGuidedCaptioner, tmp_path: Path
 ) -> None:
     weights.save_network(copy.deepcopy(captioner).half(), tmp_path)
-    assert load_file(tmp_path / "model.safetensors")["decoder.words.weight"].dtype == torch.half
+    assert load_file(tmp_path / "tagscribe.safetensors")["decoder.words.weight"].dtype == torch.half
     again = weights.load_network(tmp_path, TagGuidedCaptioner, "cpu")
     assert all(parameter.dtype == torch.float32 for parameter in again.parameters())
     difference = again.encoder(**batch()).last_hidden_state - encoded(captioner).last_hidden_state

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForSpeechSeq2Seq, PreTrainedModel
+from transformers import (
+    AutoModel,
+    AutoModelForSpeechSeq2Seq,
+    BertModel,
+    ClapModel,
+    PreTrainedModel,
+    WhisperForConditionalGeneration,
+)
 
 from curation.models import weights
 from curation.models.networks.dual_encoder import DualEncoder
@@ -52,6 +59,18 @@ def test_the_reference_models_open_and_are_saved_again(
     again = weights.load_network(tmp_path, network_class, "cpu")
     assert again.config == network.config
     assert_same_weights(network, again)
+
+
+def test_other_classes_of_transformers_refuse_a_network_of_ours(
+    captioner: TagGuidedCaptioner, dual_encoder: DualEncoder, tmp_path: Path
+) -> None:
+    """They would fill in random weights for all names that they do not find."""
+    for network in (captioner, dual_encoder):
+        folder = tmp_path / network.config.model_type
+        weights.save_network(network, folder)
+        for other in (ClapModel, BertModel, WhisperForConditionalGeneration):
+            with pytest.raises(OSError, match="no file named model.safetensors"):
+                other.from_pretrained(folder)
 
 
 def test_what_is_saved_here_opens_there(
