@@ -1,12 +1,21 @@
 """A function in a process of its own, with what a worker of a pool would have."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
 from curation.annotate.pools import Pool
 from curation.errors import InputError, RunError
 from curation.processes.worker_function import call_as_worker
+from tests.support.processes import restore_ctrl_c
+from tests.support.runs import corpus_run, write_yaml
 
 
 def pool(gpus: float = 0.0) -> Pool:
@@ -60,3 +69,36 @@ def test_what_it_raises_is_raised_here() -> None:
 def test_its_death_is_an_error_of_its_own() -> None:
     with pytest.raises(RunError, match=r"measures annotate.pools.captioners died \(SIGABRT\)"):
         call_as_worker(pool(), os.abort)
+
+
+def test_ctrl_c_ends_it_with_the_plan_that_measures(corpus: Path, tmp_path: Path) -> None:
+    config = corpus_run(corpus, tmp_path / "run")
+    plan = subprocess.Popen(
+        [Path(sys.executable).parent / "tagscribe", "plan", write_yaml(config, tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=restore_ctrl_c,
+    )
+    deadline = time.monotonic() + 120
+    while not (children := list_functions(plan.pid)):
+        assert plan.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    plan.send_signal(signal.SIGINT)
+    _, errors = plan.communicate(timeout=60)
+    assert plan.returncode == 130
+    assert errors.splitlines()[-1] == (
+        f"tagscribe: interrupted: {config.run} has evidence of 0 of 40 clips, and no table; "
+        "the same command goes on from there."
+    )
+    assert "Traceback" not in errors
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+def list_functions(plan_pid: int) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(plan_pid).children():
+        with suppress(psutil.NoSuchProcess):  # one of git, which has ended
+            if "curation.processes.function_main" in child.cmdline():
+                found.append(child)
+    return found
