@@ -5,17 +5,18 @@ decoded, and the packets between them are counted; where their times cannot be u
 decoded once. Positions are on the container's clock, as in `ffmpeg -ss`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import av
 
 from curation.audio.counted import CountedSound, SoundPart, join_parts
-from curation.audio.errors import truncated_error
+from curation.audio.errors import AudioError, truncated_error
 from curation.audio.ffmpeg import MonoCollector, choose_audio_stream, open_container, seek_to
 from curation.audio.frames import UnusableTimesError, iter_placed_frames
 from curation.audio.layouts import find_last_packet_s, split_joined_files
 from curation.audio.mp3 import count_mp3
+from curation.audio.packets import RAW_FORMATS, count_packets
 from curation.audio.waveform import Waveform
 
 # Sounds up to this length are decoded whole when they are counted: one opening instead of two.
@@ -24,12 +25,16 @@ _WHOLE_SAMPLES = 2**25  # of all channels, as float32: 128 MiB
 # Decoding starts this much before a stretch: Opus wants 80 ms, AAC two packets.
 _RUN_UP_S = 0.2
 # A sound that begins later than its container by less than this begins with it: FFmpeg counts what
-# decoders drop at the start (WMA: 93 ms) as played.
-_PRIMING_S = 0.1
+# decoders drop at the start (WMA: 4,096 samples) as played.
+_PRIMING_S, _PRIMING_FRAMES = 0.1, 4096
+# In MPEG program streams, times after a seek are at times those of the frame before.
+_UNSEEKABLE = {"mpeg"}
 # What a stretch may be short of where times are rounded.
 _ROUNDING_S = 0.05
 # The end of a long sound is decoded from this much before its last packet.
 _TAIL_S = 1.0
+# FFmpeg's formats in which a gap is sound that is missing, and never a pause.
+_GAPLESS = {"flac", "ogg"}
 # FFmpeg's formats whose header states a length that a cut file falls short of, by more than what
 # encoders and decoders disagree about padding.
 _STATED_LENGTH = {"ape", "dsf", "iff", "mpc", "mpc8", "tak", "tta", "wv"}
@@ -41,7 +46,8 @@ class ContainerSound:
     """One audio stream of a container.
 
     `origin_s` is the time of the first frame by FFmpeg's clock; None where the times of packets
-    say nothing, so that decoding begins with the file. `waveform` holds a sound that is short.
+    say nothing, so that decoding begins with the file. `damages` are positions that are known to
+    be missing. `waveform` holds a sound that is short.
     """
 
     stream: int
@@ -50,12 +56,17 @@ class ContainerSound:
     frames: int
     begin_s: float
     origin_s: float | None
+    seekable: bool
+    damages: tuple[int, ...] = ()
     waveform: Waveform | None = None
 
     def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        for position in self.damages:
+            if first <= position < last:
+                raise self._damage_error(name, position)
         if self.waveform is not None:
             return self.waveform[first:last]
-        seeking = self.origin_s is not None and first > _RUN_UP_S * self.sample_rate_hz
+        seeking = self.seekable and first > _RUN_UP_S * self.sample_rate_hz
         try:
             found = self._decode_from(data, name, first, last, True) if seeking else None
             if found is None:
@@ -75,64 +86,76 @@ class ContainerSound:
         collector, begin, end = MonoCollector(), -1, -1
         with open_container(data) as container:
             stream = container.streams[self.stream]
-            if seeking and self.origin_s is not None:
+            if seeking:
+                assert self.origin_s is not None
                 target_s = self.origin_s + first / self.sample_rate_hz - _RUN_UP_S
                 if not seek_to(container, stream, target_s):
                     return None
             for placed in iter_placed_frames(container, stream, self.origin_s):
                 if placed.frame is None and begin >= 0:
-                    reason = f"the packet at {self._time_s(placed.position):.2f} s is damaged"
-                    raise truncated_error(name, None, reason)
+                    raise self._damage_error(name, placed.position)
                 if placed.frame is None or placed.position + placed.samples <= first:
                     continue
                 if begin < 0:
                     if seeking and placed.position > first:
                         return None
-                    begin = end = placed.position
-                collector.add_silence(placed.position - end)
+                    # A stretch may begin within a gap.
+                    begin = end = min(placed.position, first)
+                collector.add_silence(min(placed.position, last) - end)
                 collector.add(placed.frame)
                 end = placed.position + placed.samples
                 if end >= last:
                     break
         return None if begin < 0 else collector.to_waveform()[first - begin :][: last - first]
 
+    def _damage_error(self, name: str, position: int) -> AudioError:
+        return truncated_error(
+            name, None, f"its sound at {self._time_s(position):.2f} s is damaged"
+        )
+
     def _time_s(self, position: int) -> float:
         return self.begin_s + position / self.sample_rate_hz
 
 
-def count_container(data: bytes, name: str) -> CountedSound:
-    """Count the sound of a file that FFmpeg opens.
+def count_container(data: bytes, name: str, timed: bool = True) -> CountedSound:
+    """Count the sound of a file that FFmpeg opens; without `timed`, by decoding all of it.
 
     Raises AudioError: `unknown_format` without an audio stream, `truncated`; and
     av.error.FFmpegError where FFmpeg does not open it.
     """
     starts = [*split_joined_files(data, name), len(data)]
     if len(starts) == 2:
-        return _count_one(data, name)
+        return _count_one(data, name, timed)
     parts = [
-        SoundPart(start, end, _count_one(data[start:end], name))
+        SoundPart(start, end, _count_one(data[start:end], name, timed))
         for start, end in zip(starts[:-1], starts[1:], strict=True)
     ]
     return join_parts(parts, len(data))
 
 
-def _count_one(data: bytes, name: str) -> CountedSound:
+def _count_one(data: bytes, name: str, timed: bool) -> CountedSound:
     with open_container(data) as container:
         stream = choose_audio_stream(container, name)
         index, format_name = stream.index, container.format.name
         zero_s = (container.start_time or 0) / av.time_base
         stated_s = _stated_length_s(container, stream)
+        if format_name in RAW_FORMATS and (raw := count_packets(data, container, stream, name)):
+            return raw
     if format_name == "mp3" and (frames := count_mp3(data, name)):
         return frames
     try:
         found = None
         if stated_s is None or stated_s <= _WHOLE_S:
             found = _decode_all(data, name, index, zero_s, keep=True)
-        found = found or _count_ends(data, name, index, zero_s)
-        found = found or _decode_all(data, name, index, zero_s)
+        if timed and format_name not in _UNSEEKABLE:
+            found = found or _count_ends(data, name, index, zero_s)
+        if timed:
+            found = found or _decode_all(data, name, index, zero_s)
         found = found or _decode_all(data, name, index, None)
     except av.error.FFmpegError as error:
         raise truncated_error(name, None, f"it cannot be decoded to the end ({error})") from error
+    if found and format_name in _UNSEEKABLE:
+        found = replace(found, seekable=False)
     if found is None:
         raise truncated_error(name, stated_s, "none of it can be decoded")
     counted_s = found.frames / found.sample_rate_hz
@@ -148,12 +171,15 @@ def _decode_all(
 
     None where there is no sound, where the times are unusable, or too much would be kept.
     """
-    collector, begin, end, rate, channels, damaged = MonoCollector(), -1, 0, 0, 0, False
+    collector, begin, end, rate, channels = MonoCollector(), -1, 0, 0, 0
+    damages: list[int] = []
     with open_container(data) as container:
         stream = container.streams[index]
+        gapless = container.format.name in _GAPLESS
         try:
             for position, samples, frame in iter_placed_frames(container, stream, zero_s):
-                damaged = frame is None
+                if frame is None or (gapless and begin >= 0 and position > end):
+                    damages += [end] if begin >= 0 else []
                 if frame is None:
                     continue
                 if begin < 0:
@@ -168,12 +194,17 @@ def _decode_all(
                 end = position + samples
         except UnusableTimesError:
             return None
-    if damaged and begin >= 0:
-        raise truncated_error(name, None, f"its last packet, at {end / rate:.2f} s, is cut")
     if begin < 0:
         return None
-    waveform = collector.to_waveform() if keep else None
-    return _place_sound(index, rate, channels, begin, end, zero_s, waveform)
+    if damages[-1:] == [end]:
+        raise truncated_error(name, None, f"its last packet, at {end / rate:.2f} s, is cut")
+    found = _place_sound(index, rate, channels, begin, end, zero_s)
+    return replace(
+        found,
+        seekable=found.seekable and not keep,
+        damages=tuple(each - begin for each in damages),
+        waveform=collector.to_waveform() if keep else None,
+    )
 
 
 def _count_ends(data: bytes, name: str, index: int, zero_s: float) -> ContainerSound | None:
@@ -196,22 +227,19 @@ def _count_ends(data: bytes, name: str, index: int, zero_s: float) -> ContainerS
         raise truncated_error(name, None, f"its last packet, at {end / rate:.2f} s, is cut")
     if end / rate < last_s - zero_s:
         return None
-    return _place_sound(index, rate, channels, first.position, end, zero_s, None)
+    return _place_sound(index, rate, channels, first.position, end, zero_s)
 
 
 def _place_sound(
-    index: int,
-    rate: int,
-    channels: int,
-    begin: int,
-    end: int,
-    zero_s: float | None,
-    waveform: Waveform | None,
+    index: int, rate: int, channels: int, begin: int, end: int, zero_s: float | None
 ) -> ContainerSound:
     begin_s = begin / rate
     origin_s = None if zero_s is None else zero_s + begin_s
-    shown_s = 0.0 if begin_s < _PRIMING_S else begin_s
-    return ContainerSound(index, rate, channels, end - begin, shown_s, origin_s, waveform)
+    priming_s = max(_PRIMING_S, _PRIMING_FRAMES / rate)
+    shown_s = begin_s if begin_s > priming_s else 0.0
+    return ContainerSound(
+        index, rate, channels, end - begin, shown_s, origin_s, seekable=origin_s is not None
+    )
 
 
 def _stated_length_s(container: Any, stream: Any) -> float | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
 
 from curation.audio.errors import AudioError, truncated_error
 from curation.audio.waveform import Waveform, resample
@@ -18,6 +17,8 @@ _FORMATS = """
     aac ac3 aiff amr ape asf au avi caf dsf dts eac3 flac flv gsm iff matroska mov mp3 mpc mpc8 mpeg
     mpegts nistsphere ogg tak tta voc w64 wav webm wv
 """.split()
+_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+_PENDING_FRAMES = 4096
 _FORMAT_OPTIONS = {"format_whitelist": ",".join(_FORMATS)}
 
 
@@ -56,19 +57,18 @@ class MonoCollector:
     def __init__(self) -> None:
         self.sample_rate_hz = self.channels = self.frames = 0
         self._waveforms: list[Waveform] = []
-        self._fifo = av.AudioFifo()
+        self._pending: list[Any] = []
         self._parameters: tuple[Any, ...] = ()
 
     def add(self, frame: Any) -> None:
         parameters = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
-        if parameters != self._parameters:
+        if parameters != self._parameters or len(self._pending) >= _PENDING_FRAMES:
             self._flush()
             self._parameters = parameters
         self.sample_rate_hz = self.sample_rate_hz or frame.sample_rate
         self.channels = max(self.channels, parameters[1])
         self.frames += frame.samples * self.sample_rate_hz // frame.sample_rate
-        frame.pts = None  # else the queue compares times, which rounding makes unequal
-        self._fifo.write(frame)
+        self._pending.append(frame)
 
     def add_silence(self, frames: int) -> None:
         if frames > 0:
@@ -79,32 +79,39 @@ class MonoCollector:
     def to_waveform(self) -> Waveform:
         """All that was added: float32 `[samples]`."""
         self._flush()
-        return np.concatenate([np.zeros(0, np.float32), *self._waveforms])
+        if len(self._waveforms) != 1:
+            self._waveforms = [np.concatenate([np.zeros(0, np.float32), *self._waveforms])]
+        return self._waveforms[0]
 
     def _flush(self) -> None:
-        frame = self._fifo.read()
-        if frame is not None:
-            waveform = _average_channels(frame)
-            self._waveforms.append(resample(waveform, frame.sample_rate, self.sample_rate_hz))
-        self._fifo, self._parameters = av.AudioFifo(), ()
+        if self._pending:
+            waveform = _average_channels(self._pending)
+            rate = self._pending[0].sample_rate
+            self._waveforms.append(resample(waveform, rate, self.sample_rate_hz))
+            self._pending = []
 
 
-def _average_channels(frame: Any) -> Waveform:
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if len(samples) == 1:
-        return _to_float(samples[0])
-    return np.asarray(_to_float(samples).mean(axis=0, dtype=np.float32))
-
-
-def _to_float(samples: npt.NDArray[Any]) -> Waveform:
-    """Samples of any of FFmpeg's types, as float32 in -1..1."""
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32, copy=False)
-    bits = 8 * samples.dtype.itemsize
-    offset = 128 if samples.dtype == np.uint8 else 0
-    return (samples.astype(np.float32) - np.float32(offset)) * np.float32(2.0 ** (1 - bits))
+def _average_channels(frames: list[Any]) -> Waveform:
+    """The mean over channels of frames alike, in any of FFmpeg's types, as float32 in -1..1."""
+    first = frames[0]
+    channels, type_ = first.layout.nb_channels, np.dtype(_TYPES[first.format.packed.name])
+    # Views of FFmpeg's memory, which `to_ndarray` would copy.
+    if first.format.is_planar:
+        views = ([np.frombuffer(p, type_, f.samples) for p in f.planes] for f in frames)
+        planes = zip(*views, strict=True)
+        waveforms = [np.concatenate(each) for each in planes]
+    else:
+        blocks = [np.frombuffer(f.planes[0], type_, f.samples * channels) for f in frames]
+        waveforms = list(np.concatenate(blocks).reshape(-1, channels).T)
+    mean = waveforms[0].astype(np.float32, copy=False)
+    for each in waveforms[1:]:
+        mean = mean + each.astype(np.float32, copy=False)
+    if channels > 1:
+        mean /= np.float32(channels)
+    if type_.kind == "f":
+        return mean
+    offset = 128 if type_ == np.uint8 else 0
+    return (mean - np.float32(offset)) * np.float32(2.0 ** (1 - 8 * type_.itemsize))
 
 
 def unreadable_error(data: bytes, name: str, reasons: str) -> AudioError:

@@ -3,17 +3,24 @@
 docs/catalogs.md says which library decodes which format, and why.
 """
 
+import io
+from itertools import pairwise
+
 import av
 import soundfile
 
 from curation.audio.containers import count_container
-from curation.audio.counted import CountedSound
+from curation.audio.counted import CountedSound, SoundPart, join_parts
 from curation.audio.ffmpeg import unreadable_error
 from curation.audio.flac import count_flac, is_flac
 from curation.audio.mp3 import count_mp3, is_mpeg_audio
 from curation.audio.ogg import OGG_MAGIC, count_ogg
-from curation.audio.sndfile import count_by_reading, count_plain_samples
+from curation.audio.sample_chunks import split_sample_files
+from curation.audio.sndfile import count_by_libsndfile
 from curation.audio.wav import count_wav, is_wav
+
+# libsndfile reads these wrongly where the module of the format does not read them.
+_BY_FFMPEG = {"FLAC", "MP3", "MPEG", "OGG", "WAV", "WAVEX", "RF64"}
 
 
 def count_sound(data: bytes, name: str) -> CountedSound:
@@ -21,7 +28,14 @@ def count_sound(data: bytes, name: str) -> CountedSound:
 
     Raises AudioError: `unknown_format`, `truncated`.
     """
-    return _count_known(data, name) or _count_other(data, name)
+    if known := _count_known(data, name):
+        return known
+    bounds = [*split_sample_files(data, name), len(data)]
+    parts = [
+        SoundPart(begin, end, _count_other(data[begin:end], name))
+        for begin, end in pairwise(bounds)
+    ]
+    return join_parts(parts, len(data))
 
 
 def _count_known(data: bytes, name: str) -> CountedSound | None:
@@ -39,17 +53,18 @@ def _count_known(data: bytes, name: str) -> CountedSound | None:
 
 
 def _count_other(data: bytes, name: str) -> CountedSound:
-    """By libsndfile where it holds plain samples, else by FFmpeg, and last by libsndfile."""
+    """By libsndfile, or by FFmpeg where that does not open the file or reads it wrongly."""
+    refusal = ""
     try:
-        plain, refusal = count_plain_samples(data, name), ""
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            readable = sound.format not in _BY_FFMPEG
+        if readable:
+            return count_by_libsndfile(data, name)
     except soundfile.LibsndfileError as error:
-        plain, refusal = None, error.error_string
-    if plain:
-        return plain
+        refusal = f"libsndfile: {error.error_string} "
     try:
         return count_container(data, name)
     except av.error.FFmpegError as error:
-        if not refusal:
-            return count_by_reading(data, name)
-        reasons = f"libsndfile: {refusal} FFmpeg: {error.strerror}."
-        raise unreadable_error(data, name, reasons) from error
+        if not refusal:  # MP3 of free format
+            return count_by_libsndfile(data, name)
+        raise unreadable_error(data, name, f"{refusal}FFmpeg: {error.strerror}.") from error

@@ -5,12 +5,15 @@ lengths in headers are not read. `mp4` and `matroska` hold two larger ones.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from curation.audio.errors import truncated_error
 from curation.audio.matroska import EBML_MAGIC, read_matroska_layout
 from curation.audio.mp4 import is_mp4, read_mp4_layout
+from curation.audio.riff import resolve_size
 
+_FLV = b"FLV\x01"
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
@@ -20,16 +23,9 @@ def split_joined_files(data: bytes, name: str) -> list[int]:
 
     Raises AudioError (`truncated`) where the last one is cut.
     """
-    if data.startswith(EBML_MAGIC):
-        return read_matroska_layout(data, name).starts
-    if is_mp4(data):
-        return read_mp4_layout(data, name).starts
-    if data.startswith(_ASF_HEADER):
-        _check_asf(data, name)
-    elif data.startswith(b"FLV\x01"):
-        _check_flv(data, name)
-    elif data.startswith(b"RIFF") and data[8:12] == b"AVI ":
-        _check_avi(data, name)
+    for begins, find_starts in _LAYOUTS:
+        if begins(data):
+            return find_starts(data, name)
     return [0]
 
 
@@ -55,39 +51,72 @@ def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> f
     return None if last is None else float(last * stream.time_base)
 
 
-def _check_asf(data: bytes, name: str) -> None:
-    """The data object states its size, unless the file was broadcast."""
-    position = 0
+def _split_asf(data: bytes, name: str) -> list[int]:
+    """Objects state their size; the one of packets states 0 where the file was broadcast."""
+    starts, position = [0], 0
     while position + 24 <= len(data):
-        kind, size = data[position : position + 16], struct.unpack_from("<Q", data, position + 16)
-        if kind == _ASF_DATA and size[0] > len(data) - position:
+        kind, (size,) = (
+            data[position : position + 16],
+            struct.unpack_from("<Q", data, position + 16),
+        )
+        if kind == _ASF_HEADER and position:
+            starts.append(position)
+        if kind == _ASF_DATA and size > len(data) - position:
             held = len(data) - position
-            raise truncated_error(name, None, f"it holds {held} of the {size[0]} bytes of its data")
-        if size[0] < 24:
-            return
-        position += size[0]
+            raise truncated_error(name, None, f"it holds {held} of the {size} bytes of its data")
+        if size < 24:
+            break
+        position += size
+    return starts
 
 
-def _check_flv(data: bytes, name: str) -> None:
-    """Each tag states its size."""
-    position = struct.unpack_from(">I", data.ljust(9, b"\0"), 5)[0] + 4
-    while position + 11 <= len(data):
-        position += 15 + int.from_bytes(data[position + 1 : position + 4], "big")
-    # The size of the last tag is repeated after it, which some writers leave out.
-    if position - 4 > len(data):
-        raise truncated_error(name, None, "its last tag is cut")
+def _split_flv(data: bytes, name: str) -> list[int]:
+    """Tags state their size, and repeat it after them, the last one perhaps not."""
+    starts, position = [], 0
+    while position < len(data):
+        head = data[position : position + 11]
+        if head.startswith(_FLV):
+            starts.append(position)
+            position += int.from_bytes(head[5:9], "big") + 4
+        else:
+            position += int.from_bytes(head[1:4], "big") + 15
+            if len(head) < 11 or position - 4 > len(data):
+                raise truncated_error(name, None, "its last tag is cut")
+    return starts
 
 
-def _check_avi(data: bytes, name: str) -> None:
-    """The list of packets states its size; not where the file was written to a pipe."""
-    position = 12
+def _split_avi(data: bytes, name: str) -> list[int]:
+    """The lists of packets state their size, if the file was not written to a pipe."""
+    starts, position = [], 0
     while position + 12 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, position)
-        if kind == b"LIST" and data[position + 8 : position + 12] == b"movi":
-            held = len(data) - position - 8
-            if held < size < 2**31 - 2**16:
-                raise truncated_error(
-                    name, None, f"it holds {held} of the {size} bytes of its data"
-                )
-            return
-        position += 8 + size + size % 2
+        chunk, size, kind = struct.unpack_from("<4sI4s", data, position)
+        held = len(data) - position - 8
+        if chunk == b"RIFF" and kind == b"AVI ":
+            starts.append(position)
+        if chunk == b"LIST" and kind == b"movi" and resolve_size(size, held) is None:
+            raise truncated_error(name, None, f"it holds {held} of the {size} bytes of its data")
+        position += 12 if chunk == b"RIFF" else 8 + size + size % 2
+    return starts
+
+
+def _check_transport_stream(data: bytes, name: str) -> list[int]:
+    """Packets have 188 bytes, and on discs four before these."""
+    size = 188 if data.startswith(b"G") else 192
+    if rest := len(data) % size:
+        raise truncated_error(name, None, f"its last packet has {rest} of {size} bytes")
+    return [0]
+
+
+def _is_transport_stream(data: bytes) -> bool:
+    return data[: 5 * 188 : 188] == b"GGGGG" or data[4 : 5 * 192 : 192] == b"GGGGG"
+
+
+_Layout = tuple[Callable[[bytes], bool], Callable[[bytes, str], list[int]]]
+_LAYOUTS: list[_Layout] = [
+    (lambda data: data.startswith(EBML_MAGIC), lambda *file: read_matroska_layout(*file).starts),
+    (is_mp4, lambda *file: read_mp4_layout(*file).starts),
+    (lambda data: data.startswith(_ASF_HEADER), _split_asf),
+    (lambda data: data.startswith(_FLV), _split_flv),
+    (lambda data: data.startswith(b"RIFF") and data[8:12] == b"AVI ", _split_avi),
+    (_is_transport_stream, _check_transport_stream),
+]

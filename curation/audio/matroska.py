@@ -11,12 +11,16 @@ from curation.audio.errors import truncated_error
 EBML_MAGIC = b"\x1aE\xdf\xa3"
 _SEGMENT, _CLUSTER, _INFO = 0x18538067, 0x1F43B675, 0x1549A966
 _TIMESTAMP, _TIMESTAMP_SCALE = 0xE7, 0x2AD7B1
+_MAX_STEP_NS = 90_000_000_000  # clusters last up to 33 s
 _EBML = int.from_bytes(EBML_MAGIC, "big")
 
 
 @dataclass(frozen=True)
 class MatroskaLayout:
-    """Where each joined file begins, and the time of the last cluster of the first one."""
+    """Where each joined file begins, and the time of the last cluster of the first one.
+
+    The latter is None where the clock jumps between clusters.
+    """
 
     starts: list[int]
     last_cluster_s: float | None
@@ -25,7 +29,7 @@ class MatroskaLayout:
 def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
     """Walk through the elements. Raises AudioError (`truncated`) where the last one is cut."""
     starts: list[int] = []
-    position, scale_ns, last_ns = 0, 1_000_000, None
+    position, scale_ns, last_ns, steady = 0, 1_000_000, None, True
     while position < len(data):
         element, body, size = _read_head(data, position)
         if element is None:
@@ -40,10 +44,11 @@ def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
         if element == _TIMESTAMP_SCALE and size:
             scale_ns = int.from_bytes(data[body : body + size], "big")
         if element == _CLUSTER and len(starts) == 1:
-            last_ns = _read_cluster_time(data, body, scale_ns, last_ns)
+            before_ns, last_ns = last_ns, _read_cluster_time(data, body, scale_ns, last_ns)
+            steady &= before_ns is None or 0 <= (last_ns or 0) - before_ns <= _MAX_STEP_NS
         descend = element in (_SEGMENT, _INFO) or size is None
         position = body if descend else body + (size or 0)
-    last_s = None if last_ns is None else last_ns / 1e9
+    last_s = None if last_ns is None or not steady else last_ns / 1e9
     return MatroskaLayout(starts or [0], last_s)
 
 

@@ -1,14 +1,16 @@
 """Ogg (RFC 3533): pages are counted, and a chain of streams is read stream by stream.
 
-libsndfile decodes a stream that is as it should be. It stops at the first mark of a stream's end
-and at a new stream, and does not know Speex; what has these, gaps, or no mark at its end is decoded
-by FFmpeg.
+libsndfile decodes. It stops at the first mark of a stream's end, and wants one at the end: so the
+marks are set where they belong in the copy that it reads. What it does not know (Speex), several
+streams at once, and a stream whose clock does not begin with it are decoded by FFmpeg.
 """
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import soundfile
@@ -17,6 +19,7 @@ from curation.audio.containers import count_container
 from curation.audio.counted import CountedSound, SoundPart, join_parts
 from curation.audio.errors import truncated_error
 from curation.audio.sndfile import SndfileSound
+from curation.audio.waveform import Waveform
 
 OGG_MAGIC = b"OggS"
 _HEADER = struct.Struct("<4xBBqIIIB")
@@ -25,6 +28,7 @@ _NO_GRANULE = -1  # of a page on which no packet ends
 # A packet holds no more than this: Vorbis has blocks of up to 8192, Opus packets of 120 ms.
 _MAX_PACKET_FRAMES = 8192
 _ROUNDING_S = 0.001
+_REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class OggPage(NamedTuple):
@@ -84,25 +88,63 @@ def _split_links(pages: list[OggPage]) -> list[list[OggPage]]:
     return links
 
 
+@dataclass(frozen=True)
+class MarkedSound:
+    """A stream whose marks of the end are to be put right: the bytes to replace, by position."""
+
+    sound: CountedSound
+    marks: tuple[tuple[int, bytes], ...]
+
+    begin_s = 0.0
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.sound.sample_rate_hz
+
+    @property
+    def channels(self) -> int:
+        return self.sound.channels
+
+    @property
+    def frames(self) -> int:
+        return self.sound.frames
+
+    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        return self.sound.decode(_replace(data, self.marks), name, first, last)
+
+
 def _count_link(data: bytes, link: list[OggPage], name: str) -> CountedSound:
+    _check_sequence(link, name)
     if _is_regular(link):
-        with suppress(soundfile.LibsndfileError), soundfile.SoundFile(io.BytesIO(data)) as sound:
-            stated_s = _stated_end_s(data, link[-1], sound.samplerate)
-            if abs(sound.frames / sound.samplerate - stated_s) < _ROUNDING_S:
-                return SndfileSound(sound.samplerate, sound.channels, sound.frames)
+        marks = _find_marks(data, link)
+        marked = _replace(data, marks)
+        with suppress(soundfile.LibsndfileError), soundfile.SoundFile(io.BytesIO(marked)) as sound:
+            rate = sound.samplerate
+            if abs(sound.frames / rate - _page_end_s(data, link[-1], rate)) < _ROUNDING_S:
+                # Within the last page, whose end is trimmed, libsndfile seeks wrongly by the trim.
+                before = max(link[:-1] or link, key=lambda page: page.granule)
+                last_seek = max(0, int(_page_end_s(data, before, rate) * rate))
+                found = SndfileSound(rate, sound.channels, sound.frames, last_seek)
+                return MarkedSound(found, marks) if marks else found
+    _check_checksums(data, link, name)
     return count_container(data, name)
 
 
-def _is_regular(link: list[OggPage]) -> bool:
-    """One stream without gaps, whose only mark of the end is on its last page.
+def _check_sequence(link: list[OggPage], name: str) -> None:
+    """A page that is missing is sound that is missing. Some writers do not count at all."""
+    expected: dict[int, int] = {}
+    for page in link:
+        wanted = expected.setdefault(page.serial, page.sequence)
+        if page.sequence > wanted:
+            raise truncated_error(name, None, f"page {wanted} of stream {page.serial} is missing")
+        expected[page.serial] = page.sequence + 1
 
-    Its clock begins with it, and goes no faster than packets can.
-    """
+
+def _is_regular(link: list[OggPage]) -> bool:
+    """One stream, whose clock begins with it and goes no faster than packets can."""
     clock = 0
-    for index, page in enumerate(link):
-        if page.serial != link[0].serial or page.sequence != link[0].sequence + index:
-            return False
-        if bool(page.flags & _ENDS) != (page is link[-1]):
+    for page in link:
+        if page.serial != link[0].serial:
             return False
         if page.granule != _NO_GRANULE:
             if not clock <= page.granule <= clock + page.packets * _MAX_PACKET_FRAMES:
@@ -111,9 +153,46 @@ def _is_regular(link: list[OggPage]) -> bool:
     return clock > 0
 
 
-def _stated_end_s(data: bytes, last: OggPage, sample_rate_hz: int) -> float:
-    """The time at which a stream ends by its last page."""
+def _find_marks(data: bytes, link: list[OggPage]) -> tuple[tuple[int, bytes], ...]:
+    """What has to be replaced so that the last page, and no other, marks the end of the stream."""
+    marks = []
+    start = link[0].start
+    for page in link:
+        if bool(page.flags & _ENDS) != (page is link[-1]):
+            begin, end = page.start - start, page.end - start
+            flags = bytes([page.flags ^ _ENDS])
+            marked = data[begin : begin + 5] + flags + data[begin + 6 : end]
+            marks += [(begin + 5, flags), (begin + 22, _checksum(marked))]
+    return tuple(marks)
+
+
+def _check_checksums(data: bytes, link: list[OggPage], name: str) -> None:
+    """What decoders pass over in silence. Not for all files, as it takes longer than a clip."""
+    for page in link:
+        content = data[page.start - link[0].start : page.end - link[0].start]
+        if content[22:26] != _checksum(content):
+            raise truncated_error(name, None, f"its page at byte {page.start} is damaged")
+
+
+def _checksum(page: bytes) -> bytes:
+    """CRC-32 of a page, with the bits of zlib's in the other order and without its inversion."""
+    page = page[:22] + bytes(4) + page[26:]
+    value = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return value.to_bytes(4, "big").translate(_REVERSED_BITS)
+
+
+def _replace(data: bytes, marks: tuple[tuple[int, bytes], ...]) -> bytes:
+    if not marks:
+        return data
+    replaced = bytearray(data)
+    for position, value in marks:
+        replaced[position : position + len(value)] = value
+    return bytes(replaced)
+
+
+def _page_end_s(data: bytes, page: OggPage, sample_rate_hz: int) -> float:
+    """The time at which a page's sound ends."""
     head = data[28 : 28 + 19]
     if head.startswith(b"OpusHead"):  # counts at 48 kHz, what the decoder drops included
-        return (last.granule - int.from_bytes(head[10:12], "little")) / 48000
-    return last.granule / sample_rate_hz
+        return (page.granule - int.from_bytes(head[10:12], "little")) / 48000
+    return page.granule / sample_rate_hz

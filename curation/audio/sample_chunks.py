@@ -1,25 +1,54 @@
-"""Where the samples lie in AIFF, 8SVX, AU, CAF and W64 files, and how many bytes are stated."""
+"""The samples of AIFF, 8SVX, AU, CAF and W64 files: the size that is stated, and joined files."""
 
+import re
 import struct
 
-from curation.audio.riff import RiffChunk, iter_chunks
+from curation.audio.errors import truncated_error
+from curation.audio.riff import RiffChunk, iter_chunks, resolve_size
 
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+_BEGINNINGS = [
+    re.compile(rb"FORM....(?:AIFF|AIFC|8SVX|16SV)", re.DOTALL),
+    re.compile(rb"\.snd\0\0"),
+    re.compile(rb"caff\0[\1\2]"),
+    re.compile(re.escape(_W64_RIFF)),
+]
 
 
-def find_samples(data: bytes) -> RiffChunk | None:
-    """The chunk of samples; None in other formats, and where there is none."""
-    if data.startswith(b"FORM"):
-        return next((c for c in iter_chunks(data, 12, ">") if c.name in (b"SSND", b"BODY")), None)
-    if data.startswith(b".snd"):
-        offset, size = struct.unpack_from(">II", data.ljust(12, b"\0"), 4)
-        return RiffChunk(b".snd", offset, size)
-    if data.startswith(b"caff"):
-        return _find_long(data, 8, struct.Struct(">4sQ"), b"data", 0, 1)
-    if data.startswith(_W64_RIFF):
-        return _find_long(data, 40, struct.Struct("<16sQ"), _W64_DATA, 24, 8)
-    return None
+def split_sample_files(data: bytes, name: str) -> list[int]:
+    """Where each of the files begins that were joined in such a file; mostly at 0 alone.
+
+    Raises AudioError (`truncated`) where there is less than the header says, which libsndfile
+    silently replaces by what is there.
+    """
+    begins = next((each for each in _BEGINNINGS if each.match(data)), None)
+    starts = [0]
+    while begins and (samples := _find_samples(data, starts[-1])):
+        held = len(data) - samples.body
+        size = resolve_size(samples.size, held)
+        if size is None:
+            reason = f"the file holds {held} of the {samples.size} bytes of sound in its header"
+            raise truncated_error(name, None, reason)
+        following = begins.search(data, samples.body + size)
+        if following is None:
+            break
+        starts.append(following.start())
+    return starts
+
+
+def _find_samples(data: bytes, start: int) -> RiffChunk | None:
+    """The chunk of samples of the file that begins at `start`; None where there is none."""
+    magic = data[start : start + 4]
+    if magic == b"FORM":
+        chunks = iter_chunks(data, start + 12, ">")
+        return next((each for each in chunks if each.name in (b"SSND", b"BODY")), None)
+    if magic == b".snd":
+        offset, size = struct.unpack(">II", data[start + 4 : start + 12].ljust(8, b"\0"))
+        return RiffChunk(magic, start + offset, size)
+    if magic == b"caff":
+        return _find_long(data, start + 8, struct.Struct(">4sQ"), b"data", 0, 1)
+    return _find_long(data, start + 40, struct.Struct("<16sQ"), _W64_DATA, 24, 8)
 
 
 def _find_long(

@@ -1,7 +1,7 @@
 """Sounds that libsndfile decodes: FLAC and Ogg that are as they should be, and plain samples.
 
 Plain samples are those of AIFF, AU, CAF, W64, VOC and the like. libsndfile seeks rightly in them;
-in compressed ones (ADPCM, GSM, ALAC) it cannot, or does so wrongly, and FFmpeg reads them.
+in compressed ones but ALAC it cannot, or does so wrongly, and reads from the beginning.
 """
 
 import io
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
+from curation.audio.counted import CountedSound
 from curation.audio.errors import truncated_error
-from curation.audio.riff import resolve_size
-from curation.audio.sample_chunks import find_samples
 from curation.audio.waveform import Waveform
 
+_ALAC_SUBTYPES = {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
 PLAIN_SUBTYPES = {
     "PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"
 }  # fmt: skip
@@ -25,19 +25,25 @@ _BLOCK_FRAMES = 65536
 
 @dataclass(frozen=True)
 class SndfileSound:
-    """A whole file that libsndfile opens, of as many frames as libsndfile counts."""
+    """A whole file that libsndfile opens, of as many frames as libsndfile counts.
+
+    What lies behind `last_seek` is reached by reading.
+    """
 
     sample_rate_hz: int
     channels: int
     frames: int
+    last_seek: int | None = None
     begin_s: float = 0.0
 
     def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
-        run_up = min(first, int(_RUN_UP_S * self.sample_rate_hz))
+        begin = max(0, first - int(_RUN_UP_S * self.sample_rate_hz))
+        if self.last_seek is not None:
+            begin = min(begin, self.last_seek)
         try:
             with soundfile.SoundFile(io.BytesIO(data)) as sound:
-                sound.seek(first - run_up)
-                samples = read_mono(sound, run_up + last - first)[run_up:]
+                sound.seek(begin)
+                samples = read_mono(sound, last - begin)[first - begin :]
         except soundfile.LibsndfileError as error:
             reason = f"it cannot be read to the end ({error.error_string})"
             raise truncated_error(name, self.frames / self.sample_rate_hz, reason) from error
@@ -49,7 +55,7 @@ class SndfileSound:
 
 @dataclass(frozen=True)
 class UnseekableSound:
-    """A compressed file that only libsndfile opens; it is read from its beginning."""
+    """A compressed file, which libsndfile reads from its beginning."""
 
     sample_rate_hz: int
     channels: int
@@ -69,16 +75,15 @@ def read_mono(sound: soundfile.SoundFile, frames: int) -> Waveform:
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
-def count_plain_samples(data: bytes, name: str) -> SndfileSound | None:
-    """Count a file of plain samples; None where it is compressed.
+def count_by_libsndfile(data: bytes, name: str) -> CountedSound:
+    """Count a file in which libsndfile knows the number of samples, or else by decoding it.
 
     Raises AudioError (`truncated`), and soundfile.LibsndfileError where it cannot be opened.
     """
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
-        if sound.subtype not in PLAIN_SUBTYPES:
-            return None
-        _check_size(data, name)
-        return SndfileSound(sound.samplerate, sound.channels, sound.frames)
+        if sound.subtype in PLAIN_SUBTYPES | _ALAC_SUBTYPES:
+            return SndfileSound(sound.samplerate, sound.channels, sound.frames)
+    return count_by_reading(data, name)
 
 
 def count_by_reading(data: bytes, name: str) -> UnseekableSound:
@@ -99,12 +104,3 @@ def count_by_reading(data: bytes, name: str) -> UnseekableSound:
             reason = f"its sound ends at {frames / sound.samplerate:.2f} s"
             raise truncated_error(name, stated_s, reason)
         return UnseekableSound(sound.samplerate, sound.channels, frames)
-
-
-def _check_size(data: bytes, name: str) -> None:
-    """The size in a header, which libsndfile silently replaces by what is there."""
-    if stated := find_samples(data):
-        held = len(data) - stated.body
-        if resolve_size(stated.size, held) is None:
-            reason = f"the file holds {held} of the {stated.size} bytes of sound in its header"
-            raise truncated_error(name, None, reason)

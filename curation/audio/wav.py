@@ -1,8 +1,9 @@
 """WAV: the samples of a stretch are cut out of the file, and decoded under a header of their own.
 
 So a size in the file's header cannot be wrong, and no decoder has to seek. libsndfile decodes plain
-samples. Compressed ones (ADPCM, GSM) are decoded by FFmpeg, as libsndfile cannot seek in them, or
-seeks wrongly; MP3 in WAV is left to `mp3`, and other codecs to `containers`.
+samples. Blocks of ADPCM and GSM are decoded by FFmpeg, as libsndfile cannot seek in them, or seeks
+wrongly; MP3 in WAV is left to `mp3`, and what libsndfile does not know to `containers`, which does
+not seek by the bytes a second that the header states.
 """
 
 import io
@@ -14,21 +15,27 @@ from dataclasses import dataclass
 import av
 import soundfile
 
+from curation.audio.containers import count_container
 from curation.audio.counted import CountedSound, JoinedSound, SoundPart, join_parts
 from curation.audio.errors import AudioError, truncated_error
 from curation.audio.ffmpeg import MonoCollector, open_container
 from curation.audio.frames import iter_placed_frames
 from curation.audio.mp3 import count_mp3
 from curation.audio.riff import RiffChunk, iter_chunks, resolve_size
-from curation.audio.sndfile import PLAIN_SUBTYPES, read_mono
+from curation.audio.sndfile import (
+    PLAIN_SUBTYPES,
+    UnseekableSound,
+    count_by_reading,
+    read_mono,
+)
 from curation.audio.waveform import Waveform
 
 _WAV_MAGICS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 # Codecs of blocks that are decoded one by one: ADPCM of Microsoft, of IMA, and GSM 6.10.
 _BLOCK_CODECS = {0x02, 0x11, 0x31}
 _MP3_CODECS = {0x50, 0x55}
-# GSM predicts from what it decoded before; decoding starts as many blocks before the stretch.
-_RUN_UP_BLOCKS = 5
+# GSM predicts from what it decoded before: decoding starts two seconds before the stretch.
+_RUN_UP_BLOCKS = 50
 _PROBE_UNITS = 24
 _MAX_FORMAT_BYTES = 4096
 
@@ -55,6 +62,10 @@ class WavPart:
         """Bytes of a block, by the header."""
         (size,) = struct.unpack_from(f"{self.byte_order}H", self.format, 12)
         return max(1, int(size))
+
+    def extract(self, data: bytes) -> bytes:
+        """A WAV of all samples."""
+        return self.wrap(data[self.begin : self.end])
 
     def wrap(self, samples: bytes) -> bytes:
         """A WAV of these samples alone."""
@@ -83,6 +94,31 @@ class PlainWavSound:
         samples = data[begin + first * self.frame_bytes : begin + last * self.frame_bytes]
         with soundfile.SoundFile(io.BytesIO(self.part.wrap(samples))) as sound:
             return read_mono(sound, last - first)
+
+
+@dataclass(frozen=True)
+class RewrappedSound:
+    """Samples that libsndfile decodes from their beginning, as it does G.721."""
+
+    part: WavPart
+    sound: UnseekableSound
+
+    begin_s = 0.0
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.sound.sample_rate_hz
+
+    @property
+    def channels(self) -> int:
+        return self.sound.channels
+
+    @property
+    def frames(self) -> int:
+        return self.sound.frames
+
+    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        return self.sound.decode(self.part.extract(data), name, first, last)
 
 
 @dataclass(frozen=True)
@@ -121,6 +157,8 @@ def count_wav(data: bytes, name: str) -> CountedSound | None:
     Raises AudioError (`truncated`) where the file is shorter than its header says.
     """
     sounds = [(part, _count_part(part, data, name)) for part in _find_parts(data, name)]
+    if len(sounds) == 1 and sounds[0][1] is None:
+        return count_container(data, name, timed=False)
     if not sounds or any(sound is None for _, sound in sounds):
         return None
     parts = [SoundPart(0, len(data), sound) for _, sound in sounds if sound]
@@ -192,7 +230,9 @@ def _count_part(part: WavPart, data: bytes, name: str) -> CountedSound | None:
     unit = part.unit_bytes() * _PROBE_UNITS
     try:
         with soundfile.SoundFile(io.BytesIO(part.wrap(bytes(unit)))) as sound:
-            if sound.subtype not in PLAIN_SUBTYPES or not sound.frames or unit % sound.frames:
+            if sound.subtype not in PLAIN_SUBTYPES:
+                return RewrappedSound(part, count_by_reading(part.extract(data), name))
+            if not sound.frames or unit % sound.frames:
                 return None
             frame_bytes = unit // sound.frames
             return PlainWavSound(part, sound.samplerate, sound.channels, frame_bytes)
