@@ -71,6 +71,8 @@ class ListedFiles:
         The name as it stands goes first, then without spaces around it, then with `\\` as `/`: each
         of them may be part of a name, or come from how the metadata was written.
         """
+        if uri := self.audio.get(name):
+            return name, uri
         for text in dict.fromkeys((name, name.strip())):
             for form in dict.fromkeys((text, text.replace("\\", "/"))):
                 for path in dict.fromkeys((form, posixpath.normpath(form))):

@@ -80,10 +80,11 @@ class TagColumnBuilder:
 
         Raises InputError for a label that is no AudioSet class; nothing is gathered then.
         """
-        places = dict.fromkeys(self._place(label) for label in labels)
-        # One class may come with several confidences.
-        first = {self._tags[place].mid: place for place in reversed(places)}
-        self._flat.extend(place for place in places if first[self._tags[place].mid] == place)
+        places: dict[str, int] = {}
+        for label in labels:
+            place = self._place(label)
+            places.setdefault(self._tags[place].mid, place)
+        self._flat.extend(places.values())
         self._offsets.append(len(self._flat))
 
     def finish(self) -> pa.Array:

@@ -1,6 +1,7 @@
 """Parquet files that hold the audio itself, as Hugging Face lays out AudioSet."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,8 @@ def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListin
     data = list_data_files(storage, config.data, ".parquet")
     rows = _ListedRows(storage)
     for uri in data.uris:
-        _list_file(storage, uri, config, rows)
+        with _name_damage(uri):
+            _list_file(storage, uri, config, rows)
     count = len(rows.ids)
     empty = pa.nulls(count, pa.float64())
     clips = build_clip_table(rows.ids, rows.uris, empty, empty, rows.tags.finish())
@@ -90,12 +92,21 @@ class _ListedRows:
         return uri
 
 
+@contextmanager
+def _name_damage(uri: str) -> Iterator[None]:
+    """Raise what Arrow raises of a file that it cannot read as an InputError."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # Of storage come subclasses of OSError, of Arrow's own the class itself.
+        if isinstance(error, pa.ArrowException) or type(error) is OSError and error.errno is None:
+            raise InputError(f"{uri}: not a whole Parquet file: {error}") from error
+        raise
+
+
 def _list_file(storage: Storage, uri: str, config: ParquetConfig, listed: _ListedRows) -> None:
     with storage.open_input(uri) as source:
-        try:
-            file = pq.ParquetFile(source)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{uri}: not a Parquet file: {error}") from error
+        file = pq.ParquetFile(source)
         schema = file.schema_arrow
         names = class_label_names(schema.metadata, config.tags) if config.tags else None
         _check_columns(uri, schema, config, names)

@@ -182,7 +182,7 @@ def test_rows_that_are_wrong_are_named(tmp_path):
     with pytest.raises(InputError, match=r"'a0' \(.*a.parquet row 2, .*a.parquet row 3\)"):
         list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
     (tmp_path / "a.parquet").write_bytes(b"not Parquet")
-    with pytest.raises(InputError, match="a.parquet: not a Parquet file"):
+    with pytest.raises(InputError, match="a.parquet: not a whole Parquet file"):
         list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
     with pytest.raises(InputError, match="no .parquet files there, .*; found nothing"):
         (tmp_path / "empty").mkdir()
@@ -280,6 +280,25 @@ def test_numbers_without_names_and_out_of_range(tmp_path):
     )
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(InputError, match="row 1: found the number 72 in 'labels'; .* 1 classes"):
+        list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    write(tmp_path / "whole.parquet", some_rows("a", 200), group=50)
+    data = (tmp_path / "whole.parquet").read_bytes()
+    (tmp_path / "whole.parquet").unlink()
+    for start in range(4, len(data) - 1000, 997):
+        changed = bytearray(data)
+        changed[start : start + 900] = bytes(value ^ 0xA5 for value in data[start : start + 900])
+        (tmp_path / "a.parquet").write_bytes(changed)
+        try:
+            listing = list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
+        except InputError as error:
+            assert "a.parquet" in str(error)
+        else:  # the damage is in what a listing does not read
+            assert listing.coverage.listed == 200
+    (tmp_path / "a.parquet").write_bytes(data[:-40])
+    with pytest.raises(InputError, match="a.parquet: not a whole Parquet file"):
         list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
 
 
