@@ -57,7 +57,8 @@ class EarlyStop:
         }
         self._run.storage.put(self._uri, json.dumps(data, indent=2).encode() + b"\n")
         raise FirstClipsFailedError(
-            f"{message}. None of them is written: the same command begins with them again"
+            f"{message}. None of them is written: once something has changed, the same command "
+            "begins with them again"
         )
 
     def require_change(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curation.annotate.common_failure import CommonFailure
 from curation.annotate.metrics import NullMeter
 from curation.annotate.task import (
     Task,
@@ -155,7 +156,7 @@ def test_a_shard_is_split_into_neighbours_of_like_size() -> None:
 
 
 def test_a_task_travels_as_text() -> None:
-    for task in (Task(7, 9), Task(7, 9, crashing_clips=(4, 8), trial=(1, 2))):
+    for task in (Task(7, 9), Task(7, 9, crashing_clips=(4, 8), trial=(1, 2), hold_clips=5)):
         assert Task.from_json(task.to_json()) == task
 
 
@@ -164,6 +165,7 @@ def test_a_task_travels_as_text() -> None:
     [
         TaskResult(Task(7, 9), "", 1.5, 2.5),
         TaskResult(Task(7, 9), "OSError: gone", 1.5, 2.5),
+        TaskResult(Task(7, 9, hold_clips=9), "", 1.5, 2.5, CommonFailure("read", "x", "c", "m")),
         WorkerDeath(Task(7, 9), "killed by SIGKILL", out_of_memory=True),
     ],
 )
