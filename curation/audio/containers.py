@@ -14,7 +14,7 @@ from curation.audio.counted import CountedSound, SoundPart, join_parts
 from curation.audio.errors import AudioError, truncated_error
 from curation.audio.ffmpeg import MonoCollector, choose_audio_stream, open_container, seek_to
 from curation.audio.frames import UnusableTimesError, iter_placed_frames
-from curation.audio.layouts import find_last_packet_s, split_joined_files
+from curation.audio.layouts import check_gap, find_last_packet_s, split_joined_files
 from curation.audio.mp3 import count_mp3
 from curation.audio.packets import RAW_FORMATS, count_packets
 from curation.audio.waveform import Waveform
@@ -101,7 +101,9 @@ class ContainerSound:
                         return None
                     # A stretch may begin within a gap.
                     begin = end = min(placed.position, first)
-                collector.add_silence(min(placed.position, last) - end)
+                if placed.position > end:
+                    check_gap(data, name)
+                    collector.add_silence(min(placed.position, last) - end)
                 collector.add(placed.frame)
                 end = placed.position + placed.samples
                 if end >= last:
@@ -186,6 +188,8 @@ def _decode_all(
                     begin = end = position
                     rate = frame.sample_rate
                 channels = max(channels, frame.layout.nb_channels)
+                if position > end:
+                    check_gap(data, name)
                 if keep:
                     if (position + samples - begin) * channels > _WHOLE_SAMPLES:
                         return None

@@ -54,9 +54,13 @@ def count_flac(data: bytes, name: str) -> CountedSound:
 
 def _count_part(data: bytes, name: str) -> CountedSound:
     info = _read_stream_info(data)
-    if info.frames and info.frames == _read_end(data, info):
+    last = _find_last_block(data, info)
+    if last and info.frames == last.stop:
         with suppress(soundfile.LibsndfileError):  # 32 bits
             return _check_last_frame(data, info, name)
+    if last and info.frames > last.stop and not _is_whole_block(data[last.position :]):
+        reason = f"its last whole block ends before {last.stop / info.sample_rate_hz:.2f} s"
+        raise truncated_error(name, info.frames / info.sample_rate_hz, reason)
     return count_container(data, name)
 
 
@@ -110,13 +114,42 @@ def _read_stream_info(data: bytes) -> StreamInfo:
     return StreamInfo(block_frames, bits >> 44, (bits >> 41 & 7) + 1, bits & (1 << 36) - 1)
 
 
-def _read_end(data: bytes, info: StreamInfo) -> int | None:
-    """The frame after the last one, by the header of the last block; None without one."""
+class FlacBlock(NamedTuple):
+    """Where a block begins in the file, and where it ends in the stream."""
+
+    position: int
+    stop: int
+
+
+def _find_last_block(data: bytes, info: StreamInfo) -> FlacBlock | None:
     start = max(0, len(data) - _MAX_FRAME_BYTES)
     for match in reversed(list(_SYNC.finditer(data, start))):
-        if found := _read_frame_header(data[match.start() : match.start() + 16], info):
-            return found
+        if stop := _read_frame_header(data[match.start() : match.start() + 16], info):
+            return FlacBlock(match.start(), stop)
     return None
+
+
+def _is_whole_block(block: bytes) -> bool:
+    """Whether the block up to the end of the file, or to a tag there, has the right checksum."""
+    if block[-128:-125] == b"TAG":
+        block = block[:-128]
+    value = 0
+    for byte in block:
+        value = (value << 8 & 0xFFFF) ^ _CRC16[value >> 8 ^ byte]
+    return value == 0
+
+
+def _build_crc16() -> list[int]:
+    table = []
+    for value in range(256):
+        value <<= 8
+        for _ in range(8):
+            value = value << 1 ^ 0x18005 if value & 0x8000 else value << 1
+        table.append(value)
+    return table
+
+
+_CRC16 = _build_crc16()
 
 
 def _read_frame_header(head: bytes, info: StreamInfo) -> int | None:

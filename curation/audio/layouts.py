@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from curation.audio.errors import truncated_error
-from curation.audio.matroska import EBML_MAGIC, read_matroska_layout
+from curation.audio.matroska import EBML_MAGIC, check_clusters, read_matroska_layout
 from curation.audio.mp4 import is_mp4, read_mp4_layout
 from curation.audio.riff import resolve_size
 
@@ -49,6 +49,15 @@ def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> f
             return None
         last = packet.pts
     return None if last is None else float(last * stream.time_base)
+
+
+def check_gap(data: bytes, name: str) -> None:
+    """Whether a gap between packets may be a pause, and not damage that FFmpeg passed over.
+
+    Raises AudioError (`truncated`).
+    """
+    if data.startswith(EBML_MAGIC):
+        check_clusters(data, name)
 
 
 def _split_asf(data: bytes, name: str) -> list[int]:

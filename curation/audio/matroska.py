@@ -6,10 +6,13 @@ by FFmpeg.
 
 from dataclasses import dataclass
 
-from curation.audio.errors import truncated_error
+from curation.audio.errors import AudioError, truncated_error
 
 EBML_MAGIC = b"\x1aE\xdf\xa3"
 _SEGMENT, _CLUSTER, _INFO = 0x18538067, 0x1F43B675, 0x1549A966
+_CLUSTER_MAGIC = _CLUSTER.to_bytes(4, "big")
+# Timestamp, SilentTracks, Position, PrevSize, SimpleBlock, BlockGroup, EncryptedBlock; Void, CRC.
+_IN_CLUSTER = {0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC, 0xBF}
 _TIMESTAMP, _TIMESTAMP_SCALE = 0xE7, 0x2AD7B1
 _MAX_STEP_NS = 90_000_000_000  # clusters last up to 33 s
 _EBML = int.from_bytes(EBML_MAGIC, "big")
@@ -27,13 +30,20 @@ class MatroskaLayout:
 
 
 def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
-    """Walk through the elements. Raises AudioError (`truncated`) where the last one is cut."""
+    """Walk through the elements.
+
+    Raises AudioError (`truncated`) where the last one is cut, or the way through them is lost.
+    """
     starts: list[int] = []
-    position, scale_ns, last_ns, steady = 0, 1_000_000, None, True
+    last_ns: int | None = None
+    last_cluster: tuple[int, int] | None = None
+    position, steady, scale_ns = 0, True, 1_000_000
     while position < len(data):
         element, body, size = _read_head(data, position)
         if element is None:
-            break  # no element: what follows the last one is not read by players either
+            if data.find(_CLUSTER_MAGIC, position) >= 0:
+                raise _lost_error(name, position)
+            break  # what follows the last element is not read by players either
         if body > len(data) or (
             size is not None and element != _SEGMENT and body + size > len(data)
         ):
@@ -41,27 +51,59 @@ def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
             raise truncated_error(name, None, reason)
         if element == _EBML:
             starts.append(position)
-        if element == _TIMESTAMP_SCALE and size:
-            scale_ns = int.from_bytes(data[body : body + size], "big")
-        if element == _CLUSTER and len(starts) == 1:
-            before_ns, last_ns = last_ns, _read_cluster_time(data, body, scale_ns, last_ns)
-            steady &= before_ns is None or 0 <= (last_ns or 0) - before_ns <= _MAX_STEP_NS
-        descend = element in (_SEGMENT, _INFO) or size is None
-        position = body if descend else body + (size or 0)
+        if element == _INFO and size:
+            scale_ns = _read_number(data, body, _TIMESTAMP_SCALE) or scale_ns
+        if element == _CLUSTER:
+            last_cluster = None if size is None else (body, size)
+            if len(starts) == 1:
+                before_ns = last_ns
+                last_ns = (_read_number(data, body, _TIMESTAMP) or 0) * scale_ns
+                steady &= before_ns is None or 0 <= last_ns - before_ns <= _MAX_STEP_NS
+        position = body if element == _SEGMENT or size is None else body + size
+    if last_cluster:
+        _check_cluster(data, name, *last_cluster)
     last_s = None if last_ns is None or not steady else last_ns / 1e9
     return MatroskaLayout(starts or [0], last_s)
 
 
-def _read_cluster_time(data: bytes, body: int, scale_ns: int, before: int | None) -> int | None:
-    """The time of a cluster, which is one of its first elements."""
-    for _ in range(3):
+def check_clusters(data: bytes, name: str) -> None:
+    """Whether blocks follow each other in every cluster, which takes longer than a clip.
+
+    Raises AudioError (`truncated`).
+    """
+    position = 0
+    while position < len(data):
+        element, body, size = _read_head(data, position)
+        if element is None:
+            return
+        if element == _CLUSTER and size is not None:
+            _check_cluster(data, name, body, size)
+        position = body if element == _SEGMENT or size is None else body + size
+
+
+def _check_cluster(data: bytes, name: str, body: int, size: int) -> None:
+    end = body + size
+    while body < end:
+        element, inner, inner_size = _read_head(data, body)
+        if element not in _IN_CLUSTER or inner_size is None or inner + inner_size > end:
+            raise _lost_error(name, body)
+        body = inner + inner_size
+
+
+def _lost_error(name: str, position: int) -> AudioError:
+    return truncated_error(name, None, f"what begins at byte {position} is no element")
+
+
+def _read_number(data: bytes, body: int, wanted: int) -> int | None:
+    """The number in an element that is one of the first of its parent."""
+    for _ in range(8):
         element, inner, size = _read_head(data, body)
         if element is None or size is None:
             break
-        if element == _TIMESTAMP:
-            return int.from_bytes(data[inner : inner + size], "big") * scale_ns
+        if element == wanted:
+            return int.from_bytes(data[inner : inner + size], "big")
         body = inner + size
-    return before
+    return None
 
 
 def _read_head(data: bytes, position: int) -> tuple[int | None, int, int | None]:

@@ -49,6 +49,9 @@ def count_ogg(data: bytes, name: str) -> CountedSound:
     Raises AudioError (`truncated`) where the last page is cut, and av.error.FFmpegError.
     """
     pages = list(_iter_pages(data, name))
+    if not pages[-1].flags & _ENDS and pages[-1].end < len(data):
+        reason = f"the {len(data) - pages[-1].end} bytes after its last page are no page"
+        raise truncated_error(name, None, reason)
     parts = []
     for link in _split_links(pages):
         start, end = link[0].start, link[-1].end

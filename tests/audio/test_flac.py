@@ -102,3 +102,10 @@ def test_silence_of_minutes():
 
 def test_blocks_of_changing_size():
     assert decode(flac(chirp(0.5))).duration_s == 0.5
+
+
+def test_a_hole_of_zeros_at_the_end():
+    """As in a download that was not finished."""
+    data = flac(noise(5.0, 2))
+    with pytest.raises(AudioError, match="its header claims 5.00 s, but its last whole block"):
+        decode(data[:-60_000] + bytes(60_000))

@@ -129,3 +129,9 @@ def test_a_page_that_is_damaged(pages):
     with pytest.raises(AudioError) as caught:
         decode(b"".join([*pages[:5], bytes(damaged), *pages[6:]]))
     assert caught.value.kind == "truncated"
+
+
+def test_a_hole_of_zeros_at_the_end(pages):
+    """As in a download that was not finished."""
+    with pytest.raises(AudioError, match="the 5000 bytes after its last page are no page"):
+        decode(b"".join(pages[:-1]) + bytes(5000))
