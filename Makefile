@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint reference-models bench bench-quick gpu-proof chaos compare clean
+.PHONY: help demo test test-fast lint reference-models bench bench-quick gpu-proof chaos screenshots compare clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -61,6 +61,9 @@ bench-quick: $(READY) ## the engine's figures in a few minutes, beside those of 
 
 chaos: $(READY) ## kill and disturb runs on a cluster over S3, twenty seeds; docs/chaos.md
 	$(BIN)/python -m tests.chaos --seeds 20 --out docs/chaos.md
+
+screenshots: $(READY) ## make the pictures of README and docs from a small run, in Chromium
+	$(BIN)/python -m tests.screenshots
 
 compare: $(READY) ## compare the runs of revision BASE with those of the working tree, row by row
 	$(BIN)/python -m tests.compare_revisions $(BASE)
