@@ -1,15 +1,16 @@
-"""Runs that are killed and disturbed at seeded random moments, and must come out the same.
+"""Runs with injected failures at seeded random moments; the result must be that of a run without.
 
-A head and three workers on loopback, audio and evidence on the RADOS gateway, a proxy before it
-that breaks some requests. Each seed kills, at moments of its own and in an order of its own, an
-actor, a worker node, the driver, the head, and the gateway for ten seconds.
+The test cluster is a head and three workers on loopback. Audio and evidence are on the RADOS
+gateway, behind a proxy that breaks some requests. Each seed chooses the moments and the order in
+which an actor, a worker node, the driver and the head are killed, and the gateway is stopped for
+ten seconds.
 
     python -m tests.chaos [--seeds 20] [--first-seed 0] [--local] [--network] [--out docs/chaos.md]
 
 With `--local` the workers are processes of this machine, and worker, driver and gateway are killed.
-With `--network` (root) each node is in a network namespace of its own, and one is also cut off for
-15 s, longer than Ray waits for it, while it goes on with what it was doing. Prints a line a seed,
-and fails at the first run whose evidence or table differs.
+With `--network` (root) each node has its own network namespace. One node is then also disconnected
+for 15 s, longer than Ray waits for it, while its processes continue. The command prints a line for
+each seed, and fails at the first run whose evidence or table differs.
 """
 
 import argparse
@@ -51,10 +52,10 @@ RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
 CLIPS, SHARD_CLIPS = 240, 6
 SHARDS = CLIPS // SHARD_CLIPS
 OUTAGE_S = 10.0
-_LEGEND = """Every run came out as the undisturbed one: evidence and the table's pairs, row for row.
-`worker at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*: 503,
-reset, cut short, stalled, or done with the answer lost. *starts*: of the command; workers that are
-replaced are not counted."""
+_LEGEND = """Every run has the result of the undisturbed one: evidence and the table's pairs, row
+for row. `worker at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*:
+answered with 503, reset, truncated, stalled, or done without a response. *starts*: of the command;
+restarts of workers are not counted."""
 _PAIR_COLUMNS = ["clip_id", "caption", "clap_score", "log_prob", "rank"]
 
 

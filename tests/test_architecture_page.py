@@ -10,7 +10,7 @@ from tests.lint_names import REPOSITORY
 PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
 PLACES = sorted(set(re.findall(r"`((?:curation|training)/[\w/.]*)`", PAGE)))
 # In the two lists of steps, paths start inside `curation/`.
-STEPS = PAGE[PAGE.index("## The way of a clip") : PAGE.index("## To change X")]
+STEPS = PAGE[PAGE.index("## From a clip") : PAGE.index("## To change X")]
 SHORT = sorted(set(re.findall(r"`([a-z_]+/[\w/]*(?:\.py)?)`", STEPS)))
 FOLDERS = [
     path.relative_to(REPOSITORY)
@@ -33,8 +33,8 @@ def test_a_path_of_the_steps_exists(place: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_each_folder_stands_in_the_floor_plan(folder: Path) -> None:
-    plan = PAGE[: PAGE.index("## The way of a clip")]
+def test_each_folder_is_in_the_list_of_folders(folder: Path) -> None:
+    plan = PAGE[: PAGE.index("## From a clip")]
     assert f"`{folder.name}/`" in plan
 
 

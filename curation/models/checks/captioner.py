@@ -40,7 +40,7 @@ def writes_usable_captions(captioner: Captioner) -> ModelTestOutcome:
         usable >= LEAST_USABLE and EMPTY not in faults and not barren and different > 1,
         f"{usable:.0%} of {len(faults)} captions usable (at least {LEAST_USABLE:.0%}), "
         f"{faults.count(EMPTY)} empty (none), {barren} of {len(some)} sounds without a usable one "
-        f"(none), {different} told apart (at least 2): {example}",
+        f"(none), {different} different (at least 2): {example}",
     )
 
 
