@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What runs, and what tests, lints and measures besides.
 READY := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast lint reference-models bench bench-quick gpu-proof chaos screenshots compare clean
@@ -11,13 +13,22 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 # uv, as it takes a third of pip's time; patient, as some packages are of hundreds of megabytes.
-$(READY): pyproject.toml constraints.txt
-	@echo "Installing the pinned packages into $(VENV): 7 GB, a minute or more."
-	$(PYTHON) -m venv $(VENV)
+define install
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	UV_HTTP_TIMEOUT=$${UV_HTTP_TIMEOUT:-180} $(BIN)/uv pip install --quiet --python $(BIN)/python \
-		--compile-bytecode --constraint constraints.txt --editable '.[dev]'
+		--compile-bytecode --constraint constraints.txt --editable '$(1)'
+endef
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Installing the pinned packages into $(VENV): 6.2 GB, a minute or more."
+	$(call install,.)
 	touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt
+	@echo "Installing the pinned packages into $(VENV), those of development too: 6.9 GB, a minute or more."
+	$(call install,.[dev])
+	touch $(READY) $@
 
 demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pre-training
 	$(BIN)/tagscribe demo --out runs/demo
@@ -27,13 +38,13 @@ demo: $(READY) ## watch the method work: corpus, captions, filter, judgement, pr
 # for each, and threads without work sleep: spinning, they take the cores from other processes.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: $(READY) ## run all tests
+test: $(DEV_READY) ## run all tests
 	$(PYTEST)
 
-test-fast: $(READY) ## run the unit tests: no Ray, no S3 server, no browser; three minutes at most
+test-fast: $(DEV_READY) ## run the unit tests: no Ray, no S3 server, no browser; three minutes at most
 	$(PYTEST) -m 'not cluster and not storage and not browser and not chaos and not slow'
 
-lint: $(READY) ## ruff, mypy, the layers of the architecture, names and words
+lint: $(DEV_READY) ## ruff, mypy, the layers of the architecture, names and words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -47,25 +58,25 @@ reference-models: $(READY) ## train the built-in captioner and CLAP anew on proc
 # The GPU proof has a target of its own; `results` measures nothing.
 BENCHMARKS := $(filter-out __init__ gpu_proof results,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-bench: $(READY) ## run every benchmark; each prints a table and a line of JSON
+bench: $(DEV_READY) ## run every benchmark; each prints a table and a line of JSON
 	@for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 SIZE ?= full
 
-gpu-proof: $(READY) ## measure every model on one GPU, 25 minutes at most; SIZE=toy: tiny models, also on a CPU
+gpu-proof: $(DEV_READY) ## measure every model on one GPU, 25 minutes at most; SIZE=toy: tiny models, also on a CPU
 	$(BIN)/python -m benchmarks.gpu_proof --size $(SIZE)
 
-bench-quick: $(READY) ## the engine's figures in a few minutes, beside those of the last run
+bench-quick: $(DEV_READY) ## the engine's figures in a few minutes, beside those of the last run
 	$(BIN)/python -m benchmarks.quick
 
-chaos: $(READY) ## kill and disturb runs on a cluster over S3, twenty seeds; docs/chaos.md
+chaos: $(DEV_READY) ## kill and disturb runs on a cluster over S3, twenty seeds; docs/chaos.md
 	$(BIN)/python -m tests.chaos --seeds 20 --out docs/chaos.md
 
-screenshots: $(READY) ## make the pictures of README and docs from a small run, in Chromium
+screenshots: $(DEV_READY) ## make the pictures of README and docs from a small run, in Chromium
 	$(BIN)/python -m tests.screenshots
 
-compare: $(READY) ## compare the runs of revision BASE with those of the working tree, row by row
+compare: $(DEV_READY) ## compare the runs of revision BASE with those of the working tree, row by row
 	$(BIN)/python -m tests.compare_revisions $(BASE)
 
 clean: ## remove the virtual environment and what tools left

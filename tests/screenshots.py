@@ -49,10 +49,7 @@ def main() -> None:
     build_run(RUN)
     options.images.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
-        images = {
-            "review.png": photograph_review(browser, RUN),
-            "report.png": photograph_report(browser, RUN),
-        }
+        images = photograph_pages(browser, RUN)
     for name, image in images.items():
         path = options.images / name
         path.write_bytes(image)
@@ -75,6 +72,14 @@ def build_run(run: Path) -> None:
     config.write_text(yaml.safe_dump(values, sort_keys=False))
     for command in ("run", "report"):
         subprocess.run([*_TAGSCRIBE, command, str(config), "--quiet"], check=True)
+
+
+def photograph_pages(browser: Browser, run: Path) -> dict[str, bytes]:
+    """The pictures by their file names, as PNG."""
+    return {
+        "review.png": photograph_review(browser, run),
+        "report.png": photograph_report(browser, run),
+    }
 
 
 def photograph_review(browser: Browser, run: Path) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curation import console
+from curation.cli.version import accept_version_option
 from curation.error_report import report_error
 from curation.storage.files import Storage
 from training.evaluate.datasets import DATASETS
@@ -41,6 +42,9 @@ Out = Annotated[Path, typer.Option(help="Folder of weights, tokenizer and metric
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and corpus.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Dataset = StrEnum("Dataset", {name: name for name in DATASETS})  # type: ignore[misc]
+
+
+app.callback()(accept_version_option)
 
 
 class Origin(StrEnum):

@@ -10,6 +10,7 @@ import typer
 
 from curation.cli import config, demo, jobs, models, publish, report, review, run, show, status
 from curation.cli.interruption import CommandGroup, raise_termination
+from curation.cli.version import accept_version_option
 from curation.error_report import report_error
 
 app = typer.Typer(
@@ -22,6 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+app.callback()(accept_version_option)
 app.command("demo")(demo.demo_command)
 app.command("plan")(run.plan_command)
 app.command("annotate")(run.annotate_command)

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from curation import __version__
 from curation.cli.main import app
 from curation.run import driver_state
 from curation.run.layout import RunFolder
-from tests.support.processes import run_tagscribe
+from tests.support.processes import run_program, run_tagscribe
 from tests.support.runs import corpus_run, write_yaml
 
 COMMANDS = (
@@ -34,6 +35,12 @@ def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "table version 0 holds 20 pairs" in ended.stdout
     assert "annotate: 40 of 40 clips" in ended.stderr
     return path
+
+
+def test_both_programs_print_their_version() -> None:
+    for program in ("tagscribe", "tagscribe-train"):
+        ended = run_program(program, "--version")
+        assert (ended.returncode, ended.stdout) == (0, f"tagscribe {__version__}\n")
 
 
 def test_every_command_explains_itself() -> None:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 def run_tagscribe(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `tagscribe` to its end; its output and exit status."""
-    command = [Path(sys.executable).parent / "tagscribe", *map(str, arguments)]
+    return run_program("tagscribe", *arguments)
+
+
+def run_program(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a program of this environment to its end; its output and exit status."""
+    command = [Path(sys.executable).parent / name, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
