@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
+PAGES = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((REPOSITORY / "docs").glob("*.md"))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
