@@ -1,4 +1,4 @@
-"""What commands print: a progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Output of commands: a progress bar on a terminal, plain lines elsewhere, nothing if quiet."""
 
 import sys
 import threading
@@ -24,7 +24,7 @@ ProgressCallback = Callable[[int, int], None]
 
 @contextmanager
 def show_progress(label: str, unit: str, quiet: bool = False) -> Iterator[ProgressCallback]:
-    """A callback `(done, total)`: shows units done of all, their rate, and time left."""
+    """A callback `(done, total)` that shows the units done, their rate, and the time left."""
     if quiet:
         yield lambda done, total: None
     elif stderr.is_terminal:
@@ -67,10 +67,9 @@ def _plain(label: str, unit: str) -> ProgressCallback:
 
 @contextmanager
 def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[None]:
-    """Call `poll` every `interval_s`, from a thread, for the time of a block.
+    """Call `poll` every `interval_s` in a thread, during a block.
 
-    An error of one call is printed, unless the call before ended in the same one; the next call is
-    made as usual.
+    An error of a call is printed, unless the previous call raised the same one. Polling continues.
     """
     ended = threading.Event()
 
@@ -94,7 +93,7 @@ def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[
 
 
 def _call_safely(poll: Callable[[], None]) -> str:
-    """What a call raises, in words; empty where it raises nothing."""
+    """What a call raises, in words; empty if it raises nothing."""
     try:
         poll()
     except Exception as error:

@@ -1,7 +1,7 @@
-"""How a command ends in an error: one line on stderr, an exit code, and a traceback where it helps.
+"""Ends a command after an error: one line on stderr, an exit code, and a traceback if useful.
 
-Errors of this package's own and those of the operating system explain themselves. Any other one is
-a fault of the program: its traceback is written to a file, which the line names.
+Errors of this package and of the operating system are printed as they are. Any other error is a
+fault of the program: its traceback is written to a file, which the line names.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Errors that end a command with a message, not a traceback.
+"""Errors that end a command with a message instead of a traceback.
 
-`exit_code` is that of a command that ends in one. docs/engine.md lists the codes.
+`exit_code` is the exit code of the command. docs/engine.md lists the codes.
 """
 
 import errno
@@ -22,13 +22,13 @@ class FormatError(InputError):
 
 
 class RunError(RuntimeError):
-    """A run that could not end as asked, through no fault of its input; the message says why."""
+    """A run that could not finish, for a reason other than its input; the message says why."""
 
     exit_code = 1
 
 
 class FirstClipsFailedError(RunError):
-    """The first clips of a run all failed alike, so the run stopped before it wrote error rows."""
+    """The first clips of a run all failed alike, so the run stopped before writing error rows."""
 
     exit_code = 3
 
@@ -40,16 +40,16 @@ class TooManyFailedError(RunError):
 
 
 class DiskFullError(RunError, OSError):
-    """A disk, or a quota, without room for what must be written."""
+    """A full disk or an exhausted quota."""
 
     def __init__(self, path: str | None) -> None:
-        """`path`: what could not be written, where it is known."""
+        """`path`: the file that could not be written, if known."""
         room = "no space left on a disk, or in a quota" if path is None else _describe_room(path)
         super().__init__(f"{room}; free some, and give the command again")
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, is that of a full disk or an exhausted quota."""
+    """Whether an error, or one of its causes, is a full disk or an exhausted quota."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:

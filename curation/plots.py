@@ -1,4 +1,4 @@
-"""Figures as SVG, and what several of them show: distributions of scores with a threshold."""
+"""Figures as SVG, with the elements that several of them share: score densities and a threshold."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ Style = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Density:
-    """One distribution: how it is called, its values `[value]`, and the area under it."""
+    """One distribution: its name, its values `[value]`, and the area under it."""
 
     name: str
     values: np.ndarray
@@ -31,10 +31,10 @@ class Density:
 def render_svg(
     settings: Mapping[str, Any], size_in: tuple[float, float], draw: Callable[[Figure], None]
 ) -> bytes:
-    """What `draw` draws, as SVG; the same drawing gives the same bytes.
+    """The SVG of what `draw` draws; the same drawing gives the same bytes.
 
     Args:
-        settings: of matplotlib (`rcParams`), for this figure alone.
+        settings: of matplotlib (`rcParams`), for this figure only.
         size_in: width and height in inches.
     """
     with matplotlib.rc_context({"svg.hashsalt": "tagscribe", **settings}):
@@ -46,7 +46,7 @@ def render_svg(
 
 
 def draw_densities(axes: "Axes", densities: Sequence[Density], styles: Sequence[Style]) -> None:
-    """Outlines over common bins, the more of them the more values the first one has."""
+    """Draw outlines over common bins; more values in the first density give more bins."""
     bins = int(np.clip(2 * np.sqrt(len(densities[0].values)), _LEAST_BINS, _MOST_BINS))
     edges = np.histogram_bin_edges(np.concatenate([each.values for each in densities]), bins)
     for each, style in zip(densities, styles, strict=False):
@@ -57,6 +57,6 @@ def draw_densities(axes: "Axes", densities: Sequence[Density], styles: Sequence[
 
 
 def draw_threshold(axes: "Axes", threshold: float) -> None:
-    """A line across, in the colour of the text."""
+    """Draw a vertical line in the colour of the text."""
     color = matplotlib.rcParams["text.color"]
     axes.axvline(threshold, color=color, linewidth=1, label=f"threshold {threshold:.3f}")

@@ -14,7 +14,7 @@ def redact_secrets(text: str) -> str:
 
 
 def secret_redactor() -> Callable[[str], str]:
-    """`redact_secrets` for many texts: the environment is read once, here."""
+    """`redact_secrets` for many texts: the environment is read only once."""
     secrets = {
         value: f"<{name}>"
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""Arrow schemas of clip, evidence and pair, and the words for outcomes."""
+"""Arrow schemas of clips, evidence and pairs, and the constants of outcomes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -27,7 +27,7 @@ CANDIDATE_TYPE = pa.struct(
 ERROR_TYPE = pa.struct([("stage", pa.string()), ("type", pa.string()), ("message", pa.string())])
 
 # A clip as a catalog lists it. `uri` is null when the clip is listed but its audio is missing;
-# `start_s` and `end_s` are the stretch to cut from `uri`, null for its beginning and its end.
+# `start_s` and `end_s` are the segment to cut from `uri`, null for its beginning and its end.
 CLIP_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
@@ -96,7 +96,7 @@ Stage = Literal["catalog", "read", "decode", "tag", "caption", "score", "worker"
 
 @dataclass(frozen=True)
 class Tag:
-    """An AudioSet class put on a clip. `origin` is "human" (listed) or "predicted" (tagger)."""
+    """An AudioSet class of a clip. `origin` is "human" (listed) or "predicted" (tagger)."""
 
     mid: str
     name: str
@@ -106,7 +106,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a clip has no captions: the stage that stopped it, the kind of error, and its text."""
+    """Why a clip has no captions: the stage that failed, the kind of error, and its message."""
 
     stage: Stage
     kind: str

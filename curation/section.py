@@ -1,4 +1,4 @@
-"""Base class of the sections of YAML files, and the types of those of their keys that are paths."""
+"""Base class of the sections of YAML files, and the types of keys that are paths."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class PathType:
-    """Marks a key whose text is a path or a URI; `or_name`: or a built-in name or a hub id."""
+    """Marks a key whose value is a path or URI; with `or_name` also a built-in name or hub id."""
 
     or_name: bool = False
 
@@ -25,7 +25,7 @@ ModelPath = Annotated[str, PathType(or_name=True)]
 
 
 def find_path_keys(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, PathType]]:
-    """The dotted name and the type of every key, also of nested sections, that is a path."""
+    """The dotted names and types of all keys that are paths, including nested sections."""
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):

@@ -1,7 +1,7 @@
 """Statistics of scores: AUC, Spearman's correlation, Wilson's interval, separation of pairs.
 
-Pure functions of arrays. What the scores are of is left to the caller. SciPy is imported where it
-is used, because its import takes longer than most commands.
+Pure functions of arrays. SciPy is imported inside the functions, because its import takes longer
+than most commands.
 """
 
 import math
@@ -15,13 +15,13 @@ Z_95 = 1.959964  # 95 % of a normal distribution lie within so many standard dev
 
 @dataclass(frozen=True)
 class Separation:
-    """How far the matched pairs of a square of scores stand from the shuffled ones.
+    """The separation of matched from shuffled pairs in a square matrix of scores.
 
     Attributes:
         gap: mean score of the matched pairs less that of the shuffled ones.
         auc: probability that a matched pair outscores a shuffled one.
         deviations: the sum over the matched pairs, in standard deviations from its expectation
-            under a random assignment of captions; 0 where all scores are equal.
+            under a random assignment of captions; 0 if all scores are equal.
     """
 
     gap: float
@@ -58,7 +58,7 @@ def auc(higher: np.ndarray, lower: np.ndarray) -> float:
         higher: scores of the positives `[n]`.
         lower: scores of the negatives `[m]`.
 
-    Returns NaN where either is empty.
+    Returns NaN if either is empty.
     """
     from scipy.stats import rankdata
 
@@ -75,7 +75,7 @@ def spearman(
 ) -> float | None:
     """Spearman's rank correlation; equal values share the mean of their ranks.
 
-    Returns None where there are fewer than two values, or all values of one side are equal.
+    Returns None if there are fewer than two values, or all values of one side are equal.
     """
     from scipy.stats import rankdata
 

@@ -1,7 +1,7 @@
 """The curated table: a Delta Lake table of accepted pairs, one commit a version.
 
-Readers see the whole of a version or the version before it; each version names the policy, the
-plan and the models behind it.
+Readers see either a whole version or the previous one. Each version names the policy, the plan and
+the models that produced it.
 """
 
 import json
@@ -43,7 +43,7 @@ _WITH_AUDIO = WriterProperties(
 
 @dataclass(frozen=True)
 class TableVersion:
-    """One version of the table, and what it was made from."""
+    """One version of the table, and its lineage."""
 
     version: int
     rows: int
@@ -57,12 +57,11 @@ def commit_table(
     batches: Callable[[], Iterable[pa.RecordBatch]],
     lineage: dict[str, Any],
 ) -> TableVersion:
-    """Write one version of the table in one transaction; the pairs stream, they need not fit.
+    """Write one version of the table in one transaction; the pairs are streamed.
 
-    When the newest version was made from the same lineage it is the answer, and nothing is written;
-    the code that did it, `lineage["code"]`, is recorded and not compared.
-    What `batches` raises is raised, and no version is made; it is called again where storage
-    failed meanwhile.
+    If the newest version has the same lineage, it is returned and nothing is written. The code,
+    `lineage["code"]`, is recorded and not compared. An exception of `batches` is raised, and no
+    version is made. `batches` is called again if storage failed.
     """
     raised: list[Exception] = []
 
@@ -116,7 +115,7 @@ def _record_errors(
 
 
 def read_newest_version(storage: Storage, uri: str) -> TableVersion | None:
-    """The newest version; None where there is no table yet. Raises FormatError."""
+    """The newest version; None if there is no table yet. Raises FormatError."""
     if (table := _open_if_exists(storage, uri)) is None:
         return None
     entry = _entries(storage, table, limit=1).get(table.version(), {})
@@ -127,9 +126,9 @@ def read_newest_version(storage: Storage, uri: str) -> TableVersion | None:
 def read_table_version(
     storage: Storage, uri: str, version: int | None = None
 ) -> tuple[TableVersion, datetime]:
-    """A version, the newest by default, and when it was committed.
+    """A version, by default the newest, and the time of its commit.
 
-    Raises InputError where there is no table, or no such version of it.
+    Raises InputError if there is no table, or no such version of it.
     """
     latest = open_table(storage, uri)
     table = latest if version is None else open_table(storage, uri, version)
@@ -139,7 +138,7 @@ def read_table_version(
 
 
 def open_table(storage: Storage, uri: str, version: int | None = None) -> DeltaTable:
-    """The table at a version, the newest by default.
+    """The table at a version, by default the newest.
 
     Raises:
         InputError: there is no table, or no such version of it.
@@ -151,9 +150,11 @@ def open_table(storage: Storage, uri: str, version: int | None = None) -> DeltaT
         raise
     except Exception as error:
         raise InputError(f"{uri}: cannot open version {version}: {error}") from error
-    if table is None:
+    latest = table if version is None else _open_if_exists(storage, uri)
+    if latest is None:
         raise InputError(f"{uri}: no curated table here; tagscribe select makes one")
-    latest = table if version is None else _open_if_exists(storage, uri) or table
+    if table is None:
+        raise InputError(f"{uri}: cannot open version {version}: its log was removed")
     entries = _entries(storage, latest, limit=latest.version() - table.version() + 1)
     _check_format(table, entries.get(table.version(), {}))
     return table
@@ -171,7 +172,7 @@ def _open_if_exists(storage: Storage, uri: str, version: int | None = None) -> D
 def read_pairs(
     storage: Storage, uri: str, version: int | None = None, columns: list[str] | None = None
 ) -> pa.Table:
-    """All pairs of a version, whole or some columns, by clip id and each clip's best first."""
+    """All pairs of a version, with all or some columns, sorted by clip id and rank."""
     table = open_table(storage, uri, version)
     names = columns or table.schema().to_arrow().names
     needed = list(dict.fromkeys([*names, *_SORT_COLUMNS]))
@@ -187,18 +188,25 @@ def read_pairs(
 
 
 def list_table_versions(storage: Storage, uri: str) -> list[TableVersion]:
-    """Every version that can still be opened, oldest first."""
+    """Every version that can still be opened, oldest first.
+
+    Delta Lake removes old entries of its log; the versions before them cannot be opened any more.
+
+    Raises:
+        InputError: there is no table.
+        FormatError: a version has another format than TABLE_FORMAT.
+    """
     latest = open_table(storage, uri)
-    lineages = _lineages(storage, latest)
-    return [
-        TableVersion(version, _rows(open_table(storage, uri, version)), lineages.get(version, {}))
-        for version in range(latest.version() + 1)
-    ]
-
-
-def _lineages(storage: Storage, latest: DeltaTable) -> dict[int, dict[str, Any]]:
-    """The lineage of each version."""
-    return {version: _lineage(entry) for version, entry in _entries(storage, latest).items()}
+    versions = []
+    for number, entry in sorted(_entries(storage, latest).items()):
+        try:
+            table = _open_if_exists(storage, uri, number)
+        except DeltaError:
+            continue
+        if table is not None:
+            _check_format(table, entry)
+            versions.append(TableVersion(number, _rows(table), _lineage(entry)))
+    return versions
 
 
 def _entries(

@@ -1,7 +1,7 @@
-"""Texts of strangers, so that what cannot be seen is seen: control, bidi and invisible characters.
+"""Makes control, bidi and invisible characters in untrusted text visible.
 
-Captions, tags, file names and clip ids may hold characters that reverse, hide or break what stands
-around them. Escaping for HTML is left to the template.
+Captions, tags, file names and clip ids may contain characters that reverse, hide or break the text
+around them. Templates escape HTML themselves.
 """
 
 import re
@@ -16,10 +16,10 @@ _ASCII = re.compile(r"[ -~]*")
 
 
 def escape_invisible(text: str) -> str:
-    """The text, each unseen character as its code point: U+202E becomes ⟨U+202E⟩.
+    """The text with each invisible character as its code point: U+202E becomes ⟨U+202E⟩.
 
-    The result can be encoded as UTF-8 whatever the text holds, and is one line. Letters that run
-    from right to left stay: show them isolated (`<bdi>`).
+    The result is one line and can always be encoded as UTF-8. Right-to-left letters stay: show them
+    isolated (`<bdi>`).
     """
     if _ASCII.fullmatch(text):
         return text

@@ -1,6 +1,6 @@
-"""URIs and local paths as text: joined, made absolute, and classified by protocol. No I/O.
+"""URIs and local paths as text: join, make absolute, classify by protocol. No I/O.
 
-Reading and writing what they name is left to `storage`.
+`storage` reads and writes the files.
 """
 
 import os
@@ -12,7 +12,7 @@ from curation.errors import InputError
 def uri_scheme(uri: str) -> str:
     """The scheme of a URI, empty for a local path.
 
-    Raises InputError where the URI holds a password.
+    Raises InputError if the URI contains a password.
     """
     scheme, divider, rest = uri.partition("://")
     if not divider:
@@ -32,7 +32,7 @@ def is_local_uri(uri: str) -> bool:
 
 
 def absolute_uri(uri: str) -> str:
-    """The URI that names the same file from any working directory and any process."""
+    """The URI that names the same file in any working directory and process."""
     return local_path(uri) if is_local_uri(uri) else uri.replace("s3a://", "s3://", 1)
 
 
@@ -49,7 +49,7 @@ def local_path(uri: str) -> str:
 
 
 def local_uri(path: str) -> str:
-    """The URI of a local file: its path, or file:// with escapes where the path is not UTF-8.
+    """The URI of a local file: its path, or file:// with escapes if the path is not UTF-8.
 
     `path` is as the operating system's functions return it, undecodable bytes as surrogates.
     """
@@ -57,7 +57,7 @@ def local_uri(path: str) -> str:
 
 
 def readable_path(path: str) -> str:
-    r"""The text of a path; bytes that are not UTF-8, as lone surrogates, become `\xNN`."""
+    r"""The text of a path; invalid bytes, which are lone surrogates in it, become `\xNN`."""
     if _is_utf8(path):
         return path
     try:

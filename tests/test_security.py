@@ -18,7 +18,7 @@ import soundfile
 import yaml
 
 from curation import table
-from curation.audio import stretch
+from curation.audio import segment
 from curation.audio.decode import decode_audio
 from curation.audio.errors import AudioError
 from curation.catalog.catalog import list_clips
@@ -219,14 +219,14 @@ def test_a_recording_beyond_a_day_is_refused_before_it_is_decoded() -> None:
 
 
 def test_the_limit_on_samples_counts_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stretch, "MAX_DECODED_SAMPLES", 8 * 8000 * 9)
+    monkeypatch.setattr(segment, "MAX_DECODED_SAMPLES", 8 * 8000 * 9)
     eight = np.zeros((10 * 8000, 8), np.int16)
     error = refused(encoded(eight, 8000, "FLAC"))
     assert error.kind == "too_large" and "640000 samples" in str(error)
     assert decode_audio(encoded(eight[:, :2], 8000, "FLAC"), "a", None, None, 10.0).duration_s == 10
 
 
-def test_a_stretch_of_a_long_film_costs_no_more_than_a_clip(tmp_path: Path) -> None:
+def test_a_segment_of_a_long_film_costs_no_more_than_a_clip(tmp_path: Path) -> None:
     pytest.importorskip("av")
     data = _adts(3600.0)
     tracemalloc.start()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from curation import table
 from curation.errors import InputError
@@ -42,6 +42,18 @@ def test_a_version_without_pairs_is_read_as_an_empty_table(tmp_path: Path) -> No
     assert table.read_pairs(Storage(), str(tmp_path), columns=["caption"]).to_pydict() == {
         "caption": []
     }
+
+
+def test_versions_whose_log_was_removed_are_not_listed(tmp_path: Path) -> None:
+    for row in ROWS:
+        write_deltalake(str(tmp_path), of([row]), mode="append")
+    DeltaTable(str(tmp_path), version=2).create_checkpoint()
+    for version in (0, 1):
+        (tmp_path / "_delta_log" / f"{version:020d}.json").unlink()
+    with pytest.raises(InputError, match="cannot open version 1"):
+        table.open_table(Storage(), str(tmp_path), 1)
+    versions = table.list_table_versions(Storage(), str(tmp_path))
+    assert [(each.version, each.rows) for each in versions] == [(2, 3), (3, 4)]
 
 
 def test_no_table_and_no_such_version_are_refused(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def restore_state(state: TrainingState, parts: Mapping[str, Any], uri: str) -> N
 
 
 def module_state(state: TrainingState, name: str) -> dict[str, Tensor]:
-    """The tensors of one module of a checkpoint, empty where it holds no such module."""
+    """The tensors of one module of a checkpoint, empty if it holds no such module."""
     prefix = f"{name}:"
     return {k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)}
 
@@ -96,7 +96,7 @@ def checkpoint_uri(folder: str, step: int) -> str:
 
 
 def read_checkpoint(storage: Storage, uri: str) -> TrainingState:
-    """Raises InputError where the file is not a checkpoint of this version."""
+    """Raises InputError if the file is not a checkpoint of this version."""
     data = storage.read_bytes(uri)
     try:
         tensors = safetensors.torch.load(data)
@@ -123,7 +123,7 @@ class CheckpointWriter:
         self._pending: Future[str] | None = None
 
     def write(self, step: int, state: TrainingState, in_use: Collection[str] = ()) -> str:
-        """Begin to write; first waits for the one before. Raises RunError where that failed.
+        """Begin to write; first waits for the one before. Raises RunError if that failed.
 
         Args:
             in_use: checkpoints that stay, however old, because they are still read elsewhere.

@@ -20,7 +20,7 @@ HELD_OUT_CLIPS = 600
 def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
     """Pre-train on the table of a demo's run, and print what the model is worth.
 
-    Raises InputError where `folder` holds no table.
+    Raises InputError if `folder` holds no table.
     """
     uri = table_uri(folder)
     newest = table.read_newest_version(Storage(), uri)

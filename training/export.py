@@ -17,7 +17,7 @@ def export_model(
     The averaged weights where the training keeps them, else the weights themselves. Returns what
     the checkpoint says of itself.
 
-    Raises InputError where the run has no checkpoint yet.
+    Raises InputError if the run has no checkpoint yet.
     """
     pair, tokenizer, progress = load_checkpoint_model(storage, run, checkpoint)
     pretrain_model.save_pretrain_model(storage, pair, tokenizer, out)
@@ -34,7 +34,7 @@ def load_checkpoint_model(
 ) -> tuple[TrainableTowers, CaptionTokenizer, dict[str, Any]]:
     """The model of a checkpoint, its tokenizer, and what the checkpoint says of itself.
 
-    Raises InputError where the run has no checkpoint yet.
+    Raises InputError if the run has no checkpoint yet.
     """
     found = list(checkpoints.list_checkpoints(storage, run_folder.checkpoints_uri(run)).values())
     if not found and checkpoint is None:

@@ -2,7 +2,7 @@
 
 It runs alone, as one process of a torchrun, or as one worker of Ray Train; `training.launch`
 starts it. All that changes what is learnt follows from the seed and the step, and the state of a
-run is its newest checkpoint: whoever calls `pretrain` again goes on from there.
+run is its newest checkpoint: whoever calls `pretrain` again continues from there.
 """
 
 import math

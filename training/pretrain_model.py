@@ -93,7 +93,7 @@ def save_pretrain_model(
 
 
 def open_pretrain_model(storage: Storage, folder: str, device: str = "cpu") -> ModelAndTokenizer:
-    """A model's directory, local or on S3. Raises InputError where there is none."""
+    """A model's directory, local or on S3. Raises InputError if there is none."""
     if is_local_uri(folder):
         return load_trainable_towers(folder, device)
     with tempfile.TemporaryDirectory() as local:

@@ -54,7 +54,7 @@ class TrainingRecorder:
             last: the step ends the schedule.
             stopping: the training stops after this step, and must be able to go on from here.
 
-        Raises RunError where the checkpoint before, or the figures, could not be written.
+        Raises RunError if the checkpoint before, or the figures, could not be written.
         """
         self._start_validation()
         saving = self._config.saving
@@ -77,7 +77,7 @@ class TrainingRecorder:
     def wait(self) -> None:
         """Wait until the checkpoint last begun is there.
 
-        Raises RunError where it could not be written.
+        Raises RunError if it could not be written.
         """
         self._writer.wait()
 

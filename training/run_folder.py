@@ -49,7 +49,7 @@ def model_uri(folder: str) -> str:
 def open_training_tables(config: PretrainConfig) -> TableIndex:
     """The tables that are trained on; those of a run that goes on at the versions it began with.
 
-    Raises InputError where the folder belongs to a training with other settings, naming them.
+    Raises InputError if the folder belongs to a training with other settings, naming them.
     """
     storage = Storage(config.storage)
     record = read_training_record(storage, config.run)
@@ -64,7 +64,7 @@ def open_training_tables(config: PretrainConfig) -> TableIndex:
 
 
 def read_training_record(storage: Storage, folder: str) -> dict[str, Any] | None:
-    """pretrain.json; None where the folder holds no training yet."""
+    """pretrain.json; None if the folder holds no training yet."""
     uri = join_uri(folder, "pretrain.json")
     try:
         record: dict[str, Any] = json.loads(storage.read_bytes(uri))
@@ -96,7 +96,7 @@ def write_model_lineage(
 
 
 def read_model_lineage(storage: Storage, model: str) -> dict[str, Any]:
-    """Raises InputError where the model does not tell its lineage."""
+    """Raises InputError if the model does not tell its lineage."""
     uri = join_uri(model, LINEAGE)
     try:
         lineage: dict[str, Any] = json.loads(storage.read_bytes(uri))

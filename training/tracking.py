@@ -43,7 +43,7 @@ class JsonLinesTracker:
             self.flush()
 
     def flush(self) -> None:
-        """Raises RunError where the lines cannot be written."""
+        """Raises RunError if the lines cannot be written."""
         if not self._lines:
             return
         try:

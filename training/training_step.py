@@ -66,7 +66,7 @@ def run_step(
 
 
 def check_step_finite(result: StepResult, step: int) -> None:
-    """Raises NonFiniteError where the loss or the gradient of a step is no finite number.
+    """Raises NonFiniteError if the loss or the gradient of a step is no finite number.
 
     The gradient is the same in all processes, so all of them raise at the same step.
     """

@@ -1,4 +1,4 @@
-"""The stages of a clip as plain code (load, tag, caption, score, row), and the workers.
+"""The stages of a clip as plain code (load, tag, caption, score, row), and their workers.
 
-Placing the workers on machines is left to `cluster`.
+`cluster` and `processes` place the workers on machines.
 """

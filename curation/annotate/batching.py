@@ -1,7 +1,7 @@
-"""Cuts clips into a model's batches: of similar length, within a budget, and within its memory.
+"""Cuts clips into batches for a model: of similar length, within a budget and the model's memory.
 
-The cut follows from the clips alone, so that it is the same in every run of a shard; a batch for
-which the model has no memory is halved.
+The batches depend only on the clips, so they are the same in every run of a shard. A batch for
+which the model runs out of memory is halved.
 """
 
 import math
@@ -22,13 +22,13 @@ def has_not_failed(clip: AnnotatedClip) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Clips in the order of the plan, and batches of them as positions; some are in no batch."""
+    """Clips in plan order, and batches as lists of their positions; some clips are in no batch."""
 
     clips: Sequence[AnnotatedClip]
     batches: Sequence[Sequence[int]]
 
     def map_batches(self, stage: Callable[[list[AnnotatedClip]], list[AnnotatedClip]]) -> "Chunk":
-        """Replace the clips of each batch by what a stage returns for them, in order."""
+        """Replace the clips of each batch by the results of a stage, in order."""
         clips = list(self.clips)
         for positions in self.batches:
             results = stage([clips[position] for position in positions])
@@ -41,8 +41,8 @@ class Chunk:
 class BatchCutter:
     """Cuts chunks into batches of similar length.
 
-    A batch holds as many clips as, padded to its longest, fit into `budget_s` seconds at
-    `rate_hz`, `max_clips` at most and one at least.
+    A batch holds as many clips as fit into `budget_s` seconds at `rate_hz` when padded to the
+    longest, but at most `max_clips` and at least one.
     """
 
     rate_hz: int
@@ -50,7 +50,7 @@ class BatchCutter:
     max_clips: float = math.inf
 
     def cut(self, clips: Sequence[AnnotatedClip], selected: Selection = has_not_failed) -> Chunk:
-        """A chunk whose batches hold the selected clips; those must have audio."""
+        """A chunk whose batches hold the selected clips. These must have audio."""
         order = [position for position, clip in enumerate(clips) if selected(clip)]
         order.sort(key=lambda at: (clips[at].count_samples(self.rate_hz), clips[at].clip_id))
         batches: list[list[int]] = []
@@ -63,16 +63,16 @@ class BatchCutter:
         return Chunk(clips, batches)
 
     def drop_failed(self, chunk: Chunk) -> Chunk:
-        """The chunk, cut again only where clips of its batches have failed since."""
+        """Cut the chunk again if clips of its batches have failed since."""
         if all(has_not_failed(chunk.clips[at]) for batch in chunk.batches for at in batch):
             return chunk
         return self.cut(chunk.clips)
 
 
 class OomThreshold:
-    """The smallest batch, in padded samples, for which a model had no memory.
+    """The size of the smallest batch that ran out of memory, in padded samples.
 
-    It is used by the thread that holds the model, so by one at a time.
+    Only the thread that holds the model uses it.
     """
 
     def __init__(self) -> None:
@@ -92,11 +92,10 @@ def run_with_oom_backoff(
     stage: Stage,
     threshold: OomThreshold,
 ) -> list[T | Failure]:
-    """Run a model over a batch, or over its halves where it has no memory for so many samples.
+    """Run a model over a batch; on out-of-memory errors, over its halves.
 
-    A batch that reaches the threshold is halved at once, at the place where trying would have led
-    to. An adapter that raises for a whole batch breaks its contract: its clips then fail with that
-    error, and the shard goes on.
+    A batch at or above the threshold is halved without a trial. An adapter that raises for a whole
+    batch breaks its contract: the clips of the batch fail with that error, and the shard continues.
     """
     if not batch:
         return []

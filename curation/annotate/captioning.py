@@ -1,4 +1,4 @@
-"""The caption stage: candidates are written for clips, guided by their tags."""
+"""The caption stage: writes candidates for clips, guided by their tags."""
 
 import hashlib
 from collections.abc import Iterable
@@ -27,15 +27,15 @@ def caption_clips(
     drawn: slice = ALL_CANDIDATES,
     threshold: OomThreshold | None = None,
 ) -> list[AnnotatedClip]:
-    """Caption a batch of clips; those the captioner cannot serve fail one by one.
+    """Caption a batch of clips. Clips that the captioner cannot process fail one by one.
 
     Args:
         captioner: writes the captions.
         batch: clips with their guidance.
         seed: of the run.
-        drawn: the candidates to write; those that a clip has already keep their places. A clip is
-            encoded once for all its draws, if the captioner can.
-        threshold: what is known of the captioner's memory; None starts from nothing.
+        drawn: the indices of the candidates to write; existing candidates keep theirs. A clip is
+            encoded once for all its draws if the captioner supports it.
+        threshold: the known limit of the captioner's memory; None if nothing is known.
     """
     threshold, rate_hz = threshold or OomThreshold(), captioner.sample_rate_hz
     if isinstance(captioner, ReusableEncoding):
@@ -62,7 +62,7 @@ def caption_clips(
 
 
 def add_candidates(clip: AnnotatedClip, result: list[Candidate] | Failure) -> AnnotatedClip:
-    """Add what was written for a clip, or why nothing was, to its candidates; equal ones once."""
+    """Add the new captions of a clip, without duplicates, or the failure, to its record."""
     if isinstance(result, Failure):
         return replace(clip, failure=result)
     candidates = _first_of_equal([*clip.candidates, *result])
@@ -72,7 +72,7 @@ def add_candidates(clip: AnnotatedClip, result: list[Candidate] | Failure) -> An
 
 
 def clip_seed(seed: int, clip_id: str) -> int:
-    """The seed of what is sampled for one clip: of the run and the clip alone."""
+    """The seed for one clip's samples; depends only on the run's seed and the clip id."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{clip_id}".encode()).digest()[:8]) >> 1
 
 

@@ -1,4 +1,4 @@
-"""The records of a clip on its way through the stages; all are immutable."""
+"""The immutable records of a clip in the stages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from curation.schema import Failure, Tag
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """A clip as the plan lists it. `failure` says why it is not to be read, where it is not."""
+    """A clip as the plan lists it. `failure` is set if it must not be read."""
 
     clip_id: str
     uri: str | None
@@ -28,7 +28,7 @@ class PlannedClip:
 
 @dataclass(frozen=True)
 class LoadCost:
-    """What loading a clip took. `faults` counts the faults of storage by kind."""
+    """The cost of loading a clip. `faults` counts storage faults by kind."""
 
     encoded_bytes: int = 0
     read_s: float = 0.0
@@ -38,9 +38,9 @@ class LoadCost:
 
 @dataclass(frozen=True, eq=False)
 class ClipAudio:
-    """A clip's decoded audio and its measurements, as far as decoding got.
+    """A clip's decoded audio and its measurements; None for those that decoding did not reach.
 
-    `start_s` and `end_s` are the decoded stretch, that of the plan where nothing was decoded.
+    `start_s` and `end_s` are the decoded segment, or the planned one if nothing was decoded.
     `waveforms` are int16, mono, `[samples]` each, by rate in Hz.
     """
 
@@ -62,14 +62,14 @@ class AnnotatedClip:
         audio: its decoded audio.
         cost: what loading took.
         tags: its tags, predicted ones included.
-        tag_scores: CLAP score of each tag; None where tags were not verified.
-        guidance: the tags handed to the captioner.
-        features: its log-mel features `[frame, mel]`, by front end of the models that take them.
-        encoding: what a captioner keeps of the clip between its draws.
-        candidates: its captions with their scores, as far as they are scored.
+        tag_scores: CLAP score of each tag; None if tags were not verified.
+        guidance: the tags given to the captioner.
+        features: log-mel features `[frame, mel]`, by front end.
+        encoding: the captioner's encoding of the clip, kept between its draws.
+        candidates: its captions, with the scores so far.
         embedding: unit vector `[dim]` of the audio by the scorer.
         agreement: Spearman's correlation of both scorers over the candidates.
-        failure: why it has no captions. Later stages pass over such a clip.
+        failure: why it has no captions. Later stages skip such a clip.
     """
 
     planned: PlannedClip
@@ -90,20 +90,20 @@ class AnnotatedClip:
         return self.planned.clip_id
 
     def count_samples(self, rate_hz: int) -> int:
-        """Samples of its audio at a rate at which it was loaded."""
+        """Number of samples of the audio at one of the loaded rates."""
         return len(self.audio.waveforms[rate_hz])
 
     def waveform(self, rate_hz: int) -> Waveform:
-        """Its audio as float32 `[samples]` at a rate at which it was loaded."""
+        """The audio as float32 `[samples]` at one of the loaded rates."""
         return from_int16(self.audio.waveforms[rate_hz])
 
     def without_audio(self) -> "AnnotatedClip":
-        """The record without what only models need, so that its memory is freed."""
+        """The record without audio, features and encoding, so that their memory is freed."""
         return replace(self, audio=replace(self.audio, waveforms={}), features={}, encoding=None)
 
 
 def parse_planned_clips(planned: pa.Table) -> list[PlannedClip]:
-    """The clips of a plan's rows (CLIP_SCHEMA); those without audio have failed already."""
+    """The clips of a plan's rows (CLIP_SCHEMA). Clips without audio are marked as failed."""
     missing = Failure("catalog", "missing", "listed in the catalog, but its audio was not found")
     return [
         PlannedClip(

@@ -1,4 +1,4 @@
-"""Whether the clips of a shard all failed alike, which is rarely the fault of the clips."""
+"""Detects that all clips of a shard failed alike, which is rarely caused by the clips."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ WITHOUT_AUDIO = "catalog"
 
 @dataclass(frozen=True)
 class CommonFailure:
-    """The failure that clips have in common, and the first of them with its message."""
+    """The failure that all clips share, and the first clip with its message."""
 
     stage: str
     kind: str
@@ -22,7 +22,7 @@ class CommonFailure:
 
     @property
     def name(self) -> str:
-        """As the evidence is counted: `stage/kind`."""
+        """`stage/kind`, as the evidence counts it."""
         return f"{self.stage}/{self.kind}"
 
     def to_json(self) -> str:
@@ -34,11 +34,11 @@ class CommonFailure:
 
 
 def find_common_failure(rows: pa.Table, count: int) -> CommonFailure | None:
-    """The failure of the first `count` clips with audio, where they have one stage and kind.
+    """The failure of the first `count` clips with audio, if all have one stage and kind.
 
     Args:
         rows: a shard's evidence (EVIDENCE_SCHEMA).
-        count: how many clips count; those without audio do not.
+        count: how many clips to consider; clips without audio are skipped.
     """
     first: CommonFailure | None = None
     for row in rows.select(["clip_id", "outcome", "error"]).to_pylist():

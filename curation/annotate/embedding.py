@@ -1,4 +1,4 @@
-"""Clips embedded by a scorer, once each."""
+"""Embeds clips by a scorer, each clip once."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -32,7 +32,7 @@ def add_embeddings(
 def compute_embeddings(
     scorer: Scorer, clips: list[AnnotatedClip], threshold: OomThreshold
 ) -> list[np.ndarray | Failure]:
-    """Unit vectors `[dim]`, or a Failure, one a clip; clips have the features the scorer takes."""
+    """A unit vector `[dim]` or a Failure for each clip; the clips have the scorer's features."""
     rate_hz, front_end = scorer.sample_rate_hz, find_front_end(scorer)
 
     def embed(part: list[AnnotatedClip]) -> list[np.ndarray | Failure]:

@@ -1,4 +1,4 @@
-"""What runs tasks on workers: the interface of local processes and of a Ray cluster."""
+"""The interface of executors, which run tasks on workers: local processes or a Ray cluster."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -12,31 +12,31 @@ _CANNOT_START = "workers cannot start: "
 
 
 class WorkerStartError(RunError):
-    """A worker process ended before it was ready for tasks; no clip is to blame."""
+    """A worker process ended before it was ready for tasks. No clip is to blame."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"{_CANNOT_START}{reason.rpartition(_CANNOT_START)[2]}")
 
 
 class IsolatedWorkers(Protocol):
-    """Workers with one task at a time each, so that no task dies of another."""
+    """Workers with one task at a time each, so that the death of a worker affects one task only."""
 
     @property
     def count(self) -> int:
-        """How many workers there are: so many threads may call `attempt` at once."""
+        """Number of workers; this many threads may call `attempt` at once."""
         ...
 
     @property
     def trial_groups(self) -> int:
-        """Into how many groups suspected clips are split; few where a trial starts slowly."""
+        """Number of groups into which suspected clips are split; small if trials start slowly."""
         ...
 
     def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
         """Run a task on the next free worker; a worker that dies is replaced.
 
-        Where another node has a worker, none on `avoided_node` is used.
+        Avoids workers on `avoided_node` if another node has one.
 
-        Raises WorkerStartError where no worker starts.
+        Raises WorkerStartError if no worker starts.
         """
         ...
 
@@ -46,14 +46,13 @@ class Executor(Protocol):
 
     @property
     def meter(self) -> Meter:
-        """Takes the driver's own metrics."""
+        """Records the driver's own metrics."""
         ...
 
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
-        """Run tasks on all workers; yields how each ended, as they end.
+        """Run tasks on all workers; yields their outcomes in the order in which they end.
 
-        A task that was lost with its node is not among them. Called once, before
-        `isolate_workers`.
+        Tasks that were lost with their node have no outcome. Called once, before `isolate_workers`.
 
         Raises:
             InputError: the machine or the cluster is too small for the pools.
@@ -62,8 +61,8 @@ class Executor(Protocol):
         ...
 
     def isolate_workers(self, count: int) -> AbstractContextManager[IsolatedWorkers]:
-        """At most `count` workers, for tasks on which workers died or that were lost.
+        """Start at most `count` workers, for tasks that were lost or on which workers died.
 
-        The other workers end, so that these have the memory of the machine.
+        All other workers are stopped first, so that these have the memory of the machine.
         """
         ...

@@ -1,4 +1,4 @@
-"""Log-mel features of clips, computed once for all models that take them."""
+"""Computes log-mel features of clips, once for all models that share a front end."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,16 +19,16 @@ from curation.schema import Stage
 
 
 def find_front_end(model: Captioner | Scorer) -> FrontEnd | None:
-    """Of what a model takes features, None where it takes waveforms."""
+    """The front end whose features the model takes; None if it takes waveforms."""
     return model.front_end if isinstance(model, LogMelInput) else None
 
 
 def add_features(
     model: Captioner | Scorer, batch: list[AnnotatedClip], stage: Stage, threshold: OomThreshold
 ) -> list[AnnotatedClip]:
-    """Compute the features that a model takes, of the clips that do not have them yet.
+    """Compute a model's features for the clips that lack them.
 
-    Clips of which they cannot be computed fail. Nothing is done for a model that takes waveforms.
+    Clips whose features cannot be computed fail. For a model that takes waveforms, nothing is done.
     """
     front_end = find_front_end(model)
     if front_end is None:

@@ -1,7 +1,7 @@
-"""The load stage: clips are read from storage and decoded, ahead of the models.
+"""The load stage: reads clips from storage and decodes them, ahead of the models.
 
-Decoding itself is in `audio.decode`. A clip that cannot be read or decoded becomes a record with a
-`Failure`, so that every planned clip has one.
+`audio.decode` does the decoding. A clip that cannot be read or decoded becomes a record with a
+`Failure`, so every planned clip has a record.
 """
 
 import math
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class EncodedClip(NamedTuple):
-    """A clip's audio file, or why it could not be read. `name` stands for it in messages."""
+    """The bytes of a clip's audio file, or why it could not be read; `name` is used in messages."""
 
     data: bytes = b""
     name: str = ""
@@ -42,7 +42,7 @@ class EncodedClip(NamedTuple):
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """The run's audio settings, and the rates at which its models take waveforms."""
+    """The run's audio settings, and the rates of waveforms that its models take."""
 
     audio: AudioConfig
     sample_rates_hz: tuple[int, ...]
@@ -51,8 +51,8 @@ class DecodeSettings:
 class AudioLoader:
     """Threads that read clips ahead, within a budget of bytes, and threads that decode them.
 
-    Readers wait for storage and decoders use the CPU, so there are more of the former. The budget
-    bounds the encoded audio that is read and not decoded yet.
+    There are more readers than decoders: readers wait for storage, decoders use the CPU. The budget
+    bounds the encoded audio that is read and not yet decoded.
     """
 
     def __init__(self, settings: DecodeSettings, storage: Storage, decode_threads: int) -> None:
@@ -63,7 +63,7 @@ class AudioLoader:
         self._decoders = ThreadPoolExecutor(decode_threads)
 
     def submit(self, clips: Sequence[PlannedClip]) -> list[Future[AnnotatedClip]]:
-        """Start to load these clips, in order."""
+        """Start loading these clips, in order."""
         loads = [_Load(clip, ReadReservation(self.budget), Future()) for clip in clips]
         for load in loads:
             self._readers.submit(self._read, load)
@@ -97,7 +97,7 @@ class _Load(NamedTuple):
 
 
 def load_clip(storage: Storage, clip: PlannedClip, settings: DecodeSettings) -> AnnotatedClip:
-    """Read and decode one clip in this thread."""
+    """Read and decode one clip in the calling thread."""
     return decode_clip(clip, read_clip(storage, clip), settings)
 
 
@@ -106,7 +106,7 @@ def read_clip(
 ) -> EncodedClip:
     """Read a clip's audio file, unless the clip has failed.
 
-    `reserve` is called with its size before it is read; a size that it refuses fails the clip.
+    `reserve` is called with the size before the file is read. If it raises, the clip fails.
     """
     if clip.failure:
         return EncodedClip(failure=clip.failure)
@@ -126,10 +126,10 @@ def read_clip(
 
 
 def decode_clip(clip: PlannedClip, encoded: EncodedClip, settings: DecodeSettings) -> AnnotatedClip:
-    """Decode what was read, measure it, and convert it to int16 at each model's rate.
+    """Decode the bytes, measure the audio, and convert it to int16 at each model's rate.
 
-    Int16 in every placement: half the memory of float32, and the same samples reach the models
-    whether the clip crossed the object store or not.
+    Int16 is used in both placements: it takes half the memory of float32, and the models get the
+    same samples whether or not the clip was sent through the object store.
     """
     audio, failure = ClipAudio(clip.start_s, clip.end_s), encoded.failure
     started_s = time.perf_counter()
@@ -178,7 +178,7 @@ def _decode_and_measure(
 
 
 def split_chunks(clips: Sequence[T]) -> list[list[T]]:
-    """Split a shard's clips into the chunks that are decoded and cut into batches together."""
+    """Split a shard's clips into chunks. Each chunk is decoded and cut into batches as a whole."""
     chunks: list[list[T]] = []
     start, size = 0, FIRST_CHUNK_CLIPS
     while start < len(clips):
@@ -190,9 +190,9 @@ def split_chunks(clips: Sequence[T]) -> list[list[T]]:
 def load_chunks_ahead(
     clips: Sequence[PlannedClip], loader: AudioLoader, on_wait: Callable[[], None] = lambda: None
 ) -> Iterator[list[AnnotatedClip]]:
-    """Yield loaded chunks in order; the next one loads while the caller works on this one.
+    """Yield loaded chunks in order; the next chunk loads while the caller processes one.
 
-    `on_wait` is called before each chunk that is not loaded by the time it is wanted.
+    `on_wait` is called before each chunk that has not finished loading when it is needed.
     """
     # One after the other: of two submitted at once, the first would be decoded last.
     submitted = map(loader.submit, split_chunks(clips))

@@ -1,7 +1,7 @@
-"""What the workers measure of themselves: the metrics by name, and where their numbers go.
+"""The metrics of a run by name, and the meters that record them.
 
-Nothing here knows an executor. `processes.metrics_server` and `cluster.metrics_export` show the
-numbers to Prometheus, by the same names.
+This module does not depend on an executor. `processes.metrics_server` and `cluster.metrics_export`
+export the numbers to Prometheus under the same names.
 """
 
 import threading
@@ -15,7 +15,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its kind, what it says, its labels, and the bounds of a histogram's buckets."""
+    """One metric: its kind, description and labels, and the bounds of a histogram's buckets."""
 
     kind: Literal["counter", "gauge", "histogram"]
     description: str
@@ -53,10 +53,10 @@ METRICS = {
 
 
 class Meter(Protocol):
-    """Takes the numbers of one process; safe in threads."""
+    """Records the metrics of one process; thread-safe."""
 
     def record(self, name: str, value: float, **labels: str) -> None:
-        """Add to a counter, set a gauge, or put a value into a histogram, by a name of METRICS."""
+        """Add to a counter, set a gauge, or add to a histogram. `name` is a key of METRICS."""
         ...
 
 
@@ -64,9 +64,9 @@ MeterFactory = Callable[[], Meter]
 
 
 def list_exported_names(name: str) -> tuple[str, ...]:
-    """The names under which Prometheus knows a metric of METRICS, whatever the executor.
+    """The names of a metric in Prometheus, the same for every executor.
 
-    They are those that Ray gives, so that one dashboard reads all runs.
+    They are the names that Ray gives, so one dashboard shows all runs.
     """
     match METRICS[name].kind:
         case "counter":
@@ -78,14 +78,14 @@ def list_exported_names(name: str) -> tuple[str, ...]:
 
 
 class NullMeter:
-    """A meter for runs whose metrics nobody reads."""
+    """A meter that records nothing."""
 
     def record(self, name: str, value: float, **labels: str) -> None:
-        """Drop the number."""
+        """Do nothing."""
 
 
 class InMemoryMeter:
-    """A meter that keeps every number in this process, in the order of their coming."""
+    """A meter that keeps all records in this process, in order."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

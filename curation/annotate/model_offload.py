@@ -1,10 +1,10 @@
-"""Models of a process that share its GPU: all stay on it, or all but one wait in host memory."""
+"""Keeps all models of a process on its GPU, or one at a time with the others in host memory."""
 
 from typing import Protocol
 
 
 class Offloadable(Protocol):
-    """The methods of a model used here; see the contracts of captioners, scorers and taggers."""
+    """The methods that this module calls on models; see the contracts of the adapters."""
 
     def setup(self) -> None: ...
 
@@ -16,17 +16,17 @@ class Offloadable(Protocol):
 class ModelOffloader:
     """Moves models between the GPU and host memory.
 
-    Call it only while holding the worker's `PriorityLock`, so that no thread uses the model that
-    is moved away.
+    Call it only while holding the worker's `PriorityLock`, so that no thread uses a model that is
+    being moved.
     """
 
     def __init__(self, offload: bool) -> None:
-        """`offload`: one model at a time is on the GPU; False: all stay there."""
+        """`offload`: True keeps one model at a time on the GPU, False keeps all."""
         self._offload = offload
         self._active: Offloadable | None = None
 
     def set_up(self, model: Offloadable) -> None:
-        """Load a model; where models are offloaded, move it to host memory."""
+        """Load a model. If models are offloaded, move it to host memory."""
         model.setup()
         if self._offload:
             model.offload()

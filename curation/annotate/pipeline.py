@@ -1,4 +1,4 @@
-"""The order of the stages of a clip, in one process: load, tag, verify, caption, score, row."""
+"""The stages of a clip in order, in one process: load, tag, verify, caption, score, row."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from curation.annotate.worker_models import WorkerModels
 
 
 class AnnotatedShard(NamedTuple):
-    """Clips after all stages, without their audio, and their evidence rows."""
+    """The clips after all stages, without audio, and their evidence rows."""
 
     clips: list[AnnotatedClip]
     rows: pa.Table
@@ -25,7 +25,7 @@ class AnnotatedShard(NamedTuple):
 def annotate_clips(
     models: WorkerModels, loader: AudioLoader, planned: Sequence[PlannedClip]
 ) -> AnnotatedShard:
-    """Take planned clips through all stages."""
+    """Run all stages on planned clips."""
     clips: list[AnnotatedClip] = []
     with models.lock.register() as handle:
         for loaded in _load(models, loader, planned, handle):

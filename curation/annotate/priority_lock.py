@@ -8,11 +8,11 @@ from itertools import count
 
 
 class PriorityLock:
-    """Several shards share models that one thread may use at a time; the oldest shard goes first.
+    """Guards models that several shards share; the oldest waiting shard gets it first.
 
-    With a plain lock two shards alternate batch by batch, so that both end together and the next
-    two are decoded while the models idle. Here a shard keeps the models until it ends or waits for
-    decoded audio; a newer shard fills such gaps, and goes on when the older one ends.
+    With a plain lock two shards alternate batch by batch, so both end together, and the models are
+    idle while the next two are decoded. With this lock a shard keeps the models until it ends or
+    waits for decoded audio. A newer shard uses such gaps, and continues when the older one ends.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class PriorityLock:
 
     @contextmanager
     def register(self) -> Iterator["LockHandle"]:
-        """A handle with the priority of its registration; released at the end of the block."""
+        """A handle whose priority is its time of registration; released at the end of the block."""
         handle = LockHandle(self, next(self._arrivals))
         try:
             yield handle
@@ -44,7 +44,7 @@ class PriorityLock:
 
 
 class LockHandle:
-    """One shard's handle; it keeps its priority when it releases the lock and acquires it again."""
+    """The handle of one shard; it keeps its priority when it acquires the lock again."""
 
     def __init__(self, lock: PriorityLock, arrival: int) -> None:
         self._lock = lock
@@ -52,7 +52,7 @@ class LockHandle:
         self._held = False
 
     def acquire(self) -> None:
-        """Wait until the lock is free and no older handle waits; keep it if it is held."""
+        """Wait until the lock is free and no older handle waits; no effect if it is held."""
         if not self._held:
             self._lock._acquire(self._arrival)
             self._held = True

@@ -1,4 +1,4 @@
-"""Evidence rows: what the stages found out of each clip, as a table."""
+"""Evidence rows: the results of the stages for each clip, as a table."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ from curation.tags.guidance import class_phrase
 
 
 def build_evidence_table(clips: Sequence[AnnotatedClip]) -> pa.Table:
-    """The evidence rows (EVIDENCE_SCHEMA) of clips that went through all stages, in order."""
+    """The evidence rows (EVIDENCE_SCHEMA) of processed clips, in order."""
     return pa.Table.from_pylist([_build_row(clip) for clip in clips], schema=EVIDENCE_SCHEMA)
 
 
 def count_read_faults(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
-    """Faults of storage, by kind, that reading these clips met."""
+    """Number of storage faults while these clips were read, by kind."""
     total: Counter[str] = Counter()
     for clip in clips:
         total.update(clip.cost.faults)

@@ -1,4 +1,4 @@
-"""The score stages: candidates are scored by their cosine with the clip, by one scorer or two."""
+"""The score stages: score candidates by their cosine with the clip, with one or two scorers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +20,10 @@ _NOT_FINITE = Failure("score", "not_finite", "the score of one of its captions i
 def score_clips(
     scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
 ) -> list[AnnotatedClip]:
-    """Score the candidates that have no score yet.
+    """Score the candidates without a score.
 
-    A clip is embedded once: one whose tags were verified has its embedding already. `threshold` is
-    what is known of the scorer's memory; None starts from nothing.
+    A clip is embedded once; if its tags were verified, it has its embedding already. `threshold` is
+    the known limit of the scorer's memory; None if nothing is known.
     """
     batch = add_embeddings(scorer, batch, threshold or OomThreshold())
     return update_clips(
@@ -38,7 +38,7 @@ def score_clips(
 def score_clips_again(
     scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
 ) -> list[AnnotatedClip]:
-    """Score the candidates of scored clips by a second scorer, and how far both scorers agree."""
+    """Score the candidates by a second scorer, and compute the agreement of both scorers."""
     threshold = threshold or OomThreshold()
 
     def compute(clips: list[AnnotatedClip]) -> list[list[float] | Failure]:
@@ -51,12 +51,12 @@ def score_clips_again(
 
 
 def best_score(clip: AnnotatedClip) -> float:
-    """The best CLAP score of a scored clip's candidates."""
+    """The best CLAP score among a scored clip's candidates."""
     return max(each.clap_score for each in clip.candidates if each.clap_score is not None)
 
 
 def is_below(clip: AnnotatedClip, enough_score: float) -> bool:
-    """Whether a clip did not fail, and none of its candidates scores enough."""
+    """Whether a clip did not fail and all its candidates score below the threshold."""
     return clip.failure is None and best_score(clip) < enough_score
 
 

@@ -1,4 +1,4 @@
-"""The tag stages: tags are predicted, verified by score, and handed to the captioner."""
+"""The tag stages: predict tags, verify them by their score, and choose the captioner's guidance."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +20,10 @@ def tag_clips(
     keep_given: bool,
     threshold: OomThreshold | None = None,
 ) -> list[AnnotatedClip]:
-    """Put a tagger's tags on clips; those that it cannot serve fail one by one.
+    """Add a tagger's tags to clips. Clips that it cannot process fail one by one.
 
-    They replace the tags that a clip was given; or, with `keep_given`, follow them, without the
-    classes that are among them. `threshold` is what is known of the tagger's memory.
+    The tags replace the given ones. With `keep_given` they follow the given ones, without duplicate
+    classes. `threshold` is the known limit of the tagger's memory.
     """
     rate_hz = tagger.sample_rate_hz
     return update_clips(
@@ -47,9 +47,9 @@ def _join(given: Sequence[Tag], predicted: Sequence[Tag]) -> list[Tag]:
 class TagVerifier:
     """Scores tags by the cosine of a clip with the phrase of each of its tags.
 
-    The phrase is what stands in captions ("a dog barking"), so that the score of a tag is on the
-    scale of those of captions. Each class is embedded once, and by itself: its score is then the
-    same whatever this process verified before.
+    The phrase is the one used in captions ("a dog barking"), so that scores of tags and of captions
+    have the same scale. Each class is embedded once and alone, so that its score does not depend on
+    the classes that this process verified before.
     """
 
     def __init__(self, scorer: Scorer) -> None:
@@ -87,12 +87,12 @@ class TagVerifier:
 def add_guidance(
     clip: AnnotatedClip, min_confidence: float, min_score: float | None = None
 ) -> AnnotatedClip:
-    """Give the captioner this clip's tags: leaves only, abstract classes out.
+    """Choose the tags that guide the captioner for this clip: leaves only, no abstract classes.
 
     Args:
-        clip: what to caption.
-        min_confidence: the least confidence of a tag that guides.
-        min_score: the least CLAP score of one, where tags were verified; None: they were not.
+        clip: the clip to caption.
+        min_confidence: the lowest confidence of a tag that guides.
+        min_score: the lowest CLAP score of such a tag; None if tags were not verified.
     """
     tags = list(clip.tags)
     if min_score is not None:

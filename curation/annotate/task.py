@@ -1,4 +1,4 @@
-"""The unit of work sent to workers, and what comes back of it."""
+"""The unit of work sent to workers, and its outcome."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ class Task:
 
     Attributes:
         shard: number of the shard in the plan.
-        clip_count: clips of the shard.
+        clip_count: number of clips in the shard.
         crashing_clips: positions in the shard that are not processed; they become error rows.
-        trial: positions of the only clips that are processed, and no evidence is written; None: the
-            whole shard.
-        hold_clips: the evidence is held back where so many of the shard's first clips with audio
-            all fail alike; 0: it is written whatever they do.
+        trial: positions of the only clips to process, without writing evidence; None for the whole
+            shard.
+        hold_clips: hold the evidence back if this many of the shard's first clips with audio all
+            fail alike; 0 to write it in any case.
     """
 
     shard: int
@@ -47,9 +47,9 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task ended: its error, empty when it is done, and when its work was done.
+    """How a task ended: its error, empty on success, and the time of its work.
 
-    `held` is the failure for which its evidence is held back; None where it is written.
+    `held` is the failure for which the evidence is held back; None if it is written.
     """
 
     task: Task
@@ -65,8 +65,8 @@ class WorkerDeath:
 
     Attributes:
         task: the task.
-        cause: how the process ended, in words.
-        out_of_memory: whether it may have been killed because the machine lacked memory.
+        cause: a description of how the process ended.
+        out_of_memory: whether the process may have been killed for lack of memory.
         node: the node of the cluster on which it died; empty on one machine.
     """
 
@@ -77,7 +77,7 @@ class WorkerDeath:
 
 
 def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:
-    """How a task ended, by the row that a worker or its supervisor returns."""
+    """The outcome of a task from the row that a worker or its supervisor returns."""
     task = Task.from_json(row["task"])
     if row.get("death"):
         return WorkerDeath(task, row["death"], row["out_of_memory"])
@@ -86,7 +86,7 @@ def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:
 
 
 def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
-    """The row from which `parse_outcome` makes this outcome; its columns are always the same."""
+    """The row from which `parse_outcome` reads this outcome; its columns are always the same."""
     row: dict[str, Any] = {
         "task": outcome.task.to_json(),
         "error": "",
@@ -104,7 +104,7 @@ def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
 
 
 def crash_failure() -> Failure:
-    """The failure recorded in the row of a clip that kills its worker."""
+    """The failure in the row of a clip that crashes its worker."""
     return Failure(
         "worker",
         "killed_worker",

@@ -1,7 +1,7 @@
-"""The workers before and behind vLLM: shards become requests, and responses become shards again.
+"""The workers before and after vLLM: turn shards into requests, and responses back into shards.
 
-Between them is `ray.data.llm`, which takes a row for each request (see `cluster.vllm_stage`); like
-the other workers these know nothing of Ray.
+`ray.data.llm` runs between them and takes one row for each request (see `cluster.vllm_stage`). Like
+the other workers, these do not depend on Ray.
 """
 
 import time
@@ -38,9 +38,9 @@ _SHARD_ROW = "the row of a shard, which is no request"
 
 
 class VllmRequestWorker:
-    """First pool: a shard's number becomes its row of decoded, tagged clips, and its requests.
+    """First pool: turns a shard's number into a row with its tagged clips, and into requests.
 
-    The row of the shard says how many requests there are, and passes vLLM by.
+    The shard's row has the number of its requests, and bypasses vLLM.
     """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
@@ -99,7 +99,7 @@ class VllmRequestWorker:
 
 
 def build_response_row(row: Row) -> Row:
-    """The part of vLLM's response to a request that the collector needs."""
+    """The fields of vLLM's response to a request that the collector needs."""
     drawn = [next(iter(token.values())) for token in row["logprobs"]]
     return {
         "task": row["task"],
@@ -123,14 +123,14 @@ class _PartialShard:
 
 
 class VllmResponseCollector:
-    """Behind vLLM: collects the rows of a shard until all are there, and captions its clips.
+    """After vLLM: collects all rows of a shard, and adds the captions to its clips.
 
-    There is one such worker. The shards that it holds when it dies are lost; they have no evidence
-    then, and are done again.
+    There is one such worker. If it dies, its unfinished shards are lost; they have no evidence, and
+    are annotated again.
     """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory, engines: int) -> None:
-        """`engines` is the largest number of actors with vLLM."""
+        """`engines`: the maximum number of actors with vLLM."""
         self._meter = make_meter()
         self._captioner = build_vllm_captioner(config)
         self._engines = engines
@@ -179,7 +179,7 @@ def _parse_response(row: Row) -> VllmResponse | Failure:
 
 
 def build_vllm_captioner(config: RunConfig) -> VllmCaptioner:
-    """The run's captioner, which is one that vLLM runs."""
+    """The run's captioner, which must be of kind vllm."""
     assert isinstance(config.captioner, VllmConfig)
     captioner = build_captioner(config.captioner)
     assert isinstance(captioner, VllmCaptioner)

@@ -1,4 +1,4 @@
-"""The models of a worker, and the stages in which they run over chunks of clips."""
+"""The models of a worker, and the stages that run them over chunks of clips."""
 
 import gc
 import math
@@ -23,9 +23,9 @@ BatchStage = Callable[[list[AnnotatedClip]], list[AnnotatedClip]]
 
 
 class WorkerModels:
-    """The models of a worker; the shard that holds `lock` may use them.
+    """The models of a worker. The shard that holds `lock` may use them.
 
-    Each stage takes chunks and returns them with its results, and times itself batch by batch.
+    Each stage takes chunks, returns them with its results, and measures the time of each batch.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class WorkerModels:
 
     @property
     def offloads(self) -> bool:
-        """Whether one model at a time is on the GPU."""
+        """Whether only one model at a time is on the GPU."""
         return self.config.annotate.model_memory == "offload"
 
     def build_loader(self) -> AudioLoader:
@@ -73,7 +73,7 @@ class WorkerModels:
         return AudioLoader(settings, self.run.storage, self.config.annotate.decode_threads)
 
     def record_load_costs(self, clips: Iterable[AnnotatedClip]) -> None:
-        """Record what reading and decoding these clips took."""
+        """Record the cost of reading and decoding these clips."""
         for clip in clips:
             self.meter.record(metrics.STAGE_SECONDS, clip.cost.read_s, stage="read")
             self.meter.record(metrics.STAGE_SECONDS, clip.cost.decode_s, stage="decode")
@@ -86,7 +86,7 @@ class WorkerModels:
         return [self.cutter.drop_failed(chunk) for chunk in chunks]
 
     def tag(self, chunks: Chunks) -> Chunks:
-        """Predict tags, where the run's configuration says so."""
+        """Predict tags, if configured."""
         tagger, keep_given = self.adapters.tagger, self.config.tags.use == "both"
         if not tagger:
             return chunks
@@ -99,7 +99,7 @@ class WorkerModels:
         )
 
     def verify(self, chunks: Chunks) -> Chunks:
-        """Score tags, where the run's configuration says so."""
+        """Score tags, if configured."""
         verifier, threshold = self._verifier, self._oom_thresholds["scorer"]
         if not verifier:
             return chunks
@@ -108,7 +108,7 @@ class WorkerModels:
         )
 
     def add_guidance(self, clips: Iterable[AnnotatedClip]) -> list[AnnotatedClip]:
-        """Hand clips' tags to the captioner, where it takes any."""
+        """Choose the guidance of clips, if the captioner takes any."""
         captioner, verify = self.config.captioner, self.config.tags.verify
         if captioner.guidance != "tags":
             return list(clips)
@@ -116,7 +116,7 @@ class WorkerModels:
         return [tagging.add_guidance(clip, captioner.min_confidence, min_score) for clip in clips]
 
     def caption(self, chunks: Chunks, drawn: slice = captioning.ALL_CANDIDATES) -> Chunks:
-        """Write the candidates `drawn`, guided by tags."""
+        """Write the candidates with the indices `drawn`, guided by tags."""
         captioner, threshold = self.adapters.captioner, self._oom_thresholds["captioner"]
 
         def caption(batch: list[AnnotatedClip]) -> list[AnnotatedClip]:
@@ -127,14 +127,14 @@ class WorkerModels:
         return self._run(captioner, "caption", guided, caption)
 
     def score(self, chunks: Chunks) -> Chunks:
-        """Score the candidates that have no score yet."""
+        """Score the candidates without a score."""
         scorer, threshold = self.adapters.scorer, self._oom_thresholds["scorer"]
         return self._run(
             scorer, "score", chunks, lambda batch: scoring.score_clips(scorer, batch, threshold)
         )
 
     def score_again(self, chunks: Chunks) -> Chunks:
-        """Score by the second scorer, where there is one."""
+        """Score by the second scorer, if there is one."""
         second, threshold = self.adapters.second_scorer, self._oom_thresholds["second_scorer"]
         if not second:
             return chunks
@@ -147,7 +147,7 @@ class WorkerModels:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Record the seconds that a `with` block takes as those of a stage."""
+        """Record the seconds of a `with` block as those of a stage."""
         started_s = time.perf_counter()
         yield
         self.meter.record(metrics.STAGE_SECONDS, time.perf_counter() - started_s, stage=stage)

@@ -1,7 +1,6 @@
-"""The workers of the graph: what a process holds, and what it does with a shard.
+"""The workers of the pools: the models and loaders of a process, and its work on a shard.
 
-They know nothing of the executor that runs them. A row is a task (`task.Task`) and, between pools,
-its clips.
+They do not depend on the executor. A row is a task (`task.Task`) and, between pools, its clips.
 """
 
 import json
@@ -35,14 +34,14 @@ WORKER_ID = uuid.uuid4().hex[:12]
 
 
 class TaskOutput(NamedTuple):
-    """What a pool hands on of a task: its clips, or why the evidence of the shard is held back."""
+    """A pool's output for a task: its clips, or the failure for which evidence is held back."""
 
     clips: Clips = []
     held: CommonFailure | None = None
 
 
 class FusedWorker:
-    """Takes whole shards through all stages; audio never leaves the process."""
+    """Runs all stages on whole shards; audio stays in the process."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=True)
@@ -52,7 +51,7 @@ class FusedWorker:
         return run_task(row, "fused", self._annotate)
 
     def run(self, planned: Sequence[PlannedClip]) -> Clips:
-        """Take clips through all stages."""
+        """Run all stages on clips."""
         return annotate_clips(self.models, self.loader, planned).clips
 
     def _annotate(self, task: Task, _: Clips, spans: Spans) -> TaskOutput:
@@ -62,7 +61,7 @@ class FusedWorker:
 
 
 class DecodeWorker:
-    """Placement separate, first pool: a shard's number becomes its clips, decoded."""
+    """Placement separate, first pool: reads and decodes the clips of a shard."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
@@ -80,7 +79,7 @@ class DecodeWorker:
 
 
 class CaptionWorker:
-    """Placement separate, second pool: decoded clips become captioned clips, their tags before."""
+    """Placement separate, second pool: tags and captions decoded clips."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
@@ -102,7 +101,7 @@ class CaptionWorker:
 
 
 class ScoreWorker:
-    """Placement separate, last pool: captioned clips are scored and written as evidence."""
+    """Placement separate, last pool: scores captioned clips and writes the evidence."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)
@@ -128,7 +127,7 @@ class ScoreWorker:
 
 
 def read_planned_clips(run: RunFolder, task: Task) -> list[PlannedClip]:
-    """The planned clips of a task; those that crash their worker have failed already."""
+    """The planned clips of a task. Clips that crash their worker are marked as failed."""
     clips = parse_planned_clips(plan.read_plan_shard(run, task.shard))
     for position in task.crashing_clips:
         clips[position] = replace(clips[position], failure=crash_failure())
@@ -138,7 +137,7 @@ def read_planned_clips(run: RunFolder, task: Task) -> list[PlannedClip]:
 def load_all_clips(
     models: WorkerModels, loader: AudioLoader, planned: Sequence[PlannedClip]
 ) -> Clips:
-    """Read and decode clips, all of them at once."""
+    """Read and decode all clips at once."""
     loaded = [future.result() for future in loader.submit(planned)]
     models.record_load_costs(loaded)
     return loaded
@@ -147,9 +146,9 @@ def load_all_clips(
 def write_evidence(
     models: WorkerModels, task: Task, clips: Clips, rows: pa.Table, spans: Spans
 ) -> CommonFailure | None:
-    """Write a shard's evidence, and record its outcomes; a trial writes nothing.
+    """Write a shard's evidence and record its outcomes; for a trial, write nothing.
 
-    Returns the failure for which the evidence is held back, where the task wants that.
+    Returns the failure for which the evidence is held back, if the task asks for that.
     """
     if task.trial is not None:
         return None
@@ -166,10 +165,10 @@ def write_evidence(
 
 
 def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], TaskOutput]) -> Row:
-    """Run one pool's work on one task; what it raises is returned to the driver in the row.
+    """Run one pool's work on one task; an exception is returned to the driver in the row.
 
-    Between pools a task's clips are one opaque value, which Ray never splits. They are pickled here
-    and unpickled here inside the cluster, as Ray's own objects are.
+    Between pools a task's clips are one opaque value, which Ray never splits. They are pickled and
+    unpickled by this function and within the cluster only, like Ray's own objects.
     """
     started_s = time.time()
     task, error = Task.from_json(row["task"]), row.get("error", "")

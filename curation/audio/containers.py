@@ -22,14 +22,14 @@ from curation.audio.waveform import Waveform
 # Sounds up to this length are decoded whole when they are counted: one opening instead of two.
 _WHOLE_S = 60.0
 _WHOLE_SAMPLES = 2**25  # of all channels, as float32: 128 MiB
-# Decoding starts this much before a stretch: Opus wants 80 ms, AAC two packets.
+# Decoding starts this much before a segment: Opus wants 80 ms, AAC two packets.
 _RUN_UP_S = 0.2
 # A sound that begins later than its container by less than this begins with it: FFmpeg counts what
 # decoders drop at the start (WMA: 4,096 samples) as played.
 _PRIMING_S, _PRIMING_FRAMES = 0.1, 4096
 # In MPEG program streams, times after a seek are at times those of the frame before.
 _UNSEEKABLE = {"mpeg"}
-# What a stretch may be short of where times are rounded.
+# What a segment may be short of where times are rounded.
 _ROUNDING_S = 0.05
 # The end of a long sound is decoded from this much before its last packet.
 _TAIL_S = 1.0
@@ -45,7 +45,7 @@ _LENGTH_SLACK_S = 0.25
 class ContainerSound:
     """One audio stream of a container.
 
-    `origin_s` is the time of the first frame by FFmpeg's clock; None where the times of packets
+    `origin_s` is the time of the first frame by FFmpeg's clock; None if the times of packets
     say nothing, so that decoding begins with the file. `damages` are positions that are known to
     be missing. `waveform` holds a sound that is short.
     """
@@ -82,7 +82,7 @@ class ContainerSound:
     def _decode_from(
         self, data: bytes, name: str, first: int, last: int, seeking: bool
     ) -> Waveform | None:
-        """The stretch; None where there is none, or seeking led to a place after its beginning."""
+        """The segment; None if there is none, or seeking led to a place after its beginning."""
         collector, begin, end = MonoCollector(), -1, -1
         with open_container(data) as container:
             stream = container.streams[self.stream]
@@ -99,7 +99,7 @@ class ContainerSound:
                 if begin < 0:
                     if seeking and placed.position > first:
                         return None
-                    # A stretch may begin within a gap.
+                    # A segment may begin within a gap.
                     begin = end = min(placed.position, first)
                 if placed.position > end:
                     check_gap(data, name)
@@ -171,7 +171,7 @@ def _decode_all(
 ) -> ContainerSound | None:
     """Count by decoding everything; with `keep` the waveform is kept.
 
-    None where there is no sound, where the times are unusable, or too much would be kept.
+    None if there is no sound, where the times are unusable, or too much would be kept.
     """
     collector, begin, end, rate, channels = MonoCollector(), -1, 0, 0, 0
     damages: list[int] = []
@@ -212,7 +212,7 @@ def _decode_all(
 
 
 def _count_ends(data: bytes, name: str, index: int, zero_s: float) -> ContainerSound | None:
-    """Count by the first frame and the last one; None where times are unusable."""
+    """Count by the first frame and the last one; None if times are unusable."""
     end, damaged = 0, False
     try:
         with open_container(data) as container:

@@ -1,6 +1,6 @@
 """What every format's module returns: a sound whose samples are counted, and that can be decoded.
 
-Counting reads a file's frames, pages or packets, once for each file; a stretch is decoded from
+Counting reads a file's frames, pages or packets, once for each file; a segment is decoded from
 there. Each container has its module: `wav`, `mp3`, `flac`, `ogg`, and `containers` for what FFmpeg
 reads; `formats` tells them apart.
 """

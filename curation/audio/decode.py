@@ -13,13 +13,13 @@ import numpy as np
 
 from curation.audio.counted_files import counted_files
 from curation.audio.errors import AudioError
-from curation.audio.stretch import StretchRequest
+from curation.audio.segment import SegmentRequest
 from curation.audio.waveform import Levels, Waveform
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedAudio:
-    """A stretch of sound: float32 mono `[samples]` at the file's own rate, nominally in -1..1.
+    """A segment of sound: float32 mono `[samples]` at the file's own rate, nominally in -1..1.
 
     `start_s` and `end_s` are its place in the file.
     """
@@ -42,22 +42,22 @@ def decode_audio(
     max_duration_s: float,
     sha256: str | None = None,
 ) -> DecodedAudio:
-    """Decode the stretch from `start_s` to `end_s`, channels averaged; only that is decoded.
+    """Decode the segment from `start_s` to `end_s`, channels averaged; only that is decoded.
 
     `data` is a file's content; `name` is for messages. Times are those of the container, which may
     begin before its sound. None stands for the sound's beginning or end, and what lies beyond these
-    is not wanted. Of a stretch longer than `max_duration_s` the centre of that length is decoded.
-    With `sha256` of the content, a file's sound is counted once for all of its stretches.
+    is not wanted. Of a segment longer than `max_duration_s` the centre of that length is decoded.
+    With `sha256` of the content, a file's sound is counted once for all of its segments.
 
     Raises AudioError: `empty_file`, `unknown_format`, `truncated` (the file is cut, or cannot be
-    decoded to the end of the stretch), `too_short` (under `stretch.MIN_DURATION_S`), `too_long`
-    (a recording over `stretch.MAX_RECORDING_S`), `too_large` (a stretch that decodes to more than
-    `stretch.MAX_DECODED_SAMPLES`).
+    decoded to the end of the segment), `too_short` (under `segment.MIN_DURATION_S`), `too_long`
+    (a recording over `segment.MAX_RECORDING_S`), `too_large` (a segment that decodes to more than
+    `segment.MAX_DECODED_SAMPLES`).
     """
     if not data:
         raise AudioError("empty_file", f"{name} is empty (0 bytes)")
     sound = counted_files.count(data, name, sha256)
-    first, last = StretchRequest(start_s, end_s, max_duration_s).resolve(sound, name)
+    first, last = SegmentRequest(start_s, end_s, max_duration_s).resolve(sound, name)
     waveform, rate = sound.decode(data, name, first, last), sound.sample_rate_hz
     begin_s = sound.begin_s + first / rate
     return DecodedAudio(waveform, rate, begin_s, begin_s + len(waveform) / rate)

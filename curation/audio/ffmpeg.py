@@ -30,7 +30,7 @@ def open_container(data: bytes) -> Any:
 def choose_audio_stream(container: Any, name: str) -> Any:
     """The stream marked default, of several the one with most channels, as FFmpeg chooses.
 
-    Raises AudioError (`unknown_format`) where there is none.
+    Raises AudioError (`unknown_format`) if there is none.
     """
     streams = [each for each in container.streams.audio if each.codec_context is not None]
     if not streams:
@@ -40,7 +40,7 @@ def choose_audio_stream(container: Any, name: str) -> Any:
 
 
 def seek_to(container: Any, stream: Any, time_s: float) -> bool:
-    """Move to a packet at or before a time; False where the format cannot."""
+    """Move to a packet at or before a time; False if the format cannot."""
     try:
         container.seek(max(0, int(time_s / stream.time_base)), stream=stream)
     except av.error.FFmpegError:

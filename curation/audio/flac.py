@@ -27,7 +27,7 @@ _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 
 
 class StreamInfo(NamedTuple):
-    """What STREAMINFO states; `frames` is 0 where the length was not known."""
+    """What STREAMINFO states; `frames` is 0 if the length was not known."""
 
     block_frames: int
     sample_rate_hz: int
@@ -153,7 +153,7 @@ _CRC16 = _build_crc16()
 
 
 def _read_frame_header(head: bytes, info: StreamInfo) -> int | None:
-    """Where a block ends in the stream; None where this is no header of a block."""
+    """Where a block ends in the stream; None if this is no header of a block."""
     head = head.ljust(16, b"\0")
     if head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
         return None

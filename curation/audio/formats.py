@@ -39,7 +39,7 @@ def count_sound(data: bytes, name: str) -> CountedSound:
 
 
 def _count_known(data: bytes, name: str) -> CountedSound | None:
-    """By the module of the format that the file's beginning shows; None where that has none."""
+    """By the module of the format that the file's beginning shows; None if that has none."""
     try:
         if is_wav(data):
             return count_wav(data, name)

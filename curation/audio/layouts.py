@@ -32,7 +32,7 @@ def split_joined_files(data: bytes, name: str) -> list[int]:
 def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> float | None:
     """The time of a stream's last packet by FFmpeg's clock, or of one shortly before it.
 
-    None where the packets have no times, or these go back by more than rounding. What has to read
+    None if the packets have no times, or these go back by more than rounding. What has to read
     all packets leaves `container` at its end.
     """
     if data.startswith(EBML_MAGIC):
@@ -61,7 +61,7 @@ def check_gap(data: bytes, name: str) -> None:
 
 
 def _split_asf(data: bytes, name: str) -> list[int]:
-    """Objects state their size; the one of packets states 0 where the file was broadcast."""
+    """Objects state their size; the one of packets states 0 if the file was broadcast."""
     starts, position = [0], 0
     while position + 24 <= len(data):
         kind, (size,) = (

@@ -22,7 +22,7 @@ _EBML = int.from_bytes(EBML_MAGIC, "big")
 class MatroskaLayout:
     """Where each joined file begins, and the time of the last cluster of the first one.
 
-    The latter is None where the clock jumps between clusters.
+    The latter is None if the clock jumps between clusters.
     """
 
     starts: list[int]
@@ -109,7 +109,7 @@ def _read_number(data: bytes, body: int, wanted: int) -> int | None:
 def _read_head(data: bytes, position: int) -> tuple[int | None, int, int | None]:
     """An element's id, where its body begins, and its size; None for what is not known.
 
-    The id is None where no element begins.
+    The id is None if no element begins.
     """
     first = data[position] if position < len(data) else 0
     id_bytes = 9 - first.bit_length()

@@ -1,4 +1,4 @@
-"""MPEG audio: frames are counted one by one, and decoded by FFmpeg from where a stretch begins.
+"""MPEG audio: frames are counted one by one, and decoded by FFmpeg from where a segment begins.
 
 libsndfile is not used: it takes the length from the Xing header, or guesses it from the size of
 the file, and stops at the first of several files that were joined. Free format is left to it.
@@ -44,7 +44,7 @@ def is_mpeg_audio(data: bytes) -> bool:
 
 
 def count_mp3(data: bytes, name: str) -> CountedSound | None:
-    """Count the frames of a file; None where there are none.
+    """Count the frames of a file; None if there are none.
 
     Files that were joined are parts, each with a tag of its own or another kind of frames. Raises
     AudioError (`truncated`) where the last frame is cut and the tag states more than there are.

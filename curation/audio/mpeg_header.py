@@ -55,7 +55,7 @@ FRAMES_BY_HEAD = _build_table()
 
 
 class EncoderTag(NamedTuple):
-    """What a frame without sound says of the frames after it; None where it does not say.
+    """What a frame without sound says of the frames after it; None if it does not say.
 
     `delay` and `padding` are the samples to drop at the beginning and the end.
     """
@@ -73,7 +73,7 @@ def encoder_tag_offset(head: bytes) -> int:
 
 
 def read_encoder_tag(frame: bytes) -> EncoderTag | None:
-    """The Xing, Info or VBRI tag of a frame of layer 3; None where it is one of sound."""
+    """The Xing, Info or VBRI tag of a frame of layer 3; None if it is one of sound."""
     if frame[VBRI_OFFSET : VBRI_OFFSET + 4] == b"VBRI" and len(frame) >= 54:
         size, frames = struct.unpack_from(">II", frame, 46)
         return EncoderTag(frames, size)

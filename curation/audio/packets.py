@@ -1,7 +1,7 @@
 """Packets of as many samples each, that fill a file: MPEG audio, raw AAC, AC-3, DTS and GSM.
 
 Such files have no clock, so FFmpeg would seek by an estimate, or read from the beginning. The
-packets of a stretch are given to its decoder instead.
+packets of a segment are given to its decoder instead.
 """
 
 from array import array
@@ -18,14 +18,14 @@ from curation.audio.errors import truncated_error
 from curation.audio.ffmpeg import MonoCollector
 from curation.audio.waveform import Waveform
 
-# FFmpeg's formats of this kind, and the seconds that their decoders need before a stretch: AAC
+# FFmpeg's formats of this kind, and the seconds that their decoders need before a segment: AAC
 # repeats the settings of its high band now and then, GSM predicts from what it decoded.
 RAW_FORMATS = {"aac": 0.6, "ac3": 0.1, "dts": 0.1, "eac3": 0.1, "gsm": 2.0}
 # Where a packet's header gives its rate: the byte, and its bits.
 _RATE_BITS = {"aac": (2, 0x3C), "ac3": (4, 0xC0), "eac3": (4, 0xC0)}
 # As many packets are decoded to learn what each gives.
 _PROBE_PACKETS = 4
-# Of a stretch, as much may be undecodable: a decoder may miss what lay before the file.
+# Of a segment, as much may be undecodable: a decoder may miss what lay before the file.
 _MAX_DAMAGE_S = 0.25
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -35,7 +35,7 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 class PacketSound:
     """Packets at `offsets`, of `lengths` bytes, each of `packet_frames` samples per channel.
 
-    `run_up` packets are decoded before a stretch. `delay` samples at the beginning and `padding`
+    `run_up` packets are decoded before a segment. `delay` samples at the beginning and `padding`
     ones at the end are not sound.
     """
 
@@ -92,7 +92,7 @@ def check_contiguous(
 
 
 def decode_packet(decoder: Any, data: bytes) -> Any:
-    """The frame that a packet gives; None where it is damaged."""
+    """The frame that a packet gives; None if it is damaged."""
     try:
         return next(iter(decoder.decode(av.Packet(data))), None)
     except av.error.FFmpegError:
@@ -100,7 +100,7 @@ def decode_packet(decoder: Any, data: bytes) -> Any:
 
 
 def count_packets(data: bytes, container: Any, stream: Any, name: str) -> CountedSound | None:
-    """Count the packets of an open raw file; None where they differ in length, or lie elsewhere.
+    """Count the packets of an open raw file; None if they differ in length, or lie elsewhere.
 
     Where the rate changes, as in files that were joined, another part begins. Raises AudioError
     (`truncated`) where the last packet is cut, and av.error.FFmpegError.

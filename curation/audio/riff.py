@@ -33,7 +33,7 @@ def iter_chunks(data: bytes, position: int, byte_order: str) -> Iterator[RiffChu
 
 
 def resolve_size(claimed: int, held: int) -> int | None:
-    """The bytes of samples in a chunk of which the file holds `held`; None where it is cut."""
+    """The bytes of samples in a chunk of which the file holds `held`; None if it is cut."""
     if claimed <= held:
         return claimed
     near = any(abs(claimed - each) <= _NEAR_BYTES for each in _PLACEHOLDERS)

@@ -19,7 +19,7 @@ _BEGINNINGS = [
 def split_sample_files(data: bytes, name: str) -> list[int]:
     """Where each of the files begins that were joined in such a file; mostly at 0 alone.
 
-    Raises AudioError (`truncated`) where there is less than the header says, which libsndfile
+    Raises AudioError (`truncated`) if there is less than the header says, which libsndfile
     silently replaces by what is there.
     """
     begins = next((each for each in _BEGINNINGS if each.match(data)), None)
@@ -38,7 +38,7 @@ def split_sample_files(data: bytes, name: str) -> list[int]:
 
 
 def _find_samples(data: bytes, start: int) -> RiffChunk | None:
-    """The chunk of samples of the file that begins at `start`; None where there is none."""
+    """The chunk of samples of the file that begins at `start`; None if there is none."""
     magic = data[start : start + 4]
     if magic == b"FORM":
         chunks = iter_chunks(data, start + 12, ">")

@@ -18,7 +18,7 @@ _ALAC_SUBTYPES = {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
 PLAIN_SUBTYPES = {
     "PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"
 }  # fmt: skip
-# Decoding starts this much before the stretch: Opus wants 80 ms.
+# Decoding starts this much before the segment: Opus wants 80 ms.
 _RUN_UP_S = 0.2
 _BLOCK_FRAMES = 65536
 

@@ -1,4 +1,4 @@
-"""WAV: the samples of a stretch are cut out of the file, and decoded under a header of their own.
+"""WAV: the samples of a segment are cut out of the file, and decoded under a header of their own.
 
 So a size in the file's header cannot be wrong, and no decoder has to seek. libsndfile decodes plain
 samples. Blocks of ADPCM and GSM are decoded by FFmpeg, as libsndfile cannot seek in them, or seeks
@@ -34,7 +34,7 @@ _WAV_MAGICS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 # Codecs of blocks that are decoded one by one: ADPCM of Microsoft, of IMA, and GSM 6.10.
 _BLOCK_CODECS = {0x02, 0x11, 0x31}
 _MP3_CODECS = {0x50, 0x55}
-# GSM predicts from what it decoded before: decoding starts two seconds before the stretch.
+# GSM predicts from what it decoded before: decoding starts two seconds before the segment.
 _RUN_UP_BLOCKS = 50
 _PROBE_UNITS = 24
 _MAX_FORMAT_BYTES = 4096
@@ -152,7 +152,7 @@ def is_wav(data: bytes) -> bool:
 
 
 def count_wav(data: bytes, name: str) -> CountedSound | None:
-    """Count a WAV, or several that were joined; None where no chunk of samples is found.
+    """Count a WAV, or several that were joined; None if no chunk of samples is found.
 
     Raises AudioError (`truncated`) where the file is shorter than its header says.
     """

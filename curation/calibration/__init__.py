@@ -1,1 +1,1 @@
-"""What a scorer's numbers mean: its scores of matched and of shuffled pairs, and a threshold."""
+"""Calibration of a scorer: its scores of matched and of shuffled pairs, and a threshold."""

@@ -1,4 +1,4 @@
-"""Calibrates a run's scorer, and writes what was found beside the run."""
+"""Calibrates a run's scorer, and writes the results beside the run."""
 
 from curation.calibration import csv_pairs, plot, run_pairs
 from curation.calibration.summary import Calibration, summarize_calibration
@@ -22,11 +22,10 @@ def calibrate(
 
     Args:
         clips: size of the random sample of clips, which the run's seed draws.
-        precision: the share of right captions that the threshold is for.
-        prior: the share of right captions before any filter; of no account where captions are
-            judged.
+        precision: the share of right captions to reach with the threshold.
+        prior: the share of right captions before any filter; not used if captions are judged.
 
-    Raises InputError where there is nothing to calibrate on.
+    Raises InputError if there is nothing to calibrate on.
     """
     scorer = build_scorer(config.scorer)
     if captions_csv:

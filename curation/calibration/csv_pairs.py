@@ -1,4 +1,4 @@
-"""The pairs of a CSV: recordings with captions of the user's own, judged right or wrong or not."""
+"""The pairs of a CSV: recordings with the user's own captions, judged or not."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no
 
 @dataclass(frozen=True)
 class LabeledCaption:
-    """A row of the CSV; `right` is None where nobody judged.
+    """A row of the CSV; `right` is None if nobody judged it.
 
     `sound` is a file, or, in an export of `tagscribe review`, the id of a clip of the run.
     """
@@ -40,10 +40,10 @@ class LabeledCaption:
 
 
 def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> ScoredPairs:
-    """The captions of a random sample of a CSV's files, scored with all files of the sample.
+    """Score the captions of a random sample of a CSV's files with all files of the sample.
 
-    A caption does not belong to a file for which it is not listed. Raises InputError where the
-    CSV or a file cannot be read, or fewer than two files are listed.
+    A caption counts as shuffled with every file for which it is not listed. Raises InputError if
+    the CSV or a file cannot be read, or fewer than two files are listed.
     """
     storage = Storage(config.storage)
     rows, of_clips = read_captions_csv(storage, csv_uri)
@@ -69,10 +69,10 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
 
 
 def read_captions_csv(storage: Storage, csv_uri: str) -> tuple[list[LabeledCaption], bool]:
-    """The rows of a CSV: a sound, caption, and right (1 or 0) if judged.
+    """The rows of a CSV: a sound, its caption, and right (1 or 0) if judged.
 
-    The sound is `file` (absolute, or beside the CSV), or, in a CSV without that column, `clip_id`,
-    as `tagscribe review --export` writes it.
+    The sound is `file` (absolute, or relative to the CSV). In a CSV without that column it is
+    `clip_id`, as `tagscribe review --export` writes it.
 
     Returns the rows, and whether they name clips. Raises InputError naming the line and what was
     expected.
@@ -135,7 +135,7 @@ def _decode_files(
 def _decode_clips(
     config: RunConfig, csv_uri: str, clip_ids: list[str]
 ) -> Iterator[tuple[str, DecodedAudio]]:
-    """The stretches of the run's clips that were annotated, decoded again."""
+    """The segments of the run's clips that were annotated, decoded again."""
     run = RunFolder.from_config(config)
     columns = ["clip_id", "uri", "start_s", "end_s", "audio_sha256", "outcome"]
     wanted = pa.array(clip_ids, pa.string())

@@ -1,4 +1,4 @@
-"""Sounds embedded by a scorer as a run embeds them."""
+"""Embeds sounds by a scorer in the same way as a run."""
 
 from collections.abc import Iterable
 from itertools import islice

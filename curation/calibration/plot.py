@@ -1,4 +1,4 @@
-"""The picture of a calibration: both distributions of scores, and precision by threshold."""
+"""The plot of a calibration: both distributions of scores, and precision by threshold."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ def plot_calibration(
 def draw_precision(
     axes: "Axes", scored: ScoredPairs, prior: float, styles: Sequence[Style]
 ) -> None:
-    """Precision and the share kept at each threshold, in the first two styles."""
+    """Draw precision and the share kept at each threshold, in the first two styles."""
     curve = PrecisionCurve(scored, prior)
     once = np.ones((1, len(scored.matched)))
     lines = {"precision": curve.precision(once)[0], "share kept": curve.kept_share(once)[0]}

@@ -1,7 +1,7 @@
 """The pairs of an annotated run: its clips' best captions, with their own clip and with others.
 
-Scores and captions are in the evidence, and so are the audio embeddings of the run's scorer; only a
-second scorer has to embed the sounds again.
+The evidence has scores, captions and the audio embeddings of the run's scorer. Only a second scorer
+has to embed the audio again.
 """
 
 from collections.abc import Iterator
@@ -43,17 +43,17 @@ _SOUNDS = {
 def score_run_pairs(
     config: RunConfig, scorer: Scorer, clips: int, role: ScorerRole = "scorer"
 ) -> ScoredPairs:
-    """The best captions of a random sample of a run's clips, scored with all clips of the sample.
+    """Score the best captions of a random sample of a run's clips with all clips of the sample.
 
-    The best are those of the highest CLAP score. A caption does not belong to the clips that have
-    no tag in common with its own, nor one that implies such a tag.
+    The best caption of a clip has the highest CLAP score. It counts as shuffled with clips that
+    share no tag with its own clip, and no tag that implies one of its tags.
 
     Args:
-        scorer: that which plays `part` in the run; it is set up here.
+        scorer: the scorer `part` of the run; it is set up here.
         clips: size of the sample, which the run's seed draws. A second scorer embeds each of them
-            again; those that are gone or have changed are left out.
+            again; clips whose audio is missing or has changed are left out.
 
-    Raises InputError where there is no evidence of two clips, or that of another scorer.
+    Raises InputError if there is evidence of fewer than two clips, or of another scorer.
     """
     _check_scorer(config, scorer, role)
     rows = _sample_rows(config, clips, role)
@@ -74,10 +74,10 @@ def score_run_pairs(
 
 
 def unrelated_clips(tags: list[set[str]]) -> np.ndarray:
-    """Which clips have nothing in common, bool `[clip, clip]`, by the classes that each carries.
+    """Which clips share no class, bool `[clip, clip]`, by the classes of each.
 
-    Two clips are related where one has a class that the other has too, or that a class of the
-    other implies: a bark is a dog's. A clip is related to itself, whatever it carries.
+    Two clips are related if one has a class that the other has too, or that a class of the other
+    implies: a bark implies a dog. A clip is related to itself, whatever its classes.
     """
     implied = [mids.union(*map(_ancestors, mids)) for mids in tags]
     column = {mid: place for place, mid in enumerate(sorted(set().union(*implied)))}

@@ -1,4 +1,4 @@
-"""The results of a calibration: figures for people, JSON for machines."""
+"""The results of a calibration: tables for people, JSON for programs."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ ESTIMATORS: dict[Source, str] = {
 
 @dataclass(frozen=True)
 class ScoreDistribution:
-    """Scores of one sort of pair; the correlation is Spearman's, with the captions' words."""
+    """Scores of one kind of pair; the correlation is Spearman's, with the number of words."""
 
     pairs: int
     mean: float
@@ -32,7 +32,7 @@ class ScoreDistribution:
     length_correlation: float | None
 
     def figures(self) -> dict[str, str]:
-        """For people, by name."""
+        """For people: values by name."""
         bias = self.length_correlation
         return {
             "pairs": f"{self.pairs:,}",
@@ -45,12 +45,12 @@ class ScoreDistribution:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found of a scorer.
+    """The results for a scorer.
 
     Attributes:
         auc: probability that a matched pair outscores a shuffled one.
-        judged_auc: probability that a right caption outscores a wrong one, where judged.
-        threshold: None where no score is precise enough.
+        judged_auc: probability that a right caption outscores a wrong one; only if judged.
+        threshold: None if no score is precise enough.
     """
 
     scorer: dict[str, str]
@@ -67,7 +67,7 @@ class Calibration:
 
     @property
     def estimator(self) -> str:
-        """What the precision rests on."""
+        """The basis of the precision, in words."""
         return ESTIMATORS[self.source].format(prior=self.prior)
 
     def to_json(self) -> bytes:
@@ -80,7 +80,7 @@ class Calibration:
         return [[name, value, shuffled[name]] for name, value in self.matched.figures().items()]
 
     def sentences(self) -> Iterator[str]:
-        """What the figures come to, and the line of run.yaml that follows."""
+        """The figures in sentences, and the resulting line of run.yaml."""
         yield f"a matched pair outscores a shuffled one with probability {self.auc:.3f}"
         if self.judged_auc is not None:
             yield f"a right caption outscores a wrong one with probability {self.judged_auc:.3f}"
@@ -100,7 +100,7 @@ class Calibration:
 def summarize_calibration(
     scored: ScoredPairs, scorer: dict[str, str], prior: float, precision: float
 ) -> Calibration:
-    """What the scores of pairs come to. Raises InputError where none is shuffled."""
+    """The calibration from the scores of pairs. Raises InputError if no pair is shuffled."""
     shuffled, right = scored.shuffled_pairs, scored.right
     if not len(shuffled):
         raise InputError(

@@ -1,6 +1,6 @@
-"""From scores of pairs to the threshold for a precision, its bounds, and the length bias.
+"""Computes the threshold for a precision, its bounds, and the length bias, from scores of pairs.
 
-Pure functions of arrays; where the scores come from is others' affair.
+Pure functions of arrays.
 """
 
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ _MOST_THRESHOLDS = 400
 
 @dataclass(frozen=True, eq=False)
 class ScoredPairs:
-    """Captions, each scored with its own clip and with clips that it does not belong to.
+    """Captions with their scores, for their own clips and for others.
 
     Attributes:
-        source: what the captions are.
+        source: the kind of captions.
         matched: `[caption]` score with the caption's own clip.
         shuffled: `[caption, clip]` score with every clip.
-        others: bool `[caption, clip]`, the clips that it does not belong to.
+        others: bool `[caption, clip]`, True for shuffled pairs.
         words: int `[caption]`.
         right: bool `[caption]`, what people judged; None unless the source is "judged".
     """
@@ -46,22 +46,22 @@ class ScoredPairs:
 
     @property
     def shuffled_pairs(self) -> np.ndarray:
-        """Scores `[pair]` of captions with clips that they do not belong to."""
+        """Scores `[pair]` of the shuffled pairs."""
         return self.shuffled[self.unrelated]
 
     @property
     def shuffled_words(self) -> np.ndarray:
-        """The words of the caption of each of `shuffled_pairs`."""
+        """Number of words in the caption of each of `shuffled_pairs`."""
         return np.broadcast_to(self.words[:, None], self.unrelated.shape)[self.unrelated]
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The least score from which on captions are precise enough.
+    """The lowest score at which captions are precise enough.
 
     Attributes:
-        low, high: 95 % of resamples of the captions that have a threshold have it in between.
-        precision: estimated, of the captions that score it or more.
+        low, high: bounds of the threshold in 95 % of the resamples that have one.
+        precision: estimated precision of the captions with this score or more.
         kept: their share of all captions.
     """
 
@@ -73,17 +73,17 @@ class Threshold:
 
 
 class PrecisionCurve:
-    """The precision of the captions that score a threshold or more, at every threshold.
+    """Precision of the captions at or above each threshold.
 
-    How it is estimated depends on what the captions are. With M and S the shares of matched and of
-    shuffled pairs at or above the threshold, and `prior` the share of right captions:
+    The estimate depends on the kind of captions. With M and S the shares of matched and of shuffled
+    pairs at or above the threshold, and `prior` the share of right captions:
 
-    - judged: the share of right ones among those kept, whatever the prior;
-    - true: prior M / (prior M + (1 - prior) S), were as many wrong captions beside them;
-    - written: 1 - (1 - prior) S / M, since they hold their wrong ones already.
+    - judged: the share of right ones among those kept, independent of the prior;
+    - true: prior M / (prior M + (1 - prior) S), as if wrong captions were added at this prior;
+    - written: 1 - (1 - prior) S / M, because they contain their wrong ones.
 
-    The last two take a wrong caption to score as a shuffled one does. One that is half right
-    scores higher, so they are upper bounds.
+    The last two assume that a wrong caption scores like a shuffled one. A partly right one scores
+    higher, so both are upper bounds.
 
     Attributes:
         thresholds: `[threshold]` rising, scores of matched pairs: each of them, or of more than
@@ -98,7 +98,7 @@ class PrecisionCurve:
         self._reaches = (scored.matched[:, None] >= self.thresholds).astype(np.float64)
 
     def precision(self, weights: np.ndarray) -> np.ndarray:
-        """Precision `[resample, threshold]`; NaN or 0 where no caption is kept.
+        """Precision `[resample, threshold]`; NaN or 0 if no caption is kept.
 
         Args:
             weights: `[resample, caption]`, how often each caption counts.
@@ -114,19 +114,19 @@ class PrecisionCurve:
             return np.clip(1 - (1 - prior) * shuffled / kept, 0, 1)
 
     def at(self, score: float) -> float:
-        """Precision of the captions that score so much or more; NaN where there are none."""
+        """Precision of the captions with this score or more; NaN if there are none."""
         place = int(np.searchsorted(self.thresholds, score))
         once = np.ones((1, len(self._scored.matched)))
         return float(np.append(self.precision(once)[0], np.nan)[place])
 
     def kept_share(self, weights: np.ndarray) -> np.ndarray:
-        """Share `[resample, threshold]` of the captions that score as much or more."""
+        """Share `[resample, threshold]` of the captions at or above each threshold."""
         return weights @ self._reaches / weights.sum(1, keepdims=True)
 
     def first_place(self, weights: np.ndarray, precision: float) -> np.ndarray:
-        """The place `[resample]` of the least threshold that is precise enough, -1 where none is.
+        """The index `[resample]` of the lowest threshold that is precise enough, -1 for none.
 
-        Above it captions need not be as precise: the more are kept the better, once they are.
+        Higher thresholds may be less precise. The lowest one keeps the most captions.
         """
         enough = (self.precision(weights) >= precision) & (weights @ self._reaches >= MIN_KEPT)
         return np.where(enough.any(1), enough.argmax(1), -1)
@@ -145,7 +145,7 @@ class PrecisionCurve:
 def find_threshold(
     scored: ScoredPairs, precision: float, prior: float, seed: int = 0
 ) -> Threshold | None:
-    """The threshold for a precision; None where no `LEAST_KEPT` captions are as precise."""
+    """The threshold for a precision; None if fewer than `LEAST_KEPT` captions reach it."""
     curve = PrecisionCurve(scored, prior)
     captions = len(scored.matched)
     once = np.ones((1, captions))
@@ -166,14 +166,14 @@ def find_threshold(
 
 
 def measure_length_bias(scores: np.ndarray, words: np.ndarray) -> float | None:
-    """Spearman's correlation of scores with the captions' numbers of words.
+    """Spearman's correlation of scores with the number of words of the captions.
 
-    None where captions or scores are all alike, or fewer than three.
+    None if all captions or all scores are equal, or if there are fewer than three.
     """
     return spearman(scores, words) if len(scores) >= 3 else None
 
 
 def score_percentiles(scores: np.ndarray) -> dict[str, float]:
-    """The scores below which so many percent lie, by the percentage."""
+    """Percentiles of the scores, by percentage."""
     values = np.percentile(scores, PERCENTS)
     return {str(percent): float(value) for percent, value in zip(PERCENTS, values, strict=True)}

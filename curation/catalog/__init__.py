@@ -1,4 +1,4 @@
-"""Where clips come from: each kind of catalog becomes one sorted listing, with or without audio.
+"""Catalogs: each kind becomes one sorted listing of clips, with or without audio.
 
-Decoding is left to `curation.audio`, and cutting the listing into shards to `curation.run`.
+`curation.audio` decodes, and `curation.run` cuts the listing into shards.
 """

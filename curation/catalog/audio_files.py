@@ -1,4 +1,4 @@
-"""The audio files of a folder, what lies beside them, and how a path of the metadata finds one."""
+"""The audio files and other files of a folder; finds the file that a path of the metadata names."""
 
 import os
 import posixpath
@@ -17,25 +17,25 @@ _EXAMPLES = 3
 
 
 def file_extension(path: str) -> str:
-    """In lower case and without its dot; empty where there is none."""
+    """The extension in lower case without its dot; empty if there is none."""
     name = path.rpartition("/")[2]
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
 def is_audio_file(path: str) -> bool:
-    """Whether the name is that of an audio or video file, and not hidden."""
+    """Whether the name has an audio or video extension and is not hidden."""
     return (
         not path.rpartition("/")[2].startswith(".") and file_extension(path) in DECODABLE_EXTENSIONS
     )
 
 
 def drop_audio_extension(path: str) -> str:
-    """The path without its extension, where that is one of DECODABLE_EXTENSIONS."""
+    """The path without its extension, if that is one of DECODABLE_EXTENSIONS."""
     return posixpath.splitext(path)[0] if file_extension(path) in DECODABLE_EXTENSIONS else path
 
 
 def unread_kind(path: str) -> str:
-    """How a file that is not read is counted: `.txt`, `hidden` or `without extension`."""
+    """The kind under which an unread file is counted: `.txt`, `hidden` or `without extension`."""
     if path.rpartition("/")[2].startswith("."):
         return "hidden"
     extension = file_extension(path)
@@ -43,7 +43,7 @@ def unread_kind(path: str) -> str:
 
 
 def count_unread(paths: Iterable[str]) -> dict[str, int]:
-    """How many files there are of each `unread_kind`, the most frequent first."""
+    """Number of files of each `unread_kind`, the most frequent first."""
     counts = Counter(map(unread_kind, paths))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -55,9 +55,9 @@ def format_unread(counts: Mapping[str, int]) -> str:
 
 @dataclass
 class ListedFiles:
-    """The files below a folder by their path within it: those taken for audio, and all others.
+    """The files below a folder by their path within it: audio files, and all others.
 
-    A path that is not UTF-8 is written with `\\xNN`; its URI names the very bytes.
+    In a path that is not UTF-8, invalid bytes are written `\\xNN`; its URI has the exact bytes.
     """
 
     folder: str
@@ -66,10 +66,10 @@ class ListedFiles:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def find(self, name: str) -> tuple[str, str | None]:
-        """Path and URI of the file that metadata names; a normalized path, and None, for none.
+        """Path and URI of the file that metadata names; if missing, a normalized path and None.
 
-        The name as it stands goes first, then without spaces around it, then with `\\` as `/`: each
-        of them may be part of a name, or come from how the metadata was written.
+        The exact name is tried first, then without spaces around it, then with `\\` as `/`: these
+        characters may belong to the name, or come from the program that wrote the metadata.
         """
         if uri := self.audio.get(name):
             return name, uri
@@ -81,14 +81,14 @@ class ListedFiles:
         return posixpath.normpath(name.strip().replace("\\", "/")), None
 
     def notes(self) -> tuple[str, ...]:
-        """What was passed over and which names were written otherwise, each with examples."""
+        """The skipped files and the names that are not UTF-8, each with examples."""
         raw = [path for path, uri in self.audio.items() if uri.startswith("file://")]
         note = f"{len(raw):,} names are not UTF-8, their bytes are written \\xNN: {_examples(raw)}"
         return (*format_skipped(self.skipped), *((note,) if raw else ()))
 
 
 def format_skipped(skipped: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """For people: what was passed over, by what it is, with examples."""
+    """For people: the skipped files by kind, with examples."""
     kinds: dict[str, list[str]] = {}
     for path, what in skipped:
         kinds.setdefault(what, []).append(path)
@@ -103,15 +103,15 @@ def _examples(paths: list[str]) -> str:
 
 
 def quote_name(name: str) -> str:
-    """A name of a file for messages, in quotes, with what cannot be seen as code points."""
+    """A file name for messages, in quotes, with invisible characters as code points."""
     return f"'{escape_invisible(name)}'"
 
 
 def list_audio_folder(storage: Storage, uri: str, key: str = "audio") -> ListedFiles:
-    """All files below a folder. Raises InputError where there is none.
+    """All files below a folder. Raises InputError if there is none.
 
     Args:
-        key: of the catalog, for the message.
+        key: the catalog's key, for the message.
     """
     folder = require_folder(storage, uri, key)
     if key == "audio" and is_local_uri(folder) and os.path.isfile(folder):
@@ -131,12 +131,12 @@ def list_audio_folder(storage: Storage, uri: str, key: str = "audio") -> ListedF
 
 
 def path_of_uri(uri: str) -> str:
-    """The URI itself, or, of a file:// URI, the path as text: see `readable_path`."""
+    """The URI itself; of a file:// URI, the path as text (`readable_path`)."""
     return readable_path(local_path(uri)) if uri.startswith("file://") else uri
 
 
 def require_folder(storage: Storage, uri: str, key: str) -> str:
-    """The absolute URI of a folder. Raises InputError where there is none."""
+    """The absolute URI of a folder. Raises InputError if there is none."""
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such folder, given as {key}: of the catalog")
     return absolute_uri(uri).rstrip("/")

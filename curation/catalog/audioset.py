@@ -1,4 +1,4 @@
-"""AudioSet's own layout: a CSV of segments, and audio files that users name by YouTube id."""
+"""AudioSet's layout: a CSV of segments, and audio files named by YouTube id."""
 
 import re
 from array import array
@@ -45,10 +45,10 @@ _NAME = re.compile(r"([\w-]{11})(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?", re.AS
 
 
 def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogListing:
-    """The listed segments; ids are `<YouTube id>_<start in ms>`, `uri` null where none is found.
+    """The listed segments; ids are `<YouTube id>_<start in ms>`, `uri` is null without a file.
 
-    Raises InputError for a line that cannot be read, a class that AudioSet does not have, a
-    segment listed twice, or a file that could be either of two clips.
+    Raises InputError for an invalid line, a class that AudioSet does not have, a segment listed
+    twice, or a file that matches two clips.
     """
     folder = require_folder(storage, config.audio, "audio")
     segments = _read_segments(storage, config.segments)
@@ -85,13 +85,13 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
 def find_segment_files(
     storage: Storage, audio: str, clip_ids: Iterable[str], files: Literal["cut", "whole"]
 ) -> tuple[list[str | None], list[float]]:
-    """The file of each clip in a folder, by a listing's rules, and where the clip begins in it.
+    """Find the file of each clip in a folder, and the clip's start in it.
 
     Args:
         clip_ids: `<YouTube id>_<start in ms>`.
-        files: what a file named by its id alone is, as in the catalog.
+        files: the content of a file named by its id alone, as in the catalog.
 
-    Raises InputError for an id of another form, or a file that could be either of two clips.
+    Raises InputError for an id of another form, or a file that matches two clips.
     """
     segments = _Segments()
     for clip_id in clip_ids:
@@ -253,7 +253,7 @@ def _match_files(
 
 
 def _readings(name: str) -> Iterator[tuple[str, str | None]]:
-    """The YouTube id and, where there is one, the start, as each way to read the name has them."""
+    """The YouTube id and, if there is one, the start, as each way to read the name has them."""
     stem = name.rpartition(".")[0]
     for text in (stem, stem[1:] if stem.startswith("Y") else ""):
         found = _NAME.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Lists the clips of a catalog, whichever kind it is."""
+"""Lists the clips of a catalog of any kind."""
 
 import pyarrow.compute as pc
 
@@ -15,10 +15,10 @@ from curation.storage.files import Storage
 
 
 def list_clips(storage: Storage, config: CatalogConfig) -> CatalogListing:
-    """List a catalog: one row a clip, with its tags and where its audio is.
+    """List a catalog: one row a clip, with its tags and the URI of its audio.
 
-    Sorted by clip id; clips packed in Parquet or tar files by their place, so that neighbours in
-    the listing are neighbours in a file. Raises InputError for what the catalog cannot mean.
+    Sorted by clip id. Clips packed in Parquet or tar files are sorted by their place, so that
+    neighbours in the listing are neighbours in a file. Raises InputError for an invalid catalog.
     """
     match config:
         case AudiosetConfig():

@@ -1,4 +1,4 @@
-"""The bytes of one clip, wherever it lies: a file, a row of a Parquet file, a member of a tar."""
+"""Reads the bytes of a clip from a file, a row of a Parquet file, or a member of a tar."""
 
 import re
 import threading
@@ -29,24 +29,25 @@ _MEMBER = re.compile(
 
 
 def parquet_row_uri(file: str, row: int, column: str) -> str:
-    """The URI of the audio in a row of a Parquet file; URIs sort as the rows do."""
+    """The URI of the audio in a row of a Parquet file; URIs sort in the order of the rows."""
     return f"{file}#row={row:09d}&column={quote(column)}"
 
 
 def tar_member_uri(file: str, offset: int, size: int, name: str) -> str:
-    """The URI of a member of a tar; URIs sort as the members lie in the file."""
+    """The URI of a member of a tar; URIs sort in the order of the members in the file."""
     return f"{file}#offset={offset:012d}&size={size}&name={quote(name)}"
 
 
 def read_clip_bytes(
     storage: Storage, uri: str, reserve: Reserve | None = None
 ) -> tuple[bytes, str]:
-    """The encoded audio of a clip, and a name for it in messages. Safe in threads.
+    """The encoded audio of a clip, and its name in messages. Thread-safe.
 
-    `reserve` is as in `Storage.read_audio_bytes`: it is called with the size before reading; for a
-    row of a Parquet file, whose row group is read whole, before it is taken from there.
+    `reserve` is that of `Storage.read_audio_bytes`: it is called with the size before reading. A
+    row group of a Parquet file is read whole; for its rows, `reserve` is called before the bytes
+    are copied. The last row groups stay in a cache of 256 MiB, outside the caller's budget.
 
-    Raises OSError (FileNotFoundError where nothing is there) when it cannot be read.
+    Raises OSError if the bytes cannot be read (FileNotFoundError if there is no file).
     """
     if row := _ROW.fullmatch(uri):
         file, number = row["file"], int(row["row"])

@@ -1,4 +1,4 @@
-"""A folder of audio, described by a CSV or JSONL of metadata or by nothing but its files."""
+"""Lists a folder of audio, with a CSV or JSONL of metadata or from its files alone."""
 
 import math
 import posixpath
@@ -29,10 +29,10 @@ from curation.uris import absolute_uri, readable_path
 
 
 def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
-    """One clip a row of the metadata, or one an audio file where there is none.
+    """One clip for each row of the metadata, or for each audio file without metadata.
 
-    Raises InputError for metadata that cannot be read, a column that is not there, a class that
-    AudioSet does not have, an id given twice, or names that nearly are those of the files.
+    Raises InputError for unreadable metadata, a missing column, a class that AudioSet does not
+    have, a duplicate id, or names that differ slightly from those of the files.
     """
     files = list_audio_folder(storage, config.audio)
     if config.metadata is None:
@@ -62,9 +62,9 @@ def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
 def read_metadata_column(
     storage: Storage, config: FolderConfig, column: str
 ) -> Iterator[tuple[str, str]]:
-    """What a column of the metadata says of each clip, by its id.
+    """The values of a metadata column by clip id.
 
-    Raises InputError where the metadata cannot be read or has no such column.
+    Raises InputError if the metadata cannot be read or has no such column.
     """
     assert config.metadata is not None
     # The audio may be gone when only its licences are wanted.
@@ -119,7 +119,7 @@ class _Rows:
         self.ends.append(end_s)
 
     def ids(self) -> list[str]:
-        """The given ids, else the paths without their extension, with the start where there is one.
+        """The given ids, else the paths without their extension, with the start if there is one.
 
         Of files that differ by their extension alone the id is the whole path.
         """

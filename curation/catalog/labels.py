@@ -1,4 +1,4 @@
-"""Labels of a clip as metadata has them, whatever their form, as what a tag column is built of."""
+"""Parses labels in the forms found in metadata, for the tag column of a listing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ def parse_labels(
 ) -> list[str | Tag]:
     """The labels in a list of class ids, names, tags as objects, or numbers of `names`.
 
-    Nulls and texts without a letter are left out; -1 is Hugging Face's number for no label.
+    Nulls and blank texts are skipped; -1 is Hugging Face's number for no label.
 
     Args:
         key: the column or key, for messages.
-        names: of a column of Hugging Face's ClassLabel, by number.
+        names: class names by number, of a column of Hugging Face's ClassLabel.
 
     Raises InputError for anything else.
     """
@@ -74,7 +74,7 @@ def _name_of_number(number: int, key: str | None, names: Sequence[str] | None) -
 def class_label_names(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str] | None:
     """The classes of a column by number, as `datasets` writes them into a Parquet schema.
 
-    None where the column is no ClassLabel, nor a list of it.
+    None if the column is neither a ClassLabel nor a list of it.
     """
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]

@@ -1,4 +1,4 @@
-"""What every catalog is built of: a listing, its coverage, its tags, and the check of its ids."""
+"""Parts of every catalog: a listing, its coverage, its tag column, and the check of its ids."""
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
@@ -18,10 +18,10 @@ from curation.tags import ontology
 
 @dataclass(frozen=True)
 class CatalogCoverage:
-    """How many clips are listed, how many of them have audio, and what else was noticed.
+    """Number of clips listed and of those with audio, and other findings of the listing.
 
-    `unlisted_files` are audio files of no listed clip; `unread_files` counts all other files that
-    are no metadata of the catalog, by extension: see `unread_kind`.
+    `unlisted_files` are audio files without a listed clip. `unread_files` counts all other files
+    that are no metadata of the catalog, by `unread_kind`.
     """
 
     listed: int
@@ -35,7 +35,7 @@ class CatalogCoverage:
         return self.listed - self.found
 
     def to_dict(self) -> dict[str, Any]:
-        """What is recorded beside the plan: all that the plan does not hold."""
+        """The fields that are recorded in run.json; the plan has the others."""
         return {
             "unlisted_files": self.unlisted_files,
             "unread_files": dict(self.unread_files),
@@ -45,13 +45,13 @@ class CatalogCoverage:
 
 @dataclass(frozen=True, eq=False)
 class CatalogListing:
-    """The clips of a catalog (CLIP_SCHEMA), `uri` null where the audio is missing."""
+    """The clips of a catalog (CLIP_SCHEMA), `uri` null if the audio is missing."""
 
     clips: pa.Table
     coverage: CatalogCoverage
 
     def summary(self) -> str:
-        """The coverage in a sentence or two."""
+        """The coverage in one or two sentences."""
         coverage = self.coverage
         # Rounded down, so that 100 % means all.
         share = coverage.missing * 1000 // max(1, coverage.listed) / 10
@@ -67,7 +67,7 @@ class CatalogListing:
 
 
 class TagColumnBuilder:
-    """Gathers the tags of one clip after another into the column of a listing."""
+    """Builds the tag column of a listing, clip by clip."""
 
     def __init__(self) -> None:
         self._tags: list[Tag] = []
@@ -76,9 +76,9 @@ class TagColumnBuilder:
         self._offsets = array("i", [0])
 
     def append(self, labels: Iterable[str | Tag]) -> None:
-        """The tags of the next clip, by id or name, or as they are; of repeated classes the first.
+        """Add the tags of the next clip, by id, name or Tag; only the first of repeated classes.
 
-        Raises InputError for a label that is no AudioSet class; nothing is gathered then.
+        Raises InputError for a label that is no AudioSet class; then nothing is added.
         """
         places: dict[str, int] = {}
         for label in labels:
@@ -114,7 +114,7 @@ def build_clip_table(
     end_s: Iterable[float | None] | pa.Array,
     tags: pa.Array,
 ) -> pa.Table:
-    """The columns of a listing as a table of CLIP_SCHEMA."""
+    """A table of CLIP_SCHEMA from the columns of a listing."""
     given = [clip_id, uri, start_s, end_s, tags]
     columns = [
         column if isinstance(column, (pa.Array, pa.ChunkedArray)) else pa.array(column, field.type)
@@ -126,10 +126,10 @@ def build_clip_table(
 def check_unique_ids(
     clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int], str], remedy: str
 ) -> None:
-    """Raises InputError when two clips have one id, naming the first few and `where` they are.
+    """Raises InputError if two clips have one id; it names the first few and their `where`.
 
     Args:
-        remedy: what the user can do about it in this kind of catalog.
+        remedy: the remedy for this kind of catalog.
     """
     if pc.count_distinct(clip_ids).as_py() == len(clip_ids):
         return
@@ -147,7 +147,7 @@ def check_unique_ids(
 
 @dataclass(frozen=True)
 class DataFiles:
-    """URIs of the files that hold a catalog's clips, and the paths and URIs of all others there."""
+    """URIs of the files with a catalog's clips, and paths and URIs of other files beside them."""
 
     uris: list[str]
     others: ListedFiles
@@ -156,7 +156,7 @@ class DataFiles:
 def list_data_files(storage: Storage, uri: str, suffix: str) -> DataFiles:
     """The file of that name, or the files below that folder whose names end in `suffix`.
 
-    Raises InputError where there are none.
+    Raises InputError if there are none.
     """
     found = list_audio_folder(storage, uri, "data")
     data = {path: each for path, each in found.others.items() if _is_data(path, suffix)}

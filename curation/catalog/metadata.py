@@ -1,6 +1,6 @@
-"""Reads the rows of a CSV or JSONL of metadata, each with the words that say where it stands.
+"""Reads the rows of a CSV or JSONL of metadata, each with its place for messages.
 
-What the columns mean is left to `folder`.
+`folder` defines the meaning of the columns.
 """
 
 import csv
@@ -32,9 +32,9 @@ _SPACE_BEFORE_QUOTE = re.compile(r"(?:^|(?<=,)) +$")
 
 
 def read_metadata(storage: Storage, uri: str, needed: list[str]) -> Iterator[tuple[str, Row]]:
-    """The rows of a .csv or .jsonl that has the columns `needed`, each behind its place.
+    """The rows of a .csv or .jsonl with the columns `needed`, each after its place.
 
-    Raises InputError where the file cannot be read or lacks a column, with its true cause.
+    Raises InputError with the cause if the file cannot be read or lacks a column.
     """
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such file, given as metadata: of the catalog")
@@ -50,7 +50,7 @@ def read_metadata(storage: Storage, uri: str, needed: list[str]) -> Iterator[tup
 
 
 def check_text_head(uri: str, head: bytes) -> None:
-    """Raises InputError where the first bytes of a file are not those of text in UTF-8."""
+    """Raises InputError if the first bytes of a file are not UTF-8 text."""
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             raise InputError(f"{uri}: found a file that is {what}")

@@ -1,7 +1,7 @@
-"""Finds out why listed audio is missing: files whose names nearly are those of the metadata.
+"""Finds why listed audio is missing: files whose names differ slightly from the metadata's.
 
-One cause makes a whole corpus missing at once: absolute paths, paths without extension, another
-case, or Unicode composed by one system and decomposed by another.
+A single cause makes a whole corpus missing: absolute paths, missing extensions, another case, or
+Unicode that one system composes and another decomposes.
 """
 
 import unicodedata
@@ -39,16 +39,16 @@ _RELAXATIONS: dict[str, Callable[[str], str]] = {
 def check_names(
     where: str, missing: Iterable[str], unlisted: Iterable[str], without_extension: Iterable[str]
 ) -> tuple[str, ...]:
-    """Raises InputError where half of the unlisted files or more match a missing clip nearly.
+    """Raises InputError if at least half of the unlisted files nearly match a missing clip.
 
-    Where fewer do, a note for the coverage says so. Each missing clip accounts for one file only.
-    The message names what differs, with an example.
+    If fewer match, returns a note for the coverage. Each missing clip matches one file only. The
+    message states the difference, with an example.
 
     Args:
         where: the folder, for the message.
         missing: paths or ids that are listed and were not found.
-        unlisted: paths of audio files that no clip is listed for.
-        without_extension: paths of other files, which count only where they match.
+        unlisted: paths of audio files without a listed clip.
+        without_extension: paths of other files, which count only if they match.
     """
     unlisted = list(unlisted)
     files: defaultdict[str, list[str]] = defaultdict(list)

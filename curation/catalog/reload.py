@@ -1,4 +1,4 @@
-"""Reads a clip's audio again after it was annotated, and checks that it is the same file."""
+"""Reads the audio of an annotated clip again, and checks that the file is the same."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def reload_audio(storage: Storage, row: Mapping[str, Any]) -> DecodedAudio:
     Args:
         row: clip_id, uri, start_s, end_s and audio_sha256 of an annotated clip.
 
-    Raises InputError where the file is gone or has changed since.
+    Raises InputError if the file is missing or has changed since.
     """
     try:
         data, name, same = reload_bytes(storage, row)
@@ -29,9 +29,9 @@ def reload_audio(storage: Storage, row: Mapping[str, Any]) -> DecodedAudio:
 
 
 def reload_bytes(storage: Storage, row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
-    """A clip's file, a name for it in messages, and whether it has the bytes that were annotated.
+    """A clip's file, its name in messages, and whether it has the annotated bytes.
 
-    Raises OSError where it cannot be read, ValueError for a name that no storage takes.
+    Raises OSError if it cannot be read, and ValueError for a name that storage does not allow.
     """
     data, name = read_clip_bytes(storage, row["uri"])
     return data, name, sha256_hex(data) == row["audio_sha256"]

@@ -1,4 +1,4 @@
-"""WebDataset tars: each sample an audio file and a JSON of one name, read by their byte range."""
+"""WebDataset tars: each sample is an audio file and a JSON of one name, read by byte range."""
 
 import json
 import tarfile
@@ -37,11 +37,11 @@ _SPLIT = "names are split at their first dot, as webdataset does: 22.05.wav is 0
 
 
 def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> CatalogListing:
-    """One clip a sample; a sample that has a JSON and no audio is listed as missing.
+    """One clip a sample; a sample with a JSON and without audio is listed as missing.
 
-    Only the tars' headers and the JSON members are used, and nothing is unpacked. Raises
-    InputError for a tar that cannot be read by ranges, JSON that cannot be read, a class that
-    AudioSet does not have, or an id given twice.
+    Only the headers of the tars and the JSON members are read, and nothing is unpacked. Raises
+    InputError for a tar that cannot be read by ranges, invalid JSON, a class that AudioSet does not
+    have, or a duplicate id.
     """
     data = list_data_files(storage, config.data, ".tar")
     samples: list[_Sample] = []
@@ -105,7 +105,7 @@ def _read_tar(storage: Storage, uri: str) -> tuple[list[_Sample], Counter[str]]:
 
 
 def _check_single(sample: _Sample, kind: str, before: str | None, name: str) -> None:
-    """Raises InputError where a sample has such a member already."""
+    """Raises InputError if a sample has such a member already."""
     if before is None:
         return
     cause = "" if before == name else f"; {_SPLIT}"
@@ -115,7 +115,7 @@ def _check_single(sample: _Sample, kind: str, before: str | None, name: str) -> 
 
 
 def _check_same_stem(sample: _Sample) -> None:
-    """Raises InputError where audio and JSON share the name up to its first dot, and no more."""
+    """Raises InputError if audio and JSON share the name up to its first dot, and no more."""
     if sample.audio is None or sample.json is None:
         return
     middles = [

@@ -62,7 +62,7 @@ def follow_job_command(job: JobId, address: Address) -> None:
 
 @app.command("stop")
 def stop_job_command(job: JobId, address: Address) -> None:
-    """Stop a job. What it has written stays; submitted again, it goes on from there."""
+    """Stop a job. What it has written stays; submitted again, it continues from there."""
     from curation.cluster import jobs
 
     stopped = jobs.stop_job(jobs.connect_to_cluster(address), job)

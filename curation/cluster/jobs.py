@@ -60,7 +60,7 @@ class Job:
 
 
 def connect_to_cluster(address: str) -> JobSubmissionClient:
-    """The Jobs API at a dashboard's URL. Raises InputError where none answers."""
+    """The Jobs API at a dashboard's URL. Raises InputError if none answers."""
     if not address.startswith(("http://", "https://")):
         raise InputError(
             f"--address {address}: expected the URL of a Ray dashboard, such as "
@@ -126,7 +126,7 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
 def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> int:
     """Write a job's output, from its beginning, until it ends; returns its exit code.
 
-    Raises InputError where there is no such job, and RunError when the cluster is gone.
+    Raises InputError if there is no such job, and RunError when the cluster is gone.
     """
     _require_job(client, job)
     asyncio.run(_stream(client, job, write))
@@ -142,7 +142,7 @@ def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], Non
 def stop_job(client: JobSubmissionClient, job: str) -> bool:
     """Stop a job and wait for its end; False when it had ended before.
 
-    Raises InputError where there is no such job, and RunError when it does not end.
+    Raises InputError if there is no such job, and RunError when it does not end.
     """
     _require_job(client, job)
     deadline = time.monotonic() + STOP_S

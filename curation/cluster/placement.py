@@ -45,7 +45,7 @@ def place_pools(config: AnnotateConfig, shards: int) -> list[Pool]:
 
 
 def find_first_misfit(pools: Sequence[Pool], nodes: Sequence[Resources]) -> Pool | None:
-    """The first pool whose minimum of actors does not fit beside the others; None where all fit.
+    """The first pool whose minimum of actors does not fit beside the others; None if all fit.
 
     The largest actors are placed first, each on the first node with capacity; those without a GPU
     go to nodes without one while these have capacity.

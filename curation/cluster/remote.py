@@ -47,7 +47,7 @@ def connect_pools(config: RunConfig) -> Iterator[PoolCaller]:
 
     Waits for nodes as the run does (`annotate.wait_for_nodes_s`).
 
-    Raises InputError where one actor of each pool does not fit the cluster.
+    Raises InputError if one actor of each pool does not fit the cluster.
     """
     with ray_session(config.cluster, 1):
         placement.place_pools(config.annotate, shards=1)

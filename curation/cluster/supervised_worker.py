@@ -21,7 +21,7 @@ class SupervisedWorker:
     def __init__(
         self, config: RunConfig, make_meter: metrics.MeterFactory, fused_worker: type
     ) -> None:
-        """Raises WorkerStartError where the worker cannot be built."""
+        """Raises WorkerStartError if the worker cannot be built."""
         self._meter = make_meter()
         tasks_at_once = build_pools(config.annotate)[0].shards_at_once
         start = StartWorker(fused_worker, config, tasks_at_once)

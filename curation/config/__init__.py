@@ -1,4 +1,4 @@
 """The sections of a run's YAML as typed data, with their bounds and descriptions; no I/O.
 
-Reading the file is left to `run`.
+`run` reads the file.
 """

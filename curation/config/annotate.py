@@ -1,4 +1,4 @@
-"""How the work is cut and placed, as the `annotate:` section of a run's YAML."""
+"""The `annotate:` section of a run's YAML: how the work is split and placed."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from curation.section import Section
 
 
 def pool_bounds(size: int | tuple[int, int]) -> tuple[int, int]:
-    """The least and the most of a pool's size."""
+    """Minimum and maximum of a pool's size."""
     return (size, size) if isinstance(size, int) else size
 
 
@@ -37,7 +37,7 @@ NodeResource = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$"), AfterValidato
 
 
 class PoolConfig(Section):
-    """One pool of placement 'separate'; a number or [least, most] alone says its actors."""
+    """One pool of placement 'separate'; a single number or [least, most] sets its actors."""
 
     actors: PoolSize = Field(
         1, description="Actors: a number, or [least, most] between which the pool is sized."
@@ -67,7 +67,7 @@ class PoolsConfig(Section):
 
 
 class AnnotateConfig(Section):
-    """How the work is cut and placed. Only shard_clips and batch_* touch the evidence."""
+    """How the work is split and placed. Only shard_clips and batch_* affect the evidence."""
 
     shard_clips: int | Literal["auto"] = Field(
         "auto",

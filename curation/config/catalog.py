@@ -1,4 +1,4 @@
-"""Where clips come from, as the `catalog:` section of a run's YAML."""
+"""The `catalog:` section of a run's YAML: the source of the clips."""
 
 from typing import Annotated, Literal
 
@@ -27,7 +27,7 @@ class AudiosetConfig(CatalogSection):
     files: Literal["cut", "whole"] = Field(
         "cut",
         description="What a file named by its id alone is: a clip already cut, or the whole "
-        "recording, from which the listed stretch is taken. A name with a start is a cut clip.",
+        "recording, from which the listed segment is taken. A name with a start is a cut clip.",
     )
 
 
@@ -62,7 +62,7 @@ class FolderConfig(CatalogSection):
 
 
 class ParquetConfig(CatalogSection):
-    """Parquet files with the audio inside, as Hugging Face lays out AudioSet."""
+    """Parquet files that contain the audio, in the layout of AudioSet on Hugging Face."""
 
     kind: Literal["parquet"] = "parquet"
     data: DataPath = Field(description="A Parquet file, or a folder of them.")
@@ -78,7 +78,7 @@ class ParquetConfig(CatalogSection):
 
 
 class WebDatasetConfig(CatalogSection):
-    """WebDataset tars: <key>.<audio extension> beside <key>.json."""
+    """WebDataset tars: `<key>.<audio extension>` beside `<key>.json`."""
 
     kind: Literal["webdataset"] = "webdataset"
     data: DataPath = Field(description="An uncompressed tar file, or a folder of them.")

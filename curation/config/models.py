@@ -1,4 +1,4 @@
-"""The models of a run, as sections of its YAML: who writes captions, who scores them, who tags."""
+"""The model sections of a run's YAML: captioner, scorers and tagger."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -34,7 +34,7 @@ _ENGINE_KEYS_BY_YAML_KEY = {
 
 
 class TagGuidedConfig(Section):
-    """The captioner of this package, and the tags handed to it."""
+    """The captioner of this package, and the tags given to it."""
 
     kind: Literal["tag_guided"] = Field("tag_guided", description="The kind of captioner.")
     model: ModelPath = Field(
@@ -76,7 +76,7 @@ class PretrainedConfig(Section):
 
 
 class PromptedConfig(PretrainedConfig):
-    """An audio-language model that is asked for a caption, whatever runs it."""
+    """An audio-language model that is prompted for a caption, on any engine."""
 
     kind: Literal["audio_llm", "vllm"] = Field(description="The kind of captioner.")
     guidance: Guidance = Field(
@@ -113,7 +113,7 @@ class AudioLlmConfig(PromptedConfig):
 
 
 class VllmConfig(PromptedConfig):
-    """An audio-language model that vLLM runs, in an environment of its own."""
+    """An audio-language model that vLLM runs, in a separate environment."""
 
     kind: Literal["vllm"] = Field("vllm", description="The kind of captioner.")
     version: str = Field(
@@ -140,7 +140,7 @@ class VllmConfig(PromptedConfig):
 
 
 class UntaggedConfig(PretrainedConfig):
-    """A captioner that takes no tags, by a beam search and samples."""
+    """A captioner without tags, decoded by beam search and sampling."""
 
     kind: Literal["encoder_decoder", "remote_code"] = Field(description="The kind of captioner.")
     guidance: Literal["none"] = Field("none", description="It captions untagged, always.")
@@ -162,7 +162,7 @@ class EncoderDecoderConfig(UntaggedConfig):
 
 
 class RemoteCodeConfig(UntaggedConfig):
-    """A captioner by code of its own, from sounds to words, such as effb2-trm."""
+    """A captioner with its own code, from audio to words, such as effb2-trm."""
 
     kind: Literal["remote_code"] = Field("remote_code", description="The kind of captioner.")
     dtype: Literal["float32"] = Field(
@@ -178,7 +178,7 @@ class RemoteCodeConfig(UntaggedConfig):
 
 
 class DualEncoderScorerConfig(Section):
-    """A CLAP: one of this package (BLAT's pair too), or as transformers has it."""
+    """A CLAP model: one of this package (including BLAT's), or one of transformers."""
 
     kind: Literal["dual_encoder", "clap"] = Field(
         "dual_encoder",

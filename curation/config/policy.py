@@ -1,4 +1,4 @@
-"""The `select` section of run.yaml: by which rules a caption is accepted."""
+"""The `select` section of run.yaml: the rules by which a caption is accepted."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ ScoreName = Literal["clap", "log_prob", "combined"]
 
 
 class Policy(BaseModel):
-    """Settings of the rules of selection; `select/policy.py` says what they mean."""
+    """Settings of the rules of selection; `select/policy.py` applies them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

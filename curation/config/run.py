@@ -1,4 +1,4 @@
-"""The one YAML file of a run, as typed data: every key is known, every unknown key an error."""
+"""The YAML file of a run as typed data; unknown keys are errors."""
 
 from typing import Any, Literal, Self
 
@@ -20,7 +20,7 @@ from curation.uris import absolute_uri
 
 
 class AudioConfig(Section):
-    """How a clip's bytes become a waveform."""
+    """How the bytes of a clip are decoded."""
 
     max_duration_s: float = Field(
         10.0, gt=0, description="Of a longer clip the central window of this length is used."
@@ -31,7 +31,7 @@ class AudioConfig(Section):
 
 
 class AdaptiveConfig(Section):
-    """More candidates only for clips whose first ones did not score well."""
+    """More candidates only for clips whose first candidates score low."""
 
     first: int = Field(ge=1, description="Candidates that every clip gets.")
     enough_score: float = Field(
@@ -40,7 +40,7 @@ class AdaptiveConfig(Section):
 
 
 class TableConfig(Section):
-    """What the curated table holds beside captions and scores."""
+    """The content of the curated table beside captions and scores."""
 
     audio: Literal["reference", "embed"] = Field(
         "reference", description="reference: uri, start and end only; embed: 16-bit FLAC as well."
@@ -51,7 +51,7 @@ class TableConfig(Section):
 
 
 class PricesConfig(Section):
-    """What things cost, in dollars; the estimate of plan and the cost in status are made of it."""
+    """Prices in dollars, for the estimate of plan and the cost in status."""
 
     gpu_hour: float = Field(
         0.0, ge=0, description="An hour of a GPU; an actor that holds a share pays that share."
@@ -147,16 +147,16 @@ class RunConfig(Section):
 
     @property
     def batch_seconds(self) -> float:
-        """The budget of a model batch; not by device, so that a run is the same on any machine."""
+        """The budget of a model batch, the same on every device, so that runs are comparable."""
         if self.annotate.batch_seconds == "auto":
             return 640.0 if self.captioner.kind == "tag_guided" else 160.0
         return self.annotate.batch_seconds
 
     def evidence_settings(self) -> dict[str, Any]:
-        """The part of the configuration that decides what the evidence says.
+        """The settings that affect the evidence.
 
-        Where the work runs and how captions are selected may change between commands on one run
-        folder; these settings may not, and neither may the size of a shard, which the plan holds.
+        Settings of placement and selection may change between commands on one run folder. These
+        settings may not, and neither may the size of a shard, which the plan stores.
         """
         sections = {"seed", "catalog", "audio", "tags", "captioner", "adaptive", "scorer"}
         settings = self.model_dump(mode="json", include=sections | {"second_scorer"})

@@ -1,4 +1,4 @@
-"""Which tags a clip has, as the `tags:` section of a run's YAML."""
+"""The `tags:` section of a run's YAML: which tags a clip has."""
 
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from curation.section import Section
 
 
 class VerifyConfig(Section):
-    """Tags are checked by ear, by their CLAP score, before they guide a caption."""
+    """Tags are verified by their CLAP score before they guide a caption."""
 
     min_score: float = Field(
         description="A tag whose own name scores below this is not handed to the captioner; the "

@@ -66,7 +66,7 @@ def grade_run(run: RunFolder, truth: dict[str, Scene]) -> GradedRun:
 
 
 def accuracy_shares(graded: GradedRun, among: np.ndarray | None = None) -> dict[str, float]:
-    """Share of right captions before and after each filter; NaN where none is left.
+    """Share of right captions before and after each filter; NaN if none is left.
 
     Filters act on the whole run; `among` (bool `[candidates]`) only says whose captions count.
     """

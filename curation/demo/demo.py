@@ -1,6 +1,6 @@
 """The method, watched on one machine: a procedural corpus captioned, filtered, and judged.
 
-Three runs over the same clips differ in the tags handed to the captioner: none, noisy ones as
+Three runs over the same clips differ in the tags given to the captioner: none, noisy ones as
 people give them, and true ones.
 """
 

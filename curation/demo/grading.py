@@ -39,7 +39,7 @@ class ParsedCaption:
 def parse_caption(caption: str) -> ParsedCaption:
     """Classes by their keywords, order and relation by the small words between them.
 
-    The relation is None where the caption names two sounds without saying how they relate, or
+    The relation is None if the caption names two sounds without saying how they relate, or
     contradicts itself.
     """
     words = re.findall(r"[a-z]+", caption.lower())

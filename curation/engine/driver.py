@@ -1,6 +1,6 @@
-"""The driver of a run: finds the shards without evidence, has them annotated, and reports progress.
+"""The driver of a run: finds the shards without evidence, runs them, and reports progress.
 
-What runs the workers is in `executors`, the search for clips that crash them in `recovery`.
+`executors` chooses the executor; `recovery` searches for clips that crash workers.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,18 +24,18 @@ POLL_INTERVAL_S = 1.0
 def annotate_run(
     config: RunConfig, on_progress: Callable[[int, int], None], fused_worker: type = FusedWorker
 ) -> run_evidence.ShardCounts:
-    """Write the evidence of every planned shard that has none, and count the outcomes of all.
+    """Write the evidence of every planned shard that has none, and count the outcomes of all clips.
 
     Args:
         config: the run's configuration.
         on_progress: called with the number of clips with evidence, and of clips planned.
-        fused_worker: the worker of placement fused; a simulation brings its own.
+        fused_worker: the worker class of placement fused; simulations pass their own.
 
     Raises:
         InputError: the folder belongs to another run, or the machine or cluster is too small.
-        FirstClipsFailedError: the first clips all failed alike, now or when the run was last tried.
+        FirstClipsFailedError: the first clips all failed alike, now or in the previous command.
         TooManyFailedError: all is annotated, and more clips failed than `max_error_share` allows.
-        RunError: a shard could not be written; the others are.
+        RunError: some shards could not be annotated; the others are.
     """
     executors.require_executor(config)
     run = RunFolder.from_config(config)
@@ -77,7 +77,7 @@ def annotate_run(
 
 
 class ProgressTracker:
-    """Counts the clips with evidence by listing; fills the run's footer cache on the way."""
+    """Counts the clips with evidence by listing it, and fills the run's footer cache."""
 
     def __init__(self, run: RunFolder, planned: plan.Plan, todo: Sequence[int]) -> None:
         """`todo`: the shards without evidence at the start."""
@@ -86,7 +86,7 @@ class ProgressTracker:
         self._cache = footer_cache.FooterCacheWriter(run, planned.shards, todo)
 
     def count_clips_done(self) -> int:
-        """Clips of the shards whose evidence is written."""
+        """Number of clips in shards with evidence."""
         evidence = run_evidence.list_evidence_files(self._run)
         self._cache.write_full_parts(evidence)
         return sum(self._planned.shard_size(shard) for shard in evidence)

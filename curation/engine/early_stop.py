@@ -1,9 +1,9 @@
-"""The record of a run that stopped since its first clips all failed alike, and what may change it.
+"""Records why the first clips of a run stopped it, and whether a new start may end differently.
 
-`first_clips_failed.json` in the run folder holds why, and a hash of what decides how clips end as
-far as that is known: the configuration, the plan, the models and the code. While none of it has
-changed, the same command would load every model to fail again, so it is refused. Files that were
-replaced and storage that is reachable again are found by loading a few of the clips.
+`first_clips_failed.json` in the run folder has the reason and a hash of the known causes:
+configuration, plan, models and code. While the hash is unchanged, the same command would load every
+model only to fail again, so it is refused. To detect replaced files and storage that is reachable
+again, a few of the clips are loaded.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class EarlyStop:
         self._uri = layout.early_stop_uri(run.uri)
 
     def stop(self, failure: CommonFailure, shard: int) -> NoReturn:
-        """Record a failure, whose first clips are in `shard`. Raises FirstClipsFailedError."""
+        """Record a failure; `shard` has the first failed clips. Raises FirstClipsFailedError."""
         message = _describe(failure)
         data = {
             "fingerprint": self._fingerprint(),
@@ -62,7 +62,7 @@ class EarlyStop:
         )
 
     def require_change(self) -> None:
-        """Raises FirstClipsFailedError where the run was stopped and would be stopped again."""
+        """Raises FirstClipsFailedError if the run was stopped and nothing has changed since."""
         try:
             data = json.loads(self._run.storage.read_bytes(self._uri))
         except FileNotFoundError:
@@ -75,7 +75,7 @@ class EarlyStop:
             )
 
     def clear(self) -> None:
-        """Delete the record, as the run has gone on."""
+        """Delete the record, because the run has continued."""
         with suppress(FileNotFoundError):
             self._run.storage.delete(self._uri)
 

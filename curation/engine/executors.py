@@ -1,4 +1,4 @@
-"""Which executor a run has: processes of this machine, or a Ray cluster."""
+"""Chooses the executor of a run: processes of this machine, or a Ray cluster."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def require_executor(config: RunConfig) -> None:
-    """Raises InputError where the run needs Ray and its configuration does not name a cluster."""
+    """Raises InputError if the run needs Ray and its configuration does not name a cluster."""
     if config.cluster != "local":
         return
     for needs_ray, setting in (
@@ -31,9 +31,9 @@ def require_executor(config: RunConfig) -> None:
 
 @contextmanager
 def open_executor(config: RunConfig, fused_worker: type) -> Iterator[Executor]:
-    """The executor of a run, with its metrics server; its workers end with the block.
+    """The executor of a run and its metrics server; the workers end with the block.
 
-    Raises InputError as `require_executor`, and where the metrics port is taken.
+    Raises InputError as `require_executor` does, and if the metrics port is taken.
     """
     require_executor(config)
     if config.cluster == "local":

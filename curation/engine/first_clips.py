@@ -1,9 +1,10 @@
-"""Stops a run whose first clips all fail alike, before an error row of any of them is written.
+"""Stops a run whose first clips all fail alike, before it writes an error row for them.
 
-A model that does not run, or storage that cannot be read, fails every clip in one way, and error
-rows stay. So workers put the evidence of a shard whose clips all fail alike aside, in `held/`. The
-first `FIRST_CLIPS` clips with audio decide, in the order of the plan: where all of them fail at one
-stage with one kind of error, the run stops, and `held/` is deleted; else what is held is evidence.
+A model that does not run, or storage that cannot be read, fails every clip in the same way, and
+error rows are final. Therefore workers put the evidence of a shard whose clips all fail alike into
+`held/`. The first `FIRST_CLIPS` clips with audio, in the order of the plan, decide: if all of them
+fail at one stage with one kind of error, the run stops and `held/` is deleted. Otherwise the held
+files become evidence.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from curation.run.layout import RunFolder
 
 
 def build_tasks(planned: plan.Plan, shards: Sequence[int], first: Mapping[int, int]) -> list[Task]:
-    """The tasks of shards; `first` as `count_first_clips` returns it."""
+    """The tasks of shards. `first` is the result of `count_first_clips`."""
     sizes = {shard: planned.shard_size(shard) for shard in shards}
     # Of later shards every clip counts, as only what fails as a whole is held.
     held = {**sizes, **first} if first else dict.fromkeys(sizes, 0)
@@ -27,9 +28,9 @@ def build_tasks(planned: plan.Plan, shards: Sequence[int], first: Mapping[int, i
 
 
 def count_first_clips(run: RunFolder, shards: Sequence[int]) -> dict[int, int]:
-    """How many of the first `FIRST_CLIPS` clips with audio each of the first shards has.
+    """How many of the first `FIRST_CLIPS` clips with audio are in each of the first shards.
 
-    Empty where the shards have fewer of them: too few to say that the clips are not to blame.
+    Empty if there are fewer such clips: then they are too few to exclude the clips as the cause.
     """
     first, wanted = {}, FIRST_CLIPS
     for shard in shards:
@@ -43,12 +44,12 @@ def count_first_clips(run: RunFolder, shards: Sequence[int]) -> dict[int, int]:
 
 
 class HoldingExecutor:
-    """An `Executor` whose tasks may hold evidence back; decides what becomes of it."""
+    """An `Executor` whose tasks may hold evidence back; releases or deletes the held evidence."""
 
     def __init__(
         self, executor: Executor, run: RunFolder, first: Mapping[int, int], early_stop: EarlyStop
     ) -> None:
-        """`first` as `count_first_clips` returns it; `early_stop` stops the run."""
+        """`first` is the result of `count_first_clips`; `early_stop` stops the run."""
         self.meter = executor.meter
         self._executor, self._run, self._early_stop = executor, run, early_stop
         self._first_shard = min(first, default=0)
@@ -59,7 +60,7 @@ class HoldingExecutor:
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
         """As `Executor.run_tasks`.
 
-        Raises FirstClipsFailedError where the first clips have all failed alike.
+        Raises FirstClipsFailedError if the first clips have all failed alike.
         """
         for outcome in self._executor.run_tasks(tasks):
             held = outcome.held if isinstance(outcome, TaskResult) else None
@@ -75,7 +76,7 @@ class HoldingExecutor:
 
     @contextmanager
     def isolate_workers(self, count: int) -> Iterator[IsolatedWorkers]:
-        """As `Executor.isolate_workers`; by then it is decided, and nothing is held any more."""
+        """As `Executor.isolate_workers`. The decision is made by then, so nothing is held."""
         with self._executor.isolate_workers(count) as workers:
             yield _WritingWorkers(workers)
 

@@ -1,9 +1,9 @@
-"""Runs shards, and runs those again whose workers died, without the clips that crash them.
+"""Runs shards, and repeats those whose workers died, without the clips that crash them.
 
 A native decoder that aborts, or a model that exhausts the machine's memory, kills the process: a
-crash cannot be caught in-process. A death is explained by, in this order: too many workers for the
-memory, a lost node, a clip. A clip is blamed only when its worker dies of it alone, more than once,
-and on more than one node where there are several.
+crash cannot be caught in-process. A death is explained, in this order, by too many workers for the
+memory, a lost node, or a clip. A clip is blamed only if its worker dies with this clip alone, more
+than once, and on more than one node if there are several.
 """
 
 from collections import Counter
@@ -28,12 +28,12 @@ def run_and_recover(run: RunFolder, executor: Executor, shards: Sequence[Task]) 
     """Annotate shards, without the clips that crash their workers.
 
     Args:
-        run: where deaths are recorded that no clip explains.
+        run: the run folder, for the record of deaths that no clip explains.
         executor: runs the tasks.
         shards: the tasks, one a shard.
 
     Returns:
-        The errors of those shards that raised or were given up.
+        The errors of shards that raised or were given up.
 
     Raises:
         InputError: the machine or the cluster is too small for the pools.
@@ -86,7 +86,7 @@ def finish_shard(
 ) -> TaskResult:
     """Annotate one shard on which a worker died, without the clips that crash their workers.
 
-    `unexplained` counts the deaths of each shard that no clip explains, and is brought up to date.
+    `unexplained` counts the deaths of each shard that no clip explains; it is updated.
     """
     task = shard
     while unexplained[shard.shard] < UNEXPLAINED_DEATHS:
@@ -103,10 +103,10 @@ def finish_shard(
 
 
 def find_crashing_clip(workers: IsolatedWorkers, task: Task) -> int | None:
-    """The position of a clip that crashes its worker when it is processed alone, if there is one.
+    """The position of a clip that crashes its worker when processed alone; None for none.
 
-    The clips of the shard are tried in groups, and the first group on which a worker dies is split
-    again, until one clip is left. A last group needs no trial of its own: all others completed.
+    The clips of the shard are tried in groups. The first group on which a worker dies is split
+    again, until one clip is left. If all other groups complete, the last group is not tried.
     """
     suspects = [place for place in range(task.clip_count) if place not in task.crashing_clips]
     while len(suspects) > 1:
@@ -119,14 +119,14 @@ def find_crashing_clip(workers: IsolatedWorkers, task: Task) -> int | None:
 
 
 def split_evenly(items: Sequence[int], parts: int) -> list[list[int]]:
-    """Neighbours in at most `parts` groups, none empty, whose sizes differ by one at most."""
+    """Split items into at most `parts` consecutive groups of almost equal size, none empty."""
     parts = min(parts, len(items))
     bounds = [len(items) * part // parts for part in range(parts + 1)]
     return [list(items[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)]
 
 
 def _dies_alone(workers: IsolatedWorkers, trial: Task) -> bool:
-    """Whether workers die of a trial each time, on several nodes where there are several."""
+    """Whether workers die of a trial each time, on several nodes if there are several."""
     node = ""
     for _ in range(DEATHS_ALONE):
         outcome = workers.attempt(trial, avoided_node=node)

@@ -1,1 +1,1 @@
-"""What a run will bring, take and cost, measured on a sample and the hardware that will run it."""
+"""Estimates yield, time and cost of a run, from a sample measured on the run's hardware."""

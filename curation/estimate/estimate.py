@@ -1,7 +1,7 @@
-"""What a run will bring, take and cost, by a measured sample; and how its pools should be sized.
+"""Estimates yield, time and cost of a run from a measured sample, and suggests sizes of its pools.
 
-Error bars say how far another sample of as many clips could have landed: 95 % of them. They know
-nothing of a slower machine, or of storage that answers slower under load.
+The bounds contain the estimates of 95 % of samples of the same size. They do not account for a
+slower machine, or for storage that is slower under load.
 """
 
 import math
@@ -31,7 +31,7 @@ _STAGES = {
 
 @dataclass(frozen=True)
 class Interval:
-    """An expected value, and the bounds within which 95 % of samples have it."""
+    """An expected value, and its bounds in 95 % of samples."""
 
     value: float
     low: float
@@ -43,7 +43,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """Of the whole run, start-up of the cluster and its workers apart."""
+    """Estimates for the whole run, without the start of the cluster and its workers."""
 
     clips: int
     missing: int
@@ -90,7 +90,7 @@ class RunEstimate:
 
 
 def estimate_run(config: RunConfig, planned: Plan, sample: MeasuredSample) -> RunEstimate:
-    """What the planned run comes to, if all of it is as its sample was."""
+    """The estimates of a planned run, assuming that all clips are like the sample."""
     found = planned.clips - planned.missing
     drawn = _Resampled(sample)
     # Seconds a clip that one worker of each pool takes.

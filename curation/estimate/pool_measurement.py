@@ -1,7 +1,7 @@
-"""Sends clips through one worker of each of a run's pools, and says what that took.
+"""Runs clips through one worker of each of a run's pools, and measures the time.
 
-Each worker has the hardware that the YAML gives it: on a cluster it is a task on a node of the
-pool's type, else a process of this machine with the GPUs of one worker.
+Each worker has the hardware that the YAML gives it. On a cluster it is a task on a node of the
+pool's type, otherwise a process of this machine with the GPUs of one worker.
 """
 
 import time
@@ -36,11 +36,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class PoolMeasurement:
-    """What one worker of a pool did with a sample.
+    """The measurement of one worker of a pool on a sample.
 
     Attributes:
-        clips: the clips as the pool hands them on.
-        seconds: that the worker had them.
+        clips: the clips that the pool returned.
+        seconds: duration of the worker's work on them.
         stage_s: seconds of each stage by its name, one value a clip or, for models, a batch.
         setup_s: seconds to load its models.
         hardware: the name of its GPU, or "a CPU".
@@ -55,7 +55,7 @@ class PoolMeasurement:
 
 @dataclass(frozen=True, eq=False)
 class PoolMeasurements:
-    """Those of all pools by stage, in order, and what the machine or the cluster has in all."""
+    """The measurements of all pools in stage order, and the resources of machine or cluster."""
 
     pools: dict[str, PoolMeasurement]
     cpus: int
@@ -67,12 +67,12 @@ class PoolMeasurements:
         return list(self.pools.values())[-1].clips
 
     def stage_s(self, stage: str) -> np.ndarray:
-        """Seconds of a stage, whichever pool does it."""
+        """Seconds of a stage, from the pool that runs it."""
         return np.concatenate([pool.stage_s[stage] for pool in self.pools.values()])
 
     @property
     def hardware(self) -> str:
-        """What the workers ran on, in words."""
+        """The hardware of the workers, in words."""
         names = {pool: measured.hardware for pool, measured in self.pools.items()}
         if len(set(names.values())) == 1:
             return next(iter(names.values()))
@@ -89,10 +89,10 @@ class _Hardware(Protocol):
 
 
 def measure_pools(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeasurements:
-    """Send planned clips through one worker of each pool of a run.
+    """Run planned clips through one worker of each pool of a run.
 
     Raises:
-        InputError: the machine or the cluster has not what a worker of a pool needs.
+        InputError: the machine or the cluster lacks the hardware of a pool's worker.
         RunError: the sample could not be annotated.
     """
     measured: dict[str, PoolMeasurement] = {}
@@ -105,7 +105,7 @@ def measure_pools(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeas
 
 
 def measure_pool(config: RunConfig, stage: str, gpus: float, clips: Sequence[Any]) -> Any:
-    """Build a worker of a pool here, warm it up, and send it clips; returns a PoolMeasurement."""
+    """Build a worker of a pool in this process, warm it up, and run clips through it."""
     try:
         tally = metrics.InMemoryMeter()
         gate = _Gate(tally)

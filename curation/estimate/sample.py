@@ -1,7 +1,7 @@
-"""Takes a sample of a planned run through the whole engine, and says what that took and gave.
+"""Runs a sample of a planned run through the whole engine, and measures cost and results.
 
 The workers' own code annotates it, on the hardware that the YAML gives them (`pool_measurement`).
-It then becomes a small run of its own in a temporary folder, selected by the run's own policy.
+It then becomes a small run in a temporary folder, selected by the run's own policy.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ from curation.storage.files import Storage
 
 @dataclass(frozen=True, eq=False)
 class MeasuredSample:
-    """What a sample took and gave. Its clips are those with audio; missing ones cost nothing."""
+    """Cost and results of a sample. It consists of clips with audio; missing clips cost nothing."""
 
     clips: int
     ok: int
@@ -55,7 +55,7 @@ def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
     """Measure a random sample of a planned run's clips, on the hardware of each of its pools.
 
     Raises:
-        InputError: no run is planned, none of its clips has audio, or the hardware is not there.
+        InputError: no run is planned, none of its clips has audio, or the hardware is missing.
         RunError: the sample could not be annotated.
     """
     run = RunFolder.from_config(config)
@@ -67,7 +67,7 @@ def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
 
 
 def draw_clips(run: RunFolder, clips: int, seed: int) -> pa.Table:
-    """A random sample of a plan's clips that have audio (CLIP_SCHEMA), in the order of the plan."""
+    """A random sample of a plan's clips with audio (CLIP_SCHEMA), in plan order."""
     generator = np.random.default_rng(seed)
     kept = CLIP_SCHEMA.empty_table().append_column("key", pa.array([], pa.float64()))
     for planned in plan.read_plan_clips(run, CLIP_SCHEMA.names):
@@ -134,7 +134,7 @@ def _small_run(config: RunConfig, folder: str, clips: pa.Table) -> RunConfig:
 
 
 def _select(config: RunConfig) -> apply.Selection | None:
-    """The run's own policy over the sample; None where no clip has captions."""
+    """The run's own policy over the sample; None if no clip has captions."""
     if not run_evidence.count_outcomes(
         run_evidence.read_evidence_shard(RunFolder(config.run), 0)
     ).ok:

@@ -14,7 +14,7 @@ class Adapter:
 
     Attributes:
         model: "reference", a directory, or a hub id with a pinned `revision`.
-        device: "auto" (a GPU where there is one), "cpu", "cuda:1", ...
+        device: "auto" (a GPU if there is one), "cpu", "cuda:1", ...
     """
 
     kind: ClassVar[files.ModelKind]
@@ -33,7 +33,7 @@ class Adapter:
         }
 
     def setup(self) -> None:
-        """Load the weights. Raises InputError where the directory holds another kind of model."""
+        """Load the weights. Raises InputError if the directory holds another kind of model."""
         _ = self._loaded
 
     def offload(self) -> None:

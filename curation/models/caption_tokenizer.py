@@ -100,7 +100,7 @@ class CaptionTokenizer:
 
 
 def read_tokenizer(folder: Path) -> CaptionTokenizer:
-    """The tokenizer of a model's directory. Raises InputError where there is none that opens."""
+    """The tokenizer of a model's directory. Raises InputError if there is none that opens."""
     path = folder / _CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -26,7 +26,7 @@ class CatalogueEntry:
         licence: as the model's card has it; "unverified" where nobody has read it.
         parameters: as published, rounded, the upper end of a range; or counted where transformers'
             class has the sizes.
-        sample_rate_hz: of the sound that it hears; None where its own code decides.
+        sample_rate_hz: of the sound that it hears; None if its own code decides.
         tags: whether the captioner can be told a clip's tags; None for other parts.
         note: what it needs, and its traps.
     """

@@ -61,7 +61,7 @@ def locate_pretrained_model(
 def read_sample_rate_hz(folder: Path) -> int:
     """The rate at which a model of transformers' classes listens, as its processor's files say.
 
-    Raises InputError where they say none.
+    Raises InputError if they say none.
     """
     for path in (folder / name for name in _RATES if (folder / name).is_file()):
         try:
@@ -105,7 +105,7 @@ def resolve_model_folder(
 ) -> Path:
     """The local directory of a directory or of a hub id (fetched once).
 
-    `code` fetches Python files too. Raises InputError where there is neither, saying what was
+    `code` fetches Python files too. Raises InputError if there is neither, saying what was
     `expected` beside a hub id.
     """
     folder = Path(model)
@@ -157,7 +157,7 @@ def hash_weights(folder: Path) -> str:
 def read_model_config(folder: Path, *model_types: str) -> dict[str, Any]:
     """What a model's config.json says.
 
-    Raises InputError where it is no such file, or that of another kind than those expected, if any.
+    Raises InputError if it is no such file, or that of another kind than those expected, if any.
     """
     path = folder / "config.json"
     try:

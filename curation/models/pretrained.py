@@ -49,7 +49,7 @@ def load_generative_model(
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     """A model that writes, in evaluation mode, and its processor.
 
-    Raises InputError where the directory holds another kind of model than `expected`, weights or a
+    Raises InputError if the directory holds another kind of model than `expected`, weights or a
     tokenizer that do not fit, or code that the settings do not allow.
     """
     config = _configuration(folder, settings)
@@ -181,7 +181,7 @@ def _explain_load_errors(folder: Path, part: str) -> Iterator[None]:
 
 
 def _refuse_foreign_code(folder: Path) -> None:
-    """Raises InputError where a model's code lies in another repository, of whatever revision."""
+    """Raises InputError if a model's code lies in another repository, of whatever revision."""
     for path in sorted(folder.glob("*.json")):
         values = json.loads(path.read_text())
         classes = values.get("auto_map", {}) if isinstance(values, dict) else {}
@@ -222,7 +222,7 @@ def _set_end_tokens(
 ) -> None:
     """Keep of a model's own settings how a caption ends; the run's settings say how to sample.
 
-    Raises InputError where nothing ends a caption.
+    Raises InputError if nothing ends a caption.
     """
     eos = model.generation_config.eos_token_id
     end_ids = {*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id} - {None}

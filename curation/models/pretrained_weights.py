@@ -29,7 +29,7 @@ def load_model_and_tokenizer(
         config: the model's, where config.json says more than that of this model.
         others: how the names of weights begin that lie beside this model's, and are left there.
 
-    Raises InputError where the directory holds another kind of model or weights that do not fit.
+    Raises InputError if the directory holds another kind of model or weights that do not fit.
     """
     config = config or load_model_config(folder, model_class.config_class)
     try:
@@ -48,14 +48,14 @@ def load_model_and_tokenizer(
 
 
 def load_model_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
-    """A model's configuration. Raises InputError where it is that of another kind of model."""
+    """A model's configuration. Raises InputError if it is that of another kind of model."""
     return config_class.from_dict(files.read_model_config(folder, config_class.model_type))
 
 
 def convert_tokenizer(tokenizer: PreTrainedTokenizerBase) -> CaptionTokenizer:
     """A tokenizer of transformers as ours, with all that transformers saves of it.
 
-    Raises ValueError where it has no tokenizer.json, which models' directories need.
+    Raises ValueError if it has no tokenizer.json, which models' directories need.
     """
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)

@@ -32,7 +32,7 @@ class RunModels(NamedTuple):
 
 
 def build_run_models(config: RunConfig) -> RunModels:
-    """The adapters of a run. Raises InputError where a model is not there."""
+    """The adapters of a run. Raises InputError if a model is not there."""
     return RunModels(
         captioner=build_captioner(config.captioner),
         scorer=build_scorer(config.scorer),

@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def check_waveform(waveform: np.ndarray, stage: Stage) -> Failure | None:
-    """Why a waveform cannot be heard, None where it can."""
+    """Why a waveform cannot be heard, None if it can."""
     if waveform.ndim != 1:
         return Failure(stage, "not_mono", f"shape {waveform.shape}, expected [samples]")
     if not waveform.size:

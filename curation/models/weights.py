@@ -30,7 +30,7 @@ def load_network_and_tokenizer(
 ) -> tuple[Network, CaptionTokenizer]:
     """A network of ours, in float32 and evaluation mode, and its tokenizer.
 
-    Raises InputError where the directory holds another kind of model or weights that do not fit.
+    Raises InputError if the directory holds another kind of model or weights that do not fit.
     """
     return load_network(folder, network_class, device), read_tokenizer(folder)
 
@@ -38,7 +38,7 @@ def load_network_and_tokenizer(
 def load_network(folder: Path, network_class: type[Network], device: str) -> Network:
     """A network of ours, in float32 and evaluation mode.
 
-    Raises InputError where the directory holds another kind of model or weights that do not fit.
+    Raises InputError if the directory holds another kind of model or weights that do not fit.
     """
     name, config_class = network_class.__name__, network_class.config_class
     values = files.read_model_config(folder, config_class.model_type)
@@ -78,7 +78,7 @@ def save_network(network: SavedNetwork, folder: Path) -> None:
 
 
 def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
-    """Raises InputError where weights of these names are missing, or too many, for a model."""
+    """Raises InputError if weights of these names are missing, or too many, for a model."""
     wrong = sorted(name for name in names if not name.endswith(_COMPUTED))
     if wrong:
         raise InputError(
@@ -88,7 +88,7 @@ def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> 
 
 
 def resolve_device(device: str) -> torch.device:
-    """The device of a name; "auto" is the GPU where there is one."""
+    """The device of a name; "auto" is the GPU if there is one."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)

@@ -1,1 +1,1 @@
-"""What a run folder says of itself: status, verification and cost. No cluster is needed."""
+"""Status, verification and cost of a run, from its folder alone. No cluster is needed."""

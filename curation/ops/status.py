@@ -1,7 +1,7 @@
 """The status of a run, read from its folder alone, without a cluster.
 
-Times are those of the workers' clocks and of the driver's, as Unix time; a clock that is wrong by
-minutes makes rates and time left wrong by as much.
+Times are Unix times of the workers' and the driver's clocks. A wrong clock makes rates and time
+left wrong.
 """
 
 import math
@@ -42,10 +42,10 @@ class SlowShard:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Shards and clips done of those planned, how they ended, speed, cost, and the driver's state.
+    """Shards and clips done of those planned, outcomes, speed, cost, and the driver's state.
 
-    Rates are in clips a second; None stands for unknown: no shard yet, evidence without
-    times, no prices, or a policy whose share of clips is known only by `select`.
+    Rates are in clips a second. None means unknown: no shard yet, evidence without times, no
+    prices, or a policy whose yield only `select` can compute.
     """
 
     run: str
@@ -71,7 +71,7 @@ class RunStatus:
 
     @property
     def message(self) -> str:
-        """In a sentence, whether a driver is at work, and why not."""
+        """One sentence: whether a driver is working, and if not, why."""
         driver = self.driver
         if driver is None:
             return "evidence for the whole plan" if self.complete else "no driver has worked on it"
@@ -89,7 +89,7 @@ class RunStatus:
         return f"annotated to its end {at}"
 
     def to_fields(self) -> dict[str, object]:
-        """For people: a line each."""
+        """For people: one line a field."""
         counts, fields = self.counts, dict[str, object]()
         fields["state"] = self.message
         fields["shards"] = f"{self.shards_done} of {self.plan.shards}"
@@ -121,7 +121,7 @@ class RunStatus:
         return fields
 
     def to_dict(self) -> dict[str, Any]:
-        """For machines: every field, and `message`."""
+        """For programs: every field, and `message`."""
         driver = self.driver.to_dict() if self.driver else None
         fields = {**asdict(self), "driver": driver}
         return {**fields, "complete": self.complete, "message": self.message}
@@ -133,8 +133,8 @@ def read_status(
     """Read a run's status.
 
     Args:
-        config: whose prices and policy count; the configuration that the folder keeps by default.
-        now_s: the current time, by default that of the clock.
+        config: the source of prices and policy; by default the folder's own configuration.
+        now_s: the Unix time in seconds, by default the current time.
 
     Raises:
         InputError: there is no run.
@@ -211,7 +211,7 @@ def _rate(shards: list[_Timed]) -> float | None:
 def _recent_rate(
     shards: list[_Timed], driver: driver_state.DriverState | None, now_s: float
 ) -> float | None:
-    """By the shards that ended in the last minutes; None where nothing is at work for so long."""
+    """By the shards that ended in the last minutes; None if nothing is at work for so long."""
     if driver is None or driver.state != "running" or driver.is_dead(now_s):
         return None
     begun_s = min((s.started_s for s in shards if s.started_s >= driver.started_s), default=now_s)
@@ -223,7 +223,7 @@ def _recent_rate(
 
 
 def worker_hours(spans: Iterable[run_evidence.WorkSpan]) -> dict[str, float]:
-    """Hours of each pool: a worker's go from its first shard's beginning to its last one's end."""
+    """Hours of each pool: for each worker from the start of its first shard to its last end."""
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [math.inf, -math.inf])
     for span in spans:
         times = held[span.pool, span.worker]
@@ -264,7 +264,7 @@ def _selected_yield(version: table.TableVersion, planned: plan.Plan) -> float | 
 def _expected_yield(
     policy: Policy, footers: Iterable[run_evidence.ShardFooter], counts: run_evidence.ShardCounts
 ) -> float | None:
-    """The yield that the counts in the footers imply; None where only a selection can say."""
+    """The yield that the counts in the footers imply; None if only a selection can say."""
 
     def clips_scoring(score: float) -> int:
         least = math.ceil(score * 100 - 1e-9)

@@ -14,7 +14,7 @@ def size_pool(config: AnnotateConfig, tasks: int) -> Pool:
     `auto` is one worker a GPU share, or without GPUs one a CPU. Of `[least, most]` it is as many
     as the CPUs hold.
 
-    Raises InputError where the GPUs do not suffice for the least size.
+    Raises InputError if the GPUs do not suffice for the least size.
     """
     [pool] = build_pools(config)
     gpus = list_gpus() if pool.gpus else []

@@ -13,7 +13,7 @@ from curation.errors import InputError
 def serve_metrics(port: int | None) -> Iterator[Meter]:
     """A meter whose numbers Prometheus reads at a port of loopback; without a port it drops them.
 
-    Raises InputError where the port is taken.
+    Raises InputError if the port is taken.
     """
     if port is None:
         yield NullMeter()

@@ -32,13 +32,13 @@ class RestartingWorker:
         self._process = WorkerProcess(*self._arguments)
 
     def wait_until_ready(self) -> None:
-        """Wait until the worker is built. Raises WorkerStartError where it cannot be."""
+        """Wait until the worker is built. Raises WorkerStartError if it cannot be."""
         self._process.wait_until_ready()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
         """Run a task when fewer than `tasks_at_once` others run.
 
-        Raises WorkerStartError where the worker cannot be built.
+        Raises WorkerStartError if the worker cannot be built.
         """
         with self._places:
             process = self._process

@@ -54,7 +54,7 @@ class WorkerProcess:
         self._receiver.start()
 
     def wait_until_ready(self) -> None:
-        """Wait until the worker is built. Raises WorkerStartError where it cannot be."""
+        """Wait until the worker is built. Raises WorkerStartError if it cannot be."""
         self._ready.result()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
@@ -62,7 +62,7 @@ class WorkerProcess:
 
         A process that sends nothing for `annotate.worker_timeout_s` is killed.
 
-        Raises WorkerStartError where the worker never became ready.
+        Raises WorkerStartError if the worker never became ready.
         """
         self.wait_until_ready()
         outcome: Future[TaskResult | WorkerDeath] = Future()

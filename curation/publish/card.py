@@ -81,7 +81,7 @@ def _recordings(summary: PublishSummary) -> str:
         return f"The recordings: {escape_markdown(summary.options.about.rstrip('. '))}."
     if summary.origin["catalog"] == "audioset":
         return (
-            "The recordings are AudioSet's: stretches of YouTube videos, each named by the id of "
+            "The recordings are AudioSet's: segments of YouTube videos, each named by the id of "
             "its video and its start in ms."
         )
     return "Which recordings these are, whoever published this did not say."

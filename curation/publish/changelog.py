@@ -32,7 +32,7 @@ class PreviousPublication(NamedTuple):
 
 
 def read_previous_publication(storage: Storage, uri: str) -> PreviousPublication:
-    """Raises InputError where no finished dataset with Parquet files is there."""
+    """Raises InputError if no finished dataset with Parquet files is there."""
     claim = published_dataset.read_dataset_facts(storage, uri)
     try:
         text = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()

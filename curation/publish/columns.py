@@ -27,11 +27,11 @@ COLUMN_DESCRIPTIONS = {
     "second_scorer": _MODEL,
     "file": "The audio's path in the folder that it was read from; of audio packed in tars or "
     "Parquet, the clip's name.",
-    "start_s": "Where in the audio the heard stretch begins, in s; of AudioSet's, in the segment.",
+    "start_s": "Start of the annotated segment, in s; for AudioSet, within the listed one.",
     "end_s": "Where it ends, in s.",
     "audio_sha256": "SHA-256 of the bytes of the audio file that was annotated.",
     "licence": "Licence of the clip's audio.",
-    "audio": "The heard stretch, mono 16-bit FLAC.",
+    "audio": "The annotated segment, mono 16-bit FLAC.",
 }
 # What not every run has; a dataset in which all of one is null is without that column.
 OPTIONAL_COLUMNS = ("second_score", "log_prob", "tag_scores", "second_scorer")

@@ -57,7 +57,7 @@ _OMITTED_COLUMNS = {"tags"}
 
 
 def build_croissant(summary: PublishSummary) -> bytes:
-    """The metadata as the bytes of croissant.json; records where there is Parquet."""
+    """The metadata as the bytes of croissant.json; records if there is Parquet."""
     options, origin, total = summary.options, summary.origin, summary.total
     about: dict[str, Any] = {
         "@context": _CONTEXT,

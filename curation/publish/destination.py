@@ -59,7 +59,7 @@ class PublishDestination:
     def done(self, label: str) -> ShardReceipt | None:
         """The receipt of a shard whose files are all there as they were written.
 
-        Raises InputError where one of them is there with other content.
+        Raises InputError if one of them is there with other content.
         """
         if (fields := self._receipts.get(label)) is None:
             return None
@@ -81,7 +81,7 @@ class PublishDestination:
     def put(self, path: str, data: bytes) -> str:
         """Create a file, and return its SHA-256; one with the same bytes may be there already.
 
-        Raises InputError where it is there with other content.
+        Raises InputError if it is there with other content.
         """
         if not self._storage.put_new(self._at(path), data):
             raise _conflict_error(self._at(path))

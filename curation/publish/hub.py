@@ -33,7 +33,7 @@ def hub_page_url(uri: str) -> str | None:
 
 
 def require_hub_repository(storage: Storage, uri: str) -> None:
-    """Raises InputError where a dataset's repository on the hub is not there, or not for us."""
+    """Raises InputError if a dataset's repository on the hub is not there, or not for us."""
     repository = _repository(uri)
     if repository and not storage.exists(_DATASETS + repository):
         name = repository.partition("@")[0]

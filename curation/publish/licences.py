@@ -38,7 +38,7 @@ class Licence(NamedTuple):
 def parse_licence(text: str) -> Licence:
     """What a licence is, from its id, its name or its URL, and whether audio may be passed on.
 
-    Creative Commons' licences allow it but those without derivatives: a stretch cut out of a
+    Creative Commons' licences allow it but those without derivatives: a segment cut out of a
     recording and resampled may be one. What is not known is not passed on.
     """
     if not text:
@@ -70,7 +70,7 @@ class Licences:
         self._by_source = sorted(named, key=lambda item: -len(item[0]))
 
     def column(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
-        """The licence of each row, and the reason why its audio stays out, null where it may go."""
+        """The licence of each row, and the reason why its audio stays out, null if it may go."""
         if self._by_clip.num_rows:
             place = pc.index_in(rows["clip_id"], self._by_clip["clip_id"])
             texts = self._by_clip["licence"].take(place)
@@ -105,7 +105,7 @@ def read_licences(storage: Storage, uri: str) -> Licences:
     """Licences from a CSV: columns `clip_id` or `source`, and `licence`.
 
     A source is a folder within the catalog's, or * for all that no other row names.
-    Raises InputError where it is no such file.
+    Raises InputError if it is no such file.
     """
     try:
         text = storage.read_bytes(uri).decode("utf-8-sig")
@@ -126,7 +126,7 @@ def read_licences(storage: Storage, uri: str) -> Licences:
 def read_catalog_licences(storage: Storage, config: RunConfig, column: str) -> Licences:
     """Licences from a column of the metadata of a run's catalog.
 
-    Raises InputError where the catalog has no metadata, or no such column.
+    Raises InputError if the catalog has no metadata, or no such column.
     """
     catalog = config.catalog
     if not isinstance(catalog, FolderConfig) or catalog.metadata is None:

@@ -56,7 +56,7 @@ def prepare_publication(
 ) -> Publication:
     """Decide what goes out, and in which files.
 
-    Raises InputError where audio is asked for and no licences are told, or none allows it.
+    Raises InputError if audio is asked for and no licences are told, or none allows it.
     """
     stays = excluded.EXCLUDED_SCHEMA.empty_table()
     if options.audio and source.exact:

@@ -32,7 +32,7 @@ ShardReceipts = dict[str, tuple[DatasetShard, ShardReceipt]]
 
 @dataclass(frozen=True)
 class PublishResult:
-    """What stands at the destination. `summary` is None where all of it stood there before."""
+    """What stands at the destination. `summary` is None if all of it stood there before."""
 
     uri: str
     files: int
@@ -55,7 +55,7 @@ def publish_dataset(
         previous: an earlier publication, with which the changelog compares this one.
         update: called with rows done and rows in all.
 
-    Raises InputError where something else is there, naming it; nothing is overwritten.
+    Raises InputError if something else is there, naming it; nothing is overwritten.
     """
     with hub.explain_hub_errors(uri):
         return _publish(publication, uri, previous, update)
@@ -99,7 +99,7 @@ def claim_destination(
 ) -> tuple[PublishDestination, PreviousPublication | None]:
     """Where it goes, and what was published before; nothing is written yet.
 
-    Raises InputError where another publication is there, or none where the previous should be.
+    Raises InputError if another publication is there, or none where the previous should be.
     """
     uri = hub.resolve_hub_uri(uri)
     storage = publication.source.storage

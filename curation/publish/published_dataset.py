@@ -15,7 +15,7 @@ from curation.uris import join_uri
 def read_dataset_facts(storage: Storage, uri: str) -> dict[str, Any]:
     """The claim of `dataset.json`: format, origin, options and a hash of the rows.
 
-    Raises InputError where no finished dataset is there, or one of another format.
+    Raises InputError if no finished dataset is there, or one of another format.
     """
     try:
         claim: dict[str, Any] = json.loads(storage.read_bytes(join_uri(uri, FACTS_FILE)))["claim"]
@@ -37,7 +37,7 @@ def read_published_rows(
 ) -> Iterator[pa.Table]:
     """A dataset's Parquet files, one after the other, all splits.
 
-    Raises InputError where there are none.
+    Raises InputError if there are none.
     """
     files = [file.uri for file in storage.list_files(join_uri(uri, "data"))]
     files = [file for file in files if file.endswith(".parquet")]

@@ -43,7 +43,7 @@ def load_rebuild_source(
     Args:
         files: what a file named by its YouTube id alone is: a cut clip, or the whole recording.
 
-    Raises InputError where there is no such dataset or folder, or the folder has none of its clips.
+    Raises InputError if there is no such dataset or folder, or the folder has none of its clips.
     """
     dataset = hub.resolve_hub_uri(dataset)
     claim = published_dataset.read_dataset_facts(storage, dataset)

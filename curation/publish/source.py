@@ -45,7 +45,7 @@ class DatasetSource:
 def load_run_source(run: RunFolder, version: int | None = None) -> DatasetSource:
     """A version of a run's table, the newest by default.
 
-    Raises InputError where there is no run, no table, or no such version of it.
+    Raises InputError if there is no run, no table, or no such version of it.
     """
     record = require_run_record(run)
     config = recorded_config(run, record)
@@ -118,7 +118,7 @@ def _with_files(run: RunFolder, rows: pa.Table, config: RunConfig) -> pa.Table:
 def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
     """A clip's path within the catalog's folder, its file's name, or, of packed clips, its id.
 
-    Raises InputError where the folder's relative path means another folder from here.
+    Raises InputError if the folder's relative path means another folder from here.
     """
     match config.catalog:
         case FolderConfig(audio=folder):

@@ -31,10 +31,10 @@ class DecidedShard:
     Attributes:
         clips: columns of evidence, a row a clip.
         clip: int `[candidate]`, the row of the clip that each candidate is of.
-        clap_score, second_score: float32 `[candidate]`, NaN where there is none.
-        score: float32 `[candidate]`, that by which the policy ranked; NaN where undecided.
+        clap_score, second_score: float32 `[candidate]`, NaN if there is none.
+        score: float32 `[candidate]`, that by which the policy ranked; NaN if undecided.
         reason: str `[candidate]`.
-        agreement: float32 `[clip]`, of both scorers' ranks; NaN where there is none.
+        agreement: float32 `[clip]`, of both scorers' ranks; NaN if there is none.
     """
 
     number: int
@@ -63,7 +63,7 @@ def read_decided_shards(
 ) -> Iterator[DecidedShard]:
     """The shards of a run with the decisions of a selection, or of none.
 
-    Raises InputError where decisions and evidence do not belong together.
+    Raises InputError if decisions and evidence do not belong together.
     """
     decided = (
         _Decisions(run.storage, layout.decisions_uri(run.uri, selection)) if selection else None
@@ -104,7 +104,7 @@ class _Decisions:
         self._buffer = _as_text(self._buffer.empty_table())
 
     def take(self, clip_ids: pa.ChunkedArray) -> pa.Table | None:
-        """The decisions on a shard's candidates, given the clip of each; None where there are none.
+        """The decisions on a shard's candidates, given the clip of each; None if there are none.
 
         A selection of a part of the run passed over the shards that were not there yet.
         """
@@ -120,7 +120,7 @@ class _Decisions:
         return rows
 
     def check_end(self) -> None:
-        """Raises InputError where decisions are left over."""
+        """Raises InputError if decisions are left over."""
         self._fill_buffer(1)
         if self._buffer.num_rows:
             raise self._mismatch_error()

@@ -25,7 +25,7 @@ _THREADS = 4
 class ExampleCandidate:
     """A caption of a clip.
 
-    `second_score` is None where there was one scorer, `log_prob` where the captioner does not give
+    `second_score` is None if there was one scorer, `log_prob` where the captioner does not give
     it, and `score`, the policy's, where none decided.
     """
 

@@ -40,7 +40,7 @@ def funnel_steps(
         listed, done: clips of the plan, and those of them with evidence.
         errors: the kinds of error of the clips done.
         reasons: candidates by what became of them.
-        pairs: rows of the curated table; None where there is none.
+        pairs: rows of the curated table; None if there is none.
     """
     steps = [FunnelStep("listed", listed, "clips")]
     if done < listed:

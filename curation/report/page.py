@@ -43,7 +43,7 @@ def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None
         clips: clips of the sample.
         on_shard: called with shards read and shards in all.
 
-    Raises InputError where there is no run, no evidence, or decisions that do not fit it.
+    Raises InputError if there is no run, no evidence, or decisions that do not fit it.
     """
     return ReportPage(collect_report_data(run, clips, on_shard)).render()
 

@@ -28,7 +28,7 @@ class ReportData:
     """What a report shows of a run.
 
     Attributes:
-        lineage: what the newest version of the table was made from; empty where there is none.
+        lineage: what the newest version of the table was made from; empty if there is none.
         stratum_clips: clips of each group of which the sample was taken.
         pool_hours: of each pool's workers.
     """
@@ -57,7 +57,7 @@ def collect_report_data(
         clips: clips of the sample.
         on_shard: called with shards read and shards in all.
 
-    Raises InputError where there is no run, no evidence, or decisions that do not fit it.
+    Raises InputError if there is no run, no evidence, or decisions that do not fit it.
     """
     record = require_run_record(run)
     config = recorded_config(run, record)

@@ -120,7 +120,7 @@ def _agreement_text(data: ReportData) -> str:
 
 
 def _threshold(data: ReportData, policy: dict[str, Any]) -> float | None:
-    """The score from which on captions were taken; None where there is none, or one a tag."""
+    """The score from which on captions were taken; None if there is none, or one a tag."""
     if policy.get("min_score") is not None:
         return float(policy["min_score"])
     if policy.get("top_fraction") is None or policy["stratify_by"]:

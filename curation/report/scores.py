@@ -46,17 +46,17 @@ class CandidateScores:
 
     @cached_property
     def second(self) -> np.ndarray:
-        """NaN throughout where there was one scorer."""
+        """NaN throughout if there was one scorer."""
         return self._all("second")
 
     @cached_property
     def score(self) -> np.ndarray:
-        """What the policy ranked by; NaN where undecided."""
+        """What the policy ranked by; NaN if undecided."""
         return self._all("score")
 
     @cached_property
     def agreement(self) -> np.ndarray:
-        """Of both scorers' ranks, `[clip]`; NaN where a clip has none."""
+        """Of both scorers' ranks, `[clip]`; NaN if a clip has none."""
         return self._all("agreement")
 
     @cached_property

@@ -25,7 +25,7 @@ class PoolThroughput:
 
 
 def pool_throughput(footers: Iterable[ShardFooter]) -> PoolThroughput | None:
-    """None where no footer has spans."""
+    """None if no footer has spans."""
     spans = defaultdict(list)
     for footer in footers:
         for span in footer.spans:

@@ -1,4 +1,4 @@
-"""The sound of a clip as a browser plays it: the stretch that was annotated, as 16-bit FLAC."""
+"""The sound of a clip as a browser plays it: the segment that was annotated, as 16-bit FLAC."""
 
 from typing import Any
 

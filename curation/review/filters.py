@@ -63,7 +63,7 @@ def page_entries(
     """The entries of a page, in its order; those without a caption have no score and come last.
 
     Args:
-        cutoff: the lowest score that is accepted, None where nothing is.
+        cutoff: the lowest score that is accepted, None if nothing is.
     """
     part = slice(view.offset, view.offset + view.limit)
     if view.sort == "sample":

@@ -52,7 +52,7 @@ class ReviewIndex:
     - of each entry: `clip` (its number), `candidate` (its place in the clip, -1: no caption),
       `stratum`, `second_score`, and for each usable score, such as `score_clap`: `score_*` (NaN: no
       caption) and `rank_*` (1 the clip's best, 0: no caption); `score_log_prob` is always there,
-      and NaN, as `second_score` is, where there is none;
+      and NaN, as `second_score` is, if there is none;
     - all entries with a caption, reordered: `drawn` (as the sample asks for them), `order_*` (best
       first) and `tag_order_*` (by `tag_group`, then best first);
     - of each clip: `first_entry` (and the number of entries at the end), `shard` and `row` of its
@@ -82,13 +82,13 @@ class ReviewIndex:
         return [name for name in SCORES if name not in self.metadata.unusable]
 
     def score(self, name: ScoreName) -> np.ndarray:
-        """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
+        """Float64 `[entries]`, NaN: no caption. Raises InputError if policies cannot use it."""
         self._require(name)
         return self.columns[f"score_{name}"]
 
     @property
     def second_score(self) -> np.ndarray:
-        """Float64 `[entries]`, NaN: no caption. Raises InputError where policies cannot use it."""
+        """Float64 `[entries]`, NaN: no caption. Raises InputError if policies cannot use it."""
         self._require(MIN_SECOND_SCORE)
         return self.columns["second_score"]
 
@@ -96,7 +96,7 @@ class ReviewIndex:
         """The rank of each entry in its clip, among the eligible entries (bool `[entries]`).
 
         Entries of a clip are adjacent, so each has a place of its own by clip and rank; how many
-        are eligible up to there, less those up to the clip's first, is a running sum. 0 where
+        are eligible up to there, less those up to the clip's first, is a running sum. 0 if
         there is no caption and all are eligible; of no account where an entry is not eligible.
         """
         self._require(name)
@@ -121,7 +121,7 @@ class ReviewIndex:
         return self.columns["tag_group"][self.columns["clip"][entries]]
 
     def rank_of(self, policy: Policy, entry: int) -> int:
-        """The rank in its clip that `select` records for a caption; 0 where there is none."""
+        """The rank in its clip that `select` records for a caption; 0 if there is none."""
         if policy.min_second_score is None or not self.has_caption[entry]:
             return int(self.columns[f"rank_{policy.score}"][entry])
         entries = self.entries_of(int(self.columns["clip"][entry]))

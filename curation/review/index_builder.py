@@ -223,7 +223,7 @@ def _offsets(lists: pa.ListArray) -> pa.Array:
 def _score_columns(columns: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The columns of each usable score, and the sample; and why the other scores are not usable.
 
-    Raises InputError where the scores of CLAP are not.
+    Raises InputError if the scores of CLAP are not.
     """
     entries = len(columns["candidate"])
     rows = np.flatnonzero(columns["candidate"] >= 0)

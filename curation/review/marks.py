@@ -112,7 +112,7 @@ COLUMNS = (
 def export_marks(run: RunFolder, to: str) -> int:
     """Write the labelled captions of a run as CSV, and return how many; `right` is 1 or 0.
 
-    Raises InputError where nothing was marked.
+    Raises InputError if nothing was marked.
     """
     labelled = latest_marks(read_marks(run))
     if not labelled:

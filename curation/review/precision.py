@@ -14,7 +14,7 @@ from curation.stats import wilson_interval
 
 @dataclass(frozen=True)
 class PrecisionEstimate:
-    """Precision with its 95 % interval; `precision` is None where nothing was marked.
+    """Precision with its 95 % interval; `precision` is None if nothing was marked.
 
     `marked` marks speak of it; they are worth a simple random sample of `effective`.
     """

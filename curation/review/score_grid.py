@@ -17,7 +17,7 @@ class ScoreGrid:
 
     Attributes:
         edges: float64 `[BINS + 1]`, ascending; a bin holds its lower edge, the last one both.
-        cell: int16 `[entries]`, bin times STRATA plus stratum; without meaning where there is no
+        cell: int16 `[entries]`, bin times STRATA plus stratum; without meaning if there is no
             caption.
     """
 

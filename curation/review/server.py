@@ -60,7 +60,7 @@ async def serve_application(
 ) -> None:
     """Serve on loopback until cancelled; `on_ready` receives the port, a free one where it was 0.
 
-    Raises InputError where the port is taken.
+    Raises InputError if the port is taken.
     """
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -65,7 +65,7 @@ class ReviewService:
         """The run: its size, what policies may use, its tags by how many clips carry them, errors.
 
         `scores` and `reasons` are labels by name; `second` is the range of the second scorer's
-        scores, None where policies cannot use them.
+        scores, None if policies cannot use them.
         """
         about, clips = self.index.metadata, self.index.tag_counts
         most = np.argsort(-clips, kind="stable")

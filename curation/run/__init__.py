@@ -1,4 +1,4 @@
-"""The run folder: where files lie, run.json, plan, evidence, footer cache and driver state.
+"""The run folder: file layout, run.json, plan, evidence, footer cache and driver state.
 
-What the rows mean is left to those who write and read them.
+The modules that write and read the rows define their meaning.
 """

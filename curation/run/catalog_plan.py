@@ -22,12 +22,12 @@ from curation.run.shard_size import resolve_shard_clips
 
 
 def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
-    """Plan a run, or check that the plan it has is still what the catalog lists.
+    """Plan a run, or check that its existing plan still equals the catalog's listing.
 
-    run.json is created last and in one step, so a folder without it holds no plan.
+    run.json is created last and in one atomic step, so a folder without it has no plan.
 
     Returns:
-        The plan, and what the catalog says of its coverage.
+        The plan, and the coverage of the catalog.
 
     Raises:
         InputError: the catalog is faulty, or the folder belongs to another configuration or to
@@ -71,7 +71,7 @@ def build_run_record(
     models: dict[str, dict[str, str]],
     coverage: dict[str, Any] | None = None,
 ) -> RunRecord:
-    """What run.json says of a plan, of its configuration, and of the models' identities."""
+    """The content of run.json for a plan, its configuration, and the identities of the models."""
     return RunRecord(
         format=RUN_FORMAT,
         config=config.model_dump(mode="json"),

@@ -1,6 +1,7 @@
-"""Which code is running: the commit of a git checkout, and hashes of the installed packages.
+"""Identifies the running code: the commit of a git checkout, and hashes of the installed packages.
 
-It is recorded with what the code writes and never compared, so that a run goes on under new code.
+The version is recorded with the files that the code writes. It is never compared, so a run can be
+resumed with new code.
 """
 
 import hashlib
@@ -20,20 +21,21 @@ _GIT_TIMEOUT_S = 20.0
 
 @cache
 def read_code_version() -> dict[str, str]:
-    """The code of this process, as `find_code_version`; read once.
+    """The version of this process's code, see `find_code_version`; computed once.
 
-    It costs some 50 ms and three processes of git.
+    It takes about 50 ms and three git processes.
     """
     return find_code_version(_ROOT)
 
 
 def find_code_version(root: Path) -> dict[str, str]:
-    """The version of the code in a folder that holds the packages.
+    """The version of the code in a folder that contains the packages.
 
     Returns:
-        `curation_sha256` and, where it is there, `training_sha256`: `hash_package` of each; and
-        `commit`, 40 hex digits, where git tracks the packages, with `-dirty` behind it where a
-        file differs from the commit or is not in it. A job on a cluster has `curation` alone.
+        `curation_sha256` and, if installed, `training_sha256`: `hash_package` of each. If git
+            tracks
+        the packages, also `commit`, 40 hex digits, followed by `-dirty` if a file differs from the
+        commit or is not in it. A job on a cluster has only `curation`.
     """
     packages = [name for name in _PACKAGES if (root / name).is_dir()]
     version = {f"{name}_sha256": hash_package(root / name) for name in packages}
@@ -43,7 +45,7 @@ def find_code_version(root: Path) -> dict[str, str]:
 
 
 def hash_package(folder: Path) -> str:
-    """SHA-256 over paths and content of a package's source and data files, wherever it lies."""
+    """SHA-256 over paths and content of an installed package's source and data files."""
     sha = hashlib.sha256()
     files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
     for path, file in sorted(files.items()):
@@ -53,7 +55,7 @@ def hash_package(folder: Path) -> str:
 
 
 def format_code_version(code: Mapping[str, str] | None) -> str:
-    """For a message: where to find the code that wrote a file."""
+    """For messages: how to obtain the code that wrote a file."""
     if commit := (code or {}).get("commit"):
         return f"commit {commit} (git checkout {commit.removesuffix('-dirty')})"
     if package := (code or {}).get("curation_sha256"):

@@ -1,6 +1,6 @@
-"""The YAML file of a run: read, parsed, and its errors explained.
+"""Reads and parses the YAML file of a run, and explains its errors.
 
-The sections themselves are `curation.config`.
+`curation.config` defines the sections.
 """
 
 import difflib
@@ -24,9 +24,9 @@ _MODEL_SECTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
 
 
 def read_run_config(uri: str, storage: Storage | None = None) -> RunConfig:
-    """Read a run's YAML. Raises InputError naming file, key, what was expected and what to do.
+    """Read a run's YAML. Raises InputError that names the file, the key and what was expected.
 
-    A YAML cannot say how it is reached itself: by default as the environment says.
+    Storage settings for reading the YAML itself come from the environment by default.
     """
     try:
         text = (storage or Storage()).read_bytes(uri).decode()

@@ -1,4 +1,4 @@
-"""The keys of a run's YAML, found by their path through the typed sections."""
+"""Finds the keys of a run's YAML by their path through the typed sections."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -10,7 +10,7 @@ from curation.config.run import RunConfig
 
 
 def known_keys(path: list[str]) -> Iterator[str]:
-    """The keys that a section may hold, of every kind that it may be."""
+    """The keys of a section, over all kinds that the section can have."""
     models: list[type[BaseModel]] = [RunConfig]
     for part in path:
         below = [
@@ -35,7 +35,7 @@ def section_kind(model: type[BaseModel]) -> str | None:
 
 
 def section_models(field: FieldInfo) -> list[type[BaseModel]]:
-    """The sections that may stand at a key; empty for a plain value."""
+    """The sections allowed at a key; empty for a plain value."""
 
     def walk(annotation: Any) -> Iterator[type[BaseModel]]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

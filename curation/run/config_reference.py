@@ -1,4 +1,4 @@
-"""The reference of a run's YAML, made of the descriptions of its sections."""
+"""Prints the reference of a run's YAML from the descriptions in its sections."""
 
 import math
 import textwrap
@@ -14,7 +14,7 @@ from curation.run.config_keys import section_kind, section_models
 
 
 def format_config_reference() -> str:
-    """The whole YAML with its defaults, every key explained by a comment."""
+    """The whole YAML with its defaults, each key with a comment."""
     return "\n".join(_format_section(RunConfig, 0)) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""Deaths of workers that no clip explains, by shard: they bound the attempts over all drivers.
+"""Records deaths of workers that no clip explains; they bound the attempts over all drivers.
 
-Each is a file `deaths/shard-00012-<unique>.json` in the run folder, put once and never changed. A
-shard with evidence is done whatever lies there; the folder can be deleted to try shards again.
+Each is a file `deaths/shard-00012-<unique>.json` in the run folder, written once and never changed.
+The records do not affect a shard with evidence. Delete the folder to try shards again.
 """
 
 import json
@@ -20,14 +20,14 @@ def deaths_uri(run: str) -> str:
 
 
 def record_death(run: RunFolder, shard: int, cause: str) -> None:
-    """Record that a worker died of a shard, and of none of its clips alone."""
+    """Record that a worker died on a shard, and that no single clip explains it."""
     name = f"shard-{shard:05d}-{uuid.uuid4().hex}.json"
     data = json.dumps({"shard": shard, "cause": cause}).encode() + b"\n"
     run.storage.put_new(join_uri(deaths_uri(run.uri), name), data)
 
 
 def read_death_cause(run: RunFolder, shard: int) -> str:
-    """The cause of one of the recorded deaths of a shard; there is one at least."""
+    """The cause of one recorded death of a shard; there must be at least one."""
     names = (file.uri for file in run.storage.list_files(deaths_uri(run.uri)))
     files = [uri for uri in names if (name := _NAME.search(uri)) and int(name.group(1)) == shard]
     cause: str = json.loads(run.storage.read_bytes(files[-1]))["cause"]
@@ -35,6 +35,6 @@ def read_death_cause(run: RunFolder, shard: int) -> str:
 
 
 def count_deaths(run: RunFolder) -> Counter[int]:
-    """How many such deaths are recorded, by shard."""
+    """Number of recorded deaths by shard."""
     names = (_NAME.search(file.uri) for file in run.storage.list_files(deaths_uri(run.uri)))
     return Counter(int(name.group(1)) for name in names if name)

@@ -1,7 +1,7 @@
 """The driver's heartbeat file, `state.json`: running, finished, or stopped with a reason.
 
-The file is replaced as a whole. A running driver writes it every half minute; a file that is older
-and says running was left by a driver that was killed.
+The file is replaced as a whole. A running driver writes it every half minute. If the file says
+running and is older, the driver was killed.
 """
 
 import json
@@ -27,7 +27,7 @@ _RESERVE_BYTES = 2**16
 
 @dataclass(frozen=True)
 class DriverState:
-    """State of a run's driver; times are Unix time in seconds by the driver's clock."""
+    """State of a run's driver; times are Unix time in seconds of the driver's clock."""
 
     state: Literal["running", "finished", "stopped"]
     started_s: float
@@ -39,7 +39,7 @@ class DriverState:
         return self.state == "running" and now_s - self.heartbeat_s > DEAD_AFTER_S
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of `state.json`, in which `heartbeat_s` is called `heard_s`."""
+        """The fields of `state.json`, in which `heartbeat_s` is named `heard_s`."""
         fields = asdict(self)
         return {"heard_s" if key == "heartbeat_s" else key: fields[key] for key in fields}
 
@@ -50,7 +50,7 @@ class DriverState:
 
 
 def read_driver_state(run: RunFolder) -> DriverState | None:
-    """The state of a run; None where no driver has worked on it."""
+    """The state of a run; None if no driver has worked on it."""
     try:
         return DriverState.from_dict(json.loads(run.storage.read_bytes(_uri(run))))
     except FileNotFoundError:
@@ -58,9 +58,9 @@ def read_driver_state(run: RunFolder) -> DriverState | None:
 
 
 def describe_other_driver(run: RunFolder, now_s: float | None = None) -> str:
-    """A warning where a driver seems to be at work on a run already; else empty.
+    """A warning if another driver seems to be working on the run; else empty.
 
-    `now_s` is the Unix time in seconds, by default that of the clock.
+    `now_s` is the Unix time in seconds, by default the current time.
     """
     state, now_s = read_driver_state(run), time.time() if now_s is None else now_s
     if state is None or state.state != "running" or state.is_dead(now_s):
@@ -73,11 +73,11 @@ def describe_other_driver(run: RunFolder, now_s: float | None = None) -> str:
 
 @contextmanager
 def record_driver_state(run: RunFolder) -> Iterator[Callable[[], None]]:
-    """Record a driver's work for the time of a block, and how the block ended.
+    """Record that a driver works on a run during a block, and how the block ended.
 
     Yields a function to call regularly; it writes a heartbeat at most once every
-    HEARTBEAT_INTERVAL_S. An error of the block is recorded and raised again, also where storage
-    fails to record it. On a local disk, room for the record is reserved meanwhile.
+    HEARTBEAT_INTERVAL_S. An error of the block is recorded and raised again, even if storage fails
+    to record it. On a local disk, space for the record is reserved during the block.
     """
     started_s = time.time()
     last_heartbeat_s = 0.0

@@ -1,4 +1,4 @@
-"""Names the kind of error of each clip of the evidence, as reports and reviews count them."""
+"""The kind of error of each clip of the evidence, as reports and reviews count them."""
 
 import pyarrow as pa
 import pyarrow.compute as pc

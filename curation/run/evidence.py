@@ -55,17 +55,17 @@ class ShardCounts:
 
     @property
     def missing(self) -> int:
-        """Clips that were listed, but whose audio was not found."""
+        """Number of listed clips whose audio was not found."""
         return sum(self.errors.values()) - sum(self.failures.values())
 
     @property
     def failures(self) -> dict[str, int]:
-        """The errors of clips with audio."""
+        """The errors of clips with audio, by kind."""
         return {kind: n for kind, n in self.errors.items() if not kind.startswith("catalog/")}
 
 
 class WorkSpan(NamedTuple):
-    """The time that one worker of a pool had a shard, as Unix time in seconds of its clock."""
+    """The time during which a worker of a pool had a shard, as Unix time in s of its clock."""
 
     pool: str
     worker: str
@@ -78,8 +78,8 @@ class ShardFooter:
     """The metadata in the footer of a shard's file.
 
     `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
-    rounded down. `code` is the code that wrote the file, as `read_code_version`; empty in files
-    that do not name it.
+    rounded down. `code` is the code that wrote the file, as `read_code_version` returns it; empty
+    in files that do not name it.
     """
 
     counts: ShardCounts
@@ -89,7 +89,7 @@ class ShardFooter:
 
     @classmethod
     def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "ShardFooter":
-        """From what stands under COUNTS_KEY and WORK_KEY."""
+        """Parse the values of COUNTS_KEY and WORK_KEY."""
         return cls(
             ShardCounts(counts["ok"], counts["errors"], counts.get("faults", {})),
             {int(score): clips for score, clips in counts.get("best_scores", {}).items()},
@@ -99,7 +99,7 @@ class ShardFooter:
 
 
 def count_outcomes(evidence: pa.Table) -> ShardCounts:
-    """Outcomes of a shard's evidence; errors by `stage/type`."""
+    """Number of clips by outcome in a shard's evidence; errors by `stage/type`."""
     failed = evidence.filter(pc.not_equal(evidence["outcome"], OK))
     errors: dict[str, int] = {}
     for error in failed["error"].to_pylist():
@@ -116,10 +116,11 @@ def write_evidence_shard(
     faults: Mapping[str, int] | None = None,
     held: bool = False,
 ) -> ShardCounts:
-    """Put a shard's evidence in one atomic step; a file that is already there stays as it is.
+    """Write a shard's evidence in one atomic step; an existing file is not replaced.
 
-    `spans` says who had the shard, `faults` what reading it met; the rows and their order are the
-    same whoever it was. Evidence that is `held` does not count until `release_held_shard`.
+    `spans` are the workers that had the shard and when, `faults` the storage faults of its reads.
+    They do not affect the rows or their order. Evidence that is `held` does not count until
+    `release_held_shard`.
     """
     counts = replace(count_outcomes(evidence), faults=dict(faults or {}))
     footer = {**vars(counts), "best_scores": _best_scores(evidence)}
@@ -143,9 +144,9 @@ def write_evidence_shard(
 
 
 def release_held_shard(run: RunFolder, shard: int) -> None:
-    """Make the evidence of a shard count that is held back.
+    """Move held evidence to its place, so that it counts.
 
-    Where another driver has released or deleted it, the shard is done, or it is done again.
+    If another driver has released or deleted it, the shard is done, or is annotated again.
     """
     uri = layout.held_shard_uri(run.uri, shard)
     with suppress(FileNotFoundError):
@@ -154,12 +155,12 @@ def release_held_shard(run: RunFolder, shard: int) -> None:
 
 
 def delete_held_shards(run: RunFolder) -> None:
-    """Delete the evidence that is held back; its shards are done again."""
+    """Delete the held evidence; its shards are annotated again."""
     run.storage.delete_tree(layout.held_uri(run.uri))
 
 
 def list_evidence_files(run: RunFolder) -> dict[int, FileInfo]:
-    """The file of each shard whose evidence is written, by the shard's number, ascending."""
+    """The evidence file of each finished shard, by the shard's number, ascending."""
     files = {}
     for file in run.storage.list_files(layout.evidence_uri(run.uri)):
         match = _SHARD_NAME.search(file.uri)
@@ -169,14 +170,14 @@ def list_evidence_files(run: RunFolder) -> dict[int, FileInfo]:
 
 
 def list_done_shards(run: RunFolder) -> list[int]:
-    """Numbers of the shards whose evidence is written, ascending."""
+    """Numbers of the shards with evidence, ascending."""
     return list(list_evidence_files(run))
 
 
 def read_footer_metadata(
     storage: Storage, files: Sequence[FileInfo]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """What stands under COUNTS_KEY and WORK_KEY of each file; one request a file."""
+    """The values of COUNTS_KEY and WORK_KEY of each file; one request a file."""
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         return list(pool.map(partial(_read_footer, storage), files))
 
@@ -224,7 +225,7 @@ def sum_counts(counts: list[ShardCounts]) -> ShardCounts:
 def read_evidence_shard(run: RunFolder, shard: int, columns: list[str] | None = None) -> pa.Table:
     """Evidence of one shard, whole or some columns.
 
-    Raises FormatError where its format is another than EVIDENCE_FORMAT.
+    Raises FormatError if its format is another than EVIDENCE_FORMAT.
     """
     uri = layout.shard_uri(run.uri, shard)
     evidence = run.storage.read_parquet(uri, columns)
@@ -235,7 +236,7 @@ def read_evidence_shard(run: RunFolder, shard: int, columns: list[str] | None = 
 def read_evidence_shards(
     run: RunFolder, shards: list[int], columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Evidence shard by shard, in the order given, read a few shards ahead."""
+    """Read evidence shard by shard, in the given order, a few shards ahead."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         for start in range(0, len(shards), 8):
             few = shards[start : start + 8]

@@ -1,4 +1,4 @@
-"""Where the files of a run folder lie, and the storage through which they are reached."""
+"""The places of the files in a run folder, and the storage that holds the folder."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class RunFolder:
 
     @classmethod
     def from_config(cls, config: RunConfig) -> "RunFolder":
-        """The folder of a run. Raises InputError where its storage profile is unknown here."""
+        """The folder of a run. Raises InputError if its storage profile is unknown here."""
         return cls(config.run, Storage(config.storage))
 
 

@@ -1,8 +1,8 @@
-"""The plan: the catalog, listed once, cut into fixed shards and hashed.
+"""The plan: the catalog's listing, made once, cut into fixed shards and hashed.
 
-A plan's files hold whole shards, one row group a shard, so that a worker reads its shard alone.
-Their names hold the plan's hash. So drivers that plan one folder at once never touch each other's
-files: the same listing gives the same files, and of different ones run.json names the one that is.
+A file of the plan holds whole shards, one row group each, so a worker reads only its own shard. The
+file names contain the plan's hash, so drivers that plan one folder at once never change each
+other's files: equal listings give equal files, and run.json names the valid plan.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ SHARDS_PER_FILE = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """What a planned run has to do."""
+    """What a run has to annotate."""
 
     clips: int
     missing: int
@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def mark(self) -> str:
-        """What the names of its files hold of its hash."""
+        """The part of the hash in the names of the plan's files."""
         return self.hash[:PLAN_MARK_DIGITS]
 
     def shard_size(self, shard: int) -> int:
@@ -68,10 +68,9 @@ def hash_plan(clips: pa.Table, shard_clips: int) -> str:
 
 
 def write_plan(run: RunFolder, clips: pa.Table, plan: Plan) -> None:
-    """Write the files of a plan; they count when run.json, which is written after them, names it.
+    """Write the files of a plan. They are valid once run.json, written later, names the plan.
 
-    Files of other plans stay, and so do those of this one that are there: another driver may be at
-    work on them.
+    Existing files stay, of this plan and of others: another driver may be using them.
     """
     clips = clips.select(CLIP_SCHEMA.names).cast(CLIP_SCHEMA)
     shard = np.arange(plan.clips, dtype=np.int32) // plan.shard_clips
@@ -89,7 +88,7 @@ def write_plan(run: RunFolder, clips: pa.Table, plan: Plan) -> None:
 
 
 def delete_other_plans(run: RunFolder, record: RunRecord) -> None:
-    """Delete the files in plan/ that are not of the run's plan, which nobody reads any more."""
+    """Delete the files in plan/ that belong to no valid plan; nothing reads them."""
     own = {
         _file_uri(run, index, record.plan_mark).rpartition("/")[2]
         for index in range(_count_files(record.shards))
@@ -101,7 +100,7 @@ def delete_other_plans(run: RunFolder, record: RunRecord) -> None:
 
 
 def read_plan_shard(run: RunFolder, shard: int) -> pa.Table:
-    """The clips of one shard (CLIP_SCHEMA), as planned. Raises InputError where no run is."""
+    """The planned clips of one shard (CLIP_SCHEMA). Raises InputError if no run is planned."""
     file, group = divmod(shard, SHARDS_PER_FILE)
     uri = _file_uri(run, file, require_run_record(run).plan_mark)
     with run.storage.open_input(uri) as source:
@@ -109,14 +108,14 @@ def read_plan_shard(run: RunFolder, shard: int) -> pa.Table:
 
 
 def read_plan_clips(run: RunFolder, columns: list[str]) -> Iterator[pa.Table]:
-    """Chosen columns of the whole plan, a file of the plan at a time, in order."""
+    """Selected columns of the whole plan, one file at a time, in order."""
     record = require_run_record(run)
     for index in range(_count_files(record.shards)):
         yield run.storage.read_parquet(_file_uri(run, index, record.plan_mark), columns)
 
 
 def plan_from_record(record: RunRecord) -> Plan:
-    """The plan that a run's record speaks of."""
+    """The plan that a run's record describes."""
     return Plan(
         clips=record.clips,
         missing=record.missing,

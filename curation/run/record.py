@@ -25,7 +25,7 @@ RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """run.json: what the run is, so that its evidence can be read and trusted alone."""
+    """The content of run.json: all that is needed to read and trust the run's evidence."""
 
     format: int
     config: dict[str, Any]
@@ -47,12 +47,12 @@ class RunRecord:
 
     @property
     def plan_mark(self) -> str:
-        """What the names of the plan's files hold of its hash; before format 5 nothing."""
+        """The part of the hash in the names of the plan's files; empty before format 5."""
         return self.plan_hash[:PLAN_MARK_DIGITS] if self.format >= 5 else ""
 
 
 def format_model_name(identity: Mapping[str, str]) -> str:
-    """A model as rows name it: name, and revision or the start of its weights' hash."""
+    """A model as rows name it: name, and revision or the first digits of its weights' hash."""
     mark = identity.get("revision") or identity.get("weights_sha256", "")[:12]
     return f"{identity['model']}@{mark}"
 
@@ -60,9 +60,9 @@ def format_model_name(identity: Mapping[str, str]) -> str:
 def hash_config(
     config: RunConfig, models: Mapping[str, Mapping[str, str]], shard_clips: int
 ) -> str:
-    """Hash of all that decides what the evidence says: settings, and the models' content.
+    """Hash of everything that affects the evidence: settings, and the content of the models.
 
-    `shard_clips` is the plan's; whether the YAML gives the number or says auto is the same.
+    `shard_clips` is that of the plan, so the hash does not depend on whether the YAML says auto.
     """
     settings = {
         "settings": _settings_as_planned(config, shard_clips),
@@ -73,15 +73,15 @@ def hash_config(
 
 @cache
 def read_package_versions() -> dict[str, str]:
-    """Versions of Python and of packages by name, and the code of this one: `read_code_version`."""
+    """Versions of Python and of packages by name, and this package's code: `read_code_version`."""
     packages = {name: version(name) for name in RECORDED_PACKAGES}
     return {"python": platform.python_version(), **packages, **read_code_version()}
 
 
 def read_run_record(run: RunFolder) -> RunRecord | None:
-    """The record of a run folder; None where no run was planned yet.
+    """The record of a run folder; None if no run was planned yet.
 
-    Raises FormatError where its format is none of READ_RUN_FORMATS.
+    Raises FormatError if its format is none of READ_RUN_FORMATS.
     """
     try:
         data = run.storage.read_bytes(record_uri(run.uri))
@@ -112,7 +112,7 @@ def require_run_record(run: RunFolder) -> RunRecord:
 
 
 def write_run_record(run: RunFolder, record: RunRecord) -> bool:
-    """Create run.json; False when another process created it first."""
+    """Create run.json; returns False if another process created it first."""
     data = json.dumps(asdict(record), indent=2, ensure_ascii=False).encode() + b"\n"
     return run.storage.put_new(record_uri(run.uri), data)
 
@@ -120,7 +120,7 @@ def write_run_record(run: RunFolder, record: RunRecord) -> bool:
 def check_same_run(
     run: RunFolder, record: RunRecord, config: RunConfig, models: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Stop unless `config` and its models are those the run folder belongs to.
+    """Check that `config` and its models are those of the run folder.
 
     Raises InputError that lists each setting that differs, found and expected.
     """
@@ -149,7 +149,7 @@ def _settings_as_planned(config: RunConfig, shard_clips: int) -> dict[str, Any]:
 def list_differences(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Each key in which nested settings differ, dotted and in order, with both its values."""
+    """The dotted keys in which nested settings differ, in order, with both values."""
     old, new = dict(_flatten(before)), dict(_flatten(after))
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):

@@ -1,7 +1,7 @@
-"""Clips of a shard where `annotate.shard_clips` is auto: a function of the number of clips.
+"""The size of a shard with `annotate.shard_clips: auto`: a function of the number of clips.
 
-The machine has no part in it, so that a catalog has one plan wherever it is planned. Tables of what
-the rule gives are in docs/engine.md, made by `python -m benchmarks.shard_size`.
+It does not depend on the machine, so a catalog has the same plan everywhere. docs/engine.md has
+tables of its results, made by `python -m benchmarks.shard_size`.
 """
 
 import math
@@ -17,7 +17,7 @@ BATCH_CLIPS = 16
 
 
 def resolve_shard_clips(config: AnnotateConfig, clips: int) -> int:
-    """Clips of a shard in the plan of so many clips: the YAML's number, or the one for auto."""
+    """Clips of a shard in a plan of `clips` clips: the YAML's number, or that of auto."""
     if config.shard_clips != "auto":
         return config.shard_clips
     # Models that are offloaded are moved once a shard, whatever its size.
@@ -27,9 +27,10 @@ def resolve_shard_clips(config: AnnotateConfig, clips: int) -> int:
 def choose_shard_clips(clips: int) -> int:
     """Clips of a shard for a number of clips: half its square root, within bounds.
 
-    So there are four times as many shards as a shard has clips: both the share of time in which
-    workers have no shard left and the number of files grow slower than the clips. From 16 on it is
-    a multiple of 16, which leaves no small batches. Fewer than 16 clips are two shards.
+    There are thus four times as many shards as clips in a shard. The share of time in which workers
+    have no shard left, and the number of files, both grow more slowly than the number of clips.
+    From 16 on the size is a multiple of 16, which avoids small batches. Fewer than 16 clips are two
+    shards.
     """
     root = math.isqrt(clips) // 2
     if root >= BATCH_CLIPS:

@@ -1,1 +1,1 @@
-"""Selection: evidence and a policy become one version of the curated table."""
+"""Selection: applies a policy to the evidence; the result is a version of the curated table."""

@@ -1,4 +1,4 @@
-"""Reads evidence, applies the policy, keeps every decision, and commits the accepted pairs."""
+"""Reads evidence, applies the policy, writes every decision, and commits the accepted pairs."""
 
 import hashlib
 import io
@@ -42,7 +42,7 @@ _PAIR_COLUMNS = [
 
 @dataclass(frozen=True)
 class Selection:
-    """What a policy made of a run's evidence."""
+    """The result of a policy on a run's evidence."""
 
     version: table.TableVersion
     shards_done: int
@@ -73,13 +73,13 @@ def select_pairs(
     """Apply the policy of a configuration to a run's evidence, and commit the accepted pairs.
 
     Args:
-        config: its `run`, `select` and `table` sections are read.
-        partial: allow evidence that does not yet cover the plan.
-        on_pairs: called with pairs written and pairs accepted, while the table is written.
+        config: the sections `run`, `select` and `table` are used.
+        partial: allow evidence that does not cover the whole plan yet.
+        on_pairs: called with the number of pairs written and accepted, while the table is written.
 
     Raises:
-        InputError: the run is not planned, or not annotated to its end and `partial` is not set;
-            or audio is to be embedded and has changed or gone since it was annotated.
+        InputError: the run is not planned, or it is not fully annotated and `partial` is not set;
+            or audio is to be embedded and is missing or has changed since it was annotated.
     """
     run = RunFolder.from_config(config)
     record = require_run_record(run)

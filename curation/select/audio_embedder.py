@@ -1,4 +1,4 @@
-"""The audio of accepted pairs, for tables that hold it: read again, checked, encoded as FLAC."""
+"""Adds the audio of accepted pairs to tables: reads it again, checks it, and encodes it as FLAC."""
 
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ class AudioEmbedder:
     def embed(self, pairs: pa.Table) -> pa.Table:
         """Pairs with a column `audio` (AUDIO_TYPE).
 
-        Raises InputError where audio has changed or gone since it was annotated.
+        Raises InputError if audio is missing or has changed since it was annotated.
         """
         columns = ("clip_id", "uri", "start_s", "end_s", "audio_sha256")
         rows = pairs.select(columns).to_pylist()

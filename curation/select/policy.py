@@ -1,8 +1,8 @@
-"""What a policy means: its decisions on candidates, its expected yield, its description in words.
+"""The selection policy: its decisions on candidates, its expected yield, and its description.
 
-The rules are applied in one fixed order by `apply_rules`, over any candidates that implement
-`RankedEntries`: those of `select`, which sorts them, and those of the review index, which keeps
-the orders on disk. Reading evidence and writing decisions are left to `select/apply.py`.
+`apply_rules` applies the rules in one fixed order to candidates that implement `RankedEntries`:
+those of `select`, which sorts them, and those of the review index, which stores the orders on disk.
+`select/apply.py` reads evidence and writes decisions.
 """
 
 from collections.abc import Callable
@@ -52,35 +52,35 @@ CLIP_OUTCOMES = {
 
 
 class RankedEntries(Protocol):
-    """Candidates as the rules need them, flat; arrays are `[entries]` unless said otherwise.
+    """The candidates as the rules need them, flat; arrays are `[entries]` unless stated otherwise.
 
     An entry without a caption (a clip without candidates) has NaN scores.
     """
 
     @property
     def has_caption(self) -> np.ndarray:
-        """Bool."""
+        """Whether the entry is a caption; bool."""
 
     @property
     def second_score(self) -> np.ndarray:
-        """Float, the second scorer's."""
+        """Score of the second scorer; float."""
 
     def score(self, name: ScoreName) -> np.ndarray:
-        """Float, the score by which a policy ranks."""
+        """Score by which the policy ranks; float."""
 
     def rank(self, name: ScoreName, eligible: np.ndarray | None) -> np.ndarray:
-        """Rank within the clip, 1 the best, among the `eligible` entries (bool; None: all)."""
+        """Rank within the clip, 1 for the best, among `eligible` entries (bool; None for all)."""
 
     def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
-        """Entries with a caption, best first; `by_tag`: by tag group, then best first."""
+        """Entries with a caption, best first; with `by_tag`, by tag group and then best first."""
 
     def tag_group(self, entries: np.ndarray) -> np.ndarray:
-        """The group of the clip of each of `entries`, which are numbers; int `[len(entries)]`."""
+        """The tag group of the clip of each index in `entries`; int `[len(entries)]`."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All candidates of a run, flat: `[candidates]` each, but `clip_tag`, which is `[clips]`.
+    """All candidates of a run, flat: each array is `[candidates]`, except `clip_tag`, `[clips]`.
 
     They implement `RankedEntries`.
     """
@@ -103,7 +103,7 @@ class Candidates:
         return standardise(self.clap_score) + standardise(self.log_prob)
 
     def rank(self, name: ScoreName, eligible: np.ndarray | None = None) -> np.ndarray:
-        """Those that are not eligible rank behind the others of their clip."""
+        """Entries that are not eligible rank after the others of their clip."""
         return rank_within(self.clip, self.score(name), eligible)
 
     def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
@@ -115,7 +115,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What became of each candidate, `[candidates]` each; `rank` counts from 1 within a clip."""
+    """The decision on each candidate, `[candidates]` each; `rank` counts from 1 within a clip."""
 
     score: np.ndarray
     rank: np.ndarray
@@ -129,18 +129,18 @@ class Decisions:
 def decide(candidates: Candidates, policy: Policy) -> Decisions:
     """The policy's decision on each candidate.
 
-    Candidates that the second scorer rejects rank behind the others of their clip.
+    Candidates that the second scorer rejects rank after the others of their clip.
     """
     codes, rank = apply_rules(candidates, policy)
     return Decisions(candidates.score(policy.score), rank, np.array(REASONS, object)[codes])
 
 
 def apply_rules(entries: RankedEntries, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
-    """Apply the rules in their order: second threshold, best of the clip, threshold.
+    """Apply the rules in order: second threshold, best of the clip, threshold.
 
     Returns:
-        uint8 `[entries]`, the place of each entry's reason in `REASONS`; and int `[entries]`, its
-        rank within its clip, of account where the second scorer does not reject it.
+        uint8 `[entries]`, the index of each entry's reason in `REASONS`; and int `[entries]`, its
+        rank within its clip, which is meaningless if the second scorer rejects it.
     """
     codes = np.where(entries.has_caption, np.uint8(NOT_BEST_CODE), np.uint8(NO_CAPTION_CODE))
     eligible = None
@@ -155,7 +155,7 @@ def apply_rules(entries: RankedEntries, policy: Policy) -> tuple[np.ndarray, np.
 
 
 def passes_second_threshold(second_score: np.ndarray, threshold: float) -> np.ndarray:
-    """Bool `[entries]`, False where the second scorer rejects; a NaN score is not rejected."""
+    """Bool `[entries]`, False if the second scorer rejects it; NaN scores are not rejected."""
     passes: np.ndarray = ~(second_score < threshold)
     return passes
 
@@ -176,7 +176,7 @@ def _accept(entries: RankedEntries, policy: Policy, remains: np.ndarray, codes: 
 
 
 def require_scores(candidates: Candidates, policy: Policy) -> None:
-    """Raises InputError when evidence holds no score, or none that can be ranked, of the policy."""
+    """Raises InputError if the evidence lacks the policy's score, or all its values are NaN."""
     unscored = ~np.isfinite(candidates.second_score)
     if policy.min_second_score is not None and unscored.any():
         raise InputError(
@@ -204,15 +204,15 @@ def expected_yield(
     clips: int,
     clips_scoring: Callable[[float], int] | None = None,
 ) -> float | None:
-    """The accepted pairs a clip that follow from counts alone, before a selection.
+    """Accepted pairs a clip, computed from counts alone, before a selection.
 
     Args:
-        ok, clips: clips with captions, and all clips.
-        clips_scoring: counts the clips whose best CLAP score is at least its argument; None where
-            that is not known.
+        ok, clips: number of clips with captions, and of all clips.
+        clips_scoring: returns the number of clips whose best CLAP score is at least its argument;
+            None if that is not known.
 
-    Returns None where only `decide` can say: the policy takes several captions of a clip, rejects
-    by the second scorer, or has a threshold on a score whose distribution is not known.
+    Returns None if only `decide` can compute it: the policy takes several captions of a clip,
+    rejects by the second scorer, or has a threshold on a score whose distribution is not known.
     """
     if policy.max_per_clip != 1 or policy.min_second_score is not None or not clips:
         return None
@@ -224,7 +224,7 @@ def expected_yield(
 
 
 def describe(policy: Policy) -> str:
-    """What the policy accepts, in sentences, one a rule in the order of `apply_rules`."""
+    """What the policy accepts, one sentence a rule in the order of `apply_rules`."""
     sentences = []
     if policy.min_second_score is not None:
         sentences.append(

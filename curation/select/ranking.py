@@ -1,4 +1,4 @@
-"""Ranks of candidates within their clip, and the best fraction of a group."""
+"""Ranks candidates within their clip, and takes the best fraction of a group."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ import numpy as np
 def rank_within(
     group: np.ndarray, score: np.ndarray, eligible: np.ndarray | None = None
 ) -> np.ndarray:
-    """Rank of each entry within its group, 1 the best, int32; ties go to the earlier entry.
+    """Rank of each entry within its group, 1 for the best, int32; ties favour the earlier entry.
 
     Args:
         group: int `[entries]`.
         score: float `[entries]`.
-        eligible: bool `[entries]`, the others rank behind these; None: all are eligible.
+        eligible: bool `[entries]`; the other entries rank after these. None: all are eligible.
     """
     if eligible is not None:
         score = np.where(eligible, score, -np.inf)
@@ -26,7 +26,7 @@ def rank_within(
 
 
 def best_first(score: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
-    """Entries by falling score, ties to the earlier entry; by group first where groups are given.
+    """Entries by descending score, ties by index; with groups, by group first.
 
     Returns int `[entries]`.
     """
@@ -37,7 +37,7 @@ def best_first(score: np.ndarray, group: np.ndarray | None = None) -> np.ndarray
 def take_fraction(
     ordered: np.ndarray, fraction: float, group: np.ndarray | None = None
 ) -> np.ndarray:
-    """The best `fraction`, rounded up, of entries that are given best first, or of each group.
+    """The best `fraction`, rounded up, of entries given best first, or of each group.
 
     Args:
         ordered: int `[entries]`, from `best_first`.
@@ -51,12 +51,12 @@ def take_fraction(
 
 
 def fraction_size(size: np.ndarray, fraction: float) -> np.ndarray:
-    """How many entries `fraction` of a group of `size` is, rounded up, int."""
+    """Number of entries in `fraction` of a group of `size`, rounded up."""
     rounded: np.ndarray = np.ceil(size * fraction - 1e-9).astype(int)
     return rounded
 
 
 def standardise(values: np.ndarray) -> np.ndarray:
-    """The values with mean 0 and standard deviation 1; all zero where they do not differ."""
+    """The values with mean 0 and standard deviation 1; all zero if they are equal."""
     deviation = values.std() if len(values) else 0.0
     return (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)

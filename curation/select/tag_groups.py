@@ -1,10 +1,10 @@
-"""The group that a clip counts with under `stratify_by: tag`: its rarest tag in the run."""
+"""The group of a clip under `stratify_by: tag`: its rarest tag in the run."""
 
 import numpy as np
 
 
 def group_by_rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
-    """The group of each clip, ties by mid; clips without a tag are one group.
+    """The group of each clip, ties broken by mid; clips without a tag are one group.
 
     Returns int `[clips]`.
     """
@@ -14,7 +14,7 @@ def group_by_rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
 
 
 def group_by_rarest_number(starts: np.ndarray, tags: np.ndarray) -> np.ndarray:
-    """As `group_by_rarest_tag`, from numbers of tags in the order of their mids.
+    """As `group_by_rarest_tag`, for tags given as numbers in the order of their mids.
 
     Args:
         starts: int `[clips + 1]`; the tags of clip c are `tags[starts[c] : starts[c + 1]]`.

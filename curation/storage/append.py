@@ -14,10 +14,10 @@ from curation.uris import is_local_uri, join_uri, local_path
 
 
 def append_line(storage: Storage, uri: str, data: bytes) -> None:
-    """Add one or more whole lines, with their ends, to a file; it is made where there is none.
+    """Add one or more whole lines, with their ends, to a file; it is made if there is none.
 
     A line that a crash cut short keeps its place, and the new ones begin after it. Raises OSError;
-    DiskFullError where there is no room.
+    DiskFullError if there is no room.
     """
     if not is_local_uri(uri):
         storage.put(join_uri(uri, f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"), data)
@@ -41,7 +41,7 @@ def _append_local(path: str, data: bytes) -> None:
 
 
 def read_lines(storage: Storage, uri: str) -> list[bytes]:
-    """The lines of a file that `append_line` wrote; none where there is no file.
+    """The lines of a file that `append_line` wrote; none if there is no file.
 
     What a crash left of a line is among them.
     """

@@ -27,7 +27,7 @@ def are_inherited(settings: StorageConfig) -> bool:
 
 
 def check_profile(settings: StorageConfig) -> None:
-    """Raises InputError where this machine has no profile of the configured name."""
+    """Raises InputError if this machine has no profile of the configured name."""
     if settings.profile is None:
         return
     import botocore.session
@@ -48,7 +48,7 @@ def open_session(settings: StorageConfig) -> Any:
 
 
 def find_credentials(session: Any) -> Any:
-    """Botocore's credentials. Raises NoCredentialsError where the machine has none."""
+    """Botocore's credentials. Raises NoCredentialsError if the machine has none."""
     from botocore.exceptions import NoCredentialsError
 
     if (credentials := session.get_credentials()) is None:

@@ -25,7 +25,7 @@ _CONNECTIONS = 64
 def open_filesystem(uri: str, settings: StorageConfig) -> tuple[Any, str]:
     """The filesystem of a remote URI, and the path by which it knows the file.
 
-    Raises InputError where its driver is unknown or not installed.
+    Raises InputError if its driver is unknown or not installed.
     """
     protocol = uri_scheme(uri)
     options = _driver_options(protocol, settings)

@@ -236,7 +236,7 @@ class Storage:
             self.retry(uri, partial(filesystem.rm_file, path))
 
     def delete_tree(self, uri: str) -> None:
-        """Remove a folder and all below it; does nothing where there is none.
+        """Remove a folder and all below it; does nothing if there is none.
 
         Raises InputError for a local folder that holds the current directory.
         """

@@ -93,7 +93,7 @@ def read_local_file(path: str, start: int | None, end: int | None) -> bytes:
 
 
 def delete_local_tree(path: str) -> None:
-    """Remove a folder and all below it. Raises InputError where it holds the current directory."""
+    """Remove a folder and all below it. Raises InputError if it holds the current directory."""
     if Path.cwd().is_relative_to(os.path.realpath(path)):
         raise InputError(f"{path}: not deleted, as the current directory is in it; go elsewhere")
     shutil.rmtree(path)
@@ -114,7 +114,7 @@ def explain_full_disk(path: str) -> Iterator[None]:
 def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
     """A synced temporary file with a dot-name beside `path`; deleted at the end unless moved.
 
-    Raises OSError; DiskFullError where there is no room, for the block too.
+    Raises OSError; DiskFullError if there is no room, for the block too.
     """
     temporary = None
     try:

@@ -10,7 +10,7 @@ NEGATIVE_KINDS: tuple[str, ...] = ("replaced", "dropped", "added", "swapped", "r
 
 
 def make_hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | None:
-    """A caption wrong in the way of `kind`, or None where the scene cannot be wrong in that way.
+    """A caption wrong in the way of `kind`, or None if the scene cannot be wrong in that way.
 
     replaced: one class is another; dropped: one of two events is missing; added: a second event is
     made up for a single; swapped: the order, or foreground and background, is turned round;

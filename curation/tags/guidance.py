@@ -28,12 +28,12 @@ _UNCOUNTED = frozenset(
 
 
 def select_guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> list[Tag]:
-    """The tags to guide a caption by: the most specific ones, surest first, each class once.
+    """The tags that guide a caption: most specific, highest confidence first, no duplicates.
 
-    Left out are tags below `min_confidence`, classes that AudioSet marks abstract or blacklisted,
-    and every class of which a more specific one remains. Of a class given twice the surer tag is
-    kept; ties in confidence come in the order of the label index. Raises InputError for a tag
-    that is no AudioSet class.
+    Left out are tags below `min_confidence`, classes that AudioSet marks as abstract or
+    blacklisted, and classes of which a more specific one remains. Of a duplicate class the tag with
+    the higher confidence is kept. Ties are in the order of the label index. Raises InputError for a
+    tag that is no AudioSet class.
     """
     best: dict[str, Tag] = {}
     for tag in tags:
@@ -47,10 +47,10 @@ def select_guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> li
 
 @cache
 def class_phrase(mid: str) -> str:
-    """The name of a class as it stands in a sentence: "Bark" becomes "a dog barking".
+    """The name of a class within a sentence: "Bark" becomes "a dog barking".
 
-    `phrases.json` says it where the rules would not: there the first synonym is taken, what is in
-    parentheses dropped, and an article set where English wants one.
+    `phrases.json` has the exceptions. Otherwise the first synonym is used, without parentheses, and
+    with an article where English needs one.
     """
     name = ontology.class_name(mid)
     return _exceptions().get(name) or _phrase_by_rule(mid, name)

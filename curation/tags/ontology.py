@@ -23,7 +23,7 @@ class _Class:
 def find_tag(label: str) -> Tag:
     """The tag of a class id ("/m/05tny_") or display name ("bark", in any case).
 
-    Raises InputError naming the label, with the nearest names, when no class has it.
+    Raises InputError naming the label, with the nearest names, if no class has it.
     """
     wanted = label.strip()
     found = _classes().get(wanted) or _by_name().get(wanted.lower())
@@ -33,39 +33,39 @@ def find_tag(label: str) -> Tag:
 
 
 def class_name(mid: str) -> str:
-    """The display name of a class. Raises InputError for an unknown id, as all functions here."""
+    """The display name of a class. All functions here raise InputError for an unknown id."""
     return _class(mid).name
 
 
 def class_index(mid: str) -> int | None:
-    """The place of a class among the 527 labelled ones; None for the other 105."""
+    """The index of a class among the 527 labelled ones; None for the other 105."""
     return _class(mid).index
 
 
 def parent_classes(mid: str) -> tuple[str, ...]:
-    """The classes directly above; some have several, the seven roots none."""
+    """The direct parents; some classes have several, the seven roots none."""
     return _class(mid).parents
 
 
 def child_classes(mid: str) -> tuple[str, ...]:
-    """The classes directly below."""
+    """The direct children."""
     return _children()[_class(mid).mid]
 
 
 @cache
 def ancestor_classes(mid: str) -> frozenset[str]:
-    """All classes above, by every path, without the class itself."""
+    """All ancestors by every path, without the class itself."""
     above = parent_classes(mid)
     return frozenset(above).union(*(ancestor_classes(parent) for parent in above))
 
 
 def is_abstract_class(mid: str) -> bool:
-    """Whether the class only groups others ("Human sounds") and names no sound."""
+    """Whether the class only groups others ("Human sounds")."""
     return "abstract" in _class(mid).restrictions
 
 
 def is_blacklisted_class(mid: str) -> bool:
-    """Whether AudioSet's authors advise against the class as a label (obscure or hard to hear)."""
+    """Whether AudioSet's authors advise against the class as a label (obscure or inaudible)."""
     return "blacklist" in _class(mid).restrictions
 
 
@@ -79,8 +79,8 @@ def labelled_mids() -> tuple[str, ...]:
 def evaluation_targets(mids: Iterable[str]) -> set[str]:
     """Evaluation targets: the given classes and those that they imply, among the 527.
 
-    A class implies its parent where it has only one: a bark is a dog's, but a growl is a dog's or a
-    cat's, so the way up ends there. Classes outside the 527 are passed through and not returned.
+    A class implies its parent if it has only one: a bark is a dog's. A growl may be a dog's or a
+    cat's, so it implies neither. Classes outside the 527 are passed through and not returned.
     """
     implied = set[str]()
     for mid in mids:

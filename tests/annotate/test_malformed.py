@@ -10,7 +10,7 @@ from tests.support.malformed import write_malformed
 from tests.support.paths import REPOSITORY
 
 CLIPS = 1000
-# A stretch may decode to 512 MiB over its channels; what is kept of it is less.
+# A segment may decode to 512 MiB over its channels; what is kept of it is less.
 MAX_GROWTH_KB = 1_500_000
 
 

@@ -18,8 +18,8 @@ from tests.support.sounds import (
     ffmpeg_bytes,
     libsndfile_bytes,
     long_chirp,
+    segments_match,
     similarity,
-    stretches_match,
 )
 
 LATE = {
@@ -104,7 +104,7 @@ def test_joined_files(tmp_path, extension, codec):
     assert decoded.duration_s == pytest.approx(sum(single_s), abs=0.01)
     middle = round(single_s[0] * rate)
     assert similarity(decoded.waveform[middle:], decode(files[1]).waveform) > 0.99
-    assert stretches_match(b"".join(files), decoded.waveform, rate)
+    assert segments_match(b"".join(files), decoded.waveform, rate)
 
 
 @pytest.mark.parametrize("format", ["AU", "AIFF", "CAF", "W64"])
@@ -112,7 +112,7 @@ def test_joined_files_of_plain_samples(format):
     data = b"".join(libsndfile_bytes(format, "PCM_16", chirp(s)) for s in (2.0, 3.0))
     sound = np.concatenate([chirp(2.0), chirp(3.0)])
     assert decode(data).duration_s == 5.0
-    assert stretches_match(data, sound, RATE)
+    assert segments_match(data, sound, RATE)
 
 
 def mux_with_gap(path, gap_s, seconds):
@@ -147,11 +147,11 @@ def test_a_gap_is_silence(tmp_path, seconds):
 def test_a_clock_that_jumps_is_not_used(tmp_path, seconds):
     data, sound, _ = mux_with_gap(tmp_path / "a.mkv", 90_000.0, seconds)
     assert decode(data).duration_s == pytest.approx(seconds, abs=0.01)
-    assert stretches_match(data, sound, 48000)
+    assert segments_match(data, sound, 48000)
 
 
 @pytest.mark.parametrize("seconds", [40.0, 100.0])
-def test_a_damaged_packet_fails_its_stretch_alone(tmp_path, seconds):
+def test_a_damaged_packet_fails_its_segment_alone(tmp_path, seconds):
     sound = long_chirp(seconds)
     data = bytearray(ffmpeg_bytes(tmp_path / "a.mkv", "flac", sound, 8000))
     with av.open(str(tmp_path / "a.mkv")) as container:
@@ -166,7 +166,7 @@ def test_a_damaged_packet_fails_its_stretch_alone(tmp_path, seconds):
 def test_raw_packets_are_decoded_where_they_lie(tmp_path):
     data = ffmpeg_bytes(tmp_path / "a.aac", "aac", long_chirp(20.0), 8000)
     assert isinstance(formats.count_sound(data, "a"), PacketSound)
-    assert stretches_match(data, decode(data).waveform, 8000)
+    assert segments_match(data, decode(data).waveform, 8000)
 
 
 def test_a_long_sound_is_not_decoded_to_be_counted(tmp_path, monkeypatch):

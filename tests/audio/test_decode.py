@@ -1,6 +1,6 @@
 """Decoding: every format gives the same sound, every fault its own error, and nothing is guessed.
 
-The sound is a chirp, so that a stretch cut at the wrong place is seen at once.
+The sound is a chirp, so that a segment cut at the wrong place is seen at once.
 """
 
 import io
@@ -115,7 +115,7 @@ def test_every_format_gives_the_whole_sound(encoded, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_stretch_is_the_same_as_that_part_of_the_whole(encoded, name):
+def test_a_segment_is_the_same_as_that_part_of_the_whole(encoded, name):
     whole = decode_audio(encoded[name], name, None, None, 30.0)
     part = decode_audio(encoded[name], name, 2.0, 3.5, 30.0)
     assert (part.start_s, part.end_s) == pytest.approx((2.0, 3.5), abs=1e-3)
@@ -126,7 +126,7 @@ def test_a_stretch_is_the_same_as_that_part_of_the_whole(encoded, name):
 
 
 @pytest.mark.parametrize("name", ["flac", "webm"])
-def test_of_a_longer_stretch_the_centre_is_decoded(encoded, name):
+def test_of_a_longer_segment_the_centre_is_decoded(encoded, name):
     decoded = decode_audio(encoded[name], name, 1.0, None, 2.0)
     assert (decoded.start_s, decoded.end_s) == pytest.approx((2.0, 4.0), abs=0.01)
     again = decode_audio(encoded[name], name, 1.0, None, 2.0)
@@ -139,7 +139,7 @@ def test_an_end_beyond_the_file_is_the_end_of_the_file(encoded):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_stretch_can_be_decoded_again_by_its_times(encoded, name):
+def test_a_segment_can_be_decoded_again_by_its_times(encoded, name):
     decoded = decode_audio(encoded[name], name, 1.0, 4.33333, 2.0)
     again = decode_audio(encoded[name], name, decoded.start_s, decoded.end_s, decoded.duration_s)
     assert np.array_equal(decoded.waveform, again.waveform)

@@ -1,4 +1,4 @@
-"""Every extension that is listed can be decoded, and stretches of a file are parts of its whole."""
+"""Every extension that is listed can be decoded, and segments of a file are parts of its whole."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from tests.support.sounds import (
     ffmpeg_bytes,
     libsndfile_bytes,
     long_chirp,
+    segments_match,
     similarity,
-    stretches_match,
 )
 
 BY_LIBSNDFILE = {
@@ -93,7 +93,7 @@ def test_every_extension_is_tried_here():
 
 @pytest.mark.parametrize("extension", sorted({*BY_LIBSNDFILE, *BY_FFMPEG}))
 @pytest.mark.parametrize("seconds", [4.0, 70.0])
-def test_the_whole_sound_and_its_stretches(make, extension, seconds):
+def test_the_whole_sound_and_its_segments(make, extension, seconds):
     data, sound, rate = make(extension, seconds)
     whole = decode(data)
     assert whole.sample_rate_hz == rate
@@ -101,7 +101,7 @@ def test_the_whole_sound_and_its_stretches(make, extension, seconds):
     late = find_delay(whole.waveform, sound)
     assert similarity(whole.waveform[max(0, late) :], sound[max(0, -late) :]) > 0.95
     # WebM tells time in milliseconds.
-    assert stretches_match(data, whole.waveform, rate, 48 if extension == "webm" else 0)
+    assert segments_match(data, whole.waveform, rate, 48 if extension == "webm" else 0)
 
 
 def find_delay(found, sound):

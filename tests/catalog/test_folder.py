@@ -81,7 +81,7 @@ def test_jsonl_with_lists(tmp_path):
     assert first["uri"] and second["uri"]
 
 
-def test_stretches_of_one_file_have_ids_of_their_own(tmp_path):
+def test_segments_of_one_file_have_ids_of_their_own(tmp_path):
     metadata = "file,start\na.wav,0\na.wav,10.5\n"
     listing = listed(tmp_path, metadata, ["a.wav"], tags=None, start_s="start")
     assert listing.clips["clip_id"].to_pylist() == ["a_0", "a_10500"]

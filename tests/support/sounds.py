@@ -1,6 +1,6 @@
 """Sounds for tests of decoding, and files of them by libsndfile and by FFmpeg.
 
-The sound is a chirp, so that a stretch cut at the wrong place is seen at once.
+The sound is a chirp, so that a segment cut at the wrong place is seen at once.
 """
 
 import io
@@ -110,19 +110,19 @@ def similarity(found: Samples, expected: Samples) -> float:
     return float(np.corrcoef(found[:length], expected[:length])[0, 1])
 
 
-def stretches_match(data: bytes, sound: Samples, rate: int, slack: int = 0) -> bool:
-    """Whether each of some stretches holds the samples of that place in the sound.
+def segments_match(data: bytes, sound: Samples, rate: int, slack: int = 0) -> bool:
+    """Whether each of some segments holds the samples of that place in the sound.
 
     They may lie `slack` samples off where a container rounds its times.
     """
     seconds = len(sound) / rate
     return all(
-        _stretch_similarity(data, sound, rate, share * seconds, slack) > 0.99
+        _segment_similarity(data, sound, rate, share * seconds, slack) > 0.99
         for share in (0.0, 0.2, 0.45, 0.55, 0.8)
     )
 
 
-def _stretch_similarity(
+def _segment_similarity(
     data: bytes, sound: Samples, rate: int, start_s: float, slack: int
 ) -> float:
     decoded = decode(data, start_s, start_s + 0.1 * len(sound) / rate)

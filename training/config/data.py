@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from curation.audio.stretch import MIN_DURATION_S
+from curation.audio.segment import MIN_DURATION_S
 from curation.section import Section
 from curation.uris import absolute_uri
 

@@ -70,7 +70,7 @@ def mix_clips(
     """Add to a share of the clips another of the batch, at a level within 6 dB of their own.
 
     Both halves then fit one clip, as their captions fit one caption. Args and returns: waveforms
-    `[row, sample]`, lengths `[row]`, and the row mixed in, -1 where there is none.
+    `[row, sample]`, lengths `[row]`, and the row mixed in, -1 if there is none.
     """
     rows = len(waveforms)
     if not share or rows < 2:
@@ -92,7 +92,7 @@ def mix_clips(
 def false_negative_mask(
     clips: Tensor, texts: Tensor, all_clips: Tensor, all_texts: Tensor
 ) -> Tensor:
-    """True where two rows hold the same clip or say the same: `[row, batch]` of `[.., 2]` each."""
+    """True if two rows hold the same clip or say the same: `[row, batch]` of `[.., 2]` each."""
     return _shared(clips, all_clips) | _shared(texts, all_texts)
 
 

@@ -33,7 +33,7 @@ from training.data.table_index import Ints, TableIndex
 
 
 def check_batch_size(pairs: TableIndex, batch: int, world: int) -> None:
-    """Raises InputError where a batch is larger than the tables, or smaller than the world."""
+    """Raises InputError if a batch is larger than the tables, or smaller than the world."""
     if batch > len(pairs):
         raise InputError(
             f"a batch of {batch} clips, and only {len(pairs)} clips in "
@@ -249,7 +249,7 @@ class TableLoader:
         )
 
     def _count_missing(self, sample: TrainingExample, reason: str) -> None:
-        """Raises InputError where more are missing than may be."""
+        """Raises InputError if more are missing than may be."""
         self._missing.add(sample.clip)
         if len(self._missing) > self.config.max_unreadable_fraction * len(self.pairs):
             raise InputError(

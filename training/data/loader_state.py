@@ -24,7 +24,7 @@ class LoaderState:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "LoaderState":
-        """Raises InputError where the state is of another format."""
+        """Raises InputError if the state is of another format."""
         if state.get("format") != STATE_FORMAT:
             raise InputError(
                 f"the loader's state has format {state.get('format')}, expected {STATE_FORMAT}: "

@@ -44,7 +44,7 @@ def caption_probabilities(
 def crop_location(
     location: AudioLocation, crop_s: float, surplus_s: float, draw: float
 ) -> AudioLocation:
-    """The stretch of `crop_s` at the place drawn in 0..1, where a clip is longer by `surplus_s`."""
+    """The segment of `crop_s` at the place drawn in 0..1, where a clip is longer by `surplus_s`."""
     if surplus_s <= 0:
         return location
     offset_s = _CROP_STEP_S * int(draw * (int(surplus_s / _CROP_STEP_S) + 1))

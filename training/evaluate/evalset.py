@@ -11,7 +11,7 @@ class EvalClip:
         name: the file's path within the data set's folder.
         uri: where the file lies.
         size_bytes: the file's size.
-        start_s, end_s: the stretch to hear, None for the file's beginning and end.
+        start_s, end_s: the segment to hear, None for the file's beginning and end.
         labels: the true classes; exactly one where the data set is not multi-label.
         captions: what people wrote of it.
     """
@@ -29,7 +29,7 @@ class EvalClip:
 class EvalSet:
     """A split of a data set: the clips that are there, and how many listed ones are `missing`.
 
-    `classes` is empty where clips have captions; else all labels are among them.
+    `classes` is empty if clips have captions; else all labels are among them.
     """
 
     name: str

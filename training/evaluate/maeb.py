@@ -29,7 +29,7 @@ class MaebEncoder:
         scorer: the model; set up here.
         max_duration_s: longer clips are cut to the centre of this length, as in `evaluation`.
 
-    Raises InputError where mteb is not installed, or the model cannot be opened.
+    Raises InputError if mteb is not installed, or the model cannot be opened.
     """
 
     def __init__(self, scorer: Scorer, max_duration_s: float = 10.0) -> None:

@@ -100,7 +100,7 @@ def template_caption(guidance: Sequence[str]) -> str:
 def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
     """Captions of ESC-10's classes: the phrases of the same AudioSet classes.
 
-    Raises InputError where `folder` holds no clips.csv.
+    Raises InputError if `folder` holds no clips.csv.
     """
     listing = join_uri(folder, "clips.csv")
     if not storage.exists(listing):

@@ -35,9 +35,9 @@ def build_class_captions(
     """By prompt, the captions of each class: one a template, all of them, and the caller's.
 
     Args:
-        custom: captions by class; None where there are none.
+        custom: captions by class; None if there are none.
 
-    Raises InputError where `custom` lacks a class, names an unknown one, or has none for a class.
+    Raises InputError if `custom` lacks a class, names an unknown one, or has none for a class.
     """
     captions = {
         key: [[template.format(c=spoken_class_name(name))] for name in classes]

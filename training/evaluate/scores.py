@@ -25,7 +25,7 @@ def top_1_correct(similarities: Array, targets: Ranks) -> Mask:
 
 
 def average_precision(scores: Array, relevant: Mask) -> float:
-    """The mean of the precision at each relevant item; NaN where none is relevant.
+    """The mean of the precision at each relevant item; NaN if none is relevant.
 
     Items of one score share its threshold, and the precision there; scikit-learn's
     `average_precision_score` is defined so.

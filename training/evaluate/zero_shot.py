@@ -29,7 +29,7 @@ def zero_shot_figures(
         audio: embeddings `[clip, dim]`.
         custom: the caller's captions by class, reported as "custom".
 
-    Raises InputError where `custom` does not fit the classes.
+    Raises InputError if `custom` does not fit the classes.
     """
     figures = multi_label_figures if multi_label else single_label_figures
     index = {name: column for column, name in enumerate(classes)}

@@ -101,7 +101,7 @@ class AudioLlmGenerator(PretrainedGenerator):
 
 
 def select_audio_llm_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
-    """The class that opens a model which answers in text; None where there is none.
+    """The class that opens a model which answers in text; None if there is none.
 
     transformers lists such models under several of its `Auto` classes, and Omni models as a whole
     where they write and speak. What a model's own code calls a causal model may be one too.

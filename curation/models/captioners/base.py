@@ -18,7 +18,7 @@ class Candidate:
     """One caption written for a clip.
 
     `log_prob` is the mean log-probability a token (nats, end token included) of the caption
-    under the untempered model, so that captions of any length and method compare; None where the
+    under the untempered model, so that captions of any length and method compare; None if the
     model does not tell it. `clap_score` and `second_score` are its cosines with the clip by the
     scorers, None until it is scored.
     """

@@ -13,7 +13,7 @@ _SHORTEST_S = 0.2
 
 
 def require_chat_template(folder: Path, processor: Any) -> None:
-    """Raises InputError where a model's processor does not know how it is asked."""
+    """Raises InputError if a model's processor does not know how it is asked."""
     if processor.chat_template is None:
         raise InputError(
             f"{folder}: no chat template; expected chat_template.jinja, which says how the "

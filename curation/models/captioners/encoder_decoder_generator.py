@@ -116,7 +116,7 @@ class EncoderDecoderGenerator(PretrainedGenerator):
 
 
 def select_encoder_decoder_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
-    """The class that opens an encoder-decoder that writes; None where there is none."""
+    """The class that opens an encoder-decoder that writes; None if there is none."""
     own = AutoModelForSpeechSeq2Seq.__name__ in (getattr(config, "auto_map", None) or {})
     known = type(config) in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
     if config.is_encoder_decoder and (own or known):

@@ -14,7 +14,7 @@ _MAX_SHOWN_CHARS = 200
 class GeneratedText(NamedTuple):
     """What a model wrote, its mean log-probability a token, and whether it came to its end.
 
-    The log-probability is None where the model does not tell it.
+    The log-probability is None if the model does not tell it.
     """
 
     text: str
@@ -29,7 +29,7 @@ def build_candidates(
     """The answers that are captions, cleaned; a failure that tells of the first where none is.
 
     Args:
-        answers: of one clip; None where the model's logits were not finite.
+        answers: of one clip; None if the model's logits were not finite.
         labels: the names of the tags that the model was given.
     """
     captions: list[Candidate] = []

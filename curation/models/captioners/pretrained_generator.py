@@ -27,7 +27,7 @@ class PretrainedGenerator:
         )
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU where there is one."""
+        """Take the weights to another device, "auto" the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     def _decode_text(self, method: str, written: SampledText | None) -> GeneratedText | None:

@@ -43,7 +43,7 @@ class RemoteCodeGenerator:
             )
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU where there is one."""
+        """Take the weights to another device, "auto" the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()

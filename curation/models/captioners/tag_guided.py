@@ -128,7 +128,7 @@ class TagGuidedAdapter(Adapter):
 
 
 def map_to_vocabulary(mid: str, vocabulary: dict[str, int]) -> str | None:
-    """The tag of a model's vocabulary that stands for an AudioSet class, None where none does.
+    """The tag of a model's vocabulary that stands for an AudioSet class, None if none does.
 
     That is the class itself, else its nearest ancestor, else the only descendant in the vocabulary.
     """

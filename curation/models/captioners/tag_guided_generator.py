@@ -45,7 +45,7 @@ class TagGuidedGenerator:
         self._max_tokens = max_tokens
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU where there is one."""
+        """Take the weights to another device, "auto" the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()

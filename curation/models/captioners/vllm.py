@@ -66,7 +66,7 @@ class VllmCaptioner(PromptedCaptioner):
         }
 
     def load_processor(self) -> None:
-        """Load what questions are made with. Raises InputError where it is not there."""
+        """Load what questions are made with. Raises InputError if it is not there."""
         _ = self._processor
 
     def build_requests(

@@ -34,7 +34,7 @@ def require_vllm_version(
         found: what `version` says of an environment.
         wanted: `captioner.version`.
         where: the environment, for the message.
-        otherwise: what to do where there is none.
+        otherwise: what to do if there is none.
     """
     if found is None:
         raise InputError(

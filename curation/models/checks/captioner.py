@@ -45,7 +45,7 @@ def writes_usable_captions(captioner: Captioner) -> ModelTestOutcome:
 
 
 def caption_fault(candidate: Candidate) -> str | None:
-    """Why a candidate is no caption, None where it may be one."""
+    """Why a candidate is no caption, None if it may be one."""
     words = candidate.caption.split()
     shown = " ".join(words[:12])
     if not words:

@@ -31,7 +31,7 @@ def tags_are_well_formed(tagger: Tagger) -> ModelTestOutcome:
 
 
 def tags_fault(tags: list[Tag]) -> str | None:
-    """What is wrong with the tags of a clip, None where nothing is."""
+    """What is wrong with the tags of a clip, None if nothing is."""
     for tag in tags:
         if not 0 <= tag.confidence <= 1:
             return f"{tag.name} has confidence {tag.confidence}, expected 0 to 1"

@@ -91,7 +91,7 @@ class BeamSearch:
     def best(self) -> list[DecodedCaption]:
         """The best caption of every clip that there was; none at all without beams.
 
-        Its log-probability is NaN where logits that are not finite let no caption end.
+        Its log-probability is NaN if logits that are not finite let no caption end.
         """
         if not self.beams:
             return []

@@ -165,7 +165,7 @@ class _Output(nn.Module):
 
 
 def _attention_mask(mask: Tensor) -> Tensor | None:
-    """True where a token may be attended to `[batch, 1, token, token]`; None where all may.
+    """True if a token may be attended to `[batch, 1, token, token]`; None if all may.
 
     Attention without a mask has faster kernels. A compiled graph cannot depend on the values.
     """

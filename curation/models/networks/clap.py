@@ -182,7 +182,7 @@ class FusedClap(ClapTowers):
 def load_clap(folder: Path, device: str) -> tuple[ClapTowers, CaptionTokenizer]:
     """A model, with fusion or without, in float32 and evaluation mode, and its tokenizer.
 
-    Raises InputError where the directory holds no CLAP that can be served.
+    Raises InputError if the directory holds no CLAP that can be served.
     """
     extractor = read_clap_extractor(folder)
     config = pretrained_weights.load_model_config(folder, ClapConfig)
@@ -210,7 +210,7 @@ def build_clap(
             special tokens are the tokenizer's.
         frontend: what differs from LAION's front end, by the names of `ClapFeatureExtractor`.
 
-    Raises InputError where the front end does not fit the audio tower.
+    Raises InputError if the front end does not fit the audio tower.
     """
     config = ClapConfig(
         audio_config=audio,

@@ -39,7 +39,7 @@ def build_laion_extractor(changes: dict[str, Any]) -> ClapFeatureExtractor:
 
 
 def read_clap_extractor(folder: Path) -> ClapFeatureExtractor:
-    """The front end of a CLAP's directory. Raises InputError where there is none."""
+    """The front end of a CLAP's directory. Raises InputError if there is none."""
     try:
         return ClapFeatureExtractor.from_pretrained(folder)
     except (OSError, TypeError, ValueError) as error:

@@ -42,7 +42,7 @@ class Cnn14Config:
 class Cnn14Output(NamedTuple):
     """`frames [batch, frame, channel]`, of which `lengths [batch]` are valid; the rest are zero.
 
-    `embedding [batch, embed_dim]` is None where the configuration has no `embed_dim`.
+    `embedding [batch, embed_dim]` is None if the configuration has no `embed_dim`.
     """
 
     frames: Tensor
@@ -180,7 +180,7 @@ def _channels_last(weight: Tensor) -> Tensor:
 
 
 def valid_frame_mask(lengths: Tensor, frames: int) -> Tensor:
-    """True where a frame belongs to the clip: `[batch, frames]`."""
+    """True if a frame belongs to the clip: `[batch, frames]`."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 

@@ -19,7 +19,7 @@ EncodedChunk = TypeVar("EncodedChunk")
 
 
 def find_shared_front_end(model: TagGuidedCaptioner | Towers) -> FrontEnd | None:
-    """Of what a model takes features of other models; None where it takes waveforms alone.
+    """Of what a model takes features of other models; None if it takes waveforms alone.
 
     A GPU computes features in no time, and would have to fetch them for another model.
     """

@@ -19,7 +19,7 @@ def load_trainable_towers(
     Args:
         model: "reference", a directory as `tagscribe-train` or transformers' CLAP writes it, or a
             hub id with a pinned `revision`.
-        device: "auto" (a GPU where there is one), "cpu", "cuda:1", ...
+        device: "auto" (a GPU if there is one), "cpu", "cuda:1", ...
 
     Raises InputError naming the directory and what it holds instead.
     """

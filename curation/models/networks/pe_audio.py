@@ -109,7 +109,7 @@ def load_pe_audio(
 ) -> tuple[PeAudioTowers, CaptionTokenizer]:
     """A model in evaluation mode, and its tokenizer; of one with video (PE-AV's), the audio's part.
 
-    Raises InputError where the directory holds no PE-AV that can be served.
+    Raises InputError if the directory holds no PE-AV that can be served.
     """
     values = files.read_model_config(folder, PeAudioConfig.model_type, _WITH_VIDEO)
     _refuse_frame_level(folder, values)

@@ -21,7 +21,7 @@ class NetworkConfig:
         """The configuration in the values of a config.json.
 
         What is absent or null is the default's. Values that are no fields are ignored, as
-        transformers adds some of its own. Raises TypeError where a part has unknown values.
+        transformers adds some of its own. Raises TypeError if a part has unknown values.
         """
         known = {field.name for field in fields(cls)}
         given = {name: values[name] for name in known & values.keys() if values[name] is not None}

@@ -54,7 +54,7 @@ def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower
 
     A last step that normalises is left out: the tower's output goes through a linear layer.
 
-    Raises InputError where the weights are no safetensors, the model is no text encoder, or a
+    Raises InputError if the weights are no safetensors, the model is no text encoder, or a
     sentence encoder does more than pool its first token's state or the mean.
     """
     folder = files.resolve_model_folder(str(model), revision, "the directory of a text encoder")

@@ -30,7 +30,7 @@ class Towers(nn.Module):
 
     @property
     def window_samples(self) -> int | None:
-        """The most samples that are heard at once; None where clips of any length are."""
+        """The most samples that are heard at once; None if clips of any length are."""
         return None
 
     @property

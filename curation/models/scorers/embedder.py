@@ -38,7 +38,7 @@ class Embedder:
             )
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU where there is one."""
+        """Take the weights to another device, "auto" the GPU if there is one."""
         self._towers.to(weights.resolve_device(device))
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:

@@ -39,7 +39,7 @@ class AudioSetTagger(PretrainedAdapter):
     def setup(self) -> None:
         """Load the weights.
 
-        Raises InputError where the directory holds another kind of model, its labels are not
+        Raises InputError if the directory holds another kind of model, its labels are not
         AudioSet's, or a threshold is that of a class which it does not know.
         """
         _ = self._thresholds

@@ -28,7 +28,7 @@ class Classifier:
         self._gives_probabilities = _gives_probabilities(self._model.config)
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU where there is one."""
+        """Take the weights to another device, "auto" the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()

@@ -53,11 +53,11 @@ def test_the_centre_of_a_long_clip_is_used(tmp_path: Path) -> None:
     waveform = load_eval_clip(Storage(), clip_of(tmp_path / "ramp.wav"), 16000, max_duration_s=1.0)
     assert isinstance(waveform, np.ndarray)
     np.testing.assert_array_equal(waveform, ramp[16000:32000])
-    stretch = load_eval_clip(
+    segment = load_eval_clip(
         Storage(), clip_of(tmp_path / "ramp.wav", 0.5, 1.0), 16000, max_duration_s=1.0
     )
-    assert isinstance(stretch, np.ndarray)
-    np.testing.assert_array_equal(stretch, ramp[8000:16000])
+    assert isinstance(segment, np.ndarray)
+    np.testing.assert_array_equal(segment, ramp[8000:16000])
 
 
 def test_what_cannot_be_read_is_listed_in_its_place(

@@ -34,7 +34,7 @@ def read_csv_rows(
 ) -> list[Row]:
     """The rows of a CSV by column; without a `header` the columns come in the order given.
 
-    Raises InputError where the file is not there, naming it and the `layout` that was expected,
+    Raises InputError if the file is not there, naming it and the `layout` that was expected,
     lacks a column, or cannot be read.
     """
     uri = join_uri(folder, path)
@@ -88,10 +88,10 @@ def build_eval_set(
     """The set of the clips whose path is among `files`; those without are counted as missing.
 
     Args:
-        listed: for each clip the path where it should be, None where none is known, and what is
+        listed: for each clip the path where it should be, None if none is known, and what is
             to be said of it; name, URI and size are filled in here.
 
-    Raises InputError where nothing is listed, or no listed clip is there.
+    Raises InputError if nothing is listed, or no listed clip is there.
     """
     clips: list[EvalClip] = []
     missing = 0

@@ -1,4 +1,4 @@
-"""The stretch of a recording that is wanted, and the limits to what is decoded."""
+"""The segment of a recording that is wanted, and the limits to what is decoded."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ MAX_DECODED_SAMPLES = 2**27  # of all channels, as float32: 512 MiB
 
 
 @dataclass(frozen=True)
-class StretchRequest:
+class SegmentRequest:
     """From `start_s` to `end_s` on the container's clock; None stands for its sound's end.
 
-    Of a longer stretch than `max_duration_s` the centre of that length is wanted.
+    Of a longer segment than `max_duration_s` the centre of that length is wanted.
     """
 
     start_s: float | None
@@ -44,7 +44,7 @@ class StretchRequest:
         return first, last
 
     def _clip_to(self, begin_s: float, finish_s: float, name: str) -> tuple[float, float]:
-        """The part of the stretch that lies within the sound."""
+        """The part of the segment that lies within the sound."""
         start_s = begin_s if self.start_s is None else max(self.start_s, begin_s)
         end_s = finish_s if self.end_s is None else min(self.end_s, finish_s)
         if end_s - start_s < MIN_DURATION_S - 1e-6:
