@@ -1,4 +1,4 @@
-"""What the adapters of our own models share: a description that is light until its `setup`."""
+"""Base class of the adapters of this package's models: a small description until `setup`."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -10,7 +10,7 @@ from curation.models import files
 
 @dataclass(frozen=True)
 class Adapter:
-    """A model and where it runs, picklable; the weights are read once, by `setup`.
+    """A model and its device, picklable; `setup` reads the weights.
 
     Attributes:
         model: "reference", a directory, or a hub id with a pinned `revision`.
@@ -25,7 +25,7 @@ class Adapter:
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Model name, revision and SHA-256 of the weights. Raises InputError, as `setup` does."""
+        """Model name, revision and SHA-256 of the weights. Raises InputError as `setup` does."""
         return {
             "model": self.model,
             "revision": self.revision or "",
@@ -37,11 +37,11 @@ class Adapter:
         _ = self._loaded
 
     def offload(self) -> None:
-        """Leave the GPU to another model: the weights wait in the host's memory."""
+        """Move the weights to host memory, so that another model can use the GPU."""
         self._loaded.move("cpu")
 
     def restore(self) -> None:
-        """Come back to `device`."""
+        """Move the weights back to `device`."""
         self._loaded.move(self.device)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Tokenizers of captions, read from a model's directory by the `tokenizers` library alone."""
+"""Tokenizers of captions, read from a model's directory with the `tokenizers` library alone."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _TOKENIZER, _CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
 class TokenBatch(NamedTuple):
-    """Token ids `[caption, token]`, and a mask `[caption, token]` that is zero where they pad."""
+    """Token ids `[caption, token]`, and a mask `[caption, token]` that is zero at padding."""
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -26,10 +26,10 @@ class TokenBatch(NamedTuple):
 
 
 class CaptionTokenizer:
-    """Captions to token ids, with the special tokens that the model was trained with, and back.
+    """Converts captions to token ids, with the model's special tokens, and back.
 
     Attributes:
-        config: the values of tokenizer_config.json: the special tokens, the side to pad, ...
+        config: the values of tokenizer_config.json: special tokens, padding side, ...
     """
 
     def __init__(self, tokenizer: Tokenizer, config: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ class CaptionTokenizer:
         tokenizer.no_truncation()
 
     def __len__(self) -> int:
-        """The number of tokens, added ones included."""
+        """Number of tokens, including added ones."""
         return self._tokenizer.get_vocab_size()
 
     @property
@@ -53,20 +53,20 @@ class CaptionTokenizer:
         return max(self._tokenizer.get_vocab().values())
 
     def special_id(self, name: str) -> int | None:
-        """The id of a special token by its key in `config`, such as "pad_token"; None without."""
+        """The id of a special token by its key in `config`, such as "pad_token"; None for none."""
         token = self.config.get(name)
         text = token["content"] if isinstance(token, dict) else token
         return None if text is None else self._tokenizer.token_to_id(text)
 
     def count_tokens(self, captions: Sequence[str]) -> list[int]:
-        """How many tokens each caption has, special ones included."""
+        """Number of tokens of each caption, including special ones."""
         return [len(each.ids) for each in self._encode(captions, None)]
 
     def encode(self, captions: Sequence[str], max_tokens: int | None = None) -> TokenBatch:
         """Token ids of one or more captions, padded to the longest.
 
-        A caption of more than `max_tokens` is cut, its special tokens are not. Raises InputError
-        where the tokenizer has no padding token.
+        A caption longer than `max_tokens` is truncated, without its special tokens. Raises
+        InputError if the tokenizer has no padding token.
         """
         pad = self.special_id("pad_token")
         if pad is None:
@@ -83,7 +83,7 @@ class CaptionTokenizer:
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer.json and tokenizer_config.json, which transformers opens too."""
+        """Write tokenizer.json and tokenizer_config.json; transformers can open them too."""
         folder.mkdir(parents=True, exist_ok=True)
         self._tokenizer.no_truncation()
         self._tokenizer.save(str(folder / _TOKENIZER))
@@ -100,7 +100,7 @@ class CaptionTokenizer:
 
 
 def read_tokenizer(folder: Path) -> CaptionTokenizer:
-    """The tokenizer of a model's directory. Raises InputError if there is none that opens."""
+    """The tokenizer of a model's directory. Raises InputError if there is no readable one."""
     path = folder / _CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

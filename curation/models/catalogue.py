@@ -1,4 +1,4 @@
-"""What can be plugged in: models by part and kind, with licence, size and what to know of them."""
+"""The known models by part and kind, with licence, size and notes."""
 
 import json
 import math
@@ -23,12 +23,12 @@ class CatalogueEntry:
 
     Attributes:
         kind: the section's kind; "classifier" for taggers, whose section has none.
-        licence: as the model's card has it; "unverified" where nobody has read it.
-        parameters: as published, rounded, the upper end of a range; or counted where transformers'
-            class has the sizes.
-        sample_rate_hz: of the sound that it hears; None if its own code decides.
-        tags: whether the captioner can be told a clip's tags; None for other parts.
-        note: what it needs, and its traps.
+        licence: as on the model's card; "unverified" if nobody has read it.
+        parameters: as published, rounded, the upper end of a range; or counted from transformers'
+            class if that has the sizes.
+        sample_rate_hz: of the audio that it takes; None if its own code decides.
+        tags: whether the captioner takes a clip's tags; None for other parts.
+        note: its requirements and traps.
     """
 
     part: Literal["captioner", "scorer", "tagger"]
@@ -42,12 +42,12 @@ class CatalogueEntry:
 
     @property
     def weight_bytes(self) -> int:
-        """What the weights take in memory as they are held; what is computed comes on top."""
+        """Memory of the weights at their precision; activations come on top."""
         return self.parameters * (4 if self.kind in _FLOAT32_KINDS else 2)
 
 
 def list_catalogue() -> list[CatalogueEntry]:
-    """Every entry, by part; the built-in models are measured by the files that are shipped."""
+    """Every entry, by part; for the built-in models, values come from the shipped files."""
     text = resources.files(__package__).joinpath("catalogue.json").read_text(encoding="utf-8")
     entries = [*_built_in(), *(CatalogueEntry(**row) for row in json.loads(text))]
     return sorted(entries, key=lambda entry: entry.part)

@@ -1,4 +1,4 @@
-"""Where a model's files are, what they hash to, and what its config.json says; without torch."""
+"""Locates a model's files, hashes them, and reads its config.json; without torch."""
 
 import hashlib
 import json
@@ -28,9 +28,9 @@ _CODE_PATTERNS = ("*.py",)
 
 
 def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
-    """The local directory of "reference", of a directory, or of a hub id (fetched once).
+    """The local directory of "reference", of a directory, or of a hub id (downloaded once).
 
-    Raises InputError naming what was looked for, and which files a model's directory holds.
+    Raises InputError that names the missing model and the expected files.
     """
     expected = f"'reference', a directory with config.json, {_ANY_WEIGHTS}, tokenizer.json"
     folder = (
@@ -44,13 +44,13 @@ def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
 def locate_pretrained_model(
     model: str, revision: str | None, kind: str, code: bool = False
 ) -> Path:
-    """The local directory of a model of transformers' classes, or of a hub id (fetched once).
+    """The local directory of a transformers model or of a hub id (downloaded once).
 
-    Which files hold its tokenizer and its front end is the model's affair. Raises InputError naming
-    what was looked for.
+    The model decides which files its tokenizer and front end have. Raises InputError that names the
+    missing model.
 
     Args:
-        code: fetch the Python files of a hub id too.
+        code: also download the Python files of a hub id.
     """
     folder = resolve_model_folder(
         model, revision, f"a directory with config.json, {_WEIGHTS}", code
@@ -59,9 +59,9 @@ def locate_pretrained_model(
 
 
 def read_sample_rate_hz(folder: Path) -> int:
-    """The rate at which a model of transformers' classes listens, as its processor's files say.
+    """The sampling rate of a transformers model, from its processor's files.
 
-    Raises InputError if they say none.
+    Raises InputError if they have none.
     """
     for path in (folder / name for name in _RATES if (folder / name).is_file()):
         try:
@@ -103,10 +103,10 @@ def _check_complete(folder: Path, expected: str, *others: str) -> Path:
 def resolve_model_folder(
     model: str, revision: str | None, expected: str, code: bool = False
 ) -> Path:
-    """The local directory of a directory or of a hub id (fetched once).
+    """The local directory of a directory or of a hub id (downloaded once).
 
-    `code` fetches Python files too. Raises InputError if there is neither, saying what was
-    `expected` beside a hub id.
+    `code` also downloads Python files. Raises InputError if there is neither; the message states
+    what was `expected` beside a hub id.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -121,11 +121,11 @@ def resolve_model_folder(
 
 
 def list_weight_files(folder: Path) -> list[Path]:
-    """Where a directory's weights are, by name.
+    """The weight files of a directory, by name.
 
-    Those of a network of ours, else model.safetensors, or all files of its index.
-
-    They need not be there. Raises InputError for an index that names no safetensors beside it.
+    They are those of a network of this package, else model.safetensors, or all files of its index.
+    The files need not exist. Raises InputError for an index that names other files than safetensors
+    beside it.
     """
     if (folder / NETWORK_WEIGHTS).is_file():
         return [folder / NETWORK_WEIGHTS]
@@ -146,7 +146,7 @@ def list_weight_files(folder: Path) -> list[Path]:
 
 
 def hash_weights(folder: Path) -> str:
-    """The SHA-256 of a directory's weights: of all files one after the other, by name."""
+    """The SHA-256 of a directory's weights: of all files in the order of their names."""
     digest = hashlib.sha256()
     for path in list_weight_files(folder):
         with path.open("rb") as file:
@@ -155,9 +155,9 @@ def hash_weights(folder: Path) -> str:
 
 
 def read_model_config(folder: Path, *model_types: str) -> dict[str, Any]:
-    """What a model's config.json says.
+    """The content of a model's config.json.
 
-    Raises InputError if it is no such file, or that of another kind than those expected, if any.
+    Raises InputError if the file is missing or invalid, or is that of an unexpected kind of model.
     """
     path = folder / "config.json"
     try:
@@ -172,7 +172,7 @@ def read_model_config(folder: Path, *model_types: str) -> dict[str, Any]:
 
 
 def log_mel_config(config: dict[str, Any]) -> LogMelConfig:
-    """The front end in the config.json of a model of ours."""
+    """The front end in the config.json of a model of this package."""
     return LogMelConfig(**(config.get("frontend") or {}))
 
 

@@ -1,7 +1,7 @@
-"""The contract of models that take each other's log-mel features; without torch.
+"""The contract of models that share log-mel features; without torch.
 
-Two models with the same front end would compute the same features of a clip. They are computed
-once instead, by whichever model comes first, and kept with the clip.
+Two models with the same front end compute the same features of a clip. The first of them computes
+the features, and they are kept with the clip for the other.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from curation.schema import Failure
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """All that the features of a waveform depend on: equal front ends give equal features.
+    """Everything that the features of a waveform depend on: equal front ends give equal features.
 
     A clip shorter than `shortest_clip` samples is padded with silence.
     """
@@ -27,21 +27,21 @@ class FrontEnd:
 
 @runtime_checkable
 class LogMelInput(Protocol):
-    """A captioner or scorer that takes features in place of waveforms.
+    """A captioner or scorer that takes features instead of waveforms.
 
-    It has beside this `encode_features` (a captioner) or `embed_features` (a scorer), which are
-    `encode` and `embed_audio` of the features, to the last bit.
+    It also has `encode_features` (a captioner) or `embed_features` (a scorer). They give the
+    results of `encode` and `embed_audio`, identical to the last bit.
     """
 
     @property
     def front_end(self) -> FrontEnd | None:
-        """Of what it takes features; known after `setup`. None: it takes waveforms alone."""
+        """The front end whose features it takes, known after `setup`; None if only waveforms."""
         ...
 
     def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         """The features of a batch of clips, float32 `[frame, mel]` each, in order.
 
         Args:
-            waveforms: as of `Captioner.caption` and `Scorer.embed_audio`.
+            waveforms: as in `Captioner.caption` and `Scorer.embed_audio`.
         """
         ...

@@ -1,7 +1,7 @@
-"""Loads models of transformers' classes, or with code of their own, and what prepares their inputs.
+"""Loads models of transformers' classes or with their own code, and their processors.
 
-Weights are safetensors. Code that a model brings runs only where the run's configuration names its
-revision and allows it.
+Weights are safetensors. A model's own code runs only if the run's configuration names its revision
+and allows it.
 """
 
 import json
@@ -34,7 +34,7 @@ _AUDIO_PARTS = {"feature_extractor", "audio_processor"}
 
 
 class ModelClassChoice(NamedTuple):
-    """The class that opens a model, one of transformers' own or of its `Auto` ones."""
+    """The class that opens a model: one of transformers' own or of its `Auto` classes."""
 
     model_class: Any
     config: ModelConfig
@@ -47,9 +47,9 @@ def load_generative_model(
     expected: str,
     device: str,
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
-    """A model that writes, in evaluation mode, and its processor.
+    """A model with text output, in evaluation mode, and its processor.
 
-    Raises InputError if the directory holds another kind of model than `expected`, weights or a
+    Raises InputError if the directory has another kind of model than `expected`, weights or a
     tokenizer that do not fit, or code that the settings do not allow.
     """
     config = _configuration(folder, settings)
@@ -66,9 +66,9 @@ def load_generative_model(
 
 
 def load_processor(folder: Path, settings: PretrainedConfig) -> ProcessorMixin:
-    """What prepares the inputs of a model that writes and that others run.
+    """The processor of a model with text output that another engine runs.
 
-    Raises InputError as `load` does.
+    Raises InputError as `load_generative_model` does.
     """
     config, processor = _configuration(folder, settings), _processor(folder, settings)
     _check_processor(folder, processor, config)
@@ -78,9 +78,9 @@ def load_processor(folder: Path, settings: PretrainedConfig) -> ProcessorMixin:
 def load_classifier(
     folder: Path, settings: PretrainedConfig, device: str
 ) -> tuple[PreTrainedModel, FeatureExtractionMixin]:
-    """A model that puts its classes on sounds, in evaluation mode, and its front end.
+    """An audio classifier in evaluation mode, and its front end.
 
-    Raises InputError as `load` does.
+    Raises InputError as `load_generative_model` does.
     """
     code, config = settings.trust_remote_code, _configuration(folder, settings)
     with _explain_load_errors(folder, "front end"):
@@ -94,15 +94,15 @@ def load_classifier(
 def load_remote_code_model(
     folder: Path, words: Path, settings: PretrainedConfig, expected: str, device: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model that its own code calls an `AutoModel`, in evaluation mode, and its tokenizer.
+    """A model that its own code registers as `AutoModel`, in evaluation mode, and its tokenizer.
 
-    Such code is often older than transformers 5, whose `from_pretrained` wants more of a class than
-    before: the class alone builds the model, and the weights are read into it.
+    Such code is often older than transformers 5, whose `from_pretrained` requires more of a class.
+    Therefore the class builds the model, and the weights are loaded into it.
 
     Args:
         words: the tokenizer's directory.
 
-    Raises InputError as `load` does.
+    Raises InputError as `load_generative_model` does.
     """
     config = _configuration(folder, settings)
     if AutoModel.__name__ not in (getattr(config, "auto_map", None) or {}):

@@ -1,4 +1,4 @@
-"""What adapters of models of transformers' classes share: where they lie, how fast they listen."""
+"""Base class of adapters of transformers models: their files and their sampling rate."""
 
 from dataclasses import dataclass
 from functools import cached_property

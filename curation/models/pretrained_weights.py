@@ -1,4 +1,4 @@
-"""Loads models of transformers' classes, all of whose weights must be in the directory."""
+"""Loads transformers models and checks that the directory has all of their weights."""
 
 import tempfile
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ def load_model_and_tokenizer(
     """A model, in evaluation mode, and its tokenizer.
 
     Args:
-        config: the model's, where config.json says more than that of this model.
-        others: how the names of weights begin that lie beside this model's, and are left there.
+        config: the model's configuration, if config.json contains more than that.
+        others: prefixes of the names of other weights in the files, which are not loaded.
 
-    Raises InputError if the directory holds another kind of model or weights that do not fit.
+    Raises InputError if the directory has another kind of model or weights that do not fit.
     """
     config = config or load_model_config(folder, model_class.config_class)
     try:
@@ -53,7 +53,7 @@ def load_model_config(folder: Path, config_class: type[PreTrainedConfig]) -> Pre
 
 
 def convert_tokenizer(tokenizer: PreTrainedTokenizerBase) -> CaptionTokenizer:
-    """A tokenizer of transformers as ours, with all that transformers saves of it.
+    """A tokenizer of transformers as a `CaptionTokenizer`, with all that transformers saves of it.
 
     Raises ValueError if it has no tokenizer.json, which models' directories need.
     """
@@ -69,7 +69,7 @@ def convert_tokenizer(tokenizer: PreTrainedTokenizerBase) -> CaptionTokenizer:
 
 @contextmanager
 def hide_progress_bars() -> Iterator[None]:
-    """No bar of transformers' while weights are read or written: it is drawn over the run's own."""
+    """Hide transformers' progress bars, which would be drawn over the run's own."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

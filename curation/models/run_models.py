@@ -1,4 +1,4 @@
-"""The models of a run, as adapters by the part they play."""
+"""The models of a run as adapters, by part."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from curation.models.taggers.build import build_tagger
 
 
 class RunModels(NamedTuple):
-    """What a run's YAML names, light until set up."""
+    """The models of a run's YAML; each is small until its `setup`."""
 
     captioner: Captioner
     scorer: Scorer
@@ -21,18 +21,18 @@ class RunModels(NamedTuple):
 
     @property
     def sample_rates_hz(self) -> tuple[int, ...]:
-        """The rates at which they listen, each once."""
+        """The sampling rates of the models, without duplicates."""
         return tuple(sorted({each.sample_rate_hz for each in self if each}))
 
     @property
     def identities(self) -> dict[str, dict[str, str]]:
-        """Name, revision and content hash of each model there is, by the part it plays."""
+        """Name, revision and content hash of each model of the run, by part."""
         parts = self._asdict().items()
         return {part: dict(each.identity) for part, each in parts if each}
 
 
 def build_run_models(config: RunConfig) -> RunModels:
-    """The adapters of a run. Raises InputError if a model is not there."""
+    """The adapters of a run. Raises InputError if a model is missing."""
     return RunModels(
         captioner=build_captioner(config.captioner),
         scorer=build_scorer(config.scorer),

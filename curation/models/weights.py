@@ -1,6 +1,6 @@
-"""Reads and writes our own networks, and picks the device that a model runs on.
+"""Reads and writes this package's networks, and chooses the device of a model.
 
-Models of transformers' classes are read by `pretrained_weights`.
+`pretrained_weights` reads models of transformers.
 """
 
 import json
@@ -28,17 +28,17 @@ Network = TypeVar("Network", bound=SavedNetwork)
 def load_network_and_tokenizer(
     folder: Path, network_class: type[Network], device: str
 ) -> tuple[Network, CaptionTokenizer]:
-    """A network of ours, in float32 and evaluation mode, and its tokenizer.
+    """A network of this package, in float32 and evaluation mode, and its tokenizer.
 
-    Raises InputError if the directory holds another kind of model or weights that do not fit.
+    Raises InputError if the directory has another kind of model or weights that do not fit.
     """
     return load_network(folder, network_class, device), read_tokenizer(folder)
 
 
 def load_network(folder: Path, network_class: type[Network], device: str) -> Network:
-    """A network of ours, in float32 and evaluation mode.
+    """A network of this package, in float32 and evaluation mode.
 
-    Raises InputError if the directory holds another kind of model or weights that do not fit.
+    Raises InputError if the directory has another kind of model or weights that do not fit.
     """
     name, config_class = network_class.__name__, network_class.config_class
     values = files.read_model_config(folder, config_class.model_type)
@@ -58,7 +58,7 @@ def load_network(folder: Path, network_class: type[Network], device: str) -> Net
 def save_network(network: SavedNetwork, folder: Path) -> None:
     """Write the directory of a network: its weights and config.json.
 
-    transformers opens it by the classes of `curation.models.networks.transformers_networks` alone.
+    In transformers, only the classes of `curation.models.networks.transformers_networks` open it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -78,7 +78,7 @@ def save_network(network: SavedNetwork, folder: Path) -> None:
 
 
 def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
-    """Raises InputError if weights of these names are missing, or too many, for a model."""
+    """Raises InputError if weights of a model are missing, or there are unknown ones."""
     wrong = sorted(name for name in names if not name.endswith(_COMPUTED))
     if wrong:
         raise InputError(

@@ -15,7 +15,7 @@ _WORD = r"[a-z0-9']+"
 def build_word_tokenizer(captions: Iterable[str], max_tokens: int) -> CaptionTokenizer:
     """A tokenizer of the words in `captions`: lower case, no punctuation, start and end token.
 
-    Its directory tells transformers to truncate captions to `max_tokens` where it is asked to.
+    Its files make transformers truncate captions to `max_tokens` if truncation is requested.
     """
     words = {word for caption in captions for word in re.findall(_WORD, caption.lower())}
     vocabulary = {

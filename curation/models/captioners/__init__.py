@@ -1,4 +1,4 @@
-"""Captioners: the contract (`base`), one adapter a kind of model, and the code that builds one.
+"""Captioners: the contract (`base`), one adapter for each kind of model, and `build`.
 
-Networks lie in `networks`, decoding loops in `decoding`; guidance is chosen by `annotate`.
+`networks` has the networks, `decoding` the decoding loops; `annotate` chooses the guidance.
 """

@@ -1,4 +1,4 @@
-"""The adapter of audio-language models: they are asked for a caption, and told the tags."""
+"""The adapter of audio-language models, which are prompted for a caption and given the tags."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioLlmCaptioner(PromptedCaptioner):
-    """Fulfils `Captioner` with any audio-text-to-text model of transformers with a chat template.
+    """Implements `Captioner` with an audio-text-to-text model of transformers with a chat template.
 
-    All candidates are sampled from one hearing of the clip.
+    All candidates are sampled from one encoding of the clip.
     """
 
     config: AudioLlmConfig
@@ -37,9 +37,9 @@ class AudioLlmCaptioner(PromptedCaptioner):
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips; see `Captioner`.
 
-        What is no caption (`cleaning`) is left out; a clip for which nothing else was written is a
-        failure, as are empty clips and samples that are not finite. What a model hears of a long
-        clip is its processor's affair: of those built on Whisper's encoder mostly the first 30 s.
+        Texts that are no captions (`cleaning`) are discarded. A clip without any caption is a
+        failure, as are empty clips and samples that are not finite. The model's processor decides
+        which part of a long clip is used: for models with Whisper's encoder mostly the first 30 s.
         """
         return self._loaded.caption(
             waveforms,

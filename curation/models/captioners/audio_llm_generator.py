@@ -1,4 +1,4 @@
-"""Captions of an audio-language model, by its weights: what its adapter is when set up."""
+"""Captions of a loaded audio-language model; the adapter creates it in `setup`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ _KNOWN = {
 
 
 class AudioLlmGenerator(PretrainedGenerator):
-    """A loaded audio-language model; the arguments are `AudioLlm`'s."""
+    """A loaded audio-language model; the arguments are those of `AudioLlmCaptioner`."""
 
     def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
         super().__init__(folder, config, select_audio_llm_class, expected, device)
@@ -57,7 +57,7 @@ class AudioLlmGenerator(PretrainedGenerator):
         seeds: Sequence[int],
         wanted: range,
     ) -> list[list[Candidate] | Failure]:
-        """As `Captioner.caption`: each clip with its prompt, and the names of tags in it."""
+        """As `Captioner.caption`, with a prompt and the names of its tags for each clip."""
 
         def caption_valid(valid: list[int]) -> list[list[Candidate] | Failure]:
             sampled = transformers_sampling.sample_candidates(
@@ -101,10 +101,10 @@ class AudioLlmGenerator(PretrainedGenerator):
 
 
 def select_audio_llm_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
-    """The class that opens a model which answers in text; None if there is none.
+    """The class that opens a model with text output; None if there is none.
 
     transformers lists such models under several of its `Auto` classes, and Omni models as a whole
-    where they write and speak. What a model's own code calls a causal model may be one too.
+    if they write and speak. A model's own code may also register one as a causal language model.
     """
     if config.model_type in _THINKERS:
         return pretrained.ModelClassChoice(_THINKERS[config.model_type], config.thinker_config)

@@ -1,7 +1,7 @@
-"""The captioner contract: what `annotate` asks of any model that writes captions.
+"""The captioner contract: the methods that `annotate` calls on models that write captions.
 
-A captioner is a small picklable description; `setup` on the worker makes it heavy. It never
-raises for one clip and never drops one: an input it cannot serve comes back as a `Failure`.
+A captioner is a small picklable description until `setup` loads it on the worker. It never raises
+for a single clip and never drops one: for an input that it cannot process it returns a `Failure`.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from curation.schema import Failure, Tag
 
 @dataclass(frozen=True)
 class Candidate:
-    """One caption written for a clip.
+    """One caption for a clip.
 
-    `log_prob` is the mean log-probability a token (nats, end token included) of the caption
-    under the untempered model, so that captions of any length and method compare; None if the
-    model does not tell it. `clap_score` and `second_score` are its cosines with the clip by the
-    scorers, None until it is scored.
+    `log_prob` is the mean log-probability a token (nats, end token included) of the caption under
+    the model at temperature 1, so that captions of any length and method can be compared; None if
+    the model returns none. `clap_score` and `second_score` are its cosines with the clip by the
+    scorers; None until it is scored.
     """
 
     caption: str
@@ -35,17 +35,17 @@ class Captioner(Protocol):
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate at which `caption` wants its waveforms; known before `setup`."""
+        """The rate of the waveforms that `caption` takes; known before `setup`."""
         ...
 
     @property
     def identity(self) -> dict[str, str]:
-        """Model name, revision and content hash, as kept in run.json; known before `setup`."""
+        """Model name, revision and content hash, as stored in run.json; known before `setup`."""
         ...
 
     @property
     def max_tokens_per_clip(self) -> int:
-        """The most tokens that `caption` writes for a clip, over all its candidates."""
+        """Maximum number of tokens that `caption` writes for a clip, over all its candidates."""
         ...
 
     def setup(self) -> None:
@@ -53,11 +53,11 @@ class Captioner(Protocol):
         ...
 
     def offload(self) -> None:
-        """Leave the GPU to another model: the weights wait in the host's memory."""
+        """Move the weights to host memory, so that another model can use the GPU."""
         ...
 
     def restore(self) -> None:
-        """Come back to the GPU. Called before `caption` after each `park`."""
+        """Move the weights back to the GPU. Called before `caption` after each `offload`."""
         ...
 
     def caption(
@@ -70,35 +70,35 @@ class Captioner(Protocol):
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips, in order, one entry a clip.
 
-        What is written for a clip depends on the clip, its guidance and its seed alone, and
-        candidate n is the same whether it is requested with the others or by itself. Some may be
-        equal: the caller keeps each once.
+        The candidates of a clip depend only on the clip, its guidance and its seed. Candidate n is
+        the same whether it is requested with the others or alone. Candidates may be equal; the
+        caller removes duplicates.
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.
-            guidance: the tags handed over for each clip; empty means untagged.
+            guidance: the tags that guide each clip; empty for an untagged clip.
             seeds: one seed a clip.
             first: the first candidate requested, counted from 0.
-            last: the one after the last; None means as many as the captioner is set to write.
+            last: the one after the last; None for the configured number.
         """
         ...
 
 
 @runtime_checkable
 class ReusableEncoding(Protocol):
-    """A captioner that writes more captions of a clip later, without encoding it again.
+    """A captioner that can write more captions of a clip later without encoding it again.
 
-    Of such a captioner `caption` is `encode`, then `write`.
+    For such a captioner `caption` is `encode` followed by `write`.
     """
 
     def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[Any | Failure]:
-        """The encodings of a batch of clips that `write` takes, in order, one entry a clip.
+        """Encode a batch of clips for `write`, in order, one entry a clip.
 
         Args:
-            waveforms: as of `Captioner.caption`.
-            guidance: likewise.
+            waveforms: as in `Captioner.caption`.
+            guidance: as in `Captioner.caption`.
         """
         ...
 
@@ -109,16 +109,16 @@ class ReusableEncoding(Protocol):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of encoded clips; a failure comes back in its place.
+        """Write the candidates of encoded clips; failures are passed through.
 
         Args:
             encoded: results of `encode`, from any batches.
-            seeds: as of `Captioner.caption`, and `first` and `last` too.
+            seeds: as in `Captioner.caption`, and so are `first` and `last`.
         """
         ...
 
 
 def candidate_seed(seed: int, number: int) -> int:
-    """64 bits that are random for each candidate of a clip, by the clip's seed and its number."""
+    """64 random bits for a candidate, derived from the clip's seed and the candidate's number."""
     [state] = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
     return int(state)

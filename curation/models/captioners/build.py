@@ -1,4 +1,4 @@
-"""Builds the captioner that a section of a run's YAML names."""
+"""Builds the captioner of a section in a run's YAML."""
 
 from functools import singledispatch
 
@@ -19,9 +19,9 @@ from curation.models.captioners.vllm import VllmCaptioner
 
 @singledispatch
 def build_captioner(config: object) -> Captioner:
-    """The adapter that a run's configuration names, light until its `setup`.
+    """The adapter of a configuration; it is small until its `setup`.
 
-    One is registered for each type of configuration.
+    One adapter is registered for each type of configuration.
     """
     raise TypeError(f"no captioner is registered for {type(config).__name__}")
 

@@ -1,4 +1,4 @@
-"""How an audio-language model is asked about a sound: the conversation that its template writes."""
+"""The conversation with an audio-language model about a clip, rendered by its chat template."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ _SHORTEST_S = 0.2
 
 
 def require_chat_template(folder: Path, processor: Any) -> None:
-    """Raises InputError if a model's processor does not know how it is asked."""
+    """Raises InputError if a model's processor has no chat template."""
     if processor.chat_template is None:
         raise InputError(
             f"{folder}: no chat template; expected chat_template.jinja, which says how the "
@@ -22,11 +22,11 @@ def require_chat_template(folder: Path, processor: Any) -> None:
 
 
 def build_conversation(prompt: str, **sound: Any) -> list[dict[str, Any]]:
-    """A conversation that ends in a question about one sound; `sound` is what there is of it."""
+    """A conversation with one user turn about one clip; `sound` is its content entry."""
     text = [{"type": "text", "text": prompt}] if prompt else []
     return [{"role": "user", "content": [{"type": "audio", **sound}, *text]}]
 
 
 def pad_to_one_token(waveform: np.ndarray, rate_hz: int) -> np.ndarray:
-    """A waveform with silence behind it, where it is shorter than any token of sound."""
+    """A waveform padded with silence to the length of one audio token, if it is shorter."""
     return pad_to_min_length(waveform, round(rate_hz * _SHORTEST_S))

@@ -1,7 +1,7 @@
-"""What a language model wrote becomes one caption, or a reason why it is none.
+"""Extracts one caption from the text of a language model, or gives a reason for rejection.
 
-The failures are those of large captioners: chat around the caption, apologies, the list of tags
-given back, loops, essays. Only the form is judged; whether a caption is true is for the scorer.
+Typical faults of large captioners are: chat around the caption, apologies, a repeated list of the
+tags, loops, and essays. Only the form is checked; the scorer judges whether a caption is true.
 """
 
 import re
@@ -70,13 +70,13 @@ _WORD_TIMES, _GROUP_TIMES = 5, 3
 
 
 def clean_caption(text: str, labels: Sequence[str] = (), ended: bool = True) -> str | RejectedText:
-    """The one sentence that a text says, without what stands around it; or why there is none.
+    """The first sentence of a text without the text around it, or the reason for rejection.
 
     Args:
         text: as the model wrote it.
-        labels: the names of the tags that the model was given; a text that lists only those adds
-            nothing to them.
-        ended: false where the text was cut at the most tokens; the sentence must still be whole.
+        labels: the names of the tags given to the model; a text that only lists them is rejected.
+        ended: False if the text was cut at the maximum number of tokens; the sentence must still be
+            complete.
     """
     plain = strip_wrapping(text)
     if not any(map(str.isalnum, plain)):
@@ -110,7 +110,7 @@ def first_sentence(text: str) -> str:
 
 
 def has_repetition(text: str) -> bool:
-    """Whether some words of a text follow themselves, again and again."""
+    """Whether a sequence of words of a text repeats itself several times."""
     words = re.findall(r"\w+", text.casefold())
     for size in range(1, _LONGEST_GROUP + 1):
         # How many words in a row are each the same as the one `size` words before.
@@ -123,7 +123,7 @@ def has_repetition(text: str) -> bool:
 
 
 def is_label_echo(text: str, labels: Sequence[str]) -> bool:
-    """Whether a text says labels and nothing else, as in "Speech; Inside, small room"."""
+    """Whether a text consists of labels only, as in "Speech; Inside, small room"."""
     left = _words(text)
     for label in sorted({_words(label) for label in labels}, key=len, reverse=True):
         left = left.replace(label, " ")

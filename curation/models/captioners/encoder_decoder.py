@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDecoderCaptioner(UntaggedCaptioner):
-    """Fulfils `Captioner` with a speech-to-text model of transformers, or one of its own code.
+    """Implements `Captioner` with a speech-to-text model of transformers, or one with its own code.
 
-    All candidates are written from one encoding of the clip; a Whisper hears its first 30 s.
+    All candidates are written from one encoding of the clip. A Whisper uses its first 30 s.
     """
 
     expected = "a speech-to-text model with an encoder and a decoder"

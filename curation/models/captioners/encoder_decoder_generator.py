@@ -1,4 +1,4 @@
-"""Captions of a speech-to-text model, by its weights: what its adapter is when set up."""
+"""Captions of a loaded speech-to-text model; the adapter creates it in `setup`."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _Captions = list[list[SampledText | None]]
 
 
 class EncoderDecoderGenerator(PretrainedGenerator):
-    """A loaded speech-to-text model; the arguments are `EncoderDecoder`'s."""
+    """A loaded speech-to-text model; the arguments are those of `EncoderDecoderCaptioner`."""
 
     def __init__(
         self, folder: Path, config: EncoderDecoderConfig, expected: str, device: str
@@ -116,7 +116,7 @@ class EncoderDecoderGenerator(PretrainedGenerator):
 
 
 def select_encoder_decoder_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
-    """The class that opens an encoder-decoder that writes; None if there is none."""
+    """The class that opens an encoder-decoder with text output; None if there is none."""
     own = AutoModelForSpeechSeq2Seq.__name__ in (getattr(config, "auto_map", None) or {})
     known = type(config) in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
     if config.is_encoder_decoder and (own or known):

@@ -1,4 +1,4 @@
-"""What a model wrote for a clip becomes its candidates, or the clip's failure."""
+"""Turns the texts that a model wrote for a clip into its candidates, or the clip's failure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,9 +12,9 @@ _MAX_SHOWN_CHARS = 200
 
 
 class GeneratedText(NamedTuple):
-    """What a model wrote, its mean log-probability a token, and whether it came to its end.
+    """A text, its mean log-probability a token, and whether it ended before the token limit.
 
-    The log-probability is None if the model does not tell it.
+    The log-probability is None if the model returns none.
     """
 
     text: str
@@ -26,11 +26,11 @@ class GeneratedText(NamedTuple):
 def build_candidates(
     answers: Sequence[GeneratedText | None], labels: Sequence[str] = ()
 ) -> list[Candidate] | Failure:
-    """The answers that are captions, cleaned; a failure that tells of the first where none is.
+    """The cleaned captions among the answers, or a failure with the first answer if there is none.
 
     Args:
-        answers: of one clip; None if the model's logits were not finite.
-        labels: the names of the tags that the model was given.
+        answers: the answers for one clip; None if the model's logits were not finite.
+        labels: the names of the tags given to the model.
     """
     captions: list[Candidate] = []
     rejected: list[tuple[RejectedText, str]] = []

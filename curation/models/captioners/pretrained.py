@@ -1,4 +1,4 @@
-"""What the adapters of pretrained captioners share."""
+"""Base class of the adapters of pretrained captioners."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from curation.models.pretrained_adapter import PretrainedAdapter
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedCaptioner(PretrainedAdapter):
-    """An adapter whose `identity` also says whether the model is told the tags."""
+    """An adapter whose `identity` also states whether the model gets the tags."""
 
     config: PromptedConfig | UntaggedConfig
 

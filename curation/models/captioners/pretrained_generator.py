@@ -1,4 +1,4 @@
-"""What captioners of transformers' classes are when set up: a model and its processor."""
+"""Base class of loaded captioners of transformers' classes: a model and its processor."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from curation.models.decoding.transformers_sampling import SampledText
 
 
 class PretrainedGenerator:
-    """A loaded model that writes; the arguments are those of `pretrained.load`."""
+    """A loaded captioner; the arguments are those of `pretrained.load_generative_model`."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class PretrainedGenerator:
         )
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU if there is one."""
+        """Move the weights to another device; "auto" is the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     def _decode_text(self, method: str, written: SampledText | None) -> GeneratedText | None:

@@ -1,4 +1,4 @@
-"""What the adapters of audio-language models share: what a clip is asked, and told of its tags."""
+"""Base class of the adapters of audio-language models: the prompt for a clip and its tags."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class PromptedCaptioner(PretrainedCaptioner):
             _log.warning("%s takes no prompt: it captions untagged", self.model)
 
     def prompt(self, tags: Sequence[Tag]) -> str:
-        """What a clip with these tags is asked."""
+        """The prompt for a clip with these tags."""
         guiding = self._guiding_tags(tags)
         names = ", ".join(class_phrase(tag.mid) for tag in guiding)
         return (
@@ -34,7 +34,7 @@ class PromptedCaptioner(PretrainedCaptioner):
         )
 
     def labels(self, tags: Sequence[Tag]) -> list[str]:
-        """The names of tags that stand in the prompt, which are no caption by themselves."""
+        """The names of tags in the prompt; a text that only lists them is no caption."""
         return [
             name for tag in self._guiding_tags(tags) for name in (class_phrase(tag.mid), tag.name)
         ]

@@ -1,4 +1,4 @@
-"""The adapter of captioners by code of their own, which give words back, such as effb2-trm."""
+"""The adapter of captioners with their own code that return words, such as effb2-trm."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteCodeCaptioner(UntaggedCaptioner):
-    """Fulfils `Captioner` with a model of the hub that is called as those of AudioCaption are.
+    """Implements `Captioner` with a hub model that has the interface of AudioCaption's models.
 
-    Its `config.json` names a `sample_rate`, and its code a model for `AutoModel`, whose `forward`
-    takes audio, audio_length, sample_method, beam_size, max_length and temp, and gives the ids of
-    words: `hf_wrapper.py` of https://github.com/wsntxxn/AudioCaption. It tells no log-probability.
-    A clip at which its code raises is a failure.
+    Its `config.json` has a `sample_rate`, and its code registers a model for `AutoModel`, whose
+    `forward` takes audio, audio_length, sample_method, beam_size, max_length and temp, and returns
+    word ids: `hf_wrapper.py` of https://github.com/wsntxxn/AudioCaption. It returns no
+    log-probability. A clip for which its code raises is a failure.
     """
 
     expected = "a captioner with code of its own"

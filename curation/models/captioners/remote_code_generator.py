@@ -1,4 +1,4 @@
-"""Captions of a model by code of its own, by its weights: what its adapter is when set up."""
+"""Captions of a loaded model with its own code; the adapter creates it in `setup`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _SHORTEST_S = 0.4
 
 
 class RemoteCodeGenerator:
-    """A loaded model; the arguments are `RemoteCode`'s, and the directory of its tokenizer."""
+    """A loaded model; the arguments are those of its adapter, and its tokenizer's directory."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class RemoteCodeGenerator:
             )
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU if there is one."""
+        """Move the weights to another device; "auto" is the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()

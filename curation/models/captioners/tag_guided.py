@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TagGuidedAdapter(Adapter):
-    """Fulfils `Captioner`, `ReusableEncoding` and `LogMelInput` with a `TagGuidedCaptioner`.
+    """Implements `Captioner`, `ReusableEncoding` and `LogMelInput` with a `TagGuidedCaptioner`.
 
     Attributes:
-        candidates: captions written for a clip, the first one by beam search.
-        beams: width of the beam search that writes the first candidate.
-        temperature: of the samples that are the others.
-        max_tokens: the longest caption, end token included; a longer one is cut there.
+        candidates: number of captions of a clip; the first one comes from beam search.
+        beams: width of the beam search.
+        temperature: of the samples, which are the other candidates.
+        max_tokens: the longest caption, end token included; longer ones are cut.
     """
 
     kind = "captioner"
@@ -58,9 +58,9 @@ class TagGuidedAdapter(Adapter):
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips; see `Captioner`.
 
-        A tag that the model does not know stands for its nearest ancestor that it knows, or else
-        for its only descendant; others are ignored. Clips shorter than one frame of the encoder
-        are padded with silence; empty clips and samples that are not finite are failures.
+        A tag outside the model's vocabulary is mapped by `map_to_vocabulary`, or else ignored.
+        Clips shorter than one frame of the encoder are padded with silence. Empty clips and samples
+        that are not finite are failures.
         """
         return self.write(self.encode(waveforms, guidance), seeds, first, last)
 
@@ -128,9 +128,9 @@ class TagGuidedAdapter(Adapter):
 
 
 def map_to_vocabulary(mid: str, vocabulary: dict[str, int]) -> str | None:
-    """The tag of a model's vocabulary that stands for an AudioSet class, None if none does.
+    """The tag in a model's vocabulary for an AudioSet class; None if there is none.
 
-    That is the class itself, else its nearest ancestor, else the only descendant in the vocabulary.
+    It is the class itself, else its nearest ancestor, else the only descendant in the vocabulary.
     """
     if mid in vocabulary:
         return mid

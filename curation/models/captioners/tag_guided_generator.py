@@ -1,4 +1,4 @@
-"""Captions of the tag-guided captioner, by its weights: what its adapter is when set up."""
+"""Captions of the loaded tag-guided captioner; the adapter creates it in `setup`."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ _MAX_NOISE_BYTES = 2**27
 
 
 class TagGuidedGenerator:
-    """A loaded captioner; the arguments are `TagGuided`'s."""
+    """A loaded captioner; the arguments are those of `TagGuidedAdapter`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class TagGuidedGenerator:
         self._max_tokens = max_tokens
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU if there is one."""
+        """Move the weights to another device; "auto" is the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()
@@ -79,7 +79,7 @@ class TagGuidedGenerator:
     def encode_features(
         self, features: Sequence[np.ndarray], tags: Sequence[np.ndarray]
     ) -> list[EncoderOutput]:
-        """As `encode`, of what `compute_features` gave."""
+        """As `encode`, from the results of `compute_features`."""
         chunks = feature_batches.encode_features_in_chunks(
             features, self._build_encoder(np.stack(tags))
         )

@@ -1,4 +1,4 @@
-"""What the adapters of captioners that take no tags share."""
+"""Base class of the adapters of captioners without tags."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from curation.schema import Failure, Tag
 
 @dataclass(frozen=True, kw_only=True)
 class UntaggedCaptioner(PretrainedCaptioner):
-    """An adapter whose model receives the audio only.
+    """An adapter whose model receives only audio.
 
     The first candidate is the best of a beam search, the others are sampled.
     """
@@ -28,9 +28,9 @@ class UntaggedCaptioner(PretrainedCaptioner):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of a batch of clips, whatever their guidance; see `Captioner`.
+        """Write the candidates of a batch of clips and ignore their guidance; see `Captioner`.
 
-        What is no caption (`cleaning`) is left out; a clip for which nothing else was written is a
+        Texts that are no captions (`cleaning`) are discarded. A clip without any caption is a
         failure, as are empty clips and samples that are not finite.
         """
         wanted = range(self.config.candidates)[first:last]

@@ -1,4 +1,4 @@
-"""vLLM's engine in this process: what the adapter is when set up."""
+"""vLLM's engine in this process; the adapter creates it in `setup`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,8 +15,8 @@ class VllmEngine:
     Args:
         source: the model's directory or hub id.
         engine: arguments of the engine.
-        version: the release of vLLM that is wanted.
-        sample_rate_hz: of the sounds.
+        version: the required release of vLLM.
+        sample_rate_hz: of the waveforms.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class VllmEngine:
         self._rate_hz = sample_rate_hz
 
     def move(self, device: str) -> None:
-        """vLLM keeps its GPU: a run's configuration lets nobody ask for it."""
+        """No effect: vLLM keeps its GPU, and a run's configuration does not allow offloading it."""
         raise NotImplementedError(device)
 
     def generate_responses(self, requests: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
-        """The reply to each question, in order; why there is none where vLLM refuses it."""
+        """The response to each request, in order; a failure if vLLM refuses the request."""
         try:
             return self._generate(requests)
         except ValueError:

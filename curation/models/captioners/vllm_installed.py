@@ -1,4 +1,4 @@
-"""Whether vLLM is installed, which release, and what to do about another; it is not imported."""
+"""Checks for an installed vLLM and its release without importing it."""
 
 from importlib.metadata import packages_distributions
 from importlib.metadata import version as version_of
@@ -20,7 +20,7 @@ IN_PROCESS_HINT = (
 
 
 def installed_vllm_version() -> str | None:
-    """The release of vLLM that this process can import, by whatever name it is packaged."""
+    """The release of vLLM that this process can import, under any package name."""
     packages = packages_distributions().get("vllm", [])
     return version_of(packages[0]) if packages else None
 
@@ -28,13 +28,13 @@ def installed_vllm_version() -> str | None:
 def require_vllm_version(
     found: str | None, wanted: str, where: str, otherwise: str = _OTHERWISE
 ) -> None:
-    """Raises InputError unless the release of vLLM that was found is the one wanted.
+    """Raises InputError unless the installed release of vLLM is the required one.
 
     Args:
-        found: what `version` says of an environment.
+        found: the installed release, None for none.
         wanted: `captioner.version`.
         where: the environment, for the message.
-        otherwise: what to do if there is none.
+        otherwise: the remedy if vLLM is not installed.
     """
     if found is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What vLLM is given for one candidate, and what it returns."""
+"""A request to vLLM for one candidate, and the response."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class VllmRequest(NamedTuple):
-    """One candidate of one clip, as vLLM is asked for it.
+    """The request for one candidate of one clip.
 
     `sound` is float32, `[sample]` at the model's rate; `sampling` are vLLM's SamplingParams.
     """
@@ -17,9 +17,9 @@ class VllmRequest(NamedTuple):
 
 
 class VllmResponse(NamedTuple):
-    """What vLLM wrote, and the log-probability of each token of it, the end token included.
+    """The text that vLLM wrote, and the log-probability of each token, including the end token.
 
-    They are those of the untempered model, vLLM's raw ones.
+    They are vLLM's raw ones, at temperature 1.
     """
 
     text: str

@@ -1,1 +1,1 @@
-"""The tests that a model must pass before a run rests on it, by the part that it plays."""
+"""The tests that a model must pass before it is used in a run, by its part."""

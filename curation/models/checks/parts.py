@@ -1,4 +1,4 @@
-"""The models of a run by the part they play, each with the tests of that part."""
+"""The models of a run by part, each with its tests."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,7 +20,7 @@ ModelSection = CaptionerConfig | ScorerConfig | TaggerConfig
 
 
 def model_sections(config: RunConfig) -> dict[str, ModelSection]:
-    """What a run's YAML says of each of its models, by part."""
+    """The sections of a run's YAML that name models, by part."""
     named = {
         "captioner": config.captioner,
         "scorer": config.scorer,
@@ -33,7 +33,7 @@ def model_sections(config: RunConfig) -> dict[str, ModelSection]:
 def check_models(
     sections: Mapping[str, ModelSection],
 ) -> Iterator[tuple[str, list[ModelTestFinding]]]:
-    """Test the models one after the other, none in memory beside another."""
+    """Test the models one after the other; only one is in memory at a time."""
     for part, section in sections.items():
         yield part, _findings(section)
 

@@ -1,4 +1,4 @@
-"""The tests of a scorer: sounds and their captions must belong together, and always alike."""
+"""The tests of a scorer: sounds match their captions, and embeddings are repeatable."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _LONG_CAPTION = " ".join(["a dog barks and then rain falls"] * 430)  # 3,010 wor
 
 
 def embeddings_are_unit_vectors(scorer: Scorer) -> ModelTestOutcome:
-    """Sounds and captions become finite vectors of one dimension and of length one."""
+    """Tests that sounds and captions become finite unit vectors of one dimension."""
     some = make_probe_sounds(scorer.sample_rate_hz)[:_CLIPS]
     audio = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in some])))
     text = scorer.embed_text([sound.caption for sound in some])
@@ -44,7 +44,7 @@ def embeddings_are_unit_vectors(scorer: Scorer) -> ModelTestOutcome:
 
 
 def scores_separate_matched_pairs(scorer: Scorer) -> ModelTestOutcome:
-    """Sounds score higher with their own captions than captions handed out at random would."""
+    """Tests that sounds score higher with their own captions than with randomly assigned ones."""
     every = make_probe_sounds(scorer.sample_rate_hz)
     audio = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in every])))
     text = scorer.embed_text([sound.caption for sound in every])
@@ -58,7 +58,7 @@ def scores_separate_matched_pairs(scorer: Scorer) -> ModelTestOutcome:
 
 
 def embeddings_are_repeatable(scorer: Scorer) -> ModelTestOutcome:
-    """The same batch gives the same embeddings: nothing is cropped or dropped at random."""
+    """Tests that the same batch gives the same embeddings: no random crop or dropout."""
     rate = scorer.sample_rate_hz
     clips = [
         resize_sound(make_probe_sounds(rate)[0], rate, _LONG_S),
@@ -69,7 +69,7 @@ def embeddings_are_repeatable(scorer: Scorer) -> ModelTestOutcome:
 
 
 def audio_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
-    """Whatever lies beside a clip, its embedding is the same: alone, with long, with short ones."""
+    """Tests that a clip's embedding does not depend on other clips, whether short or long."""
     clips = make_clips_of_unequal_length(scorer.sample_rate_hz)
     batched = np.stack(require_results(scorer.embed_audio(clips)))
     single = np.concatenate([require_results(scorer.embed_audio([clip])) for clip in clips])
@@ -80,7 +80,7 @@ def audio_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
 
 
 def text_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
-    """Whatever stands beside a caption, its embedding is the same, beside 3,000 words too."""
+    """Tests that a caption's embedding does not depend on other captions, even of 3,000 words."""
     captions = [sound.caption for sound in make_probe_sounds(scorer.sample_rate_hz)[:_CLIPS]]
     batched = scorer.embed_text([*captions, _LONG_CAPTION])
     single = np.concatenate([scorer.embed_text([each]) for each in [*captions, _LONG_CAPTION]])
@@ -88,7 +88,7 @@ def text_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
 
 
 def scorer_rejects_bad_clips(scorer: Scorer) -> ModelTestOutcome:
-    """A clip that is empty or not finite is a failure in its place."""
+    """Tests that an empty or non-finite clip is a failure at its position."""
     return check_bad_clips(scorer.embed_audio, make_probe_sounds(scorer.sample_rate_hz)[0].waveform)
 
 

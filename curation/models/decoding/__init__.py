@@ -1,4 +1,4 @@
-"""Turns a captioner's next-token distributions into captions: beam search and seeded sampling.
+"""Decodes captions from next-token distributions: beam search and seeded sampling.
 
-The networks are in `networks`; what becomes of the text is left to `captioners`.
+`networks` has the networks; `captioners` processes the text.
 """

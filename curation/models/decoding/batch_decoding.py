@@ -1,9 +1,9 @@
-"""Beam search and sampling of a batch of clips in one cached loop, repeatable clip by clip.
+"""Beam search and sampling of a batch of clips in one cached loop, repeatable for each clip.
 
-transformers' `generate` decodes a beam and samples apart, and samples from one global random
-state; here all captions of all clips advance together, the encoder's memory is shared by a clip's
-captions, and what is sampled for a clip depends on its own noise alone. Clips whose captions have
-all ended leave the batch. `tests/models` holds the beam equal to `generate(num_beams=...)`.
+transformers' `generate` decodes beams and samples separately, and samples from one global random
+state. Here all captions of all clips advance together, the captions of a clip share the encoder's
+output, and the samples of a clip depend only on its own noise. Clips whose captions have all ended
+leave the batch. `tests/models` compares the beam with `generate(num_beams=...)`.
 """
 
 import torch
@@ -31,9 +31,9 @@ def decode_captions(
 
     Args:
         encoded: the encoder's output, one row a clip.
-        beams: width of the beam search; with 0 there is none, and the first list is empty.
+        beams: width of the beam search; 0 for none, and then the first list is empty.
         noise: `draw_uniform_noise` for at least `max_tokens` steps; None draws no samples.
-        temperature: of the samples; the log-probabilities told are always untempered.
+        temperature: of the samples; log-probabilities are always those at temperature 1.
         max_tokens: the longest caption, end token included; a longer one is cut.
     """
     clips = len(encoded.last_hidden_state)
@@ -59,9 +59,9 @@ def decode_captions(
 
 
 class DecoderState:
-    """The decoder's side of all captions of the clips that are in the batch.
+    """The decoder's state for all captions of the clips in the batch.
 
-    The past has room for the longest caption from the start, so that no step moves it.
+    The past is allocated for the longest caption at the start, so that no step moves it.
 
     Attributes:
         ids: the newest word of each caption `[clip, caption]`.
@@ -87,16 +87,16 @@ class DecoderState:
         self.columns = torch.arange(captions, device=model.device)
 
     def step(self, at: int) -> Tensor:
-        """Log-probabilities of the word behind position `at`, `[clip, caption, word]`."""
+        """Log-probabilities of the word after position `at`, `[clip, caption, word]`."""
         past = [KeyValue(*(each[:, :, : at + 1] for each in layer)) for layer in self.past]
         position = self.positions[at : at + 1]
         logits = self.decoder.step(self.ids, position, past, self.memory, self.encoded)
         return logits.log_softmax(dim=-1)
 
     def reorder(self, parents: Tensor, filled: int) -> None:
-        """Let each beam go on from its parent's past `[clip, beam]`; samples keep their own.
+        """Set the past of each beam to that of its parent `[clip, beam]`; samples keep theirs.
 
-        Of the past the `filled` first positions are copied, of the beams that change it.
+        Only the first `filled` positions are copied, and only for beams with another parent.
         """
         captions = len(self.columns)
         clip, beam = (parents != self.columns[: parents.shape[1]]).nonzero(as_tuple=True)
@@ -107,7 +107,7 @@ class DecoderState:
             cache[to] = cache[source]
 
     def select_rows(self, rows: Tensor, filled: int) -> None:
-        """Let the other clips leave; of the past, the `filled` first positions stay."""
+        """Keep only the clips `rows`; of the past, the first `filled` positions stay."""
         self.ids = self.ids[rows]
         self.encoded = self.encoded.take(rows)
         self.memory = [KeyValue(*(each[rows] for each in layer)) for layer in self.memory]

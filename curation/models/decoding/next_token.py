@@ -1,4 +1,4 @@
-"""Which word comes next: beam search and sampling of a batch of clips, each clip on its own."""
+"""Chooses the next word: beam search and sampling of a batch, each clip independently."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class DecodedCaption:
 def draw_uniform_noise(seeds: Sequence[int], samples: int, steps: int, words: int) -> Tensor:
     """Uniform float64 in [0, 1), `[clip, sample, step, word]`, each clip's from its own seed.
 
-    `to_gumbel` takes four times as long as this, so it is left to the steps that are taken.
+    `to_gumbel` takes four times as long, so it is applied only to the steps that are taken.
     """
     noise = torch.empty(len(seeds), samples, steps, words, dtype=torch.float64)
     for row, seed in enumerate(seeds):
@@ -41,8 +41,8 @@ def to_gumbel(uniform: Tensor) -> Tensor:
 class BeamSearch:
     """The beam search of transformers 5 (early_stopping False, length_penalty 1), clip by clip.
 
-    `done*` hold the best ended captions of every clip there was; `rows` are the clips of the batch.
-    A step changes these tensors in place.
+    `done*` hold the best ended captions of every clip; `rows` are the clips still in the batch. A
+    step changes these tensors in place.
     """
 
     def __init__(self, model: TagGuidedCaptioner, clips: int, beams: int, max_tokens: int) -> None:
@@ -59,12 +59,12 @@ class BeamSearch:
         self.done = torch.full((clips, beams, max_tokens), self.eos, device=device)
 
     def step(self, log_probs: Tensor, at: int, last: bool) -> tuple[Tensor, Tensor]:
-        """Take one word; which beam each beam goes on from, and the words: `[clip, beam]` each.
+        """Choose the next words; returns each beam's parent and its word, `[clip, beam]` each.
 
         Args:
             log_probs: of the next word `[clip, beam, word]`.
             at: its position.
-            last: whether that is the last one.
+            last: whether this is the last position.
         """
         if not self.beams:
             return _empty_words(log_probs), _empty_words(log_probs)
@@ -84,14 +84,14 @@ class BeamSearch:
         return parents.gather(1, best), ids.gather(1, best)
 
     def select_rows(self, rows: Tensor) -> None:
-        """Let the other clips of the batch leave; what they have said is kept."""
+        """Keep only these clips in the batch; the captions of the others stay stored."""
         self.rows, self.active = self.rows[rows], self.active[rows]
         self.scores, self.running = self.scores[rows], self.running[rows]
 
     def best(self) -> list[DecodedCaption]:
-        """The best caption of every clip that there was; none at all without beams.
+        """The best caption of every clip; empty without beams.
 
-        Its log-probability is NaN if logits that are not finite let no caption end.
+        Its log-probability is NaN if logits were not finite and no caption ended.
         """
         if not self.beams:
             return []
@@ -126,7 +126,7 @@ class Sampler:
         temperature: float,
         max_tokens: int,
     ) -> None:
-        """`noise` is `draw_uniform_noise`'s, None for no samples."""
+        """`noise` is from `draw_uniform_noise`; None for no samples."""
         device = model.device
         self.noise = None if noise is None else noise.to(device)
         self.samples = 0 if noise is None else noise.shape[1]
@@ -142,13 +142,13 @@ class Sampler:
 
     @property
     def active(self) -> Tensor:
-        """Whether a clip of the batch has a sample that goes on, `[clip]`."""
+        """Whether a clip of the batch has a sample that has not ended, `[clip]`."""
         return ~self.finished[self.rows].all(dim=1)
 
     def step(self, log_probs: Tensor, at: int, last: bool) -> Tensor:
-        """Draw one word a sample, `[clip, sample]`; those that have ended get padding.
+        """Draw one word for each sample, `[clip, sample]`; ended samples get padding.
 
-        The arguments are `BeamSearch.step`'s.
+        The arguments are those of `BeamSearch.step`.
         """
         if self.noise is None:
             return _empty_words(log_probs)
@@ -164,11 +164,11 @@ class Sampler:
         return ids
 
     def select_rows(self, rows: Tensor) -> None:
-        """Let the other clips of the batch leave; what they have said is kept."""
+        """Keep only these clips in the batch; the samples of the others stay stored."""
         self.rows = self.rows[rows]
 
     def captions(self) -> list[list[DecodedCaption]]:
-        """The samples of every clip that there was."""
+        """The samples of every clip."""
         means = (self.total / self.length).tolist()
         return [
             [

@@ -1,10 +1,10 @@
-"""Several captions of each clip sampled from one encoding, repeatable clip by clip.
+"""Samples several captions of each clip from one encoding, repeatable for each clip.
 
 transformers' `generate(num_return_sequences=k)` encodes each clip k times, and samples from one
-global random state. Here it prepares its inputs as always and hands them to a loop of ours: each
-clip goes through the model once, what the model remembers of it is shared out to its candidates,
-and each candidate is drawn by numbers of its own. Candidates that have ended leave the batch.
-`tests/models` holds the loop equal to `generate`.
+global random state. Here `generate` prepares its inputs and passes them to a loop of this module.
+The model processes each clip once, its cache is copied to all candidates, and each candidate is
+drawn with its own random numbers. Candidates that have ended leave the batch. `tests/models`
+compares the loop with `generate`.
 """
 
 import math
@@ -41,7 +41,7 @@ _ROWS = (
 class SampledText:
     """Token ids without the end token, and their mean log-probability, end included.
 
-    `ended` is false for what was cut at the most tokens.
+    `ended` is False if the text was cut at the maximum number of tokens.
     """
 
     ids: tuple[int, ...]
@@ -50,10 +50,11 @@ class SampledText:
 
 
 def draw_uniform_numbers(seeds: Sequence[int], candidates: Sequence[int], tokens: int) -> Tensor:
-    """Uniform numbers in [0, 1), `[clip, candidate, token]`, of clip seed and candidate alone.
+    """Uniform numbers in [0, 1), `[clip, candidate, token]`, seeded by clip and candidate.
 
-    One a token, by which it is looked up in the cumulative distribution: Gumbel noise would take
-    one a word of the vocabulary, which for 150,000 words costs more than the model does.
+    A token is chosen by looking one number up in the cumulative distribution. Gumbel noise would
+    need one number for each word of the vocabulary, which for 150,000 words costs more than the
+    model.
     """
     numbers = np.empty((len(seeds), len(candidates), tokens))
     for row, seed in enumerate(seeds):
@@ -75,10 +76,11 @@ def sample_candidates(
 
     Args:
         generate: `generate` of a model.
-        inputs: what it is given, one row a clip; prompts are padded on their left.
-        numbers: `draws` for the most tokens that a candidate may have, end token included.
-        temperature: of the samples; the log-probabilities told are always untempered.
-        top_p: share of the probability that is sampled from; 0 takes the likeliest token.
+        inputs: its arguments, one row a clip; prompts are padded on the left.
+        numbers: `draw_uniform_numbers` for the most tokens that a candidate may have, end token
+            included.
+        temperature: of the samples; log-probabilities are always those at temperature 1.
+        top_p: share of the probability mass to sample from; 0 takes the most likely token.
     """
     if not numbers.numel():
         return [[] for _ in numbers]

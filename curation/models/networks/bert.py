@@ -1,7 +1,7 @@
 """BERT (Devlin et al. 2018) as a text tower: the encoder alone, without transformers.
 
-Names of weights, outputs and, by a seed, first weights are those of transformers' `BertModel`
-without its pooler, so that folders of either open in the other.
+Weight names, outputs and, for a given seed, initial weights are those of transformers' `BertModel`
+without its pooler, so each can open the directories of the other.
 """
 
 from dataclasses import dataclass, fields
@@ -43,13 +43,13 @@ class BertConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "BertConfig":
-        """The sizes in a configuration of transformers; what else it says is ignored."""
+        """The sizes in a configuration of transformers; other keys are ignored."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
 def is_plain_bert(values: dict[str, Any]) -> bool:
-    """Whether a text tower's configuration is that of a BERT that `Bert` computes."""
+    """Whether a text tower's configuration is that of a BERT that `Bert` implements."""
     return values.get("model_type") == BertConfig.model_type and all(
         values.get(name, supported[0]) in supported for name, supported in _SUPPORTED.items()
     )
@@ -65,7 +65,7 @@ class Bert(nn.Module):
     """Embeddings and encoder layers.
 
     Attributes:
-        checkpointing: in training, compute the layers' activations again instead of keeping them.
+        checkpointing: in training, recompute the layers' activations instead of storing them.
     """
 
     def __init__(self, config: BertConfig) -> None:
@@ -78,7 +78,7 @@ class Bert(nn.Module):
         initialise_weights(self, config.initializer_range)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> BertOutput:
-        """Encode token ids `[batch, token]`; the mask is zero where they are padding."""
+        """Encode token ids `[batch, token]`; the mask is zero at padding."""
         x = self.embeddings(input_ids)
         mask = _attention_mask(attention_mask)
         for layer in self.encoder["layer"].children():

@@ -1,4 +1,4 @@
-"""CLAP as transformers has it (HTSAT and RoBERTa), with batched front ends of ours."""
+"""transformers' CLAP (HTSAT and RoBERTa), with batched front ends of this package."""
 
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,15 @@ _TEXT_TOKENS = 77
 
 
 class ClapTowers(Towers):
-    """A `ClapModel` and its front end: what models with fusion and without have in common.
+    """A `ClapModel` and its front end: the common part of models with and without fusion.
 
     Attributes:
         clap: the model of transformers.
-        extractor: holds the front end's numbers, and writes them beside the weights.
+        extractor: the front end's settings, written beside the weights.
     """
 
     def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
-        """Raises InputError for a front end that its tower cannot take."""
+        """Raises InputError for a front end that does not fit the audio tower."""
         super().__init__()
         check_front_end(clap.config, extractor)
         self.clap = clap
@@ -69,7 +69,7 @@ class ClapTowers(Towers):
         return self.clap.config.text_config.vocab_size
 
     def project_audio(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of what the audio tower pooled."""
+        """Unit vectors `[batch, embed_dim]` of the audio tower's pooled output."""
         return F.normalize(self.clap.audio_projection(pooled), dim=-1)
 
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
@@ -86,18 +86,18 @@ class ClapTowers(Towers):
 
 
 class TrainableClap(ClapTowers, TrainableTowers):
-    """A CLAP without fusion; hears every clip at one length, 10 s as LAION trained it.
+    """A CLAP without fusion; takes clips of one length, 10 s as LAION trained it.
 
-    A shorter clip is repeated and padded as the extractor says; of a longer one the central window
-    is heard, where transformers' `ClapFeatureExtractor` draws one at random. (A scorer hears the
-    longer clip whole, window by window.) The bands are the extractor's for
+    A shorter clip is repeated and padded according to the extractor. Of a longer clip the central
+    window is used; transformers' `ClapFeatureExtractor` chooses one at random. (A scorer processes
+    a longer clip whole, window by window.) The mel bands are the extractor's for
     `truncation="rand_trunc"`: slaney, in dB.
 
-    The one `logit_scale` is the checkpoint's of sounds; that of captions becomes the same.
+    `logit_scale` is the checkpoint's scale for audio; that for text is set to the same value.
     """
 
     def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
-        """Raises InputError for a model with fusion, or bands that its tower cannot take."""
+        """Raises InputError for a model with fusion, or bands that do not fit its tower."""
         super().__init__(clap, extractor)
         if clap.config.audio_config.enable_fusion:
             raise InputError(
@@ -116,7 +116,7 @@ class TrainableClap(ClapTowers, TrainableTowers):
         return self.extractor.nb_max_samples
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features `[batch, frame, mel]` of the one length; see `Towers`."""
+        """Log-mel features `[batch, frame, mel]`, all of one length; see `Towers`."""
         samples = self.extractor.nb_max_samples
         with torch.no_grad():
             clips = torch.stack(
@@ -131,17 +131,17 @@ class TrainableClap(ClapTowers, TrainableTowers):
             )
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of features, every frame of which is heard."""
+        """Unit vectors `[batch, embed_dim]` of features, all of whose frames are used."""
         return self.project_audio(
             self.clap.audio_model(input_features=features[:, None]).pooler_output
         )
 
     def gradient_checkpointing(self, enabled: bool) -> None:
-        """Keep no activations inside HTSAT's stages and RoBERTa's layers."""
+        """Store no activations inside HTSAT's stages and RoBERTa's layers."""
         set_layer_checkpointing(self.clap, enabled)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write what `ClapModel`, and with a tokenizer beside it `ClapProcessor`, open."""
+        """Write files that `ClapModel` opens, and with a tokenizer beside them `ClapProcessor`."""
         with torch.no_grad():
             self.clap.logit_scale_t.copy_(self.clap.logit_scale_a)
         with pretrained_weights.hide_progress_bars():
@@ -150,14 +150,14 @@ class TrainableClap(ClapTowers, TrainableTowers):
 
 
 class FusedClap(ClapTowers):
-    """A CLAP with fusion; hears a clip of any length as four views of 10 s, see `four_views`.
+    """A CLAP with fusion; takes a clip of any length as four views of 10 s, see `fused_views`.
 
-    Views other than the first count only where the clip is longer than one; a clip that is not is
-    never marked as longer, where transformers' extractor so marks one of a batch at random.
+    Views other than the first are used only if the clip is longer than one view. A shorter clip is
+    never marked as longer; transformers' extractor marks one of a batch at random.
     """
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features of the views, `[batch, 4, frame, mel]`, and the clips' own frames."""
+        """Log-mel features of the views `[batch, 4, frame, mel]`, and each clip's frame count."""
         samples, padding = self.extractor.nb_max_samples, self.extractor.padding
         with torch.no_grad():
             clips = [
@@ -173,16 +173,16 @@ class FusedClap(ClapTowers):
             return torch.stack(views), frames
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the views of clips of so many frames."""
+        """Unit vectors `[batch, embed_dim]` of the views of clips with `lengths` frames."""
         is_longer = lengths[:, None] > frames_per_view(self.extractor)
         encoded = self.clap.audio_model(input_features=features, is_longer=is_longer)
         return self.project_audio(encoded.pooler_output)
 
 
 def load_clap(folder: Path, device: str) -> tuple[ClapTowers, CaptionTokenizer]:
-    """A model, with fusion or without, in float32 and evaluation mode, and its tokenizer.
+    """A model, with or without fusion, in float32 and evaluation mode, and its tokenizer.
 
-    Raises InputError if the directory holds no CLAP that can be served.
+    Raises InputError if the directory has no usable CLAP.
     """
     extractor = read_clap_extractor(folder)
     config = pretrained_weights.load_model_config(folder, ClapConfig)
@@ -202,13 +202,13 @@ def build_clap(
     frontend: dict[str, Any] | None = None,
     embed_dim: int = 512,
 ) -> TrainableClap:
-    """A CLAP with random weights, to be trained.
+    """A CLAP with random weights, for training.
 
     Args:
-        audio: what differs from `ClapAudioConfig`'s defaults (HTSAT-tiny).
-        text: what differs from `ClapTextConfig`'s defaults (RoBERTa-base); the vocabulary and the
-            special tokens are the tokenizer's.
-        frontend: what differs from LAION's front end, by the names of `ClapFeatureExtractor`.
+        audio: overrides of `ClapAudioConfig`'s defaults (HTSAT-tiny).
+        text: overrides of `ClapTextConfig`'s defaults (RoBERTa-base); vocabulary and special tokens
+            come from the tokenizer.
+        frontend: overrides of LAION's front end, by the names in `ClapFeatureExtractor`.
 
     Raises InputError if the front end does not fit the audio tower.
     """

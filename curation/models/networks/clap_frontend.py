@@ -1,8 +1,8 @@
-"""LAION's two front ends: how a clip of any length becomes what the audio tower of a CLAP takes.
+"""LAION's two front ends, which turn a clip of any length into input of a CLAP's audio tower.
 
 Unfused (truncation "rand_trunc"): one view of 10 s, slaney bands. Fused (truncation "fusion"): four
-views, HTK bands. The numbers are those of transformers' `ClapFeatureExtractor`; where it draws at
-random, the rules here say what is taken.
+views, HTK bands. The values are those of transformers' `ClapFeatureExtractor`; fixed rules replace
+its random choices.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ _FULL_SCALE = 32767
 
 
 def build_laion_extractor(changes: dict[str, Any]) -> ClapFeatureExtractor:
-    """The front end that LAION trained unfused models with, but for `changes`."""
+    """The front end of LAION's unfused models, with `changes`."""
     return ClapFeatureExtractor(**_LAION_FRONT_END | changes)
 
 
@@ -50,7 +50,7 @@ def read_clap_extractor(folder: Path) -> ClapFeatureExtractor:
 
 
 def extractor_log_mel_config(extractor: ClapFeatureExtractor) -> LogMelConfig:
-    """The extractor's mel bands: HTK of equal height for fused models, slaney for the others."""
+    """The extractor's mel bands: HTK with equal height for fused models, slaney for the others."""
     fused = extractor.truncation == "fusion"
     return LogMelConfig(
         sample_rate_hz=extractor.sampling_rate,
@@ -66,24 +66,24 @@ def extractor_log_mel_config(extractor: ClapFeatureExtractor) -> LogMelConfig:
 
 
 def frames_per_view(extractor: ClapFeatureExtractor) -> int:
-    """How many frames a view has, 1001 as LAION trained."""
+    """Number of frames of a view; 1001 as LAION trained."""
     return extractor.nb_max_samples // extractor.hop_length + 1
 
 
 def quantize_to_int16(waveform: Tensor) -> Tensor:
-    """A waveform as 16 bits hold it: clipped at full scale, truncated towards zero.
+    """A waveform rounded to 16 bits: clipped at full scale, truncated towards zero.
 
-    LAION trained on sounds that had been through this, and transformers' extractor leaves it out.
-    Source: LAION-AI/CLAP, training/data.py (float32_to_int16, int16_to_float32).
+    LAION trained on such waveforms; transformers' extractor omits this step. Source: LAION-AI/CLAP,
+    training/data.py (float32_to_int16, int16_to_float32).
     """
     return (waveform.clamp(-1, 1) * _FULL_SCALE).trunc() / _FULL_SCALE
 
 
 def crop_or_pad(clip: Tensor, samples: int, padding: Padding) -> Tensor:
-    """A clip `[sample]` made `samples` long.
+    """A clip `[sample]` cropped or padded to `samples`.
 
-    A longer clip gives its central window. A shorter one is, by `padding`, repeated as often as it
-    fits and then padded with zeros ("repeatpad"), repeated and cut ("repeat"), or padded ("pad").
+    Of a longer clip the central window is used. `padding` of a shorter one: "repeatpad" repeats it
+    as often as it fits and pads with zeros, "repeat" repeats and cuts it, "pad" pads it.
     """
     if len(clip) >= samples:
         start = (len(clip) - samples) // 2
@@ -95,13 +95,13 @@ def crop_or_pad(clip: Tensor, samples: int, padding: Padding) -> Tensor:
 
 
 def fused_views(mel: Tensor, frames: int) -> Tensor:
-    """Four views `[4, frames, mel]` of a clip's log-mel features `[frame, mel]`, no fewer frames.
+    """Four views `[4, frames, mel]` of log-mel features `[frame, mel]` of at least that length.
 
-    The whole clip resized to `frames`, then a chunk of that many frames of its front, its middle
-    and its back. As in `ClapFeatureExtractor`, the frames at which a chunk may start are cut into
-    thirds (of which the last ones can be empty: then it starts at 0). It draws a frame of each
-    third at random; here the chunk starts at the one in the third's middle. Of a clip that has no
-    more than `frames`, all four are the clip.
+    The first view is the whole clip resized to `frames`; the others are chunks of that many frames
+    of its front, its middle and its back. As in `ClapFeatureExtractor`, the frames at which a chunk
+    may start are split into thirds (the last thirds may be empty: then it starts at 0).
+    transformers chooses a start in each third at random; here it is the middle of the third. If the
+    clip has exactly `frames` frames, all four views are the clip.
     """
     if len(mel) == frames:
         return mel.expand(4, -1, -1)
@@ -113,7 +113,7 @@ def fused_views(mel: Tensor, frames: int) -> Tensor:
 
 
 def check_front_end(config: ClapConfig, extractor: ClapFeatureExtractor) -> None:
-    """Raises InputError for a front end that makes what its audio tower cannot take."""
+    """Raises InputError for a front end whose output does not fit the audio tower."""
     audio = config.audio_config
     wanted = "fusion" if audio.enable_fusion else "rand_trunc"
     if extractor.truncation != wanted:

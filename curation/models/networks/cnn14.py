@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 class Cnn14Config:
     """The size of a CNN14; the defaults are BLAT's (79.7 M parameters).
 
-    `embed_dim` None leaves out the last linear layer: frames only.
+    `embed_dim` None omits the last linear layer: only frames are returned.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
@@ -29,13 +29,13 @@ class Cnn14Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Cnn14Config":
-        """From the entry of a JSON file, which has no tuples."""
+        """From an entry of a JSON file, in which tuples are lists."""
         config = cls(**values)
         return replace(config, channels=tuple(config.channels))
 
     @property
     def frame_stride(self) -> int:
-        """How many front-end frames become one frame of the output."""
+        """Number of front-end frames for one output frame."""
         return 2 ** (len(self.channels) - 1)
 
 
@@ -54,12 +54,12 @@ class Cnn14(nn.Module):
     """Kong et al. 2020 (PANNs) with BLAT's length-masked pooling, after wsntxxn/BLAT.
 
     Batch norm over mel bands, blocks of 3x3 convolutions, mean over frequency, max plus mean over
-    the valid time, one linear layer. Whatever lies beyond a clip's frames is set to the zeros that
-    the convolutions would see at its end, so in evaluation padding does not change a clip beyond
-    float tolerance. In training, batch norm counts padded frames too: batch clips of like length.
+    the valid time, one linear layer. Frames beyond a clip's end are set to the zeros that the
+    convolutions would see there, so in evaluation mode padding changes a clip only within float
+    tolerance. In training mode, batch norm includes padded frames: batch clips of similar length.
 
     Attributes:
-        checkpointing: in training, compute the blocks' activations again instead of keeping them.
+        checkpointing: in training, recompute the blocks' activations instead of storing them.
     """
 
     def __init__(self, config: Cnn14Config) -> None:
@@ -84,7 +84,7 @@ class Cnn14(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> Cnn14Output:
         """Encode log-mel features `[batch, frame, mel]` of which `lengths [batch]` are valid.
 
-        Raises ValueError when a clip has fewer frames than become one (`config.frame_stride`).
+        Raises ValueError if a clip has fewer frames than `config.frame_stride`.
         """
         if int(lengths.min()) < self.config.frame_stride:
             raise ValueError(
@@ -138,10 +138,10 @@ class _Block(nn.Module):
 
 
 def fold_batch_norms(model: nn.Module) -> None:
-    """Fold the batch norms of a model's CNN14s into their convolutions, for inference alone.
+    """Fold the batch norms of a model's CNN14s into their convolutions, for inference only.
 
-    In place, in evaluation mode: each convolution gets its norm's scale and shift, and the norm
-    goes. Outputs change in their last bits. On a CPU a clip takes half the time.
+    In place, in evaluation mode: each convolution gets the scale and shift of its norm, and the
+    norm is removed. Outputs change in their last bits. On a CPU a clip takes half the time.
     """
     for block in (each for each in model.modules() if isinstance(each, _Block)):
         block.fold_norms()
@@ -180,7 +180,7 @@ def _channels_last(weight: Tensor) -> Tensor:
 
 
 def valid_frame_mask(lengths: Tensor, frames: int) -> Tensor:
-    """True if a frame belongs to the clip: `[batch, frames]`."""
+    """True for frames that belong to the clip: `[batch, frames]`."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 

@@ -32,13 +32,13 @@ _BERT_MEDIUM = {
 
 @dataclass
 class DualEncoderConfig(NetworkConfig):
-    """Sizes of a `DualEncoder`; the defaults are BLAT's pair (CNN14 and BERT-medium at 32 kHz).
+    """Sizes of a `DualEncoder`; the defaults are BLAT's (CNN14 and BERT-medium at 32 kHz).
 
-    `audio_layers` above 0 puts that many encoder layers of width `audio_dim` over the frames of
-    CNN14 before they are pooled, by max, mean and attention; BLAT has none and pools in CNN14.
-    `text` is the configuration of any transformers encoder, with its `model_type`; `text_pooling`
-    is how its last hidden states become one: "first" takes the first token's ([CLS], BLAT's way),
-    "mean" the mean over the tokens, as most sentence encoders do.
+    `audio_layers` above 0 adds that many encoder layers of width `audio_dim` over the frames of
+    CNN14, which are then pooled by max, mean and attention. BLAT has none and pools in CNN14.
+    `text` is the configuration of any transformers encoder, with its `model_type`. `text_pooling`
+    pools its last hidden states: "first" takes the first token's ([CLS], as BLAT does), "mean" the
+    mean over the tokens, as most sentence encoders do.
     """
 
     model_type: ClassVar[str] = "tagscribe-dual-encoder"
@@ -65,9 +65,9 @@ class DualEncoderConfig(NetworkConfig):
 
 
 class DualEncoder(SavedNetwork, TrainableTowers):
-    """Embeds sounds and captions into one space; after BLAT's audio_text_model.py.
+    """Embeds audio and captions into one space; after BLAT's audio_text_model.py.
 
-    `transformers_networks` has it as a class of transformers.
+    `transformers_networks` has a wrapper class for transformers.
     """
 
     config_class = DualEncoderConfig
@@ -103,12 +103,12 @@ class DualEncoder(SavedNetwork, TrainableTowers):
 
     @property
     def shortest_clip(self) -> int:
-        """The fewest samples of which the encoder makes a frame."""
+        """Minimum number of samples for one frame of the encoder."""
         stride = self.audio.cnn.config.frame_stride
         return max(self.frontend.config.shortest, (stride - 1) * self.frontend.config.hop)
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features and their lengths of `[batch, sample]`, padded as one likes."""
+        """Log-mel features and their lengths from `[batch, sample]` with any padding."""
         with torch.no_grad():
             return self.frontend(waveforms, lengths), self.frontend.frames(lengths)
 
@@ -117,7 +117,7 @@ class DualEncoder(SavedNetwork, TrainableTowers):
         return self.project_audio(self.audio(features, lengths))
 
     def project_audio(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of what the audio tower pooled."""
+        """Unit vectors `[batch, embed_dim]` of the audio tower's pooled output."""
         return normalise_like_blat(self.audio_projection(pooled))
 
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
@@ -128,11 +128,11 @@ class DualEncoder(SavedNetwork, TrainableTowers):
         )
 
     def project_text(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of what the text tower pooled."""
+        """Unit vectors `[batch, embed_dim]` of the text tower's pooled output."""
         return normalise_like_blat(self.text_projection(pooled))
 
     def gradient_checkpointing(self, enabled: bool) -> None:
-        """Keep no activations inside CNN14's blocks, its encoder layers and the text tower's."""
+        """Store no activations inside CNN14's blocks, its encoder layers and the text tower's."""
         self.audio.cnn.checkpointing = enabled
         self.audio.checkpointing = enabled
         if isinstance(self.text, Bert):
@@ -149,7 +149,7 @@ class DualEncoder(SavedNetwork, TrainableTowers):
     def forward(
         self, waveforms: Tensor, lengths: Tensor, input_ids: Tensor, mask: Tensor
     ) -> Tensor:
-        """Logits `[clip, caption]`: the scaled cosines of every sound and every caption."""
+        """Logits `[clip, caption]`: the scaled cosines of all clips with all captions."""
         audio, text = self.encode_audio(waveforms, lengths), self.encode_text(input_ids, mask)
         return self.logit_scale.exp() * audio @ text.T
 

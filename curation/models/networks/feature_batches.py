@@ -1,4 +1,4 @@
-"""From waveforms of any length to features in batches, for the adapters of our own networks."""
+"""Computes features in batches from waveforms of any length, for this package's networks."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -19,9 +19,9 @@ EncodedChunk = TypeVar("EncodedChunk")
 
 
 def find_shared_front_end(model: TagGuidedCaptioner | Towers) -> FrontEnd | None:
-    """Of what a model takes features of other models; None if it takes waveforms alone.
+    """The front end whose features a model accepts; None if it takes only waveforms.
 
-    A GPU computes features in no time, and would have to fetch them for another model.
+    On a GPU it is None: features are cheap there, and would have to be copied for another model.
     """
     if model.device.type != "cpu" or not isinstance(model, TagGuidedCaptioner | DualEncoder):
         return None
@@ -32,7 +32,7 @@ def find_shared_front_end(model: TagGuidedCaptioner | Towers) -> FrontEnd | None
 def compute_features(
     waveforms: Sequence[np.ndarray], model: TagGuidedCaptioner | Towers
 ) -> list[np.ndarray]:
-    """Features `[frame, mel]` of each clip by a model that has a front end to share."""
+    """Features `[frame, mel]` of each clip, by a model with a shared front end."""
     features = (_features([waveform], model)[0] for waveform in waveforms)
     return [each[0].numpy() for each in features]
 
@@ -42,10 +42,10 @@ def encode_in_chunks(
     model: TagGuidedCaptioner | Towers,
     encode: Callable[[Tensor, Tensor, list[int]], EncodedChunk],
 ) -> list[tuple[list[int], EncodedChunk]]:
-    """Encode clips of like length together; each result comes with the rows it belongs to.
+    """Encode clips in chunks of similar length; each result comes with the rows it belongs to.
 
-    `encode` gets what the model's `features` gives, and the rows. On a GPU all clips are one
-    chunk. Clips shorter than one frame of the model are padded with zeros.
+    `encode` gets the model's `features` and the rows. On a GPU all clips are one chunk. Clips
+    shorter than one frame of the model are padded with zeros.
     """
     if find_shared_front_end(model):
         return encode_features_in_chunks(compute_features(waveforms, model), encode)
@@ -59,7 +59,7 @@ def encode_in_chunks(
 def encode_features_in_chunks(
     features: Sequence[np.ndarray], encode: Callable[[Tensor, Tensor, list[int]], EncodedChunk]
 ) -> list[tuple[list[int], EncodedChunk]]:
-    """As `encode_in_chunks`, from what `compute_features` gave."""
+    """As `encode_in_chunks`, from the results of `compute_features`."""
     clips = [torch.from_numpy(each) for each in features]
     return [
         (
@@ -100,5 +100,5 @@ def _features(
 
 
 def stack_padded(rows: Sequence[Tensor]) -> Tensor:
-    """Stack tensors that differ in their first dimension, zeros behind the shorter ones."""
+    """Stack tensors of different first dimensions, padded with zeros."""
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

@@ -1,4 +1,4 @@
-"""How the weights of our networks start."""
+"""Initial weights of this package's networks."""
 
 from functools import partial
 
@@ -9,18 +9,18 @@ _DEVIATION = 0.02
 
 
 def initialise_weights(network: nn.Module, deviation: float = _DEVIATION) -> None:
-    """Draw the first weights of all modules of a network, see `initialise_module`.
+    """Initialise all modules of a network, see `initialise_module`.
 
-    They are taken in the order in which they were registered, inner ones first, so that a seed
-    fixes the weights.
+    Modules are processed in the order of their registration, inner ones first, so that a seed fixes
+    the weights.
     """
     network.apply(partial(initialise_module, deviation=deviation))
 
 
 def initialise_module(module: nn.Module, deviation: float = _DEVIATION) -> None:
-    """Draw matrices, kernels and embeddings from a normal distribution; biases start at zero.
+    """Draw matrices, kernels and embeddings from a normal distribution; set biases to zero.
 
-    Norms, which torch starts at one and zero, and what is no layer are left as they are.
+    Norms, which torch initialises with one and zero, and modules that are no layers are unchanged.
     """
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.normal_(module.weight, std=deviation)

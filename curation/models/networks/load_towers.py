@@ -1,4 +1,4 @@
-"""Opens any model that embeds sounds and captions: a dual encoder of ours, or a CLAP."""
+"""Opens models that embed audio and captions: a dual encoder of this package, or a CLAP."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ _CLAP = "clap"
 def load_trainable_towers(
     model: str | Path, device: str = "auto", revision: str | None = None
 ) -> tuple[TrainableTowers, CaptionTokenizer]:
-    """A model that can be trained, in float32 and evaluation mode, and its tokenizer.
+    """A trainable model, in float32 and evaluation mode, and its tokenizer.
 
     Args:
         model: "reference", a directory as `tagscribe-train` or transformers' CLAP writes it, or a
             hub id with a pinned `revision`.
         device: "auto" (a GPU if there is one), "cpu", "cuda:1", ...
 
-    Raises InputError naming the directory and what it holds instead.
+    Raises InputError that names the directory and its content.
     """
     folder = files.locate_model(str(model), revision, "clap")
     towers, tokenizer = load_towers(folder, device)
@@ -34,9 +34,9 @@ def load_trainable_towers(
 
 
 def load_towers(folder: Path, device: str) -> tuple[Towers, CaptionTokenizer]:
-    """A model that scores, in float32 and evaluation mode, and its tokenizer.
+    """A scoring model, in float32 and evaluation mode, and its tokenizer.
 
-    Raises InputError naming the directory and what it holds instead.
+    Raises InputError that names the directory and its content.
     """
     if files.read_model_config(folder, DualEncoderConfig.model_type, _CLAP)["model_type"] == _CLAP:
         from curation.models.networks.clap import load_clap  # brings transformers

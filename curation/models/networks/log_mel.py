@@ -1,4 +1,4 @@
-"""The log-mel front end shared by the audio towers: waveforms in, decibels a mel band out."""
+"""The log-mel front end of the audio towers: converts waveforms to decibels by mel band."""
 
 import math
 from functools import cache
@@ -14,10 +14,9 @@ from curation.models.networks.log_mel_config import LogMelConfig
 class LogMel(nn.Module):
     """Mel bands of the power spectrogram, in dB (reference 1, floor -100 dB, no top).
 
-    Equal to torchaudio's `MelSpectrogram`, of the same `norm` and `mel_scale`, and
-    `AmplitudeToDB()` on a clip alone. In a padded batch each clip is still reflected at its own
-    end, so that what it is padded with changes none of its frames. There is no state to save or to
-    move.
+    For a single clip it equals torchaudio's `MelSpectrogram`, with the same `norm` and `mel_scale`,
+    and `AmplitudeToDB()`. In a padded batch each clip is still reflected at its own end, so padding
+    changes none of its frames. It has no state to save or to move.
     """
 
     def __init__(self, config: LogMelConfig) -> None:
@@ -25,14 +24,14 @@ class LogMel(nn.Module):
         self.config = config
 
     def frames(self, lengths: Tensor) -> Tensor:
-        """How many frames clips of so many samples have."""
+        """Number of frames of clips of these numbers of samples."""
         return lengths // self.config.hop + 1
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Compute `[batch, frame, mel]` in dB from `[batch, sample]`.
 
-        Frames beyond `frames(lengths)` are undefined. Raises ValueError when a clip is shorter
-        than `config.shortest`.
+        Frames beyond `frames(lengths)` are undefined. Raises ValueError if a clip is shorter than
+        `config.shortest`.
         """
         config = self.config
         if int(lengths.min()) < config.shortest:
@@ -80,7 +79,7 @@ def _window(config: LogMelConfig, device: torch.device) -> Tensor:
 def mel_filter_bank(config: LogMelConfig, device: torch.device) -> Tensor:
     """The bands' weights `[frequency bin, mel]`: triangles that overlap by half.
 
-    The bits are those of torchaudio's `melscale_fbanks`, whose order of operations this is.
+    Bit-identical to torchaudio's `melscale_fbanks`, because the order of operations is the same.
     """
     with torch.inference_mode(False):
         bins = torch.linspace(0, config.sample_rate_hz // 2, config.n_fft // 2 + 1)

@@ -1,4 +1,4 @@
-"""PE-AV's audio and text towers as transformers has them (`PeAudioModel`)."""
+"""PE-AV's audio and text towers from transformers (`PeAudioModel`)."""
 
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ _VIDEO_PREFIXES = ("video_", "audio_video_", "audio_plus_text_", "text_audio_vid
 
 
 class PeAudioTowers(Towers):
-    """A `PeAudioModel`; hears clips of any length up to its positions, 400 s as it was released.
+    """A `PeAudioModel`; takes clips up to its number of positions, 400 s for the released ones.
 
-    Sounds are prepared as `PeAudioFeatureExtractor` does: reflected at their end to a whole number
-    of the codec's frames. The model was trained on dot products of what its heads give; here, as
-    with any scorer, these are unit vectors and the score is their cosine.
+    Audio is prepared as in `PeAudioFeatureExtractor`: reflected at its end to a whole number of the
+    codec's frames. The model was trained on dot products of its heads' outputs. Here, as with any
+    scorer, these are normalised, and the score is their cosine.
     """
 
     def __init__(self, model: PeAudioModel, extractor: PeAudioFeatureExtractor) -> None:
@@ -43,7 +43,7 @@ class PeAudioTowers(Towers):
 
     @property
     def shortest_clip(self) -> int:
-        """One frame: a shorter clip could not be reflected to it."""
+        """One frame; a shorter clip cannot be reflected to a whole frame."""
         return self.extractor.hop_length
 
     @property
@@ -64,7 +64,7 @@ class PeAudioTowers(Towers):
         return self.model.config.text_config.vocab_size
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """What the codec makes of each clip alone `[batch, frame, hidden]`; see `Towers`."""
+        """The codec's output for each clip alone `[batch, frame, hidden]`; see `Towers`."""
         with torch.no_grad():
             clips = [
                 self._encode_codec(clip[:length])
@@ -74,7 +74,7 @@ class PeAudioTowers(Towers):
         return stack_padded(clips), torch.tensor(frames, device=lengths.device)
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]`, float32, of clips of so many frames."""
+        """Unit vectors `[batch, embed_dim]`, float32, of clips with `lengths` frames."""
         mask = torch.arange(features.shape[1], device=features.device) < lengths[:, None]
         encoded = self.model.audio_encoder(input_values=features, padding_mask=mask)
         return F.normalize(self.model.audio_head(encoded.pooler_output).float(), dim=-1)
@@ -82,8 +82,8 @@ class PeAudioTowers(Towers):
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]`, float32, of the first token's last hidden state.
 
-        Not by the model's `get_text_audio_embeds`, which asks its text tower for hidden states
-        that it does not keep.
+        The model's `get_text_audio_embeds` is not used: it requests hidden states that its text
+        tower does not keep.
         """
         read = self.model.text_model(input_ids=input_ids, attention_mask=mask)
         pooled = self.model.text_audio_head(read.last_hidden_state[:, 0])
@@ -107,9 +107,9 @@ class _PassThrough(nn.Module):
 def load_pe_audio(
     folder: Path, device: str, dtype: torch.dtype
 ) -> tuple[PeAudioTowers, CaptionTokenizer]:
-    """A model in evaluation mode, and its tokenizer; of one with video (PE-AV's), the audio's part.
+    """A model in evaluation mode, and its tokenizer; of a model with video, the audio part.
 
-    Raises InputError if the directory holds no PE-AV that can be served.
+    Raises InputError if the directory has no usable PE-AV.
     """
     values = files.read_model_config(folder, PeAudioConfig.model_type, _WITH_VIDEO)
     _refuse_frame_level(folder, values)

@@ -1,4 +1,4 @@
-"""Text encoders of transformers inside our networks: built by a configuration, and checkpointed."""
+"""Text encoders of transformers inside this package's networks: construction and checkpointing."""
 
 from functools import partial
 from typing import Any
@@ -13,20 +13,20 @@ _WITH_POOLER = {"bert", "camembert", "mpnet", "roberta", "xlm-roberta"}
 
 
 def build_pretrained_text(values: dict[str, Any]) -> PreTrainedModel:
-    """The encoder of a configuration with `model_type`, its weights random; without a pooler."""
+    """The encoder of a configuration with `model_type`: random weights, no pooler."""
     config = AutoConfig.for_model(**values)
     return AutoModel.from_config(config, **without_pooler(config))
 
 
 def without_pooler(text: PreTrainedConfig) -> dict[str, bool]:
-    """The argument that leaves out a text tower's pooler: nothing here asks for its output."""
+    """The argument that omits a text tower's pooler, whose output is never used."""
     return {"add_pooling_layer": False} if text.model_type in _WITH_POOLER else {}
 
 
 def set_layer_checkpointing(model: nn.Module, enabled: bool) -> None:
     """Switch checkpointing of every layer of a transformers model.
 
-    Not by transformers' own switch, which CLAP does not offer and whose name is changing.
+    It does not use transformers' own switch, which CLAP lacks and whose name is changing.
     """
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):

@@ -1,4 +1,4 @@
-"""What the networks of ours that lie in files have in common: configuration and weights."""
+"""Base classes of this package's networks that are saved as files: configuration and weights."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
@@ -8,20 +8,20 @@ from torch import nn
 
 @dataclass
 class NetworkConfig:
-    """Sizes of a network, as config.json holds them beside its weights.
+    """Sizes of a network, as stored in config.json beside its weights.
 
     Attributes:
-        model_type: the kind of model that config.json names.
+        model_type: the kind of model in config.json.
     """
 
     model_type: ClassVar[str]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The configuration in the values of a config.json.
+        """The configuration from the values of a config.json.
 
-        What is absent or null is the default's. Values that are no fields are ignored, as
-        transformers adds some of its own. Raises TypeError if a part has unknown values.
+        Absent and null values get defaults. Unknown keys are ignored, because transformers adds
+        some of its own. Raises TypeError if a part has unknown values.
         """
         known = {field.name for field in fields(cls)}
         given = {name: values[name] for name in known & values.keys() if values[name] is not None}
@@ -33,7 +33,7 @@ class NetworkConfig:
         return values
 
     def to_dict(self) -> dict[str, Any]:
-        """The values of a config.json, `model_type` among them."""
+        """The values for config.json, including `model_type`."""
         return {"model_type": self.model_type, **asdict(self)}
 
 
@@ -41,7 +41,7 @@ class SavedNetwork(nn.Module):
     """A network that its configuration builds; `curation.models.weights` reads and writes it.
 
     Attributes:
-        tied_weights: names of weights that are another's too; files have them under the other name.
+        tied_weights: names of weights that share another weight; files store only the other name.
     """
 
     config_class: ClassVar[type[NetworkConfig]]
@@ -54,4 +54,4 @@ class SavedNetwork(nn.Module):
         self.config = config
 
     def tie_weights(self) -> None:
-        """Share the weights of `tied_weights` again, after others were put in their place."""
+        """Share the weights of `tied_weights` again after others were assigned."""

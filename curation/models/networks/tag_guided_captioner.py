@@ -28,10 +28,11 @@ IGNORED_LABEL = -100
 
 @dataclass
 class TagGuidedCaptionerConfig(NetworkConfig):
-    """Sizes of a `TagGuidedCaptioner`, and the tags (AudioSet ids) that it understands.
+    """Sizes of a `TagGuidedCaptioner`, and its vocabulary of tags (AudioSet ids).
 
-    `guidance_dropout` is the share of clips whose tags are withheld in training, so that the model
-    also captions untagged; `tag_loss_weight` that of the auxiliary loss of naming the tags.
+    `guidance_dropout` is the share of clips whose tags are hidden in training, so that the model
+    can also caption without tags. `tag_loss_weight` is the weight of the auxiliary loss of
+    predicting the tags.
     """
 
     model_type: ClassVar[str] = "tagscribe-captioner"
@@ -65,13 +66,13 @@ class TagGuidedCaptionerConfig(NetworkConfig):
 
 @dataclass
 class EncoderOutput:
-    """What the decoder needs of a batch of clips.
+    """The encoder's output for a batch of clips, as the decoder needs it.
 
     Attributes:
         last_hidden_state: the memory `[batch, position, dim]`: frames, then tags in mode "memory".
-        memory_mask: true where a position may be attended to, `[batch, position]`.
+        memory_mask: true for positions that may be attended to, `[batch, position]`.
         word_bias: what mode "additive" adds to each word embedding, `[batch, dim]`.
-        tag_logits: the clip's own tags as heard, `[batch, tag]`.
+        tag_logits: predicted tags of the clip, `[batch, tag]`.
     """
 
     last_hidden_state: Tensor
@@ -80,7 +81,7 @@ class EncoderOutput:
     tag_logits: Tensor | None = None
 
     def rows(self) -> list["EncoderOutput"]:
-        """One output a clip, its memory cut to what may be attended to."""
+        """One output a clip, with the memory cut to its valid positions."""
         return [
             EncoderOutput(
                 last_hidden_state=self.last_hidden_state[row][valid],
@@ -91,7 +92,7 @@ class EncoderOutput:
         ]
 
     def take(self, rows: Tensor) -> "EncoderOutput":
-        """The clips of these rows, with what the decoder needs of them."""
+        """The outputs of these rows, with all fields for the decoder."""
         return EncoderOutput(
             last_hidden_state=self.last_hidden_state[rows],
             memory_mask=self.memory_mask[rows],
@@ -100,7 +101,7 @@ class EncoderOutput:
 
     @classmethod
     def batch(cls, rows: Sequence["EncoderOutput"]) -> "EncoderOutput":
-        """The batch of `rows`, in which each may come from another batch."""
+        """The batch of `rows`, which may come from different batches."""
         memories = [row.last_hidden_state for row in rows]
         lengths = torch.tensor([len(memory) for memory in memories], device=memories[0].device)
         memory = pad_sequence(memories, batch_first=True)
@@ -113,22 +114,22 @@ class EncoderOutput:
 
 
 class CaptionerOutput(NamedTuple):
-    """`logits [batch, position, word]`, and the loss where labels were given."""
+    """`logits [batch, position, word]`, and the loss if labels were given."""
 
     loss: Tensor | None
     logits: Tensor
 
 
 class TagGuidedCaptioner(SavedNetwork):
-    """Writes captions of log-mel features, guided by a tag vector `[batch, tag]` in [0, 1].
+    """Writes captions from log-mel features, guided by a tag vector `[batch, tag]` in [0, 1].
 
-    Guidance comes in one of two modes. "memory": every given tag is one more position that the
-    encoder layers and the decoder attend to. "additive": the tag vector goes through a linear layer
-    and is added to every word embedding, then LayerNorm, then the position encoding (BLAT's way;
+    Guidance has two modes. "memory": every given tag is an additional position that the encoder
+    layers and the decoder attend to. "additive": the tag vector passes a linear layer and is added
+    to every word embedding, followed by LayerNorm and the position encoding (as in BLAT;
     `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of zeros means untagged.
 
-    `curation.models.decoding.batch_decoding` writes with it; `transformers_networks` has it as a
-    class of transformers, with `generate`.
+    `curation.models.decoding.batch_decoding` decodes with it; `transformers_networks` has a wrapper
+    class for transformers, with `generate`.
     """
 
     config_class = TagGuidedCaptionerConfig
@@ -154,12 +155,12 @@ class TagGuidedCaptioner(SavedNetwork):
 
     @property
     def shortest_clip(self) -> int:
-        """The fewest samples of which the encoder makes a frame."""
+        """Minimum number of samples for one frame of the encoder."""
         stride = self.encoder.cnn.config.frame_stride
         return max(self.frontend.config.shortest, (stride - 1) * self.frontend.config.hop)
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features and their lengths of `[batch, sample]`, padded as one likes."""
+        """Log-mel features and their lengths from `[batch, sample]` with any padding."""
         with torch.no_grad():
             return self.frontend(waveforms, lengths), self.frontend.frames(lengths)
 
@@ -173,14 +174,14 @@ class TagGuidedCaptioner(SavedNetwork):
         labels: Tensor | None = None,
         tag_targets: Tensor | None = None,
     ) -> CaptionerOutput:
-        """Predict the next word of each caption; the loss where `labels` are given.
+        """Predict the next word of each caption; the loss if `labels` are given.
 
         Args:
             input_features: log-mel `[batch, frame, mel]`, of which `feature_lengths` are valid.
             tags: the guidance `[batch, tag]`; None means untagged.
-            decoder_input_ids: captions so far `[batch, position]`; from `labels` where None.
-            labels: captions with end token `[batch, position]`, `IGNORED_LABEL` where padded.
-            tag_targets: the tags that the clip truly has `[batch, tag]`, for the auxiliary loss.
+            decoder_input_ids: captions so far `[batch, position]`; from `labels` if None.
+            labels: captions with end token `[batch, position]`, `IGNORED_LABEL` at padding.
+            tag_targets: the true tags of the clip `[batch, tag]`, for the auxiliary loss.
         """
         config = self.config
         if encoder_outputs is None:
@@ -209,7 +210,7 @@ class TagGuidedCaptioner(SavedNetwork):
 
         Args:
             encoded: the encoder's output, one clip a caption.
-            captions: word ids with end token `[batch, position]`, `IGNORED_LABEL` where padded.
+            captions: word ids with end token `[batch, position]`, `IGNORED_LABEL` at padding.
         """
         inputs = shift_labels_right(captions, self.config.bos_token_id, self.config.pad_token_id)
         logits = self.decoder(inputs, encoded)
@@ -248,7 +249,7 @@ class GuidedEncoder(nn.Module):
         feature_lengths: Tensor | None = None,
         tags: Tensor | None = None,
     ) -> EncoderOutput:
-        """Encode `[batch, frame, mel]`; without `feature_lengths` every frame is valid."""
+        """Encode `[batch, frame, mel]`; without `feature_lengths` all frames are valid."""
         batch, frames, _mels = input_features.shape
         if feature_lengths is None:
             feature_lengths = torch.full((batch,), frames, device=input_features.device)
@@ -323,9 +324,10 @@ class CaptionDecoder(nn.Module):
         memory: list[KeyValue],
         encoded: EncoderOutput,
     ) -> Tensor:
-        """Logits `[clip, caption, word]` behind the words `ids [clip, caption]`, at `at [1]`.
+        """Logits `[clip, caption, word]` after the words `ids [clip, caption]`, at position `at`.
 
-        `past` is `DecoderLayer.step`'s, and `memory` is what `project` gave.
+        `at` is `[1]`, `past` is that of `DecoderLayer.step`, and `memory` is the result of
+        `project`.
         """
         x = self._embed(ids, at, encoded.word_bias)
         mask = encoded.memory_mask[:, None, None, :]
@@ -344,7 +346,7 @@ class CaptionDecoder(nn.Module):
 
 
 def shift_labels_right(labels: Tensor, bos: int, pad: int) -> Tensor:
-    """Decoder inputs of labels: the start token first, the last label left out."""
+    """Decoder inputs from labels: the start token first, without the last label."""
     inputs = labels.new_full(labels.shape, bos)
     inputs[:, 1:] = labels[:, :-1]
     return inputs.masked_fill(inputs == IGNORED_LABEL, pad)

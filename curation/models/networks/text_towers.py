@@ -1,4 +1,4 @@
-"""Pre-trained text encoders as text towers: of transformers, or of sentence-transformers."""
+"""Pre-trained text encoders as text towers, from transformers or sentence-transformers."""
 
 import json
 from dataclasses import dataclass, replace
@@ -32,14 +32,13 @@ _OF_THE_FILE = {"architectures", "dtype", "transformers_version", "_name_or_path
 
 @dataclass(frozen=True)
 class TextTower:
-    """A pre-trained text encoder, opened.
+    """A loaded pre-trained text encoder.
 
     Attributes:
-        config: what `DualEncoderConfig.text` says of it.
+        config: the value of `DualEncoderConfig.text`.
         model: the encoder in float32, without a pooler.
-        pooling: how its authors made one vector of its hidden states; "first" where they do not
-            say.
-        max_tokens: the longest text that it reads, special tokens included.
+        pooling: the pooling that its authors used; "first" if they state none.
+        max_tokens: the longest text that it takes, special tokens included.
     """
 
     config: dict[str, Any]
@@ -50,12 +49,12 @@ class TextTower:
 
 
 def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower:
-    """Open a directory, or a hub id (fetched once), of transformers or sentence-transformers.
+    """Open a directory or hub id (downloaded once) of transformers or sentence-transformers.
 
-    A last step that normalises is left out: the tower's output goes through a linear layer.
+    A final normalisation is omitted, because the output passes a linear layer.
 
-    Raises InputError if the weights are no safetensors, the model is no text encoder, or a
-    sentence encoder does more than pool its first token's state or the mean.
+    Raises InputError if the weights are no safetensors, the model is no text encoder, or a sentence
+    encoder uses another pooling than the first token or the mean.
     """
     folder = files.resolve_model_folder(str(model), revision, "the directory of a text encoder")
     if (folder / "modules.json").is_file():
@@ -76,10 +75,10 @@ def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower
 
 
 def build_dual_encoder(tower: TextTower, config: DualEncoderConfig) -> DualEncoder:
-    """A dual encoder whose text tower starts from `tower`; all else is fresh.
+    """A dual encoder whose text tower starts from `tower`; all other weights are new.
 
-    The text tower, its pooling and, where that is less, its longest text are the tower's, whatever
-    `config` says.
+    The text tower and its pooling are those of `tower`, whatever `config` says. The maximum length
+    of text is the smaller of both.
     """
     adapted = replace(
         config,

@@ -1,4 +1,4 @@
-"""The contracts of a model that embeds sounds and captions into one space."""
+"""The contracts of models that embed audio and captions into one space."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class Towers(nn.Module):
-    """A sound tower and a text tower whose unit vectors are compared by their cosine.
+    """An audio tower and a text tower whose unit vectors are compared by their cosine.
 
-    What a scorer needs of them. Sounds are embedded in two steps, so that a batch holds no
-    waveforms: what the front end makes of each, then the tower.
+    This is the part that a scorer needs. Audio is embedded in two steps, so that a batch holds no
+    waveforms: first each clip's features, then the tower.
     """
 
     @property
@@ -26,11 +26,11 @@ class Towers(nn.Module):
     @property
     @abstractmethod
     def shortest_clip(self) -> int:
-        """The fewest samples that can be heard; pad a shorter clip with silence."""
+        """Minimum number of samples; pad a shorter clip with silence."""
 
     @property
     def window_samples(self) -> int | None:
-        """The most samples that are heard at once; None if clips of any length are."""
+        """Maximum number of samples at once; None if clips may have any length."""
         return None
 
     @property
@@ -41,56 +41,56 @@ class Towers(nn.Module):
     @property
     @abstractmethod
     def max_text_tokens(self) -> int:
-        """The most tokens of a caption that are read, special tokens included."""
+        """Maximum number of tokens of a caption, special tokens included."""
 
     @property
     @abstractmethod
     def text_vocab_size(self) -> int:
-        """How many token ids the text tower knows."""
+        """Number of token ids of the text tower."""
 
     @abstractmethod
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """What the front end makes of waveforms, `[batch, frame, ...]`, and how many frames each.
+        """The front end's output `[batch, frame, ...]`, and its number of frames for each clip.
 
-        Log-mel features in dB, `[batch, frame, mel]`, where nothing else is said; no gradient.
+        Log-mel features in dB, `[batch, frame, mel]`, unless stated otherwise; without gradient.
 
         Args:
-            waveforms: `[batch, sample]`, padded as one likes, on the device of `lengths`.
-            lengths: how many samples of each are valid `[batch]`.
+            waveforms: `[batch, sample]` with any padding, on the device of `lengths`.
+            lengths: number of valid samples of each clip `[batch]`.
         """
 
     @abstractmethod
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of what `features` gave."""
+        """Unit vectors `[batch, embed_dim]` of the output of `features`."""
 
     @abstractmethod
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
 
     def encode_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of sounds `[batch, sample]` of so many samples."""
+        """Unit vectors `[batch, embed_dim]` of waveforms `[batch, sample]` of `lengths` samples."""
         return self.encode_features(*self.features(waveforms, lengths))
 
 
 class TrainableTowers(Towers):
     """Towers that can be trained.
 
-    What a trainer needs beside: captions in two steps too, so that what a frozen text tower pooled
-    can be kept.
+    Captions are embedded in two steps too, so that the pooled output of a frozen text tower can be
+    cached.
 
     Attributes:
-        logit_scale: the log of the inverse temperature, a scalar that is trained with the rest.
+        logit_scale: the log of the inverse temperature, a trained scalar.
     """
 
     logit_scale: nn.Parameter
 
     @abstractmethod
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """What the text tower says of token ids `[batch, token]`: `[batch, hidden]`."""
+        """The text tower's pooled output `[batch, hidden]` for token ids `[batch, token]`."""
 
     @abstractmethod
     def project_text(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of what `pool_text` gave."""
+        """Unit vectors `[batch, embed_dim]` of the output of `pool_text`."""
 
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
@@ -98,8 +98,8 @@ class TrainableTowers(Towers):
 
     @abstractmethod
     def gradient_checkpointing(self, enabled: bool) -> None:
-        """In training, compute activations again on the way back instead of keeping them."""
+        """In training, recompute activations in the backward pass instead of storing them."""
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write configuration, weights (safetensors) and front end; the tokenizer goes beside."""
+        """Write configuration, weights (safetensors) and front end, without the tokenizer."""

@@ -1,4 +1,4 @@
-"""Transformer layers with cached decoding, in which several captions of a clip share its memory."""
+"""Transformer layers with cached decoding, in which the captions of a clip share its memory."""
 
 import math
 from typing import NamedTuple
@@ -41,7 +41,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, memory: KeyValue, mask: Tensor | None = None, causal: bool = False
     ) -> Tensor:
-        """Attend from `[batch, query, dim]`; `mask` is true where a position may be seen."""
+        """Attend from `[batch, query, dim]`; `mask` is true for visible positions."""
         attended = F.scaled_dot_product_attention(
             self._split(self.query(x)),
             memory.keys,
@@ -110,9 +110,9 @@ class DecoderLayer(nn.Module):
         Args:
             x: `[clip, caption, dim]`.
             past: keys and values `[clip * caption, head, position, width]`; the last position is
-                the newest one's, and is written here.
+                the newest one, and is written here.
             memory: one a clip, shared by its captions.
-            mask: true where a position of the memory may be attended to.
+            mask: true for positions of the memory that may be attended to.
         """
         clips, captions, dim = x.shape
         normed = self.self_norm(x).view(clips * captions, 1, dim)

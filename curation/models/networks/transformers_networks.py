@@ -1,7 +1,8 @@
-"""Our networks as classes of transformers: `from_pretrained`, `save_pretrained`, `generate`.
+"""This package's networks as transformers classes: `from_pretrained`, `generate` and so on.
 
-Nothing else here imports this module. Whoever does gets them from transformers' Auto classes too:
-`AutoModel` opens the directory of a dual encoder, `AutoModelForSpeechSeq2Seq` that of a captioner.
+No other module here imports this one. Importing it registers the classes with transformers' Auto
+classes: `AutoModel` opens the directory of a dual encoder, `AutoModelForSpeechSeq2Seq` that of a
+captioner.
 """
 
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class _TransformersNetwork(PreTrainedModel):
 
 
 class TransformersDualEncoder(_TransformersNetwork):
-    """`DualEncoder` for transformers; what it does beside `forward` is in `network`."""
+    """`DualEncoder` for transformers; methods other than `forward` are in `network`."""
 
     config_class = TransformersDualEncoderConfig
     network_class = DualEncoder
@@ -107,8 +108,8 @@ class TransformersDualEncoder(_TransformersNetwork):
 class TransformersCaptioner(_TransformersNetwork, GenerationMixin):
     """`TagGuidedCaptioner` for transformers.
 
-    `generate(input_features=..., feature_lengths=..., tags=...)` works with every method of
-    transformers; it recomputes the caption each step.
+    `generate(input_features=..., feature_lengths=..., tags=...)` supports every method of
+    transformers. It recomputes the whole caption at each step.
     """
 
     config_class = TransformersCaptionerConfig

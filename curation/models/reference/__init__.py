@@ -1,6 +1,6 @@
 """The reference models, trained on the procedural corpus and shipped with the package.
 
-`make reference-models` trains them anew; metrics.json beside each tells how good it is.
+`make reference-models` trains them again; metrics.json beside each has its quality.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Scorers: the contract (`base`), one adapter a kind of model, and the code that builds one.
+"""Scorers: the contract (`base`), one adapter for each kind of model, and `build`.
 
-Networks lie in `networks`; what is done with scores is left to `annotate` and `select`.
+`networks` has the networks; `annotate` and `select` use the scores.
 """

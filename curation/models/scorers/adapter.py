@@ -1,4 +1,4 @@
-"""What the adapters of scorers share: one embedder, whatever the model."""
+"""Base class of the adapters of scorers, with one embedder for all models."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 class ScorerAdapter(Adapter):
-    """Fulfils `Scorer` and `LogMelInput` by the `Embedder` that a subclass loads."""
+    """Implements `Scorer` and `LogMelInput` with the `Embedder` that a subclass loads."""
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """As `Adapter.identity`, and how captions are scored that the text tower cannot read whole.
+        """As `Adapter.identity`, with the rule for captions longer than the text tower's limit.
 
-        Raises InputError, as `setup` does.
+        Raises InputError as `setup` does.
         """
         return {**super().identity, "long_captions": "mean of sentences"}
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
         """Embed clips; see `Scorer`.
 
-        Clips shorter than one frame of the encoder are padded with silence; empty clips, samples
-        and embeddings that are not finite are failures. A clip longer than the model hears at once
-        is embedded window by window, the last one flush with its end; its embedding is the mean of
-        theirs, normalised again.
+        Clips shorter than one frame of the encoder are padded with silence. Empty clips, and
+        samples or embeddings that are not finite, are failures. A clip longer than the model's
+        window is embedded window by window, the last one aligned with its end. Its embedding is the
+        normalised mean.
         """
         return self._loaded.embed_audio(waveforms)
 
@@ -52,8 +52,8 @@ class ScorerAdapter(Adapter):
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
         """Embed captions; see `Scorer`.
 
-        A caption of more tokens than the text tower reads is embedded sentence by sentence, each
-        cut where it is still too long; its embedding is the mean of theirs, normalised again.
+        A caption longer than the text tower's limit is embedded sentence by sentence; a sentence
+        that is too long is cut. Its embedding is the normalised mean.
         """
         return self._loaded.embed_text(captions)
 

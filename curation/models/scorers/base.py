@@ -1,4 +1,4 @@
-"""The scorer contract: audio and text embedded apart, so a clip's audio is embedded once."""
+"""The scorer contract: audio and text are embedded separately, so each clip is embedded once."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,12 +13,12 @@ class Scorer(Protocol):
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate at which `embed_audio` wants its waveforms; known before `setup`."""
+        """The rate of the waveforms that `embed_audio` takes; known before `setup`."""
         ...
 
     @property
     def identity(self) -> dict[str, str]:
-        """Model name, revision and content hash, as kept in run.json; known before `setup`."""
+        """Model name, revision and content hash, as stored in run.json; known before `setup`."""
         ...
 
     def setup(self) -> None:
@@ -26,11 +26,11 @@ class Scorer(Protocol):
         ...
 
     def offload(self) -> None:
-        """Leave the GPU to another model: the weights wait in the host's memory."""
+        """Move the weights to host memory, so that another model can use the GPU."""
         ...
 
     def restore(self) -> None:
-        """Come back to the GPU. Called before an embedding after each `park`."""
+        """Move the weights back to the GPU. Called before an embedding after each `offload`."""
         ...
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:

@@ -1,4 +1,4 @@
-"""Builds the scorer that a section of a run's YAML names."""
+"""Builds the scorer of a section in a run's YAML."""
 
 from functools import singledispatch
 
@@ -10,9 +10,9 @@ from curation.models.scorers.pe_audio import PeAudioScorer
 
 @singledispatch
 def build_scorer(config: object) -> Scorer:
-    """The adapter that a run's configuration names, light until its `setup`.
+    """The adapter of a configuration; it is small until its `setup`.
 
-    One is registered for each type of configuration.
+    One adapter is registered for each type of configuration.
     """
     raise TypeError(f"no scorer is registered for {type(config).__name__}")
 

@@ -1,4 +1,4 @@
-"""The adapter of dual encoders and CLAP: embeddings of sounds and of captions."""
+"""The adapter of dual encoders and CLAP: embeddings of audio and of captions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DUAL_ENCODER, _CLAP = "tagscribe-dual-encoder", "clap"
 
 @dataclass(frozen=True)
 class DualEncoderScorer(ScorerAdapter):
-    """Fulfils `Scorer` with a `DualEncoder`, or a CLAP as transformers writes it.
+    """Implements `Scorer` with a `DualEncoder`, or a CLAP of transformers.
 
-    A CLAP without fusion hears 10 s at once; one with fusion hears a clip of any length, as four
+    A CLAP without fusion takes windows of 10 s. One with fusion takes a clip of any length as four
     views of 10 s.
     """
 

@@ -1,4 +1,4 @@
-"""Embeddings by a model's two towers: what every adapter of a scorer is when set up."""
+"""Embeddings by a loaded model's two towers; the adapters of scorers create it in `setup`."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ class Embedder:
     """A loaded pair of towers on its device."""
 
     def __init__(self, folder: Path, towers: Towers, tokenizer: CaptionTokenizer) -> None:
-        """Raises InputError for a tokenizer or weights with which no caption can be embedded."""
+        """Raises InputError for a tokenizer or weights that cannot embed captions."""
         _refuse_unknown_ids(folder, towers, tokenizer)
         self._towers, self._tokenizer = towers, tokenizer
         if not np.isfinite(self.embed_text(["a dog barks"])).all():
@@ -38,11 +38,11 @@ class Embedder:
             )
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU if there is one."""
+        """Move the weights to another device; "auto" is the GPU if there is one."""
         self._towers.to(weights.resolve_device(device))
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """As `Scorer.embed_audio`; clips of more than `window_samples` as `windows` cuts them."""
+        """As `Scorer.embed_audio`; longer clips are split by `split_into_windows`."""
         return apply_to_valid_clips(
             waveforms, "score", lambda valid: self._embed_valid([waveforms[row] for row in valid])
         )
@@ -63,12 +63,12 @@ class Embedder:
 
     @torch.inference_mode()
     def embed_features(self, features: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """As `embed_audio`, of what `compute_features` gave."""
+        """As `embed_audio`, from the results of `compute_features`."""
         encoded = feature_batches.encode_features_in_chunks(features, self._encode_chunk)
         return _check_finite(self._place_rows(encoded, len(features)))
 
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        """As `Scorer.embed_text`; captions of more than `max_text_tokens` by their sentences."""
+        """As `Scorer.embed_text`; captions over `max_text_tokens` are split into sentences."""
         if not captions:
             return np.empty((0, self._towers.embed_dim), dtype=np.float32)
         tokens = self._tokenizer.count_tokens(captions)
@@ -130,10 +130,10 @@ def _check_finite(embeddings: np.ndarray) -> list[np.ndarray | Failure]:
 
 
 def split_into_windows(samples: int, window: int | None) -> Iterator[slice]:
-    """Where a clip of so many samples is heard: in windows, the last one flush with its end.
+    """The windows of a clip with `samples` samples; the last one is aligned with its end.
 
-    They follow from the clip's length alone: one after the other from the start, and where they do
-    not come out even, the last one begins earlier. The whole clip where it fits into one.
+    They depend only on the clip's length: consecutive from the start, the last one moved forward if
+    it would exceed the end. A clip that fits into one window is one window.
     """
     if window is None or samples <= window:
         yield slice(0, samples)
@@ -144,17 +144,17 @@ def split_into_windows(samples: int, window: int | None) -> Iterator[slice]:
 
 
 def split_sentences(caption: str) -> list[str]:
-    """A caption cut after each '.', '!' or '?' that white space follows."""
+    """A caption split after each '.', '!' or '?' that is followed by white space."""
     return _SENTENCE_END.split(caption.strip())
 
 
 def average_unit_vectors(parts: np.ndarray, owners: Sequence[int], count: int) -> np.ndarray:
-    """The mean of each owner's unit vectors, normalised again: `[count, dim]`.
+    """The normalised mean of each owner's unit vectors: `[count, dim]`.
 
     Args:
         parts: unit vectors `[part, dim]`.
-        owners: whose each part is, below `count`. One part alone is taken as it is; who has none
-            gets zeros.
+        owners: the owner of each part, below `count`. A single part is returned unchanged; an owner
+            without parts gets zeros.
     """
     means = np.zeros((count, parts.shape[1]), dtype=np.float32)
     np.add.at(means, np.asarray(owners, dtype=int), parts)

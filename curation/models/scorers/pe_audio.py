@@ -1,4 +1,4 @@
-"""The adapter of PE-AV: embeddings of sounds and of captions by its audio and text towers."""
+"""The adapter of PE-AV: embeddings of audio and of captions by its audio and text towers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PeAudioScorer(ScorerAdapter):
-    """Fulfils `Scorer` with a `PeAudioModel`, or the audio's part of a `PeAudioVideoModel`.
+    """Implements `Scorer` with a `PeAudioModel`, or the audio part of a `PeAudioVideoModel`.
 
     Attributes:
-        dtype: what the weights are held and computed in; embeddings are float32.
+        dtype: precision of weights and computation; embeddings are float32.
     """
 
     dtype: Dtype = "bfloat16"

@@ -1,4 +1,4 @@
-"""Taggers: the contract (`base`), one adapter a kind of model, and the code that builds one.
+"""Taggers: the contract (`base`), one adapter for each kind of model, and `build`.
 
-Which tags then guide a caption is left to `annotate`.
+`annotate` chooses the tags that guide a caption.
 """

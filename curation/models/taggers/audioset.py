@@ -1,4 +1,4 @@
-"""The adapter of AudioSet taggers: the classes that a classifier of transformers hears in clips."""
+"""The adapter of AudioSet taggers, which are audio classifiers of transformers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NAMED_LABELS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class AudioSetTagger(PretrainedAdapter):
-    """Fulfils `Tagger` with any audio classifier of transformers over AudioSet's classes.
+    """Implements `Tagger` with an audio classifier of transformers over AudioSet's classes.
 
-    AudioSet's classes do not exclude each other, so each has a confidence of its own: the sigmoid
-    of the model's output. (transformers' pipeline takes the softmax over all of them, unless the
-    model's problem_type is multi-label.)
+    AudioSet's classes do not exclude each other, so the confidence of a class is the sigmoid of the
+    model's output. (transformers' pipeline takes the softmax over all classes, unless the model's
+    problem_type is multi-label.)
     """
 
     expected = "an audio classifier"
@@ -39,8 +39,8 @@ class AudioSetTagger(PretrainedAdapter):
     def setup(self) -> None:
         """Load the weights.
 
-        Raises InputError if the directory holds another kind of model, its labels are not
-        AudioSet's, or a threshold is that of a class which it does not know.
+        Raises InputError if the directory has another kind of model, its labels are not AudioSet's,
+        or a threshold is set for a class that it lacks.
         """
         _ = self._thresholds
         super().setup()
@@ -48,9 +48,9 @@ class AudioSetTagger(PretrainedAdapter):
     def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
         """The tags of a batch of clips; see `Tagger`.
 
-        Equally sure tags come in the order of the model's outputs. Empty clips, samples and outputs
-        that are not finite are failures. Of a long clip the front end says how much is heard: AST's
-        takes the first 10.24 s.
+        Tags of equal confidence are in the order of the model's outputs. Empty clips, and samples
+        or outputs that are not finite, are failures. The front end decides which part of a long
+        clip is used: AST's takes the first 10.24 s.
         """
         return [
             result if isinstance(result, Failure) else self._top_tags(result)
@@ -92,9 +92,9 @@ class AudioSetTagger(PretrainedAdapter):
 
 
 def read_audioset_classes(folder: Path) -> list[Tag]:
-    """The AudioSet class of each output of a classifier, by the id2label of its config.json.
+    """The AudioSet class of each output of a classifier, from the id2label in its config.json.
 
-    Raises InputError naming some of the labels that are no AudioSet class, by name or by id.
+    Raises InputError that names some of the labels that are no AudioSet class, by name or by id.
     """
     outputs = files.read_model_config(folder).get("id2label") or {}
     labels = [str(outputs[number]) for number in sorted(outputs, key=int)]

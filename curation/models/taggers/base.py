@@ -1,4 +1,4 @@
-"""The tagger contract: what `annotate` asks of any model that names AudioSet's classes."""
+"""The tagger contract: the methods that `annotate` calls on taggers of AudioSet classes."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,16 +9,16 @@ from curation.schema import Failure, Tag
 
 
 class Tagger(Protocol):
-    """Puts AudioSet classes on clips."""
+    """Predicts AudioSet classes of clips."""
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate at which `tag` wants its waveforms; known before `setup`."""
+        """The rate of the waveforms that `tag` takes; known before `setup`."""
         ...
 
     @property
     def identity(self) -> dict[str, str]:
-        """Model name, revision and content hash, as kept in run.json; known before `setup`."""
+        """Model name, revision and content hash, as stored in run.json; known before `setup`."""
         ...
 
     def setup(self) -> None:
@@ -26,15 +26,15 @@ class Tagger(Protocol):
         ...
 
     def offload(self) -> None:
-        """Leave the GPU to another model: the weights wait in the host's memory."""
+        """Move the weights to host memory, so that another model can use the GPU."""
         ...
 
     def restore(self) -> None:
-        """Come back to the GPU. Called before `tag` after each `park`."""
+        """Move the weights back to the GPU. Called before `tag` after each `offload`."""
         ...
 
     def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
-        """The tags of a batch of clips, surest first, of origin "predicted", one entry a clip.
+        """The tags of each clip, highest confidence first, with origin "predicted".
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.

@@ -1,4 +1,4 @@
-"""Builds the tagger that a section of a run's YAML names."""
+"""Builds the tagger of a section in a run's YAML."""
 
 from functools import singledispatch
 
@@ -9,9 +9,9 @@ from curation.models.taggers.base import Tagger
 
 @singledispatch
 def build_tagger(config: object) -> Tagger:
-    """The adapter that a run's configuration names, light until its `setup`.
+    """The adapter of a configuration; it is small until its `setup`.
 
-    One is registered for each type of configuration.
+    One adapter is registered for each type of configuration.
     """
     raise TypeError(f"no tagger is registered for {type(config).__name__}")
 

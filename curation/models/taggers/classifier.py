@@ -1,4 +1,4 @@
-"""Confidences by a classifier's weights: what the adapter of AudioSet taggers is when set up."""
+"""Confidences of a loaded classifier; the adapter of AudioSet taggers creates it in `setup`."""
 
 import math
 from collections.abc import Sequence
@@ -28,16 +28,16 @@ class Classifier:
         self._gives_probabilities = _gives_probabilities(self._model.config)
 
     def move(self, device: str) -> None:
-        """Take the weights to another device, "auto" the GPU if there is one."""
+        """Move the weights to another device; "auto" is the GPU if there is one."""
         self._model.to(weights.resolve_device(device))
 
     @torch.inference_mode()
     def confidences(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """The probability of each class for itself, float32 `[class]`, one array a clip, in order.
+        """The probability of each class, float32 `[class]`, one array a clip, in order.
 
-        Only clips whose features are of one shape go through the model together, so that nothing
-        is padded but what the model's own front end pads. On a CPU, which has nothing to gain from
-        more, each clip goes alone, and is the same to the last bit whatever its batch.
+        Only clips whose features have the same shape are batched, so there is no padding beside
+        that of the model's own front end. On a CPU, where batches bring no speed, each clip is
+        processed alone; its result is the same to the last bit in every batch.
         """
         return apply_to_valid_clips(
             waveforms, "tag", lambda valid: self._confidences([waveforms[clip] for clip in valid])
