@@ -1,4 +1,4 @@
-"""Decoding, and what is computed from a waveform: mono, resampling, levels, FLAC.
+"""Decoding, and operations on waveforms: mono, resampling, levels, FLAC.
 
-Where the bytes come from is left to `catalog`.
+`catalog` reads the bytes.
 """

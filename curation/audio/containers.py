@@ -1,8 +1,8 @@
-"""Sounds in containers that FFmpeg reads: mp4, Matroska, ASF, AVI, raw AAC, WavPack and others.
+"""Audio in containers that FFmpeg reads: mp4, Matroska, ASF, AVI, raw AAC, WavPack and others.
 
-A short sound is decoded whole when it is counted. Of a long one the beginning and the end are
-decoded, and the packets between them are counted; where their times cannot be used, everything is
-decoded once. Positions are on the container's clock, as in `ffmpeg -ss`.
+A short recording is decoded completely when it is counted. Of a long one the beginning and the end
+are decoded, and the packets between are counted; if their times cannot be used, it is decoded once
+completely. Positions are relative to the container's time zero, as in `ffmpeg -ss`.
 """
 
 from dataclasses import dataclass, replace
@@ -45,9 +45,9 @@ _LENGTH_SLACK_S = 0.25
 class ContainerSound:
     """One audio stream of a container.
 
-    `origin_s` is the time of the first frame by FFmpeg's clock; None if the times of packets
-    say nothing, so that decoding begins with the file. `damages` are positions that are known to
-    be missing. `waveform` holds a sound that is short.
+    `origin_s` is the time of the first frame by FFmpeg's clock; None if the times of packets cannot
+    be used, so that decoding starts at the beginning of the file. `damages` are positions that are
+    known to be missing. `waveform` is the decoded audio of a short recording.
     """
 
     stream: int
@@ -120,10 +120,10 @@ class ContainerSound:
 
 
 def count_container(data: bytes, name: str, timed: bool = True) -> CountedSound:
-    """Count the sound of a file that FFmpeg opens; without `timed`, by decoding all of it.
+    """Count the audio of a file that FFmpeg opens; without `timed`, by decoding all of it.
 
     Raises AudioError: `unknown_format` without an audio stream, `truncated`; and
-    av.error.FFmpegError where FFmpeg does not open it.
+    av.error.FFmpegError if FFmpeg cannot open it.
     """
     starts = [*split_joined_files(data, name), len(data)]
     if len(starts) == 2:

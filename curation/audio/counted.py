@@ -1,8 +1,8 @@
-"""What every format's module returns: a sound whose samples are counted, and that can be decoded.
+"""The result of every format's module: a recording whose samples are counted and can be decoded.
 
-Counting reads a file's frames, pages or packets, once for each file; a segment is decoded from
-there. Each container has its module: `wav`, `mp3`, `flac`, `ogg`, and `containers` for what FFmpeg
-reads; `formats` tells them apart.
+Counting reads a file's frames, pages or packets, once for each file; segments are decoded from
+these positions. Each container has its module: `wav`, `mp3`, `flac`, `ogg`, and `containers` for
+those that FFmpeg reads; `formats` chooses the module.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from curation.audio.waveform import Waveform, resample
 
 
 class CountedSound(Protocol):
-    """The sound of one file. It does not hold the file's content, and may be kept for later clips.
+    """The recording in one file, without the file's content; it may be kept for later clips.
 
-    `begin_s` is where the sound begins on the container's clock; `frames` are its samples of one
-    channel at `sample_rate_hz`.
+    `begin_s` is the time of its first sample on the container's clock; `frames` is the number of
+    samples of one channel at `sample_rate_hz`.
     """
 
     @property
@@ -32,15 +32,15 @@ class CountedSound(Protocol):
     def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
         """Frames `first` to `last`, channels averaged: float32 `[last - first]`.
 
-        `data` is the file's content, `name` stands for it in messages. Raises AudioError
-        (`truncated`) where they cannot be decoded.
+        `data` is the file's content, `name` its name in messages. Raises AudioError (`truncated`)
+        if they cannot be decoded.
         """
         ...
 
 
 @dataclass(frozen=True)
 class SoundPart:
-    """A part of a file that is a sound of its own: bytes `start` to `end`."""
+    """A part of a file that is a recording of its own: bytes `start` to `end`."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class SoundPart:
 
 @dataclass(frozen=True)
 class JoinedSound:
-    """Sounds that follow each other in one file, at the rate of the first."""
+    """Consecutive recordings in one file, at the rate of the first."""
 
     parts: tuple[SoundPart, ...]
     begin_s: float = 0.0
@@ -95,7 +95,7 @@ class JoinedSound:
 
 
 def join_parts(parts: list[SoundPart], size: int) -> CountedSound:
-    """The sound of a file of `size` bytes: its only part where that is the whole file."""
+    """The recording in a file of `size` bytes; its only part if that is the whole file."""
     if len(parts) == 1 and (parts[0].start, parts[0].end) == (0, size):
         return parts[0].sound
     return JoinedSound(tuple(parts))

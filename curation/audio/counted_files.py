@@ -1,4 +1,4 @@
-"""The sounds counted last, so that a file of many clips is counted once."""
+"""A cache of counted recordings, so that a file with many clips is counted once."""
 
 import threading
 from collections import OrderedDict
@@ -13,14 +13,14 @@ _MIN_BYTES = 2**20
 
 
 class CountedFiles:
-    """Counted sounds by the hash of their files; of several threads that want one, one counts."""
+    """Counted recordings by the hash of their file; of several threads only one counts a file."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sounds: OrderedDict[str, Future[CountedSound]] = OrderedDict()
 
     def count(self, data: bytes, name: str, sha256: str | None) -> CountedSound:
-        """As `count_sound`; without a hash, or for a small file, the result is not kept."""
+        """As `count_sound`; without a hash, or for a small file, the result is not cached."""
         if sha256 is None or len(data) < _MIN_BYTES:
             return count_sound(data, name)
         with self._lock:

@@ -1,8 +1,8 @@
 """Decodes audio files to mono float32 waveforms, and checks that they can be used.
 
-The length of a sound is counted in its frames, pages or packets; `formats` finds the module of a
-file's format, which counts and decodes. Reading the bytes is left to `catalog.clip_bytes`, and
-resampling to `waveform`.
+The length of a recording is counted in its frames, pages or packets: `formats` finds the module of
+a file's format, which counts and decodes. `catalog.clip_bytes` reads the bytes, `waveform`
+resamples.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from curation.audio.waveform import Levels, Waveform
 
 @dataclass(frozen=True, eq=False)
 class DecodedAudio:
-    """A segment of sound: float32 mono `[samples]` at the file's own rate, nominally in -1..1.
+    """A decoded segment: float32 mono `[samples]` at the file's own rate, nominally in -1..1.
 
     `start_s` and `end_s` are its place in the file.
     """
@@ -42,15 +42,15 @@ def decode_audio(
     max_duration_s: float,
     sha256: str | None = None,
 ) -> DecodedAudio:
-    """Decode the segment from `start_s` to `end_s`, channels averaged; only that is decoded.
+    """Decode the segment from `start_s` to `end_s`, channels averaged; nothing else is decoded.
 
-    `data` is a file's content; `name` is for messages. Times are those of the container, which may
-    begin before its sound. None stands for the sound's beginning or end, and what lies beyond these
-    is not wanted. Of a segment longer than `max_duration_s` the centre of that length is decoded.
-    With `sha256` of the content, a file's sound is counted once for all of its segments.
+    `data` is a file's content; `name` is for messages. Times are on the container's clock, which
+    may start before the audio. None means the beginning or the end, and the segment is clipped to
+    these. Of a segment longer than `max_duration_s` the centre of that length is decoded. With
+    `sha256` of the content, a file is counted once for all of its segments.
 
-    Raises AudioError: `empty_file`, `unknown_format`, `truncated` (the file is cut, or cannot be
-    decoded to the end of the segment), `too_short` (under `segment.MIN_DURATION_S`), `too_long`
+    Raises AudioError: `empty_file`, `unknown_format`, `truncated` (the file is truncated, or cannot
+    be decoded to the end of the segment), `too_short` (under `segment.MIN_DURATION_S`), `too_long`
     (a recording over `segment.MAX_RECORDING_S`), `too_large` (a segment that decodes to more than
     `segment.MAX_DECODED_SAMPLES`).
     """
@@ -64,10 +64,10 @@ def decode_audio(
 
 
 def check_audible(decoded: DecodedAudio, levels: Levels, name: str, silence_dbfs: float) -> None:
-    """Check that a sound can be used, by its `levels` as `measure_levels` gives them.
+    """Check that audio can be used, by its `levels` from `measure_levels`.
 
-    Raises AudioError: `not_finite` for NaN or infinite samples, `silent` where even the peak is
-    below `silence_dbfs`.
+    Raises AudioError: `not_finite` for NaN or infinite samples, `silent` if the peak is below
+    `silence_dbfs`.
     """
     # One sample that is not finite makes the RMS so, as may large samples that are.
     bad = 0 if math.isfinite(levels.rms_dbfs) else np.count_nonzero(~np.isfinite(decoded.waveform))

@@ -15,7 +15,7 @@ AudioErrorKind = Literal[
 
 
 class AudioError(ValueError):
-    """A sound that cannot be used; `type` is one of a few words, the message says why."""
+    """Audio that cannot be used; `type` is the kind of error, the message gives the reason."""
 
     def __init__(self, kind: AudioErrorKind, message: str) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class AudioError(ValueError):
 
 
 def truncated_error(name: str, duration_s: float | None, reason: str) -> AudioError:
-    """The error for a file that ends early; `duration_s` is what its header claims."""
+    """The error for a file that ends early; `duration_s` is the length in its header."""
     claim = "" if duration_s is None else f"its header claims {duration_s:.2f} s, but "
     return AudioError(
         "truncated", f"{name} is truncated or damaged: {claim}{reason}; fetch the file again"

@@ -1,7 +1,7 @@
-"""The extensions of files that can be decoded, which is decided by a file's content alone.
+"""The extensions of files that are listed as audio; the content decides how they are decoded.
 
-A listing uses them to tell sound files from others without reading them. Left out are names that
-mostly belong to other data, .mat and .htk; metadata may name such files all the same.
+A listing uses them to recognise audio files without reading them. Extensions that mostly belong to
+other data, .mat and .htk, are left out; metadata may name such files nevertheless.
 """
 
 DECODABLE_EXTENSIONS = frozenset(

@@ -1,6 +1,6 @@
-"""FFmpeg through PyAV: opening a file, choosing its audio stream, frames as one mono waveform.
+"""FFmpeg through PyAV: opens files, chooses the audio stream, collects one mono waveform.
 
-What a container's times mean is left to `containers`.
+`containers` interprets a container's times.
 """
 
 import io
@@ -28,7 +28,7 @@ def open_container(data: bytes) -> Any:
 
 
 def choose_audio_stream(container: Any, name: str) -> Any:
-    """The stream marked default, of several the one with most channels, as FFmpeg chooses.
+    """The default stream, of several the one with most channels, as FFmpeg chooses.
 
     Raises AudioError (`unknown_format`) if there is none.
     """
@@ -40,7 +40,7 @@ def choose_audio_stream(container: Any, name: str) -> Any:
 
 
 def seek_to(container: Any, stream: Any, time_s: float) -> bool:
-    """Move to a packet at or before a time; False if the format cannot."""
+    """Seek to a packet at or before a time; False if the format cannot."""
     try:
         container.seek(max(0, int(time_s / stream.time_base)), stream=stream)
     except av.error.FFmpegError:
@@ -51,7 +51,7 @@ def seek_to(container: Any, stream: Any, time_s: float) -> bool:
 class MonoCollector:
     """Collects decoded frames as one mono waveform, at the rate of the first.
 
-    `frames` are the samples of one channel so far, `channels` the most that any frame had.
+    `frames` is the number of samples of one channel so far, `channels` the maximum over all frames.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class MonoCollector:
             self.frames += frames
 
     def to_waveform(self) -> Waveform:
-        """All that was added: float32 `[samples]`."""
+        """All added frames: float32 `[samples]`."""
         self._flush()
         if len(self._waveforms) != 1:
             self._waveforms = [np.concatenate([np.zeros(0, np.float32), *self._waveforms])]
@@ -115,7 +115,7 @@ def _average_channels(frames: list[Any]) -> Waveform:
 
 
 def unreadable_error(data: bytes, name: str, reasons: str) -> AudioError:
-    """The error for a file that no library opens."""
+    """The error for a file that no library can open."""
     head = data[:16]
     if head[4:8] == b"ftyp" or head[:4] in (b"OggS", b"fLaC", b"\x1aE\xdf\xa3"):
         return truncated_error(

@@ -1,7 +1,7 @@
-"""FLAC (RFC 9639): the end is read from the last frame, whose header states its place.
+"""FLAC (RFC 9639): the length is read from the last frame, whose header has its position.
 
-Where that is what the file's header states, libsndfile decodes. Where the header states another
-length, or none, FFmpeg counts the frames. Files that were joined are parts, each with its header.
+If it equals the length in the file's header, libsndfile decodes. If the header has another length
+or none, FFmpeg counts the frames. Concatenated files are parts, each with its header.
 """
 
 import io
@@ -27,7 +27,7 @@ _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 
 
 class StreamInfo(NamedTuple):
-    """What STREAMINFO states; `frames` is 0 if the length was not known."""
+    """The values of STREAMINFO; `frames` is 0 if the encoder did not know the length."""
 
     block_frames: int
     sample_rate_hz: int
@@ -40,9 +40,9 @@ def is_flac(data: bytes) -> bool:
 
 
 def count_flac(data: bytes, name: str) -> CountedSound:
-    """Count a FLAC file, or several that were joined.
+    """Count a FLAC file, or several concatenated ones.
 
-    Raises AudioError (`truncated`) where the last frame is cut, and av.error.FFmpegError.
+    Raises AudioError (`truncated`) if the last frame is incomplete, and av.error.FFmpegError.
     """
     starts = [0] if _is_one_file(data) else [m.start() for m in _BEGINNING.finditer(data)]
     bounds = [0, *starts[1:], len(data)]
@@ -115,7 +115,7 @@ def _read_stream_info(data: bytes) -> StreamInfo:
 
 
 class FlacBlock(NamedTuple):
-    """Where a block begins in the file, and where it ends in the stream."""
+    """The byte position of a block in the file, and the sample at which it ends in the stream."""
 
     position: int
     stop: int

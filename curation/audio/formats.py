@@ -1,6 +1,6 @@
-"""Tells formats apart by a file's content, and counts its sound by the module of its format.
+"""Detects the format of a file from its content, and counts its audio by that format's module.
 
-docs/catalogs.md says which library decodes which format, and why.
+docs/catalogs.md states which library decodes which format, and why.
 """
 
 import io
@@ -24,7 +24,7 @@ _BY_FFMPEG = {"FLAC", "MP3", "MPEG", "OGG", "WAV", "WAVEX", "RF64"}
 
 
 def count_sound(data: bytes, name: str) -> CountedSound:
-    """Count the sound of a file, whatever its format.
+    """Count the audio of a file of any format.
 
     Raises AudioError: `unknown_format`, `truncated`.
     """

@@ -1,4 +1,4 @@
-"""The decoded frames of a container's audio stream, each with its position in the sound."""
+"""The decoded frames of a container's audio stream, each with its position in the recording."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ _MAX_GAP_S = 60.0
 
 
 class UnusableTimesError(Exception):
-    """The times of packets jump, or are missing, so that they say nothing about positions."""
+    """The times of packets jump or are missing, so they give no positions."""
 
 
 class PlacedFrame(NamedTuple):
-    """A frame of `samples` per channel at `position`; without `frame`, a damaged packet."""
+    """A frame of `samples` per channel at `position`; `frame` is None for a damaged packet."""
 
     position: int
     samples: int
@@ -26,12 +26,12 @@ class PlacedFrame(NamedTuple):
 def iter_placed_frames(
     container: Any, stream: Any, origin_s: float | None
 ) -> Iterator[PlacedFrame]:
-    """Decode a stream from where it stands; positions are in samples at the first frame's rate.
+    """Decode a stream from its current place; positions are in samples at the first rate.
 
     `origin_s` is the time of position 0 by FFmpeg's clock; a gap between frames is a gap between
-    their positions. With None the frames are counted on from 0, and times are not read.
+    their positions. With None the frames are counted from 0, and times are not used.
 
-    Raises UnusableTimesError, and av.error.FFmpegError where the container cannot be read on.
+    Raises UnusableTimesError, and av.error.FFmpegError if the container cannot be read further.
     """
     rate, expected = 0, 0
     for packet in container.demux(stream):

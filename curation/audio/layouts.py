@@ -1,7 +1,7 @@
-"""Where the files of a container begin that were joined, and whether the last is cut.
+"""Finds where concatenated files begin in a container file, and whether the last is truncated.
 
-Read from the sizes of boxes, elements, chunks and tags alone, which every reader has to follow;
-lengths in headers are not read. `mp4` and `matroska` hold two larger ones.
+It uses only the sizes of boxes, elements, chunks and tags, which every reader has to follow, and no
+lengths from headers. `mp4` and `matroska` have the larger two formats.
 """
 
 import struct
@@ -19,9 +19,9 @@ _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
 def split_joined_files(data: bytes, name: str) -> list[int]:
-    """Where each of the files begins that a container file consists of; mostly at 0 alone.
+    """The byte positions at which concatenated files begin; usually only 0.
 
-    Raises AudioError (`truncated`) where the last one is cut.
+    Raises AudioError (`truncated`) if the last one is incomplete.
     """
     for begins, find_starts in _LAYOUTS:
         if begins(data):
@@ -32,8 +32,8 @@ def split_joined_files(data: bytes, name: str) -> list[int]:
 def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> float | None:
     """The time of a stream's last packet by FFmpeg's clock, or of one shortly before it.
 
-    None if the packets have no times, or these go back by more than rounding. What has to read
-    all packets leaves `container` at its end.
+    None if the packets have no times, or these go back by more than rounding. If all packets have
+    to be read, `container` is at its end afterwards.
     """
     if data.startswith(EBML_MAGIC):
         return read_matroska_layout(data, name).last_cluster_s
@@ -52,7 +52,7 @@ def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> f
 
 
 def check_gap(data: bytes, name: str) -> None:
-    """Whether a gap between packets may be a pause, and not damage that FFmpeg passed over.
+    """Check that a gap between packets may be a pause, not damage that FFmpeg skipped.
 
     Raises AudioError (`truncated`).
     """

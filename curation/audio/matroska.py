@@ -1,7 +1,6 @@
-"""The elements of a Matroska or WebM file (RFC 9559): clusters, joined files, and a cut end.
+"""The elements of a Matroska or WebM file (RFC 9559): clusters, concatenated files, truncation.
 
-Blocks are walked only in clusters of unknown size, as live recordings have them. Packets are read
-by FFmpeg.
+Blocks are parsed only in clusters of unknown size, as in live recordings. FFmpeg reads the packets.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ _EBML = int.from_bytes(EBML_MAGIC, "big")
 
 @dataclass(frozen=True)
 class MatroskaLayout:
-    """Where each joined file begins, and the time of the last cluster of the first one.
+    """Where each concatenated file begins, and the time of the last cluster of the first one.
 
-    The latter is None if the clock jumps between clusters.
+    The time is None if the clock jumps between clusters.
     """
 
     starts: list[int]
@@ -30,9 +29,9 @@ class MatroskaLayout:
 
 
 def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
-    """Walk through the elements.
+    """Parse the elements.
 
-    Raises AudioError (`truncated`) where the last one is cut, or the way through them is lost.
+    Raises AudioError (`truncated`) if the last one is incomplete, or the structure is damaged.
     """
     starts: list[int] = []
     last_ns: int | None = None
@@ -67,7 +66,7 @@ def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
 
 
 def check_clusters(data: bytes, name: str) -> None:
-    """Whether blocks follow each other in every cluster, which takes longer than a clip.
+    """Check that blocks follow each other in every cluster; this takes longer than a clip.
 
     Raises AudioError (`truncated`).
     """

@@ -1,7 +1,7 @@
-"""MPEG audio: frames are counted one by one, and decoded by FFmpeg from where a segment begins.
+"""MPEG audio: frames are counted one by one; FFmpeg decodes from the start of a segment.
 
-libsndfile is not used: it takes the length from the Xing header, or guesses it from the size of
-the file, and stops at the first of several files that were joined. Free format is left to it.
+libsndfile is used only for free format: it takes the length from the Xing header, or estimates it
+from the size of the file, and stops at the end of the first of several concatenated files.
 """
 
 import re
@@ -39,15 +39,15 @@ _SLACK_FRAMES = 9
 
 
 def is_mpeg_audio(data: bytes) -> bool:
-    """Whether a file begins with frames, or with a tag that frames should follow."""
+    """Whether a file begins with frames, or with a tag that frames usually follow."""
     return data.startswith(b"ID3") or _are_frames(data, 0)
 
 
 def count_mp3(data: bytes, name: str) -> CountedSound | None:
     """Count the frames of a file; None if there are none.
 
-    Files that were joined are parts, each with a tag of its own or another kind of frames. Raises
-    AudioError (`truncated`) where the last frame is cut and the tag states more than there are.
+    Concatenated files are parts, each with its own tag or another kind of frames. Raises AudioError
+    (`truncated`) if the last frame is incomplete and the tag states more frames than there are.
     """
     sounds = []
     for run in _find_runs(data):

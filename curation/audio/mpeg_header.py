@@ -1,6 +1,6 @@
 """Headers of MPEG audio frames (ISO 11172-3, 13818-3, and MPEG 2.5), and of the tags around them.
 
-A table gives a frame's length for each valid beginning, so that an hour is walked in some 30 ms.
+A table has a frame's length for each valid header, so that an hour is parsed in about 30 ms.
 """
 
 import struct
@@ -22,7 +22,7 @@ _KBPS = {
 
 
 class FrameKind(NamedTuple):
-    """What all frames of one encoding share."""
+    """The properties that all frames of one encoding share."""
 
     layer: int
     sample_rate_hz: int
@@ -55,7 +55,7 @@ FRAMES_BY_HEAD = _build_table()
 
 
 class EncoderTag(NamedTuple):
-    """What a frame without sound says of the frames after it; None if it does not say.
+    """The tag in a frame without audio: number of frames after it; None if not stated.
 
     `delay` and `padding` are the samples to drop at the beginning and the end.
     """
@@ -67,13 +67,13 @@ class EncoderTag(NamedTuple):
 
 
 def encoder_tag_offset(head: bytes) -> int:
-    """Where in a frame a Xing or Info tag begins, by the frame's first four bytes."""
+    """The offset of a Xing or Info tag in a frame, from the frame's first four bytes."""
     low_rate, mono = head[1] & 8 == 0, head[3] & 0xC0 == 0xC0
     return 4 + ((9 if mono else 17) if low_rate else (17 if mono else 32))
 
 
 def read_encoder_tag(frame: bytes) -> EncoderTag | None:
-    """The Xing, Info or VBRI tag of a frame of layer 3; None if it is one of sound."""
+    """The Xing, Info or VBRI tag in a frame of layer 3; None if the frame has audio."""
     if frame[VBRI_OFFSET : VBRI_OFFSET + 4] == b"VBRI" and len(frame) >= 54:
         size, frames = struct.unpack_from(">II", frame, 46)
         return EncoderTag(frames, size)
@@ -95,7 +95,7 @@ def read_encoder_tag(frame: bytes) -> EncoderTag | None:
 
 
 def skip_tags(data: bytes, position: int) -> int:
-    """The position after ID3v2, ID3v1 and APE tags that lie at a position."""
+    """The position after ID3v2, ID3v1 and APE tags at a position."""
     while True:
         head = data[position : position + 32]
         if head[:3] == b"ID3" and len(head) > 9 and max(head[6:10]) < 0x80:

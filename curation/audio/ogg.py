@@ -1,8 +1,8 @@
 """Ogg (RFC 3533): pages are counted, and a chain of streams is read stream by stream.
 
-libsndfile decodes. It stops at the first mark of a stream's end, and wants one at the end: so the
-marks are set where they belong in the copy that it reads. What it does not know (Speex), several
-streams at once, and a stream whose clock does not begin with it are decoded by FFmpeg.
+libsndfile decodes. It stops at the first end mark of a stream, and requires one at the end.
+Therefore the marks are corrected in the copy that it reads. FFmpeg decodes what libsndfile does not
+support: Speex, several streams at once, and a stream whose timestamps do not begin with it.
 """
 
 import io
@@ -32,7 +32,7 @@ _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class OggPage(NamedTuple):
-    """A page: where it lies, its header's fields, and the packets that end on it."""
+    """A page: its position, the fields of its header, and the packets that end on it."""
 
     start: int
     end: int
@@ -44,9 +44,9 @@ class OggPage(NamedTuple):
 
 
 def count_ogg(data: bytes, name: str) -> CountedSound:
-    """Count an Ogg file, or a chain of several.
+    """Count an Ogg file, or several concatenated ones.
 
-    Raises AudioError (`truncated`) where the last page is cut, and av.error.FFmpegError.
+    Raises AudioError (`truncated`) if the last page is incomplete, and av.error.FFmpegError.
     """
     pages = list(_iter_pages(data, name))
     if not pages[-1].flags & _ENDS and pages[-1].end < len(data):
@@ -93,7 +93,7 @@ def _split_links(pages: list[OggPage]) -> list[list[OggPage]]:
 
 @dataclass(frozen=True)
 class MarkedSound:
-    """A stream whose marks of the end are to be put right: the bytes to replace, by position."""
+    """A stream whose end marks need correction: the bytes to replace, by position."""
 
     sound: CountedSound
     marks: tuple[tuple[int, bytes], ...]

@@ -1,7 +1,7 @@
-"""Packets of as many samples each, that fill a file: MPEG audio, raw AAC, AC-3, DTS and GSM.
+"""Files that consist of packets of equal duration: MPEG audio, raw AAC, AC-3, DTS and GSM.
 
-Such files have no clock, so FFmpeg would seek by an estimate, or read from the beginning. The
-packets of a segment are given to its decoder instead.
+Such files have no timestamps, so FFmpeg would seek by an estimate, or read from the beginning.
+Instead, the packets of a segment are passed to its decoder.
 """
 
 from array import array
@@ -36,7 +36,7 @@ class PacketSound:
     """Packets at `offsets`, of `lengths` bytes, each of `packet_frames` samples per channel.
 
     `run_up` packets are decoded before a segment. `delay` samples at the beginning and `padding`
-    ones at the end are not sound.
+    samples at the end are dropped.
     """
 
     codec: str
@@ -79,9 +79,9 @@ class PacketSound:
 def check_contiguous(
     offsets: Numbers, lengths: Numbers, packet_s: float, name: str, skip_tags: Callable[[int], int]
 ) -> None:
-    """Whether the packets follow each other, but for tags and a quarter of a second of junk.
+    """Check that packets are contiguous, except for tags and a quarter of a second of junk.
 
-    Raises AudioError (`truncated`): zeros of a download that was not finished, for instance.
+    Raises AudioError (`truncated`), for instance for the zeros of an unfinished download.
     """
     ends = offsets[:-1] + lengths[:-1]
     for index in np.flatnonzero(offsets[1:] > ends).tolist():
@@ -92,7 +92,7 @@ def check_contiguous(
 
 
 def decode_packet(decoder: Any, data: bytes) -> Any:
-    """The frame that a packet gives; None if it is damaged."""
+    """The frame of a packet; None if it is damaged."""
     try:
         return next(iter(decoder.decode(av.Packet(data))), None)
     except av.error.FFmpegError:
@@ -100,10 +100,10 @@ def decode_packet(decoder: Any, data: bytes) -> Any:
 
 
 def count_packets(data: bytes, container: Any, stream: Any, name: str) -> CountedSound | None:
-    """Count the packets of an open raw file; None if they differ in length, or lie elsewhere.
+    """Count the packets of an open raw file; None if their durations differ or they are elsewhere.
 
-    Where the rate changes, as in files that were joined, another part begins. Raises AudioError
-    (`truncated`) where the last packet is cut, and av.error.FFmpegError.
+    If the rate changes, as in concatenated files, a new part begins. Raises AudioError
+    (`truncated`) if the last packet is incomplete, and av.error.FFmpegError.
     """
     offsets, lengths, durations = array("q"), array("q"), set()
     for packet in container.demux(stream):

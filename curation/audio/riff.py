@@ -1,6 +1,6 @@
-"""Chunks of RIFF and its relatives, and what the size of a chunk of samples means.
+"""Chunks of RIFF and related formats, and the meaning of a data chunk's size.
 
-A program that writes to a pipe cannot come back to write the size, and leaves a placeholder.
+A program that writes to a pipe cannot go back to write the size, and leaves a placeholder.
 """
 
 import struct
@@ -16,7 +16,7 @@ _PLACEHOLDERS = (2**31, 2**32, 2_000_000_000, 2**63, 2**64)
 
 
 class RiffChunk(NamedTuple):
-    """A chunk's name, where its body begins, and its size as stated."""
+    """A chunk's name, the position of its body, and its stated size."""
 
     name: bytes
     body: int
@@ -24,7 +24,7 @@ class RiffChunk(NamedTuple):
 
 
 def iter_chunks(data: bytes, position: int, byte_order: str) -> Iterator[RiffChunk]:
-    """The chunks from a position on; sizes are in `byte_order` (`<` or `>`)."""
+    """The chunks from a position; sizes are in `byte_order` (`<` or `>`)."""
     header = struct.Struct(f"{byte_order}4sI")
     while position + 8 <= len(data):
         name, size = header.unpack_from(data, position)
@@ -33,7 +33,7 @@ def iter_chunks(data: bytes, position: int, byte_order: str) -> Iterator[RiffChu
 
 
 def resolve_size(claimed: int, held: int) -> int | None:
-    """The bytes of samples in a chunk of which the file holds `held`; None if it is cut."""
+    """Bytes of samples in a chunk of which the file has `held`; None if it is truncated."""
     if claimed <= held:
         return claimed
     near = any(abs(claimed - each) <= _NEAR_BYTES for each in _PLACEHOLDERS)

@@ -1,4 +1,4 @@
-"""The samples of AIFF, 8SVX, AU, CAF and W64 files: the size that is stated, and joined files."""
+"""The sample data of AIFF, 8SVX, AU, CAF and W64 files: stated size, and concatenated files."""
 
 import re
 import struct
@@ -17,10 +17,10 @@ _BEGINNINGS = [
 
 
 def split_sample_files(data: bytes, name: str) -> list[int]:
-    """Where each of the files begins that were joined in such a file; mostly at 0 alone.
+    """The positions at which concatenated files begin; usually only 0.
 
-    Raises AudioError (`truncated`) if there is less than the header says, which libsndfile
-    silently replaces by what is there.
+    Raises AudioError (`truncated`) if there is less data than the header states. libsndfile would
+    silently use what is there.
     """
     begins = next((each for each in _BEGINNINGS if each.match(data)), None)
     starts = [0]

@@ -1,4 +1,4 @@
-"""The segment of a recording that is wanted, and the limits to what is decoded."""
+"""The requested segment of a recording, and the limits of decoding."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ MAX_DECODED_SAMPLES = 2**27  # of all channels, as float32: 512 MiB
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """From `start_s` to `end_s` on the container's clock; None stands for its sound's end.
+    """From `start_s` to `end_s` on the container's clock; None means beginning or end.
 
-    Of a longer segment than `max_duration_s` the centre of that length is wanted.
+    Of a segment longer than `max_duration_s` the centre of that length is used.
     """
 
     start_s: float | None
@@ -24,7 +24,7 @@ class SegmentRequest:
     max_duration_s: float
 
     def resolve(self, sound: CountedSound, name: str) -> tuple[int, int]:
-        """The first frame wanted and the one after the last.
+        """The first frame of the segment and the one after the last.
 
         Raises AudioError: `too_short`, `too_long`, `too_large`.
         """

@@ -1,7 +1,8 @@
-"""Sounds that libsndfile decodes: FLAC and Ogg that are as they should be, and plain samples.
+"""Recordings that libsndfile decodes: valid FLAC and Ogg, and plain samples.
 
-Plain samples are those of AIFF, AU, CAF, W64, VOC and the like. libsndfile seeks rightly in them;
-in compressed ones but ALAC it cannot, or does so wrongly, and reads from the beginning.
+Plain samples are those of AIFF, AU, CAF, W64, VOC and the like, in which libsndfile seeks
+correctly. In compressed formats except ALAC it cannot seek, or seeks wrongly, so they are read from
+the beginning.
 """
 
 import io
@@ -25,9 +26,9 @@ _BLOCK_FRAMES = 65536
 
 @dataclass(frozen=True)
 class SndfileSound:
-    """A whole file that libsndfile opens, of as many frames as libsndfile counts.
+    """A whole file that libsndfile opens, with the number of frames that libsndfile counts.
 
-    What lies behind `last_seek` is reached by reading.
+    Frames after `last_seek` are reached by reading.
     """
 
     sample_rate_hz: int
@@ -76,9 +77,9 @@ def read_mono(sound: soundfile.SoundFile, frames: int) -> Waveform:
 
 
 def count_by_libsndfile(data: bytes, name: str) -> CountedSound:
-    """Count a file in which libsndfile knows the number of samples, or else by decoding it.
+    """Count a file whose number of samples libsndfile knows, or else by decoding it.
 
-    Raises AudioError (`truncated`), and soundfile.LibsndfileError where it cannot be opened.
+    Raises AudioError (`truncated`), and soundfile.LibsndfileError if it cannot be opened.
     """
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         if sound.subtype in PLAIN_SUBTYPES | _ALAC_SUBTYPES:
@@ -89,7 +90,7 @@ def count_by_libsndfile(data: bytes, name: str) -> CountedSound:
 def count_by_reading(data: bytes, name: str) -> UnseekableSound:
     """Count a compressed file by decoding all of it.
 
-    Raises AudioError (`truncated`) where it cannot be read to the end that it states.
+    Raises AudioError (`truncated`) if it cannot be read to its stated end.
     """
     frames = 0
     with soundfile.SoundFile(io.BytesIO(data)) as sound:

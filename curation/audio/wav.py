@@ -1,9 +1,9 @@
-"""WAV: the samples of a segment are cut out of the file, and decoded under a header of their own.
+"""WAV: the samples of a segment are extracted and decoded with a header of their own.
 
-So a size in the file's header cannot be wrong, and no decoder has to seek. libsndfile decodes plain
-samples. Blocks of ADPCM and GSM are decoded by FFmpeg, as libsndfile cannot seek in them, or seeks
-wrongly; MP3 in WAV is left to `mp3`, and what libsndfile does not know to `containers`, which does
-not seek by the bytes a second that the header states.
+Therefore a wrong size in the file's header has no effect, and no decoder has to seek. libsndfile
+decodes plain samples. FFmpeg decodes blocks of ADPCM and GSM, because libsndfile cannot seek in
+them, or seeks wrongly. `mp3` decodes MP3 in WAV, and `containers` the codecs that libsndfile does
+not support; it does not seek by the bytes per second in the header.
 """
 
 import io
@@ -59,7 +59,7 @@ class WavPart:
         return int(codec)
 
     def unit_bytes(self) -> int:
-        """Bytes of a block, by the header."""
+        """Bytes of a block, from the header."""
         (size,) = struct.unpack_from(f"{self.byte_order}H", self.format, 12)
         return max(1, int(size))
 
@@ -68,7 +68,7 @@ class WavPart:
         return self.wrap(data[self.begin : self.end])
 
     def wrap(self, samples: bytes) -> bytes:
-        """A WAV of these samples alone."""
+        """A WAV of these samples only."""
         magic = b"RIFX" if self.magic == b"RIFX" else b"RIFF"
         size = struct.Struct(f"{self.byte_order}I").pack
         body = b"WAVEfmt " + size(len(self.format)) + self.format + b"data" + size(len(samples))
@@ -98,7 +98,7 @@ class PlainWavSound:
 
 @dataclass(frozen=True)
 class RewrappedSound:
-    """Samples that libsndfile decodes from their beginning, as it does G.721."""
+    """Samples that libsndfile decodes from their beginning, such as G.721."""
 
     part: WavPart
     sound: UnseekableSound
@@ -123,7 +123,7 @@ class RewrappedSound:
 
 @dataclass(frozen=True)
 class BlockWavSound:
-    """Blocks that decode to as many frames each, the last one to fewer."""
+    """Blocks with equal numbers of frames; the last one may have fewer."""
 
     part: WavPart
     sample_rate_hz: int
@@ -152,9 +152,9 @@ def is_wav(data: bytes) -> bool:
 
 
 def count_wav(data: bytes, name: str) -> CountedSound | None:
-    """Count a WAV, or several that were joined; None if no chunk of samples is found.
+    """Count a WAV, or several concatenated ones; None if no data chunk is found.
 
-    Raises AudioError (`truncated`) where the file is shorter than its header says.
+    Raises AudioError (`truncated`) if the file is shorter than its header states.
     """
     sounds = [(part, _count_part(part, data, name)) for part in _find_parts(data, name)]
     if len(sounds) == 1 and sounds[0][1] is None:

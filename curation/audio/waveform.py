@@ -1,6 +1,6 @@
-"""Waveforms in memory: resampling, levels, 16-bit samples and FLAC.
+"""Operations on waveforms: resampling, levels, 16-bit samples and FLAC.
 
-Decoding of files is in `decode`.
+`decode` decodes files.
 """
 
 import io
@@ -26,9 +26,9 @@ _MAX_KERNEL_TAPS = 2**20
 
 @dataclass(frozen=True)
 class Levels:
-    """Loudness in dB relative to full scale: a full-scale sine has peak 0 and RMS -3.01 dBFS.
+    """Levels in dB relative to full scale: a full-scale sine has peak 0 and RMS -3.01 dBFS.
 
-    Nothing is lower than `FLOOR_DBFS`, which stands for digital silence.
+    The minimum is `FLOOR_DBFS`, which means digital silence.
     """
 
     peak_dbfs: float
@@ -43,7 +43,7 @@ def measure_levels(waveform: Waveform) -> Levels:
 
 
 def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
-    """`[samples]` at another rate, `ceil(samples * to_hz / from_hz)` of them; safe in threads."""
+    """Resample `[samples]` to `ceil(samples * to_hz / from_hz)` samples; thread-safe."""
     if from_hz == to_hz:
         return waveform
     divisor = math.gcd(from_hz, to_hz)
@@ -69,7 +69,7 @@ def to_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
 
 
 def from_int16(samples: npt.NDArray[np.int16]) -> Waveform:
-    """The waveform of 16-bit samples; `to_int16` of it gives them back, -32768 as -32767."""
+    """The waveform of 16-bit samples; `to_int16` inverts it, except that -32768 becomes -32767."""
     waveform = samples.astype(np.float32)
     waveform /= np.float32(32767)
     return waveform
@@ -83,7 +83,7 @@ def encode_flac(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
 
 
 def resample_to_flac(waveform: Waveform, from_hz: int, to_hz: int) -> bytes:
-    """`[samples]` as a mono 16-bit FLAC file at another rate."""
+    """Resample `[samples]` and encode them as a mono 16-bit FLAC file."""
     return encode_flac(to_int16(resample(waveform, from_hz, to_hz)), to_hz)
 
 

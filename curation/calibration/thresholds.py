@@ -145,7 +145,7 @@ class PrecisionCurve:
 def find_threshold(
     scored: ScoredPairs, precision: float, prior: float, seed: int = 0
 ) -> Threshold | None:
-    """The threshold for a precision; None if fewer than `LEAST_KEPT` captions reach it."""
+    """The threshold for a precision; None if fewer than `MIN_KEPT` captions reach it."""
     curve = PrecisionCurve(scored, prior)
     captions = len(scored.matched)
     once = np.ones((1, captions))

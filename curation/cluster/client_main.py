@@ -1,7 +1,7 @@
-"""The program that is a driver's client of Ray: runs a `RayExecutor` for the driver at its pipe.
+"""The program of a driver's Ray client: runs a `RayExecutor` for the driver, over a pipe.
 
-When Ray's control service or this node's Ray is gone, Ray's client ends its whole process, and says
-nothing. So it has a process of its own, and the driver outlives it. SIGINT ends it in order; it
+If Ray's control service or this node's Ray dies, Ray's client ends its own process without a
+message. Therefore it has a separate process, and the driver survives. SIGINT ends it in order; it
 also ends when its pipe closes.
 """
 
@@ -34,7 +34,7 @@ from curation.cluster.ray_executor import RayExecutor
 
 
 def main(pipe: int) -> None:
-    """Serve the driver at the other end of the pipe with this file descriptor."""
+    """Serve the driver over the pipe with this file descriptor."""
     connection = Connection(pipe)
     start: StartClient = connection.recv()
     with RayExecutor(start.config, start.fused_worker) as executor, suppress(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""The messages between a driver and the process that is its client of Ray, over one pipe."""
+"""The messages between a driver and the process of its Ray client, over one pipe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from curation.config.run import RunConfig
 
 @dataclass(frozen=True)
 class StartClient:
-    """To the client, first: what `RayExecutor` is built with."""
+    """To the client, first: the arguments of `RayExecutor`."""
 
     config: RunConfig
     fused_worker: type
@@ -66,7 +66,7 @@ class RecordMetric:
 
 @dataclass(frozen=True)
 class Notice:
-    """From the client: text for the user, as the engine prints it on stderr."""
+    """From the client: text for the user, which the driver prints on stderr."""
 
     text: str
 
@@ -77,7 +77,7 @@ Value = TaskResult | WorkerDeath | IsolationBegun | None
 
 @dataclass(frozen=True)
 class Answer:
-    """From the client: a value for the request of this number."""
+    """From the client: the result of the request with this number."""
 
     number: int
     value: Value
@@ -85,7 +85,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failed:
-    """From the client: the request of this number raised."""
+    """From the client: the exception of the request with this number."""
 
     number: int
     error: Exception

@@ -1,6 +1,6 @@
-"""The Ray Data graph: tasks that name shards go in, workers write evidence files, results come out.
+"""The Ray Data graph: it takes tasks with shard numbers; its workers write evidence files.
 
-A shard is written whole or not at all. Tasks whose workers died have no result;
+A shard is written completely or not at all. Tasks whose workers died have no result;
 `engine.recovery` runs them again.
 """
 
@@ -28,7 +28,7 @@ NO_PROGRESS_TIMEOUT_S = 6 * 3600.0
 
 @dataclass(frozen=True)
 class DeathLimits:
-    """How often a worker that dies is restarted, and the task that it died of is retried."""
+    """How often a dead worker is restarted, and how often the task on which it died is retried."""
 
     restarts: int
     retries: int
@@ -40,13 +40,13 @@ def run_tasks(
     limits: DeathLimits,
     fused_worker: type = FusedWorker,
 ) -> Iterator[TaskResult | WorkerDeath]:
-    """Send tasks through the graph on the running Ray; yield how they ended, as they end.
+    """Run tasks through the graph on the running Ray; yield their outcomes as they end.
 
-    A task that was lost with its actor more often than it may be is not among them.
+    Tasks that were lost with their actor more often than allowed have no outcome.
 
     Args:
         config: the run's configuration.
-        tasks: what to do.
+        tasks: the tasks to run.
         limits: how often workers are restarted.
         fused_worker: as in `driver.annotate_run`.
     """
@@ -55,7 +55,7 @@ def run_tasks(
 
 
 def uses_vllm(config: RunConfig) -> bool:
-    """Whether vLLM writes the captions, in a stage of its own."""
+    """Whether the captioner is a separate vLLM stage."""
     return config.captioner.kind == "vllm"
 
 

@@ -1,8 +1,8 @@
 """Submits runs to a Ray cluster as jobs, by Ray's Jobs API, and follows, stops and lists them.
 
-A job carries its configuration and this package; what the package needs (torch, Ray, ...) must be
-on the cluster. Secrets never travel: everyone who reaches the dashboard can read a job's runtime
-environment, so a job names only the variables that must be set on the cluster.
+A job contains its configuration and this package; the dependencies (torch, Ray, ...) must be on the
+cluster. Secrets are not sent: everyone who reaches the dashboard can read a job's runtime
+environment. A job names only the variables that must be set on the cluster.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Submission:
-    """A job's id, and whether it was running already."""
+    """A job's id, and whether it was already running."""
 
     job_id: str
     already_running: bool
@@ -75,7 +75,7 @@ def connect_to_cluster(address: str) -> JobSubmissionClient:
 
 
 def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> Submission:
-    """Submit the run of a YAML file, unless the same run is on the cluster already.
+    """Submit the run of a YAML file, unless the same run is already on the cluster.
 
     Args:
         uri: the run's YAML.
@@ -83,8 +83,8 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
         variables: names of environment variables that must be set where Ray was started.
 
     Raises:
-        InputError: the YAML is faulty or names files of this machine, or another configuration
-            is running on the same folder.
+        InputError: the YAML is faulty or names local files, or another configuration is running on
+            the same folder.
     """
     settings = config_file.read_run_config(uri).model_copy(update={"cluster": "auto"})
     _require_reachable_paths(uri, settings)
@@ -126,7 +126,7 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
 def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> int:
     """Write a job's output, from its beginning, until it ends; returns its exit code.
 
-    Raises InputError if there is no such job, and RunError when the cluster is gone.
+    Raises InputError if there is no such job, and RunError if the cluster is lost.
     """
     _require_job(client, job)
     asyncio.run(_stream(client, job, write))
@@ -140,9 +140,9 @@ def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], Non
 
 
 def stop_job(client: JobSubmissionClient, job: str) -> bool:
-    """Stop a job and wait for its end; False when it had ended before.
+    """Stop a job and wait for its end; False if it had already ended.
 
-    Raises InputError if there is no such job, and RunError when it does not end.
+    Raises InputError if there is no such job, and RunError if it does not end.
     """
     _require_job(client, job)
     deadline = time.monotonic() + STOP_S
@@ -158,7 +158,7 @@ def stop_job(client: JobSubmissionClient, job: str) -> bool:
 
 
 def list_jobs(client: JobSubmissionClient) -> list[Job]:
-    """The cluster's tagscribe jobs, oldest first; other jobs are not listed."""
+    """The cluster's tagscribe jobs, oldest first, without other jobs."""
     with _dashboard_errors(client.get_address()):
         found = [job for job in client.list_jobs() if RUN_KEY in _metadata(job)]
     return [

@@ -1,4 +1,4 @@
-"""The meter that sends numbers to Ray's exporter, which Prometheus reads: see docs/metrics.md."""
+"""The meter that sends metrics to Ray's exporter for Prometheus: see docs/metrics.md."""
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
@@ -6,7 +6,7 @@ from curation.annotate.metrics import METRICS, Metric
 
 
 class RayMeter:
-    """Sends the numbers of a process to its Ray."""
+    """Sends the metrics of a process to its Ray."""
 
     def __init__(self) -> None:
         self._metrics = {name: _build_metric(name, metric) for name, metric in METRICS.items()}

@@ -1,4 +1,4 @@
-"""Checks that a run's pools fit the nodes of a cluster, and waits for nodes that are to come."""
+"""Checks that a run's pools fit the nodes of a cluster, and waits for nodes to join."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +16,8 @@ Resources = Mapping[str, float]
 def place_pools(config: AnnotateConfig, shards: int) -> list[Pool]:
     """Fit the pools to the running Ray cluster; none is larger than the number of shards.
 
-    Where nodes are still to come (`wait_for_nodes_s`), this returns as soon as each pool could
-    start an actor; the other actors start when their nodes join.
+    While nodes are expected (`wait_for_nodes_s`), this returns as soon as each pool can start one
+    actor; the other actors start when their nodes join.
 
     Raises:
         InputError: the smallest size of a pool does not fit the cluster.
@@ -47,8 +47,8 @@ def place_pools(config: AnnotateConfig, shards: int) -> list[Pool]:
 def find_first_misfit(pools: Sequence[Pool], nodes: Sequence[Resources]) -> Pool | None:
     """The first pool whose minimum of actors does not fit beside the others; None if all fit.
 
-    The largest actors are placed first, each on the first node with capacity; those without a GPU
-    go to nodes without one while these have capacity.
+    The largest actors are placed first, each on the first node with capacity. Actors without a GPU
+    are placed on nodes without GPUs while these have capacity.
     """
     free = [dict(node) for node in sorted(nodes, key=lambda node: node.get("GPU", 0))]
     for pool in sorted(pools, key=lambda pool: (-pool.gpus, -pool.cpus)):

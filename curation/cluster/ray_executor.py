@@ -1,4 +1,4 @@
-"""Runs tasks on a Ray cluster: through a Ray Data graph, and those that it lost on lone actors."""
+"""Runs tasks on a Ray cluster: in a Ray Data graph, and lost tasks on single actors."""
 
 import queue
 import threading
@@ -33,7 +33,7 @@ _CANNOT_START = (
 
 
 class RayExecutor:
-    """Fulfils `Executor` with a Ray that is started or joined when tasks come."""
+    """Implements `Executor` with a Ray that is started or joined when tasks arrive."""
 
     def __init__(self, config: RunConfig, fused_worker: type) -> None:
         """`fused_worker` as in `driver.annotate_run`."""
@@ -108,7 +108,7 @@ class _ConnectedMeter:
 
 
 class IsolatedGraph:
-    """Runs the graph for one task at a time: each starts vLLM anew, so no task dies of another."""
+    """Runs the graph for one task at a time; each starts vLLM again, isolated from the others."""
 
     count = 1
     # Each trial loads the models again.
@@ -127,9 +127,9 @@ class IsolatedGraph:
 
 
 class IsolatedActors:
-    """Actors outside the graph, each with one task at a time, and replaced when they are lost.
+    """Actors outside the graph, each with one task at a time, and replaced if they are lost.
 
-    In the graph, tasks that wait for an actor that is lost are lost with it.
+    In the graph, tasks that wait for a lost actor are lost with it.
     """
 
     # A worker is loaded when a trial begins, so that small groups cost little.

@@ -1,4 +1,4 @@
-"""Calls functions on the workers of a cluster that a run's pools name."""
+"""Calls functions on a cluster with the resources of a run's pools."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,9 +26,9 @@ class PoolCaller:
         self.cpus, self.gpus = int(resources.get("CPU", 0)), float(resources.get("GPU", 0))
 
     def call(self, pool: Pool, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function with these arguments, and return what it returns.
+        """Call a function with these arguments, and return its result.
 
-        Raises what the function raises, and RunError where its process dies again and again.
+        Raises any exception of the function, and RunError if its process dies repeatedly.
         """
         task = ray.remote(function).options(**pool.ray_options)
         try:
@@ -43,7 +43,7 @@ class PoolCaller:
 
 @contextmanager
 def connect_pools(config: RunConfig) -> Iterator[PoolCaller]:
-    """Join the cluster of a run for the time of a block.
+    """Join the cluster of a run for the duration of a block.
 
     Waits for nodes as the run does (`annotate.wait_for_nodes_s`).
 

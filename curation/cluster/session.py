@@ -23,9 +23,8 @@ def ray_session(
     """Connect to Ray at `address` for the duration of a `with` block.
 
     "ray" starts Ray on loopback with at least `cpus` logical CPUs and all `node_resources`, and
-    stops it afterwards; any other address is joined and left running. A Ray that this process
-    already uses is used as it is. A local Ray exports its metrics for Prometheus at
-    `metrics_port`.
+    stops it afterwards; any other address is joined and left running. If this process already uses
+    a Ray, that one is used. A local Ray exports its metrics for Prometheus at `metrics_port`.
 
     Raises:
         InputError: no cluster answers at `address`.

@@ -1,4 +1,4 @@
-"""A `RayExecutor` in a process of its own, as its driver sees it: the driver outlives Ray's client.
+"""The driver's side of a `RayExecutor` in a separate process: the driver survives Ray's client.
 
 Nothing here imports Ray.
 """
@@ -38,9 +38,9 @@ _END_S = 20.0
 
 
 class SupervisedRayExecutor:
-    """Fulfils `Executor`; a context manager, at whose end the client's process has ended.
+    """Implements `Executor`; a context manager that ends the client's process.
 
-    Every method raises RunError where the client has ended by itself.
+    Every method raises RunError if the client has ended by itself.
     """
 
     def __init__(self, config: RunConfig, fused_worker: type) -> None:
@@ -90,7 +90,7 @@ class SupervisedRayExecutor:
         return outcome
 
     def send(self, message: Request | RecordMetric) -> None:
-        """Send a message; one that cannot be sent is answered by the client's end."""
+        """Send a message; if that fails, the end of the client is the answer."""
         with self._lock, suppress(OSError):
             self._connection.send(message)
 

@@ -1,7 +1,7 @@
 """A worker of placement fused in a child process of its actor, so that a clip kills no actor.
 
-Ray restarts an actor that dies, and gives it the task again that killed it. With the worker in a
-process of its own the actor outlives it and returns how it died; only a lost node takes the actor.
+Ray restarts an actor that dies, and sends it the same task again. With the worker in a separate
+process the actor survives and returns how it died; only a lost node ends the actor.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class SupervisedWorker:
         self._worker.wait_until_ready()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row of the worker; its death, where it died."""
+        """The row of the worker, or its death."""
         return build_outcome_row(self._worker.run(Task.from_json(row["task"])))
 
     def _record(self, records: Sequence[Record]) -> None:

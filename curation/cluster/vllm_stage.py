@@ -1,6 +1,6 @@
-"""The graph's vLLM stage, built by `ray.data.llm`: requests go in, responses come out.
+"""The graph's vLLM stage, built by `ray.data.llm`: maps requests to responses.
 
-The actors that hold vLLM run in an environment of their own and import nothing of this package.
+The actors with vLLM run in a separate environment and import nothing of this package.
 """
 
 import logging
@@ -27,13 +27,13 @@ def build_vllm_processor(config: RunConfig, pool: Pool, restarts: int, retries: 
     """Build the processor that maps a dataset of requests (`VllmRequestWorker`) to responses.
 
     Args:
-        config: the run's configuration, whose captioner is vLLM's.
-        pool: the actors that hold vLLM, one engine each.
+        config: the run's configuration, whose captioner is of kind vllm.
+        pool: the actors with vLLM, one engine each.
         restarts: how often an actor that dies is restarted.
-        retries: how often requests are sent again whose actor died.
+        retries: how often the requests of an actor that died are sent again.
 
     Raises:
-        InputError: vLLM is not installed where those actors run, or in another release.
+        InputError: vLLM, or its required release, is not installed in the actors' environment.
     """
     captioner = build_vllm_captioner(config)
     require_vllm(captioner.config)

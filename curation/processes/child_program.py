@@ -1,4 +1,4 @@
-"""Starts a module of this package as a program of its own, with a pipe to this process."""
+"""Starts a module of this package as a separate program, with a pipe to this process."""
 
 import os
 import subprocess
@@ -12,12 +12,12 @@ from typing import IO
 def start_child(
     module: str, output: IO[bytes] | None = None, environment: Mapping[str, str] | None = None
 ) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a module as `python -m` does; the process, and this end of its pipe.
+    """Start a module as `python -m` does; returns the process and this end of its pipe.
 
     Args:
         module: run with one argument, the file descriptor of its end of the pipe.
-        output: takes what the process prints; None: it prints where this process does.
-        environment: variables that the process has beside those of this process.
+        output: receives the process's output; None: the process uses this process's output.
+        environment: variables of the process in addition to those of this process.
     """
     ours, theirs = Pipe()
     # Classes that are sent may lie where only this process finds them.

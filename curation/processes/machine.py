@@ -1,4 +1,4 @@
-"""What this machine has for worker processes: CPUs, GPUs, and the share of each process."""
+"""The CPUs and GPUs of this machine for worker processes, and the share of each process."""
 
 import os
 from dataclasses import replace
@@ -9,12 +9,12 @@ from curation.errors import InputError
 
 
 def size_pool(config: AnnotateConfig, tasks: int) -> Pool:
-    """The pool of placement fused on this machine; it has no more workers than there are tasks.
+    """The pool of placement fused on this machine; at most one worker for each task.
 
-    `auto` is one worker a GPU share, or without GPUs one a CPU. Of `[least, most]` it is as many
-    as the CPUs hold.
+    `auto` is one worker for each GPU share, or without GPUs one for each CPU. `[least, most]` gives
+    as many as the CPUs allow.
 
-    Raises InputError if the GPUs do not suffice for the least size.
+    Raises InputError if there are too few GPUs for the least size.
     """
     [pool] = build_pools(config)
     gpus = list_gpus() if pool.gpus else []

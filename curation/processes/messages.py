@@ -15,9 +15,9 @@ class StartWorker:
     """To the process, first: the worker to build.
 
     Attributes:
-        worker: class that is built with the configuration and a factory of meters.
+        worker: class, built with the configuration and a factory of meters.
         config: the run's configuration.
-        tasks_at_once: tasks that the worker is given at once.
+        tasks_at_once: number of tasks that the worker gets at once.
     """
 
     worker: type
@@ -27,7 +27,7 @@ class StartWorker:
 
 @dataclass(frozen=True)
 class RunTask:
-    """To the process: a task, as JSON, under the number of the request."""
+    """To the process: a task as JSON, and the number of the request."""
 
     number: int
     task: str
@@ -40,7 +40,7 @@ class WorkerReady:
 
 @dataclass(frozen=True)
 class WorkerFailed:
-    """From the process: the worker could not be built, and why; the process then ends."""
+    """From the process: why the worker could not be built; the process then ends."""
 
     reason: str
 
@@ -55,6 +55,6 @@ class TaskEnded:
 
 @dataclass(frozen=True)
 class MetricsRecorded:
-    """From the process: metrics since the last such message, which also show that it works."""
+    """From the process: metrics since the last such message; also a sign of life."""
 
     records: Sequence[Record]

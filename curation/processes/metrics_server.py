@@ -1,4 +1,4 @@
-"""Shows the metrics of a run on local processes to Prometheus: see docs/metrics.md."""
+"""Serves the metrics of a run on local processes to Prometheus: see docs/metrics.md."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from curation.errors import InputError
 
 @contextmanager
 def serve_metrics(port: int | None) -> Iterator[Meter]:
-    """A meter whose numbers Prometheus reads at a port of loopback; without a port it drops them.
+    """A meter that Prometheus reads at a loopback port; without a port it records nothing.
 
     Raises InputError if the port is taken.
     """
@@ -36,7 +36,7 @@ def serve_metrics(port: int | None) -> Iterator[Meter]:
 
 
 class PrometheusMeter:
-    """Collects the numbers of all processes of a run in a registry; safe in threads."""
+    """Collects the metrics of all processes of a run in a registry; thread-safe."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._metrics = {

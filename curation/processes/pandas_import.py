@@ -1,4 +1,4 @@
-"""Keeps pandas out of a program that does not use it."""
+"""Avoids the import of pandas in a program that does not use it."""
 
 import sys
 from importlib.machinery import ModuleSpec
@@ -9,10 +9,9 @@ import pyarrow as pa
 def defer_pandas() -> None:
     """Let pyarrow import pandas only for a call that needs it, such as `to_pandas`.
 
-    The first time that pyarrow converts Python values it imports pandas, where it is installed, to
-    recognise pandas' objects among them: 0.3 s and 25 MB of a process. Where this import fails it
-    tries again in calls that cannot do without. Until then a pandas object is converted as any
-    sequence.
+    When pyarrow first converts Python values, it imports pandas, if installed, to recognise pandas
+    objects among them: 0.3 s and 25 MB of a process. If this import fails, pyarrow tries again in
+    calls that require it. Until then a pandas object is converted like any sequence.
     """
     if "pandas" in sys.modules:
         return

@@ -1,4 +1,4 @@
-"""A worker in a process of its own, which is started again each time that it dies."""
+"""A worker in a separate process, which is restarted each time that it dies."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from curation.processes.worker_process import WorkerProcess
 
 
 class RestartingWorker:
-    """Runs tasks in a process; when it dies, its tasks end as deaths and another one starts."""
+    """Runs tasks in a process; if it dies, its tasks end as deaths and a new one starts."""
 
     def __init__(
         self,
@@ -21,8 +21,8 @@ class RestartingWorker:
 
         Args:
             start: the worker to build.
-            environment: variables that the process has beside those of this process.
-            on_metrics: called with the metrics that the worker records, from another thread.
+            environment: variables of the process in addition to those of this process.
+            on_metrics: called from another thread with the metrics that the worker records.
         """
         self._arguments = start, environment, on_metrics
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class RestartingWorker:
         self._process.wait_until_ready()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
-        """Run a task when fewer than `tasks_at_once` others run.
+        """Run a task; waits while `tasks_at_once` others run.
 
         Raises WorkerStartError if the worker cannot be built.
         """
@@ -48,13 +48,13 @@ class RestartingWorker:
         return outcome
 
     def kill(self) -> None:
-        """End the process for good; its tasks end as deaths."""
+        """End the process permanently; its tasks end as deaths."""
         with self._lock:
             self._closed = True
         self._process.kill()
 
     def join(self) -> None:
-        """Wait until the process has ended and its tasks know it."""
+        """Wait until the process has ended and its tasks have their outcomes."""
         self._process.join()
 
     def _replace(self, dead: WorkerProcess) -> None:

@@ -1,4 +1,4 @@
-"""Calls one function in a process with the GPUs that a worker of a pool would have."""
+"""Calls one function in a process with the GPUs of a pool's worker."""
 
 import signal
 from collections.abc import Callable
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def call_as_worker(pool: Pool, function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function of this package with these arguments, and return what it returns.
+    """Call a function of this package with these arguments, and return its result.
 
     Raises:
         InputError: this machine has fewer GPUs than a worker of the pool.
-        RunError: the process died; a crash of it is not one of this process.
-        Exception: what the function raises.
+        RunError: the process died.
+        Exception: any exception of the function.
     """
     if pool.gpus and len(gpus := list_gpus()) < pool.gpus:
         raise InputError(

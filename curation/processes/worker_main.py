@@ -1,4 +1,4 @@
-"""The program of a worker process: builds a worker, runs the tasks that the driver sends.
+"""The program of a worker process: builds a worker and runs the driver's tasks.
 
 The process ends when its pipe closes, so it does not outlive the driver.
 """
@@ -29,7 +29,7 @@ _FLUSH_INTERVAL_S = 1.0
 
 
 def main(pipe: int) -> None:
-    """Serve the driver at the other end of the pipe with this file descriptor."""
+    """Serve the driver over the pipe with this file descriptor."""
     defer_pandas()
     process = _WorkerProgram(Connection(pipe))
     try:

@@ -1,4 +1,4 @@
-"""A worker process as the driver sees it: started, given tasks, and explained when it dies."""
+"""The driver's side of a worker process: starts it, sends tasks, and explains its death."""
 
 import itertools
 import os
@@ -28,7 +28,7 @@ _TAIL_BYTES = 2000
 
 
 class WorkerProcess:
-    """A process that holds a worker. It is built at once; tasks wait until the worker is ready."""
+    """A process with a worker, which is built at once; tasks wait until it is ready."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class WorkerProcess:
         self._ready.result()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
-        """Run a task; waits for the worker to be ready, then for the task.
+        """Run a task; waits until the worker is ready, and then for the task.
 
         A process that sends nothing for `annotate.worker_timeout_s` is killed.
 
@@ -89,7 +89,7 @@ class WorkerProcess:
         self._process.kill()
 
     def join(self) -> None:
-        """Wait until the process has ended and its tasks know it."""
+        """Wait until the process has ended and its tasks have their outcomes."""
         self._receiver.join()
 
     def _receive(self) -> None:

@@ -1,4 +1,4 @@
-"""Object storage and local files behind one set of functions, with retries and a read budget.
+"""Object storage and local files with one interface, retries and a read budget.
 
-What is stored, and under which name, is left to `run`, `table` and `catalog`.
+`run`, `table` and `catalog` decide what is stored under which name.
 """

@@ -1,7 +1,7 @@
-"""Files that only grow, such as logs: bytes are added at the end, none is written again.
+"""Files that only grow, such as logs: bytes are appended, and none is written again.
 
-Object storage cannot append. There such a file is a folder of its name, and each append an object
-in it, named so that they sort by the time of writing.
+Object storage cannot append. There such a file is a folder of its name, and each append is an
+object in it; the names sort by the time of writing.
 """
 
 import os
@@ -14,10 +14,10 @@ from curation.uris import is_local_uri, join_uri, local_path
 
 
 def append_line(storage: Storage, uri: str, data: bytes) -> None:
-    """Add one or more whole lines, with their ends, to a file; it is made if there is none.
+    """Append one or more whole lines, with their line ends, to a file; creates it if needed.
 
-    A line that a crash cut short keeps its place, and the new ones begin after it. Raises OSError;
-    DiskFullError if there is no room.
+    A line that a crash cut short stays, and the new ones begin after it. Raises OSError;
+    DiskFullError if there is no space.
     """
     if not is_local_uri(uri):
         storage.put(join_uri(uri, f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"), data)
@@ -43,7 +43,7 @@ def _append_local(path: str, data: bytes) -> None:
 def read_lines(storage: Storage, uri: str) -> list[bytes]:
     """The lines of a file that `append_line` wrote; none if there is no file.
 
-    What a crash left of a line is among them.
+    A line that a crash cut short is included.
     """
     if not is_local_uri(uri):
         parts = [storage.read_bytes(each.uri) for each in storage.list_files(uri)]
@@ -55,7 +55,7 @@ def read_lines(storage: Storage, uri: str) -> list[bytes]:
 
 
 def read_newest_line(storage: Storage, uri: str, longest: int = 2**16) -> bytes | None:
-    """The last whole line, of at most `longest` bytes, without reading the file; None without one.
+    """The last complete line, of at most `longest` bytes, without reading the file; else None.
 
     Raises OSError.
     """

@@ -1,4 +1,4 @@
-"""Credentials, endpoint and region as this machine's AWS configuration gives them.
+"""Credentials, endpoint and region from this machine's AWS configuration.
 
 Secrets come from the environment, a profile, or the machine's role, and stay in this process.
 """
@@ -17,7 +17,7 @@ _inherited: set[StorageConfig] = set()
 
 
 def inherit_settings(settings: StorageConfig) -> None:
-    """Note that another process uses these settings: its endpoint is right, and may be away."""
+    """Record that another process uses these settings: their endpoint is right, but may be down."""
     _inherited.add(settings)
 
 
@@ -41,7 +41,7 @@ def check_profile(settings: StorageConfig) -> None:
 
 
 def open_session(settings: StorageConfig) -> Any:
-    """Botocore's view of this machine: its environment, profiles and roles."""
+    """A botocore session with this machine's environment, profiles and roles."""
     import botocore.session
 
     return botocore.session.Session(profile=settings.profile)
@@ -57,12 +57,12 @@ def find_credentials(session: Any) -> Any:
 
 
 def endpoints_of_environment() -> tuple[str | None, str | None]:
-    """The endpoint of S3, and of all AWS services, that the environment sets."""
+    """The endpoints of S3, and of all AWS services, in the environment."""
     return os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL")
 
 
 def native_client_options(session: Any, settings: StorageConfig) -> dict[str, str]:
-    """Options by which the native clients, ours and Delta's, reach the S3 that s3fs reaches."""
+    """Options of the native clients (obstore, Delta Lake) for the S3 that s3fs uses."""
     options: dict[str, str] = {}
     region = settings.region or session.get_config_variable("region")
     if region:
@@ -78,7 +78,7 @@ def native_client_options(session: Any, settings: StorageConfig) -> dict[str, st
 
 
 def endpoint_name(settings: StorageConfig) -> str:
-    """The endpoint's URL for messages, or the words for AWS's own."""
+    """The endpoint's URL for messages, or a name for AWS's own."""
     return _endpoint_url(open_session(settings), settings) or "S3 of AWS, its default endpoint"
 
 
@@ -89,7 +89,7 @@ def _endpoint_url(session: Any, settings: StorageConfig) -> str | None:
 
 
 def delta_client_options(uri: str, settings: StorageConfig) -> dict[str, str]:
-    """Options of the Delta reader and writer, for this process alone: they may hold secrets."""
+    """Options of Delta Lake's client, for this process only: they may contain secrets."""
     if uri_scheme(uri) not in S3_PROTOCOLS:
         return {}
     session = open_session(settings)

@@ -1,4 +1,4 @@
-"""Opens the fsspec filesystem of a URI, with the options that the settings give."""
+"""Opens the fsspec filesystem of a URI, with the options of the settings."""
 
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ _CONNECTIONS = 64
 
 
 def open_filesystem(uri: str, settings: StorageConfig) -> tuple[Any, str]:
-    """The filesystem of a remote URI, and the path by which it knows the file.
+    """The filesystem of a remote URI, and the file's path in it.
 
     Raises InputError if its driver is unknown or not installed.
     """

@@ -1,7 +1,7 @@
 """`Storage`: reads, writes and lists files of a local disk or an object storage by their URI.
 
-All other code reads and writes through it, so `s3://` works wherever a path does. Transient faults
-of remote storage are retried. Clients and connections are left to `drivers` and `s3`.
+All other code reads and writes through it, so every path may be a URI such as `s3://`. Transient
+faults of remote storage are retried. `drivers` and `s3` have the clients and connections.
 """
 
 import io
@@ -42,9 +42,9 @@ _BUFFER_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Storage:
-    """Files by URI, reached as the settings say. Cheap to build, hashable, and picklable.
+    """Files by URI, accessed with the given settings. Cheap to build, hashable and picklable.
 
-    Raises InputError when it is built with a profile that this machine does not have.
+    Raises InputError if the settings name a profile that this machine does not have.
     """
 
     settings: StorageConfig = StorageConfig()
@@ -57,7 +57,7 @@ class Storage:
         inherit_settings(self.settings)
 
     def resolve_remote(self, uri: str) -> "tuple[AbstractFileSystem, str]":
-        """The filesystem of a remote URI, and the path by which that filesystem knows the file.
+        """The filesystem of a remote URI, and the file's path in it.
 
         Raises InputError for a storage that is unknown or whose driver is not installed.
         """
@@ -67,7 +67,7 @@ class Storage:
         return open_filesystem(uri, self.settings)
 
     def delta_options(self, uri: str) -> dict[str, str] | None:
-        """Delta Lake's options of a remote table; may hold secrets, so keep them in memory."""
+        """Delta Lake's options for a remote table; may contain secrets, so keep them in memory."""
         if is_local_uri(uri):
             return None
         filesystem, path = self.resolve_remote(uri)
@@ -91,10 +91,10 @@ class Storage:
         return True
 
     def list_files(self, uri: str, on_skip: OnSkip = lambda path, what: None) -> Iterator[FileInfo]:
-        """Every file below a folder, nested folders included, sorted by path.
+        """Every file below a folder, including nested folders, sorted by path.
 
-        A folder that does not exist has no files; call `exists` first where that is a mistake.
-        `on_skip` receives local entries that are passed over, as in `list_local_files`.
+        A missing folder has no files; call `exists` first if that is an error. `on_skip` receives
+        skipped local entries, as in `list_local_files`.
         """
         if is_local_uri(uri):
             yield from list_local_files(local_path(uri), on_skip)
@@ -112,7 +112,7 @@ class Storage:
     def read_bytes(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
         """A file's bytes, or those from `start` up to `end`.
 
-        For files that a whole shard or run depends on: retried for `run_retry_timeout_s`.
+        For files on which a whole shard or run depends: retried for `run_retry_timeout_s`.
 
         Raises FileNotFoundError, OSError; RetriesExhausted for storage that keeps failing.
         """
@@ -127,13 +127,13 @@ class Storage:
     ) -> bytes:
         """The encoded audio of one clip, within a read budget.
 
-        Only the clip depends on it: retried for `read_retry_timeout_s`, a fifth as long as
-        `read_bytes`, and then the clip becomes an error row.
+        Only the clip depends on it: retried for `read_retry_timeout_s`, a fifth of the time of
+        `read_bytes`. Then the clip becomes an error row.
 
         Args:
-            reserve: receives the number of bytes before each attempt to read them.
+            reserve: called with the number of bytes before each attempt to read them.
 
-        Raises as `read_bytes` does, and what `reserve` raises.
+        Raises as `read_bytes` does, and any exception of `reserve`.
         """
         return self._read(uri, start, end, reserve, self.settings.read_retry_timeout_s)
 
@@ -176,17 +176,17 @@ class Storage:
         return cast(BinaryIO, filesystem.open(path, "rb"))
 
     def read_parquet(self, uri: str, columns: list[str] | None = None) -> pa.Table:
-        """A whole Parquet file, or some columns in the order given.
+        """A whole Parquet file, or some columns in the given order.
 
-        Read by the calling thread only: Arrow's own threads would call back into Python, and can
-        abort a process that is about to exit.
+        Only the calling thread reads: Arrow's own threads would call back into Python, and can
+        abort a process that is exiting.
         """
         with self.open_input(uri) as source:
             table = pq.ParquetFile(source, pre_buffer=False).read(columns, use_threads=False)
         return table.select(columns) if columns else table
 
     def put(self, uri: str, data: bytes) -> None:
-        """Write a whole file in one atomic step; readers see the old one or the new one."""
+        """Write a whole file in one atomic step; readers see either the old or the new one."""
         if is_local_uri(uri):
             local = local_path(uri)
             with write_temporary_file(local, data) as temporary:
@@ -199,11 +199,11 @@ class Storage:
             self.retry(uri, partial(filesystem.pipe_file, path, data))
 
     def put_new(self, uri: str, data: bytes) -> bool:
-        """Create a file in one atomic step; False, and nothing written, when another exists.
+        """Create a file in one atomic step; if another exists, write nothing and return False.
 
-        A file with the same bytes counts as written: a put whose response was lost is tried again,
-        by us or by an HTTP client below us, and then finds its own file. On S3 this is one
-        conditional put; such objects must be smaller than one put (5 GiB).
+        A file with the same bytes counts as written: if the response of a put is lost, the retry,
+        by this code or by an HTTP client below it, finds its own file. On S3 this is one
+        conditional put, so the object must be smaller than one put (5 GiB).
         """
         if is_local_uri(uri):
             local = local_path(uri)
@@ -236,9 +236,9 @@ class Storage:
             self.retry(uri, partial(filesystem.rm_file, path))
 
     def delete_tree(self, uri: str) -> None:
-        """Remove a folder and all below it; does nothing if there is none.
+        """Remove a folder and everything below it; does nothing if there is none.
 
-        Raises InputError for a local folder that holds the current directory.
+        Raises InputError for a local folder that contains the current directory.
         """
         if not self.exists(uri):
             return

@@ -1,4 +1,4 @@
-"""Local files: read, listed in order, and written aside before they are moved into place."""
+"""Local files: reading, sorted listing, and writing to a temporary file that is then moved."""
 
 import errno
 import fcntl
@@ -31,13 +31,14 @@ OnSkip = Callable[[str, str], None]
 
 
 def list_local_files(folder: str, on_skip: OnSkip) -> Iterator[FileInfo]:
-    """Files below a folder, sorted by path; links are followed, but not in circles.
+    """Files below a folder, sorted by path; links are followed, without cycles.
 
-    As fsspec's `find`, at a fraction of its memory. A name that is not UTF-8 becomes a file:// URI.
+    Like fsspec's `find`, with a fraction of its memory. A name that is not UTF-8 becomes a file://
+    URI.
 
     Args:
-        on_skip: receives the path and what it is of each entry that is passed over: a broken link,
-            a link to a folder that it lies in, a pipe.
+        on_skip: called with path and kind of each skipped entry: a broken link, a link to a folder
+            that contains it, a pipe.
     """
     with suppress(FileNotFoundError, NotADirectoryError):
         yield from _list_below(folder, (_identity(folder),), on_skip)
@@ -93,7 +94,7 @@ def read_local_file(path: str, start: int | None, end: int | None) -> bytes:
 
 
 def delete_local_tree(path: str) -> None:
-    """Remove a folder and all below it. Raises InputError if it holds the current directory."""
+    """Remove a folder and its content. Raises InputError if it contains the current directory."""
     if Path.cwd().is_relative_to(os.path.realpath(path)):
         raise InputError(f"{path}: not deleted, as the current directory is in it; go elsewhere")
     shutil.rmtree(path)
@@ -101,7 +102,7 @@ def delete_local_tree(path: str) -> None:
 
 @contextmanager
 def explain_full_disk(path: str) -> Iterator[None]:
-    """Raises DiskFullError, naming `path`, in place of the system's error in the block."""
+    """Turns the system's error of a full disk in the block into DiskFullError with `path`."""
     try:
         yield
     except OSError as error:
@@ -112,9 +113,9 @@ def explain_full_disk(path: str) -> Iterator[None]:
 
 @contextmanager
 def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
-    """A synced temporary file with a dot-name beside `path`; deleted at the end unless moved.
+    """A synced temporary dot-file beside `path`; deleted at the end unless it was moved.
 
-    Raises OSError; DiskFullError if there is no room, for the block too.
+    Raises OSError; DiskFullError if there is no space, also for errors of the block.
     """
     temporary = None
     try:
@@ -135,11 +136,11 @@ def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
 
 
 def move_if_absent(temporary: str, path: str) -> bool:
-    """Give a file its name in one atomic step; False, and nothing done, where the name is taken.
+    """Move a file to its name in one atomic step; if the name is taken, return False.
 
-    By a hard link. Where the file system has none (exFAT, some network shares and FUSE), the folder
-    is locked meanwhile, which holds among processes of this machine, and of others where the file
-    system passes locks on.
+    Uses a hard link. On file systems without hard links (exFAT, some network shares and FUSE), the
+    folder is locked during the move. The lock works among processes of this machine, and among
+    machines only if the file system forwards locks.
     """
     try:
         os.link(temporary, path)

@@ -1,4 +1,8 @@
-"""Bounds the encoded audio that is read and not decoded yet, in bytes."""
+"""Limits the bytes of encoded audio that are read and not yet decoded.
+
+The limit covers the files and rows of clips. Data in socket buffers and the cached row groups of
+Parquet catalogs (`catalog.clip_bytes`, 256 MiB) are not counted.
+"""
 
 import threading
 from collections import deque
@@ -9,7 +13,7 @@ class ObjectTooLargeError(OSError):
 
 
 class ReadBudget:
-    """Bytes that may be held at once; requests are granted in the order of their arrival."""
+    """A number of bytes that may be held at once; requests are granted in order of arrival."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -19,7 +23,7 @@ class ReadBudget:
         self._queue: deque[object] = deque()
 
     def acquire(self, size_bytes: int) -> None:
-        """Wait until this many bytes are free, and take them. Raises ObjectTooLargeError."""
+        """Wait until this many bytes are free, and hold them. Raises ObjectTooLargeError."""
         if size_bytes > self.limit_bytes:
             raise ObjectTooLargeError(
                 f"{size_bytes} bytes, more than the {self.limit_bytes} that may be read ahead; "
@@ -46,7 +50,7 @@ class ReadBudget:
 
 
 class ReadReservation:
-    """The bytes that one object holds of a budget; none until its size is known."""
+    """The bytes of a budget held for one object; 0 until its size is known."""
 
     def __init__(self, budget: ReadBudget) -> None:
         self._budget = budget
@@ -55,7 +59,7 @@ class ReadReservation:
     def acquire(self, size_bytes: int) -> None:
         """Hold this many bytes; those of an earlier attempt are released first.
 
-        Raises ObjectTooLargeError when it is more than the whole budget.
+        Raises ObjectTooLargeError if it is more than the whole budget.
         """
         if size_bytes != self._held_bytes:
             self.release()

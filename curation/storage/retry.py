@@ -1,8 +1,8 @@
 """Transient faults of object storage: classified by kind, retried with back-off, and counted.
 
-An operation is retried until its timeout has passed, with full jitter between the attempts, so
-that workers which failed together do not retry together. The clients' own retries are off (`s3`,
-`drivers`): they neither cover a body that ends early nor report how often they were needed.
+An operation is retried until its timeout, with full jitter between the attempts, so that workers
+that failed together do not retry together. The clients' own retries are off (`s3`, `drivers`): they
+do not cover a truncated body, and do not report their number.
 """
 
 import logging
@@ -100,7 +100,7 @@ class RetriesExhausted(RunError, OSError):
 
 
 class Endpoint:
-    """A server, by its name for messages, and whether it ever answered this process."""
+    """A server: its name for messages, and whether it has ever answered this process."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -113,11 +113,11 @@ def call_with_retries(
     """The result of `call`; transient faults are retried for `timeout_s` from the first one.
 
     Args:
-        operation: what is tried, for messages; a URI.
-        endpoint: where it is known: one that was never reached is given up after
+        operation: the operation in messages; a URI.
+        endpoint: the server, if known. One that was never reached is given up after
             FIRST_CONTACT_TIMEOUT_S.
 
-    Raises RetriesExhausted for a fault that lasts, and any other error at once.
+    Raises RetriesExhausted for a lasting fault, and any other error at once.
     """
     budget = _RetryBudget(operation, timeout_s, endpoint)
     retry_loop = tenacity.Retrying(
@@ -213,14 +213,14 @@ def _failure_of(state: tenacity.RetryCallState) -> tuple[BaseException, FaultKin
 
 
 def fault_totals() -> dict[str, int]:
-    """Retries of this process so far by kind of fault, and operations that were given up."""
+    """Number of retries of this process by kind of fault, and of operations given up."""
     with _lock:
         return dict(_totals)
 
 
 @contextmanager
 def count_faults() -> Iterator[Counter[str]]:
-    """Faults by kind that this thread meets within the block; complete when the block ends."""
+    """Counts this thread's faults by kind during the block; complete at its end."""
     before = _thread.counts.copy()
     counts: Counter[str] = Counter()
     try:
@@ -230,7 +230,7 @@ def count_faults() -> Iterator[Counter[str]]:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether no connection came about: refused, no route, no such host, no common TLS."""
+    """Whether no connection was made: refused, no route, no such host, no common TLS."""
     from botocore.exceptions import EndpointConnectionError, SSLError
 
     cause: BaseException | None = error
@@ -242,7 +242,7 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def classify_fault(error: BaseException) -> FaultKind | None:
-    """The kind of a transient fault; None for an error that a retry would not change."""
+    """The kind of a transient fault; None for an error that should not be retried."""
     if isinstance(error, (RetriesExhausted, FileNotFoundError, PermissionError, FileExistsError)):
         return None
     cause: BaseException | None = error

@@ -1,7 +1,7 @@
-"""The S3 requests that the engine makes, each retried and counted.
+"""The S3 requests of the engine, each retried and counted.
 
-Reads go through the native client of `s3_reader`, those of keys that it refuses through
-`s3_odd_keys`, all other requests through s3fs.
+The native client of `s3_reader` reads objects; `s3_odd_keys` reads those whose keys it refuses;
+s3fs does all other requests.
 """
 
 import threading
@@ -44,8 +44,8 @@ class S3Client:
         """An object, or a range of it; `reserve` receives its size before its body is read.
 
         Args:
-            timeout_s: how long it is retried; None: `run_retry_timeout_s`.
-            etag: the version that is wanted; another one is an error.
+            timeout_s: how long to retry; None for `run_retry_timeout_s`.
+            etag: the expected version; another one is an error.
         """
         bucket, key = self._split(path)
         if end is not None and end <= (start or 0):
@@ -74,7 +74,7 @@ class S3Client:
         return self._retry(path, head)
 
     def exists(self, path: str) -> bool:
-        """Whether there is such an object, or any below it as a folder."""
+        """Whether there is such an object, or a folder with objects."""
         bucket, key = self._split(path)
         if key.rstrip("/"):
             try:
@@ -90,7 +90,7 @@ class S3Client:
         return bool(page.get("Contents")) or not prefix
 
     def require_contact(self, path: str) -> None:
-        """Make one request where none was answered yet. Raises RetriesExhausted."""
+        """Make one request if none was answered yet. Raises RetriesExhausted."""
         endpoint = self._endpoint()
         if endpoint and not endpoint.reached:
             self.exists(path)

@@ -1,6 +1,6 @@
 """Reads S3 objects whose keys the native client refuses, such as `a//b`, `./a` or a key with a tab.
 
-By s3fs, which requests any key; slower, see `s3_reader`.
+Uses s3fs, which accepts any key but is slower; see `s3_reader`.
 """
 
 import re
@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def is_odd_key(key: str) -> bool:
-    """Whether parts of a key are empty, `.` or `..`, or it has ASCII control characters."""
+    """Whether a part of the key is empty, `.` or `..`, or it has ASCII control characters."""
     return bool({"", ".", ".."} & set(key.split("/")) or _CONTROL.search(key))
 
 
@@ -33,10 +33,10 @@ def get_odd_object(
     etag: str | None = None,
     reserve: Callable[[int], None] | None = None,
 ) -> bytes:
-    """An object, or a range of it; `reserve` receives its size before its body is read.
+    """An object, or a range of it; `reserve` is called with its size before reading the body.
 
-    Raises FileNotFoundError, PermissionError, and for transient faults errors that
-    `classify_fault` knows.
+    Raises FileNotFoundError, PermissionError, and for transient faults errors that `classify_fault`
+    accepts.
     """
     options: dict[str, Any] = {"Bucket": bucket, "Key": key}
     if reserve:

@@ -1,8 +1,8 @@
-"""Reads S3 objects by a native client, which leaves the interpreter's lock to the models.
+"""Reads S3 objects by a native client, which does not hold the interpreter lock.
 
-A worker reads a hundred clips a second beside its models. An HTTP client in Python takes 2.5 to
-3 ms of the interpreter for each, this one a quarter of one: see docs/storage.md. All other
-requests go through s3fs, in `s3`.
+A worker reads a hundred clips a second while its models run. An HTTP client in Python takes 2.5 to
+3 ms of the interpreter for each clip, this one 0.25 ms: see docs/storage.md. `s3` does all other
+requests with s3fs.
 """
 
 import re
@@ -22,7 +22,7 @@ _CODE_PATTERN = re.compile(r"<Code>(\w+)</Code>")
 
 
 class S3ResponseError(OSError):
-    """An error response of S3; `response` has the form that botocore's exceptions carry."""
+    """An error response of S3; `response` has the form of botocore's exceptions."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,11 +35,11 @@ class S3ResponseError(OSError):
 def open_bucket(
     bucket: str, options: dict[str, str], credentials: Any | None, timeout_s: float
 ) -> S3Store:
-    """A bucket's reader; reuse it, as it holds connections. It retries nothing itself.
+    """A reader for a bucket; reuse it, because it holds connections. It does not retry.
 
     Args:
-        options: as Delta's, AWS_REGION and so forth.
-        credentials: botocore's, which renews them; None: requests are not signed.
+        options: as for Delta Lake, AWS_REGION and so on.
+        credentials: botocore's, which renews them; None for unsigned requests.
     """
     allow_http = options.get("AWS_ALLOW_HTTP") == "true"
     config = {name: value for name, value in options.items() if name != "AWS_ALLOW_HTTP"}
@@ -73,10 +73,10 @@ def get_object(
     etag: str | None = None,
     reserve: Callable[[int], None] | None = None,
 ) -> bytes:
-    """An object, or a range of it; `reserve` receives its size before its body is read.
+    """An object, or a range of it; `reserve` is called with its size before reading the body.
 
-    Raises FileNotFoundError, PermissionError, and for transient faults errors that
-    `classify_fault` knows.
+    Raises FileNotFoundError, PermissionError, and for transient faults errors that `classify_fault`
+    accepts.
     """
     options: dict[str, Any] = {}
     if end is not None:

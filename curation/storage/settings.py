@@ -1,4 +1,4 @@
-"""The `storage:` section of a YAML: how object storage is reached and read. No I/O."""
+"""The `storage:` section of a YAML: access to object storage. No I/O."""
 
 from urllib.parse import urlsplit
 
@@ -9,7 +9,7 @@ from curation.storage.retry import READ_RETRY_TIMEOUT_S, RUN_TIMEOUT_FACTOR
 
 
 class StorageConfig(Section):
-    """How object storage is reached and read. No secrets: see docs/storage.md."""
+    """Access to object storage. No secrets: see docs/storage.md."""
 
     endpoint_url: str | None = Field(
         None,
@@ -62,5 +62,5 @@ class StorageConfig(Section):
 
     @property
     def run_retry_timeout_s(self) -> float:
-        """How long requests that a whole shard or run depends on are retried, in seconds."""
+        """How long requests on which a whole shard or run depends are retried, in seconds."""
         return self.read_retry_timeout_s * RUN_TIMEOUT_FACTOR
