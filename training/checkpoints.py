@@ -1,7 +1,7 @@
-"""A training's state as one safetensors file a checkpoint, put in one step, local or on S3.
+"""Checkpoints: a training's state in one safetensors file, written in one step, local or on S3.
 
-A process that dies while it writes leaves the checkpoints before as they were; what can be listed
-is whole. Nothing is pickled.
+A process that dies while writing leaves the earlier checkpoints unchanged; a listed checkpoint is
+complete. Nothing is pickled.
 """
 
 import json
@@ -26,9 +26,9 @@ _NAME = re.compile(r"step-(\d{9})\.safetensors")
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a training needs to go on, and where it stood.
+    """Everything that a training needs to resume.
 
-    `progress` is small and plain: step, loader state, the last figures.
+    `progress` is small plain data: step, loader state, the last figures.
     """
 
     tensors: dict[str, Tensor]
@@ -36,10 +36,10 @@ class TrainingState:
 
 
 def snapshot_state(parts: Mapping[str, Any], progress: Mapping[str, Any]) -> TrainingState:
-    """A copy in main memory, untouched by later steps.
+    """A copy in main memory that later steps do not change.
 
     Args:
-        parts: modules and optimisers by a name; their tensors are named after it.
+        parts: modules and optimisers by a name; the names of their tensors begin with it.
     """
     tensors = {}
     plain: dict[str, Any] = {}
@@ -58,7 +58,7 @@ def snapshot_state(parts: Mapping[str, Any], progress: Mapping[str, Any]) -> Tra
 
 
 def restore_state(state: TrainingState, parts: Mapping[str, Any], uri: str) -> None:
-    """Set modules and optimisers to a snapshot.
+    """Load a snapshot into modules and optimisers.
 
     Raises InputError naming a tensor that is missing, unknown or of another shape.
     """
@@ -77,13 +77,13 @@ def restore_state(state: TrainingState, parts: Mapping[str, Any], uri: str) -> N
 
 
 def module_state(state: TrainingState, name: str) -> dict[str, Tensor]:
-    """The tensors of one module of a checkpoint, empty if it holds no such module."""
+    """The tensors of one module of a checkpoint; empty if the checkpoint lacks it."""
     prefix = f"{name}:"
     return {k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)}
 
 
 def list_checkpoints(storage: Storage, folder: str) -> dict[int, str]:
-    """The whole checkpoints of a folder: URI by step, oldest first."""
+    """The complete checkpoints of a folder: URI by step, oldest first."""
     found = {}
     for file in storage.list_files(folder):
         if name := _NAME.fullmatch(file.uri.rsplit("/", 1)[-1]):
@@ -113,7 +113,7 @@ def read_checkpoint(storage: Storage, uri: str) -> TrainingState:
 
 
 class CheckpointWriter:
-    """Writes checkpoints behind the training, one at a time, and keeps the newest few."""
+    """Writes checkpoints in the background, one at a time, and keeps the newest few."""
 
     def __init__(self, storage: Storage, folder: str, keep: int) -> None:
         self._storage = storage
@@ -123,12 +123,12 @@ class CheckpointWriter:
         self._pending: Future[str] | None = None
 
     def write(self, step: int, state: TrainingState, in_use: Collection[str] = ()) -> str:
-        """Begin to write; first waits for the one before. Raises RunError if that failed.
+        """Start writing, after the previous write has ended. Raises RunError if that one failed.
 
         Args:
-            in_use: checkpoints that stay, however old, because they are still read elsewhere.
+            in_use: checkpoints that are not deleted, because they are still read elsewhere.
 
-        Returns the URI that the checkpoint will have.
+        Returns the URI of the checkpoint.
         """
         self.wait()
         uri = checkpoint_uri(self.folder, step)
@@ -136,7 +136,7 @@ class CheckpointWriter:
         return uri
 
     def wait(self) -> str | None:
-        """The URI of the checkpoint last begun, once it is there."""
+        """Wait for the last write; returns the URI of its checkpoint."""
         if self._pending is None:
             return None
         try:
@@ -153,7 +153,7 @@ class CheckpointWriter:
 
     @property
     def last_written(self) -> str | None:
-        """The URI of the checkpoint last written, None while one is on its way or has failed."""
+        """The URI of the last checkpoint; None while it is being written, or if that failed."""
         pending = self._pending
         if pending is None or not pending.done() or pending.exception():
             return None

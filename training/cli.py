@@ -1,4 +1,4 @@
-"""`tagscribe-train`: parses, calls the trainers, prints and writes what they made.
+"""The command `tagscribe-train`: parses arguments, calls the trainers, prints and writes results.
 
 Each command imports what it needs, so that help does not wait for torch.
 """
@@ -48,7 +48,7 @@ app.callback()(accept_version_option)
 
 
 class Origin(StrEnum):
-    """Whose checkpoint is converted."""
+    """The project whose checkpoint is converted."""
 
     blat = "blat"
     laion = "laion"
@@ -171,7 +171,7 @@ def pretrain_demo_command(
 
 @app.command("config")
 def print_config_command() -> None:
-    """Print a whole configuration of `pretrain`: every key with its default."""
+    """Print the whole configuration of `pretrain`: every key with its default."""
     import yaml
 
     from training.config.pretrain import PretrainConfig
@@ -199,11 +199,11 @@ def evaluate_command(
     ] = 10.0,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model: zero-shot classification where clips have labels, retrieval where captions.
+    """Evaluate a model by zero-shot classification (labels) or by retrieval (captions).
 
-    Under torchrun the clips are shared between its processes. The result names data version, clip
-    count, split, prompts and crop rule; docs/evaluation.md has the data sets' layouts and the
-    result's keys.
+    Under torchrun the processes share the clips. The result has data version, clip count, split,
+    prompts and crop rule; docs/evaluation.md describes the data sets' layouts and the result's
+    keys.
     """
     from curation.models.scorers.dual_encoder import DualEncoderScorer
     from training import launch
@@ -221,7 +221,7 @@ def evaluate_command(
 def show_lineage_command(
     model: Annotated[str, typer.Argument(help="A model's directory.")],
 ) -> None:
-    """Print where a model comes from: tables, versions, policy, captioner, scorer, code."""
+    """Print the origin of a model: tables, versions, policy, captioner, scorer, code."""
     from training import run_folder
 
     lineage = run_folder.read_model_lineage(Storage(), model)
@@ -245,7 +245,7 @@ def export_model_command(
     out: Annotated[str, typer.Argument(help="Where the model goes.")],
     checkpoint: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
 ) -> None:
-    """Write the model of a checkpoint, for instance of a training that still runs."""
+    """Write the model of a checkpoint, for instance of a training that is still running."""
     from training import export
 
     about = export.export_model(Storage(), run, out, checkpoint)
@@ -258,7 +258,7 @@ def bench_loader_command(
     workers: Annotated[str, typer.Option(help="Numbers of decoders to try.")] = "0,1,2",
     batches: Annotated[int, typer.Option(min=1, help="Batches timed for each.")] = 20,
 ) -> None:
-    """Say how many clips a second the loader alone gives, by its number of decoders."""
+    """Measure how many clips a second the loader provides, by its number of decoders."""
     from training import pretrain_model
     from training.config import config_file
     from training.config.pretrain import PretrainConfig
@@ -301,7 +301,7 @@ def convert_checkpoint_command(
     ],
     out: Annotated[Path, typer.Option(help="The model's directory.")],
 ) -> None:
-    """Convert a released checkpoint to a directory that scorers, trainers and evaluation open."""
+    """Convert a released checkpoint to a directory for scorers, trainers and evaluation."""
     from training.convert.blat import convert_blat
     from training.convert.laion import convert_laion_clap
 

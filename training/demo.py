@@ -1,4 +1,4 @@
-"""The end of the demo: a small model, pre-trained on the table just curated, and its worth."""
+"""The end of the demo: pre-trains a small model on the curated table, and evaluates it."""
 
 import os
 
@@ -18,9 +18,9 @@ HELD_OUT_CLIPS = 600
 
 
 def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
-    """Pre-train on the table of a demo's run, and print what the model is worth.
+    """Pre-train on the table of a demo's run, and print the model's figures.
 
-    Raises InputError if `folder` holds no table.
+    Raises InputError if `folder` has no table.
     """
     uri = table_uri(folder)
     newest = table.read_newest_version(Storage(), uri)
@@ -67,9 +67,9 @@ def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
 def small_pretrain_config(
     run: str, tables: list[str], epochs: int, seed: int = 0
 ) -> PretrainConfig:
-    """A model of half the reference's computation a clip, for small tables on a few cores.
+    """A model with half the reference's computation a clip, for small tables on a few cores.
 
-    Heard nearly as it is: masked spectra cost such short trainings more than they teach.
+    It uses hardly any augmentation: masked spectra cost such short trainings more than they gain.
     """
     return PretrainConfig.model_validate(
         {

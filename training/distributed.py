@@ -1,4 +1,4 @@
-"""The processes that train together: their number, and what they exchange.
+"""Communication between the processes of a training.
 
 Without a process group there is one process and nothing is exchanged.
 """
@@ -22,8 +22,8 @@ def get_world_size() -> int:
 def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of their ranks: `[batch, ...]` of `[row, ...]`.
 
-    Processes may hold different numbers of rows. Backward: each rank receives
-    the sum over ranks of the gradients of its own rows.
+    Processes may hold different numbers of rows. Backward: each rank receives the sum over ranks of
+    the gradients of its own rows.
     """
     if get_world_size() == 1:
         return rows
@@ -32,16 +32,16 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def first_row_index(rows: Tensor) -> int:
-    """Where this process's rows begin among the gathered ones."""
+    """Index of this process's first row among the gathered ones."""
     return sum(_sizes(rows)[: get_rank()]) if get_world_size() > 1 else 0
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Set every gradient to its mean over the processes, in one exchange a kind of number.
+    """Set every gradient to its mean over the processes, in one all-reduce for each dtype.
 
-    A process that has no gradient for a parameter counts as zero; a parameter that has none in any
-    process keeps none. So all processes exchange the same number of values, whatever their graphs:
-    of unlike numbers NCCL waits without end.
+    A process without a gradient for a parameter counts as zero. A parameter without a gradient in
+    all processes keeps none. Thus all processes exchange the same number of values whatever their
+    graphs; with different numbers NCCL would hang.
 
     Args:
         parameters: the same in all processes.
@@ -68,7 +68,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def barrier() -> None:
-    """Wait until every process has come here."""
+    """Wait until every process has called it."""
     if get_world_size() > 1:
         dist.barrier()
 

@@ -1,4 +1,4 @@
-"""The model of a checkpoint, opened or written for anyone to load."""
+"""Opens the model of a checkpoint, or writes it as a model directory."""
 
 from typing import Any
 
@@ -12,10 +12,9 @@ from training import checkpoints, pretrain_model, run_folder
 def export_model(
     storage: Storage, run: str, out: str, checkpoint: str | None = None
 ) -> dict[str, Any]:
-    """Write the model of a checkpoint, the newest by default, for anyone to load.
+    """Write the model of a checkpoint, by default the newest, as a model directory.
 
-    The averaged weights where the training keeps them, else the weights themselves. Returns what
-    the checkpoint says of itself.
+    The weights are the averaged ones if the training keeps them. Returns the checkpoint's progress.
 
     Raises InputError if the run has no checkpoint yet.
     """
@@ -32,7 +31,7 @@ def export_model(
 def load_checkpoint_model(
     storage: Storage, run: str, checkpoint: str | None = None
 ) -> tuple[TrainableTowers, CaptionTokenizer, dict[str, Any]]:
-    """The model of a checkpoint, its tokenizer, and what the checkpoint says of itself.
+    """The model of a checkpoint, its tokenizer, and the checkpoint's progress.
 
     Raises InputError if the run has no checkpoint yet.
     """

@@ -1,7 +1,7 @@
-"""Large batches in little memory: embed in chunks, and the exact gradient of the whole batch.
+"""Large batches in little memory: embeds in chunks, with the exact gradient of the whole batch.
 
-GradCache (Gao et al. 2021): embed all chunks without a graph, take the loss's gradient at the
-embeddings, then embed each chunk again with its graph and hand it its part of that gradient.
+GradCache (Gao et al. 2021): embed all chunks without a graph, compute the loss's gradient at the
+embeddings, then embed each chunk again with its graph and pass its part of that gradient back.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,14 +21,14 @@ def grad_cache_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Add the gradient of a batch's loss to the parameters; one chunk is a plain backward pass.
 
-    Dropout draws the same in both passes, and batch norm counts each chunk once; it still takes
-    its statistics within a chunk.
+    Dropout is the same in both passes. Batch norm updates its running statistics once for each
+    chunk, and normalises within a chunk.
 
     Args:
-        model: whose random and running state `embed` changes.
+        model: the model whose random and running state `embed` changes.
         embed: a chunk's embeddings `[row, dim]` of audio and of text.
-        loss_of: the loss of all rows. What it uses besides the embeddings (the logit scale) gets
-            its gradient once.
+        loss_of: the loss of all rows. Other parameters that it uses (the logit scale) get their
+            gradient once.
 
     Returns the loss and the embeddings of all rows, detached.
     """

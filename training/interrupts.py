@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training ends its step, writes a checkpoint and stops."""
+"""Ctrl-C and SIGTERM: the training finishes its step, writes a checkpoint and stops."""
 
 import signal
 import threading
@@ -15,10 +15,10 @@ _SAME_PRESS_S = 1.0
 
 
 class TrainingStopped(BaseException):
-    """A signal stopped the training; no error, and so no Exception that other code may handle.
+    """A signal stopped the training. It is no Exception, so that no other code handles it.
 
     Args:
-        message: what is kept, and how to go on.
+        message: what is saved, and how to resume.
         signal_number: the signal.
     """
 
@@ -28,27 +28,27 @@ class TrainingStopped(BaseException):
 
 
 class StopRequest:
-    """Whether a training should stop, read by it after each step; this one never says so."""
+    """Whether a training should stop; read after each step. This base class never requests it."""
 
     def poll(self) -> int:
-        """The number of the signal that asked for it; 0 for none so far."""
+        """The number of the requesting signal; 0 for none so far."""
         return 0
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """The time in which the training reads `poll` often, so that nothing else need stop it."""
+        """A block in which the training reads `poll` often, so signals need not stop it at once."""
         yield
 
 
 class SignalStopRequest(StopRequest):
-    """Set by Ctrl-C and SIGTERM in `deferred`; at other times they raise `TrainingStopped` at once.
+    """Ctrl-C and SIGTERM set it in `deferred`; at other times they raise `TrainingStopped`.
 
-    So does a second signal in `deferred`, unless `once` is set. Used as a context manager, it
-    handles the signals until its end. Python handles signals in the main thread alone; in another
-    one this does nothing.
+    A second signal in `deferred` raises too, unless `once` is set. As a context manager, it handles
+    the signals until its end. Python handles signals only in the main thread; in another one this
+    does nothing.
 
     Args:
-        once: further signals are ignored. torchrun forwards each signal, and kills after 30 s.
+        once: ignore further signals. torchrun forwards each signal, and kills after 30 s.
     """
 
     def __init__(self, once: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Starts a pre-training: in this process, as one process of a torchrun, or under Ray Train.
+"""Starts a pre-training: in this process, as one process of torchrun, or under Ray Train.
 
-All three call `training.pretrain.pretrain`. Ray is imported by `training.ray_train` alone, and only
-where the configuration names a cluster.
+All three call `training.pretrain.pretrain`. Only `training.ray_train` imports Ray; it is imported
+only if the configuration names a cluster.
 """
 
 import os
@@ -19,10 +19,10 @@ from training.validation_runner import SubprocessValidationRunner
 
 
 def launch_pretraining(config: PretrainConfig, quiet: bool = False) -> None:
-    """Train to the end of the schedule, or go on from the newest checkpoint of the run's folder.
+    """Train to the end of the schedule, or resume from the newest checkpoint in the run folder.
 
     Raises InputError, RunError and TrainingStopped as `pretrain` does, the last on Ctrl-C and
-    SIGTERM; RunError too where workers kept failing.
+    SIGTERM; RunError also if workers keep failing.
     """
     with (
         SignalStopRequest(once=is_torchrun()) as stop,
@@ -45,7 +45,7 @@ def is_torchrun() -> bool:
 
 @contextmanager
 def torchrun_process_group(device: str = "auto") -> Iterator[None]:
-    """The group of a torchrun's processes, for as long as they need one; else nothing."""
+    """The process group of torchrun during a block; without torchrun, nothing."""
     if not is_torchrun():
         yield
         return

@@ -1,8 +1,8 @@
-"""Contrastive losses of a global batch of clips and captions, of which each process has its rows.
+"""Contrastive losses of a global batch of clips and captions; each process has some of its rows.
 
-Each function returns this process's share of the loss, scaled such that averaging over the
-processes, of the value as of the gradients, gives exactly the loss of the whole batch in one
-process: rows of the process against gathered columns, with gradient through the gathering.
+Each function returns this process's share of the loss. Averaged over the processes, both value and
+gradients are exactly those of the whole batch in one process: the rows of the process are compared
+with the gathered columns, with gradients through the gathering.
 """
 
 import math
@@ -21,7 +21,7 @@ def info_nce(
     hard_negatives: Tensor | None = None,
     false_negatives: Tensor | None = None,
 ) -> Tensor:
-    """Symmetric InfoNCE; each clip may bring wrong captions of its own as further columns.
+    """Symmetric InfoNCE; each clip may have hard negatives as additional columns.
 
     The mean of two cross-entropies: of each clip among the captions of the batch and its own hard
     negatives, and of each caption among the clips.
@@ -30,10 +30,10 @@ def info_nce(
         audio: unit vectors `[row, dim]`; clip i belongs to caption i.
         text: unit vectors `[row, dim]`.
         logit_scale: a number, the inverse temperature (already exponentiated).
-        hard_negatives: unit vectors `[row, count, dim]`, wrong for their own clip; they are
-            not held against other clips, for which they may be true.
-        false_negatives: true where the batch's caption j also fits this process's clip i,
-            `[row, batch]`: such pairs are not negatives. Each clip's own caption does not matter.
+        hard_negatives: unit vectors `[row, count, dim]`, wrong for their own clip; they are not
+            compared with other clips, for which they may be true.
+        false_negatives: true if the batch's caption j also fits this process's clip i, `[row,
+            batch]`: such pairs are not negatives. The entry of a clip's own caption is ignored.
 
     Example:
         >>> audio = text = torch.eye(4)
@@ -59,13 +59,13 @@ def sigmoid_loss(
     bias: Tensor,
     false_negatives: Tensor | None = None,
 ) -> Tensor:
-    """The pairwise sigmoid loss of SigLIP (Zhai et al. 2023): every pair right or wrong.
+    """The pairwise sigmoid loss of SigLIP (Zhai et al. 2023): each pair is right or wrong.
 
-    The sum over all pairs of clip and caption, over the number of clips.
+    The sum over all pairs of clip and caption, divided by the number of clips.
 
     Args:
         audio, text, logit_scale, false_negatives: as for `info_nce`.
-        bias: a number, learnt beside the scale; SigLIP starts it at -10.
+        bias: a trained number; SigLIP initialises it with -10.
 
     Example:
         >>> audio = text = torch.eye(4)
@@ -85,15 +85,15 @@ def sigmoid_loss(
 def hard_negative_sigmoid(
     audio: Tensor, text: Tensor, hard_negatives: Tensor, logit_scale: Tensor, bias: Tensor
 ) -> Tensor:
-    """Sigmoid loss of each clip's own captions: one threshold for all clips parts right from wrong.
+    """Sigmoid loss of each clip's own captions, with one threshold for all clips.
 
-    InfoNCE compares captions of one clip alone and leaves each clip its own zero; a score that is
-    to be cut at one threshold needs this as well. The sigmoid of SigLIP (Zhai et al. 2023), over
-    the own captions of a clip, right and wrong weighted equally.
+    InfoNCE compares the captions of one clip only, so scores of different clips have no common
+    zero. A score that is compared with one threshold needs this loss as well. It is the sigmoid of
+    SigLIP (Zhai et al. 2023) over the own captions of a clip, right and wrong weighted equally.
 
     Args:
         audio, text, hard_negatives, logit_scale: as for `info_nce`.
-        bias: a number, learnt beside the scale.
+        bias: a trained number.
     """
     right = logit_scale * (audio * text).sum(dim=1) + bias
     wrong = logit_scale * torch.einsum("bd,bnd->bn", audio, hard_negatives) + bias
@@ -101,7 +101,7 @@ def hard_negative_sigmoid(
 
 
 def chance_loss(loss: str, batch: int) -> float:
-    """What a model that knows nothing pays: of "info_nce" or "sigmoid", at its best constant."""
+    """The loss of a constant prediction, the best one, for "info_nce" or "sigmoid"."""
     if loss == "info_nce":
         return math.log(batch)
     return math.log(batch) + (batch - 1) * math.log(batch / (batch - 1))

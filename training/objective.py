@@ -1,4 +1,4 @@
-"""What a pre-training optimises: two towers, one loss, and a frozen text tower's captions."""
+"""The objective of a pre-training: two towers, one loss, and cached captions of a frozen tower."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ _SIGMOID_BIAS = -10.0
 
 
 class ContrastiveObjective(nn.Module):
-    """The pair that is trained, the sigmoid loss's bias, and the captions embedded once."""
+    """The trained pair of towers, the sigmoid loss's bias, and cached caption embeddings."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class ContrastiveObjective(nn.Module):
         self.to(device)
 
     def embed(self, batch: BatchFeatures) -> tuple[Tensor, Tensor]:
-        """Unit vectors `[row, dim]` of the sounds and of the captions."""
+        """Unit vectors `[row, dim]` of the audio and of the captions."""
         with self._autocast:
             audio = self._encode_features(batch.features, batch.frames)
             text = self._text(batch.captions)
         return audio.float(), text.float()
 
     def compute_loss(self, audio: Tensor, text: Tensor, false_negatives: Tensor) -> Tensor:
-        """This process's share of the batch's loss; `same` `[row, batch]` are no negatives."""
+        """This process's share of the loss; pairs in `same` `[row, batch]` are no negatives."""
         scale = self.pair.logit_scale.exp()
         if self.loss == "sigmoid":
             return losses.sigmoid_loss(audio, text, scale, self.bias, false_negatives)

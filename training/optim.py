@@ -16,7 +16,7 @@ _BETAS = (0.9, 0.98)
 def build_reference_optimisers(
     model: nn.Module, schedule: ReferenceScheduleConfig
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the kernels of convolutions between channels, AdamW for all else.
+    """Muon for convolution kernels between channels, AdamW for all other parameters.
 
     On the layers of small transformers Muon costs more time than it saves.
     """
@@ -37,7 +37,7 @@ def build_reference_optimisers(
 def build_pretrain_optimisers(
     model: nn.Module, schedule: PretrainScheduleConfig
 ) -> list[torch.optim.Optimizer]:
-    """AdamW, its decay for matrices alone; Muon beside it where the schedule gives it a rate."""
+    """AdamW with weight decay for matrices only; and Muon, if the schedule has a rate for it."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kernels = [p for p in trained if schedule.muon_learning_rate and _is_kernel(p)]
     taken = {id(parameter) for parameter in kernels}
@@ -67,7 +67,7 @@ def _is_kernel(parameter: Tensor) -> bool:
 
 
 def one_cycle_factor(steps: int, warmup: float) -> Callable[[int], float]:
-    """A linear rise, then half a cosine down to zero."""
+    """A linear rise, followed by a half cosine to zero."""
     rise = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:

@@ -1,4 +1,4 @@
-"""Whether a configuration can be trained on, known before there is a model."""
+"""Checks whether a configuration can be trained, before a model is built."""
 
 from training import run_folder, tracking
 from training.config.pretrain import PretrainConfig
@@ -7,7 +7,7 @@ from training.data.table_index import TableIndex
 
 
 def check_trainable(config: PretrainConfig, world: int) -> TableIndex:
-    """The clips to train on. Raises InputError for whatever of the configuration cannot be done."""
+    """The training clips. Raises InputError if the configuration cannot be trained."""
     tracking.check_trackers_installed(config.saving.trackers)
     pairs = run_folder.open_training_tables(config)
     check_batch_size(pairs, config.schedule.global_batch_size, world)

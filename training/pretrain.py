@@ -1,8 +1,8 @@
 """Contrastive pre-training on curated tables: the loop, in plain torch.
 
-It runs alone, as one process of a torchrun, or as one worker of Ray Train; `training.launch`
-starts it. All that changes what is learnt follows from the seed and the step, and the state of a
-run is its newest checkpoint: whoever calls `pretrain` again continues from there.
+It runs as a single process, as one process of torchrun, or as one worker of Ray Train;
+`training.launch` starts it. The result is determined by the seed and the number of steps. The state
+of a run is its newest checkpoint: a later call of `pretrain` continues from there.
 """
 
 import math
@@ -51,20 +51,20 @@ def pretrain(
     on_steps: console.ProgressCallback,
     stop: StopRequest | None = None,
 ) -> dict[str, float]:
-    """Train, or go on training, to the end of the schedule; the last figures.
+    """Train, or resume training, to the end of the schedule; returns the last figures.
 
-    Writes checkpoints, metrics.jsonl and in the end the model to the run's folder; the files'
-    meaning is in `training.run_folder`. Every process of the group calls it. It does not wait for
-    evaluations: `validation` does at the end of its block.
+    Writes checkpoints, metrics.jsonl and finally the model to the run's folder;
+    `training.run_folder` describes the files. Every process of the group calls it. It does not wait
+    for evaluations: `validation` does at the end of its block.
 
     Args:
-        stop: read after each step; where any process's asks for it, all stop after a checkpoint.
+        stop: read after each step; if it is set in any process, all stop after a checkpoint.
 
     Raises:
         InputError: the configuration does not fit the tables, the folder or the machine.
-        NonFiniteError: a loss or a gradient is no longer finite, in all processes.
+        NonFiniteError: a loss or a gradient is not finite, in all processes.
         RunError: a checkpoint could not be written.
-        TrainingStopped: it was asked for by `stop`, in all processes.
+        TrainingStopped: `stop` requested it, in all processes.
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
@@ -162,11 +162,11 @@ def pretrain(
 
 
 def prepare_run_folder(config: PretrainConfig) -> TableIndex:
-    """Make the run's folder what it says in `training.run_folder`, where it is not yet.
+    """Write the missing initial files of the run's folder, see `training.run_folder`.
 
-    Returns the clips to train on.
+    Returns the training clips.
 
-    Raises InputError as `need_trainable` does, before anything is written.
+    Raises InputError as `check_trainable` does, before anything is written.
     """
     storage = Storage(config.storage)
     pairs = check_trainable(config, distributed.get_world_size())

@@ -1,7 +1,7 @@
-"""Builds the pair of towers that a pre-training's configuration names, and opens it again.
+"""Builds the pair of towers of a pre-training's configuration, and opens it again.
 
-What a run begins with (sizes, tokenizer, first weights) lies in its `start/`, so
-that every process, restart and validation opens the very same.
+The initial state (sizes, tokenizer, weights) is stored in the run's `start/`, so every process,
+restart and validation opens the same model.
 """
 
 import tempfile
@@ -34,10 +34,10 @@ ModelAndTokenizer = tuple[TrainableTowers, CaptionTokenizer]
 def build_pretrain_model(
     config: PretrainConfig, captions: Callable[[], Iterable[str]]
 ) -> ModelAndTokenizer:
-    """The model to train, its weights fresh by the seed or those that the configuration names.
+    """The model to train, with new weights from the seed or those of the configured model.
 
     Args:
-        captions: all captions trained on, where a vocabulary has to be made of them.
+        captions: all training captions, for building a vocabulary.
     """
     torch.manual_seed(config.seed)
     return _built(config.model, captions)
@@ -83,7 +83,7 @@ def has_frozen_text(config: PretrainConfig) -> bool:
 def save_pretrain_model(
     storage: Storage, pair: TrainableTowers, tokenizer: CaptionTokenizer, folder: str
 ) -> None:
-    """Write a model's directory, local or on S3; config.json, that makes it one, comes last."""
+    """Write a model's directory, local or on S3; config.json, which completes it, is last."""
     with tempfile.TemporaryDirectory() as local:
         pair.save_pretrained(local)
         tokenizer.save(Path(local))

@@ -1,6 +1,6 @@
 """A pre-training under Ray Train: its workers, and its evaluations as tasks of the cluster.
 
-This module alone in `training` imports Ray.
+This is the only module in `training` that imports Ray.
 """
 
 import asyncio
@@ -44,13 +44,13 @@ _STOP_INTERVAL_S = 0.5
 
 
 def train_under_ray(config: PretrainConfig, bar: ProgressCallback, stop: StopRequest) -> None:
-    """Train on the workers of `launch`, restarted where one dies.
+    """Train on the workers of `launch`; the group is restarted if one dies.
 
     Args:
         stop: read twice a second; the workers then stop after a checkpoint.
 
-    Raises InputError and TrainingStopped as `pretrain` does, and RunError where workers kept
-    failing, or where restarting them would not help.
+    Raises InputError and TrainingStopped as `pretrain` does, and RunError if workers keep failing
+    or restarting them would not help.
     """
     settings = config.launch
     assert settings.cluster is not None

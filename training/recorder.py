@@ -1,4 +1,4 @@
-"""What the leading process of a training writes: figures, checkpoints, evaluations of them."""
+"""Writes the metrics and checkpoints of a training in its first process, and starts evaluations."""
 
 import time
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from training.validation_runner import ValidationRunner
 
 
 class TrainingRecorder:
-    """Writes metrics and checkpoints of one training, and has checkpoints evaluated.
+    """Writes metrics and checkpoints of one training, and starts evaluations of checkpoints.
 
     A checkpoint is written at every `saving.checkpoint_every_steps`-th step, and
-    `saving.checkpoint_every_s` after the one before. Those of the first kind are evaluated, so that
-    evaluations of several trainings are of the same steps.
+    `saving.checkpoint_every_s` after the previous one. Only those of the first kind are evaluated,
+    so that evaluations of several trainings are at the same steps.
 
-    Used as a context manager: at the end of its block all figures are written.
+    Use it as a context manager: all figures are written at the end of its block.
     """
 
     def __init__(self, config: PretrainConfig, validation: ValidationRunner) -> None:
@@ -47,14 +47,14 @@ class TrainingRecorder:
     def save_if_due(
         self, step: int, snapshot: Callable[[], TrainingState], last: bool, stopping: bool
     ) -> None:
-        """Begin to write a checkpoint of a step where one is due.
+        """Start writing a checkpoint of a step if one is due.
 
         Args:
             snapshot: copies the state of the training.
             last: the step ends the schedule.
-            stopping: the training stops after this step, and must be able to go on from here.
+            stopping: the training stops after this step, so a checkpoint is needed.
 
-        Raises RunError if the checkpoint before, or the figures, could not be written.
+        Raises RunError if the previous checkpoint, or the figures, could not be written.
         """
         self._start_validation()
         saving = self._config.saving
@@ -75,14 +75,14 @@ class TrainingRecorder:
             self._to_validate = uri
 
     def wait(self) -> None:
-        """Wait until the checkpoint last begun is there.
+        """Wait until the last checkpoint is written.
 
         Raises RunError if it could not be written.
         """
         self._writer.wait()
 
     def validate_last(self, step: int) -> None:
-        """Begin to evaluate the last checkpoint of the schedule, unless it is or was evaluated."""
+        """Start evaluating the last checkpoint of the schedule, unless it is or was evaluated."""
         uri = checkpoint_uri(self._writer.folder, step)
         lines = read_lines(self._storage, run_folder.validation_uri(self._config.run))
         done = sum(line["step"] == step for line in tracking.parse_json_lines(lines))

@@ -47,7 +47,7 @@ def model_uri(folder: str) -> str:
 
 
 def open_training_tables(config: PretrainConfig) -> TableIndex:
-    """The tables that are trained on; those of a run that goes on at the versions it began with.
+    """The training tables; a resumed run uses the versions of its first start.
 
     Raises InputError if the folder belongs to a training with other settings, naming them.
     """
@@ -64,7 +64,7 @@ def open_training_tables(config: PretrainConfig) -> TableIndex:
 
 
 def read_training_record(storage: Storage, folder: str) -> dict[str, Any] | None:
-    """pretrain.json; None if the folder holds no training yet."""
+    """The content of pretrain.json; None if the folder has no training yet."""
     uri = join_uri(folder, "pretrain.json")
     try:
         record: dict[str, Any] = json.loads(storage.read_bytes(uri))
@@ -76,7 +76,7 @@ def read_training_record(storage: Storage, folder: str) -> dict[str, Any] | None
 
 
 def write_training_record(config: PretrainConfig, pairs: TableIndex) -> None:
-    """Create pretrain.json; one that is there stays."""
+    """Create pretrain.json; an existing file is not replaced."""
     record = {
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
@@ -89,14 +89,14 @@ def write_training_record(config: PretrainConfig, pairs: TableIndex) -> None:
 def write_model_lineage(
     storage: Storage, folder: str, record: Mapping[str, Any], progress: Mapping[str, Any]
 ) -> None:
-    """Tell beside a model's weights what it was made from, and how far it was trained."""
+    """Write a model's origin and training progress beside its weights."""
     lineage = {key: record[key] for key in ("tables", "config", "versions")}
     lineage["code"] = read_code_version()
     storage.put(join_uri(folder, LINEAGE), _json({**lineage, **progress}))
 
 
 def read_model_lineage(storage: Storage, model: str) -> dict[str, Any]:
-    """Raises InputError if the model does not tell its lineage."""
+    """Raises InputError if the model has no lineage.json."""
     uri = join_uri(model, LINEAGE)
     try:
         lineage: dict[str, Any] = json.loads(storage.read_bytes(uri))

@@ -1,4 +1,4 @@
-"""Where a training's figures go: metrics.jsonl in the run's folder, TensorBoard, W&B, MLflow."""
+"""Writes a training's figures: to metrics.jsonl in the run's folder, TensorBoard, W&B, MLflow."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ _FLUSH_S = 30.0
 
 
 class Tracker(Protocol):
-    """Takes the figures of a step."""
+    """Records the figures of a step."""
 
     def log(self, step: int, figures: Mapping[str, float]) -> None: ...
 
@@ -26,7 +26,7 @@ class Tracker(Protocol):
 class JsonLinesTracker:
     """Appends one line a logged step to metrics.jsonl.
 
-    A local file gets each line at once. Object storage gets an object of several lines every half a
+    A local file gets each line at once. Object storage gets an object with several lines every half
     minute, at each checkpoint and at the end.
     """
 
@@ -61,10 +61,10 @@ class JsonLinesTracker:
 
 
 def read_metrics(storage: Storage, uri: str) -> list[dict[str, Any]]:
-    """The figures of each logged step, in order; [] where nothing was logged yet.
+    """The figures of each logged step, in order; [] if nothing was logged yet.
 
-    A training that goes on from a checkpoint logs the steps after it again: a line replaces those
-    before it of the same step and of later ones.
+    A training that resumes from a checkpoint logs the steps after it again: a line replaces earlier
+    lines of the same step and of later ones.
     """
     steps: list[dict[str, Any]] = []
     for line in parse_json_lines(read_lines(storage, uri)):
@@ -75,7 +75,7 @@ def read_metrics(storage: Storage, uri: str) -> list[dict[str, Any]]:
 
 
 def parse_json_lines(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """The objects of JSON lines; what a crash left of a line is left out."""
+    """The objects of JSON lines; a line that a crash cut short is skipped."""
     found = []
     for line in lines:
         with suppress(ValueError):
@@ -135,7 +135,7 @@ class MlflowTracker:
 
 
 def check_trackers_installed(trackers: Sequence[str]) -> None:
-    """Raises InputError naming a tracker whose package is not there."""
+    """Raises InputError naming a tracker whose package is not installed."""
     for tracker in trackers:
         if importlib.util.find_spec(tracker) is None:
             raise InputError(

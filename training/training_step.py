@@ -1,4 +1,4 @@
-"""One step of a pre-training: loss, gradient, and the figures reported of it."""
+"""One step of a pre-training: loss, gradient, and its reported figures."""
 
 import math
 import time
@@ -25,7 +25,7 @@ MOST_DATA_WAIT = 0.1
 
 
 class NonFiniteError(RunError):
-    """A loss or a gradient is no finite number; the same training would meet it again."""
+    """A loss or a gradient is not finite; the same training would fail again."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ def run_step(
 
 
 def check_step_finite(result: StepResult, step: int) -> None:
-    """Raises NonFiniteError if the loss or the gradient of a step is no finite number.
+    """Raises NonFiniteError if the loss or the gradient of a step is not finite.
 
     The gradient is the same in all processes, so all of them raise at the same step.
     """
@@ -88,7 +88,7 @@ def step_figures(
     timer: "StepTimer",
     epoch: int,
 ) -> dict[str, float]:
-    """What is reported of a step, over all processes; speed and data wait since the last report."""
+    """The reported figures of a step, over all processes; speed and waits since the last report."""
     all_audio, all_text = distributed.gather_rows(step.audio), distributed.gather_rows(step.text)
     own = distributed.first_row_index(step.audio) + torch.arange(
         len(step.audio), device=step.audio.device
@@ -111,7 +111,7 @@ def step_figures(
 
 
 class StepTimer:
-    """How fast steps go, and how much of their time they wait for data."""
+    """Measures the speed of steps, and the share of their time spent waiting for data."""
 
     def __init__(self) -> None:
         self._begin()
@@ -126,7 +126,7 @@ class StepTimer:
         self.replaced += len(batch.replaced)
 
     def report(self, batch: int) -> dict[str, float]:
-        """`batch`: clips a step, of all processes."""
+        """`batch`: number of clips in a step, of all processes."""
         elapsed = time.perf_counter() - self._begun
         figures = {
             "samples_per_s": self._steps * batch / elapsed,

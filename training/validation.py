@@ -1,4 +1,4 @@
-"""Evaluates one checkpoint beside the training, in a process or a task of its own.
+"""Evaluates one checkpoint beside the training, in a separate process or Ray task.
 
 Each evaluation adds a line to validation.jsonl in the run's folder.
 """

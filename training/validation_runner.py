@@ -1,4 +1,4 @@
-"""Evaluates checkpoints beside the training, one at a time, each in a process of its own."""
+"""Evaluates checkpoints beside the training, one at a time, each in a separate process."""
 
 import os
 import subprocess
@@ -15,11 +15,11 @@ _UNSET = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "MASTER_ADD
 
 
 class ValidationRunner(ABC):
-    """Evaluates one checkpoint at a time; the training never waits for it.
+    """Evaluates one checkpoint at a time; training steps never wait for it.
 
-    Used as a context manager: at the end of its block it waits for the evaluations begun, and ends
-    them where an exception leaves the block. The block holds the training and its process group,
-    so that no process of the group waits for an evaluation.
+    Use it as a context manager: at the end of its block it waits for the evaluations that were
+    started, and cancels them if an exception leaves the block. The block contains the training and
+    its process group, so that no process of the group waits for an evaluation.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
@@ -28,9 +28,9 @@ class ValidationRunner(ABC):
         self._next: str | None = None
 
     def start_validation(self, checkpoint: str) -> None:
-        """Begin to evaluate a checkpoint; returns at once.
+        """Start evaluating a checkpoint; returns at once.
 
-        While another one is evaluated, it waits; a newer one takes its place.
+        While another one is evaluated, it waits; a newer one replaces it.
         """
         if not self._config.validation:
             return
@@ -40,7 +40,7 @@ class ValidationRunner(ABC):
 
     @property
     def in_progress(self) -> list[str]:
-        """The checkpoints that are evaluated, or will be, and must stay."""
+        """The checkpoints that are being evaluated, or will be; they must not be deleted."""
         running = self._running if self._is_running() else None
         return [each for each in (running, self._next) if each]
 

@@ -1,1 +1,1 @@
-"""The method on one machine: runs over a procedural corpus, graded against its exact truth."""
+"""Demonstrates the method on one machine, over a procedural corpus with exact truth."""

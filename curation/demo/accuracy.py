@@ -1,7 +1,6 @@
-"""How often captions of a procedural corpus are right, before and after filters.
+"""The share of right captions of a procedural corpus, before and after filters.
 
-The corpus knows what each clip holds, so each caption can be judged; selection itself never sees
-these judgements.
+The content of each clip is known, so each caption can be graded. Selection does not use the grades.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class GradedRun:
-    """All candidates of a run, flat, and whether each is right; `[candidates]` each."""
+    """All candidates of a run, flat, with their grades; `[candidates]` each."""
 
     candidates: select_policy.Candidates
     right: np.ndarray
@@ -40,10 +39,10 @@ class GradedRun:
 
 
 def grade_run(run: RunFolder, truth: dict[str, Scene]) -> GradedRun:
-    """Judge every candidate of a run over a procedural corpus.
+    """Grade every candidate of a run over a procedural corpus.
 
     Args:
-        truth: the scene of each clip by its eleven-character id (`synth.read_truth`).
+        truth: the scene of each clip by its eleven-character id (`corpus.read_corpus_truth`).
     """
     shards = run_evidence.list_done_shards(run)
     columns = ["clip_id", "candidates", "outcome"]
@@ -68,7 +67,7 @@ def grade_run(run: RunFolder, truth: dict[str, Scene]) -> GradedRun:
 def accuracy_shares(graded: GradedRun, among: np.ndarray | None = None) -> dict[str, float]:
     """Share of right captions before and after each filter; NaN if none is left.
 
-    Filters act on the whole run; `among` (bool `[candidates]`) only says whose captions count.
+    Filters apply to the whole run; `among` (bool `[candidates]`) selects the captions to count.
     """
     counted = np.ones(len(graded.right), bool) if among is None else among
     kept = {"beam": graded.beam} | {
@@ -79,7 +78,7 @@ def accuracy_shares(graded: GradedRun, among: np.ndarray | None = None) -> dict[
 
 
 def accuracy_by_relation(graded: GradedRun) -> dict[str, dict[str, float]]:
-    """`shares` of the captions of each relation."""
+    """`accuracy_shares` for the captions of each relation."""
     relations = ("single", "then", "background")
     return {name: accuracy_shares(graded, graded.relation == name) for name in relations}
 

@@ -1,7 +1,7 @@
-"""The method, watched on one machine: a procedural corpus captioned, filtered, and judged.
+"""Demonstrates the method on one machine: a procedural corpus is captioned, filtered and graded.
 
-Three runs over the same clips differ in the tags given to the captioner: none, noisy ones as
-people give them, and true ones.
+Three runs over the same clips differ in the tags given to the captioner: none, noisy ones as people
+give them, and true ones.
 """
 
 import os
@@ -25,7 +25,7 @@ MAIN_GUIDANCE = "noisy"
 
 
 def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
-    """Make a corpus, run the engine over it three times, and print what the captions are worth."""
+    """Make a corpus, run the engine over it three times, and print the quality of the captions."""
     Storage().delete_tree(out)
     corpus = join_uri(out, "corpus")
     console.stdout.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
@@ -40,7 +40,7 @@ def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
 def grade_guidance(
     out: str, corpus: str, truth: dict[str, Scene], quiet: bool
 ) -> Iterator[tuple[str, accuracy.GradedRun]]:
-    """Run the engine over a corpus under each guidance, and judge every caption it wrote."""
+    """Run the engine over a corpus with each guidance, and grade all captions."""
     for guidance in GUIDANCE:
         config = demo_run_config(out, corpus, guidance)
         catalog_plan.create_plan(config)
@@ -51,7 +51,7 @@ def grade_guidance(
 
 
 def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
-    """The run of one guidance; that of noisy tags, the likeliest in life, is `out` itself."""
+    """The run of one guidance; that of noisy tags, the most realistic, is `out` itself."""
     segments = "segments.csv" if guidance == "true" else "segments_noisy.csv"
     return parse_run_config(
         {
@@ -70,7 +70,7 @@ def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
 
 
 def print_shares(graded: dict[str, accuracy.GradedRun]) -> None:
-    """Right captions before and after each filter, a row a guidance."""
+    """Print right captions before and after each filter, one row for each guidance."""
     rows = {name: accuracy.accuracy_shares(each) for name, each in graded.items()}
     columns = list(next(iter(rows.values())))
     console.print_table(
@@ -81,7 +81,7 @@ def print_shares(graded: dict[str, accuracy.GradedRun]) -> None:
 
 
 def print_relations(graded: dict[str, accuracy.GradedRun]) -> None:
-    """Right captions by relation, before and after the CLAP filter."""
+    """Print right captions by relation, before and after the CLAP filter."""
     before, after = "beam", "half by CLAP"
     rows = []
     for name, each in graded.items():
@@ -95,7 +95,7 @@ def print_relations(graded: dict[str, accuracy.GradedRun]) -> None:
 
 
 def print_selected(out: str) -> None:
-    """A few accepted pairs of the run that is kept, and where it lies."""
+    """Print a few accepted pairs of the run that is kept, and its folder."""
     columns = ["clip_id", "caption", "clap_score"]
     pairs = table.read_pairs(Storage(), layout.table_uri(out), columns=columns)
     best = pairs.sort_by([("clap_score", "descending")]).slice(0, 5).to_pylist()

@@ -1,4 +1,4 @@
-"""Reads a caption by keywords and says what is right in it, against the scene's truth."""
+"""Grades a caption by its keywords against the true scene."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _BACKGROUND = {"background", "behind", "over", "front"}
 
 @dataclass(frozen=True)
 class CaptionGrade:
-    """What a caption gets right. The counts are of classes, for an F1 over many captions."""
+    """The correct parts of a caption. The counts are of classes, for an F1 over many captions."""
 
     classes_right: bool
     relation_right: bool
@@ -30,17 +30,17 @@ class CaptionGrade:
 
 @dataclass(frozen=True)
 class ParsedCaption:
-    """What a caption says: class keys in order (first and second, or foreground and background)."""
+    """The content of a caption: class keys in order (first and second, or fore- and background)."""
 
     classes: tuple[str, ...]
     relation: str | None
 
 
 def parse_caption(caption: str) -> ParsedCaption:
-    """Classes by their keywords, order and relation by the small words between them.
+    """Find classes by keywords, and order and relation by the words between them.
 
-    The relation is None if the caption names two sounds without saying how they relate, or
-    contradicts itself.
+    The relation is None if the caption names two sounds without their relation, or contradicts
+    itself.
     """
     words = re.findall(r"[a-z]+", caption.lower())
     mentions: dict[str, int] = {}
@@ -69,7 +69,7 @@ def parse_caption(caption: str) -> ParsedCaption:
 
 
 def grade_caption(caption: str, scene: Scene) -> CaptionGrade:
-    """Whether the caption names the scene's classes and no other, their relation and order."""
+    """Whether the caption names exactly the scene's classes, and their relation and order."""
     reading = parse_caption(caption)
     found, true = set(reading.classes), set(scene.classes)
     return CaptionGrade(

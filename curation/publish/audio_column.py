@@ -22,7 +22,7 @@ THREADS = 4
 
 @dataclass
 class AudioOutcome:
-    """Numbers of clips whose file has the annotated bytes and of others, and excluded clips.
+    """Numbers of clips with the annotated bytes and with other files, and the excluded clips.
 
     `excluded` gives the reason by clip id.
     """
@@ -35,7 +35,7 @@ class AudioOutcome:
 def add_audio_column(
     storage: Storage, rows: pa.Table, sample_rate_hz: int, exact: bool
 ) -> tuple[pa.Table, AudioOutcome]:
-    """The rows whose audio can be read, with a column `audio`, and the outcome for their clips."""
+    """The rows with readable audio, with a column `audio`, and the outcome for their clips."""
     firsts = pa.array(is_first_of_clip(rows["clip_id"]))
     clips = rows.filter(firsts).select(["clip_id", "uri", "from_s", "to_s", "audio_sha256"])
     clips = clips.rename_columns({"from_s": "start_s", "to_s": "end_s"})

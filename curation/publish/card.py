@@ -1,4 +1,4 @@
-"""The dataset card: README.md with the YAML header that the hub reads, all of it from the run."""
+"""The dataset card: README.md with the hub's YAML header, generated from the run."""
 
 import yaml
 
@@ -25,7 +25,7 @@ _SIZES = (
 
 
 def build_card(summary: PublishSummary) -> bytes:
-    """The card as the bytes of README.md."""
+    """The content of README.md."""
     parts = [
         f"---\n{_header(summary)}---\n",
         f"# {escape_markdown(summary.options.name)}\n",

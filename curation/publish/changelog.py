@@ -1,4 +1,4 @@
-"""What changed between two publications: policy, models, and which pairs came, stayed and went."""
+"""The changes between two publications: policy, models, and pairs added, kept and removed."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ _COMPARED = ("policy", "models", "settings", "plan_hash", "catalog", "versions")
 
 
 class PreviousPublication(NamedTuple):
-    """An earlier publication: where its dataset came from, its options, changelog and pairs."""
+    """An earlier publication: its origin, options, changelog and pairs."""
 
     origin: dict[str, Any]
     options: dict[str, Any]
@@ -32,7 +32,7 @@ class PreviousPublication(NamedTuple):
 
 
 def read_previous_publication(storage: Storage, uri: str) -> PreviousPublication:
-    """Raises InputError if no finished dataset with Parquet files is there."""
+    """Raises InputError if there is no finished dataset with Parquet files."""
     claim = published_dataset.read_dataset_facts(storage, uri)
     try:
         text = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()
@@ -45,7 +45,7 @@ def read_previous_publication(storage: Storage, uri: str) -> PreviousPublication
 
 
 def hash_pairs(tables: Iterable[pa.Table]) -> np.ndarray:
-    """Hashes that tell pairs apart, sorted, `[pairs]`."""
+    """Hashes that identify pairs, sorted, `[pairs]`."""
     parts = [np.empty(0, np.uint64)]
     for rows in tables:
         for batch in rows.select(_PAIR).to_batches(max_chunksize=65536):
@@ -58,7 +58,7 @@ def hash_pairs(tables: Iterable[pa.Table]) -> np.ndarray:
 def build_changelog(
     summary: PublishSummary, pairs: np.ndarray, previous: PreviousPublication | None
 ) -> bytes:
-    """The changelog, newest first, with this version's entry before those of the previous."""
+    """The changelog, newest first: this version's entry before those of the previous one."""
     origin = summary.origin
     total = summary.total
     lines = [

@@ -1,4 +1,4 @@
-"""Croissant 1.0 metadata (mlcommons.org/croissant): what the Parquet files are, for machines."""
+"""Croissant 1.0 metadata (mlcommons.org/croissant), which describes the Parquet files."""
 
 import json
 from typing import Any
@@ -57,7 +57,7 @@ _OMITTED_COLUMNS = {"tags"}
 
 
 def build_croissant(summary: PublishSummary) -> bytes:
-    """The metadata as the bytes of croissant.json; records if there is Parquet."""
+    """The content of croissant.json; with record sets if there are Parquet files."""
     options, origin, total = summary.options, summary.origin, summary.total
     about: dict[str, Any] = {
         "@context": _CONTEXT,

@@ -1,7 +1,7 @@
 """The folder, bucket or hub repository of a dataset. Existing files are never overwritten.
 
 Until the dataset is finished, `publishing.json` holds its claim and the receipts of its shards.
-`dataset.json` holds the same of the finished dataset; `SHA256SUMS` is written last.
+`dataset.json` is the same for the finished dataset; `SHA256SUMS` is written last.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ _PROGRESS_FILE = "publishing.json"
 class ShardReceipt:
     """The files of a published shard: SHA-256 by path, and counts of their content.
 
-    `seconds` are of the clips' segments; `same` and `other` count clips whose audio file has
-    the bytes that were annotated, and others; `excluded` gives a reason for each clip whose
-    audio is unavailable.
+    `seconds` is the total duration of the clips' segments. `same` counts clips whose audio file has
+    the annotated bytes, `other` the others. `excluded` gives a reason for each clip without usable
+    audio.
     """
 
     files: dict[str, str]
@@ -43,7 +43,8 @@ class ShardReceipt:
 class PublishDestination:
     """A folder, bucket or hub repository that takes one dataset.
 
-    `claim` is what decides the dataset's bytes: a folder that holds another one's is refused.
+    `claim` is everything that determines the dataset's bytes; a folder with another claim is
+    refused.
     """
 
     def __init__(self, storage: Storage, uri: str, claim: dict[str, Any]) -> None:
@@ -57,9 +58,9 @@ class PublishDestination:
         self._receipts = (found or {}).get("shards", {})
 
     def done(self, label: str) -> ShardReceipt | None:
-        """The receipt of a shard whose files are all there as they were written.
+        """The receipt of a shard whose files all exist unchanged.
 
-        Raises InputError if one of them is there with other content.
+        Raises InputError if one of them exists with other content.
         """
         if (fields := self._receipts.get(label)) is None:
             return None
@@ -69,7 +70,7 @@ class PublishDestination:
     def put_shard(
         self, label: str, files: Iterable[tuple[str, bytes]], receipt: Callable[..., ShardReceipt]
     ) -> ShardReceipt:
-        """Write a shard's files, and note that they are done."""
+        """Write a shard's files, and record that they are done."""
         sums, size = {}, 0
         for path, data in files:
             sums[path] = self.put(path, data)
@@ -79,16 +80,16 @@ class PublishDestination:
         return ShardReceipt(**self._receipts[label])
 
     def put(self, path: str, data: bytes) -> str:
-        """Create a file, and return its SHA-256; one with the same bytes may be there already.
+        """Create a file, and return its SHA-256; an existing file with the same bytes is accepted.
 
-        Raises InputError if it is there with other content.
+        Raises InputError if it exists with other content.
         """
         if not self._storage.put_new(self._at(path), data):
             raise _conflict_error(self._at(path))
         return hashlib.sha256(data).hexdigest()
 
     def finish(self, sums: dict[str, str]) -> None:
-        """Write the facts and, last of all, the checksums."""
+        """Write the facts and then, last, the checksums."""
         sums = {**sums, FACTS_FILE: self.put(FACTS_FILE, self._facts())}
         lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
         self.put(CHECKSUMS_FILE, "".join(lines).encode())
@@ -96,9 +97,9 @@ class PublishDestination:
             self._storage.delete(self._at(_PROGRESS_FILE))
 
     def check(self) -> int:
-        """How many files a finished dataset has, all of them as they were written.
+        """Check that a finished dataset's files are unchanged; returns their number.
 
-        Raises InputError naming one that is gone or has other content.
+        Raises InputError naming one that is missing or has other content.
         """
         lines = self._storage.read_bytes(self._at(CHECKSUMS_FILE)).decode().splitlines()
         for line in lines:

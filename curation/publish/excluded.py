@@ -1,4 +1,4 @@
-"""Clips of the table that are not published, and why: `clip_id` and `reason`, a clip a row."""
+"""The clips of the table that are not published, with reasons: columns `clip_id` and `reason`."""
 
 import csv
 import io
@@ -11,23 +11,23 @@ EXCLUDED_SCHEMA = pa.schema([("clip_id", pa.string()), ("reason", pa.string())])
 
 
 def build_excluded_table(clips: Mapping[str, str]) -> pa.Table:
-    """From the reason of each clip."""
+    """The table of excluded clips from the reason of each."""
     return pa.table({"clip_id": list(clips), "reason": list(clips.values())}, EXCLUDED_SCHEMA)
 
 
 def count_by_reason(excluded: pa.Table) -> dict[str, int]:
-    """How many clips each reason has, the reasons in order."""
+    """Number of clips by reason, the reasons in order."""
     counts = excluded["reason"].value_counts().to_pylist()
     return dict(sorted((each["values"], each["counts"]) for each in counts))
 
 
 def drop_excluded(rows: pa.Table, excluded: pa.Table) -> pa.Table:
-    """The rows whose clip is not left out."""
+    """The rows whose clips are not excluded."""
     return rows.filter(pc.invert(pc.is_in(rows["clip_id"], excluded["clip_id"])))
 
 
 def format_excluded_csv(excluded: pa.Table) -> bytes:
-    """By clip id, with a header."""
+    """The table as CSV, by clip id, with a header."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(EXCLUDED_SCHEMA.names)

@@ -12,9 +12,9 @@ _OTHERS = ("models", "spaces", "kernels", "buckets")
 
 
 def resolve_hub_uri(uri: str) -> str:
-    """A URI as its filesystem knows it: `hf://org/name` becomes `hf://datasets/org/name`.
+    """A URI for the hub's filesystem: `hf://org/name` becomes `hf://datasets/org/name`.
 
-    Raises InputError for a part of the hub that holds no datasets, and where a name is missing.
+    Raises InputError for a part of the hub without datasets, and for a missing name.
     """
     if not uri.startswith(_HUB):
         return uri
@@ -26,14 +26,14 @@ def resolve_hub_uri(uri: str) -> str:
 
 
 def hub_page_url(uri: str) -> str | None:
-    """The page of a dataset that lies on the hub; None for one that lies elsewhere."""
+    """The page of a dataset on the hub; None for a dataset elsewhere."""
     if not (repository := _repository(uri)):
         return None
     return f"https://huggingface.co/datasets/{repository.partition('@')[0]}"
 
 
 def require_hub_repository(storage: Storage, uri: str) -> None:
-    """Raises InputError if a dataset's repository on the hub is not there, or not for us."""
+    """Raises InputError if the hub has no such dataset repository, or denies access to it."""
     repository = _repository(uri)
     if repository and not storage.exists(_DATASETS + repository):
         name = repository.partition("@")[0]
@@ -45,7 +45,7 @@ def require_hub_repository(storage: Storage, uri: str) -> None:
 
 @contextmanager
 def explain_hub_errors(uri: str) -> Iterator[None]:
-    """What the hub refuses is an InputError that says what to do."""
+    """Converts errors of the hub in the block into InputError that states the remedy."""
     if not uri.startswith(_HUB):
         yield
         return

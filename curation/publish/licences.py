@@ -1,4 +1,4 @@
-"""Licences of clips: where they are told, and which of them allow the audio to be passed on."""
+"""Licences of clips: where they are stated, and which of them allow redistribution of audio."""
 
 import csv
 import io
@@ -29,17 +29,17 @@ _FREE |= {"pddl": "pddl", "unlicense": "unlicense", "mit": "mit"}
 
 
 class Licence(NamedTuple):
-    """A licence by its id as the hub writes it, and why audio under it stays out, if it does."""
+    """A licence by its hub id, and the reason if it does not allow publishing the audio."""
 
     id: str
     refused: str | None
 
 
 def parse_licence(text: str) -> Licence:
-    """What a licence is, from its id, its name or its URL, and whether audio may be passed on.
+    """A licence from its id, name or URL, and whether it allows publishing the audio.
 
-    Creative Commons' licences allow it but those without derivatives: a segment cut out of a
-    recording and resampled may be one. What is not known is not passed on.
+    Creative Commons licences allow it, except those that forbid derivatives: a segment cut out of a
+    recording and resampled may be a derivative. Unknown licences do not allow it.
     """
     if not text:
         return Licence("", NO_LICENCE)
@@ -58,7 +58,7 @@ def parse_licence(text: str) -> Licence:
 
 
 class Licences:
-    """The licence of each clip, as a CSV or the catalog's metadata tell it."""
+    """The licence of each clip, from a CSV or the catalog's metadata."""
 
     def __init__(
         self, by_clip: Iterable[tuple[str, str]] = (), by_source: Mapping[str, str] | None = None
@@ -70,7 +70,7 @@ class Licences:
         self._by_source = sorted(named, key=lambda item: -len(item[0]))
 
     def column(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
-        """The licence of each row, and the reason why its audio stays out, null if it may go."""
+        """The licence of each row, and the reason for excluding its audio; null if allowed."""
         if self._by_clip.num_rows:
             place = pc.index_in(rows["clip_id"], self._by_clip["clip_id"])
             texts = self._by_clip["licence"].take(place)
@@ -104,8 +104,8 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> pa.Table:
 def read_licences(storage: Storage, uri: str) -> Licences:
     """Licences from a CSV: columns `clip_id` or `source`, and `licence`.
 
-    A source is a folder within the catalog's, or * for all that no other row names.
-    Raises InputError if it is no such file.
+    A source is a folder within the catalog's folder, or * for all clips that no other row names.
+    Raises InputError if the file is invalid.
     """
     try:
         text = storage.read_bytes(uri).decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""What a publication is asked to be; together with its source it decides every byte of it."""
+"""The options of a publication; together with its source they determine every byte."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ UNKNOWN_LICENCE = "unknown"
 
 
 class DatasetFormat(StrEnum):
-    """What a dataset may be written as."""
+    """The formats of a dataset."""
 
     PARQUET = "parquet"
     WEBDATASET = "webdataset"
@@ -20,9 +20,9 @@ class DatasetFormat(StrEnum):
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """`validation` and `test` are shares of the clips; the rest of them is train.
+    """`validation` and `test` are shares of the clips; the remaining clips are train.
 
-    `licence` is that of captions and scores, `about` says what the recordings are.
+    `licence` is that of captions and scores; `about` describes the recordings.
     """
 
     name: str

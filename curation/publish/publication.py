@@ -1,4 +1,4 @@
-"""Prepares a publication: the rows that may be published, their shards, and an estimate of size."""
+"""Prepares a publication: the rows to publish, their shards, and an estimate of the size."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ _MEASURED_CLIPS = 32
 
 @dataclass(frozen=True, eq=False)
 class Publication:
-    """A source made ready: the rows that may go out, cut into shards, and clips that may not."""
+    """A prepared source: the rows to publish, cut into shards, and the excluded clips."""
 
     source: DatasetSource
     options: PublishOptions
@@ -32,7 +32,7 @@ class Publication:
 
     @property
     def claim(self) -> dict[str, Any]:
-        """What decides every byte of the dataset."""
+        """Everything that determines the bytes of the dataset."""
         return {
             "format": PUBLISHED_FORMAT,
             "origin": self.source.origin,
@@ -43,7 +43,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class SizeEstimate:
-    """What a publication would write at most; sizes by a sample of its clips."""
+    """The maximum content of a publication; sizes are estimated from a sample of its clips."""
 
     captions: int
     clips: dict[str, int]  # by split
@@ -54,9 +54,9 @@ class SizeEstimate:
 def prepare_publication(
     source: DatasetSource, options: PublishOptions, licences: Licences | None
 ) -> Publication:
-    """Decide what goes out, and in which files.
+    """Decide which rows are published in which files.
 
-    Raises InputError if audio is asked for and no licences are told, or none allows it.
+    Raises InputError if audio is requested without licences, or if no licence allows it.
     """
     stays = excluded.EXCLUDED_SCHEMA.empty_table()
     if options.audio and source.exact:
@@ -76,7 +76,7 @@ def prepare_publication(
 
 
 def estimate_size(publication: Publication) -> SizeEstimate:
-    """Measure a few clips, spread over all; reads the audio of those alone."""
+    """Measure a few clips, spread over all; only their audio is read."""
     options, rows = publication.options, publication.source.rows
     first = is_first_of_clip(rows["clip_id"])
     split_clips: Counter[str] = Counter()
@@ -102,7 +102,7 @@ def estimate_size(publication: Publication) -> SizeEstimate:
 def add_requested_audio(
     rows: pa.Table, publication: Publication
 ) -> tuple[pa.Table, audio_column.AudioOutcome]:
-    """The rows as they are published, with their audio where it is asked for."""
+    """The rows as published, with their audio if requested."""
     if not publication.options.audio:
         return rows, audio_column.AudioOutcome()
     rate_hz = publication.options.sample_rate_hz

@@ -1,6 +1,7 @@
-"""A publication from beginning to end: shard after shard, then the card and its kin.
+"""Publishes a dataset: shard after shard, then the card and the other metadata.
 
-Only Arrow columns of captions are held whole; audio, and rows as Python objects, a shard at a time.
+Only Arrow columns of captions are in memory as a whole; audio and Python objects are processed by
+shard.
 """
 
 import json
@@ -32,7 +33,7 @@ ShardReceipts = dict[str, tuple[DatasetShard, ShardReceipt]]
 
 @dataclass(frozen=True)
 class PublishResult:
-    """What stands at the destination. `summary` is None if all of it stood there before."""
+    """The content of the destination; `summary` is None if the dataset was already complete."""
 
     uri: str
     files: int
@@ -48,14 +49,14 @@ def publish_dataset(
     previous: str | None = None,
     update: ProgressCallback | None = None,
 ) -> PublishResult:
-    """Write a dataset; run again, it goes on where it stopped, and changes nothing that is done.
+    """Write a dataset; a second call continues, and changes no finished file.
 
     Args:
         uri: a folder, `s3://` or `hf://org/name`.
         previous: an earlier publication, with which the changelog compares this one.
-        update: called with rows done and rows in all.
+        update: called with the number of rows done and of all rows.
 
-    Raises InputError if something else is there, naming it; nothing is overwritten.
+    Raises InputError naming a file that exists with other content; nothing is overwritten.
     """
     with hub.explain_hub_errors(uri):
         return _publish(publication, uri, previous, update)
@@ -97,9 +98,9 @@ def _publish(
 def claim_destination(
     publication: Publication, uri: str, previous: str | None
 ) -> tuple[PublishDestination, PreviousPublication | None]:
-    """Where it goes, and what was published before; nothing is written yet.
+    """The destination and the previous publication; nothing is written yet.
 
-    Raises InputError if another publication is there, or none where the previous should be.
+    Raises InputError if the destination has another publication, or there is no previous one.
     """
     uri = hub.resolve_hub_uri(uri)
     storage = publication.source.storage

@@ -13,9 +13,9 @@ from curation.uris import join_uri
 
 
 def read_dataset_facts(storage: Storage, uri: str) -> dict[str, Any]:
-    """The claim of `dataset.json`: format, origin, options and a hash of the rows.
+    """The claim in `dataset.json`: format, origin, options and a hash of the rows.
 
-    Raises InputError if no finished dataset is there, or one of another format.
+    Raises InputError if there is no finished dataset, or one of another format.
     """
     try:
         claim: dict[str, Any] = json.loads(storage.read_bytes(join_uri(uri, FACTS_FILE)))["claim"]
@@ -35,7 +35,7 @@ def read_dataset_facts(storage: Storage, uri: str) -> dict[str, Any]:
 def read_published_rows(
     storage: Storage, uri: str, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """A dataset's Parquet files, one after the other, all splits.
+    """The rows of a dataset's Parquet files of all splits, file by file.
 
     Raises InputError if there are none.
     """

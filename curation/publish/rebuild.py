@@ -1,4 +1,4 @@
-"""A captions-only dataset and a folder of audio become a dataset with audio again."""
+"""Adds audio from a folder to a dataset that was published without audio."""
 
 import hashlib
 from collections import Counter
@@ -23,7 +23,7 @@ from curation.uris import join_uri
 
 @dataclass(frozen=True)
 class AudioCoverage:
-    """How many of a dataset's clips the folder has, before any is read."""
+    """How many of a dataset's clips have a file in the folder, before any is read."""
 
     clips: int
     found: int
@@ -38,10 +38,10 @@ class AudioCoverage:
 def load_rebuild_source(
     storage: Storage, dataset: str, audio: str, files: Literal["cut", "whole"] = "cut"
 ) -> tuple[DatasetSource, dict[str, Any], AudioCoverage]:
-    """The rows of a published dataset whose audio is in a folder, its options, and the coverage.
+    """The rows of a published dataset with audio in a folder, its options, and the coverage.
 
     Args:
-        files: what a file named by its YouTube id alone is: a cut clip, or the whole recording.
+        files: content of a file named by its YouTube id alone: a cut clip, or the whole recording.
 
     Raises InputError if there is no such dataset or folder, or the folder has none of its clips.
     """
@@ -74,7 +74,7 @@ def load_rebuild_source(
 def build_rebuild_options(
     options: dict[str, Any], formats: Sequence[DatasetFormat], sample_rate_hz: int
 ) -> PublishOptions:
-    """The options of the dataset that is rebuilt, so that its clips keep their splits."""
+    """The options of the rebuilt dataset, with the splits of the original."""
     changed = {"formats": tuple(formats), "audio": True, "sample_rate_hz": sample_rate_hz}
     return PublishOptions(**{**options, **changed})
 

@@ -1,7 +1,7 @@
-"""The rows of a version of a run's table, and their origin as others may see it.
+"""The rows of a version of a run's table, and the part of their origin that is published.
 
-Rows are held as Arrow columns, without audio; `uri`, `from_s` and `to_s` say where each clip's
-audio lies and which segment of it was annotated, and are never published.
+Rows are held as Arrow columns, without audio. `uri`, `from_s` and `to_s` are the place of each
+clip's audio and its annotated segment; they are never published.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ from curation.uris import absolute_uri
 class DatasetSource:
     """Rows by clip id, each clip's best caption first.
 
-    `storage` holds the audio, and takes the dataset. `exact`: a clip's audio must have the bytes
-    that were annotated (`audio_sha256`), or it stays out.
+    `storage` holds the audio and the destination. With `exact`, a clip is excluded unless its audio
+    has the annotated bytes (`audio_sha256`).
     """
 
     rows: pa.Table
@@ -43,7 +43,7 @@ class DatasetSource:
 
 
 def load_run_source(run: RunFolder, version: int | None = None) -> DatasetSource:
-    """A version of a run's table, the newest by default.
+    """A version of a run's table, by default the newest.
 
     Raises InputError if there is no run, no table, or no such version of it.
     """

@@ -1,7 +1,7 @@
-"""Which clip goes into which split, and which rows into which file; the same at every publication.
+"""Assigns clips to splits and rows to files, the same way in every publication.
 
-A clip's split depends on its id and on the shares alone, so a clip keeps it from version to
-version, and all captions of a clip are in one split and in one file.
+A clip's split depends only on its id and on the shares, so it is the same in every version. All
+captions of a clip are in one split and in one file.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ SECONDS_PER_SHARD = 7200.0
 
 @dataclass(frozen=True, eq=False)
 class DatasetShard:
-    """Some rows of a split, in order: file `index` of `count`."""
+    """Rows of a split, in order: file `index` of `count`."""
 
     split: str
     index: int
@@ -28,15 +28,15 @@ class DatasetShard:
 
     @property
     def label(self) -> str:
-        """As `datasets` expects files to be named."""
+        """The file name that `datasets` expects."""
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
 
 
 def assign_splits(clip_ids: pa.ChunkedArray, validation: float, test: float) -> np.ndarray:
-    """The split of each clip, `[clips]`, as a place in SPLITS.
+    """The split of each clip, `[clips]`, as an index of SPLITS.
 
-    The first 8 bytes of the id's SHA-256, as a fraction, are below `test` for test, then below
-    `test + validation` for validation.
+    The first 8 bytes of the id's SHA-256, as a fraction: below `test` it is test, below `test +
+    validation` validation.
     """
     parts = [
         np.fromiter((_fraction(text) for text in chunk.to_pylist()), np.float64, len(chunk))
@@ -63,7 +63,7 @@ def cut_shards(rows: pa.Table, validation: float, test: float, audio: bool) -> l
 
 
 def is_first_of_clip(clip_ids: pa.ChunkedArray) -> np.ndarray:
-    """Whether a row is its clip's first, `[rows]`, of rows sorted by clip."""
+    """Whether a row is the first of its clip, `[rows]`; rows are sorted by clip."""
     first = np.ones(len(clip_ids), dtype=bool)
     if len(clip_ids) > 1:
         others = pc.not_equal(clip_ids.slice(1), clip_ids.slice(0, len(clip_ids) - 1))

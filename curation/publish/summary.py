@@ -1,4 +1,4 @@
-"""What the files of a dataset come to: counts by split, licences, scores, and what stays out."""
+"""Summary of a dataset's files: counts by split, licences, scores, and excluded clips."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class PublishSummary:
-    """For the card and its kin: all that they tell of a dataset."""
+    """The facts of a dataset for the card and the other metadata."""
 
     options: PublishOptions
     origin: dict[str, Any]
@@ -60,7 +60,7 @@ def summarise_publication(
     written: Mapping[str, tuple[DatasetShard, ShardReceipt]],
     out: pa.Table,
 ) -> PublishSummary:
-    """Of the rows that are published, the shards that were written of them, and clips left out."""
+    """The summary from the published rows, the written shards, and the excluded clips."""
     splits = {}
     for name in SPLITS:
         counts = SplitCounts()

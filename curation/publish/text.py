@@ -1,4 +1,4 @@
-"""Text of others in Markdown, and ids of others as file names: shown as text, never as markup."""
+"""Untrusted text in Markdown, and untrusted ids in file names: shown as text, never as markup."""
 
 import hashlib
 import re
@@ -16,18 +16,18 @@ _HASHED = 32
 
 
 def escape_markdown(value: object) -> str:
-    """One line of Markdown that reads as this text, in a table's cell too."""
+    """One line of Markdown that is rendered as this text, also in a table's cell."""
     escaped = _MARKUP.sub(r"\\\1", escape_invisible(str(value)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def to_plain_name(text: str) -> str:
-    """A name of ASCII letters, digits, `-` and `_`, for formats that take no other."""
+    """A name of ASCII letters, digits, `-` and `_`, for formats that allow only these."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "dataset"
 
 
 def to_file_key(clip_id: str) -> str:
-    """A clip's name in tars and folders: no dot, no slash, different for different ids."""
+    """A clip's name in tars and folders: no dot, no slash, unique for each id."""
     data = clip_id.encode("utf-8", "surrogatepass")
     key = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], data).decode()
     if len(key) <= _KEY_BYTES:
@@ -36,7 +36,7 @@ def to_file_key(clip_id: str) -> str:
 
 
 def strip_paths(value: Any) -> Any:
-    """A configuration as others may see it: of a local path or a URI its last part alone."""
+    """A configuration for publication: of each path or URI only the last part."""
     if isinstance(value, dict):
         return {key: strip_paths(item) for key, item in value.items()}
     if isinstance(value, list):

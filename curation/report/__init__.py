@@ -1,1 +1,1 @@
-"""The run's page: one HTML file, made from the run's folder alone, that opens anywhere."""
+"""The report of a run: one HTML file, made from the run's folder alone, that opens anywhere."""

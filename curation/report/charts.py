@@ -1,6 +1,6 @@
-"""The charts of the page: SVG drawn by matplotlib, in colours that follow the reader's theme.
+"""The charts of the report: SVG drawn by matplotlib, in colours of the reader's theme.
 
-What is drawn in a stand-in colour takes the colour of a CSS variable; text stays text.
+Stand-in colours in the drawing are replaced by CSS variables; text stays text.
 """
 
 import re
@@ -66,7 +66,7 @@ _UNITS_S = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seco
 
 
 def funnel_chart(name: str, steps: Sequence[FunnelStep]) -> str:
-    """Bars of what each step left, a colour a unit."""
+    """Bars of the number left after each step, one colour for each unit."""
     units = list(dict.fromkeys(step.unit for step in steps))
     colors = [_SERIES[units.index(step.unit)]["color"] for step in steps]
     summary = "; ".join(f"{step.name}: {step.remaining} {step.unit}" for step in steps)
@@ -76,7 +76,7 @@ def funnel_chart(name: str, steps: Sequence[FunnelStep]) -> str:
 
 
 def root_yield_chart(name: str, yields: Sequence[TagYield]) -> str:
-    """Bars of the share of each root's clips that came to a pair."""
+    """Bars of the share of each root's clips with a pair."""
     summary = "; ".join(f"{each.name}: {each.share:.1%} of {each.clips} clips" for each in yields)
     shares = [100 * each.share for each in yields]
     bars = _Bars([each.name for each in yields], shares, [_FIRST] * len(yields), "{:.1f} %")
@@ -91,7 +91,7 @@ def score_chart(
     threshold: float | None,
     pairs: ScoredPairs | None = None,
 ) -> str:
-    """Densities of a score with a threshold, and below what a threshold does to `pairs`."""
+    """Densities of a score with a threshold; below, the effect of thresholds on `pairs`."""
 
     def draw(figure: Figure) -> None:
         if pairs:

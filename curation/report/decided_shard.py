@@ -1,4 +1,4 @@
-"""A run's evidence and the decisions on it, a shard at a time, so that a large run fits."""
+"""A run's evidence with its decisions, one shard at a time, so that large runs fit in memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ _ROWS_A_BATCH = 65536
 
 @dataclass(frozen=True, eq=False)
 class DecidedShard:
-    """The clips of a shard, and what became of their candidates.
+    """The clips of a shard, and the decisions on their candidates.
 
     Attributes:
         clips: columns of evidence, a row a clip.
-        clip: int `[candidate]`, the row of the clip that each candidate is of.
+        clip: int `[candidate]`, the row of each candidate's clip.
         clap_score, second_score: float32 `[candidate]`, NaN if there is none.
-        score: float32 `[candidate]`, that by which the policy ranked; NaN if undecided.
+        score: float32 `[candidate]`, the policy's score; NaN if undecided.
         reason: str `[candidate]`.
         agreement: float32 `[clip]`, of both scorers' ranks; NaN if there is none.
     """
@@ -48,12 +48,12 @@ class DecidedShard:
 
     @cached_property
     def ok(self) -> np.ndarray:
-        """Bool `[clip]`."""
+        """Whether the clip did not fail, bool `[clip]`."""
         return pc.equal(self.clips["outcome"], OK).to_numpy()
 
     @cached_property
     def pairs(self) -> np.ndarray:
-        """Accepted candidates of each clip, int `[clip]`."""
+        """Number of accepted candidates of each clip, int `[clip]`."""
         accepted = self.clip[self.reason == policy.ACCEPTED]
         return np.bincount(accepted, minlength=self.clips.num_rows)
 
@@ -61,7 +61,7 @@ class DecidedShard:
 def read_decided_shards(
     run: RunFolder, shards: list[int], selection: str | None
 ) -> Iterator[DecidedShard]:
-    """The shards of a run with the decisions of a selection, or of none.
+    """The shards of a run with the decisions of a selection, or without decisions.
 
     Raises InputError if decisions and evidence do not belong together.
     """

@@ -9,7 +9,7 @@ from curation.report.decided_shard import DecidedShard
 
 @dataclass(frozen=True)
 class ErrorKind:
-    """One kind of error, `stage/type`, and the first clip that had it."""
+    """One kind of error, `stage/type`, and the first clip with it."""
 
     name: str
     stage: str
@@ -34,5 +34,5 @@ class ErrorCounts:
             self._kinds[name] = ErrorKind(**{**vars(first), "clips": first.clips + 1})
 
     def kinds(self) -> list[ErrorKind]:
-        """The commonest first."""
+        """The kinds of error, the most frequent first."""
         return sorted(self._kinds.values(), key=lambda kind: (-kind.clips, kind.name))

@@ -1,4 +1,4 @@
-"""The clips of the sample, with all that is known of each, and their sound."""
+"""The example clips, with all their data and their sound."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ _THREADS = 4
 class ExampleCandidate:
     """A caption of a clip.
 
-    `second_score` is None if there was one scorer, `log_prob` where the captioner does not give
-    it, and `score`, the policy's, where none decided.
+    `second_score` is None without a second scorer, `log_prob` if the captioner returns none, and
+    `score`, the policy's, if there is no decision.
     """
 
     caption: str
@@ -40,7 +40,7 @@ class ExampleCandidate:
 
 @dataclass(frozen=True)
 class Example:
-    """A clip of the sample: its row of evidence, and its candidates, the policy's best first."""
+    """An example clip: its evidence row, and its candidates in the order of the policy."""
 
     stratum: str
     row: dict[str, Any]
@@ -48,14 +48,14 @@ class Example:
 
     @property
     def tags(self) -> list[dict[str, Any]]:
-        """The clip's tags, each with its CLAP score where tags were verified."""
+        """The clip's tags, with their CLAP scores if tags were verified."""
         scores = self.row["tag_scores"] or [None] * len(self.row["tags"])
         return [{**tag, "score": s} for tag, s in zip(self.row["tags"], scores, strict=True)]
 
 
 @dataclass(frozen=True)
 class CandidateColumn:
-    """A figure of candidates, as a column of their table."""
+    """One column of the candidates' table."""
 
     name: str
     field: str
@@ -87,7 +87,7 @@ _COLUMNS = (
 def candidate_columns(
     examples: Sequence[Example], policy: Mapping[str, Any]
 ) -> list[CandidateColumn]:
-    """The columns that hold a value and do not repeat another column."""
+    """The columns that have a value and do not repeat another column."""
     candidates = [candidate for example in examples for candidate in example.candidates]
     own_score = policy.get("score", "clap") != "clap"
     return [
@@ -101,7 +101,7 @@ def candidate_columns(
 def read_examples(
     run: RunFolder, drawn: Sequence[SampledClip], scores: CandidateScores
 ) -> list[Example]:
-    """The drawn clips, in their order; each shard is read once."""
+    """The sampled clips, in order; each shard is read once."""
     numbers = sorted({each.shard for each in drawn})
     found: dict[SampledClip, Example] = {}
     for number, evidence in zip(
@@ -121,7 +121,7 @@ def read_examples(
 
 
 def load_example_media(storage: Storage, examples: Sequence[Example]) -> Iterator[ClipMedia]:
-    """The sound of each, in order, read a few ahead of who asks."""
+    """The sound of each example, in order, loaded a few ahead."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(examples), 2 * _THREADS):
             few = examples[start : start + 2 * _THREADS]

@@ -1,4 +1,4 @@
-"""From listed clips to pairs: what each step of a run left over."""
+"""The number of clips, captions and pairs left after each step of a run."""
 
 from dataclasses import dataclass
 
@@ -37,9 +37,9 @@ def funnel_steps(
     """The steps of a run.
 
     Args:
-        listed, done: clips of the plan, and those of them with evidence.
+        listed, done: number of planned clips, and of those with evidence.
         errors: the kinds of error of the clips done.
-        reasons: candidates by what became of them.
+        reasons: number of candidates by the reason of their decision.
         pairs: rows of the curated table; None if there is none.
     """
     steps = [FunnelStep("listed", listed, "clips")]

@@ -34,7 +34,7 @@ _WEBP_QUALITY = 60
 
 @dataclass(frozen=True)
 class ClipMedia:
-    """Sound and spectrogram as data URIs, or in `missing` why they are not there."""
+    """Sound and spectrogram as data URIs; `missing` is the reason if there are none."""
 
     sound: Markup = Markup("")
     spectrogram: Markup = Markup("")
@@ -74,7 +74,7 @@ def encode_opus(decoded: DecodedAudio) -> bytes:
 
 @torch.inference_mode()
 def render_spectrogram(decoded: DecodedAudio) -> bytes:
-    """64 mel bands from 50 Hz to 14 kHz, the loudest 80 dB, as a WebP a pixel a band."""
+    """64 mel bands from 50 Hz to 14 kHz, the loudest 80 dB, as WebP with one pixel a band."""
     front_end = _front_end()
     waveform = resample(decoded.waveform, decoded.sample_rate_hz, front_end.config.sample_rate_hz)
     samples = torch.from_numpy(np.ascontiguousarray(waveform))[None]

@@ -1,4 +1,4 @@
-"""What became of the clips of a run: each came to a pair, or one thing kept it from that."""
+"""The outcome of each clip of a run: a pair, or the reason why there is none."""
 
 from collections import Counter
 
@@ -28,6 +28,6 @@ class ClipOutcomes:
             open_ &= ~here
 
     def counts(self) -> dict[str, int]:
-        """Clips by what became of them, those that got farthest first; none that met nobody."""
+        """Number of clips by outcome, in the order of the stages reached; without zeros."""
         order = [*_OUTCOMES.values(), FAILED]
         return {outcome: self._clips[outcome] for outcome in order if self._clips[outcome]}

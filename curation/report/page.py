@@ -1,4 +1,4 @@
-"""The page itself: templates filled so that whatever a run holds is shown as text, and its size."""
+"""Renders the report page: everything from the run is escaped as text, and its size is bounded."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ _OMITTED = ClipMedia(missing_reason="omitted, to keep the page small")
 
 @dataclass(frozen=True)
 class Report:
-    """The rendered page, and how many of the sampled clips are on it, and have sound there."""
+    """The rendered page, and how many example clips it shows, with and without sound."""
 
     html: str
     sampled: int
@@ -40,8 +40,8 @@ def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None
     """The report of a run.
 
     Args:
-        clips: clips of the sample.
-        on_shard: called with shards read and shards in all.
+        clips: number of example clips.
+        on_shard: called with the number of shards read and of all shards.
 
     Raises InputError if there is no run, no evidence, or decisions that do not fit it.
     """
@@ -49,7 +49,7 @@ def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None
 
 
 class ReportPage:
-    """The report page: everything but its clips is prepared, `render` adds as many as fit."""
+    """The report page without its example clips; `render` adds as many as fit."""
 
     def __init__(self, data: ReportData) -> None:
         templates = _environment()
@@ -66,7 +66,7 @@ class ReportPage:
         self._columns = examples.candidate_columns(self._examples, data.lineage.get("policy", {}))
 
     def render(self, most_bytes: int = MAX_BYTES) -> Report:
-        """The page with as many of the sampled clips as it may have bytes for; sounds go first."""
+        """The page with as many examples as its size allows; sounds are omitted first."""
         groups: dict[str, list[Markup]] = {example.stratum: [] for example in self._examples}
         left = most_bytes - len(self._html(groups, 0).encode()) - _SLACK_BYTES
         media = examples.load_example_media(self._storage, self._examples)
@@ -101,7 +101,7 @@ class ReportPage:
 
 
 def write_report(storage: Storage, out: str, page: Report) -> None:
-    """Put the page at a path or URI."""
+    """Write the page to a path or URI."""
     storage.put(out, page.html.encode())
 
 

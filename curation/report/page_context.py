@@ -22,14 +22,14 @@ MAX_ERROR_KINDS = 100
 
 @dataclass(frozen=True)
 class PoolCost:
-    """Hours of a pool's workers, and what one of them costs."""
+    """Hours of a pool's workers, and the price of an hour."""
 
     hours: float
     hour: float
 
 
 def page_context(data: ReportData) -> dict[str, Any]:
-    """The variables of page.html, without those of the sampled clips."""
+    """The variables of page.html, except those of the example clips."""
     steps, roots, tags = _steps(data), data.yields.by_root(), data.yields.by_tag()
     kinds, record, speed = data.errors.kinds(), data.record, data.throughput
     policy = data.lineage.get("policy", {})
@@ -72,7 +72,7 @@ def page_context(data: ReportData) -> dict[str, Any]:
 
 
 def format_dollars(amount: float) -> str:
-    """Cents, and of less than a cent two figures."""
+    """Dollars with cents; below a cent with two significant digits."""
     return f"${_format_two_digits(amount)}"
 
 

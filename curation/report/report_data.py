@@ -25,12 +25,12 @@ from curation.run.resolve import recorded_config
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """What a report shows of a run.
+    """The data of a run's report.
 
     Attributes:
-        lineage: what the newest version of the table was made from; empty if there is none.
-        stratum_clips: clips of each group of which the sample was taken.
-        pool_hours: of each pool's workers.
+        lineage: the lineage of the newest version of the table; empty if there is none.
+        stratum_clips: number of clips of each group from which examples are sampled.
+        pool_hours: hours of each pool's workers.
     """
 
     record: RunRecord
@@ -51,11 +51,11 @@ class ReportData:
 def collect_report_data(
     run: RunFolder, clips: int, on_shard: Callable[[int, int], None]
 ) -> ReportData:
-    """Read a run.
+    """Read the data of a run.
 
     Args:
-        clips: clips of the sample.
-        on_shard: called with shards read and shards in all.
+        clips: number of example clips.
+        on_shard: called with the number of shards read and of all shards.
 
     Raises InputError if there is no run, no evidence, or decisions that do not fit it.
     """

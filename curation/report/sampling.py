@@ -1,4 +1,4 @@
-"""A stratified sample of a run's clips, drawn while its shards go by."""
+"""A stratified sample of a run's clips, drawn in one pass over its shards."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _ERRORS_A_KIND = 3
 
 @dataclass(frozen=True)
 class SampledClip:
-    """A clip of the sample: its place in the evidence, and the stratum it stands for."""
+    """A clip of the sample: its place in the evidence, and its stratum."""
 
     stratum: str
     shard: int
@@ -26,12 +26,11 @@ class SampledClip:
 class StratifiedSample:
     """The clips with the smallest keys of each stratum.
 
-    Keys are random, seeded by shard, so that the sample depends on no order; those of the narrowly
-    rejected are the scores by which they missed, the highest first.
+    Keys are random numbers seeded by shard, so that the sample does not depend on the order of
+    shards. For narrowly rejected clips the keys are the scores, highest first.
 
     Attributes:
-        stratum_clips: clips of each stratum, in the sample or not; a clip counts with each
-            of its strata.
+        stratum_clips: number of clips of each stratum; a clip counts in each of its strata.
     """
 
     def __init__(self, seed: int, clips: int) -> None:
@@ -68,9 +67,9 @@ class StratifiedSample:
         self._candidates[stratum] = sorted([*self._candidates.get(stratum, []), *offered])[:most]
 
     def select_clips(self) -> list[SampledClip]:
-        """The sample: a clip of each stratum in turn, so that its beginning is stratified too.
+        """The sample: one clip of each stratum in turn, so that its beginning is stratified too.
 
-        A clip of several strata stands for the first one.
+        A clip of several strata counts in the first one.
         """
         waiting = {stratum: list(self._candidates[stratum]) for stratum in self._order()}
         taken: dict[tuple[int, int], SampledClip] = {}
@@ -92,6 +91,6 @@ class StratifiedSample:
 
 
 def stratum_name(reason: str) -> str:
-    """The stratum of the clips of which a candidate met this end."""
+    """The stratum of clips with a candidate of this reason."""
     named = {policy.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
     return named.get(reason, f"a caption rejected: {reason.replace('_', ' ')}")

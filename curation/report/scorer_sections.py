@@ -1,4 +1,4 @@
-"""The sections on scores: matched against shuffled, the threshold, and what they come to."""
+"""The sections on scores: matched and shuffled scores, the threshold, and estimates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ class ScorerSection:
 
 
 def build_scorer_sections(data: ReportData) -> list[ScorerSection]:
-    """A section for each scorer, and for the policy's score where it is another."""
+    """One section for each scorer, and one for the policy's score if it differs."""
     scores, policy = data.scores, data.lineage.get("policy", {})
     if not len(scores.clap):
         return []

@@ -1,4 +1,4 @@
-"""The scores of all candidates of a run as flat arrays: some bytes a candidate, no objects."""
+"""The scores of all candidates of a run as flat arrays, without Python objects."""
 
 from functools import cached_property
 
@@ -9,7 +9,7 @@ from curation.select import policy
 
 
 class CandidateScores:
-    """Gathers scores and reasons shard by shard; `[candidate]` each, in the evidence's order."""
+    """Collects scores and reasons shard by shard; `[candidate]` each, in the evidence's order."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[np.ndarray]] = {
@@ -46,17 +46,17 @@ class CandidateScores:
 
     @cached_property
     def second(self) -> np.ndarray:
-        """NaN throughout if there was one scorer."""
+        """Score of the second scorer; all NaN if there is none."""
         return self._all("second")
 
     @cached_property
     def score(self) -> np.ndarray:
-        """What the policy ranked by; NaN if undecided."""
+        """Score by which the policy ranked; NaN if undecided."""
         return self._all("score")
 
     @cached_property
     def agreement(self) -> np.ndarray:
-        """Of both scorers' ranks, `[clip]`; NaN if a clip has none."""
+        """Agreement of both scorers' ranks, `[clip]`; NaN if a clip has none."""
         return self._all("agreement")
 
     @cached_property
@@ -65,13 +65,13 @@ class CandidateScores:
 
     @cached_property
     def reasons(self) -> dict[str, int]:
-        """Candidates by reason."""
+        """Number of candidates by reason."""
         counts = np.bincount(self._code_of_each, minlength=len(self._reasons)).tolist()
         return dict(zip(self._reasons, counts, strict=True))
 
     @cached_property
     def accepted(self) -> np.ndarray:
-        """Bool `[candidate]`."""
+        """Whether the candidate was accepted, bool `[candidate]`."""
         if policy.ACCEPTED not in self._reasons:
             return np.zeros(self._count, bool)
         return self._code_of_each == self._reasons.index(policy.ACCEPTED)
@@ -81,6 +81,6 @@ class CandidateScores:
         return float(self.score[self.accepted].min()) if self.accepted.any() else None
 
     def of(self, shard: int, candidate: int) -> tuple[float, str]:
-        """The policy's score and the reason of a candidate, by its place in its shard."""
+        """The policy's score and the reason of a candidate, by its index in its shard."""
         place = self._first[shard] + candidate
         return float(self.score[place]), self._reasons[self._code_of_each[place]]

@@ -1,4 +1,4 @@
-"""How fast each pool worked over time, from the spans in the footers of the evidence."""
+"""The throughput of each pool over time, from the spans in the footers of the evidence."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ BINS = 80
 class PoolThroughput:
     """Clips a second of each pool, `[bin]` each, between the times `edges_s`, `[bin + 1]`.
 
-    Times count from `begun_s`, Unix time, the first span's beginning. A shard's clips are spread
-    evenly over the time that a worker had it.
+    Times are relative to `begun_s`, the Unix time of the first span's start. A shard's clips are
+    spread evenly over the time that a worker had it.
     """
 
     started_s: float
@@ -25,7 +25,7 @@ class PoolThroughput:
 
 
 def pool_throughput(footers: Iterable[ShardFooter]) -> PoolThroughput | None:
-    """None if no footer has spans."""
+    """The throughput of each pool; None if no footer has spans."""
     spans = defaultdict(list)
     for footer in footers:
         for span in footer.spans:

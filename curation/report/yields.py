@@ -1,4 +1,4 @@
-"""How many clips of each tag, and of each root of the ontology, came to pairs."""
+"""Number of clips with pairs, for each tag and for each root of the ontology."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +19,7 @@ _COUNTS = ("clips", "ok", "paired", "pairs")
 
 @dataclass(frozen=True)
 class TagYield:
-    """Of the clips of a tag or a root: all, those with captions, those with pairs; and pairs."""
+    """For a tag or root: numbers of clips, of clips with captions or pairs, and of pairs."""
 
     name: str
     clips: int
@@ -29,7 +29,7 @@ class TagYield:
 
     @property
     def share(self) -> float:
-        """Of the clips, those that came to a pair."""
+        """Share of the clips that have a pair."""
         return self.clips_with_pair / self.clips if self.clips else 0.0
 
 
@@ -67,21 +67,21 @@ class TagYields:
             self._roots[root] = self._roots.get(root, 0) + counts[:, here].sum(1)
 
     def by_tag(self) -> list[TagYield]:
-        """The commonest first."""
+        """By tag, the most frequent first."""
         if self._tags is None:
             return []
         rows = self._tags.sort_by([("clips", "descending"), ("name", "ascending")]).to_pylist()
         return [TagYield(row["name"], *(row[name] for name in _COUNTS)) for row in rows]
 
     def by_root(self) -> list[TagYield]:
-        """The commonest first; those without clips are left out."""
+        """By root, the most frequent first, without roots that have no clips."""
         yields = [TagYield(root, *counts.tolist()) for root, counts in self._roots.items()]
         return sorted((each for each in yields if each.clips), key=lambda each: -each.clips)
 
 
 @cache
 def ontology_roots(mid: str) -> frozenset[str]:
-    """The names of the roots above a class; UNKNOWN for what AudioSet does not know."""
+    """The names of the roots above a class; UNKNOWN for a class that AudioSet does not have."""
     try:
         above = ontology.ancestor_classes(mid) | {mid}
     except InputError:

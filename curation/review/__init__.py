@@ -1,1 +1,1 @@
-"""Review: a local page over a whole run, on which people listen, choose a threshold, and mark."""
+"""Review: a local page over a whole run for listening, choosing a threshold, and marking."""

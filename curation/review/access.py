@@ -1,8 +1,8 @@
-"""Who may talk to the review server: the page that it served itself, opened by who has its token.
+"""Access control of the review server: only its own page, with the token, is answered.
 
-Any site that a browser shows can send requests to loopback, and can point a name of its own at it
-(DNS rebinding). So a request must name this server as its host and its origin, and all but the
-page's own files must carry the token, which only the address that was printed holds.
+Any site in a browser can send requests to loopback, and can point its own host name at it (DNS
+rebinding). Therefore a request must have this server as its host and its origin. All requests
+except those for the page's own files need the token, which is only in the printed address.
 """
 
 import hmac
@@ -25,7 +25,7 @@ HEADERS = {
 
 
 class RefusedRequest(Exception):
-    """A request that is answered by what is wrong with it."""
+    """A request that is answered with the reason for its refusal."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def access_middleware(
     token: str, open_paths: frozenset[str]
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """The middleware; `open_paths` are served without the token."""
+    """The middleware; `open_paths` need no token."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""The sound of a clip as a browser plays it: the segment that was annotated, as 16-bit FLAC."""
+"""The sound of a clip for browsers: the annotated segment, as 16-bit FLAC."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ _BROWSER_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000)
 
 
 def clip_flac(storage: Storage, evidence: dict[str, Any]) -> bytes:
-    """The sound of a clip's evidence, mono, as a FLAC file.
+    """The sound of an evidence row, mono, as a FLAC file.
 
     Raises:
-        InputError: it was never decoded, or its file is gone or is not what was annotated.
+        InputError: the clip was never decoded, or its file is missing or has changed.
         AudioError: it cannot be decoded.
     """
     if evidence["duration_s"] is None:

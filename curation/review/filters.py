@@ -1,4 +1,4 @@
-"""Which entries are shown, and in what order: masks and places over the columns of an index."""
+"""Selects and orders the entries to show: masks and indices over the columns of an index."""
 
 from bisect import bisect_left
 
@@ -21,10 +21,10 @@ def filter_mask(
     first: np.ndarray,
     second: np.ndarray | None,
 ) -> np.ndarray:
-    """The entries that a filter shows, bool `[entries]`.
+    """The entries that pass a filter, bool `[entries]`.
 
     Args:
-        first, second: codes of what the two policies decide (`apply_rules`).
+        first, second: codes of the two policies' decisions (`apply_rules`).
 
     Raises InputError for an outcome, a tag or an error that does not exist.
     """
@@ -52,7 +52,7 @@ def filter_mask(
 
 
 def compare_decisions(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
-    """The entries that both policies accept, and those that only one does; bool `[entries]`."""
+    """The entries that both policies accept, and those that only one accepts; bool `[entries]`."""
     one, other = first == ACCEPTED_CODE, second == ACCEPTED_CODE
     return {"both": one & other, "only_first": one & ~other, "only_second": other & ~one}
 
@@ -60,10 +60,10 @@ def compare_decisions(first: np.ndarray, second: np.ndarray) -> dict[str, np.nda
 def page_entries(
     index: ReviewIndex, labels: Labels, view: ViewRequest, shown: np.ndarray, cutoff: float | None
 ) -> np.ndarray:
-    """The entries of a page, in its order; those without a caption have no score and come last.
+    """The entries of a page in order; those without a caption have no score and come last.
 
     Args:
-        cutoff: the lowest score that is accepted, None if nothing is.
+        cutoff: the lowest accepted score; None if nothing is accepted.
     """
     part = slice(view.offset, view.offset + view.limit)
     if view.sort == "sample":

@@ -1,7 +1,6 @@
-"""What the review page asks of a run, laid out so that it is answered at once.
+"""The columns of a run that the review page needs, stored so that requests are answered at once.
 
-The columns are mapped from disk: what a question does not touch takes no memory, and what it
-touches the system may drop again.
+The columns are memory-mapped: unused columns take no memory, and the system may drop used ones.
 """
 
 import json
@@ -26,10 +25,10 @@ _COLUMNS = "columns"
 
 @dataclass(frozen=True)
 class IndexMetadata:
-    """What is known of an index beside its columns.
+    """The metadata of an index beside its columns.
 
-    `design` names the sample drawn of it. `unusable` says why policies cannot use a score (of
-    `SCORES`, or SECOND), in the words of `select`, for each that they cannot.
+    `sample_design` names the sample drawn from it. `unusable` has, for each score (of `SCORES`, or SECOND)
+    that policies cannot use, the reason in the words of `select`.
     """
 
     run: str
@@ -44,19 +43,20 @@ class IndexMetadata:
 
 @dataclass(frozen=True, eq=False)
 class ReviewIndex:
-    """A run, as entries: one a candidate, and one with no caption for each clip that has none.
+    """A run as entries: one for each candidate, and one for each clip without candidates.
 
-    It implements `RankedEntries` of `select/policy.py`: nothing is sorted when a threshold moves.
-    Entries stand in the order of the evidence. By name in `columns`:
+    It implements `RankedEntries` of `select/policy.py`, so a new threshold needs no sorting.
+    Entries are in the order of the evidence. By name in `columns`:
 
-    - of each entry: `clip` (its number), `candidate` (its place in the clip, -1: no caption),
+    - of each entry: `clip` (its number), `candidate` (its index in the clip, -1: no caption),
       `stratum`, `second_score`, and for each usable score, such as `score_clap`: `score_*` (NaN: no
-      caption) and `rank_*` (1 the clip's best, 0: no caption); `score_log_prob` is always there,
-      and NaN, as `second_score` is, if there is none;
-    - all entries with a caption, reordered: `drawn` (as the sample asks for them), `order_*` (best
+      caption) and `rank_*` (1 the clip's best, 0: no caption); `score_log_prob` and `second_score`
+      always exist, and are NaN if the run has none;
+    - all entries with a caption, reordered: `drawn` (in the order of the sample), `order_*` (best
       first) and `tag_order_*` (by `tag_group`, then best first);
     - of each clip: `first_entry` (and the number of entries at the end), `shard` and `row` of its
-      evidence, `error` (its kind in `About.errors`, -1: none), `tag_group` (its rarest tag);
+      evidence, `error` (its index in `IndexMetadata.errors`, -1: none), `tag_group` (its rarest
+      tag);
     - the tags of clip c are `tags[tag_starts[c] : tag_starts[c + 1]]`, numbers of `tag_clips`.
     """
 
@@ -73,31 +73,32 @@ class ReviewIndex:
 
     @cached_property
     def tag_counts(self) -> np.ndarray:
-        """How many clips carry each tag."""
+        """Number of clips with each tag."""
         return np.diff(self.tag_clips.starts)
 
     @property
     def scores(self) -> list[ScoreName]:
-        """Those by which policies may rank."""
+        """The scores by which policies may rank."""
         return [name for name in SCORES if name not in self.metadata.unusable]
 
     def score(self, name: ScoreName) -> np.ndarray:
-        """Float64 `[entries]`, NaN: no caption. Raises InputError if policies cannot use it."""
+        """Float64 `[entries]`, NaN without a caption. Raises InputError if it is unusable."""
         self._require(name)
         return self.columns[f"score_{name}"]
 
     @property
     def second_score(self) -> np.ndarray:
-        """Float64 `[entries]`, NaN: no caption. Raises InputError if policies cannot use it."""
+        """Float64 `[entries]`, NaN without a caption. Raises InputError if it is unusable."""
         self._require(MIN_SECOND_SCORE)
         return self.columns["second_score"]
 
     def rank(self, name: ScoreName, eligible: np.ndarray | None = None) -> np.ndarray:
         """The rank of each entry in its clip, among the eligible entries (bool `[entries]`).
 
-        Entries of a clip are adjacent, so each has a place of its own by clip and rank; how many
-        are eligible up to there, less those up to the clip's first, is a running sum. 0 if
-        there is no caption and all are eligible; of no account where an entry is not eligible.
+        The entries of a clip are adjacent, so each has a position by clip and rank. A rank is the
+        running sum of eligible entries up to that position, minus the sum before the clip. It is 0
+        for entries without a caption if all are eligible, and undefined for entries that are not
+        eligible.
         """
         self._require(name)
         rank = self.columns[f"rank_{name}"]
@@ -121,7 +122,7 @@ class ReviewIndex:
         return self.columns["tag_group"][self.columns["clip"][entries]]
 
     def rank_of(self, policy: Policy, entry: int) -> int:
-        """The rank in its clip that `select` records for a caption; 0 if there is none."""
+        """The rank in its clip that `select` records for a caption; 0 without a caption."""
         if policy.min_second_score is None or not self.has_caption[entry]:
             return int(self.columns[f"rank_{policy.score}"][entry])
         entries = self.entries_of(int(self.columns["clip"][entry]))
@@ -146,7 +147,7 @@ class ReviewIndex:
 
 
 def save_index(folder: Path, about: IndexMetadata, columns: dict[str, np.ndarray]) -> None:
-    """Write all of an index but its texts and postings."""
+    """Write an index without its texts and postings."""
     (folder / _COLUMNS).mkdir()
     for name, values in columns.items():
         np.save(folder / _COLUMNS / name, values)

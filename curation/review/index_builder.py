@@ -1,7 +1,7 @@
-"""Makes the index of a run, once for each state of its evidence, in the user's cache folder.
+"""Builds the index of a run, once for each state of its evidence, in the user's cache folder.
 
-Memory grows with the run: about 350 bytes a candidate while it is made (0.7 GB for two millions),
-beside a few shards' texts, which go to disk as they are read.
+Memory grows with the run: about 350 bytes a candidate while it is built (0.7 GB for two million),
+plus the texts of a few shards, which are written to disk as they are read.
 """
 
 import hashlib
@@ -46,10 +46,10 @@ _A_DAY_S = 24 * 3600
 
 
 def open_index(run: RunFolder, on_shard: ProgressCallback) -> ReviewIndex:
-    """The index of a run's evidence as it is now; made where the cache does not have it.
+    """The index of a run's present evidence; it is built if the cache does not have it.
 
     Raises:
-        InputError: there is no run, no evidence yet, or evidence that holds no usable scores.
+        InputError: there is no run, no evidence yet, or evidence without usable scores.
     """
     record = require_run_record(run)
     files = run_evidence.list_evidence_files(run)
@@ -67,7 +67,7 @@ def open_index(run: RunFolder, on_shard: ProgressCallback) -> ReviewIndex:
 
 
 def index_cache_folder() -> Path:
-    """Where the indexes lie: `tagscribe/review` in the user's cache folder (XDG_CACHE_HOME)."""
+    """The folder of the indexes: `tagscribe/review` in the user's cache folder (XDG_CACHE_HOME)."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "tagscribe" / "review"
 

@@ -1,4 +1,4 @@
-"""The marks of a run as they stand beside its index: by entry, and as a sample to count."""
+"""The marks of a run beside its index: by entry, and as counts of the sample."""
 
 import math
 import threading
@@ -16,7 +16,7 @@ from curation.run.layout import RunFolder
 
 
 class Labels:
-    """The last mark of each entry. Safe in threads.
+    """The last mark of each entry. Thread-safe.
 
     Raises InputError for marks that cannot be read.
     """
@@ -36,13 +36,13 @@ class Labels:
         return len(self._by_entry)
 
     def entries(self, *verdicts: str) -> np.ndarray:
-        """The entries with one of these verdicts, with any by default."""
+        """The entries with one of these verdicts, by default with any."""
         with self._lock:
             found = [e for e, m in self._by_entry.items() if not verdicts or m.verdict in verdicts]
         return np.array(found, np.int64)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """The entries of this index's sample that are marked; which are good."""
+        """The marked entries of this index's sample, and which of them are good."""
         with self._lock:
             marked = [
                 (entry, mark.verdict == "good")
@@ -53,12 +53,12 @@ class Labels:
         return np.array(entries, np.int64), np.array(good, bool)
 
     def add(self, request: MarkRequest) -> Mark | None:
-        """Write a mark, and return how the entry stands now.
+        """Write a mark, and return the entry's present mark.
 
         A caption of the sample that is marked again while browsing stays in the sample.
 
         Raises:
-            InputError: there is no such caption, or nothing that corrects it.
+            InputError: there is no such caption, or no corrected text.
             OSError: the mark could not be written.
         """
         with self._writing:

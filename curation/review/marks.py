@@ -1,7 +1,7 @@
-"""The marks of people on captions: rows in RUN/marks, which only ever grow.
+"""Marks of people on captions: rows in RUN/marks, which only grow.
 
-A server that takes marks writes files of its own, each put whole in one atomic step, so that many
-people can mark the same run, on object storage too, and a mark is lost by no crash.
+Each server writes its own files, each in one atomic step. Therefore many people can mark the same
+run, also on object storage, and a crash loses no mark.
 """
 
 import csv
@@ -27,8 +27,8 @@ MARKS_PER_FILE = 256
 class Mark:
     """One verdict. `corrected` is the better caption; `time` is UTC in ISO 8601.
 
-    `sample` names the sample that asked for it, None for a caption that somebody chose to mark:
-    only of those that a sample asked for can a precision be told.
+    `sample` names the sample in which the caption was marked; None for a caption that somebody
+    chose. Only marks of a sample give an estimate of precision.
     """
 
     clip_id: str
@@ -54,7 +54,7 @@ def utc_timestamp() -> str:
 def read_marks(run: RunFolder) -> list[Mark]:
     """All marks of a run, the oldest first.
 
-    Raises InputError for a file that is no file of marks.
+    Raises InputError for an invalid file.
     """
     marks = []
     for file in run.storage.list_files(layout.marks_uri(run.uri)):
@@ -71,18 +71,18 @@ def read_marks(run: RunFolder) -> list[Mark]:
 
 
 def latest_marks(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
-    """The last mark of each caption; a withdrawn mark is none."""
+    """The last mark of each caption, without withdrawn ones."""
     last = {mark.key: mark for mark in marks}
     return {key: mark for key, mark in last.items() if mark.verdict != "withdrawn"}
 
 
 def mark_to_line(mark: Mark) -> bytes:
-    """A mark as a row of its file; what is no valid text is written by its code."""
+    """A mark as a line of its file; invalid text is escaped."""
     return json.dumps(vars(mark)).encode() + b"\n"
 
 
 class MarkWriter:
-    """Puts marks into files of its own, one after the other."""
+    """Writes marks to its own files, one after the other."""
 
     def __init__(self, run: RunFolder) -> None:
         self._storage = run.storage
@@ -90,7 +90,7 @@ class MarkWriter:
         self._begin()
 
     def write(self, mark: Mark) -> None:
-        """Returns when the mark is written. Raises OSError, and then it is not kept."""
+        """Returns when the mark is written. Raises OSError, and then it is not saved."""
         line = mark_to_line(mark)
         self._storage.put(self._uri, b"".join([*self._lines, line]))
         self._lines.append(line)
@@ -110,9 +110,9 @@ COLUMNS = (
 
 
 def export_marks(run: RunFolder, to: str) -> int:
-    """Write the labelled captions of a run as CSV, and return how many; `right` is 1 or 0.
+    """Write the marked captions of a run as CSV, and return their number; `right` is 1 or 0.
 
-    Raises InputError if nothing was marked.
+    Raises InputError if there are no marks.
     """
     labelled = latest_marks(read_marks(run))
     if not labelled:

@@ -1,4 +1,4 @@
-"""Which rows hold which term: words of captions, tags of clips."""
+"""An inverted index: the rows of each term (words of captions, tags of clips)."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ _AFTER_ANY_WORD = "\U0010ffff"
 
 @dataclass(frozen=True, eq=False)
 class Postings:
-    """Terms in ascending order; the rows of each, ascending, one term's after another's.
+    """Terms in ascending order, and the ascending rows of each term, concatenated.
 
-    `starts` is `[terms + 1]`: where each term's rows begin in `rows`.
+    `starts` is `[terms + 1]`: the start of each term's rows in `rows`.
     """
 
     terms: pa.StringArray
@@ -27,18 +27,18 @@ class Postings:
     rows: np.ndarray
 
     def of(self, terms: Iterable[int]) -> np.ndarray:
-        """The rows of any of these terms, by number."""
+        """The rows of any of these terms, given by number."""
         parts = [self.rows[self.starts[term] : self.starts[term + 1]] for term in terms]
         return np.concatenate(parts) if parts else self.rows[:0]
 
     def whole(self, term: str) -> np.ndarray:
-        """The rows of this very term."""
+        """The rows of exactly this term."""
         place = bisect_left(self.terms, term, key=pa.StringScalar.as_py)
         known = place < len(self.terms) and self.terms[place].as_py() == term
         return self.of([place] if known else [])
 
     def beginning_with(self, prefix: str) -> np.ndarray:
-        """The rows of all terms that begin so; a row comes once for each of its terms."""
+        """The rows of all terms with this prefix; a row occurs once for each of its terms."""
         first = bisect_left(self.terms, prefix, key=pa.StringScalar.as_py)
         last = bisect_right(self.terms, prefix + _AFTER_ANY_WORD, key=pa.StringScalar.as_py)
         return self.rows[self.starts[first] : self.starts[last]]
@@ -62,7 +62,7 @@ class Postings:
 
 
 class PostingsBuilder:
-    """Terms of rows, given a block of rows at a time."""
+    """Builds postings from blocks of rows."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -70,7 +70,7 @@ class PostingsBuilder:
         self._lengths: list[np.ndarray] = []
 
     def add(self, rows: pa.ListArray) -> None:
-        """The next rows, each a list of terms."""
+        """Add the next rows, each a list of terms."""
         encoded = rows.flatten().dictionary_encode()
         numbers = self._numbers
         known = [numbers.setdefault(term, len(numbers)) for term in encoded.dictionary.to_pylist()]
@@ -79,7 +79,7 @@ class PostingsBuilder:
         self._lengths.append(rows.value_lengths().to_numpy())
 
     def by_row(self) -> tuple[np.ndarray, np.ndarray]:
-        """The terms of row r are `terms[starts[r] : starts[r + 1]]`: starts and terms."""
+        """Starts and terms: the terms of row r are `terms[starts[r] : starts[r + 1]]`."""
         place = np.empty(len(self._numbers), np.int32)
         place[[self._numbers[term] for term in sorted(self._numbers)]] = np.arange(len(place))
         return np.r_[0, np.cumsum(np.concatenate(self._lengths))], place[
@@ -96,7 +96,7 @@ class PostingsBuilder:
 
 
 def split_words(texts: pa.Array) -> pa.ListArray:
-    """The words of each text, in small letters; what searches and what is searched pass here."""
+    """The lower-case words of each text; used for the texts and for the searched words."""
     split = pc.split_pattern_regex(pc.utf8_lower(texts), _BETWEEN_WORDS)
     flat = split.flatten()
     kept = pc.not_equal(flat, "")

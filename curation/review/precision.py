@@ -1,8 +1,8 @@
-"""How many of the captions that a policy accepts are right, by a sample that people have marked.
+"""Estimates the precision of the captions that a policy accepts, from a marked sample.
 
-The sample is that of `sampling`. What a policy accepts is cut by the strata; in each of these parts
-the marked captions are a simple random sample, so a part counts by its size in the run, known
-exactly, and not by how many of it were marked.
+The sample is that of `sampling`. The accepted captions are split by stratum. In each part the
+marked captions are a simple random sample. A part is weighted by its known size in the run, not by
+its number of marks.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from curation.stats import wilson_interval
 
 @dataclass(frozen=True)
 class PrecisionEstimate:
-    """Precision with its 95 % interval; `precision` is None if nothing was marked.
+    """Precision with its 95 % interval; `precision` is None without marks.
 
-    `marked` marks speak of it; they are worth a simple random sample of `effective`.
+    It rests on `marked` marks, which are worth a simple random sample of `effective`.
     """
 
     precision: float | None
@@ -27,10 +27,10 @@ class PrecisionEstimate:
 
 
 def estimate_precision(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> PrecisionEstimate:
-    """Precision of a set of captions, by stratum: how many there are, were marked, and marked good.
+    """Precision of a set of captions, from their number, marks and good marks by stratum.
 
-    The interval is Wilson's, at the effective size of the sample. Where a stratum has captions and
-    no mark the interval allows for all of them being bad, and for all being good.
+    The interval is Wilson's, with the effective size of the sample. If a stratum has captions and
+    no marks, the interval allows for all of them being bad, and for all being good.
 
     Args:
         size, marked, good: int `[stratum]`.

@@ -1,4 +1,4 @@
-"""The requests of the page, checked by pydantic: filters, policies, an order, a verdict."""
+"""The requests of the page, validated by pydantic: filters, policies, orders, verdicts."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class _Request(BaseModel):
 
 
 class EntryFilter(_Request):
-    """Which entries are shown; all conditions must hold."""
+    """A filter of entries; all conditions must hold."""
 
     text: str = Field("", max_length=1000)  # words of the caption, or the start of a clip's id
     tags: tuple[int, ...] = Field((), max_length=50)  # any of them
@@ -31,7 +31,7 @@ class EntryFilter(_Request):
 
 
 class ViewRequest(_Request):
-    """A page of rows: by default those nearest to the threshold come first."""
+    """A request for rows; by default those nearest to the threshold come first."""
 
     filter: EntryFilter = EntryFilter()
     policy: Policy
@@ -42,14 +42,14 @@ class ViewRequest(_Request):
 
 
 class YieldRequest(_Request):
-    """What one policy accepts, and beside it another."""
+    """A request for the yield of one policy, and optionally of a second one."""
 
     policy: Policy
     other: Policy | None = None
 
 
 class MarkRequest(_Request):
-    """A mark to be made. `sampled`: the caption came in the order of the sample."""
+    """A request to write a mark. `sampled`: the caption was shown in the order of the sample."""
 
     entry: int = Field(ge=0)
     verdict: Literal["good", "bad", "corrected", "withdrawn"]

@@ -1,4 +1,4 @@
-"""Captions counted by score and stratum at once: what charts, yields and precision are made of."""
+"""Counts captions by score and stratum, for charts, yields and precision."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,18 @@ BINS = 64
 
 @dataclass(frozen=True, eq=False)
 class ScoreGrid:
-    """Where each entry lies: in which bin of a score, and in which stratum.
+    """The bin of a score and the stratum of each entry.
 
     Attributes:
-        edges: float64 `[BINS + 1]`, ascending; a bin holds its lower edge, the last one both.
-        cell: int16 `[entries]`, bin times STRATA plus stratum; without meaning if there is no
-            caption.
+        edges: float64 `[BINS + 1]`, ascending; a bin includes its lower edge, the last one both.
+        cell: int16 `[entries]`, bin times STRATA plus stratum; undefined without a caption.
     """
 
     edges: np.ndarray
     cell: np.ndarray
 
     def count(self, which: np.ndarray) -> np.ndarray:
-        """How many of these captions each cell holds, int `[BINS, STRATA]`.
+        """Number of these captions in each cell, int `[BINS, STRATA]`.
 
         Args:
             which: bool `[entries]`, or the numbers of the captions.
@@ -35,7 +34,7 @@ class ScoreGrid:
 
 
 def build_score_grid(index: ReviewIndex, name: ScoreName) -> ScoreGrid:
-    """The bins of a score, from the lowest of the run's to the highest."""
+    """A grid whose bins span the lowest to the highest score of the run."""
     score, best_first = index.score(name), index.columns[f"order_{name}"]
     lowest, highest = (score[best_first[-1]], score[best_first[0]]) if len(best_first) else (0, 1)
     edges = np.linspace(lowest, max(highest, lowest + 1e-6), BINS + 1)
@@ -45,5 +44,5 @@ def build_score_grid(index: ReviewIndex, name: ScoreName) -> ScoreGrid:
 
 
 def counts_at_least(counted: np.ndarray) -> np.ndarray:
-    """Of `Grid.count`'s answer: how many score at least each bin's lower edge, of each stratum."""
+    """Captions at or above each bin's lower edge by stratum, from `ScoreGrid.count`."""
     return counted[::-1].cumsum(axis=0)[::-1]

@@ -1,4 +1,4 @@
-"""The review server, on loopback: files of the page, answers as JSON, sounds as FLAC, marks."""
+"""The review server on loopback: files of the page, JSON responses, sounds as FLAC, marks."""
 
 import asyncio
 import json
@@ -36,8 +36,8 @@ def create_application(
     """The server's routes.
 
     Args:
-        about: properties of the run that the index does not hold.
-        token: what each request but those for the page's files must carry.
+        about: properties of the run that the index does not have.
+        token: required in each request except those for the page's files.
     """
     server = _Server(service, about)
     app = web.Application(
@@ -58,7 +58,7 @@ def create_application(
 async def serve_application(
     app: web.Application, port: int, on_ready: Callable[[int], None]
 ) -> None:
-    """Serve on loopback until cancelled; `on_ready` receives the port, a free one where it was 0.
+    """Serve on loopback until cancelled; `on_ready` gets the port (0 means any free port).
 
     Raises InputError if the port is taken.
     """

@@ -1,4 +1,4 @@
-"""Answers the requests of the page, over a run's index: rows, yield, precision, one clip whole.
+"""Answers the page's requests from a run's index: rows, yield, precision, one whole clip.
 
 All text is escaped by `escape_invisible`: invisible characters become their code points.
 """
@@ -44,13 +44,13 @@ _CLIP_COLUMNS = [name for name in EVIDENCE_SCHEMA.names if name != "audio_embedd
 
 
 class UnknownClipError(InputError):
-    """A clip's number that the index does not have."""
+    """The number of a clip that the index does not have."""
 
 
 class ReviewService:
-    """Safe in threads.
+    """Answers requests; thread-safe.
 
-    What takes a policy raises InputError for one whose scores the run does not have.
+    Methods with a policy raise InputError if the run lacks the policy's scores.
     """
 
     def __init__(self, run: RunFolder, index: ReviewIndex, labels: Labels) -> None:
@@ -62,7 +62,7 @@ class ReviewService:
         self._count = _memoize(self._count_up_to, _CACHED_COUNTS)
 
     def about(self) -> JsonObject:
-        """The run: its size, what policies may use, its tags by how many clips carry them, errors.
+        """The run: size, usable scores, tags by number of clips, and kinds of error.
 
         `scores` and `reasons` are labels by name; `second` is the range of the second scorer's
         scores, None if policies cannot use them.
@@ -81,7 +81,7 @@ class ReviewService:
         }
 
     def view(self, request: ViewRequest) -> JsonObject:
-        """A page of rows, how many there are in all, and what the first policy makes of these."""
+        """A page of rows, the total number of rows, and the first policy's decisions on them."""
         first = self._decide(request.policy)
         second = self._decide(request.other) if request.other else None
         shown = filters.filter_mask(self.index, self.labels, request.filter, first, second)
@@ -94,7 +94,7 @@ class ReviewService:
         }
 
     def compare_yields(self, request: YieldRequest) -> JsonObject:
-        """What a policy accepts, its precision, and beside it another's."""
+        """Yield and precision of a policy, and of a second one for comparison."""
         answer = {"first": self._outcome(request.policy)}
         if request.other:
             answer["second"] = self._outcome(request.other)
@@ -106,7 +106,7 @@ class ReviewService:
         return answer
 
     def curve(self, policy: Policy) -> JsonObject:
-        """Precision at each threshold on the policy's score, among what comes before it."""
+        """Precision at each threshold on the policy's score, for captions passing earlier rules."""
         grid = self._grid(policy.score)
         entries, good = self.labels.sample()
         judged = self._decide(policy)[entries] <= BELOW_THRESHOLD_CODE
@@ -130,11 +130,11 @@ class ReviewService:
         }
 
     def mark(self, request: MarkRequest) -> JsonObject:
-        """Take a mark, and say how the caption is marked now."""
+        """Write a mark, and return the caption's present mark."""
         return {"mark": _mark_to_dict(self.labels.add(request))}
 
     def clip(self, clip: int) -> JsonObject:
-        """All that is known of a clip, its evidence read again. Raises NoSuchClip."""
+        """All data of a clip; its evidence is read again. Raises UnknownClipError."""
         evidence = self.evidence(clip)
         tags, scores = evidence["tags"], evidence["tag_scores"] or [None] * len(evidence["tags"])
         return {
@@ -151,7 +151,7 @@ class ReviewService:
         }
 
     def evidence(self, clip: int) -> JsonObject:
-        """A clip's row of evidence, without its embedding. Raises NoSuchClip."""
+        """A clip's row of evidence, without its embedding. Raises UnknownClipError."""
         clips = self.index.metadata.clips
         if not 0 <= clip < clips:
             raise UnknownClipError(f"clip {clip}: there are {clips} of them, from 0 on")
@@ -231,7 +231,7 @@ class ReviewService:
         return vars(precision.estimate_precision(sizes, marked, right))
 
     def _count_up_to(self, policy: Policy, reason: int) -> np.ndarray:
-        """The captions with this reason or one before it, as `Grid.count` counts them."""
+        """The captions with this reason or one before it, as `ScoreGrid.count` counts them."""
         return self._grid(policy.score).count(self._decide(policy) <= reason)
 
 

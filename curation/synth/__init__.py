@@ -1,5 +1,5 @@
-"""Procedural sounds with exact captions: the corpus that needs no download.
+"""Procedural sounds with exact captions: a corpus that needs no download.
 
-Every clip follows from (seed, index) alone. `mixing.render_clip` gives the sound and its truth,
-`corpus.write_corpus` a folder in AudioSet's layout.
+Every clip is determined by (seed, index). `mixing.render_clip` returns the sound and its truth;
+`corpus.write_corpus` writes a folder in AudioSet's layout.
 """

@@ -1,7 +1,7 @@
-"""Captions of scenes, true ones and ones that are wrong in one respect.
+"""Captions of scenes: true ones, and ones that are wrong in one respect.
 
-A template has {A} and {B} where a sentence stands ("a dog barks") and {a} and {b} where a thing
-heard stands ("a dog barking"). Every template of two events fixes their order and their relation.
+A template has {A} and {B} for clauses ("a dog barks") and {a} and {b} for noun phrases ("a dog
+barking"). Every template of two events fixes their order and their relation.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ MIN_CAPTION_WORDS = 3
 
 
 def fill_template(template: str, keys: tuple[str, ...], rng: np.random.Generator) -> str:
-    """The template with a clause drawn for each class."""
+    """The template with a random clause for each class."""
     words: dict[str, str] = {}
     for letter, key in zip("ab", keys, strict=False):
         sound = CLASSES_BY_KEY[key]
@@ -47,7 +47,7 @@ def fill_template(template: str, keys: tuple[str, ...], rng: np.random.Generator
 def write_scene_captions(
     keys: tuple[str, ...], relation: str, rng: np.random.Generator, count: int
 ) -> tuple[str, ...]:
-    """`count` captions, each by another template or, for a single sound, other words."""
+    """`count` captions with different templates; for a single sound, also different words."""
     templates = CAPTION_TEMPLATES[relation]
     order = rng.permutation(len(templates))
     captions: list[str] = []

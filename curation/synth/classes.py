@@ -1,4 +1,4 @@
-"""The AudioSet classes that can be made here, with the words they are told in."""
+"""The AudioSet classes that can be synthesised, with the words of their captions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from curation.synth.dsp import Audio, Rng
 
 @dataclass(frozen=True)
 class Clause:
-    """Who does what: ("a dog", "barks", "barking"). A plural subject has a verb without the s."""
+    """Subject and verb: ("a dog", "barks", "barking"). A plural subject has a verb without s."""
 
     subject: str
     verb: str
@@ -26,7 +26,7 @@ class Clause:
         return f"{self.subject} {self.verb}", f"{self.subject} {auxiliary} {self.participle}"
 
     def nominal(self) -> str:
-        """As a thing heard: "a dog barking"."""
+        """As a noun phrase: "a dog barking"."""
         return f"{self.subject} {self.participle}"
 
 
@@ -34,10 +34,10 @@ class Clause:
 class SoundClass:
     """One class of sound.
 
-    `mid` and `name` are AudioSet's; `keywords` are stems, of which one stands in each of the
-    class's clauses and none in another class's. `render(rng, samples, sample_rate_hz)` gives
-    float32 `[samples]` at any level. Classes of one `family` are too alike to be told apart in
-    one clip; a `continuous` one can run through as a background.
+    `mid` and `name` are AudioSet's. `keywords` are word stems: each clause of the class contains
+    one of them, and no clause of another class does. `render(rng, samples, sample_rate_hz)` returns
+    float32 `[samples]` at any level. Classes of one `family` are too similar to be distinguished in
+    one clip. A `continuous` class can be a background.
     """
 
     key: str

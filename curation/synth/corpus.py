@@ -26,7 +26,7 @@ _SUBTYPES = {"flac": "PCM_16", "wav": "PCM_16", "ogg": "VORBIS"}
 
 
 def make_clip_id(seed: int, index: int) -> str:
-    """Eleven letters and digits, as a YouTube id has."""
+    """Eleven letters and digits, like a YouTube id."""
     number = int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:12], "big")
     letters = []
     for _ in range(11):
@@ -36,12 +36,12 @@ def make_clip_id(seed: int, index: int) -> str:
 
 
 def scene_tags(scene: Scene) -> list[str]:
-    """The mids of the scene's classes, in the scene's order."""
+    """The mids of the scene's classes, in order."""
     return [CLASSES_BY_KEY[key].mid for key in scene.classes]
 
 
 def draw_noisy_tags(scene: Scene, rng: np.random.Generator) -> list[str]:
-    """The tags as people give them: each missing with 0.15, and one wrong beside them with 0.35."""
+    """Tags as people give them: each is missing with 0.15, and a wrong one is added with 0.35."""
     tags = [mid for mid in scene_tags(scene) if rng.random() >= TAG_MISSING]
     if rng.random() < TAG_WRONG:
         tags.append(str(rng.choice([s.mid for s in SOUND_CLASSES if s.key not in scene.classes])))
@@ -57,15 +57,14 @@ def write_corpus(
     progress: bool = False,
     sample_rate_hz: int = 16000,
 ) -> None:
-    """Writes clips 0 to `clips` - 1 of the corpus `seed`.
+    """Write clips 0 to `clips` - 1 of the corpus `seed`.
 
         audio/<id>.flac|wav|ogg   the formats in turn
         segments.csv              true tags, in AudioSet's own layout
         segments_noisy.csv        the same clips with tags as people give them
         truth.jsonl               id, classes, relation, duration_s and captions
 
-    With `workers` above one, clips are rendered in spawned processes; what is written does not
-    depend on it.
+    With `workers` above one, spawned processes render the clips; the files are the same.
     """
     unknown = sorted(set(formats) - set(_SUBTYPES))
     if unknown or not formats:

@@ -1,7 +1,7 @@
-"""Grains, voices and noise: what the procedural sounds are made of.
+"""Building blocks of the procedural sounds: grains, voices and noise.
 
-Everything is float32 `[sample]`, mono. Functions take the generator they draw from, so that a sound
-is fixed by its seed, and frequencies in Hz, so that it is the same sound at any rate.
+All sounds are float32 `[sample]`, mono. Functions take their random generator, so a seed fixes the
+sound, and frequencies in Hz, so the sound is the same at any rate.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def _grid_index(nfft: int, sample_rate_hz: int) -> NDArray[np.int16]:
 
 
 def fft_length(samples: int) -> int:
-    """A fast transform length of at least `samples`; few values, so that tables are reused."""
+    """A fast transform length of at least `samples`, one of few, so that tables are reused."""
     step = 4096 if samples > 16384 else 1024
     return int(fft.next_fast_len(-(-samples // step) * step, real=True))
 
@@ -79,7 +79,7 @@ def shaped_noise(rng: Rng, samples: int, sample_rate_hz: int, points: SpectrumPo
 
 
 def apply_filter(audio: Audio, sample_rate_hz: int, points: SpectrumPoints) -> Audio:
-    """The sound through a zero-phase filter with the given curve."""
+    """The sound after a zero-phase filter with the given curve."""
     nfft = fft_length(len(audio))
     spectrum = fft.rfft(audio, nfft) * gain_curve(points, nfft, sample_rate_hz)
     return fft.irfft(spectrum, nfft)[: len(audio)]
@@ -96,25 +96,25 @@ def draw_uniform(rng: Rng, low: float, high: float) -> float:
 
 
 def draw_log_uniform(rng: Rng, low: float, high: float) -> float:
-    """For pitches, rates and times: as many draws in each octave."""
+    """A log-uniform draw, for pitches, rates and times."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def linear_ramp(values: Sequence[float] | NDArray[np.float64], samples: int) -> Audio:
-    """Straight lines through evenly spaced values."""
+    """Linear interpolation between evenly spaced values."""
     knots = np.linspace(0, samples - 1, len(values))
     return np.interp(np.arange(samples), knots, values).astype(np.float32)
 
 
 def random_walk(rng: Rng, samples: int, sample_rate_hz: int, rate_hz: float) -> Audio:
-    """A smooth random walk between 0 and 1 that turns about `rate_hz` times a second."""
+    """A smooth random walk between 0 and 1 with about `rate_hz` turns a second."""
     knots = max(3, int(samples / sample_rate_hz * rate_hz) + 2)
     steps = smooth_knots(rng.random(knots))
     return linear_ramp(steps, samples)
 
 
 def smooth_knots(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Knots with halfway points put in by cubic averaging: a ramp over them has soft corners."""
+    """Knots with cubic midpoints inserted, so that a linear ramp over them is smooth."""
     padded = np.concatenate([values[:1], values, values[-1:]])
     middle = (9 * (padded[1:-2] + padded[2:-1]) - padded[:-3] - padded[3:]) / 16
     out = np.empty(2 * len(values) - 1)
@@ -139,7 +139,7 @@ def exponential_decay(samples: int, sample_rate_hz: int, time_s: float) -> Audio
 def damped_sines(
     sample_rate_hz: int, hz: Sequence[float], gains: Sequence[float], times_s: Sequence[float]
 ) -> Audio:
-    """Damped sines struck together: a bell, a plate, a piece of wood. Peak near one."""
+    """Damped sines with one onset: a bell, a plate, a piece of wood. Peak near one."""
     samples = int(min(max(times_s) * 5, 6.0) * sample_rate_hz) + 8
     time = np.arange(samples, dtype=np.float32) / np.float32(sample_rate_hz)
     out = np.zeros(samples, np.float32)
@@ -152,7 +152,7 @@ def damped_sines(
 
 
 def noise_burst(rng: Rng, sample_rate_hz: int, time_s: float, points: SpectrumPoints) -> Audio:
-    """A noise that starts at once and dies away with the given time constant. Peak near one."""
+    """Noise with an immediate onset that decays with the given time constant. Peak near one."""
     samples = int(time_s * 6 * sample_rate_hz) + 16
     out = shaped_noise(rng, samples, sample_rate_hz, points) * exponential_decay(
         samples, sample_rate_hz, time_s
@@ -200,7 +200,7 @@ def add_grains(
     gains: NDArray[np.float64],
     picks: NDArray[np.int64],
 ) -> None:
-    """Adds grain `picks[i]`, `gains[i]` loud, at sample `starts[i]`, into `out`; cut at its end."""
+    """Add grain `picks[i]` with gain `gains[i]` at sample `starts[i]` to `out`; cut at its end."""
     samples = len(out)
     for start, gain, pick in zip(starts.tolist(), gains.tolist(), picks.tolist(), strict=True):
         if 0 <= start < samples:
@@ -212,7 +212,7 @@ def add_grains(
 def add_random_grains(
     rng: Rng, out: Audio, grains: Sequence[Audio], count: int, spread: float = 1.0
 ) -> None:
-    """Adds `count` grains at random places, their gains log-normal with `spread`."""
+    """Add `count` grains at random places with log-normal gains (`spread`)."""
     starts = rng.integers(0, len(out), count)
     gains = np.exp(spread * rng.standard_normal(count))
     add_grains(out, grains, starts, gains, rng.integers(len(grains), size=count))
@@ -221,7 +221,7 @@ def add_random_grains(
 def random_clicks(
     rng: Rng, samples: int, sample_rate_hz: int, count: int, points: SpectrumPoints, spread: float
 ) -> Audio:
-    """Many tiny clicks at random places, filtered, of unit RMS: for more than scatter can place."""
+    """Many short clicks at random places, filtered, of unit RMS; for large numbers of clicks."""
     train = np.zeros(samples, np.float32)
     gains = np.exp(spread * rng.standard_normal(count)) * rng.choice([-1.0, 1.0], count)
     train[rng.integers(0, samples, count)] = gains
@@ -238,7 +238,7 @@ def repeat_events(
     uneven_db: float = 3.0,
     lead_s: float = 0.3,
 ) -> Audio:
-    """Events in a row, the gaps drawn anew each time, until the time or the number is up."""
+    """Repeated events with random gaps, until the time or the number is reached."""
     out = np.zeros(samples, np.float32)
     start = int(rng.uniform(0, min(lead_s, 0.2 * samples / sample_rate_hz)) * sample_rate_hz)
     for number in range(most):
@@ -257,7 +257,7 @@ def repeat_events(
 def regular_starts(
     samples: int, sample_rate_hz: int, period_s: float, start_s: float
 ) -> NDArray[np.int64]:
-    """Starts, in samples, of a steady beat."""
+    """Starts, in samples, of a regular beat."""
     return (np.arange(start_s, samples / sample_rate_hz, period_s) * sample_rate_hz).astype(
         np.int64
     )

@@ -60,7 +60,7 @@ def render_scene(scene: Scene, rng: Rng, sample_rate_hz: int) -> Audio:
 
 
 def measure_active_level(audio: Audio, sample_rate_hz: int) -> float:
-    """The level of a sound while it sounds: RMS over 20 ms frames within 30 dB of the loudest."""
+    """The level of a sound's active parts: RMS over 20 ms frames within 30 dB of the loudest."""
     frame = max(1, sample_rate_hz // 50)
     whole = audio[: len(audio) // frame * frame].reshape(-1, frame)
     power = np.einsum("ij,ij->i", whole, whole) / frame
@@ -70,7 +70,7 @@ def measure_active_level(audio: Audio, sample_rate_hz: int) -> float:
 
 
 def normalise_sound(audio: Audio, sample_rate_hz: int) -> Audio:
-    """The sound at an active level of one, its ends faded over 15 ms."""
+    """The sound with an active level of one, faded over 15 ms at both ends."""
     level = measure_active_level(audio, sample_rate_hz)
     out = (audio / np.float32(level)) if level > 0 else audio.copy()
     fade = min(int(0.015 * sample_rate_hz), len(out) // 2)
@@ -81,7 +81,7 @@ def normalise_sound(audio: Audio, sample_rate_hz: int) -> Audio:
 
 
 def mix_in_background(front: Audio, behind: Audio, below_db: float) -> Audio:
-    """Two sounds of equal active level, the second `below_db` softer."""
+    """Mix two sounds of equal active level, the second `below_db` softer."""
     return front + behind * np.float32(10 ** (-below_db / 20))
 
 

@@ -1,4 +1,4 @@
-"""Captions that are wrong in one respect, for contrastive training and for measuring a score."""
+"""Captions that are wrong in one respect, for contrastive training and for evaluating a score."""
 
 import numpy as np
 
@@ -10,10 +10,10 @@ NEGATIVE_KINDS: tuple[str, ...] = ("replaced", "dropped", "added", "swapped", "r
 
 
 def make_hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | None:
-    """A caption wrong in the way of `kind`, or None if the scene cannot be wrong in that way.
+    """A caption that is wrong as `kind` states; None if the scene does not allow that.
 
     replaced: one class is another; dropped: one of two events is missing; added: a second event is
-    made up for a single; swapped: the order, or foreground and background, is turned round;
+    invented for a single one; swapped: order, or foreground and background, are exchanged;
     relation: "then" for "background" or the reverse.
     """
     if kind not in NEGATIVE_KINDS:
@@ -41,7 +41,7 @@ def make_hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str
 
 
 def make_hard_negatives(scene: Scene, rng: np.random.Generator, count: int = 1) -> list[str]:
-    """`count` hard negatives, of kinds drawn evenly among those the scene allows."""
+    """`count` hard negatives of kinds drawn uniformly among those that the scene allows."""
     kinds = (
         ("replaced", "added")
         if scene.relation == "single"

@@ -1,4 +1,4 @@
-"""What happens in a clip: one sound, one and then another, or one over a background."""
+"""The content of a clip: one sound, two in succession, or one over a background."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,8 +16,8 @@ RELATIONS: tuple[Relation, ...] = ("single", "then", "background")
 class Scene:
     """The truth of one clip.
 
-    `classes` are keys, in order: first sound and second, or foreground and background.
-    `captions` are three to five true sentences, lower case, without final punctuation.
+    `classes` are keys in order: first and second sound, or foreground and background. `captions`
+    are three to five true sentences, lower case, without final punctuation.
     """
 
     classes: tuple[str, ...]
@@ -27,7 +27,7 @@ class Scene:
 
 
 def make_scene(seed: int, index: int) -> Scene:
-    """Scene `index` of the corpus `seed`, the same in any process and order. Makes no audio."""
+    """Scene `index` of the corpus `seed`, the same in any process and order; without audio."""
     rng = np.random.default_rng((seed, index, 0))
     relation = RELATIONS[int(rng.integers(3))]
     first = SOUND_CLASSES[int(rng.integers(len(SOUND_CLASSES)))]

@@ -25,7 +25,7 @@ from curation.synth.voice import vocal_breath, vocal_tone
 
 
 def dog_bark(rng: Rng, samples: int, rate: int) -> Audio:
-    """Short harsh barks whose pitch jumps up and falls; one dog, so alike."""
+    """Short harsh barks of one dog, whose pitch jumps up and falls."""
     pitch = draw_log_uniform(rng, 170, 900)
     first, second = draw_log_uniform(rng, 380, 1100), draw_log_uniform(rng, 1000, 2400)
     length_s, harsh, tilt = (
@@ -287,7 +287,7 @@ def cricket(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def bee_buzz(rng: Rng, samples: int, rate: int) -> Audio:
-    """Wings at one or two hundred beats a second, coming nearer and going off."""
+    """Wings at one or two hundred beats a second, coming nearer and moving away."""
     pitch = draw_log_uniform(rng, 110, 290)
     f0 = pitch * (0.88 + 0.24 * random_walk(rng, samples, rate, draw_uniform(rng, 0.8, 4.0)))
     f0 *= 1 + 0.01 * white_noise(rng, samples)
@@ -303,7 +303,7 @@ def bee_buzz(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def owl_hoot(rng: Rng, samples: int, rate: int) -> Audio:
-    """Soft hoots, nearly pure, in a rhythm of short and long."""
+    """Soft, nearly pure hoots in a rhythm of short and long."""
     pitch = draw_log_uniform(rng, 260, 620)
     table = build_wavetable(
         np.array([1.0, draw_uniform(rng, 0.02, 0.25), draw_uniform(rng, 0, 0.08)]), 1.0, rng

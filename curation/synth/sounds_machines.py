@@ -1,4 +1,4 @@
-"""Engines and other machines that run on."""
+"""Engines and other machines."""
 
 from typing import Any
 
@@ -130,7 +130,7 @@ def chainsaw(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def engine_idling(rng: Rng, samples: int, rate: int) -> Audio:
-    """A motor turning over slowly and evenly: a low pulse with a rattle."""
+    """An engine turning slowly and evenly: a low pulse with a rattle."""
     pulse_hz = draw_log_uniform(rng, 16, 45)
     f0 = pulse_hz * (
         1 + 0.04 * random_walk(rng, samples, rate, 2.0) + 0.01 * white_noise(rng, samples)

@@ -23,7 +23,7 @@ from curation.synth.dsp import (
 
 
 def rain(rng: Rng, samples: int, rate: int) -> Audio:
-    """A steady hiss, bright more often than not, made of drops that may be heard singly."""
+    """A steady hiss, usually bright, of drops that may be audible singly."""
     points = [
         (150.0, draw_uniform(rng, -18, 0)),
         (500.0, draw_uniform(rng, -12, 0)),
@@ -70,7 +70,7 @@ def _surge(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def sea_waves(rng: Rng, samples: int, rate: int) -> Audio:
-    """A deep roar that is always there, and surges of surf, brighter as they grow louder."""
+    """A constant deep roar, and surges of surf, brighter as they grow louder."""
     floor = 10 ** (draw_uniform(rng, -18, -6) / 20)
     surge = _surge(rng, samples, rate)
     centre = draw_log_uniform(rng, 250, 900)
@@ -239,7 +239,7 @@ def water_drip(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def fire(rng: Rng, samples: int, rate: int) -> Audio:
-    """Crackling: sharp snaps, soft and loud, in clusters, over a low flutter and a thin fizz."""
+    """Crackling: sharp snaps, soft and loud, in clusters, over a low flutter and a thin hiss."""
     grains = []
     for _ in range(10):
         time_s = draw_log_uniform(rng, 0.0004, 0.006)

@@ -97,7 +97,7 @@ def church_bell(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def bicycle_bell(rng: Rng, samples: int, rate: int) -> Audio:
-    """A thumbed bell: a quick run of strokes on a small cup, then its ringing on."""
+    """A bicycle bell: a quick run of strokes on a small cup, which rings on."""
     bell = small_bell(rng, rate, 1700, 4200, draw_uniform(rng, 0.08, 0.4))
     stroke_hz, strokes = draw_uniform(rng, 9, 26), int(rng.integers(2, 10))
 

@@ -1,4 +1,4 @@
-"""Throats, for animals and people: a pitched source or a breath, through formants."""
+"""Voices of animals and people: a pitched source or breath noise, filtered by formants."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def vocal_tone(
     formants: Formants,
     jitter: float = 0.01,
 ) -> Audio:
-    """A voice at the pitch `f0_hz` `[sample]`, which trembles by the share `jitter`."""
+    """A voice with the pitch `f0_hz` `[sample]` and a relative `jitter`."""
     pitch = float(f0_hz.mean())
     table = build_wavetable(harmonic_amplitudes(max(pitch, 20.0), rate, tilt, formants), 0.15, rng)
     shaken = f0_hz * (1 + np.float32(jitter) * 3 * white_noise(rng, len(f0_hz)))

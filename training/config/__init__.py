@@ -1,1 +1,1 @@
-"""The YAML of trainings as typed data, and the reader of the file."""
+"""The YAML of trainings as typed data, and its reader."""

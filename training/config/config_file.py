@@ -1,4 +1,4 @@
-"""Reads the YAML of a training. The sections are typed data in the other modules."""
+"""Reads the YAML of a training. The other modules define its sections."""
 
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ Training = TypeVar("Training", bound=Section)
 
 
 def load_training_config(uri: str | None, kind: type[Training]) -> Training:
-    """Read a training's YAML; the reference's settings if there is none.
+    """Read a training's YAML; without a file, the reference's settings.
 
     Raises InputError naming the file and each key that is unknown or out of range.
     """
@@ -21,7 +21,7 @@ def load_training_config(uri: str | None, kind: type[Training]) -> Training:
 
 
 def read_training_yaml(uri: str) -> dict[str, Any]:
-    """A YAML file as it stands. Raises InputError if there is none, or it holds no keys."""
+    """A YAML file as a mapping. Raises InputError if there is none, or it has no keys."""
     try:
         values: Any = yaml.safe_load(Storage().read_bytes(uri))
     except (FileNotFoundError, IsADirectoryError) as error:

@@ -1,4 +1,4 @@
-"""Sections of the data: curated tables, and how their clips are read, cropped and captioned."""
+"""The data sections: curated tables, and how their clips are read, cropped and captioned."""
 
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ class TableRef(Section):
 
 
 class LoaderConfig(Section):
-    """How clips are read, cropped and captioned."""
+    """Reading, cropping and captions of clips."""
 
     crop_s: float = Field(
         default=10.0,
@@ -60,7 +60,7 @@ class LoaderConfig(Section):
 
 
 class DataConfig(LoaderConfig):
-    """What is trained on, and how it is read."""
+    """The training data, and how it is read."""
 
     tables: tuple[TableRef, ...] = Field(
         min_length=1, description="Tables trained on together; a plain path is its newest version."

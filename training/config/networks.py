@@ -1,4 +1,4 @@
-"""Sections that name the networks: front end, CNN14, text encoder, dual encoder, CLAP."""
+"""The sections of networks: front end, CNN14, text encoder, dual encoder, CLAP."""
 
 from typing import Annotated, Any, Literal
 
@@ -36,7 +36,7 @@ class CnnConfig(Section):
 
 
 class WordTextConfig(Section):
-    """A small BERT over whole words, its vocabulary that of the captions trained on."""
+    """A small BERT over whole words, with the vocabulary of the training captions."""
 
     kind: Literal["words"] = "words"
     dim: int = Field(default=128, ge=8)
@@ -97,7 +97,7 @@ class ClapModelConfig(Section):
 
 
 class PretrainedModelConfig(Section):
-    """An existing model whose training goes on."""
+    """An existing model that is trained further."""
 
     kind: Literal["pretrained"] = "pretrained"
     model: str = Field(description="A directory, 'reference', or a hub id.")
@@ -105,5 +105,5 @@ class PretrainedModelConfig(Section):
 
 
 def with_default_kind(kind: str, value: Any) -> Any:
-    """A section that does not say its kind is of the usual one."""
+    """Add the default `kind` to a section without one."""
     return {"kind": kind, **value} if isinstance(value, dict) else value

@@ -39,7 +39,7 @@ class PretrainScheduleConfig(Section):
 
 
 class RuntimeConfig(Section):
-    """How the machine is used; none of it changes what is learnt, but for rounding."""
+    """Use of the machine; it does not affect the result, except by rounding."""
 
     device: str = Field(default="auto", description='"auto": a GPU where there is one.')
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -50,7 +50,7 @@ class RuntimeConfig(Section):
 
 
 class SavingConfig(Section):
-    """What is written while training."""
+    """What is written during training."""
 
     log_every_steps: int = Field(default=10, ge=1, description="Steps.")
     checkpoint_every_steps: int = Field(
@@ -66,7 +66,7 @@ class SavingConfig(Section):
 
 
 class ValidationConfig(Section):
-    """One evaluation of each regular checkpoint, in a process of its own beside the training."""
+    """One evaluation of each regular checkpoint, in a separate process beside the training."""
 
     dataset: str = Field(description="As tagscribe-train evaluate names it.")
     data: str = Field(description="The dataset's folder.")
@@ -74,7 +74,7 @@ class ValidationConfig(Section):
 
 
 class LaunchConfig(Section):
-    """Where the training runs; under torchrun this section is not read."""
+    """Where the training runs; ignored under torchrun."""
 
     cluster: str | None = Field(
         default=None,
@@ -125,7 +125,7 @@ class PretrainConfig(Section):
         return with_default_kind("dual_encoder", value)
 
     def result_settings(self) -> dict[str, Any]:
-        """What decides on the result, and may not change while a run goes on."""
+        """The settings that affect the result, and may not change when a run is resumed."""
         kept = {"data", "model", "loss", "seed", "augment", "schedule"}
         values = self.model_dump(mode="json", include=kept)
         return {

@@ -1,4 +1,4 @@
-"""The sections of the reference trainers; the defaults made the built-in models."""
+"""The sections of the reference trainers; their defaults made the built-in models."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from training.config.networks import CnnConfig, FrontendConfig
 
 
 class CorpusConfig(Section):
-    """The procedural sounds that are trained on, and those held out."""
+    """The procedural sounds for training and for evaluation."""
 
     clips: int = Field(default=8000, ge=1, description="Clips trained on.")
     seed: int = Field(

@@ -1,1 +1,1 @@
-"""Released checkpoints of other code as model directories of ours."""
+"""Converts released checkpoints of other projects into model directories."""

@@ -39,10 +39,10 @@ def convert_blat(
     """Write a checkpoint of BLAT (Zenodo 8192397, model.pth) as a directory of a dual encoder.
 
     Args:
-        path: the checkpoint, of wsntxxn/BLAT's names.
+        path: the checkpoint, with wsntxxn/BLAT's names.
         out: the directory to write.
         tokenizer: the directory, or hub id, of its tokenizer (prajjwal1/bert-medium).
-        config: its sizes where they are not those released.
+        config: its sizes, if they differ from the released ones.
 
     Raises InputError naming what is missing, unknown or of another shape.
     """

@@ -1,7 +1,7 @@
-"""Reads released checkpoints, copies their weights into our networks and writes model directories.
+"""Reads released checkpoints, copies weights into this package's networks, and saves them.
 
-Only weights are read; no code in a checkpoint runs. Each name in a checkpoint has its place in the
-network, or is known to hold nothing that is learned.
+Only weights are read; no code in a checkpoint runs. Each tensor name of a checkpoint must have a
+place in the network, or be known to hold nothing that is learned.
 """
 
 import pickle
@@ -37,7 +37,7 @@ def rename_weight(name: str, rules: list[tuple[str, str]]) -> str:
 
 
 def read_released_weights(path: Path) -> dict[str, Tensor]:
-    """The weights by name, without the prefix that training over several GPUs left."""
+    """The weights by name, without the prefix of multi-GPU training."""
     try:
         with torch.serialization.safe_globals(_NUMBERS):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -55,7 +55,7 @@ def read_released_weights(path: Path) -> dict[str, Tensor]:
 
 
 def check_mel_bands(path: Path, found: dict[str, Tensor], name: str, expected: Tensor) -> None:
-    """The mel bands are no weights, but they tell a model that was trained on others."""
+    """Check a checkpoint's mel bands; other bands mean that the model had another front end."""
     bands = found.get(name)
     if bands is None:
         return
@@ -75,7 +75,7 @@ def fill_model(
     unused: re.Pattern[str],
     path: Path,
 ) -> None:
-    """Copy `found` into a model, of which several tensors may lie in one, one after the other."""
+    """Copy `found` into a model; several tensors may be concatenated into one."""
     places: dict[str, list[Tensor]] = {}
     for name, tensor in model.state_dict().items():
         if not unused.fullmatch(name_of(name)):

@@ -65,10 +65,10 @@ def convert_laion_clap(
     """Write a checkpoint of LAION's CLAP (HTSAT and RoBERTa, unfused) as transformers' CLAP.
 
     Args:
-        path: the .pt file, of LAION-AI/CLAP's names.
+        path: the .pt file, with LAION-AI/CLAP's names.
         out: the directory to write.
         tokenizer: the directory, or hub id, of its tokenizer (roberta-base).
-        config: its sizes where they are neither HTSAT-tiny's nor HTSAT-base's.
+        config: its sizes, if they are neither HTSAT-tiny's nor HTSAT-base's.
 
     Raises InputError for a model with fusion, and naming what is missing, unknown or of another
     shape.

@@ -1,4 +1,4 @@
 """From a curated table to batches: index, order, loader, decoding, features, augmentation.
 
-What is optimised on them is left to `objective` and `pretrain`.
+`objective` and `pretrain` train on the batches.
 """

@@ -1,9 +1,8 @@
 """Random changes of log-mel features in dB, each a function on `[batch, frame, mel]`.
 
-Features and the generator are on one device.
-
-Waveforms are rendered once and used many times; level, spectrum and noise floor of a recording
-can be changed as well on its log-mel features, at a small part of the cost.
+Features and the generator are on one device. Waveforms are decoded once and used many times. Level,
+spectrum and noise floor of a recording can be changed on its log-mel features too, at a fraction of
+the cost.
 """
 
 import math
@@ -22,7 +21,7 @@ _NEPERS = math.log(10) / 10  # of power, a decibel
 def augment(
     features: Tensor, lengths: Tensor, config: AugmentConfig, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """All changes that `config` asks for; the lengths change where silence is added."""
+    """Apply all changes of `config`; the lengths change if silence is added."""
     features = shift_mels(features, config.mel_shift, random)
     features = equalize(features, config.equalizer_db, random)
     features = add_noise(features, config.noise, random)
@@ -34,7 +33,7 @@ def augment(
 
 
 def shift_mels(features: Tensor, most: int, random: torch.Generator) -> Tensor:
-    """Move each clip's spectrum up or down by up to `most` bands; the edge band is repeated."""
+    """Move each clip's spectrum up or down by at most `most` bands; the edge band is repeated."""
     if not most:
         return features
     mels = features.shape[2]
@@ -46,7 +45,7 @@ def shift_mels(features: Tensor, most: int, random: torch.Generator) -> Tensor:
 
 
 def equalize(features: Tensor, deviation_db: float, random: torch.Generator) -> Tensor:
-    """Add a smooth random curve over the bands, one a clip."""
+    """Add a smooth random curve over the bands, a different one for each clip."""
     knots = (
         torch.randn(len(features), 1, _KNOTS, generator=random, device=random.device) * deviation_db
     )
@@ -54,7 +53,7 @@ def equalize(features: Tensor, deviation_db: float, random: torch.Generator) -> 
 
 
 def add_noise(features: Tensor, share: float, random: torch.Generator) -> Tensor:
-    """Add the power of coloured noise, 5 to 40 dB below the clip's mean power, to some clips."""
+    """Add coloured noise, 5 to 40 dB below the clip's mean power, to some clips."""
     chosen = torch.rand(len(features), generator=random, device=random.device) < share
     clean = features[chosen] * _NEPERS
     level = clean.exp().mean(dim=(1, 2), keepdim=True).log()
@@ -68,7 +67,7 @@ def add_noise(features: Tensor, share: float, random: torch.Generator) -> Tensor
 
 
 def hide(features: Tensor, most_mels: int, most_frames: int, random: torch.Generator) -> Tensor:
-    """SpecAugment (Park et al. 2019): two stripes of bands and of frames get the clip's mean."""
+    """SpecAugment (Park et al. 2019): set two stripes of bands and of frames to the clip's mean."""
     clips, frames, mels = features.shape
     hidden = torch.zeros(clips, frames, mels, dtype=torch.bool, device=random.device)
     for _ in range(2):
@@ -80,7 +79,7 @@ def hide(features: Tensor, most_mels: int, most_frames: int, random: torch.Gener
 def add_silence(
     features: Tensor, lengths: Tensor, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Lengthen the clips of a batch by digital silence, most of it behind them."""
+    """Lengthen the clips of a batch by digital silence, mostly at their end."""
     clips, frames, mels = features.shape
     added = int(torch.randint(1, frames // 2 + 2, (), generator=random, device=random.device))
     lengthened = torch.full((clips, frames + added, mels), _SILENCE_DB, device=random.device)

@@ -11,14 +11,14 @@ class AudioTextBatch:
 
     Attributes:
         waveforms: int16 `[row, sample]`, zero after a clip's end.
-        lengths: samples of each clip, int64 `[row]`.
+        lengths: number of samples of each clip, int64 `[row]`.
         captions: one a row.
-        clips: which clip of the pairs each row is, int64 `[row]`.
+        clips: index of each row's clip in the table index, int64 `[row]`.
         epoch: from 0.
-        index: of the batch within its epoch, from 0.
-        start: the first row's place within the global batch.
-        global_rows: rows of all ranks together.
-        replaced: for each clip that could not be read, why, and which took its place.
+        index: number of the batch within its epoch, from 0.
+        start: index of the first row within the global batch.
+        global_rows: number of rows of all ranks.
+        replaced: for each unreadable clip, the reason and its replacement.
     """
 
     waveforms: Tensor

@@ -1,6 +1,6 @@
-"""Decodes clips, in whichever process: one to int16 samples, a batch to padded waveforms.
+"""Decodes one clip to int16 samples, or a batch to padded waveforms, in any process.
 
-Which clips are decoded, and when, is left to the loader.
+The loader decides which clips are decoded, and when.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Samples = npt.NDArray[np.int16]
 
 
 def decode_training_clip(storage: Storage, location: AudioLocation, sample_rate_hz: int) -> Samples:
-    """The sound of a clip as int16 `[sample]`. Raises AudioError, OSError."""
+    """The audio of a clip as int16 `[sample]`. Raises AudioError, OSError."""
     data, name = read_clip_bytes(storage, location.uri)
     decoded = decode_audio(data, name, location.start_s, location.end_s, float("inf"))
     waveform = decoded.waveform
@@ -36,7 +36,7 @@ def decode_training_clip(storage: Storage, location: AudioLocation, sample_rate_
 
 @dataclass(frozen=True)
 class DecodedBatch:
-    """A batch's sound: int16 `[row, sample]`, samples of each row, why rows could not be read."""
+    """Audio of a batch: int16 `[row, sample]`, number of samples, and reasons of failed rows."""
 
     waveforms: Tensor
     lengths: list[int]
@@ -44,9 +44,9 @@ class DecodedBatch:
 
 
 class BatchDecoder(Dataset[DecodedBatch]):
-    """Samples become sound, in whichever process; it knows nothing else, so it is sent at once.
+    """Decodes samples to audio, in any process; it is small, so it is sent quickly.
 
-    Clips that are not cropped are cached as decoded, up to `cache_bytes` in each process.
+    Clips that are not cropped are cached after decoding, up to `cache_bytes` in each process.
     """
 
     def __init__(self, storage: Storage, sample_rate_hz: int, cache_bytes: int = 0) -> None:
@@ -81,7 +81,7 @@ class BatchDecoder(Dataset[DecodedBatch]):
 
 
 def pad_waveforms(waveforms_int16: Sequence[Samples]) -> tuple[Tensor, list[int]]:
-    """Zero-padded int16 `[row, sample]`, and the samples of each row."""
+    """Zero-padded int16 `[row, sample]`, and the number of samples of each row."""
     lengths = [len(samples) for samples in waveforms_int16]
     waveforms = torch.zeros(len(waveforms_int16), max(lengths), dtype=torch.int16)
     for row, samples in enumerate(waveforms_int16):

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM in processes that decode: they outlive the training that stops by them.
+"""Ctrl-C and SIGTERM in decoding processes: they outlive the training that is stopped.
 
 A terminal sends Ctrl-C, and a job scheduler SIGTERM, to every process of a training. The main
-process ends its step and writes a checkpoint, for which it needs the batch under way. It then ends
-its decoders itself.
+process finishes its step and writes a checkpoint, for which it needs the present batch. It then
+ends its decoders itself.
 """
 
 import signal
@@ -17,7 +17,7 @@ _GRACE_S = 30
 
 @contextmanager
 def block_stop_signals() -> Iterator[None]:
-    """Processes started in this block receive the signals only after `defer_stop_signals`."""
+    """Processes started in this block get the signals only after `defer_stop_signals`."""
     # Started inside the block, the tracker would unblock the signals for the decoders too.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

@@ -1,4 +1,4 @@
-"""The order of the clips in an epoch: a permutation that follows from seed and epoch."""
+"""The order of the clips in an epoch: a permutation determined by seed and epoch."""
 
 import numpy as np
 
@@ -10,20 +10,20 @@ _BATCHES_PER_POOL = 16  # batches
 def epoch_order(
     duration_s: Floats, row_groups: Ints, batch: int, seed: int, epoch: int, bucket: bool
 ) -> Ints:
-    """One epoch's permutation of all clips, batch after batch; what fills no batch stands last.
+    """One epoch's permutation of all clips, batch by batch; clips that fill no batch are last.
 
-    Clips are drawn at random and put in pools of 16 batches. With `bucket` a pool is sorted by
-    duration before it is cut into batches; the batches, and the rows of each, are then shuffled, so
-    that every slice of a batch is like every other.
+    Clips are drawn at random into pools of 16 batches. With `bucket` a pool is sorted by duration
+    before it is cut into batches. The batches, and the rows of each, are then shuffled, so that all
+    slices of a batch have the same distribution.
 
-    Clips of a table with embedded audio are drawn by the row group: a pool holds whole groups, and
-    batches change places within their pool only, so that a reader finds in its cache what it read
-    for the batches before. Clips that share a row group then often share a pool too; which
-    groups meet is drawn anew each epoch.
+    Clips of a table with embedded audio are drawn by row group: a pool contains whole groups, and
+    batches are shuffled only within their pool, so that a reader finds the group of earlier batches
+    in its cache. Clips that share a row group thus often share a pool; which groups are pooled is
+    drawn again each epoch.
 
     Args:
         duration_s: duration of each clip after cropping, `[clip]`.
-        row_groups: which clips are read together, `[clip]`, numbered from 0.
+        row_groups: the group of each clip, `[clip]`, numbered from 0; a group is read together.
     """
     rng = np.random.default_rng((seed, epoch))
     clips = len(duration_s)

@@ -20,8 +20,8 @@ _ALONE = -1
 class BatchFeatures:
     """Features `[row, frame, mel]` in dB, of which `frames [row]` are valid, and the captions.
 
-    `clips` and `texts` `[row, 2]` say what is in them, by number: a row's own, and that of the row
-    mixed in or -1.
+    `clips` and `texts` `[row, 2]` number their content: the row's own clip or caption, and that of
+    the row mixed in, or -1.
     """
 
     features: Tensor
@@ -44,7 +44,7 @@ class BatchFeatures:
 def compute_batch_features(
     batch: AudioTextBatch, pair: TrainableTowers, config: PretrainAugmentConfig, seed: int
 ) -> BatchFeatures:
-    """Move a batch to the pair's device and change it at random, the same for the same seed."""
+    """Move a batch to the pair's device and augment it; the same seed gives the same result."""
     device = pair.device
     random = torch.Generator(device).manual_seed(seed)
     waveforms = batch.waveforms.to(device, non_blocking=True).float() / 2**15
@@ -67,10 +67,10 @@ def compute_batch_features(
 def mix_clips(
     waveforms: Tensor, lengths: Tensor, share: float, random: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Add to a share of the clips another of the batch, at a level within 6 dB of their own.
+    """Mix another clip of the batch into a share of the clips, within 6 dB of their level.
 
-    Both halves then fit one clip, as their captions fit one caption. Args and returns: waveforms
-    `[row, sample]`, lengths `[row]`, and the row mixed in, -1 if there is none.
+    The caption of a mixed clip joins both captions. Args and returns: waveforms `[row, sample]`,
+    lengths `[row]`, and the index of the row mixed in, -1 for none.
     """
     rows = len(waveforms)
     if not share or rows < 2:
@@ -92,7 +92,7 @@ def mix_clips(
 def false_negative_mask(
     clips: Tensor, texts: Tensor, all_clips: Tensor, all_texts: Tensor
 ) -> Tensor:
-    """True if two rows hold the same clip or say the same: `[row, batch]` of `[.., 2]` each."""
+    """True if two rows share a clip or a caption: `[row, batch]`, from `[.., 2]` each."""
     return _shared(clips, all_clips) | _shared(texts, all_texts)
 
 

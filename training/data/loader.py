@@ -1,7 +1,7 @@
-"""Batches of sound and captions from a curated table, endless, and resumed to the very sample.
+"""Endless batches of audio and captions from a curated table, resumable at any batch.
 
-Clips are decoded by spawned processes; which clip, caption and crop come next follows from the seed
-alone, whatever the number of processes or of ranks.
+Spawned processes decode the clips. The next clips, captions and crops are determined by the seed,
+whatever the number of processes or ranks.
 """
 
 from collections import deque
@@ -47,21 +47,21 @@ def check_batch_size(pairs: TableIndex, batch: int, world: int) -> None:
 
 
 class TableLoader:
-    """Hands out batches without end, and says at any time where it stands.
+    """Yields batches without end; its state can be saved and loaded at any time.
 
-    Each rank has a loader of its own, which decodes only its rows: contiguous rows of the global
-    batch, so that the ranks' rows, put together, are the same at every world size. Waveforms are
-    padded to the longest of the rank's rows.
+    Each rank has its own loader, which decodes only its rows: consecutive rows of the global batch.
+    The rows of all ranks together are the same at every world size. Waveforms are padded to the
+    longest of the rank's rows.
 
-    A clip is unreadable when its file cannot be read or decoded. Within `max_unreadable_fraction`
-    the clip of the same row in the next batch of the epoch that has a readable one replaces it, so
-    no clip is twice in a batch. Each rank counts the unreadable clips of its own rows.
+    A clip is unreadable if its file cannot be read or decoded. Within `max_unreadable_fraction` it
+    is replaced by the clip of the same row in the next batch of the epoch in which that clip is
+    readable, so no clip is twice in a batch. Each rank counts the unreadable clips of its own rows.
 
     Args:
         batch: rows of the global batch.
         seed: of order, captions and crops.
         sample_rate_hz: of the decoded clips.
-        rank: of `world` processes that train together.
+        rank: index of this process among `world` processes.
 
     Raises:
         InputError: the batch is larger than the table, or smaller than the world.
@@ -91,12 +91,12 @@ class TableLoader:
     def __iter__(self) -> Iterator[AudioTextBatch]:
         """Batches from the current state on, across epochs, until the loader is closed.
 
-        A second iterator, or `load_state_dict`, ends the one before.
+        A second iterator, or `load_state_dict`, ends the previous one.
 
         Raises:
             InputError: more clips than `max_unreadable_fraction` allows cannot be read.
-            RunError: a decoding process died. torch may notice it first, between any two lines of
-                the main thread, and raise a plain RuntimeError that says the same.
+            RunError: a decoding process died. torch may notice it first, at any point of the main
+                thread, and raise a plain RuntimeError with the same message.
         """
         self.close()
         planned: deque[_PlannedBatch] = deque()
@@ -108,7 +108,7 @@ class TableLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The state after the last batch handed out, whatever was decoded ahead."""
+        """The state after the last batch yielded, whatever was decoded ahead."""
         return LoaderState(
             epoch=self._epoch,
             samples_seen=self._next * self.batch_size,
@@ -118,7 +118,7 @@ class TableLoader:
         ).to_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where another loader stood, at any world size.
+        """Continue from the state of another loader, at any world size.
 
         Raises InputError naming what does not fit: format, table, version, seed or batch.
         """

@@ -1,4 +1,4 @@
-"""How fast the loader hands out clips, by the number of processes that decode."""
+"""Measures how fast the loader yields clips, by the number of decoding processes."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from training.data.table_index import TableIndex
 
 @dataclass(frozen=True)
 class LoaderSpeed:
-    """One measurement; MB are millions of bytes of int16 sound, padding not counted."""
+    """One measurement; MB are millions of bytes of int16 audio without padding."""
 
     workers: int
     clips_per_s: float
@@ -29,8 +29,9 @@ def measure_loader_speed(
 ) -> list[LoaderSpeed]:
     """Time `batches` batches for each number of worker processes, on the same clips.
 
-    The first batch is timed apart: it waits for the processes to start. What they decode ahead
-    meanwhile is counted, so take several times as many batches as are prefetched.
+    The first batch is timed separately, because it waits for the start of the processes. Batches
+    decoded ahead during that time are counted, so use several times as many batches as are
+    prefetched.
     """
     return [
         _measure(

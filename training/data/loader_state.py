@@ -1,4 +1,4 @@
-"""Where a loader stands, as plain data that a checkpoint holds."""
+"""The state of a loader as plain data for checkpoints."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +10,7 @@ STATE_FORMAT = 1
 
 @dataclass(frozen=True)
 class LoaderState:
-    """Where a training stands in its data; the same for every rank."""
+    """The position of a training in its data; the same for every rank."""
 
     epoch: int
     samples_seen: int  # in this epoch, by all ranks together

@@ -1,4 +1,4 @@
-"""Draws a clip's caption and crop in an epoch, from seed, epoch and clip alone."""
+"""Draws a clip's caption and crop for an epoch, from seed, epoch and clip alone."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ _CROP_STEP_S = 0.04
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """A clip as one epoch uses it: the location of its crop, and one caption.
+    """A clip in one epoch: the location of its crop, and one caption.
 
-    A `whole` clip is not cropped, and so the same in every epoch.
+    A `whole` clip is not cropped, so it is the same in every epoch.
     """
 
     clip: int
@@ -44,7 +44,7 @@ def caption_probabilities(
 def crop_location(
     location: AudioLocation, crop_s: float, surplus_s: float, draw: float
 ) -> AudioLocation:
-    """The segment of `crop_s` at the place drawn in 0..1, where a clip is longer by `surplus_s`."""
+    """The crop of `crop_s` at a place drawn in 0..1; a clip may exceed it by `surplus_s`."""
     if surplus_s <= 0:
         return location
     offset_s = _CROP_STEP_S * int(draw * (int(surplus_s / _CROP_STEP_S) + 1))

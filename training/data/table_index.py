@@ -1,6 +1,6 @@
-"""The index of a curated table's pairs: which clips there are, where they lie, their captions.
+"""The index of a curated table's pairs: its clips, the locations of their audio, and captions.
 
-No sound is read here; that is the loader's.
+It reads no audio; the loader does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SourceTable:
-    """One version of one curated table, and what that version was made from."""
+    """One version of one curated table, and its lineage."""
 
     uri: str
     version: int
@@ -47,9 +47,9 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class AudioLocation:
-    """Where a clip's sound lies. None ends at the file's end.
+    """The location of a clip's audio. None means the file's end.
 
-    `embedded` sound was written by the table, as 16-bit FLAC of `curation.audio.waveform.to_int16`.
+    `embedded` audio was written by the table, as 16-bit FLAC of `curation.audio.waveform.to_int16`.
     """
 
     uri: str
@@ -66,11 +66,11 @@ class TableIndex:
 
     Attributes:
         storage: holds the tables and the clips' audio; that of the first part after `concat`.
-        sources: the table versions, in the order in which their clips stand.
+        sources: the table versions, in the order of their clips.
         clip_ids: one a clip.
-        duration_s: how long each clip lasts, `[clip]`.
-        row_groups: which clips are read together, `[clip]`, numbered from 0: those of one row group
-            of a table with embedded audio; other clips have a number of their own.
+        duration_s: duration of each clip, `[clip]`.
+        row_groups: the group of clips read together, `[clip]`, numbered from 0: a row group of a
+            table with embedded audio, or a single clip.
     """
 
     storage: Storage
@@ -93,8 +93,8 @@ class TableIndex:
         """The pairs of a version, the newest by default, sorted by clip id.
 
         Raises:
-            InputError: there is no table, no such version of it, no pair in it, or a pair without
-                a caption or another of the columns.
+            InputError: there is no table, no such version of it, it has no pairs, or a pair lacks a
+                caption or another column.
         """
         opened = table.open_table(storage, table_uri, version)
         files = tuple(opened.file_uris())
@@ -142,23 +142,23 @@ class TableIndex:
         )
 
     def __len__(self) -> int:
-        """How many clips; they have as many pairs as captions."""
+        """Number of clips; they have as many pairs as captions."""
         return len(self.clip_ids)
 
     @property
     def tables(self) -> list[dict[str, Any]]:
-        """The sources as JSON holds them: uri, version and lineage of each."""
+        """The sources as plain data: uri, version and lineage of each."""
         return [asdict(source) for source in self.sources]
 
     def clip_id(self, clip: int) -> str:
         return cast(str, self.clip_ids[clip].as_py())
 
     def captions_of(self, clip: int) -> list[str]:
-        """A clip's captions by rank, the best first."""
+        """A clip's captions by rank, best first."""
         return cast(list[str], self._captions[self._pairs_of(clip)].to_pylist())
 
     def ranks_of(self, clip: int) -> npt.NDArray[np.int32]:
-        """The ranks of a clip's captions, 1 the best of those that were written, `[caption]`."""
+        """The ranks of a clip's captions, `[caption]`; 1 is the best caption of the clip."""
         return self._ranks[self._pairs_of(clip)]
 
     def clap_scores_of(self, clip: int) -> npt.NDArray[np.float32]:
@@ -170,7 +170,7 @@ class TableIndex:
         return (caption.as_py() for caption in self._captions)
 
     def audio_location(self, clip: int) -> AudioLocation:
-        """Where the sound of a clip is read."""
+        """The location of a clip's audio."""
         file, duration_s = int(self._file[clip]), float(self.duration_s[clip])
         if file >= 0:
             return AudioLocation(

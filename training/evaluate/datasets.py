@@ -1,4 +1,4 @@
-"""The data sets by name, and the one call that reads any of them."""
+"""The data sets by name, and one function that reads any of them."""
 
 from collections.abc import Callable, Mapping
 
@@ -29,15 +29,15 @@ DATASETS = tuple(_READERS)
 
 
 def read_eval_set(storage: Storage, name: str, folder: str, split: str | None = None) -> EvalSet:
-    """Read a split of a data set out of its folder, which may be local or `s3://`.
+    """Read a split of a data set from its folder, local or on `s3://`.
 
     Args:
         name: one of `DATASETS`.
         folder: the data set as published; docs/evaluation.md has the layouts.
-        split: None is the split on which figures are published.
+        split: None for the split on which figures are published.
 
-    Raises InputError for an unknown name or split, a list that is not there or cannot be read, or
-    a folder where no listed clip is found.
+    Raises InputError for an unknown name or split, a list that is missing or cannot be read, or a
+    folder without any listed clip.
     """
     if name not in _READERS:
         raise InputError(f"data set {name!r}: expected one of {', '.join(DATASETS)}")

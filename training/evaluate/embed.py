@@ -1,4 +1,4 @@
-"""Clips become embeddings: decoded, cropped by one rule, in batches shared among the ranks."""
+"""Embeds clips: decodes and crops them by one rule, in batches shared among the ranks."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +23,9 @@ Embedding = np.ndarray | Failure
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedClips:
-    """The embeddings `[clip, dim]` of the readable clips, in their order.
+    """The embeddings `[clip, dim]` of the readable clips, in order.
 
-    `rows` says which clips those are; `failures` says of every other one why not.
+    `rows` are their indices; `failures` has the reason for each of the other clips.
     """
 
     embeddings: np.ndarray
@@ -34,7 +34,7 @@ class EmbeddedClips:
 
 
 def describe_crop(max_duration_s: float) -> str:
-    """How a long clip is cropped, in words."""
+    """The cropping rule for long clips, in words."""
     return f"the centre {max_duration_s:g} s of longer clips; shorter ones whole"
 
 
@@ -46,16 +46,15 @@ def embed_clips(
     max_duration_s: float = 10.0,
     quiet: bool = False,
 ) -> EmbeddedClips:
-    """Embed clips, of long ones the centre.
+    """Embed clips; of long ones the centre.
 
-    Under torch.distributed every rank calls this with the same clips and takes every n-th batch;
-    all get the whole. The batches, and so the embeddings, are the same whatever the number of
-    ranks.
+    Under torch.distributed every rank calls this with the same clips and embeds every n-th batch;
+    all get the whole result. Batches and embeddings are the same at any number of ranks.
 
     Args:
         scorer: set up.
         batch: clips embedded at once.
-        quiet: no progress bar, which else is on stderr where that is a terminal.
+        quiet: hide the progress bar, which is otherwise on stderr if that is a terminal.
     """
     starts = range(0, len(clips), batch)[distributed.get_rank() :: distributed.get_world_size()]
     batches = [range(start, min(start + batch, len(clips))) for start in starts]
@@ -81,7 +80,7 @@ def embed_clips(
 def load_eval_clip(
     storage: Storage, clip: EvalClip, sample_rate_hz: int, max_duration_s: float
 ) -> Waveform | Failure:
-    """A clip's waveform `[samples]` at the rate, or why it cannot be had."""
+    """A clip's waveform `[samples]` at the rate, or the reason for a failure."""
     try:
         data, name = read_clip_bytes(storage, clip.uri)
         decoded = decode_audio(data, name, clip.start_s, clip.end_s, max_duration_s)

@@ -1,19 +1,19 @@
-"""What every data set becomes before it is evaluated: clips with their labels or captions."""
+"""The common form of all data sets: clips with their labels or captions."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class EvalClip:
-    """One clip. It has labels or captions, by the kind of its data set.
+    """One clip. It has labels or captions, depending on its data set.
 
     Attributes:
         name: the file's path within the data set's folder.
-        uri: where the file lies.
+        uri: the URI of the file.
         size_bytes: the file's size.
-        start_s, end_s: the segment to hear, None for the file's beginning and end.
-        labels: the true classes; exactly one where the data set is not multi-label.
-        captions: what people wrote of it.
+        start_s, end_s: the segment, None for the file's beginning and end.
+        labels: the true classes; exactly one if the data set is not multi-label.
+        captions: captions written by people.
     """
 
     name: str
@@ -27,9 +27,9 @@ class EvalClip:
 
 @dataclass(frozen=True)
 class EvalSet:
-    """A split of a data set: the clips that are there, and how many listed ones are `missing`.
+    """A split of a data set: the existing clips, and the number of listed ones that are `missing`.
 
-    `classes` is empty if clips have captions; else all labels are among them.
+    `classes` is empty if clips have captions; else it contains all labels.
     """
 
     name: str

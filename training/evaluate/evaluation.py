@@ -1,4 +1,4 @@
-"""One evaluation from end to end: read the data set, embed it, measure, write the result."""
+"""Evaluates a model on a data set: reads the set, embeds it, computes and writes figures."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def evaluate_on_dataset(
     max_duration_s: float = 10.0,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate a model on a data set: zero-shot where clips have labels, retrieval where captions.
+    """Evaluate a model on a data set: zero-shot with labels, retrieval with captions.
 
     Under torch.distributed every rank calls this and gets the result; rank 0 writes and prints.
 
@@ -36,17 +36,17 @@ def evaluate_on_dataset(
         scorer: the model; it is set up here.
         dataset: one of `datasets.DATASETS`.
         folder: the data set as published, local or `s3://`.
-        split: None is the split on which figures are published.
-        out: where the result is written as JSON; None for nowhere.
-        prompts: captions by class, measured beside the fixed templates.
+        split: None for the split on which figures are published.
+        out: the path of the result as JSON; None to write none.
+        prompts: captions by class, evaluated in addition to the fixed templates.
         batch: clips embedded at once.
         max_duration_s: longer clips are cut to the centre of this length.
-        quiet: neither progress bar nor table.
+        quiet: print neither progress bar nor table.
 
     Returns the result; docs/evaluation.md has its keys.
 
-    Raises InputError for a folder that is not the data set's, prompts that do not fit, a model
-    that cannot be opened, or a data set without a readable clip.
+    Raises InputError for a folder that is not the data set's, prompts that do not fit, a model that
+    cannot be opened, or a data set without a readable clip.
     """
     if batch < 1 or max_duration_s <= 0:
         raise InputError(f"batch {batch}, max_duration_s {max_duration_s}: both must be above 0")

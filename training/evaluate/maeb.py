@@ -1,4 +1,4 @@
-"""Lets mteb (2.8 or newer, installed apart) rank a model on MAEB, its benchmark of audio.
+"""Lets mteb (2.8 or newer, installed separately) rank a model on MAEB, its benchmark of audio.
 
 mteb.evaluate(MaebEncoder(scorer), mteb.get_tasks(["ESC50_Zeroshot"]))
 """
@@ -49,13 +49,13 @@ class MaebEncoder:
         show_progress_bar: bool = True,
         **_: Any,
     ) -> np.ndarray:
-        """Unit vectors `[input, dim]`; of inputs with both sound and text, the mean's direction.
+        """Unit vectors `[input, dim]`; of inputs with audio and text, the normalised mean.
 
         Args:
             inputs: batches with `audio` (each an array and its sampling rate), `text`, or both.
-            task_metadata: names the task in messages; the rest is not needed here.
+            task_metadata: names the task in messages.
 
-        Raises InputError for a clip that the model cannot embed: mteb has no place for a failure.
+        Raises InputError for a clip that the model cannot embed: mteb has no result for a failure.
         """
         vectors = []
         for batch in tqdm(inputs, unit="batch", disable=None if show_progress_bar else True):
@@ -74,7 +74,7 @@ class MaebEncoder:
         return _unit(embeddings1) @ _unit(embeddings2).T
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Tensor:
-        """Cosines `[row]` of rows that belong together."""
+        """Cosines `[row]` of corresponding rows."""
         return (_unit(embeddings1) * _unit(embeddings2)).sum(dim=-1)
 
     def _audio(self, clips: Iterable[Any], task: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Evaluation on held-out procedural clips, and the prompts that name ESC-10 in the same words."""
+"""Evaluation on held-out procedural clips, and prompts for ESC-10 with the same words."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class HeldOutClips:
-    """Procedural clips at one sample rate, and the scene of each."""
+    """Procedural clips at one sample rate, with their scenes."""
 
     sample_rate_hz: int
     waveforms: list[np.ndarray]
@@ -47,13 +47,13 @@ def render_held_out_clips(
 
 
 def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[str, float]:
-    """Zero-shot and retrieval figures of a model, which is set up.
+    """Zero-shot and retrieval figures of a model that is set up.
 
-    classes: share of the clips with one sound whose class has the most similar phrases.
-    mixes: share of the clips with two sounds whose true caption scores above four wrong ones: one
-    with another sound, one without a sound, one in reverse order, one with another relation.
-    score: the mean of both. r@1 and r@10: how often a mix's caption ranks it first, or among the
-    first ten, among the mixes; a mix of the same sounds in the same relation counts too.
+    classes: share of the clips with one sound whose class has the most similar phrases. mixes:
+    share of the clips with two sounds whose true caption scores above four wrong ones: one with
+    another sound, one without a sound, one in reverse order, one with another relation. score: the
+    mean of both. r@1 and r@10: how often a mix's caption ranks it first, or among the first ten,
+    among the mixes; a mix of the same sounds in the same relation counts too.
     """
     audio = np.concatenate(
         [
@@ -93,14 +93,14 @@ def class_phrases(mid: str) -> list[str]:
 
 
 def template_caption(guidance: Sequence[str]) -> str:
-    """Tags in prose as a caption, without a captioner: "the sound of a dog and rain"."""
+    """A caption made of tags without a captioner: "the sound of a dog and rain"."""
     return f"the sound of {' and '.join(guidance)}"
 
 
 def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
     """Captions of ESC-10's classes: the phrases of the same AudioSet classes.
 
-    Raises InputError if `folder` holds no clips.csv.
+    Raises InputError if `folder` has no clips.csv.
     """
     listing = join_uri(folder, "clips.csv")
     if not storage.exists(listing):

@@ -1,4 +1,4 @@
-"""The prompts of zero-shot classification: a fixed list of templates, and class names as spoken."""
+"""The prompts of zero-shot classification: fixed templates, filled with class names."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def spoken_class_name(name: str) -> str:
 def build_class_captions(
     classes: Sequence[str], custom: Captions | None
 ) -> dict[str, list[list[str]]]:
-    """By prompt, the captions of each class: one a template, all of them, and the caller's.
+    """For each prompt the captions of each class: each template, the ensemble, and `custom`.
 
     Args:
         custom: captions by class; None if there are none.
@@ -54,7 +54,7 @@ def build_class_captions(
 
 
 def embed_classes(scorer: Scorer, captions: Sequence[Sequence[str]]) -> np.ndarray:
-    """Unit vectors `[class, dim]`: of each class the mean of its captions' unit vectors."""
+    """Unit vectors `[class, dim]`: for each class the mean of its captions' unit vectors."""
     flat = [caption for of_class in captions for caption in of_class]
     embedded = normalise_rows(scorer.embed_text(flat))
     ends = np.cumsum([len(of_class) for of_class in captions])[:-1]
@@ -62,7 +62,7 @@ def embed_classes(scorer: Scorer, captions: Sequence[Sequence[str]]) -> np.ndarr
 
 
 def normalise_rows(vectors: np.ndarray) -> np.ndarray:
-    """`[row, dim]` at length 1; zeros stay zeros."""
+    """`[row, dim]` scaled to length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
 

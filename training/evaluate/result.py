@@ -1,4 +1,4 @@
-"""The result of an evaluation as one JSON file, and as a table on the screen."""
+"""The result of an evaluation: written as a JSON file, printed as a table."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from training.evaluate.evalset import EvalClip
 
 
 def hash_data_version(clips: Iterable[EvalClip]) -> str:
-    """SHA-256 over the clips' names and sizes, sorted by name: who has others has other data."""
+    """SHA-256 over the clips' names and sizes, sorted by name; it identifies the data."""
     digest = hashlib.sha256()
     for name, size in sorted((clip.name, clip.size_bytes) for clip in clips):
         digest.update(f"{name}\t{size}\n".encode())
@@ -19,13 +19,13 @@ def hash_data_version(clips: Iterable[EvalClip]) -> str:
 
 
 def write_eval_result(storage: Storage, uri: str, result: Mapping[str, Any]) -> None:
-    """Write a result in one step, as JSON that any reader takes."""
+    """Write a result in one atomic step, as standard JSON."""
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
     storage.put(uri, (text + "\n").encode())
 
 
 def print_eval_result(result: Mapping[str, Any]) -> None:
-    """Print the figures, a row for each prompt or way, and what they were measured on."""
+    """Print the figures, one row for each prompt or direction, and the data they are for."""
     rows = [
         (name.replace("_", " "), {key: value for key, value in row.items() if _is_figure(value)})
         for name, row in result["figures"].items()

@@ -1,4 +1,4 @@
-"""Retrieval among the clips of a set, from text to audio and back."""
+"""Retrieval among the clips of a set, from text to audio and from audio to text."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _PRECISION_DEPTH = 10
 def retrieval_figures(
     scorer: Scorer, audio: np.ndarray, clips: Sequence[EvalClip]
 ) -> dict[str, dict[str, float]]:
-    """The figures both ways; see `figures`.
+    """The figures in both directions; see `figures_from_similarities`.
 
     Args:
         scorer: set up; embeds the captions.
@@ -33,10 +33,10 @@ def retrieval_figures(
 def figures_from_similarities(
     similarities: np.ndarray, clip_of: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """R@1, R@5, R@10 and mAP@10 each way.
+    """R@1, R@5, R@10 and mAP@10 in both directions.
 
-    Text to audio looks for each caption's clip among the clips. Audio to text looks for any of a
-    clip's captions among all captions (R@k), or for all of them (mAP@10).
+    Text to audio: each caption ranks all clips. Audio to text: each clip ranks all captions; R@k
+    counts the best rank of its own captions, mAP@10 all of them.
 
     Args:
         similarities: of captions to clips `[caption, clip]`.

@@ -1,8 +1,7 @@
-"""Figures of merit as pure functions of similarities and targets.
+"""Evaluation metrics as pure functions of similarities and targets.
 
-Ties count against the model: an item as similar as the right one is ranked before it, and so is
-one whose similarity is NaN. A model that gives every item the same score is therefore never
-right.
+Ties count against the model: an item that ties with the right one is ranked before it, and so is an
+item whose similarity is NaN. A model that gives every item the same score is therefore never right.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ Ranks = npt.NDArray[np.integer]
 
 
 def top_1_correct(similarities: Array, targets: Ranks) -> Mask:
-    """Whether each clip's class is the most similar one `[clip]`; a tie is not right.
+    """Whether each clip's class is the most similar one `[clip]`; a tie is wrong.
 
     Args:
         similarities: of clips to classes `[clip, class]`.
@@ -27,8 +26,7 @@ def top_1_correct(similarities: Array, targets: Ranks) -> Mask:
 def average_precision(scores: Array, relevant: Mask) -> float:
     """The mean of the precision at each relevant item; NaN if none is relevant.
 
-    Items of one score share its threshold, and the precision there; scikit-learn's
-    `average_precision_score` is defined so.
+    Items with the same score share a threshold, as in scikit-learn's `average_precision_score`.
 
     Args:
         scores: `[item]`, finite.
@@ -47,7 +45,7 @@ def class_average_precisions(similarities: Array, relevant: Mask) -> Array:
 
     Args:
         similarities: of clips to classes `[clip, class]`.
-        relevant: which classes each clip has `[clip, class]`.
+        relevant: the classes of each clip `[clip, class]`.
     """
     return np.array(
         [
@@ -88,7 +86,7 @@ def recall_at(best_ranks: Ranks, k: int) -> float:
 
 
 def mean_average_precision_at(ranks: list[Ranks], k: int) -> float:
-    """mAP@k: over queries, the mean of the precision at each right item among the first `k`.
+    """mAP@k: over queries, the mean of the precision at each right item in the first `k`.
 
     A query's sum is divided by `k` or the number of its right items, whichever is less.
 

@@ -1,4 +1,4 @@
-"""Zero-shot classification and tagging: classes by the similarity of their prompts to a clip."""
+"""Zero-shot classification and tagging by the similarity of clips and class prompts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,10 +19,10 @@ def zero_shot_figures(
     multi_label: bool,
     custom: Captions | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Every prompt's figures: accuracy, or mAP where clips have several labels, and by class.
+    """Figures of every prompt and by class: accuracy, or mAP if clips have several labels.
 
-    mAP is the mean over classes that have a clip; the others are counted as
-    `classes_without_clips`, and null in `by_class`.
+    mAP is the mean over classes with a clip; the others are counted as `classes_without_clips`, and
+    null in `by_class`.
 
     Args:
         scorer: set up; embeds the prompts.
@@ -46,7 +46,7 @@ def zero_shot_figures(
 def single_label_figures(
     similarities: np.ndarray, truth: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Accuracy over all clips and by class, from `[clip, class]` and the one true class a clip."""
+    """Accuracy over all clips and by class, from `[clip, class]` and one true class a clip."""
     targets = truth.argmax(axis=1)
     right = scores.top_1_correct(similarities, targets)
     by_class = {

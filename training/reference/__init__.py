@@ -1,4 +1,4 @@
 """Settings, corpora and trainers of the built-in models.
 
-The layers of the networks are in `curation.models`.
+`curation.models` has the layers of the networks.
 """

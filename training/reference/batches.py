@@ -1,4 +1,4 @@
-"""Batches of clips of like length, in an order that follows from the seed and the epoch."""
+"""Batches of clips of similar length, in an order determined by the seed and the epoch."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ _BATCHES_PER_POOL = 16
 def batch_by_length(
     lengths: Sequence[int], batch: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Cut one epoch's permutation into full batches of clips of like length, in random order.
+    """Cut an epoch's permutation into full batches of clips of similar length, in random order.
 
-    Clips are sorted within pools of 16 batches, so that batches differ from epoch to epoch. What
-    does not fill a batch is left out of the epoch.
+    Clips are sorted within pools of 16 batches, so that batches differ between epochs. Clips that
+    do not fill a batch are left out of the epoch.
     """
     order = rng.permutation(len(lengths))
     pools = (
@@ -34,9 +34,9 @@ def batch_by_length(
 
 
 def crop_to_shortest(features: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Cut half-precision `[frame, mel]`, of like length, to the shortest, each at a random place.
+    """Crop half-precision `[frame, mel]` to the shortest of them, each at a random place.
 
-    Batch norm then sees no padding while training. Returns `[batch, frame, mel]` and the lengths.
+    Thus batch norm sees no padding in training. Returns `[batch, frame, mel]` and the lengths.
     """
     shortest = min(len(feature) for feature in features)
     starts = [int(rng.integers(len(feature) - shortest + 1)) for feature in features]

@@ -35,7 +35,7 @@ _EVALUATION_BATCH = 32
 def train_captioner_on_corpus(
     config: ReferenceCaptionerConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
 ) -> tuple[TagGuidedCaptioner, CaptionTokenizer, list[float]]:
-    """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
+    """Train on a rendered corpus; returns model, tokenizer and mean loss of each epoch."""
     torch.manual_seed(seed)
     tokenizer = build_word_tokenizer(
         (caption for scene in corpus.scenes for caption in scene.captions), _MAX_TOKENS
@@ -68,10 +68,10 @@ def train_captioner_on_corpus(
 def evaluate_reference_captioner(
     model: TagGuidedCaptioner, tokenizer: CaptionTokenizer, corpus: FeatureCorpus
 ) -> dict[str, Any]:
-    """Correctness of the greedy captions, untagged and with noisy and with true tags.
+    """Correctness of the greedy captions without tags, with noisy and with true tags.
 
-    `tag_f1` is that of the classes named; `all_right` counts captions with the right classes, in
-    the right order and relation, and `by_relation` the same within each relation.
+    `tag_f1` is the F1 of the named classes. `all_right` counts captions with the right classes,
+    order and relation; `by_relation` has the same within each relation.
     """
     report: dict[str, Any] = {}
     for guidance in GUIDANCE:
@@ -88,7 +88,7 @@ def caption_features(
     tags: Sequence[Sequence[str]],
     beams: int = 1,
 ) -> list[str]:
-    """The best beam's caption of each clip."""
+    """The best beam's caption of each clip; one beam is greedy decoding."""
     model.eval()
     captions = []
     for start in range(0, len(features), _EVALUATION_BATCH):
@@ -102,7 +102,7 @@ def caption_features(
 
 
 def corpus_tags(corpus: FeatureCorpus, guidance: str) -> list[list[str]]:
-    """The tags (AudioSet ids) handed over for each clip in one of the ways of `GUIDANCE`."""
+    """The guidance (AudioSet ids) of each clip under one of the settings in `GUIDANCE`."""
     if guidance == "none":
         return [[] for _ in corpus.scenes]
     if guidance == "true":

@@ -30,7 +30,7 @@ _VOCABULARY_SCENES = 5000
 
 
 class ReferenceClapObjective(nn.Module):
-    """The dual encoder and what only its training needs: a threshold, and a head for the tags."""
+    """The dual encoder with parts for training only: a threshold, and a head that predicts tags."""
 
     def __init__(self, model: DualEncoder, tags: int, tag_loss_weight: float) -> None:
         super().__init__()
@@ -51,8 +51,9 @@ class ReferenceClapObjective(nn.Module):
 
         Args:
             features: log-mel `[batch, frame, mel]`, of which `lengths` are valid.
-            tokens: the true captions, then each clip's wrong ones: `[batch * (1 + wrong), token]`.
-            false_negatives: true where clips hold the same scene `[batch, batch]`.
+            tokens: the true captions, followed by each clip's wrong ones: `[batch * (1 + wrong),
+                token]`.
+            false_negatives: true if two clips have the same scene `[batch, batch]`.
             tag_targets: the tags of each clip `[batch, tag]`.
         """
         pooled = self.model.audio(features, lengths)
@@ -71,7 +72,7 @@ class ReferenceClapObjective(nn.Module):
 def train_clap_on_corpus(
     config: ReferenceClapConfig, corpus: FeatureCorpus, seed: int, progress: bool = True
 ) -> tuple[DualEncoder, CaptionTokenizer, list[float]]:
-    """Train on a rendered corpus; the model, its tokenizer and the mean loss of each epoch."""
+    """Train on a rendered corpus; returns model, tokenizer and mean loss of each epoch."""
     torch.manual_seed(seed)
     tokenizer = build_word_tokenizer(_sentences(corpus.seed), config.max_text_tokens)
     model = DualEncoder(_model_config(config, len(tokenizer)))
@@ -100,10 +101,10 @@ def train_clap_on_corpus(
 def evaluate_reference_clap(
     model: DualEncoder, tokenizer: CaptionTokenizer, corpus: FeatureCorpus
 ) -> dict[str, Any]:
-    """AUC of true against wrong captions by kind of wrong, and retrieval among the clips.
+    """AUC of true against wrong captions by kind of error, and retrieval among the clips.
 
     Each clip's first caption is the true one. In retrieval, a clip of the same scene counts as
-    found.
+    right.
     """
     audio = embed_features(model, corpus.features)
     text = embed_captions(model, tokenizer, [scene.captions[0] for scene in corpus.scenes])

@@ -29,7 +29,7 @@ class FeatureCorpus:
 def render_corpora(
     config: CorpusConfig, frontend: LogMelConfig, seed: int, progress: bool
 ) -> tuple[FeatureCorpus, FeatureCorpus]:
-    """The clips to train on under a training's seed, and the held-out ones, whatever it is."""
+    """The training clips under a training's seed, and the held-out ones under a fixed seed."""
     trained_on, held_out = (
         render_corpus(corpus_seed, clips, frontend, config.workers, progress)
         for corpus_seed, clips in (

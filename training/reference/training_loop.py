@@ -1,4 +1,4 @@
-"""What the two reference trainers share: corpora, loop over epochs, order of the work.
+"""The common part of the two reference trainers: corpora, loop over epochs, evaluation.
 
 The pre-training on tables has its own loop, in `training.pretrain`.
 """
@@ -24,7 +24,7 @@ Model = TypeVar("Model")
 
 
 class ReferenceConfig(Protocol):
-    """The sections that both reference trainers have."""
+    """The common sections of both reference trainers."""
 
     @property
     def corpus(self) -> CorpusConfig: ...
@@ -67,15 +67,15 @@ def train_epochs(
 ) -> list[float]:
     """Train under one cycle of the learning rates; returns the mean loss of each epoch.
 
-    Clips of similar length share a batch; their order follows from the seed and the epoch.
+    Clips of similar length share a batch; seed and epoch determine their order.
 
     Args:
         model: holds the parameters that are trained.
         clip_frames: frames of each clip of the corpus.
-        compute_loss: the loss of the clips at some rows; it draws from the generator given.
+        compute_loss: the loss of the clips at some rows; it draws from the given generator.
         seed: of the order of the clips, and of what `compute_loss` draws.
 
-    Raises RunError when the loss or its gradient is no longer finite, before it is applied.
+    Raises RunError if the loss or its gradient is not finite, before the step is applied.
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)

@@ -1,1 +1,1 @@
-"""One reader a published data set: its folder and a split become an `EvalSet`."""
+"""One reader for each published data set; it turns a folder and a split into an `EvalSet`."""

@@ -20,9 +20,9 @@ _CLOTHO_CAPTIONS = tuple(f"caption_{index}" for index in range(1, 6))
 def read_audiocaps(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """AudioCaps (Kim 2019): `test` (default) and `val` with five captions a clip, `train` with one.
 
-    Lists are `<split>.csv`; the captions of a clip are collected. Clips of 10 s may lie anywhere
+    Lists are `<split>.csv`; the captions of a clip are collected. Clips of 10 s may be anywhere
     below the folder as <id>_<start>, <id>_<start in ms> or <id>, each also with a Y before it.
-    Raises InputError, as all readers here, for a folder or split that is not the data set's.
+    Raises InputError, as all readers here, for a folder or split that the data set does not have.
     """
     split = choose_split(split, ("test", "val", "train"), "test")
     columns = ("audiocap_id", "youtube_id", "start_time", "caption")

@@ -22,15 +22,15 @@ _ESC10_LAYOUT = f"{_ESC_LAYOUT}; or ESC-10 alone: clips.csv and audio/"
 def read_esc50(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """ESC-50 (Piczak 2015): 2,000 clips of 5 s, 50 classes; splits are its folds, or `all`.
 
-    Raises InputError, as all readers here, for a folder or split that is not the data set's.
+    Raises InputError, as all readers here, for a folder or split that the data set does not have.
     """
     return _esc(storage, folder, split, "esc50", _ESC_LAYOUT)
 
 
 def read_esc10(storage: Storage, folder: str, split: str | None) -> EvalSet:
-    """ESC-10: ten classes, 400 clips, out of ESC-50's folder or out of one of its own.
+    """ESC-10: ten classes, 400 clips, from ESC-50's folder or from its own.
 
-    Its own folder holds `clips.csv` with the columns file, esc10_class and fold, and `audio/`.
+    Its own folder has `clips.csv` with the columns file, esc10_class and fold, and `audio/`.
     """
     if not storage.exists(join_uri(folder, "clips.csv")):
         return _esc(storage, folder, split, "esc10", _ESC10_LAYOUT)
@@ -49,7 +49,7 @@ def read_esc10(storage: Storage, folder: str, split: str | None) -> EvalSet:
 
 
 def read_urbansound8k(storage: Storage, folder: str, split: str | None) -> EvalSet:
-    """UrbanSound8K (Salamon 2014): 8,732 clips to 4 s, 10 classes; splits are folds, or `all`."""
+    """UrbanSound8K (Salamon 2014): 8,732 clips up to 4 s, 10 classes; splits: folds, or `all`."""
     layout = "UrbanSound8K as published: metadata/UrbanSound8K.csv and audio/fold1/ to fold10/"
     split = choose_split(split, (*map(str, range(1, 11)), ALL), ALL)
     columns = ("slice_file_name", "fold", "class")
@@ -68,8 +68,8 @@ def read_urbansound8k(storage: Storage, folder: str, split: str | None) -> EvalS
 def read_vggsound(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """VGGSound (Chen 2020): clips of 10 s, 309 classes; splits `test` (default) and `train`.
 
-    Clips may lie anywhere below the folder, as <YouTube id>_<start in six digits> with any
-    extension of audio or video.
+    Clips may be anywhere below the folder, as <YouTube id>_<start in six digits> with any extension
+    of audio or video.
     """
     layout = "VGGSound's list, vggsound.csv (id, start, label, split), and clips below the folder"
     split = choose_split(split, ("test", "train"), "test")

@@ -1,4 +1,4 @@
-"""What the readers share: lists in CSV, the audio files of a folder, and the choice of a split."""
+"""Shared parts of the readers: lists in CSV, audio files of a folder, choice of a split."""
 
 import csv
 import io
@@ -32,10 +32,10 @@ def read_csv_rows(
     layout: str,
     header: bool = True,
 ) -> list[Row]:
-    """The rows of a CSV by column; without a `header` the columns come in the order given.
+    """The rows of a CSV by column; without a `header` the columns have the given order.
 
-    Raises InputError if the file is not there, naming it and the `layout` that was expected,
-    lacks a column, or cannot be read.
+    Raises InputError if the file is missing (naming it and the expected `layout`), lacks a column,
+    or cannot be read.
     """
     uri = join_uri(folder, path)
     if not storage.exists(uri):
@@ -68,7 +68,7 @@ def list_audio_files(storage: Storage, folder: str, within: str = "") -> dict[st
 
 
 def index_by_stem(files: dict[str, FileInfo]) -> dict[str, str]:
-    """Paths by file name without extension; the first path of a name is taken."""
+    """Paths by file name without extension; duplicates keep the first path."""
     stems: dict[str, str] = {}
     for path in files:
         stems.setdefault(path.rpartition("/")[2].rpartition(".")[0], path)
@@ -85,13 +85,13 @@ def build_eval_set(
     classes: Iterable[str] = (),
     multi_label: bool = False,
 ) -> EvalSet:
-    """The set of the clips whose path is among `files`; those without are counted as missing.
+    """The set of clips whose path is among `files`; the others are counted as missing.
 
     Args:
-        listed: for each clip the path where it should be, None if none is known, and what is
-            to be said of it; name, URI and size are filled in here.
+        listed: for each clip its expected path, None if unknown, and a clip with its labels or
+            captions; name, URI and size are filled in here.
 
-    Raises InputError if nothing is listed, or no listed clip is there.
+    Raises InputError if nothing is listed, or no listed clip exists.
     """
     clips: list[EvalClip] = []
     missing = 0
@@ -110,5 +110,5 @@ def build_eval_set(
 
 
 def describe_clip(labels: Iterable[str] = (), captions: Iterable[str] = ()) -> EvalClip:
-    """A clip of which only the labels or captions are known yet."""
+    """A clip with labels or captions only."""
     return EvalClip("", "", 0, labels=tuple(labels), captions=tuple(captions))

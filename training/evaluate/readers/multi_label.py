@@ -23,8 +23,8 @@ _AUDIOSET_SPLITS = ("eval", "balanced_train", "unbalanced_train")
 def read_fsd50k(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """FSD50K (Fonseca 2022): 200 classes; splits `eval` (default) and `dev`.
 
-    Its labels are published with the classes that they imply. Raises InputError, as all readers
-    here, for a folder or split that is not the data set's.
+    Its labels are published with the classes that they imply. Like all readers here, raises
+    InputError for a folder or split that the data set does not have.
     """
     split = choose_split(split, ("eval", "dev"), "eval")
     path, audio = f"FSD50K.ground_truth/{split}.csv", f"FSD50K.{split}_audio"
@@ -46,8 +46,8 @@ def read_fsd50k(storage: Storage, folder: str, split: str | None) -> EvalSet:
 def read_audioset(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """AudioSet (Gemmeke 2017): 527 classes; splits `eval` (default) and the two `_train` lists.
 
-    The list is `<split>_segments.csv`; cut clips may lie anywhere below the folder, under the
-    names of the `audioset` catalog. A class implies its parent where it has only one.
+    The list is `<split>_segments.csv`. Cut clips may be anywhere below the folder, under the names
+    of the `audioset` catalog. A class implies its parent if it has only one.
     """
     split = choose_split(split, _AUDIOSET_SPLITS, "eval")
     segments = join_uri(folder, f"{split}_segments.csv")
