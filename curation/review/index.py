@@ -27,8 +27,8 @@ _COLUMNS = "columns"
 class IndexMetadata:
     """The metadata of an index beside its columns.
 
-    `sample_design` names the sample drawn from it. `unusable` has, for each score (of `SCORES`, or SECOND)
-    that policies cannot use, the reason in the words of `select`.
+    `sample_design` names the sample drawn from it. `unusable` has, for each score (of `SCORES`, or
+    SECOND) that policies cannot use, the reason in the words of `select`.
     """
 
     run: str
