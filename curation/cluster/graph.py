@@ -50,8 +50,11 @@ def run_tasks(
         limits: how often workers are restarted.
         fused_worker: as in `driver.annotate_run`.
     """
-    for row in _build_graph(config, tasks, limits, fused_worker).iter_rows():
-        yield parse_outcome(row)
+    # `iter_rows` collects batches in threads of its own: 3 ms of CPU a task more.
+    for bundle in _build_graph(config, tasks, limits, fused_worker).iter_internal_ref_bundles():
+        for block in ray.get(list(bundle.block_refs)):
+            for row in block.to_pylist():
+                yield parse_outcome(row)
 
 
 def uses_vllm(config: RunConfig) -> bool:

@@ -14,6 +14,8 @@ MAX_SHARD_CLIPS = 512
 SMALL_SHARD_CLIPS = 8
 # Clips of ten seconds in a model batch of 160 s, which all captioners but the built-in one have.
 BATCH_CLIPS = 16
+# Ray uses about 10 ms of CPU a shard, 6 % of what 16 clips take with the smallest models.
+MEDIUM_SHARD_CLIPS = 32
 
 
 def resolve_shard_clips(config: AnnotateConfig, clips: int) -> int:
@@ -29,10 +31,11 @@ def choose_shard_clips(clips: int) -> int:
 
     There are thus four times as many shards as clips in a shard. The share of time in which workers
     have no shard left, and the number of files, both grow more slowly than the number of clips.
-    From 16 on the size is a multiple of 16, which avoids small batches. Fewer than 16 clips are two
-    shards.
+    From 1,024 clips on the size is at least 32, and a multiple of 16, which avoids small batches.
+    Fewer than 16 clips are two shards.
     """
-    root = math.isqrt(clips) // 2
-    if root >= BATCH_CLIPS:
-        return min(root - root % BATCH_CLIPS, MAX_SHARD_CLIPS)
-    return max(1, min(-(-clips // 2), max(root, SMALL_SHARD_CLIPS)))
+    half_root = math.isqrt(clips) // 2
+    if half_root < BATCH_CLIPS:
+        return max(1, min(-(-clips // 2), max(half_root, SMALL_SHARD_CLIPS)))
+    rounded = half_root - half_root % BATCH_CLIPS
+    return min(max(rounded, MEDIUM_SHARD_CLIPS), MAX_SHARD_CLIPS)

@@ -41,7 +41,7 @@ def test_larger_shards_are_of_whole_batches() -> None:
 def test_small_runs_have_work_for_every_worker() -> None:
     assert all(shards_of(clips) >= 2 for clips in range(2, 17))
     assert all(shards_of(clips) >= 8 for clips in range(64, 5000))
-    assert all(shards_of(clips) >= 64 for clips in range(1024, 5000))
+    assert all(shards_of(clips) >= 32 for clips in range(500, 5000))
 
 
 def test_large_runs_have_few_files() -> None:
