@@ -1,7 +1,7 @@
-"""Real recordings through the engine: ESC-10's ten classes, by models that heard none of them.
+"""Real recordings through the engine: ESC-10's ten classes, by models trained on none of them.
 
 Runs the engine over ../shared/data/esc10, guided and unguided, and reports folds 2 and 3 (fold 1
-was looked at while the procedural sounds were made): zero-shot accuracy of the reference CLAP, from
+was used while the procedural sounds were developed): zero-shot accuracy of the reference CLAP, from
 the audio embeddings in the evidence, and how many clips' best caption names the class.
 
     python -m benchmarks.esc10 [--data ../shared/data/esc10]
@@ -101,7 +101,7 @@ def evidence(config: RunConfig) -> list[dict]:
 
 
 def zero_shot(rows: list[dict], recordings: dict[str, Recording]) -> dict[str, str]:
-    """The class that the CLAP hears in each clip, by the mean of each class's prompts."""
+    """The class that the CLAP predicts for each clip, by the mean of each class's prompts."""
     scorer = build_scorer(DualEncoderScorerConfig())
     scorer.setup()
     mids = {each.name: each.mid for each in recordings.values()}

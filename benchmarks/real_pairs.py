@@ -2,8 +2,8 @@
 
 The same small model is pre-trained on procedural pairs alone and on procedural and real pairs
 together, for the same number of steps; all pairs are guided and filtered captions of the engine.
-The reference models, which wrote and scored them, have heard no recording. The procedural tables,
-and the models of them alone, are those that benchmarks/method.py has left.
+The reference models, which wrote and scored them, were not trained on recordings. The procedural
+tables, and the models trained on them alone, are those of benchmarks/method.py.
 
     python -m benchmarks.method
     python -m benchmarks.real_pairs [--method runs/method] [--out runs/real_pairs]

@@ -1,9 +1,9 @@
-"""How fast the review page's questions are answered on a run of two million candidates.
+"""The response time of the review server on a run of two million candidates.
 
-Evidence of half a million clips with four captions each is written, its index is made, and every
-kind of question is asked over HTTP on loopback, each time with other words, tags or thresholds, so
-that no answer is remembered. Told are the time on the clock, which shall stay under LIMIT_MS, and
-the CPU time of server and client together; on a machine that does other work the first is larger.
+Writes evidence of half a million clips with four captions each, builds its index, and sends every
+kind of request over HTTP on loopback, each time with other words, tags or thresholds, so that no
+response is cached. Prints the wall-clock time, which should stay under LIMIT_MS, and the CPU time
+of server and client together. Other load on the machine increases the first.
 
     python -m benchmarks.review [--clips 500000] [--times 40]
 """

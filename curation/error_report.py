@@ -1,4 +1,4 @@
-"""Ends a command after an error: one line on stderr, an exit code, and a traceback if useful.
+"""Reports the error of a command: one line on stderr, an exit code, and a traceback if useful.
 
 Errors of this package and of the operating system are printed as they are. Any other error is a
 fault of the program: its traceback is written to a file, which the line names.

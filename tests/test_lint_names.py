@@ -1,10 +1,10 @@
-"""The check of names finds each kind of violation, and nothing in a tree without one."""
+"""The check of names and prose finds each kind of violation, and nothing in a tree without one."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.lint_names import banned_words, repeated_names
+from tests.lint_names import banned_prose, banned_words, repeated_names
 
 
 def write(root: Path, **modules: str) -> None:
@@ -70,3 +70,40 @@ def test_some_words_are_banned_as_functions_only(tmp_path: Path) -> None:
     write(tmp_path, curation__a="kept = 1\nkept_rows = 2", curation__b="def _kept(): ...")
     [line] = banned_words(tmp_path, set(), {"kept"})
     assert line.startswith("curation/b.py:1: ")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""What was told."""',
+        'def a():\n    """Told by a\n    caller."""',
+        'class A:\n    """Told."""',
+        'raise ValueError(f"{1}: not told")',
+        'Field(description="What it is told.")',
+    ],
+)
+def test_a_banned_word_is_found_in_docstrings_and_messages(tmp_path: Path, code: str) -> None:
+    write(tmp_path, curation__a=code)
+    assert len(list(banned_prose(tmp_path, ["told"]))) == 1
+
+
+def test_a_banned_word_is_found_in_documentation_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text("# A page\n\n    told\n\nWhoever reads `x`\n")
+    [line] = banned_prose(tmp_path, ["told", "whoever"])
+    assert line.startswith("docs/page.md:5: ") and "'Whoever'" in line
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""The table `told` and "a bell is told"."""',
+        '"""Untold numbers."""',
+        "told = 1",
+        "# told",
+        'x = "told"',
+    ],
+)
+def test_code_quotations_comments_and_data_are_not_prose(tmp_path: Path, code: str) -> None:
+    write(tmp_path, curation__a=code)
+    assert not list(banned_prose(tmp_path, ["told"]))

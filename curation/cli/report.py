@@ -14,17 +14,17 @@ def report_command(
         str | None,
         typer.Option(metavar="FILE", help="Where the page goes, s3:// too; RUN/report.html."),
     ] = None,
-    sample: Annotated[int, typer.Option(min=0, help="Clips to hear on the page.")] = 60,
+    sample: Annotated[int, typer.Option(min=0, help="Example clips on the page.")] = 60,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Write a run's report: one HTML file that opens anywhere, sounds included.
 
-    It shows what was left over at each step, the scores matched against shuffled, the yield by tag,
-    errors, speed, cost, the configuration, and a sample of clips to hear with all their candidates.
-    The run's folder is all that is asked, so that the cluster may be gone. The page stays under 15
-    MB; where the sample does not fit, it is cut.
+    It shows the number left after each step, matched and shuffled scores, the yield by tag, errors,
+    speed, cost, the configuration, and example clips with their sound and all candidates. It needs
+    only the run's folder, not the cluster. The page stays under 15 MB; examples that do not fit are
+    omitted.
     """
     from curation.report import page
     from curation.run.resolve import resolve_run

@@ -37,9 +37,9 @@ def review_command(
 ) -> None:
     """Listen to a run's captions in the browser, choose a threshold, and mark what is right.
 
-    The page is served on this machine alone, to whoever has the address printed; Ctrl-C ends it.
-    Marks are kept in RUN/marks as they are made. The first time, an index of the evidence is made
-    in your cache folder, a minute or two for a million clips.
+    The page is served on this machine only, and only at the printed address; Ctrl-C ends it. Marks
+    are saved in RUN/marks at once. The first start builds an index of the evidence in your cache
+    folder, which takes a minute or two for a million clips.
     """
     from curation.run.resolve import resolve_run
 

@@ -105,7 +105,7 @@ def measure_pools(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeas
 
 
 def measure_pool(config: RunConfig, stage: str, gpus: float, clips: Sequence[Any]) -> Any:
-    """Build a worker of a pool in this process, warm it up, and run clips through it."""
+    """Build a worker of a pool in this process, warm it up, and measure it on clips."""
     try:
         tally = metrics.InMemoryMeter()
         gate = _Gate(tally)

@@ -73,7 +73,7 @@ def read_sample_rate_hz(folder: Path) -> int:
             return int(rate)
     raise InputError(
         f"{folder}: no sampling_rate in {' or '.join(_RATES)}; expected the directory of a model "
-        "that hears, with the files of its processor"
+        "that takes audio, with the files of its processor"
     )
 
 

@@ -194,7 +194,7 @@ def _refuse_foreign_code(folder: Path) -> None:
 
 
 def _check_processor(folder: Path, processor: Any, config: ModelConfig) -> None:
-    """Raises InputError for a processor that hears nothing, or whose words the model has not."""
+    """Raises InputError for a processor without audio input, or with unknown words."""
     parts = set(processor.get_attributes()) if isinstance(processor, ProcessorMixin) else set()
     if "tokenizer" not in parts or not parts & _AUDIO_PARTS:
         raise InputError(
@@ -207,7 +207,7 @@ def _check_processor(folder: Path, processor: Any, config: ModelConfig) -> None:
 def _check_vocabulary(
     folder: Path, tokenizer: PreTrainedTokenizerBase, config: ModelConfig
 ) -> None:
-    """Raises InputError for a tokenizer some of whose words the model has not."""
+    """Raises InputError for a tokenizer with words that the model lacks."""
     largest = max(tokenizer.get_vocab().values())
     words = config.get_text_config(decoder=True).vocab_size
     if largest >= words:

@@ -66,7 +66,7 @@ def _introduction(summary: PublishSummary) -> str:
     paragraphs = [
         f"{total.rows:,} captions of {total.clips:,} clips ({total.seconds / 3600:.2f} hours), "
         f"{audio}, for training models of sound and language. The captions were written by a model "
-        "that heard the sound, and chosen by scores of models; no person has checked each of them.",
+        "from the audio, and chosen by scores of models; no person has checked each of them.",
         _recordings(summary),
     ]
     if options.creator:
@@ -84,7 +84,7 @@ def _recordings(summary: PublishSummary) -> str:
             "The recordings are AudioSet's: segments of YouTube videos, each named by the id of "
             "its video and its start in ms."
         )
-    return "Which recordings these are, whoever published this did not say."
+    return "The publisher did not state which recordings these are."
 
 
 def _loading(summary: PublishSummary) -> str:

@@ -21,7 +21,7 @@ COLUMN_DESCRIPTIONS = {
     "tags": "AudioSet classes of the clip: mid (AudioSet's id), name, confidence, and origin: "
     "human as listed with the clip, predicted by the tagger.",
     "tag_scores": "Cosine similarity of audio and name by the scorer, for each of the tags.",
-    "guidance": "What the captioner was told of the tags, in prose.",
+    "guidance": "The tags as given to the captioner, in prose.",
     "captioner": _MODEL,
     "scorer": _MODEL,
     "second_scorer": _MODEL,

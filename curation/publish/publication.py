@@ -62,9 +62,9 @@ def prepare_publication(
     if options.audio and source.exact:
         if licences is None:
             raise InputError(
-                "audio goes out only where its licence allows it, and none is told: name a CSV "
-                "by --licences, or a column of the catalog's metadata by --licence-column; "
-                "AudioSet's own audio is not yours to pass on"
+                "audio is published only if its licence allows it, and no licences are given: name "
+                "a CSV by --licences, or a column of the catalog's metadata by --licence-column; "
+                "AudioSet's own audio may not be redistributed"
             )
         source, stays = _allowed(source, licences)
     if not source.rows.num_rows:

@@ -170,7 +170,7 @@ def _pairs(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def _public_model_names(models: pa.ChunkedArray) -> pa.Array:
-    """Names of models, without the folder in which one lies on the disk of whoever ran it."""
+    """Names of models; of a local path only the last part."""
     coded = models.combine_chunks().dictionary_encode()
     names = pa.array([strip_paths(name) for name in coded.dictionary.to_pylist()], pa.string())
     return names.take(coded.indices)

@@ -47,5 +47,5 @@ class AudioEmbedder:
 
 
 def _audio_path(clip_id: str) -> str:
-    """A clip's file name for whoever unpacks the table: below their folder, whatever its id is."""
+    """A clip's file name in the table, without a path out of the folder, whatever its id is."""
     return posixpath.normpath(f"/{clip_id}.flac").lstrip("/")

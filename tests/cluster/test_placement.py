@@ -1,4 +1,4 @@
-"""Pools and node types: what the YAML says, what fits, and what is told when it does not."""
+"""Pools and node types: the YAML, what fits, and the error if it does not."""
 
 from pathlib import Path
 

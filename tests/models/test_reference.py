@@ -1,4 +1,4 @@
-"""The shipped reference models open, are small, and hear something."""
+"""The shipped reference models open, are small, and recognise sounds."""
 
 import json
 from collections import Counter

@@ -161,7 +161,7 @@ def test_a_dataset_says_where_it_has_no_licence_no_recordings_and_no_parquet(
     publish_dataset(publication(run, DatasetFormat.JSONL), str(tmp_path))
     text = card_of(tmp_path)
     assert "No licence of captions, scores and ids was named." in text
-    assert "Which recordings these are, whoever published this did not say." in text
+    assert "The publisher did not state which recordings these are." in text
     assert "It has no Parquet files" in text and "`data/`" not in text
 
 

@@ -97,7 +97,7 @@ def noise(seconds: float, seed: int) -> np.ndarray:
 
 
 def whole_recordings(folder: Path) -> RunConfig:
-    """Two segments of whole recordings, as AudioSet lists them, each heard in its middle."""
+    """Two segments of whole recordings, as AudioSet lists them, each used in its middle."""
     (folder / "whole").mkdir()
     lines = ["# YTID, start_seconds, end_seconds, positive_labels"]
     for place, ytid in enumerate(("abcdefghijk", "Yb_defg-ijk")):

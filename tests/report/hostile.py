@@ -36,7 +36,7 @@ def run_of(folder: Path, said: Sequence[str]) -> RunConfig:
 
 
 def _rows(number: int, said: str, sound: Path) -> list[dict[str, Any]]:
-    """A clip to hear, one whose sound is gone, and an error: all that they tell is `said`."""
+    """A clip with sound, one whose audio is missing, and an error; all their text is `said`."""
     named = f"{said}{number}"
     tags = [tag(f"{named}{place}", said) for place in range(3)]
     captions = [candidate(said, 0.5 + number / 100), candidate(f"{said}.", 0.3)]

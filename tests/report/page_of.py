@@ -38,7 +38,7 @@ def _texts(element: Element) -> Iterator[str]:
 
 
 def clips(root: Element) -> dict[str, list[Element]]:
-    """The clips to hear, by group."""
+    """The example clips, by group."""
     return {
         section.attrib["data-stratum"]: section.findall("article")
         for section in root.iter("section")

@@ -17,7 +17,7 @@ _PLAY = """async (player) => { await player.play(); return player.duration; }"""
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page of two clips to hear and an error."""
+    """A page of two example clips and an error."""
     folder = tmp_path_factory.mktemp("browser")
     noise(folder / "noise.wav")
     tags = [tag("/m/05tny_", "Bark")]

@@ -1,4 +1,4 @@
-"""Runs to review, with sounds to hear and texts of strangers, and their servers on loopback."""
+"""Runs to review, with sounds and untrusted texts, and their servers on loopback."""
 
 import asyncio
 import threading

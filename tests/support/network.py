@@ -48,7 +48,7 @@ class Network:
         return Place(("ip", "netns", "exec", name), address, name)
 
     def cut(self, place: Place) -> None:
-        """Pull the cable: neither side hears any more of the other, and no connection is closed."""
+        """Disconnect a node: neither side receives packets, and no connection is closed."""
         assert place.cable
         _ip("link", "set", place.cable, "down")
 
@@ -76,7 +76,7 @@ def network() -> Iterator[Network]:
 
 
 def can_be_made() -> bool:
-    """Whether this user may make such a network here, and its nodes hear each other."""
+    """Whether this user may make such a network here, and its nodes reach each other."""
     try:
         with network() as made:
             here, there = made.add(), made.add()

@@ -56,7 +56,7 @@ _FLAMINGO_TEMPLATE = (
 
 
 def qwen2_audio(folder: Path) -> Path:
-    """A Qwen2-Audio; it hears the first two seconds."""
+    """A Qwen2-Audio; it uses the first two seconds."""
     tokenizer = word_tokenizer(["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"])
     sound = tokenizer.convert_tokens_to_ids("<|AUDIO|>")
     config = qwen2_audio_config(len(tokenizer), sound)
@@ -72,7 +72,7 @@ def qwen2_audio_config(words: int, sound: int) -> Qwen2AudioConfig:
 
 
 def audio_flamingo3(folder: Path) -> Path:
-    """An Audio Flamingo 3; it hears windows of two seconds, one after the other."""
+    """An Audio Flamingo 3; it processes consecutive windows of two seconds."""
     tokenizer = word_tokenizer(["<sound>"])
     config = AudioFlamingo3Config(
         audio_config={**EARS, "num_hidden_layers": 1},
@@ -88,7 +88,7 @@ def audio_flamingo3(folder: Path) -> Path:
 
 
 def whisper(folder: Path) -> Path:
-    """A Whisper; it hears the first two seconds."""
+    """A Whisper; it uses the first two seconds."""
     tokenizer = whisper_tokenizer()
     start = tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
     config = whisper_config(len(tokenizer), pad=0, end=0, start=start)
@@ -146,7 +146,7 @@ def whisper_tokenizer() -> WhisperTokenizer:
 
 
 def randomised(model: nn.Module, gain: float = 1.5) -> nn.Module:
-    """Weights large enough that a random model's words depend on what it hears."""
+    """Weights large enough that a random model's words depend on its input."""
     torch.manual_seed(2)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

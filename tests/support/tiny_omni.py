@@ -74,7 +74,7 @@ _TOKEN2WAV = {
 
 
 def qwen2_5_omni(folder: Path) -> Path:
-    """A Qwen2.5-Omni; it hears the first two seconds."""
+    """A Qwen2.5-Omni; it uses the first two seconds."""
     words = tiny.word_tokenizer([*_MARKS.values()])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words.backend_tokenizer,

@@ -66,7 +66,7 @@ def bytes_tokenizer(**settings: str) -> PreTrainedTokenizerBase:
 
 
 def clap(folder: Path, fused: bool) -> ClapModel:
-    """Write a CLAP that hears 1 s at 8 kHz at once, with fusion or without."""
+    """Write a CLAP with windows of 1 s at 8 kHz, with fusion or without."""
     tokenizer = bytes_tokenizer()
     config = ClapConfig(
         audio_config=FUSED_AUDIO if fused else AUDIO,
@@ -82,7 +82,7 @@ def clap(folder: Path, fused: bool) -> ClapModel:
 
 
 def pe_audio(folder: Path) -> PeAudioModel:
-    """Write a PE-AV of 8 kHz whose frames have 32 samples, of which it hears 500 (2 s) at once."""
+    """Write a PE-AV of 8 kHz whose frames have 32 samples, with windows of 500 (2 s)."""
     tokenizer = bytes_tokenizer()
     model = awake(PeAudioModel(tiny_pe_audio_config(len(tokenizer))))
     model.save_pretrained(folder)

@@ -66,7 +66,7 @@ def id2label(labels: Sequence[str] | None) -> dict[int, str]:
 
 
 def ast(folder: Path, labels: Sequence[str] | None = None) -> PreTrainedModel:
-    """An AST that hears 1.28 s; `labels` are those of AudioSet where none are given."""
+    """An AST that uses 1.28 s; `labels` are those of AudioSet where none are given."""
     config = ASTConfig(
         hidden_size=16,
         num_hidden_layers=1,
@@ -83,7 +83,7 @@ def ast(folder: Path, labels: Sequence[str] | None = None) -> PreTrainedModel:
 
 
 def wav2vec2(folder: Path) -> PreTrainedModel:
-    """A model that hears waveforms of any length, and no padding behind them."""
+    """A model that takes waveforms of any length, and ignores padding."""
     config = Wav2Vec2Config(
         hidden_size=16,
         num_hidden_layers=1,

@@ -61,8 +61,7 @@ def evaluate_on_dataset(
     if not embedded.rows:
         failure = embedded.failures[0]
         raise InputError(
-            f"{folder}: none of {len(data.clips):,} clips can be heard; the first: "
-            f"{failure.message}"
+            f"{folder}: none of {len(data.clips):,} clips can be used; the first: {failure.message}"
         )
     result = {
         "dataset": data.name,

@@ -82,7 +82,7 @@ class MaebEncoder:
         vectors = []
         for result in embedded:
             if isinstance(result, Failure):
-                raise InputError(f"{task}: a clip cannot be heard: {result.message}")
+                raise InputError(f"{task}: a clip cannot be embedded: {result.message}")
             vectors.append(result)
         return np.stack(vectors)
 

@@ -148,7 +148,7 @@ class _SamplingLoop:
     def _sample_tokens(
         self, log_probs: Tensor, scores: Tensor, rows: Tensor, at: int, end_ids: Tensor
     ) -> _SampledTokens:
-        """Draw a token a row by its scores `[row, word]`; it is told by its log-probability."""
+        """Draw one token a row from its scores `[row, word]`, with its log-probability."""
         # One logit that is not finite makes its row NaN; any token will do for it.
         broken = log_probs.isnan()
         scores = self.warpers(None, scores.masked_fill(broken, 0.0))

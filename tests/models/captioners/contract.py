@@ -42,7 +42,7 @@ def need_same_one_by_one(adapter: Captioner, sounds: Sequence[np.ndarray]) -> No
 
 
 def beside_bad_clips(adapter: Captioner, sound: np.ndarray) -> Result:
-    """What a sound is captioned as among clips that cannot be heard, which fail in their place."""
+    """The captions of a sound in a batch of invalid clips, which fail in their place."""
     clips = [np.zeros(0, "f4"), sound, np.full(9000, np.nan, "f4"), np.zeros((2, 9000), "f4")]
     results = adapter.caption(clips, [[]] * 4, [7, SEEDS[0], 7, 7])
     assert [reported(results[row])[0][0] for row in (0, 2, 3)] == [

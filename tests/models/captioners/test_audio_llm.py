@@ -1,4 +1,4 @@
-"""Audio-language models keep the captioner's contract, and bad directories are told at load."""
+"""Audio-language models keep the captioner's contract, and bad directories are refused at load."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""A caption is what is left of a language model's answer; what is no caption is told by reason."""
+"""Cleaning extracts a caption from a language model's text, or gives the reason for rejection."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The loop writes what transformers' `generate` writes, and each clip is heard once for all."""
+"""The loop writes what transformers' `generate` writes, and each clip is encoded only once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ SOUND, PAD, END, WORDS = 1, 2, 3, 20
 
 
 class RecordedRequest(NamedTuple):
-    """A model, its `generate`, its inputs for three clips, and what hears them."""
+    """A model, its `generate`, its inputs for three clips, and its encoder."""
 
     model: PreTrainedModel
     generate: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""CNN14 has BLAT's size and arithmetic, and padding does not change what it hears."""
+"""CNN14 has BLAT's size and arithmetic, and padding does not change its output."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""CLAP hears what transformers' extractor and model hear, and what is saved transformers opens."""
+"""CLAP equals transformers' extractor and model, and transformers opens what is saved."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""CLAP with fusion hears what transformers' extractor and model hear, and nothing at random."""
+"""CLAP with fusion equals transformers' extractor and model, without random choices."""
 
 from pathlib import Path
 

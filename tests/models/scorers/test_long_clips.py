@@ -1,4 +1,4 @@
-"""Clips longer than a model hears, and captions longer than it reads, are scored whole."""
+"""Clips and captions longer than a model's limits are scored whole."""
 
 import numpy as np
 import pytest

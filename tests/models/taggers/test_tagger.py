@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clips() -> list[np.ndarray]:
-    """Six sounds of 0.2 to 2 s at 16 kHz; the model hears 1.28 s."""
+    """Six sounds of 0.2 to 2 s at 16 kHz; the model uses 1.28 s."""
     rng = np.random.default_rng(0)
     lengths = [3200, 8000, 8000, 16000, 24000, 32000]
     return [

@@ -1,4 +1,4 @@
-"""An epoch's order hears every clip once, differs by epoch, and keeps like lengths together."""
+"""An epoch's order contains every clip once, differs by epoch, and keeps like lengths together."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a model hears: a mixed clip fits both captions; same clips and captions are no negatives."""
+"""Batch features: a mixed clip fits both captions; same clips and captions are no negatives."""
 
 import numpy as np
 import pytest

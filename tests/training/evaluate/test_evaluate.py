@@ -229,7 +229,7 @@ def test_what_cannot_be_evaluated_is_an_error(tmp_path: Path, reference: DualEnc
     )
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation/x.wav").write_bytes(b"")
-    with pytest.raises(InputError, match="none of 1 clips can be heard; the first: .*is empty"):
+    with pytest.raises(InputError, match="none of 1 clips can be used; the first: .*is empty"):
         evaluate_on_dataset(Storage(), reference, "clotho", str(tmp_path), quiet=True)
     with pytest.raises(InputError, match="clotho has captions, no classes"):
         evaluate_on_dataset(
