@@ -129,7 +129,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Names and values, one a line, with what cannot be seen as code points."""
+    """Names and values, one per line, with what cannot be seen as code points."""
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
         stdout.print(f"{name:<{width}}  {escape_invisible(str(value))}")

@@ -16,7 +16,7 @@ def test_docstrings_of_modules_and_public_names_are_listed(tmp_path: Path) -> No
     ]
 
 
-def test_sentences_are_split_and_code_and_tables_left_out(tmp_path: Path) -> None:
+def test_sentences_are_split_without_code_and_tables(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(
         "# Title\n\nFirst sentence, of\ntwo lines. Second one.\n\n    code. Not prose.\n\n"
         "- An item\n  goes on.\n- Another.\n\n| a | table. |\n"

@@ -258,7 +258,7 @@ def bench_loader_command(
     workers: Annotated[str, typer.Option(help="Numbers of decoders to try.")] = "0,1,2",
     batches: Annotated[int, typer.Option(min=1, help="Batches timed for each.")] = 20,
 ) -> None:
-    """Measure how many clips a second the loader provides, by its number of decoders."""
+    """Measure how many clips per second the loader provides, by its number of decoders."""
     from training import pretrain_model
     from training.config import config_file
     from training.config.pretrain import PretrainConfig

@@ -24,7 +24,7 @@ class Tracker(Protocol):
 
 
 class JsonLinesTracker:
-    """Appends one line a logged step to metrics.jsonl.
+    """Appends one line per logged step to metrics.jsonl.
 
     A local file gets each line at once. Object storage gets an object with several lines every half
     minute, at each checkpoint and at the end.

@@ -15,7 +15,7 @@ from curation.storage.files import Storage
 
 
 def list_clips(storage: Storage, config: CatalogConfig) -> CatalogListing:
-    """List a catalog: one row a clip, with its tags and the URI of its audio.
+    """List a catalog: one row per clip, with its tags and the URI of its audio.
 
     Sorted by clip id. Clips packed in Parquet or tar files are sorted by their place, so that
     neighbours in the listing are neighbours in a file. Raises InputError for an invalid catalog.

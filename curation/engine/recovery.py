@@ -30,7 +30,7 @@ def run_and_recover(run: RunFolder, executor: Executor, shards: Sequence[Task]) 
     Args:
         run: the run folder, for the record of deaths that no clip explains.
         executor: runs the tasks.
-        shards: the tasks, one a shard.
+        shards: the tasks, one per shard.
 
     Returns:
         The errors of shards that raised or were given up.

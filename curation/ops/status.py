@@ -44,7 +44,7 @@ class SlowShard:
 class RunStatus:
     """Shards and clips done of those planned, outcomes, speed, cost, and the driver's state.
 
-    Rates are in clips a second. None means unknown: no shard yet, evidence without times, no
+    Rates are in clips per second. None means unknown: no shard yet, evidence without times, no
     prices, or a policy whose yield only `select` can compute.
     """
 

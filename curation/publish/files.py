@@ -54,7 +54,7 @@ def _parquet(rows: pa.Table, shard: DatasetShard, options: PublishOptions) -> It
 
 
 def _webdataset(rows: pa.Table, shard: DatasetShard, options: PublishOptions) -> Iterator[File]:
-    """One sample a clip: <key>.flac, <key>.txt with its best caption, <key>.json with all.
+    """One sample per clip: <key>.flac, <key>.txt with its best caption, <key>.json with all.
 
     The JSON has what LAION-CLAP reads, `text` (all captions, best first) and `tag`, beside all that
     is known: of the captions in lists of that order, of the clip once.

@@ -29,7 +29,7 @@ class DecidedShard:
     """The clips of a shard, and the decisions on their candidates.
 
     Attributes:
-        clips: columns of evidence, a row a clip.
+        clips: columns of evidence, a row per clip.
         clip: int `[candidate]`, the row of each candidate's clip.
         clap_score, second_score: float32 `[candidate]`, NaN if there is none.
         score: float32 `[candidate]`, the policy's score; NaN if undecided.

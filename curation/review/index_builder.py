@@ -1,6 +1,6 @@
 """Builds the index of a run, once for each state of its evidence, in the user's cache folder.
 
-Memory grows with the run: about 350 bytes a candidate while it is built (0.7 GB for two million),
+Memory grows with the run: about 350 bytes per candidate while it is built (0.7 GB for two million),
 plus the texts of a few shards, which are written to disk as they are read.
 """
 

@@ -244,7 +244,7 @@ def read_evidence_shards(
 
 
 def flatten_candidates(evidence: pa.Table) -> pa.Table:
-    """One row a candidate: its clip's `clip_id`, and its caption, method and scores."""
+    """One row per candidate: its clip's `clip_id`, and its caption, method and scores."""
     each = evidence["candidates"].combine_chunks()
     rows = pa.Table.from_struct_array(each.flatten())
     clip_ids = evidence["clip_id"].take(pc.list_parent_indices(each))

@@ -163,7 +163,7 @@ def _write_decisions(
     candidates: policy.Candidates,
     decisions: policy.Decisions,
 ) -> None:
-    """One row a candidate: its place in the evidence, its score, and why it was taken or not."""
+    """One row per candidate: its place in the evidence, its score, and why it was taken or not."""
     clip_ids = pa.chunked_array(read.clip_ids)
     first = np.r_[0, np.flatnonzero(np.diff(candidates.clip)) + 1] if len(candidates.clip) else []
     position = np.arange(len(candidates.clip)) - np.repeat(

@@ -204,7 +204,7 @@ def expected_yield(
     clips: int,
     clips_scoring: Callable[[float], int] | None = None,
 ) -> float | None:
-    """Accepted pairs a clip, computed from counts alone, before a selection.
+    """Accepted pairs per clip, computed from counts alone, before a selection.
 
     Args:
         ok, clips: number of clips with captions, and of all clips.

@@ -1,7 +1,7 @@
 """Reads S3 objects by a native client, which does not hold the interpreter lock.
 
-A worker reads a hundred clips a second while its models run. An HTTP client in Python takes 2.5 to
-3 ms of the interpreter for each clip, this one 0.25 ms: see docs/storage.md. `s3` does all other
+A worker reads a hundred clips per second while its models run. An HTTP client in Python takes 2.5
+to 3 ms of the interpreter for each clip, this one 0.25 ms: see docs/storage.md. `s3` does all other
 requests with s3fs.
 """
 

@@ -12,7 +12,7 @@ class AudioTextBatch:
     Attributes:
         waveforms: int16 `[row, sample]`, zero after a clip's end.
         lengths: number of samples of each clip, int64 `[row]`.
-        captions: one a row.
+        captions: one per row.
         clips: index of each row's clip in the table index, int64 `[row]`.
         epoch: from 0.
         index: number of the batch within its epoch, from 0.

@@ -67,7 +67,7 @@ class TableIndex:
     Attributes:
         storage: holds the tables and the clips' audio; that of the first part after `concat`.
         sources: the table versions, in the order of their clips.
-        clip_ids: one a clip.
+        clip_ids: one per clip.
         duration_s: duration of each clip, `[clip]`.
         row_groups: the group of clips read together, `[clip]`, numbered from 0: a row group of a
             table with embedded audio, or a single clip.

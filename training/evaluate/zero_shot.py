@@ -46,7 +46,7 @@ def zero_shot_figures(
 def single_label_figures(
     similarities: np.ndarray, truth: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Accuracy over all clips and by class, from `[clip, class]` and one true class a clip."""
+    """Accuracy over all clips and by class, from `[clip, class]` and one true class per clip."""
     targets = truth.argmax(axis=1)
     right = scores.top_1_correct(similarities, targets)
     by_class = {

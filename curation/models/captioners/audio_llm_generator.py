@@ -81,7 +81,7 @@ class AudioLlmGenerator(PretrainedGenerator):
         return apply_to_valid_clips(waveforms, "caption", caption_valid)
 
     def _build_inputs(self, waveforms: list[np.ndarray], prompts: list[str]) -> Any:
-        """What the model is given, one row a clip."""
+        """What the model is given, one row per clip."""
         conversations = [
             chat_template.build_conversation(
                 prompt, audio=chat_template.pad_to_one_token(waveform, self._rate_hz)

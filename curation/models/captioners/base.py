@@ -17,7 +17,7 @@ from curation.schema import Failure, Tag
 class Candidate:
     """One caption for a clip.
 
-    `log_prob` is the mean log-probability a token (nats, end token included) of the caption under
+    `log_prob` is the mean log-probability per token (nats, end token included) of the caption under
     the model at temperature 1, so that captions of any length and method can be compared; None if
     the model returns none. `clap_score` and `second_score` are its cosines with the clip by the
     scorers; None until it is scored.
@@ -68,7 +68,7 @@ class Captioner(Protocol):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of a batch of clips, in order, one entry a clip.
+        """Write the candidates of a batch of clips, in order, one entry per clip.
 
         The candidates of a clip depend only on the clip, its guidance and its seed. Candidate n is
         the same whether it is requested with the others or alone. Candidates may be equal; the
@@ -77,7 +77,7 @@ class Captioner(Protocol):
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.
             guidance: the tags that guide each clip; empty for an untagged clip.
-            seeds: one seed a clip.
+            seeds: one seed per clip.
             first: the first candidate requested, counted from 0.
             last: the one after the last; None for the configured number.
         """
@@ -94,7 +94,7 @@ class ReusableEncoding(Protocol):
     def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[Any | Failure]:
-        """Encode a batch of clips for `write`, in order, one entry a clip.
+        """Encode a batch of clips for `write`, in order, one entry per clip.
 
         Args:
             waveforms: as in `Captioner.caption`.

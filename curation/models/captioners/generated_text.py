@@ -12,7 +12,7 @@ _MAX_SHOWN_CHARS = 200
 
 
 class GeneratedText(NamedTuple):
-    """A text, its mean log-probability a token, and whether it ended before the token limit.
+    """A text, its mean log-probability per token, and whether it ended before the token limit.
 
     The log-probability is None if the model returns none.
     """

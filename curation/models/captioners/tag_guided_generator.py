@@ -160,7 +160,7 @@ class TagGuidedGenerator:
 
 
 def _order_rows(chunks: Iterable[tuple[list[int], EncoderOutput]]) -> list[EncoderOutput]:
-    """One output a clip, in the order of the clips."""
+    """One output per clip, in the order of the clips."""
     by_place = {
         place: row
         for places, chunk in chunks

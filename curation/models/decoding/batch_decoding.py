@@ -30,7 +30,7 @@ def decode_captions(
     """The best beam of each clip, and its samples.
 
     Args:
-        encoded: the encoder's output, one row a clip.
+        encoded: the encoder's output, one row per clip.
         beams: width of the beam search; 0 for none, and then the first list is empty.
         noise: `draw_uniform_noise` for at least `max_tokens` steps; None draws no samples.
         temperature: of the samples; log-probabilities are always those at temperature 1.

@@ -76,7 +76,7 @@ def sample_candidates(
 
     Args:
         generate: `generate` of a model.
-        inputs: its arguments, one row a clip; prompts are padded on the left.
+        inputs: its arguments, one row per clip; prompts are padded on the left.
         numbers: `draw_uniform_numbers` for the most tokens that a candidate may have, end token
             included.
         temperature: of the samples; log-probabilities are always those at temperature 1.
@@ -96,7 +96,7 @@ def sample_candidates(
 
 
 class _SampledTokens(NamedTuple):
-    """The tokens of one step, one a row."""
+    """The tokens of one step, one per row."""
 
     rows: Tensor
     ids: Tensor

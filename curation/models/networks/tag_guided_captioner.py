@@ -81,7 +81,7 @@ class EncoderOutput:
     tag_logits: Tensor | None = None
 
     def rows(self) -> list["EncoderOutput"]:
-        """One output a clip, with the memory cut to its valid positions."""
+        """One output per clip, with the memory cut to its valid positions."""
         return [
             EncoderOutput(
                 last_hidden_state=self.last_hidden_state[row][valid],

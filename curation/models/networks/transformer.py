@@ -111,7 +111,7 @@ class DecoderLayer(nn.Module):
             x: `[clip, caption, dim]`.
             past: keys and values `[clip * caption, head, position, width]`; the last position is
                 the newest one, and is written here.
-            memory: one a clip, shared by its captions.
+            memory: one per clip, shared by its captions.
             mask: true for positions of the memory that may be attended to.
         """
         clips, captions, dim = x.shape

@@ -164,7 +164,7 @@ class TransformersCaptioner(_TransformersNetwork, GenerationMixin):
 
 @dataclass
 class GenerationEncoderOutput(ModelOutput):
-    """An `EncoderOutput` that `generate` can repeat for several captions a clip."""
+    """An `EncoderOutput` that `generate` can repeat for several captions per clip."""
 
     # `ModelOutput` wants defaults; these two are always given.
     last_hidden_state: Tensor = cast(Tensor, None)

@@ -34,7 +34,7 @@ class Scorer(Protocol):
         ...
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """Embed clips: float32 unit vectors `[dim]`, one a clip, in order.
+        """Embed clips: float32 unit vectors `[dim]`, one per clip, in order.
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.

@@ -33,7 +33,7 @@ class Classifier:
 
     @torch.inference_mode()
     def confidences(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """The probability of each class, float32 `[class]`, one array a clip, in order.
+        """The probability of each class, float32 `[class]`, one array per clip, in order.
 
         Only clips whose features have the same shape are batched, so there is no padding beside
         that of the model's own front end. On a CPU, where batches bring no speed, each clip is
