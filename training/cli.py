@@ -27,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train and evaluate tagscribe's models. What is trained opens as `model:` of a run's "
+    help="Train and evaluate tagscribe's models. A trained model can be the `model:` of a run's "
     "captioner or scorer.",
 )
 
@@ -35,7 +35,8 @@ Config = Annotated[
     str | None,
     typer.Argument(
         metavar="[CONFIG]",
-        help="YAML of the settings that differ from the reference; none trains the reference.",
+        help="YAML of the settings that differ from the reference; without it the reference is "
+        "trained.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of weights, tokenizer and metrics.json.")]
@@ -60,9 +61,9 @@ def train_captioner_command(
 ) -> None:
     """Train the tag-guided captioner on procedural sounds.
 
-    Renders the sounds, trains, and prints how many held-out clips are captioned wholly right
-    without tags, with noisy and with true tags. The reference takes under ten minutes on two
-    cores.
+    Renders the sounds, trains, and prints the share of held-out clips with completely right
+    captions without tags, with noisy and with true tags. The reference takes less than ten minutes
+    on two cores.
     """
     from training.config import config_file
     from training.config import reference as reference_config
@@ -99,19 +100,19 @@ def pretrain_command(
     seed: Seed = 0,
     esc10: Annotated[
         Path | None,
-        typer.Option(help="Folder of ESC-10: also name the recordings of its fold 1."),
+        typer.Option(help="Folder of ESC-10: also classify the recordings of its fold 1."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Pre-train audio and text encoders contrastively, on curated tables.
 
     CONFIG names the tables (data.tables) and the run's folder (run); `tagscribe-train config`
-    prints a whole one. Run it again after any interruption: it goes on from its newest checkpoint.
-    Under torchrun every process calls it; with launch.cluster it runs under Ray Train. The model
-    lies in RUN/model in the end, and opens as `scorer: {kind: clap, model: RUN/model}` of a run.
+    prints a complete one. The same command resumes from the newest checkpoint after any
+    interruption. Under torchrun every process calls it; with launch.cluster it runs under Ray
+    Train. The result is RUN/model, which a run can use as `scorer: {kind: clap, model: RUN/model}`.
 
     Without data.tables it trains the reference CLAP on procedural sounds, with hard negatives;
-    --out, --seed and --esc10 are read for that alone. It takes seven to ten minutes on two cores.
+    --out, --seed and --esc10 apply only to that. It takes seven to ten minutes on two cores.
     """
     from training.config import config_file
     from training.config import reference as reference_config
@@ -159,8 +160,8 @@ def pretrain_command(
 
 @app.command("demo")
 def pretrain_demo_command(
-    run: Annotated[str, typer.Option(help="The folder that tagscribe demo made.")] = "runs/demo",
-    epochs: Annotated[int, typer.Option(min=1, help="Of its table.")] = 100,
+    run: Annotated[str, typer.Option(help="The folder of tagscribe demo.")] = "runs/demo",
+    epochs: Annotated[int, typer.Option(min=1, help="Version of its table.")] = 100,
     quiet: Quiet = False,
 ) -> None:
     """Pre-train a small model on the demo's table; compare it with chance and the reference."""
@@ -185,14 +186,17 @@ def print_config_command() -> None:
 @app.command("evaluate")
 def evaluate_command(
     model: Annotated[str, typer.Argument(help="'reference', a directory, or a hub id.")],
-    dataset: Annotated[Dataset, typer.Option(help="Which data set.")],
-    data: Annotated[str, typer.Option(help="Its folder, as published; local or s3://.")],
-    split: Annotated[str | None, typer.Option(help="Default: the one figures are for.")] = None,
+    dataset: Annotated[Dataset, typer.Option(help="Name of the data set.")],
+    data: Annotated[str, typer.Option(help="Folder of the data set as published; local or s3://.")],
+    split: Annotated[
+        str | None, typer.Option(help="Default: the split on which figures are published.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Of a hub id; pin it.")] = None,
     prompts: Annotated[
-        str | None, typer.Option(help="JSON of captions by class, measured beside the fixed ones.")
+        str | None,
+        typer.Option(help="JSON of captions by class, evaluated in addition to the fixed prompts."),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Write the result there, as JSON.")] = None,
+    out: Annotated[str | None, typer.Option(help="Path of the result, as JSON.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Clips embedded at once.")] = 8,
     max_duration_s: Annotated[
         float, typer.Option(help="Longer clips are cut to the centre of this length.")
@@ -242,7 +246,7 @@ def show_lineage_command(
 @app.command("export")
 def export_model_command(
     run: Annotated[str, typer.Argument(help="The folder of a pre-training.")],
-    out: Annotated[str, typer.Argument(help="Where the model goes.")],
+    out: Annotated[str, typer.Argument(help="Folder of the model.")],
     checkpoint: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
 ) -> None:
     """Write the model of a checkpoint, for instance of a training that is still running."""
@@ -294,7 +298,7 @@ def bench_loader_command(
 
 @app.command("convert")
 def convert_checkpoint_command(
-    origin: Annotated[Origin, typer.Argument(help="Whose checkpoint it is.")],
+    origin: Annotated[Origin, typer.Argument(help="Project of the checkpoint.")],
     checkpoint: Annotated[Path, typer.Argument(help="BLAT's model.pth, or LAION-CLAP's .pt.")],
     tokenizer: Annotated[
         str, typer.Option(help="Directory of the text tower's tokenizer (BERT-medium; RoBERTa).")

@@ -66,7 +66,7 @@ def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
 
 
 def check_clusters(data: bytes, name: str) -> None:
-    """Check that blocks follow each other in every cluster; this takes longer than a clip.
+    """Check that blocks follow each other in every cluster; this takes longer than decoding a clip.
 
     Raises AudioError (`truncated`).
     """

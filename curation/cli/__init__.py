@@ -1,4 +1,4 @@
-"""The `tagscribe` command, one file a command group: parse, call, print.
+"""The `tagscribe` command, one file per command group: parses arguments, calls, prints.
 
-The work is done in the packages that it calls.
+The called packages do the work.
 """

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have, and the configuration that they load."""
+"""Arguments and options of several commands, and the configuration that they load."""
 
 from typing import TYPE_CHECKING, Annotated
 

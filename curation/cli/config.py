@@ -11,7 +11,7 @@ def config_command(
     show: Annotated[bool, typer.Option("--show", help="Print every key, explained.")] = False,
     check: Annotated[str | None, typer.Option(metavar="RUN.YAML", help="Check a file.")] = None,
 ) -> None:
-    """Explain the keys of run.yaml, or check one."""
+    """Print every key of run.yaml with its description, or check a file."""
     from curation.run import config_file, config_reference
 
     if check:

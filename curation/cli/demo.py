@@ -9,15 +9,17 @@ from curation.cli.arguments import Quiet
 
 
 def demo_command(
-    out: Annotated[Path, typer.Option(help="Folder of the demo; made anew.")] = Path("runs/demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder of the demo; an existing one is replaced.")
+    ] = Path("runs/demo"),
     clips: Annotated[int, typer.Option(min=20, help="Clips of the procedural corpus.")] = 480,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the corpus.")] = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Watch the method work: make a corpus, caption it with and without tags, filter, and judge.
+    """Demonstrate the method: make a corpus, caption it with and without tags, filter, and grade.
 
-    Sounds are made procedurally, so that what each caption should say is known. The run with noisy
-    tags is left in OUT, the other two in OUT/compare.
+    The sounds are procedural, so the right captions are known. The run with noisy tags is kept in
+    OUT, the other two in OUT/compare.
     """
     from curation.demo.demo import run_demo
 

@@ -28,15 +28,15 @@ def submit_command(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A variable that must be set on the cluster, such as AWS_ACCESS_KEY_ID; the job "
-            "stops at once where it is not. Values never travel. May be repeated.",
+            help="A variable that must be set on the cluster, such as AWS_ACCESS_KEY_ID; without "
+            "it the job stops at once. Values are not sent. May be repeated.",
         ),
     ] = None,
 ) -> None:
     """Send a run to a Ray cluster as a job, and follow it.
 
-    The job brings run.yaml and this package along. Submitted again while it runs, it is followed;
-    submitted again after its end, it goes on where it stopped. Ctrl-C leaves it running.
+    The job contains run.yaml and this package. If the same run is already running, its job is
+    followed. If it has ended, the new job continues it. Ctrl-C does not stop the job.
     """
     from curation.cluster import jobs
 
@@ -54,7 +54,7 @@ def submit_command(
 
 @app.command("follow")
 def follow_job_command(job: JobId, address: Address) -> None:
-    """Print what a job prints, from its beginning to its end; exits with the job's code."""
+    """Print a job's output, from its beginning to its end; exits with the job's code."""
     from curation.cluster import jobs
 
     _follow(jobs.connect_to_cluster(address), job, address)
@@ -62,7 +62,7 @@ def follow_job_command(job: JobId, address: Address) -> None:
 
 @app.command("stop")
 def stop_job_command(job: JobId, address: Address) -> None:
-    """Stop a job. What it has written stays; submitted again, it continues from there."""
+    """Stop a job. Its written evidence stays; if submitted again, the run continues."""
     from curation.cluster import jobs
 
     stopped = jobs.stop_job(jobs.connect_to_cluster(address), job)
@@ -71,7 +71,7 @@ def stop_job_command(job: JobId, address: Address) -> None:
 
 @app.command("list")
 def list_jobs_command(address: Address) -> None:
-    """List the cluster's tagscribe jobs, the oldest first."""
+    """List the cluster's tagscribe jobs, oldest first."""
     from curation.cluster import jobs
 
     for each in jobs.list_jobs(jobs.connect_to_cluster(address)):

@@ -1,4 +1,4 @@
-"""The `tagscribe` command: its subcommands, one file a group.
+"""The `tagscribe` command: its subcommands, one file per group.
 
 Each command imports what it needs, so that help and status do not wait for torch and Ray.
 """
@@ -44,7 +44,7 @@ app.command("rebuild")(publish.rebuild_command)
 
 
 def main() -> None:
-    """Run the command line; every error ends in one line on stderr and an exit code of its own."""
+    """Run the command line; every error ends in one line on stderr and an exit code."""
     signal.signal(signal.SIGTERM, raise_termination)
     try:
         if "--help" not in sys.argv:  # which does without pyarrow

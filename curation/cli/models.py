@@ -1,4 +1,4 @@
-"""The commands under `tagscribe models`: which models there are, which work, what they score."""
+"""The commands under `tagscribe models`: list known models, check them, calibrate a scorer."""
 
 import json
 from dataclasses import asdict
@@ -23,12 +23,12 @@ _SECTION = "A section as run.yaml has it, such as '{kind: clap, model: /models/c
 
 @app.command("list")
 def list_models_command(
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list, for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the models that can be plugged in, with licence, size, memory and traps.
+    """List the supported models, with licence, size, memory and traps.
 
-    Memory is what the weights take as they are held, float32 for kinds tag_guided, remote_code and
-    clap, bfloat16 for the others; what is computed from them comes on top.
+    Memory is that of the weights: float32 for kinds tag_guided, remote_code and clap, bfloat16 for
+    the others. Activations come on top.
     """
     from curation.models.catalogue import list_catalogue
 
@@ -55,10 +55,10 @@ def check_models_command(
     scorer: Annotated[str | None, typer.Option(metavar="YAML", help=_SECTION)] = None,
     tagger: Annotated[str | None, typer.Option(metavar="YAML", help=_SECTION)] = None,
 ) -> None:
-    """Load models here and test them on built-in sounds; exits with 1 when one is refused.
+    """Load models and test them on built-in sounds; exits with 1 if one is refused.
 
-    A scorer must tell matched from shuffled pairs, a captioner write captions, a tagger put classes
-    of AudioSet; and all of them the same again, whatever lies beside a clip.
+    A scorer must separate matched from shuffled pairs, a captioner must write captions, and a
+    tagger must predict AudioSet classes. All must give the same results again, in any batch.
     """
     from curation.models.checks.parts import check_models
 
@@ -79,7 +79,8 @@ def calibrate_scorer_command(
     yaml: Yaml,
     clips: Annotated[int, typer.Option(min=2, help="Clips of the sample.")] = 200,
     precision: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of right captions that is wanted.")
+        float,
+        typer.Option(min=0, max=1, help="Share of right captions to reach with the threshold."),
     ] = 0.9,
     prior: Annotated[
         float, typer.Option(min=0, max=1, help="Share of right captions before any filter.")
@@ -89,17 +90,20 @@ def calibrate_scorer_command(
         typer.Option(
             metavar="FILE.CSV",
             help="Recordings with captions instead of the run's evidence: columns file and "
-            "caption, and right (1 or 0) where people judged them; or the file of review --export.",
+            "caption, and right (1 or 0) if judged; or the file of review --export.",
         ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Instead of calibration/ in the run.")
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder of the results; default: calibration/ in the run."
+        ),
     ] = None,
 ) -> None:
-    """Say what a run's scorer means by its scores, and which threshold gives a precision.
+    """Print the distribution of a run's scores, and the threshold for a precision.
 
-    Takes the best captions of an annotated run, each with its own clip and with clips that have no
-    tag in common. Writes calibration.json and calibration.svg.
+    Uses the best captions of an annotated run, each with its own clip and with clips that share no
+    tag. Writes calibration.json and calibration.svg.
     """
     from curation.calibration.calibrate import calibrate
     from curation.run import config_file

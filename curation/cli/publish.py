@@ -1,4 +1,4 @@
-"""The commands `tagscribe publish` and `tagscribe rebuild`: they parse, call and print."""
+"""The commands `tagscribe publish` and `tagscribe rebuild`."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,11 +22,11 @@ EXAMPLE_CLIPS = 5
 To = Annotated[str, typer.Option("--to", metavar="URI", help="DIR, s3://... or hf://org/name.")]
 Formats = Annotated[
     list[DatasetFormat] | None,
-    typer.Option("--format", help="What to write; may be repeated. Parquet by default."),
+    typer.Option("--format", help="Format to write; may be repeated. Default: parquet."),
 ]
 Rate = Annotated[int, typer.Option("--sample-rate", min=4000, help="Rate of the audio, in Hz.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")
+    bool, typer.Option("--dry-run", help="Print what would be written, without writing it.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
@@ -36,7 +36,7 @@ def publish_command(
     to: To,
     format: Formats = None,
     audio: Annotated[
-        bool, typer.Option("--audio", help="With the audio whose licence allows it.")
+        bool, typer.Option("--audio", help="Publish the audio of clips whose licence allows it.")
     ] = False,
     licences: Annotated[
         str | None,
@@ -46,21 +46,21 @@ def publish_command(
     ] = None,
     licence_column: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Licences by a column of the catalog's metadata."),
+        typer.Option(metavar="COLUMN", help="Column of the catalog's metadata with the licences."),
     ] = None,
     version: Annotated[
         int | None, typer.Option(help="Version of the table; the newest by default.")
     ] = None,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="The publication before, for the changelog."),
+        typer.Option(metavar="URI", help="The previous publication, for the changelog."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Title; the run's folder by default.")] = None,
     about: Annotated[
         str | None,
         typer.Option(help="What the recordings are and who made them, a sentence for the card."),
     ] = None,
-    creator: Annotated[str | None, typer.Option(help="Who publishes, for the metadata.")] = None,
+    creator: Annotated[str | None, typer.Option(help="Publisher, for the metadata.")] = None,
     url: Annotated[str | None, typer.Option(help="Page of the dataset, for the metadata.")] = None,
     licence: Annotated[
         str, typer.Option(help="Licence of captions and scores, as the hub names it.")
@@ -74,11 +74,11 @@ def publish_command(
     profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Publish a version of a run's table as a dataset that others load, trust and cite.
+    """Publish a version of a run's table as a dataset with card, metadata and checksums.
 
-    Captions, scores and ids without audio by default. With --audio go the clips whose licence
-    allows it; the others are left out and named. Run again, it goes on where it stopped. What is
-    there with other content is never overwritten.
+    By default captions, scores and ids are published, without audio. With --audio, clips whose
+    licence does not allow it are excluded and listed. The same command resumes a stopped
+    publication. Existing files with other content are never overwritten.
     """
     from curation.publish import hub, source
     from curation.publish.publication import prepare_publication
@@ -106,19 +106,22 @@ def publish_command(
 
 
 def rebuild_command(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As publish wrote it.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The published dataset.")],
     audio: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of audio.")],
-    out: Annotated[str, typer.Option(metavar="URI", help="Where the dataset with audio goes.")],
+    out: Annotated[str, typer.Option(metavar="URI", help="Folder of the dataset with audio.")],
     format: Formats = None,
     files: Annotated[
         Literal["cut", "whole"],
-        typer.Option(help="What a file named by its YouTube id alone is: the clip, or all of it."),
+        typer.Option(
+            help="Content of a file named by its YouTube id alone: the cut clip, or the whole "
+            "recording."
+        ),
     ] = "cut",
     sample_rate: Rate = 32000,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Join a captions-only dataset with a folder of its audio, and say how much was found."""
+    """Add audio from a folder to a dataset that was published without it."""
     from curation.publish.publication import prepare_publication
     from curation.publish.rebuild import build_rebuild_options, load_rebuild_source
     from curation.storage.files import Storage

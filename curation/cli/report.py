@@ -12,14 +12,16 @@ def report_command(
     run: Run,
     out: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Where the page goes, s3:// too; RUN/report.html."),
+        typer.Option(
+            metavar="FILE", help="Path of the page, also s3://; default: RUN/report.html."
+        ),
     ] = None,
     sample: Annotated[int, typer.Option(min=0, help="Example clips on the page.")] = 60,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Write a run's report: one HTML file that opens anywhere, sounds included.
+    """Write a run's report: one HTML file with sounds that opens in any browser.
 
     It shows the number left after each step, matched and shuffled scores, the yield by tag, errors,
     speed, cost, the configuration, and example clips with their sound and all candidates. It needs

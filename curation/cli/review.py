@@ -1,4 +1,4 @@
-"""The command `tagscribe review`: serves the review page of a run, or exports what was marked."""
+"""The command `tagscribe review`: serves the review page of a run, or exports its marks."""
 
 import getpass
 import secrets
@@ -19,27 +19,27 @@ TOKEN_BYTES = 32
 def review_command(
     run: Run,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: a free one.")
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free port.")
     ] = 0,
     marker: Annotated[
-        str | None, typer.Option(help="Who marks, as marks say it; your user name by default.")
+        str | None, typer.Option(help="Name stored with the marks; default: your user name.")
     ] = None,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address only.")
+        bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
     ] = False,
     export: Annotated[
         Path | None,
-        typer.Option(metavar="LABELS.CSV", help="Write the marked captions there, and end."),
+        typer.Option(metavar="LABELS.CSV", help="Write the marked captions to this CSV, and exit."),
     ] = None,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Listen to a run's captions in the browser, choose a threshold, and mark what is right.
+    """Listen to a run's captions in the browser, choose a threshold, and mark captions.
 
-    The page is served on this machine only, and only at the printed address; Ctrl-C ends it. Marks
-    are saved in RUN/marks at once. The first start builds an index of the evidence in your cache
-    folder, which takes a minute or two for a million clips.
+    The page is served on this machine only, at the printed address; Ctrl-C ends it. Marks are saved
+    in RUN/marks at once. The first start builds an index of the evidence in your cache folder,
+    which takes a minute or two for a million clips.
     """
     from curation.run.resolve import resolve_run
 

@@ -19,15 +19,15 @@ Partial = Annotated[
 def plan_command(
     yaml: Yaml,
     sample: Annotated[
-        int, typer.Option(min=0, help="Clips measured for the estimate; 0: no estimate.")
+        int, typer.Option(min=0, help="Number of clips measured for the estimate; 0: no estimate.")
     ] = 200,
     quiet: Quiet = False,
 ) -> None:
     """List the catalog, cut it into shards, write plan/ and run.json, and estimate the run.
 
-    On a folder that is planned already, lists again and says whether the plan still holds. The
-    estimate takes a random sample of the clips through the whole engine, on the hardware that the
-    YAML gives each pool, and says what the run will bring, take and cost, and how to size pools.
+    If the folder is already planned, the catalog is listed again and compared with the plan. The
+    estimate runs a random sample of the clips through the whole engine, on the hardware of each
+    pool in the YAML. It prints yield, time and cost of the run, and suggests sizes of the pools.
     """
     config = load_run_config(yaml)
     with describe_when_stopped(config):
@@ -37,7 +37,7 @@ def plan_command(
 
 
 def annotate_command(yaml: Yaml, quiet: Quiet = False) -> None:
-    """Caption and score every planned clip that has no evidence yet; goes on where it stopped."""
+    """Caption and score every planned clip without evidence; the same command resumes it."""
     config = load_run_config(yaml)
     with describe_when_stopped(config):
         _annotate(config, quiet)
@@ -52,7 +52,7 @@ def select_command(
 ) -> None:
     """Apply the policy under select: to the evidence, and commit a version of the table.
 
-    The policy is that of the YAML, or, where a folder is given, that of its run.json.
+    The policy is that of the YAML, or for a folder that of its run.json.
     """
     from curation.run.resolve import resolve_run
 
@@ -62,7 +62,7 @@ def select_command(
 
 
 def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
-    """Plan, annotate and select in one go; run again, it goes on where it stopped."""
+    """Plan, annotate and select; the same command resumes a stopped run."""
     from curation.engine.executors import require_executor
     from curation.run.layout import RunFolder
     from curation.run.record import read_run_record

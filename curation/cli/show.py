@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def show_command(
     run: Run,
-    clip_id: Annotated[str | None, typer.Argument(help="A clip; all the evidence of it.")] = None,
+    clip_id: Annotated[
+        str | None, typer.Argument(help="Id of a clip, to show all its evidence.")
+    ] = None,
     version: Annotated[int | None, typer.Option(help="Version of the table.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Pairs to show.")] = 10,
     endpoint_url: EndpointUrl = None,
@@ -34,7 +36,7 @@ def show_command(
 
 
 def print_clip(run: "RunFolder", clip_id: str) -> None:
-    """Print all evidence of one clip. Raises InputError when the plan does not know it."""
+    """Print all evidence of one clip. Raises InputError if the plan does not contain it."""
     from curation.run import evidence as run_evidence
     from curation.run import layout, plan
 

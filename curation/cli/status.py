@@ -1,4 +1,4 @@
-"""The commands `tagscribe status` and `tagscribe verify`: what a run's folder says of itself."""
+"""The commands `tagscribe status` and `tagscribe verify`, which read a run's folder."""
 
 from typing import Annotated
 
@@ -10,11 +10,11 @@ from curation.cli.arguments import EndpointUrl, Profile, Quiet, Run
 
 def status_command(
     run: Run,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
 ) -> None:
-    """Say where a run stands, how fast it is, what it costs and why it stopped, from its folder."""
+    """Print a run's progress, speed, cost and the reason of a stop, from its folder."""
     import json
 
     from curation.ops.status import read_status
@@ -34,7 +34,7 @@ def verify_command(
     profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Check plan, evidence and table against each other; exits with 1 when a promise is broken."""
+    """Check plan, evidence and table against each other; exits with 1 for any finding."""
     from curation.ops.verify import verify_run
     from curation.run.resolve import resolve_run
 

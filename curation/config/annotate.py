@@ -40,7 +40,7 @@ class PoolConfig(Section):
     """One pool of placement 'separate'; a single number or [least, most] sets its actors."""
 
     actors: PoolSize = Field(
-        1, description="Actors: a number, or [least, most] between which the pool is sized."
+        1, description="Number of actors, or [least, most] for a pool that grows during the run."
     )
     cpus: int | None = Field(
         None, ge=1, description="CPUs of each actor; null: cpus_per_actor, 1 for decoders."
@@ -49,7 +49,7 @@ class PoolConfig(Section):
         None, description="GPU share of each actor; null: gpus_per_actor, 0 for decoders."
     )
     node_resource: NodeResource | None = Field(
-        None, description="As annotate.node_resource, for this pool alone."
+        None, description="As annotate.node_resource, for this pool only."
     )
 
     @model_validator(mode="before")
@@ -71,39 +71,41 @@ class AnnotateConfig(Section):
 
     shard_clips: int | Literal["auto"] = Field(
         "auto",
-        description="Clips a shard: the unit of work, of commit and of resume. auto: chosen when "
-        "the run is planned, by the number of clips, and kept in the plan.",
+        description="Clips per shard: the unit of work, of commit and of resume. auto: plan "
+        "chooses it from the number of clips and stores it.",
     )
     batch_seconds: float | Literal["auto"] = Field(
         "auto",
-        description="Budget of a model batch: clips times the longest one's seconds. auto: 640 "
-        "for captioner.kind tag_guided, which writes faster the more clips it has; 160 for others.",
+        description="Budget of a model batch: number of clips times the seconds of the longest. "
+        "auto: 640 for captioner.kind tag_guided, which is faster with large "
+        "batches; 160 for others.",
     )
     batch_tokens: int | None = Field(
         None,
         ge=1,
         description="Budget of the captions that a model batch writes at once: clips times "
-        "candidates times the longest caption's tokens; null: none but batch_seconds.",
+        "candidates times the longest caption's tokens; null: no limit beside "
+        "batch_seconds.",
     )
     model_memory: Literal["resident", "offload"] = Field(
         "resident",
-        description="Models of an actor that share a GPU. resident: all stay in its memory; "
+        description="Models of an actor that share a GPU. resident: all stay in GPU memory; "
         "offload: one at a time, the others are moved to host memory.",
     )
     placement: Literal["fused", "separate"] = Field(
         "fused",
         description="fused: each actor reads, decodes, captions and scores its shard; separate: "
-        "pools of decoders, captioners and scorers, sized apart.",
+        "pools of decoders, captioners and scorers with sizes of their own.",
     )
     actors: int | tuple[int, int] | Literal["auto"] = Field(
         "auto",
-        description="Workers of placement fused, which are processes or Ray's actors: a number, or "
-        "[least, most] between which their pool is sized; auto: one a GPU share, else one a CPU.",
+        description="Number of workers of placement fused, which are processes or Ray actors, or "
+        "[least, most]; auto: one per GPU share, or without GPUs one per CPU.",
     )
     pools: PoolsConfig = Field(
         PoolsConfig(),
-        description="Placement separate only. A number or [least, most] in place of a pool's keys "
-        "says its actors.",
+        description="Placement separate only. A number or [least, most] instead of a pool's keys "
+        "sets its actors.",
     )
     gpus_per_actor: GpuShare = Field(
         0.0, description="GPU share of each actor that holds a model; 0 runs on CPUs."
@@ -113,20 +115,21 @@ class AnnotateConfig(Section):
     )
     node_resource: NodeResource | None = Field(
         None,
-        description="Type of the nodes that the actors run on: those whose Ray was started with "
-        "this resource, as by ray start --resources '{\"captioner\": 1}'; null: any node.",
+        description="Type of the actors' nodes: those whose Ray was started with this resource, "
+        "as by ray start --resources '{\"captioner\": 1}'; null: any node.",
     )
     wait_for_nodes_s: float = Field(
         0.0,
         ge=0,
         description="How long a run waits for the first nodes that its pools need, on a cluster "
-        "that grows; 0: every node is up, and what does not fit is an error at once.",
+        "that autoscales; 0: no waiting, a pool that does not fit is an error.",
     )
     worker_timeout_s: float = Field(
         900.0,
         gt=0,
-        description="A worker that makes no progress for so long after it was ready is replaced, "
-        "like one that died. Longer than the slowest model batch takes. Placement fused only.",
+        description="A worker without progress for this long after it was ready is replaced, "
+        "like one that died. It must exceed the time of the slowest model batch. "
+        "Placement fused only.",
     )
     decode_threads: int = Field(2, ge=1, description="Threads that decode, per actor.")
     model_threads: int = Field(1, ge=1, description="Threads of the model's CPU work, per actor.")

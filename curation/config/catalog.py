@@ -26,8 +26,9 @@ class AudiosetConfig(CatalogSection):
     )
     files: Literal["cut", "whole"] = Field(
         "cut",
-        description="What a file named by its id alone is: a clip already cut, or the whole "
-        "recording, from which the listed segment is taken. A name with a start is a cut clip.",
+        description="Content of a file named by its id alone: a clip already cut, or the whole "
+        "recording, from which the listed segment is taken. A name with a start is a "
+        "cut clip.",
     )
 
 
@@ -38,20 +39,20 @@ class FolderConfig(CatalogSection):
     audio: DataPath = Field(description="Folder of audio, nested or not.")
     metadata: DataPath | None = Field(
         None,
-        description="A .csv with a header, or a .jsonl; one row a clip. Without it every audio "
+        description="A .csv with a header, or a .jsonl; one row per clip. Without it every audio "
         "file of the folder is an untagged clip.",
     )
     file: str = Field("file", description="Column of the file's path within the folder.")
     id: str | None = Field(
         None,
         description="Column of the clip's id; null: the file's path without its extension, with "
-        "_<start in ms> where there is a start.",
+        "_<start in ms> if there is a start.",
     )
     tags: str | None = Field(
         "tags", description="Column of the AudioSet classes, ids or names; null: untagged."
     )
     tag_separator: str = Field(
-        ";", min_length=1, description="What stands between two classes in a column of text."
+        ";", min_length=1, description="Separator of classes in a text column."
     )
     start_s: str | None = Field(
         None, description="Column of the start in the file, in seconds; null: its beginning."
@@ -69,8 +70,8 @@ class ParquetConfig(CatalogSection):
     id: str = Field("video_id", description="Column of the clip's id.")
     audio: str = Field(
         "audio",
-        description="Column of the audio: struct of bytes and path. Where there are no bytes, "
-        "the path names a file below the folder of the Parquet file.",
+        description="Column of the audio: struct of bytes and path. Without bytes, the path "
+        "names a file below the folder of the Parquet file.",
     )
     tags: str | None = Field(
         "labels", description="Column of lists of AudioSet classes, ids or names; null: untagged."

@@ -42,13 +42,14 @@ class TagGuidedConfig(Section):
     )
     revision: str | None = Field(None, description="The pinned revision of a hub id.")
     guidance: Guidance = Field(
-        "tags", description="Hand the clip's leaf tags to the captioner, or caption untagged."
+        "tags",
+        description="tags: give the clip's leaf tags to the captioner; none: caption without tags.",
     )
     min_confidence: float = Field(
-        0.0, ge=0, le=1, description="Tags below this confidence are not handed over."
+        0.0, ge=0, le=1, description="Tags below this confidence are not given to the captioner."
     )
     candidates: int = Field(
-        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
+        4, ge=1, description="Captions per clip: one by beam search, the rest sampled."
     )
     beams: int = Field(3, ge=1, description="Width of the beam search.")
     temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
@@ -61,9 +62,9 @@ class PretrainedConfig(Section):
     revision: str | None = Field(
         None, description="The pinned revision of a hub id: a commit, tag or branch."
     )
-    dtype: Dtype = Field("bfloat16", description="What the weights are held and computed in.")
+    dtype: Dtype = Field("bfloat16", description="Precision of weights and computation.")
     trust_remote_code: bool = Field(
-        False, description="Run Python code that the model brings; only with a revision named."
+        False, description="Run Python code from the model's directory; needs a revision."
     )
 
     @model_validator(mode="after")
@@ -80,21 +81,27 @@ class PromptedConfig(PretrainedConfig):
 
     kind: Literal["audio_llm", "vllm"] = Field(description="The kind of captioner.")
     guidance: Guidance = Field(
-        "tags", description="Name the clip's leaf tags in the prompt, or caption untagged."
+        "tags",
+        description="tags: name the clip's leaf tags in the prompt; none: caption without tags.",
     )
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="Tags below this confidence are not named."
     )
-    candidates: int = Field(4, ge=1, description="Captions a clip, all sampled.")
+    candidates: int = Field(4, ge=1, description="Captions per clip, all sampled.")
     temperature: float = Field(0.9, gt=0, description="Temperature of the samples.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Share of the probability sampled from.")
+    top_p: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Share of the probability mass to sample from (nucleus sampling).",
+    )
     max_tokens: int = Field(64, ge=1, description="The longest caption, in tokens.")
     prompt: str = Field(
-        TAGGED_PROMPT, description="What a clip with tags is asked; {tags} becomes their names."
+        TAGGED_PROMPT, description="Prompt for a clip with tags; {tags} becomes their names."
     )
     untagged_prompt: str = Field(
         UNTAGGED_PROMPT,
-        description="What a clip without tags is asked; '' for models that take no prompt.",
+        description="Prompt for a clip without tags; '' for models that take no prompt.",
     )
 
     @model_validator(mode="after")
@@ -118,15 +125,15 @@ class VllmConfig(PromptedConfig):
     kind: Literal["vllm"] = Field("vllm", description="The kind of captioner.")
     version: str = Field(
         VLLM_VERSION,
-        description="The release of vLLM; it stands in run.json, and workers need to have it.",
+        description="The release of vLLM, stored in run.json; workers must have it.",
     )
     engine: dict[str, Any] = Field(
         {}, description="Arguments of vLLM's engine, such as {max_model_len: 4096}."
     )
     runtime_env: dict[str, Any] = Field(
         {},
-        description="Ray's runtime environment of the actors that hold vLLM, such as "
-        "{py_executable: /opt/vllm/bin/python}; {}: the environment of all workers.",
+        description="Ray's runtime environment of vLLM's actors, such as {py_executable: "
+        "/opt/vllm/bin/python}; {}: the environment of all workers.",
     )
 
     @field_validator("engine")
@@ -143,10 +150,10 @@ class UntaggedConfig(PretrainedConfig):
     """A captioner without tags, decoded by beam search and sampling."""
 
     kind: Literal["encoder_decoder", "remote_code"] = Field(description="The kind of captioner.")
-    guidance: Literal["none"] = Field("none", description="It captions untagged, always.")
-    min_confidence: float = Field(0.0, ge=0, le=1, description="No tags are handed over.")
+    guidance: Literal["none"] = Field("none", description="Always none: this kind takes no tags.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="Not used: this kind takes no tags.")
     candidates: int = Field(
-        4, ge=1, description="Captions a clip: one by beam search, the rest sampled."
+        4, ge=1, description="Captions per clip: one by beam search, the rest sampled."
     )
     beams: int = Field(3, ge=1, description="Width of the beam search.")
     temperature: float = Field(0.7, gt=0, description="Temperature of the sampled candidates.")
@@ -166,10 +173,10 @@ class RemoteCodeConfig(UntaggedConfig):
 
     kind: Literal["remote_code"] = Field("remote_code", description="The kind of captioner.")
     dtype: Literal["float32"] = Field(
-        "float32", description="Its front end is a part of it, and wants full precision."
+        "float32", description="Its built-in front end needs full precision."
     )
     tokenizer: ModelPath | None = Field(
-        None, description="A directory or hub id of its tokenizer, where that lies elsewhere."
+        None, description="A directory or hub id of its tokenizer, if that is elsewhere."
     )
     tokenizer_revision: str | None = Field(
         None, description="The pinned revision of the tokenizer's hub id."
@@ -182,7 +189,7 @@ class DualEncoderScorerConfig(Section):
 
     kind: Literal["dual_encoder", "clap"] = Field(
         "dual_encoder",
-        description="dual_encoder or clap: one adapter; the model's own config.json says which.",
+        description="dual_encoder or clap: one adapter; the model's config.json decides.",
     )
     model: ModelPath = Field(
         "reference",
@@ -201,12 +208,12 @@ class PeAudioScorerConfig(PretrainedConfig):
 class TaggerConfig(PretrainedConfig):
     """An audio classifier of transformers over AudioSet's classes, such as AST."""
 
-    top_k: int = Field(5, ge=1, description="The most tags that it puts on a clip.")
-    threshold: float = Field(
-        0.3, ge=0, le=1, description="The least confidence of a tag that it puts on a clip."
-    )
+    top_k: int = Field(5, ge=1, description="Maximum number of tags per clip.")
+    threshold: float = Field(0.3, ge=0, le=1, description="Minimum confidence of a tag.")
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
-        {}, description="Thresholds of single classes, by AudioSet's name or id, as 'Speech: 0.6'."
+        {},
+        description="Thresholds of single classes, by AudioSet's name or id, such as "
+        "'Speech: 0.6'.",
     )
 
     @field_validator("thresholds")

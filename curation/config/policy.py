@@ -14,23 +14,25 @@ class Policy(BaseModel):
 
     score: ScoreName = Field(
         "clap",
-        description="What captions are ranked and filtered by: the CLAP score, the captioner's "
-        "log-probability a token, or the sum of both after each is standardised over the run.",
+        description="Score for ranking and filtering: the CLAP score, the captioner's "
+        "log-probability per token, or the sum of both after each is standardised "
+        "over the run.",
     )
-    max_per_clip: int = Field(1, ge=1, description="How many of a clip's best candidates go on.")
+    max_per_clip: int = Field(1, ge=1, description="Number of a clip's best candidates to keep.")
     min_score: float | None = Field(
         None, description="Absolute threshold on the score; its scale is that of the model used."
     )
     min_second_score: float | None = Field(
         None,
-        description="Absolute threshold on the second scorer's score: a candidate below it is out "
-        "before a clip's best are taken; its scale is that of the second model.",
+        description="Absolute threshold on the second scorer's score: a candidate below it is "
+        "rejected before a clip's best are chosen; its scale is that of the second "
+        "model.",
     )
     top_fraction: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Accept this fraction, best first, of what max_per_clip let through.",
+        description="Accept this fraction, best first, of the candidates that max_per_clip keeps.",
     )
     stratify_by: Literal["tag"] | None = Field(
         None,

@@ -23,19 +23,19 @@ class AudioConfig(Section):
     """How the bytes of a clip are decoded."""
 
     max_duration_s: float = Field(
-        10.0, gt=0, description="Of a longer clip the central window of this length is used."
+        10.0, gt=0, description="Longer clips are cut to the central window of this length."
     )
     silence_dbfs: float = Field(
-        -70.0, description="A clip whose peak lies below this is an error row, type silent."
+        -70.0, description="A clip with a lower peak becomes an error row, type silent."
     )
 
 
 class AdaptiveConfig(Section):
     """More candidates only for clips whose first candidates score low."""
 
-    first: int = Field(ge=1, description="Candidates that every clip gets.")
+    first: int = Field(ge=1, description="Number of candidates that every clip gets.")
     enough_score: float = Field(
-        description="A clip whose best CLAP score is below this gets the rest of them."
+        description="A clip whose best CLAP score is lower gets the rest of captioner.candidates."
     )
 
 
@@ -46,7 +46,7 @@ class TableConfig(Section):
         "reference", description="reference: uri, start and end only; embed: 16-bit FLAC as well."
     )
     sample_rate_hz: int = Field(
-        32000, ge=4000, description="Rate of the embedded audio: that of the training."
+        32000, ge=4000, description="Rate of the embedded audio; use that of the training."
     )
 
 
@@ -54,12 +54,12 @@ class PricesConfig(Section):
     """Prices in dollars, for the estimate of plan and the cost in status."""
 
     gpu_hour: float = Field(
-        0.0, ge=0, description="An hour of a GPU; an actor that holds a share pays that share."
+        0.0, ge=0, description="An hour of a GPU; an actor with a share of a GPU costs that share."
     )
     cpu_hour: float = Field(
-        0.0, ge=0, description="An hour of a logical CPU held by a worker without a GPU."
+        0.0, ge=0, description="An hour of a logical CPU of a worker without a GPU."
     )
-    storage_gb_month: float = Field(0.0, ge=0, description="A GB (10^9 bytes) kept for a month.")
+    storage_gb_month: float = Field(0.0, ge=0, description="A GB (10^9 bytes) stored for a month.")
     reads_1000: float = Field(0.0, ge=0, description="A thousand requests that read an object.")
     writes_1000: float = Field(0.0, ge=0, description="A thousand requests that write an object.")
 
@@ -67,48 +67,54 @@ class PricesConfig(Section):
 class RunConfig(Section):
     """One run, from clips to a curated table."""
 
-    run: DataPath = Field(
-        description="Folder of the run, local or s3://; made when it is not there."
-    )
+    run: DataPath = Field(description="Folder of the run, local or s3://; created if needed.")
     seed: int = Field(0, ge=0, description="Seed of the sampled candidates.")
     cluster: str = Field(
         "local",
-        description="What runs the workers. local: processes of this machine, without Ray; ray: a "
-        "Ray that is started on this machine, on loopback; auto: the Ray cluster that this process "
-        "runs in; or the address of one.",
+        description="Where the workers run. local: processes of this machine, without Ray; ray: "
+        "a Ray that is started on this machine, on loopback; auto: the Ray cluster "
+        "of this process; or the address of one.",
     )
     storage: StorageConfig = Field(
-        StorageConfig(), description="How object storage is reached; never a secret."
+        StorageConfig(), description="Access to object storage, without secrets."
     )
-    catalog: CatalogConfig = Field(description="Where clips and their tags come from.")
-    audio: AudioConfig = Field(AudioConfig(), description="From bytes to waveform.")
+    catalog: CatalogConfig = Field(description="Source of the clips and their tags.")
+    audio: AudioConfig = Field(AudioConfig(), description="Decoding of clips.")
     tags: TagsConfig = Field(TagsConfig(), description="Which tags a clip has.")
-    captioner: CaptionerConfig = Field(TagGuidedConfig(), description="Who writes the captions.")
+    captioner: CaptionerConfig = Field(
+        TagGuidedConfig(), description="Model that writes the captions."
+    )
     adaptive: AdaptiveConfig | None = Field(
-        None, description="Draw more candidates only where they are wanted; null: all for all."
+        None,
+        description="More candidates only for clips with low scores; null: all candidates "
+        "for every clip.",
     )
-    scorer: ScorerConfig = Field(DualEncoderScorerConfig(), description="Who scores them.")
+    scorer: ScorerConfig = Field(
+        DualEncoderScorerConfig(), description="Model that scores the captions."
+    )
     second_scorer: ScorerConfig | None = Field(
-        None, description="Another scorer, whose scores are kept beside the first one's."
+        None, description="Another scorer; its scores are stored beside those of the first."
     )
-    annotate: AnnotateConfig = Field(AnnotateConfig(), description="How the work is placed.")
+    annotate: AnnotateConfig = Field(
+        AnnotateConfig(), description="How the work is split and placed."
+    )
     max_error_share: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="A run ends with exit code 4, before it selects, where more of its clips with "
-        "audio failed; and with 3, before it writes them, where the first 64 of them all fail at "
-        "one stage with one kind of error. 1: neither.",
+        description="If a larger share of the clips with audio fails, the run exits with 4 "
+        "before it selects. If the first 64 of them all fail at one stage with one "
+        "kind of error, it exits with 3 before it writes them. 1: neither.",
     )
     select: Policy = Field(Policy(), description="Which captions are accepted.")
-    table: TableConfig = Field(TableConfig(), description="What the curated table holds.")
-    prices: PricesConfig = Field(PricesConfig(), description="What the hardware costs.")
+    table: TableConfig = Field(TableConfig(), description="Content of the curated table.")
+    prices: PricesConfig = Field(PricesConfig(), description="Prices of the hardware.")
     metrics_port: int | None = Field(
         None,
         ge=1,
         le=65535,
-        description="Port of this machine's loopback at which Prometheus reads the metrics of a "
-        "run on cluster: local or ray; null: none. Another cluster has a port of its own.",
+        description="Loopback port at which Prometheus reads the metrics of a run on cluster: "
+        "local or ray; null: none. Other clusters have their own port.",
     )
 
     @model_validator(mode="after")

@@ -12,8 +12,8 @@ class VerifyConfig(Section):
     """Tags are verified by their CLAP score before they guide a caption."""
 
     min_score: float = Field(
-        description="A tag whose own name scores below this is not handed to the captioner; the "
-        "scale is the scorer's (tagscribe models calibrate)."
+        description="A tag whose name scores lower is not given to the captioner; the scale is "
+        "the scorer's (tagscribe models calibrate)."
     )
 
 
@@ -22,12 +22,12 @@ class TagsConfig(Section):
 
     use: Literal["given", "predicted", "both"] = Field(
         "given",
-        description="given: the catalog's; predicted: the tagger's instead; both: the catalog's, "
-        "and of the tagger's those that are not among them.",
+        description="given: the catalog's; predicted: the tagger's; both: the catalog's, and "
+        "those that the tagger adds.",
     )
-    tagger: TaggerConfig | None = Field(None, description="Who predicts tags; null: nobody.")
+    tagger: TaggerConfig | None = Field(None, description="Model that predicts tags; null: none.")
     verify: VerifyConfig | None = Field(
-        None, description="Check tags by their CLAP score before they guide; null: trust them."
+        None, description="Verify tags by their CLAP score before they guide; null: do not verify."
     )
 
     @model_validator(mode="after")

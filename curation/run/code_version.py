@@ -33,9 +33,8 @@ def find_code_version(root: Path) -> dict[str, str]:
 
     Returns:
         `curation_sha256` and, if installed, `training_sha256`: `hash_package` of each. If git
-            tracks
-        the packages, also `commit`, 40 hex digits, followed by `-dirty` if a file differs from the
-        commit or is not in it. A job on a cluster has only `curation`.
+        tracks the packages, also `commit`, 40 hex digits, followed by `-dirty` if a file differs
+        from the commit or is not in it. A job on a cluster has only `curation`.
     """
     packages = [name for name in _PACKAGES if (root / name).is_dir()]
     version = {f"{name}_sha256": hash_package(root / name) for name in packages}

@@ -1,7 +1,7 @@
 """The driver's heartbeat file, `state.json`: running, finished, or stopped with a reason.
 
-The file is replaced as a whole. A running driver writes it every half minute. If the file says
-running and is older, the driver was killed.
+The file is replaced as a whole. A running driver writes it every half minute. An older file that
+says running means that the driver was killed.
 """
 
 import json

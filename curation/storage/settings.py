@@ -32,12 +32,13 @@ class StorageConfig(Section):
         description="A clip whose audio cannot be read for this long becomes an error row; all "
         "other requests are retried five times as long.",
     )
-    readers: int = Field(16, ge=1, description="Threads that read audio ahead, per actor.")
+    readers: int = Field(16, ge=1, description="Threads that read audio ahead, per worker.")
     read_ahead_mb: int = Field(
         256,
         ge=1,
-        description="Upper bound, in MiB, of the audio that an actor has read and not decoded; a "
-        "larger file becomes an error row.",
+        description="Upper bound, in MiB, of the encoded audio that a worker has read and not "
+        "decoded; a larger file becomes an error row. Cached row groups of Parquet "
+        "catalogs come on top.",
     )
 
     @field_validator("endpoint_url")

@@ -8,17 +8,21 @@ from curation.section import Section
 class AugmentConfig(Section):
     """Random changes of log-mel features against recording conditions; 0 is off."""
 
-    gain_db: float = Field(default=6.0, ge=0, description="Half the range of a level change.")
+    gain_db: float = Field(default=6.0, ge=0, description="Maximum level change.")
     equalizer_db: float = Field(
-        default=1.0, ge=0, description="Deviation of a smooth spectral change."
+        default=1.0, ge=0, description="Standard deviation of a smooth spectral change."
     )
     noise: float = Field(default=0.0, ge=0, le=1, description="Share of clips with added noise.")
     silence: float = Field(
         default=0.0, ge=0, le=1, description="Share of batches padded with silence."
     )
-    mel_shift: int = Field(default=0, ge=0, description="Most bands that the spectrum moves by.")
-    mel_mask: int = Field(default=0, ge=0, description="Most bands hidden at a time (SpecAugment).")
-    frame_mask: int = Field(default=0, ge=0, description="Most frames hidden at a time.")
+    mel_shift: int = Field(default=0, ge=0, description="Maximum shift of the spectrum, in bands.")
+    mel_mask: int = Field(
+        default=0, ge=0, description="Maximum number of bands hidden at a time (SpecAugment)."
+    )
+    frame_mask: int = Field(
+        default=0, ge=0, description="Maximum number of frames hidden at a time."
+    )
 
 
 class PretrainAugmentConfig(AugmentConfig):
@@ -28,5 +32,5 @@ class PretrainAugmentConfig(AugmentConfig):
         default=0.0,
         ge=0,
         le=1,
-        description="Share of clips that another of the batch is added to, captions joined.",
+        description="Share of clips mixed with another of the batch; their captions are joined.",
     )

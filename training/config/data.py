@@ -39,8 +39,8 @@ class LoaderConfig(Section):
     cache_mb: int = Field(
         default=0,
         ge=0,
-        description="Memory in each decoding process for clips up to crop_s long, decoded once; "
-        "for tables that fit, trained on for many epochs.",
+        description="Memory in each decoding process to cache decoded clips up to crop_s long; "
+        "for small tables and many epochs.",
     )
     caption_sampling: CaptionSampling = Field(
         default="uniform",
@@ -48,14 +48,14 @@ class LoaderConfig(Section):
         f"(uniform), by 1 / rank (rank), or by exp(clap_score / {SCORE_TEMPERATURE}) (score).",
     )
     bucket_by_duration: bool = Field(
-        default=True, description="Clips of like duration share a batch."
+        default=True, description="Clips of similar duration share a batch."
     )
     max_unreadable_fraction: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of all clips that may be unreadable; another clip takes the place of "
-        "each. More stop the training.",
+        description="Share of all clips that may be unreadable; each is replaced by another "
+        "clip. A larger share stops the training.",
     )
 
 

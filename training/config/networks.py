@@ -54,7 +54,7 @@ class PretrainedTextConfig(Section):
     model: str = Field(description="A directory or a hub id.")
     revision: str | None = Field(default=None, description="Of the hub id; pin it.")
     frozen: bool = Field(
-        default=False, description="Keep its weights; each caption is then embedded once."
+        default=False, description="Do not train it; each caption is then embedded once."
     )
 
 

@@ -20,7 +20,9 @@ class PretrainScheduleConfig(Section):
     """AdamW under a linear warm-up and half a cosine."""
 
     epochs: int = Field(default=10, ge=1)
-    global_batch_size: int = Field(default=64, ge=2, description="Of all processes together.")
+    global_batch_size: int = Field(
+        default=64, ge=2, description="Clips per step, over all processes."
+    )
     micro_batch_size: int | None = Field(
         default=None, ge=1, description="Clips embedded at once in a process (GradCache)."
     )
@@ -28,9 +30,9 @@ class PretrainScheduleConfig(Section):
     muon_learning_rate: float | None = Field(
         default=None, gt=0, description="Convolutions are optimised by Muon at this rate."
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="Of matrices alone.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Applied to matrices only.")
     warmup_fraction: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of the steps that it rises."
+        default=0.1, ge=0, lt=1, description="Share of the steps with a rising rate."
     )
     max_gradient_norm: float = Field(default=1.0, gt=0)
     ema_decay: float | None = Field(
@@ -57,9 +59,11 @@ class SavingConfig(Section):
         default=200, ge=1, description="Steps; the last always counts. These are evaluated."
     )
     checkpoint_every_s: float | None = Field(
-        default=120.0, gt=0, description="Seconds since the one before; null: by steps alone."
+        default=120.0, gt=0, description="Seconds since the previous one; null: by steps only."
     )
-    keep_checkpoints: int = Field(default=2, ge=1, description="Checkpoints kept, the newest.")
+    keep_checkpoints: int = Field(
+        default=2, ge=1, description="Number of newest checkpoints to keep."
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         default=("tensorboard",), description="Beside metrics.jsonl; each must be installed."
     )
@@ -68,7 +72,7 @@ class SavingConfig(Section):
 class ValidationConfig(Section):
     """One evaluation of each regular checkpoint, in a separate process beside the training."""
 
-    dataset: str = Field(description="As tagscribe-train evaluate names it.")
+    dataset: str = Field(description="Name as in tagscribe-train evaluate.")
     data: str = Field(description="The dataset's folder.")
     split: str | None = None
 
@@ -82,7 +86,7 @@ class LaunchConfig(Section):
         "machine. auto, or an address: Ray Train on that cluster.",
     )
     workers: int | tuple[int, int] = Field(
-        default=1, description="A number, or the least and the most of an elastic group."
+        default=1, description="A number, or minimum and maximum of an elastic group."
     )
     # Whole numbers: Ray's elastic groups wait without end for fractions.
     cpus_per_worker: int = Field(default=1, ge=1)
@@ -103,7 +107,7 @@ class PretrainConfig(Section):
 
     run: Uri = Field(description="Folder of checkpoints, metrics and the model; local or s3://.")
     storage: StorageConfig = Field(
-        default=StorageConfig(), description="As in a run's YAML; never a secret."
+        default=StorageConfig(), description="As in a run's YAML, without secrets."
     )
     data: DataConfig
     model: Annotated[

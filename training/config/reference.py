@@ -12,7 +12,7 @@ from training.config.networks import CnnConfig, FrontendConfig
 class CorpusConfig(Section):
     """The procedural sounds for training and for evaluation."""
 
-    clips: int = Field(default=8000, ge=1, description="Clips trained on.")
+    clips: int = Field(default=8000, ge=1, description="Training clips.")
     seed: int = Field(
         default=1000, ge=1000, description="Corpus seed (the training's --seed is added to it)."
     )
@@ -20,9 +20,7 @@ class CorpusConfig(Section):
     held_out_seed: int = Field(
         default=7, ge=0, lt=1000, description="Corpus seed of the evaluation."
     )
-    workers: int = Field(
-        default=2, ge=1, description="Processes that render; 1 renders in this one."
-    )
+    workers: int = Field(default=2, ge=1, description="Rendering processes; 1 renders in this one.")
 
 
 class ReferenceScheduleConfig(Section):
@@ -30,11 +28,13 @@ class ReferenceScheduleConfig(Section):
 
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=16, ge=2)
-    learning_rate: float = Field(default=3e-3, gt=0, description="Of AdamW.")
-    muon_learning_rate: float = Field(default=0.02, gt=0, description="Of convolutions.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Learning rate of AdamW.")
+    muon_learning_rate: float = Field(
+        default=0.02, gt=0, description="Learning rate of convolutions (Muon)."
+    )
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_fraction: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of the steps that it rises."
+        default=0.1, ge=0, lt=1, description="Share of the steps with a rising rate."
     )
     max_gradient_norm: float = Field(default=1.0, gt=0)
 
@@ -47,10 +47,10 @@ class ReferenceCaptionerConfig(Section):
     cnn: CnnConfig = CnnConfig()
     guidance_mode: Literal["memory", "additive"] = "additive"
     guidance_dropout: float = Field(
-        default=0.45, ge=0, le=1, description="Clips whose tags are withheld."
+        default=0.45, ge=0, le=1, description="Share of clips whose tags are hidden."
     )
     noisy_tags: float = Field(
-        default=0.6, ge=0, le=1, description="Of the tags given, how many noisy."
+        default=0.6, ge=0, le=1, description="Share of clips with noisy instead of true tags."
     )
     tag_loss_weight: float = Field(default=10.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -80,9 +80,11 @@ class ReferenceClapConfig(Section):
     text_feed_forward: int = Field(default=256, ge=8)
     text_dropout: float = Field(default=0.0, ge=0, lt=1)
     max_text_tokens: int = Field(default=32, ge=4)
-    hard_negatives: int = Field(default=3, ge=0, description="Wrong captions a clip, of all kinds.")
+    hard_negatives: int = Field(
+        default=3, ge=0, description="Wrong captions per clip, of all kinds."
+    )
     tag_loss_weight: float = Field(
-        default=10.0, ge=0, description="Of naming the tags; training only."
+        default=10.0, ge=0, description="Weight of the loss of predicting tags; training only."
     )
     augment: AugmentConfig = AugmentConfig(
         gain_db=8, equalizer_db=2, noise=0.15, silence=0.1, mel_shift=1, mel_mask=4, frame_mask=3
