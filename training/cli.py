@@ -125,7 +125,7 @@ def pretrain_command(
         settings = config_file.validate_training_config(config, values, PretrainConfig)
         launch.launch_pretraining(settings, quiet)
         folder = run_folder.model_uri(settings.run)
-        typer.echo(f"the model: {folder} (tagscribe-train show {folder} tells where it comes from)")
+        typer.echo(f"the model: {folder} (tagscribe-train show {folder} prints its origin)")
         return
     from training.reference import clap
     from training.reference.training_loop import train_reference_model

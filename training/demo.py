@@ -36,7 +36,7 @@ def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
     except TrainingStopped as stopped:
         # Else its message would promise that the same command goes on.
         raise TrainingStopped(
-            "stopped; the same command begins anew", stopped.signal_number
+            "stopped; the same command starts again", stopped.signal_number
         ) from None
     model = run_folder.model_uri(config.run)
     scorers = {"pre-trained here": DualEncoderScorer(model), "reference": DualEncoderScorer()}

@@ -137,7 +137,7 @@ class StepTimer:
             self._warned = True
             console.stderr.print(
                 f"training waits for data {figures['data_wait']:.0%} of its time: raise "
-                "data.workers; tagscribe-train bench-loader says what they can give"
+                "data.workers; tagscribe-train bench-loader measures the loader"
             )
         self._begin()
         self._first = False

@@ -88,7 +88,7 @@ def _follow(client: "JobSubmissionClient", job: str, address: str) -> None:
     try:
         code = jobs.follow_job(client, job, write)
     except KeyboardInterrupt:
-        console.stderr.print(f"detached, the job goes on; {_describe_follow(job, address)}")
+        console.stderr.print(f"detached, the job continues; {_describe_follow(job, address)}")
         raise typer.Exit(INTERRUPTED) from None
     console.stderr.print(f"{job} {'has ended' if code == 0 else f'ended with exit code {code}'}")
     if code:

@@ -142,7 +142,7 @@ class VllmConfig(PromptedConfig):
         duplicates = sorted(engine.keys() & _ENGINE_KEYS_BY_YAML_KEY.keys())
         if duplicates:
             named = ", ".join(f"{name} by {_ENGINE_KEYS_BY_YAML_KEY[name]}" for name in duplicates)
-            raise ValueError(f"already said elsewhere: {named}; leave it out here")
+            raise ValueError(f"already set elsewhere: {named}; remove it here")
         return engine
 
 

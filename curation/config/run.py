@@ -122,7 +122,7 @@ class RunConfig(Section):
         if not self.adaptive:
             return self
         if self.annotate.placement != "fused":
-            raise ValueError("adaptive needs annotate.placement: fused, as scores ask for captions")
+            raise ValueError("adaptive needs annotate.placement: fused")
         if self.adaptive.first >= self.captioner.candidates:
             raise ValueError(
                 f"adaptive.first: {self.adaptive.first}; expected fewer than "

@@ -35,7 +35,7 @@ class TagsConfig(Section):
         if (self.use == "given") != (self.tagger is None):
             raise ValueError(
                 f"use: {self.use} "
-                + ("names a tagger that nobody asks; " if self.tagger else "needs a tagger; ")
-                + "predicted and both go with a tagger, given goes without"
+                + ("does not use the tagger; " if self.tagger else "needs a tagger; ")
+                + "predicted and both need one, given must have none"
             )
         return self

@@ -38,8 +38,8 @@ def require_hub_repository(storage: Storage, uri: str) -> None:
     if repository and not storage.exists(_DATASETS + repository):
         name = repository.partition("@")[0]
         raise InputError(
-            f"{uri}: the hub shows no dataset {repository}; log in by hf auth login, make it by "
-            f"hf repos create {name} --type dataset (--private)"
+            f"{uri}: the hub has no dataset {repository}; log in with hf auth login, create it "
+            f"with hf repos create {name} --type dataset (--private)"
         )
 
 
@@ -57,8 +57,8 @@ def explain_hub_errors(uri: str) -> Iterator[None]:
         if error.response.status_code not in (401, 403):
             raise
         raise InputError(
-            f"{uri}: the hub refuses; log in by hf auth login, with a token that may write there "
-            f"({error})"
+            f"{uri}: the hub denies access; log in with hf auth login and a token with write "
+            f"access ({error})"
         ) from error
 
 

@@ -45,9 +45,9 @@ class PublishOptions:
             )
         if DatasetFormat.WEBDATASET in self.formats and not self.audio:
             raise InputError(
-                "format webdataset: its tars carry the sound, so it goes with audio alone: publish "
-                "with --audio where licences allow it, or captions as parquet and let others "
-                "rebuild the tars with tagscribe rebuild"
+                "format webdataset: its tars contain audio; publish with --audio if licences "
+                "allow it, or publish captions as parquet, from which others can rebuild the tars "
+                "with tagscribe rebuild"
             )
 
     def to_dict(self) -> dict[str, Any]:

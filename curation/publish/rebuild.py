@@ -51,7 +51,7 @@ def load_rebuild_source(
         published_dataset.read_published_rows(storage, dataset)
     ).replace_schema_metadata(None)
     if "audio" in rows.column_names:
-        raise InputError(f"{dataset}: its audio is in it already; there is nothing to rebuild")
+        raise InputError(f"{dataset}: it already contains audio; there is nothing to rebuild")
     rows = rows.sort_by([("clip_id", "ascending"), ("rank", "ascending")])
     if claim["origin"]["catalog"] == "audioset":
         rows = _by_segment(storage, rows, audio, files)

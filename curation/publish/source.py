@@ -126,8 +126,9 @@ def _files(rows: pa.Table, config: RunConfig) -> pa.ChunkedArray:
             paths = _paths(rows["uri"])
             if not pc.all(pc.starts_with(paths, within)).as_py():
                 raise InputError(
-                    f"{within}: the run's clips are not in this folder, which its catalog calls "
-                    f"{folder!r}; call from where the run was called, as that path is relative"
+                    f"{within}: the run's clips are not in this folder, the catalog's "
+                    f"{folder!r}; the path is relative: call from the directory in which the run "
+                    "was started"
                 )
             return pc.utf8_slice_codeunits(paths, len(within))
         case AudiosetConfig():

@@ -61,11 +61,11 @@ def _check(request: web.Request, token: str, open_paths: frozenset[str]) -> None
     _, port, *_ = request.get_extra_info("sockname") or ("", 0)
     hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
     if request.headers.get("Host") not in hosts:
-        raise RefusedRequest(403, "this server answers to 127.0.0.1 alone")
+        raise RefusedRequest(403, "this server answers requests to 127.0.0.1 only")
     origins = {None, *(f"http://{host}" for host in hosts)}
     site = request.headers.get("Sec-Fetch-Site", "none")
     if request.headers.get("Origin") not in origins or site not in ("none", "same-origin"):
-        raise RefusedRequest(403, "this server answers to its own page alone")
+        raise RefusedRequest(403, "this server answers requests of its own page only")
     given = request.headers.get(TOKEN_HEADER, "")
     if request.path not in open_paths and not hmac.compare_digest(given.encode(), token.encode()):
         raise RefusedRequest(

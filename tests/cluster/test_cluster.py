@@ -126,7 +126,7 @@ def test_a_job_is_followed_left_stopped_and_streams_to_its_end_when_its_node_com
     wait_for(again, "on nodes of type 'late' do not fit")
     again.send_signal(signal.SIGINT)
     _, err = ended(again, 130)
-    assert f"{job} is running already" in err and "detached, the job goes on" in err
+    assert f"{job} is running already" in err and "detached, the job continues" in err
 
     other = tmp_path / "other"
     other.mkdir()

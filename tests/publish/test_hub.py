@@ -64,7 +64,7 @@ def test_a_hub_that_does_not_tell_what_it_has_is_not_taken_for_empty(remote: Hub
 
 def test_a_token_that_may_not_write_is_explained(run: RunConfig, remote: Hub) -> None:
     remote.refused = (f"{API}/commit",)
-    with pytest.raises(InputError, match="the hub refuses; log in by hf auth login, with a token"):
+    with pytest.raises(InputError, match="the hub denies access; log in with hf auth login"):
         publish_dataset(publication(run), TO)
     assert not remote.files
 

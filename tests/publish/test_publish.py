@@ -180,7 +180,7 @@ def test_a_relative_folder_is_not_taken_for_another(run: RunConfig, tmp_path: Pa
     copy = shutil.copytree(run.run, tmp_path / "run")
     record = copy / "run.json"
     record.write_text(record.read_text().replace(str(folder / "audio"), "audio"))
-    with pytest.raises(InputError, match="call from where the run was called"):
+    with pytest.raises(InputError, match="call from the directory in which the run was started"):
         source.load_run_source(RunFolder(str(copy)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -88,7 +88,7 @@ def test_a_folder_without_any_of_the_clips_is_refused(captions: Path, tmp_path: 
 
 
 def test_a_dataset_with_audio_needs_no_rebuilding(run: RunConfig, sounds: Path) -> None:
-    with pytest.raises(InputError, match="its audio is in it already"):
+    with pytest.raises(InputError, match="it already contains audio"):
         load_rebuild_source(Storage(), str(sounds), str(audio_of(run)))
 
 

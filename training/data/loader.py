@@ -131,7 +131,7 @@ class TableLoader:
             if there != here:
                 raise InputError(
                     f"the loader's state was saved with {name} {there}, and this training has "
-                    f"{here}: resume with the same {name}, or start anew"
+                    f"{here}: resume with the same {name}, or start again"
                 )
         self.close()
         self._epoch, self._next = found.epoch, found.samples_seen // self.batch_size

@@ -28,6 +28,6 @@ class LoaderState:
         if state.get("format") != STATE_FORMAT:
             raise InputError(
                 f"the loader's state has format {state.get('format')}, expected {STATE_FORMAT}: "
-                "resume with the tagscribe that wrote it, or start anew"
+                "resume with the tagscribe that wrote it, or start again"
             )
         return cls(**state)

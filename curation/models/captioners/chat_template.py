@@ -16,8 +16,8 @@ def require_chat_template(folder: Path, processor: Any) -> None:
     """Raises InputError if a model's processor has no chat template."""
     if processor.chat_template is None:
         raise InputError(
-            f"{folder}: no chat template; expected chat_template.jinja, which says how the "
-            "model is asked: take the instruction-tuned model, or add its template"
+            f"{folder}: no chat template; expected chat_template.jinja, the format of the "
+            "prompt: take the instruction-tuned model, or add its template"
         )
 
 

@@ -78,7 +78,7 @@ def require_results(results: Sequence[T | Failure]) -> list[T]:
     for place, result in enumerate(results):
         if isinstance(result, Failure):
             raise InputError(
-                f"clip {place} of {len(results)} was not served: {result.kind}: {result.message}"
+                f"clip {place} of {len(results)} was not processed: {result.kind}: {result.message}"
             )
         answers.append(result)
     return answers

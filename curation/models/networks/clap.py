@@ -101,7 +101,7 @@ class TrainableClap(ClapTowers, TrainableTowers):
         super().__init__(clap, extractor)
         if clap.config.audio_config.enable_fusion:
             raise InputError(
-                "a CLAP with fusion (enable_fusion: True) is scored with, and not trained here; "
+                "a CLAP with fusion (enable_fusion: True) can score, but not be trained here; "
                 "expected an unfused one, such as laion/clap-htsat-unfused"
             )
         # Follows the other scale when saved.

@@ -187,7 +187,7 @@ def test_unknown_names_and_splits_are_errors() -> None:
 
 def test_a_list_without_any_of_its_clips_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "meta/esc50.csv", ESC50)
-    with pytest.raises(InputError, match="of 4 clips listed in split all none is there; expected"):
+    with pytest.raises(InputError, match="of 4 clips listed in split all none exists; expected"):
         read_eval_set(Storage(), "esc50", str(tmp_path))
 
 

@@ -103,7 +103,7 @@ def build_eval_set(
             missing += 1
     if not clips:
         raise InputError(
-            f"{folder}: of {missing:,} clips listed in split {split} none is there; expected "
+            f"{folder}: of {missing:,} clips listed in split {split} none exists; expected "
             f"{expected}"
         )
     return EvalSet(name, split, tuple(clips), tuple(sorted(set(classes))), multi_label, missing)
