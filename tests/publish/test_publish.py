@@ -277,7 +277,7 @@ def test_a_dry_run_finds_what_is_in_the_way(run: RunConfig, captions: Path) -> N
 
 
 def test_tars_without_audio_and_shares_without_train_are_refused() -> None:
-    with pytest.raises(InputError, match="goes with audio alone"):
+    with pytest.raises(InputError, match="its tars contain audio"):
         PublishOptions("x", (DatasetFormat.WEBDATASET,))
     with pytest.raises(InputError, match="leave some for train"):
         PublishOptions("x", validation=0.5, test=0.5)
