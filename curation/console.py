@@ -93,7 +93,7 @@ def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[
 
 
 def _call_safely(poll: Callable[[], None]) -> str:
-    """What a call raises, in words; empty if it raises nothing."""
+    """The message of the exception that a call raises; empty if it raises none."""
     try:
         poll()
     except Exception as error:

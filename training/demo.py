@@ -34,7 +34,7 @@ def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
     try:
         launch_pretraining(config, quiet)
     except TrainingStopped as stopped:
-        # Else its message would promise that the same command goes on.
+        # Otherwise its message would promise that the same command resumes it.
         raise TrainingStopped(
             "stopped; the same command starts again", stopped.signal_number
         ) from None

@@ -67,7 +67,7 @@ class TrainingRecorder:
         )
         if not (regular or overdue or stopping):
             return
-        # Whoever goes on from here has the lines up to here.
+        # A training that resumes from this checkpoint finds the lines up to it.
         self._metrics.flush()
         uri = self._writer.write(step, snapshot(), self._validation.in_progress)
         self._saved_at = time.monotonic()

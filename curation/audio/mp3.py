@@ -95,7 +95,7 @@ def _count_run_up(lengths: Any) -> int:
 
 
 def _find_runs(data: bytes) -> list[_Run]:
-    """Walk from frame to frame; what lies between frames is skipped."""
+    """Parse frame by frame; bytes between frames are skipped."""
     runs: list[_Run] = []
     position, size, lookup = _find_first(data), len(data), FRAMES_BY_HEAD.get
     while position < size:

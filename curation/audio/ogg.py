@@ -60,7 +60,7 @@ def count_ogg(data: bytes, name: str) -> CountedSound:
 
 
 def _iter_pages(data: bytes, name: str) -> Iterator[OggPage]:
-    """The pages of a file; what lies between them is skipped."""
+    """The pages of a file; bytes between them are skipped."""
     position = 0
     while True:
         after, position = position, data.find(OGG_MAGIC, position)

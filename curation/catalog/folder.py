@@ -163,7 +163,7 @@ def _check_missing(
 
 
 def _path_below(folder: str, config: FolderConfig) -> str | None:
-    """The path of the metadata within the folder of audio, if it lies there."""
+    """The path of the metadata within the folder of audio, if it is there."""
     if config.metadata is None:
         return None
     return absolute_uri(config.metadata).removeprefix(f"{folder}/")

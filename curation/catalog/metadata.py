@@ -16,7 +16,7 @@ from curation.storage.files import Storage
 
 Row = dict[str, Any]
 
-# What stands in the first bytes of files that are no text in UTF-8.
+# First bytes of files that are not UTF-8 text.
 _MAGIC = {
     b"\x1f\x8b": "compressed by gzip; unpack it with gunzip",
     b"BZh": "compressed by bzip2; unpack it with bunzip2",

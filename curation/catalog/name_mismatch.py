@@ -85,7 +85,7 @@ def _relax(path: str, names: tuple[str, ...]) -> str:
 
 
 def _difference(listed: str, found: str) -> tuple[str, ...]:
-    """The least that must be passed over so that both names are one."""
+    """The smallest set of relaxations under which both names are equal."""
     if listed == found:  # an id, and a file without an extension
         return ("extension",)
     for count in range(1, len(_RELAXATIONS) + 1):

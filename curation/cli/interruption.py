@@ -64,7 +64,7 @@ def _exit_when_stopped(describe: Callable[[], str]) -> Iterator[None]:
 
 
 def _describe_run(config: "RunConfig") -> str:
-    """What a run's folder holds, in words."""
+    """The state of a run's folder as a sentence."""
     from curation import table
     from curation.run import evidence, layout, plan
     from curation.run.layout import RunFolder

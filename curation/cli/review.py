@@ -69,7 +69,7 @@ def _serve(run: "RunFolder", port: int, marker: str, browser: bool, quiet: bool)
     about = {"policy": _policy(run), "marker": escape_invisible(marker)}
 
     def on_ready(bound: int) -> None:
-        # Behind the hash it is sent to nobody, and stands in no log.
+        # After the hash it is not sent in requests, so no log contains it.
         address = f"http://{server.LOOPBACK}:{bound}/#{token}"
         console.stdout.print(address)
         console.stderr.print("Ctrl-C ends it; marks are kept as they are made")

@@ -35,7 +35,7 @@ from curation.storage.files import Storage
 
 RUN_KEY = "tagscribe.run"
 CONFIG_KEY = "tagscribe.config"
-# A tunnel to the dashboard may break and come back; its job goes on meanwhile.
+# A tunnel to the dashboard may break and come back; its job continues meanwhile.
 RECONNECT_S = 60.0
 STOP_S = 60.0
 _POLL_S = 1.0

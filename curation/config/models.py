@@ -22,7 +22,7 @@ UNTAGGED_PROMPT = (
 
 # What `ray.data.llm` of the Ray that this package wants is built for.
 VLLM_VERSION = "0.29.0"
-# Arguments of vLLM's engine that other keys stand for.
+# Arguments of vLLM's engine that other keys set.
 REVISIONS = ("revision", "code_revision", "tokenizer_revision")
 _ENGINE_KEYS_BY_YAML_KEY = {
     "model": "captioner.model",

@@ -136,7 +136,7 @@ def estimate_run(config: RunConfig, planned: Plan, sample: MeasuredSample) -> Ru
 
 
 class _Resampled:
-    """Means over samples drawn anew from the sample; entry 0 of each array is the sample's own."""
+    """Means over resamples of the sample; entry 0 of each array is the sample's own."""
 
     def __init__(self, sample: MeasuredSample) -> None:
         self._sample = sample
@@ -174,7 +174,7 @@ class _Resampled:
 
 
 def _total(seconds: np.ndarray, seed: int) -> np.ndarray:
-    """The sum over batches, drawn anew, `[1 + resamples]`."""
+    """The sum over resampled batches, `[1 + resamples]`."""
     if not len(seconds):
         return np.zeros(1 + RESAMPLES)
     places = np.random.default_rng(seed).integers(0, len(seconds), (RESAMPLES, len(seconds)))

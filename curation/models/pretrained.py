@@ -181,7 +181,7 @@ def _explain_load_errors(folder: Path, part: str) -> Iterator[None]:
 
 
 def _refuse_foreign_code(folder: Path) -> None:
-    """Raises InputError if a model's code lies in another repository, of whatever revision."""
+    """Raises InputError if a model's code is in another repository."""
     for path in sorted(folder.glob("*.json")):
         values = json.loads(path.read_text())
         classes = values.get("auto_map", {}) if isinstance(values, dict) else {}

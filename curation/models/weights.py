@@ -19,7 +19,7 @@ from curation.models import files
 from curation.models.caption_tokenizer import CaptionTokenizer, read_tokenizer
 from curation.models.networks.saved_network import SavedNetwork
 
-# Constants that some versions of transformers keep in the file and others make anew.
+# Constants that some versions of transformers keep in the file and others recompute.
 _COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")
 
 Network = TypeVar("Network", bound=SavedNetwork)

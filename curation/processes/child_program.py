@@ -20,7 +20,7 @@ def start_child(
         environment: variables of the process in addition to those of this process.
     """
     ours, theirs = Pipe()
-    # Classes that are sent may lie where only this process finds them.
+    # Classes that are sent may be where only this process finds them.
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", module, str(theirs.fileno())],

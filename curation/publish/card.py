@@ -17,7 +17,7 @@ from curation.publish.summary import PublishSummary
 from curation.publish.text import escape_markdown, format_markdown_table
 from curation.text_safety import escape_invisible
 
-# As the hub names them, by the number below which each lies.
+# The hub's names of sizes, by their upper bound.
 _SIZES = (
     (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
     (10**7, "1M<n<10M"), (10**8, "10M<n<100M"),

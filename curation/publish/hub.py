@@ -63,7 +63,7 @@ def explain_hub_errors(uri: str) -> Iterator[None]:
 
 
 def _repository(uri: str) -> str:
-    """`org/name` or `org/name@revision`; empty for what lies elsewhere."""
+    """`org/name` or `org/name@revision`; empty for other URIs."""
     if not uri.startswith(_DATASETS):
         return ""
     return "/".join(uri.removeprefix(_DATASETS).split("/")[:2])

@@ -132,7 +132,7 @@ def throughput_chart(name: str, speed: PoolThroughput) -> str:
 
 @dataclass(frozen=True)
 class _Bars:
-    """Bars that lie, each with its label before and its value behind."""
+    """Horizontal bars, each with its label on the left and its value on the right."""
 
     labels: Sequence[str]
     values: Sequence[float]

@@ -88,7 +88,7 @@ def read_decided_shards(
 
 
 class _Decisions:
-    """The file of a selection, handed out in the order of the evidence it was made from."""
+    """The decisions of a selection, taken in the order of the evidence."""
 
     def __init__(self, storage: Storage, uri: str) -> None:
         self._uri = uri

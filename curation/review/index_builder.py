@@ -84,7 +84,7 @@ def _remove_outdated(home: Path, folder: Path) -> None:
 
 
 def _sample_design(record: RunRecord, files: dict[int, FileInfo]) -> str:
-    """The name of the sample drawn of this evidence, which is the same wherever it lies."""
+    """The name of the sample drawn of this evidence, which does not depend on its location."""
     sizes = [[shard, file.size_bytes] for shard, file in files.items()]
     listing = json.dumps([record.config_hash, record.plan_hash, sizes])
     return hashlib.sha256(listing.encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from curation.run.layout import RunFolder
 from curation.uris import join_uri
 
 Verdict = Literal["good", "bad", "corrected", "withdrawn"]
-# A file is written anew with each mark, so it is kept small.
+# Each mark rewrites its file, so files are kept small.
 MARKS_PER_FILE = 256
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-# Both packages lie in one folder, in a checkout as in an installation.
+# Both packages are in one folder, in a checkout and in an installation.
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("curation", "training")
 # Weights are known by hashes of their own, in run.json under `models`.

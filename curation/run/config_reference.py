@@ -34,7 +34,7 @@ def _format_section(model: type[BaseModel], depth: int) -> Iterator[str]:
             if len(models) > 1:
                 summary = (child.__doc__ or "").strip().splitlines()[0]
                 yield f"{indent}  # {'or, ' if index else ''}{section_kind(child)}: {summary}"
-            # Only one kind of a union can stand in the file, and a section that is null by default
+            # Only one kind of a union can be in the file, and a section that is null by default
             # stands there as that; the others stay comments.
             given = index == 0 and not is_null
             yield from lines if given else [_commented(line) for line in lines]

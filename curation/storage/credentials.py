@@ -12,7 +12,7 @@ from curation.uris import uri_scheme
 
 S3_PROTOCOLS = ("s3", "s3a")
 
-# Of storage that another process handed to this one: it was reached there.
+# Settings that another process passed to this one: their endpoint was reached there.
 _inherited: set[StorageConfig] = set()
 
 

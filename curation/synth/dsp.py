@@ -26,7 +26,7 @@ _GRID = 12 * _GRID_PER_OCTAVE
 
 @lru_cache(1)
 def _noise_bank() -> Audio:
-    """White noise that every clip cuts from at a place of its own: drawing anew costs more."""
+    """White noise from which every clip takes a different part: drawing it each time costs more."""
     return np.random.default_rng(20230811).standard_normal(_BANK, dtype=np.float32)
 
 

@@ -18,7 +18,7 @@ from curation.synth.dsp import (
 from curation.synth.scenes import Scene, make_scene
 
 BACKGROUND_DB = (5.0, 16.0)
-"""How far a background lies below its foreground."""
+"""The level of a background below its foreground."""
 
 
 def render_clip(seed: int, index: int, sample_rate_hz: int = 16000) -> tuple[Audio, Scene]:
@@ -158,7 +158,7 @@ def _trimmed(rng: Rng, audio: Audio, rate: int) -> Audio:
 
 
 def _gated(audio: Audio, power: Audio, frame: int) -> Audio:
-    """As a noise gate or a coder leaves it: what lies 35 dB below the loudest frame sinks away."""
+    """Attenuate frames 35 dB below the loudest, as a noise gate or a codec does."""
     openness = np.clip(power / max(float(power.max()) * 3e-4, 1e-12), 0.03, 1)
     knots = (np.arange(len(power)) + 0.5) * frame
     return audio * np.interp(np.arange(len(audio)), knots, openness).astype(np.float32)

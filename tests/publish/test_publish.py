@@ -190,7 +190,7 @@ def test_a_relative_folder_is_not_taken_for_another(run: RunConfig, tmp_path: Pa
 
 
 def test_audio_needs_licences(run: RunConfig) -> None:
-    with pytest.raises(InputError, match="only where its licence allows it.*--licences"):
+    with pytest.raises(InputError, match="only if its licence allows it.*--licences"):
         publication(run, audio=True, licences=None)
     with pytest.raises(InputError, match="nothing to publish .40 clips: no licence is given"):
         publication(run, audio=True, licences=licences.Licences())

@@ -7,7 +7,7 @@ from curation.models.captioners.base import Candidate
 from curation.models.captioners.cleaning import RejectedText, clean_caption
 from curation.schema import Failure
 
-# How much of what a model wrote is told when none of it is a caption.
+# Characters of a model's text that are quoted if none of it is a caption.
 _MAX_SHOWN_CHARS = 200
 
 

@@ -62,7 +62,7 @@ class RemoteCodeGenerator:
     def _caption_clip(
         self, waveform: np.ndarray, seed: int, wanted: range
     ) -> list[Candidate] | Failure:
-        """One clip's; what lies beside it in a batch would change its decibels and its samples."""
+        """The captions of one clip; other clips in its batch would change features and samples."""
         audio = torch.from_numpy(pad_to_min_length(waveform, self._shortest).astype(np.float32))[
             None
         ]

@@ -16,7 +16,7 @@ from curation.models.checks.probe_sounds import (
 from curation.models.scorers.base import Scorer
 from curation.stats import separation
 
-# Captions handed out at random reach this once in 30,000 times.
+# Randomly assigned captions reach this once in 30,000 times.
 MIN_SEPARATION_DEVIATIONS = 4.0
 # Between unit vectors; no score moves further than its vector does. Rounding in half precision
 # depends on the batch; the same batch leaves nothing to chance.

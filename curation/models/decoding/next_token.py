@@ -76,7 +76,7 @@ class BeamSearch:
         running[:, :, at] = ids
         is_end = (ids == self.eos) | last
         worst = self._finish(scores / (at + 1), running, is_end)
-        # Twice as many were kept as there are beams, so enough go on whichever of them end.
+        # Twice as many were kept as there are beams, so enough continue whichever of them end.
         scores, best = (scores + is_end * _IMPOSSIBLE).topk(self.beams, dim=1)
         self.scores.copy_(scores)
         self.running.copy_(_gather_captions(running, best))

@@ -26,7 +26,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 GenerationState = dict[str, Any]
 
-# What a candidate goes on with after its prompt; the features of the sound are not among it.
+# The inputs that a candidate keeps after its prompt, without the features of the sound.
 _ROWS = (
     "attention_mask",
     "decoder_attention_mask",
@@ -182,7 +182,7 @@ class _SamplingLoop:
 def _forward(
     model: PreTrainedModel, input_ids: Tensor, state: GenerationState, **how: Any
 ) -> tuple[Tensor, GenerationState]:
-    """Logits `[row, word]` of the next tokens, and what the model goes on with behind them."""
+    """Logits `[row, word]` of the next tokens, and the inputs of the next step."""
     inputs = model.prepare_inputs_for_generation(input_ids, **how, **state)
     outputs = model(**inputs, return_dict=True)
     state = model._update_model_kwargs_for_generation(

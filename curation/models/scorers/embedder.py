@@ -112,7 +112,7 @@ class Embedder:
     def _embed_captions(self, captions: list[str]) -> np.ndarray:
         """Unit vectors `[captions, dim]` of captions, cut where they are too long."""
         embeddings = np.empty((len(captions), self._towers.embed_dim), dtype=np.float32)
-        # Captions of like length go together, so that little is padding.
+        # Captions of similar length are batched, so that there is little padding.
         order = sorted(range(len(captions)), key=lambda index: len(captions[index]))
         for start in range(0, len(order), _TEXT_BATCH):
             rows = order[start : start + _TEXT_BATCH]
