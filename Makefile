@@ -21,7 +21,7 @@ define install
 endef
 
 $(READY): pyproject.toml constraints.txt
-	@echo "Installing the pinned packages into $(VENV): 6.2 GB, a minute or more."
+	@echo "Installing the pinned packages into $(VENV): 6.1 GB, a minute or more."
 	$(call install,.)
 	touch $@
 
