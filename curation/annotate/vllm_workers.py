@@ -38,7 +38,7 @@ _SHARD_ROW = "the row of a shard, which is no request"
 
 
 class VllmRequestWorker:
-    """First pool: turns a shard's number into a row with its tagged clips, and into requests.
+    """The first pool: turns a shard's number into a row with its tagged clips, and requests.
 
     The shard's row has the number of its requests, and bypasses vLLM.
     """

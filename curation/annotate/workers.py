@@ -61,7 +61,7 @@ class FusedWorker:
 
 
 class DecodeWorker:
-    """Placement separate, first pool: reads and decodes the clips of a shard."""
+    """First pool of placement separate: reads and decodes the clips of a shard."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
@@ -79,7 +79,7 @@ class DecodeWorker:
 
 
 class CaptionWorker:
-    """Placement separate, second pool: tags and captions decoded clips."""
+    """Second pool of placement separate: tags and captions decoded clips."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
@@ -101,7 +101,7 @@ class CaptionWorker:
 
 
 class ScoreWorker:
-    """Placement separate, last pool: scores captioned clips and writes the evidence."""
+    """Last pool of placement separate: scores captioned clips and writes the evidence."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)

@@ -1,4 +1,4 @@
-"""The pairs of a CSV: recordings with the user's own captions, judged or not."""
+"""The pairs of a CSV: recordings with the user's own captions, with or without judgements."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The audio files and other files of a folder; finds the file that a path of the metadata names."""
+"""Lists the files of a folder, and finds the file that a path in the metadata names."""
 
 import os
 import posixpath

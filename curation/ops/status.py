@@ -223,7 +223,10 @@ def _recent_rate(
 
 
 def worker_hours(spans: Iterable[run_evidence.WorkSpan]) -> dict[str, float]:
-    """Hours of each pool; a worker counts from its first shard's start to its last one's end."""
+    """Worker hours of each pool.
+
+    The time of a worker is from the start of its first shard to the end of its last one.
+    """
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [math.inf, -math.inf])
     for span in spans:
         times = held[span.pool, span.worker]

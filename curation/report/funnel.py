@@ -20,7 +20,7 @@ _DECIDED = {policy.ACCEPTED, UNDECIDED, policy.NOT_BEST, policy.BELOW_THRESHOLD}
 
 @dataclass(frozen=True)
 class FunnelStep:
-    """What remains after a step, and its unit."""
+    """The number left after a step, and its unit."""
 
     name: str
     remaining: int

@@ -26,7 +26,7 @@ def rank_within(
 
 
 def best_first(score: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
-    """Entries by descending score, ties by index; with groups, by group first.
+    """Entries sorted by descending score, ties by index; with groups, sorted by group first.
 
     Returns int `[entries]`.
     """
