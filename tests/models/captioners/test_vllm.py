@@ -58,7 +58,7 @@ SEPARATE = {"placement": "separate"}
         ),
         (
             {"annotate": SEPARATE, "captioner": {"engine": {"dtype": "half", "model": "m"}}},
-            "engine: .*dtype by captioner.dtype, model by captioner.model; leave it out",
+            "engine: .*dtype by captioner.dtype, model by captioner.model; remove it",
         ),
         (
             {"annotate": SEPARATE, "captioner": {"runtime_environment": {}}},
