@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from curation.redact import redact_secrets
 from curation.text_safety import escape_invisible
+from curation.units import format_span
 
 # Results go to stdout, progress to stderr, so that a pipe holds results alone.
 stdout = Console(highlight=False, soft_wrap=True, markup=False)
@@ -31,6 +39,28 @@ def show_progress(label: str, unit: str, quiet: bool = False) -> Iterator[Progre
         yield from _bar(label, unit)
     else:
         yield _plain(label, unit)
+
+
+@contextmanager
+def show_activity(label: str, quiet: bool = False) -> Iterator[None]:
+    """Show for how long something has gone on that has no countable parts."""
+    if quiet:
+        yield
+    elif stderr.is_terminal:
+        columns = TextColumn(label), BarColumn(), TimeElapsedColumn()
+        with Progress(*columns, console=stderr, transient=True) as bar:
+            bar.add_task(label, total=None)
+            yield
+    else:
+        started = time.monotonic()
+
+        def report() -> None:
+            elapsed = time.monotonic() - started
+            so_far = f" ({format_span(elapsed)} so far)" if elapsed >= PLAIN_INTERVAL_S else ""
+            print(f"{label} ...{so_far}", file=sys.stderr, flush=True)
+
+        with poll_in_background(report, PLAIN_INTERVAL_S):
+            yield
 
 
 def _bar(label: str, unit: str) -> Iterator[ProgressCallback]:
@@ -59,7 +89,7 @@ def _plain(label: str, unit: str) -> ProgressCallback:
         last[:] = [now, done]
         rate = meter.rate(done)
         speed = f", {rate:.1f} {unit}/s" if rate else ""
-        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        left = f", {format_span((total - done) / rate)} left" if rate and done < total else ""
         print(f"{label}: {done} of {total} {unit}{speed}{left}", file=sys.stderr, flush=True)
 
     return update
@@ -116,16 +146,28 @@ class _Meter:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; the first column left, the others right.
+    """A table on stdout; columns of numbers to the right, the others to the left.
 
     What could steer the terminal, from names of files, is printed as its code point.
     """
     table = Table(title=title, title_justify="left", title_style="bold")
+    texts = [[escape_invisible(str(cell)) for cell in row] for row in rows]
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*(Text(escape_invisible(str(cell))) for cell in row))
+        numbers = all(_begins_with_number(row[index]) for row in texts)
+        table.add_column(column, justify="right" if numbers and texts else "left")
+    for row in texts:
+        table.add_row(*map(Text, row))
     stdout.print(table)
+
+
+def _begins_with_number(cell: str) -> bool:
+    """Whether a cell is a number, which a unit or a second number may follow, or says "none"."""
+    first = cell.partition(" ")[0].strip("$%±").replace(",", "")
+    try:
+        float(first)
+    except ValueError:
+        return first in ("", "-")
+    return True
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

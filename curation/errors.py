@@ -7,6 +7,8 @@ import errno
 import shutil
 from pathlib import Path
 
+from curation.units import format_bytes
+
 
 class InputError(ValueError):
     """Bad input: the message names what was found, what was expected and what to do."""
@@ -72,4 +74,4 @@ def _describe_room(path: str) -> str:
         free = shutil.disk_usage(folder).free
     except OSError:
         return f"{path}: no space left on its disk, or in the quota"
-    return f"{path}: no space left on its disk, or in the quota ({free / 1e6:,.1f} MB free)"
+    return f"{path}: no space left on its disk, or in the quota ({format_bytes(free)} free)"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curation import console
+from curation.cli.arguments import Quiet
 from curation.cli.version import accept_version_option
 from curation.error_report import report_error
 from curation.storage.files import Storage
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Train and evaluate tagscribe's models. A trained model can be the `model:` of a run's "
     "captioner or scorer.",
 )
@@ -41,7 +42,6 @@ Config = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder of weights, tokenizer and metrics.json.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and corpus.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Dataset = StrEnum("Dataset", {name: name for name in DATASETS})  # type: ignore[misc]
 
 

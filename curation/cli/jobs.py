@@ -15,7 +15,11 @@ app = typer.Typer(help="Follow, stop and list the jobs of a cluster.", no_args_i
 
 Address = Annotated[
     str,
-    typer.Option(metavar="URL", help="The cluster's dashboard, such as http://127.0.0.1:8265."),
+    typer.Option(
+        metavar="URL",
+        envvar="RAY_API_SERVER_ADDRESS",
+        help="The cluster's dashboard, such as http://127.0.0.1:8265.",
+    ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id that submit printed.")]
 

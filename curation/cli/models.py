@@ -8,6 +8,7 @@ import typer
 
 from curation import console
 from curation.errors import InputError
+from curation.units import format_bytes
 
 if TYPE_CHECKING:
     from curation.models.catalogue import CatalogueEntry
@@ -147,7 +148,7 @@ def _format_row(entry: "CatalogueEntry") -> list[str]:
         entry.model,
         entry.kind,
         f"{entry.parameters / 1e6:,.1f} M",
-        f"{entry.weight_bytes / 1e9:,.3f} GB",
+        format_bytes(entry.weight_bytes),
         f"{entry.sample_rate_hz} Hz" if entry.sample_rate_hz else "",
         {True: "yes", False: "no", None: ""}[entry.tags],
         entry.licence,

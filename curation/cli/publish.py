@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from curation import console
-from curation.cli.arguments import EndpointUrl, Profile, Run
+from curation.cli.arguments import EndpointUrl, Profile, Quiet, Run
 from curation.errors import InputError
 from curation.publish.options import UNKNOWN_LICENCE, DatasetFormat, PublishOptions
 from curation.text_safety import escape_invisible
+from curation.units import format_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,6 @@ Rate = Annotated[int, typer.Option("--sample-rate", min=4000, help="Rate of the 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be written, without writing it.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
 def publish_command(
@@ -193,7 +193,7 @@ def _print_size_estimate(estimate: "SizeEstimate", uri: str) -> None:
     )
     console.print_fields(
         {
-            name: f"{count} files, about {estimate.size_bytes[name] / 1e6:.2f} MB"
+            name: f"{count} files, about {format_bytes(estimate.size_bytes[name])}"
             for name, count in estimate.files.items()
         }
     )

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from curation import console
-from curation.cli.arguments import EndpointUrl, Profile, Run
+from curation.cli.arguments import EndpointUrl, Profile, Quiet, Run
+from curation.units import format_bytes
 
 
 def report_command(
@@ -19,7 +20,7 @@ def report_command(
     sample: Annotated[int, typer.Option(min=0, help="Example clips on the page.")] = 60,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a run's report: one HTML file with sounds that opens in any browser.
 
@@ -38,6 +39,6 @@ def report_command(
     target = out or join_uri(folder.uri, "report.html")
     page.write_report(folder.storage, target, made)
     console.stdout.print(
-        f"{target}: {len(made.html.encode()) / 1e6:.1f} MB, {made.audible} clips to hear, "
+        f"{target}: {format_bytes(len(made.html.encode()))}, {made.audible} clips to hear, "
         f"{made.shown} of {made.sampled} shown"
     )

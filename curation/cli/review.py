@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curation import console
-from curation.cli.arguments import EndpointUrl, Profile, Run
+from curation.cli.arguments import EndpointUrl, Profile, Quiet, Run
 
 if TYPE_CHECKING:
     from curation.run.layout import RunFolder
@@ -33,7 +33,7 @@ def review_command(
     ] = None,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Listen to a run's captions in the browser, choose a threshold, and mark captions.
 

@@ -93,9 +93,8 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
     from curation.run.layout import RunFolder
     from curation.run.record import require_run_record
 
-    if not quiet:
-        console.stderr.print(f"measuring {clips} clips ...")
-    measured = sample.measure_run(config, clips)
+    with console.show_activity(f"measuring {clips} clips", quiet):
+        measured = sample.measure_run(config, clips)
     planned = plan.plan_from_record(require_run_record(RunFolder.from_config(config)))
     result = estimating.estimate_run(config, planned, measured)
     console.print_table(
@@ -110,8 +109,12 @@ def _estimate(config: "RunConfig", clips: int, quiet: bool) -> None:
 def _annotate(config: "RunConfig", quiet: bool) -> None:
     from curation.engine import driver
 
+    def announce(preparation: str) -> None:
+        if not quiet:
+            console.stderr.print(f"annotate: {preparation}")
+
     with console.show_progress("annotate", "clips", quiet) as update:
-        counts = driver.annotate_run(config, update)
+        counts = driver.annotate_run(config, update, on_start=announce)
     outcomes = [f"{counts.ok} ok", *(f"{clips} {kind}" for kind, clips in counts.failures.items())]
     if counts.missing:
         outcomes.append(f"{counts.missing} without audio")

@@ -1,5 +1,6 @@
 """The command `tagscribe show`: the evidence of a clip, or the versions and pairs of the table."""
 
+import difflib
 from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,14 @@ from curation.cli.arguments import EndpointUrl, Profile, Run
 from curation.errors import InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from curation.run.layout import RunFolder
     from curation.table import TableVersion
+
+# Clip ids that are named where one is unknown, and those compared with it in one part of the plan.
+_SIMILAR_IDS = 3
+_MOST_COMPARED = 10_000
 
 
 def show_command(
@@ -40,13 +47,16 @@ def print_clip(run: "RunFolder", clip_id: str) -> None:
     from curation.run import evidence as run_evidence
     from curation.run import layout, plan
 
+    similar: list[str] = []
     for clips in plan.read_plan_clips(run, ["shard", "clip_id"]):
         where = clips["clip_id"].index(clip_id).as_py()
         if where >= 0:
             shard = clips["shard"][where].as_py()
             break
+        similar = _find_similar_ids(clip_id, clips["clip_id"], similar)
     else:
-        raise InputError(f"{clip_id}: no such clip in the plan of {run.uri}")
+        nearest = f"; the nearest are {', '.join(similar)}" if similar else ""
+        raise InputError(f"{clip_id}: no such clip in the plan of {run.uri}{nearest}")
     if not run.storage.exists(layout.shard_uri(run.uri, shard)):
         raise InputError(f"{clip_id}: shard {shard} of {run.uri} has no evidence yet")
     evidence = run_evidence.read_evidence_shard(run, shard)
@@ -68,6 +78,20 @@ def print_clip(run: "RunFolder", clip_id: str) -> None:
                 for c in candidates
             ],
         )
+
+
+def _find_similar_ids(clip_id: str, ids: "pa.ChunkedArray", found: list[str]) -> list[str]:
+    """The most similar to a clip id of those found so far and of other ids, best first."""
+    import pyarrow.compute as pc
+
+    # Comparison is slow: of millions of ids, only those with a common part are compared.
+    length = max(1, len(clip_id) // 2)
+    parts = [clip_id] if len(clip_id) < 2 else [clip_id[:length], clip_id[-length:]]
+    common = [pc.match_substring(ids, part, ignore_case=True) for part in parts]
+    near = ids.filter(pc.or_(common[0], common[-1])).slice(0, _MOST_COMPARED)
+    if not len(near) and len(ids) <= _MOST_COMPARED:
+        near = ids
+    return difflib.get_close_matches(clip_id, [*found, *near.to_pylist()], _SIMILAR_IDS)
 
 
 def _format_tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iterator[str]:

@@ -255,8 +255,9 @@ def _dashboard_errors(address: str) -> Iterator[None]:
         yield
     except AuthenticationError as error:
         raise InputError(
-            f"{address}: the cluster wants its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
-            "or RAY_AUTH_TOKEN_PATH"
+            f"{address}: the cluster requires its token; set RAY_AUTH_MODE=token, which suffices "
+            "on the machine and account that started the cluster, where the token is in "
+            "~/.ray/auth_token; elsewhere set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH as well"
         ) from error
     except OSError as error:
         raise InputError(

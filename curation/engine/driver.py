@@ -22,7 +22,10 @@ POLL_INTERVAL_S = 1.0
 
 
 def annotate_run(
-    config: RunConfig, on_progress: Callable[[int, int], None], fused_worker: type = FusedWorker
+    config: RunConfig,
+    on_progress: Callable[[int, int], None],
+    fused_worker: type = FusedWorker,
+    on_start: Callable[[str], None] = lambda preparation: None,
 ) -> run_evidence.ShardCounts:
     """Write the evidence of every planned shard that has none, and count the outcomes of all clips.
 
@@ -30,6 +33,7 @@ def annotate_run(
         config: the run's configuration.
         on_progress: called with the number of clips with evidence, and of clips planned.
         fused_worker: the worker class of placement fused; simulations pass their own.
+        on_start: called before workers are started, with what goes on before the first clip.
 
     Raises:
         InputError: the folder belongs to another run, or the machine or cluster is too small.
@@ -53,6 +57,7 @@ def annotate_run(
     with driver_state.record_driver_state(run) as heartbeat:
         tracker = ProgressTracker(run, planned, todo)
         if todo:
+            on_start(executors.describe_preparation(config))
             with executors.open_executor(config, fused_worker) as executor:
 
                 def poll() -> None:

@@ -29,6 +29,16 @@ def require_executor(config: RunConfig) -> None:
             )
 
 
+def describe_preparation(config: RunConfig) -> str:
+    """What goes on before the first clip of a run is annotated."""
+    loading = "loading the models"
+    if config.cluster == "local":
+        return loading
+    if config.cluster == "ray":
+        return f"starting Ray, then {loading}"
+    return f"joining Ray ({config.cluster}), then {loading}"
+
+
 @contextmanager
 def open_executor(config: RunConfig, fused_worker: type) -> Iterator[Executor]:
     """The executor of a run and its metrics server; the workers end with the block.

@@ -17,6 +17,7 @@ from curation.ops import prices
 from curation.run.plan import Plan
 from curation.select.policy import expected_yield
 from curation.stats import wilson_interval
+from curation.units import format_bytes, format_span
 
 RESAMPLES = 2000
 _MODEL_STAGES = ("tag", "caption", "score")
@@ -49,7 +50,7 @@ class RunEstimate:
     missing: int
     audio_hours: Interval
     ok_share: Interval  # of the clips with audio
-    yield_share: Interval  # of all clips, those with an accepted caption
+    yield_share: Interval  # the clips with a pair, of all clips
     gpu_hours: Interval
     cpu_hours: Interval  # of workers without a GPU
     wall_s: Interval
@@ -68,16 +69,14 @@ class RunEstimate:
             ["missing", f"{self.missing / self.clips:.1%}", "known"],
             _format_row("hours of audio", self.audio_hours, lambda value: f"{value:,.1f}"),
             _format_row("ok, of clips with audio", self.ok_share, lambda value: f"{value:.1%}"),
-            _format_row("yield, of all clips", self.yield_share, lambda value: f"{value:.1%}"),
+            _format_row(
+                "yield (clips with a pair)", self.yield_share, lambda value: f"{value:.1%}"
+            ),
             _format_row("GPU-hours", self.gpu_hours, lambda value: f"{value:,.2f}"),
             _format_row("CPU-hours", self.cpu_hours, lambda value: f"{value:,.2f}"),
-            _format_row(
-                "wall time, h", self.wall_s.scaled(1 / 3600), lambda value: f"{value:,.2f}"
-            ),
-            _format_row(
-                "evidence, GB", self.evidence_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"
-            ),
-            _format_row("table, GB", self.table_bytes.scaled(1e-9), lambda value: f"{value:,.3f}"),
+            _format_row("wall time", self.wall_s, format_span),
+            _format_row("evidence", self.evidence_bytes, format_bytes),
+            _format_row("table", self.table_bytes, format_bytes),
         ]
         if self.dollars:
             rows.append(_format_row("dollars, to run", self.dollars, lambda value: f"{value:,.2f}"))

@@ -24,6 +24,7 @@ from curation.run.layout import RunFolder
 from curation.run.record import require_run_record
 from curation.run.resolve import recorded_config
 from curation.select.policy import expected_yield
+from curation.units import format_span
 
 # The recent rate is over at least so long, and over so many times the median shard's time.
 RECENT_WINDOW_S = 600.0
@@ -45,7 +46,7 @@ class RunStatus:
     """Shards and clips done of those planned, outcomes, speed, cost, and the driver's state.
 
     Rates are in clips per second. None means unknown: no shard yet, evidence without times, no
-    prices, or a policy whose yield only `select` can compute.
+    prices, or a policy whose pairs only `select` can count.
     """
 
     run: str
@@ -75,7 +76,7 @@ class RunStatus:
         driver = self.driver
         if driver is None:
             return "evidence for the whole plan" if self.complete else "no driver has worked on it"
-        ago = _format_span(self.now_s - driver.heartbeat_s)
+        ago = format_span(self.now_s - driver.heartbeat_s)
         at = datetime.fromtimestamp(driver.heartbeat_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         if driver.is_dead(self.now_s):
             return (
@@ -103,18 +104,18 @@ class RunStatus:
         if counts.missing:
             fields["without audio"] = counts.missing
         if self.pairs_per_clip is not None:
-            fields["yield"] = f"{self.pairs_per_clip:.3f} pairs a clip"
+            fields["pairs per clip"] = f"{self.pairs_per_clip:.3f}"
         if self.rate is not None:
             late = f", {self.recent_rate:.1f} recently" if self.recent_rate else ""
             fields["rate"] = f"{self.rate:.1f} clips/s{late}"
         if self.remaining_s:
-            fields["time left"] = _format_span(self.remaining_s)
+            fields["time left"] = format_span(self.remaining_s)
         if self.dollars is not None:
             fields["cost so far"] = f"${self.dollars:,.2f}"
         fields |= {f"storage {kind}": times for kind, times in counts.faults.items()}
         for each in self.slow:
             fields[f"slow shard {each.shard}"] = (
-                f"{_format_span(each.seconds)}, {each.times_median:.1f} times the median a clip"
+                f"{format_span(each.seconds)}, {each.times_median:.1f} times the median a clip"
             )
         version = self.version
         fields["table"] = f"version {version.version}, {version.rows} pairs" if version else "none"
@@ -160,9 +161,9 @@ def read_status(
         shards_done=len(footers),
         clips_done=counts.clips,
         counts=counts,
-        pairs_per_clip=_selected_yield(version, planned)
+        pairs_per_clip=_selected_pairs_per_clip(version, planned)
         if version
-        else _expected_yield(config.select, footers.values(), counts),
+        else _expected_pairs_per_clip(config.select, footers.values(), counts),
         rate=rate,
         recent_rate=late,
         remaining_s=left / expected if expected else None,
@@ -258,16 +259,16 @@ def _slow_shards(shards: list[_Timed]) -> tuple[SlowShard, ...]:
     )
 
 
-def _selected_yield(version: table.TableVersion, planned: plan.Plan) -> float | None:
+def _selected_pairs_per_clip(version: table.TableVersion, planned: plan.Plan) -> float | None:
     shards = version.lineage.get("shards", 0)
     clips = min(planned.clips, shards * planned.shard_clips)
     return version.rows / clips if clips else None
 
 
-def _expected_yield(
+def _expected_pairs_per_clip(
     policy: Policy, footers: Iterable[run_evidence.ShardFooter], counts: run_evidence.ShardCounts
 ) -> float | None:
-    """The yield that the counts in the footers imply; None if only a selection can say."""
+    """Pairs per clip by the counts in the footers; None if only a selection can say."""
 
     def clips_scoring(score: float) -> int:
         least = math.ceil(score * 100 - 1e-9)
@@ -275,15 +276,3 @@ def _expected_yield(
         return sum(n for scores in best for percent, n in scores if percent >= least)
 
     return expected_yield(policy, counts.ok, counts.clips, clips_scoring)
-
-
-def _format_span(seconds: float) -> str:
-    """A length of time in the two units that matter."""
-    whole = round(max(0.0, seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -94,7 +94,7 @@ class ReviewService:
         }
 
     def compare_yields(self, request: YieldRequest) -> JsonObject:
-        """Yield and precision of a policy, and of a second one for comparison."""
+        """Pairs and precision of a policy, and of a second one for comparison."""
         answer = {"first": self._outcome(request.policy)}
         if request.other:
             answer["second"] = self._outcome(request.other)

@@ -204,7 +204,7 @@ def expected_yield(
     clips: int,
     clips_scoring: Callable[[float], int] | None = None,
 ) -> float | None:
-    """Accepted pairs per clip, computed from counts alone, before a selection.
+    """Share of the clips that get a pair, computed from counts alone, before a selection.
 
     Args:
         ok, clips: number of clips with captions, and of all clips.

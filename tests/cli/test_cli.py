@@ -56,11 +56,13 @@ def test_status_shows_where_a_run_stands(yaml_file: Path) -> None:
     output = dict(line.split(maxsplit=1) for line in printed.splitlines())
     assert output.pop("state").startswith("annotated to its end 20")
     assert float(output.pop("rate").removesuffix(" clips/s")) > 0
-    assert {name: output[name] for name in ("shards", "clips", "ok", "yield", "table")} == {
+    assert {
+        name: output[name] for name in ("shards", "clips", "ok", "pairs per clip", "table")
+    } == {
         "shards": "4 of 4",
         "clips": "40 of 40",
         "ok": "40",
-        "yield": "0.500 pairs a clip",
+        "pairs per clip": "0.500",
         "table": "version 0, 20 pairs",
     }
 

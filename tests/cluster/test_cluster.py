@@ -238,7 +238,7 @@ def test_without_its_token_nobody_reaches_the_cluster(ray_nodes: Cluster) -> Non
     command = [BIN / "tagscribe", "jobs", "list", "--address", ray_nodes.dashboard]
     refused = subprocess.run(command, env=stranger, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
-    assert "the cluster wants its token; set RAY_AUTH_MODE=token" in refused.stderr
+    assert "the cluster requires its token; set RAY_AUTH_MODE=token" in refused.stderr
 
 
 def test_an_unknown_job_is_an_error(ray_nodes: Cluster) -> None:
