@@ -76,3 +76,19 @@ def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr().out
     assert "\x1b" not in printed and "\r" not in printed
     assert "⟨U+001B⟩[31mred" in printed and "a⟨U+000A⟩b" in printed
+
+
+def test_columns_of_numbers_stand_right_and_texts_left(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [["a dog barks", "1.50 GB", "2 h 5 min", "4f"], ["rain", "-", "30 s", "9c"]]
+    console.print_table("", ["caption", "size", "time left", "clip"], rows)
+    *_, rain, _ = capsys.readouterr().out.splitlines()
+    assert rain == "│ rain        │       - │      30 s │ 9c   │"
+
+
+def test_an_activity_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.show_activity("measuring 3 clips"):
+        pass
+    assert capsys.readouterr().err == "measuring 3 clips ...\n"
+    with console.show_activity("measuring 3 clips", quiet=True):
+        pass
+    assert capsys.readouterr().err == ""

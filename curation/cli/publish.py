@@ -69,6 +69,14 @@ def publish_command(
     validation: Annotated[float, typer.Option(help="Share of the clips for validation.")] = 0.05,
     test: Annotated[float, typer.Option(help="Share of the clips for test.")] = 0.05,
     sample_rate: Rate = 32000,
+    overwrite_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite-metadata",
+            help="Write the card and croissant.json of a published dataset again, with the --name, "
+            "--licence, --about, --creator and --url given here. Its data stay as they are.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
@@ -102,7 +110,7 @@ def publish_command(
     publication = prepare_publication(
         source.load_run_source(found.folder, version), options, clip_licences
     )
-    _publish(publication, to, previous, dry_run, quiet)
+    _publish(publication, to, previous, dry_run, quiet, overwrite_metadata)
 
 
 def rebuild_command(
@@ -135,20 +143,33 @@ def rebuild_command(
 
 
 def _publish(
-    publication: "Publication", uri: str, previous: str | None, dry_run: bool, quiet: bool
+    publication: "Publication",
+    uri: str,
+    previous: str | None,
+    dry_run: bool,
+    quiet: bool,
+    overwrite_metadata: bool = False,
 ) -> None:
     from curation.publish import publish as publishing
     from curation.publish.publication import estimate_size
 
     if dry_run:
-        destination, _ = publishing.claim_destination(publication, uri, previous)
+        destination, _ = publishing.claim_destination(
+            publication, uri, previous, overwrite_metadata
+        )
+        if overwrite_metadata:
+            console.stdout.print(f"{destination.uri}: would write the card and croissant.json")
+            return
         if destination.finished:
             console.stdout.print(f"{destination.uri}: published already, it would be checked")
         _print_size_estimate(estimate_size(publication), uri)
         _print_excluded(publication.excluded)
         return
     with console.show_progress("publish", "pairs", quiet) as update:
-        done = publishing.publish_dataset(publication, uri, previous, update)
+        done = publishing.publish_dataset(publication, uri, previous, update, overwrite_metadata)
+    if overwrite_metadata:
+        console.stdout.print(f"{done.uri}: card and croissant.json are written, the data are kept")
+        return
     _print_excluded(done.excluded)
     if done.summary is None:
         console.stdout.print(

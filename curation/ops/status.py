@@ -104,7 +104,7 @@ class RunStatus:
         if counts.missing:
             fields["without audio"] = counts.missing
         if self.pairs_per_clip is not None:
-            fields["pairs per clip"] = f"{self.pairs_per_clip:.3f}"
+            fields["pairs"] = f"{self.pairs_per_clip:.3f} per clip"
         if self.rate is not None:
             late = f", {self.recent_rate:.1f} recently" if self.recent_rate else ""
             fields["rate"] = f"{self.rate:.1f} clips/s{late}"

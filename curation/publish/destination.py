@@ -1,4 +1,4 @@
-"""The folder, bucket or hub repository of a dataset. Existing files are never overwritten.
+"""The folder, bucket or hub repository of a dataset. No data file is ever overwritten.
 
 Until the dataset is finished, `publishing.json` holds its claim and the receipts of its shards.
 `dataset.json` is the same for the finished dataset; `SHA256SUMS` is written last.
@@ -6,11 +6,12 @@ Until the dataset is finished, `publishing.json` holds its claim and the receipt
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from curation.errors import InputError
+from curation.publish.options import DESCRIPTIVE_OPTIONS
 from curation.storage.files import Storage
 from curation.uris import absolute_uri, join_uri
 
@@ -91,32 +92,47 @@ class PublishDestination:
     def finish(self, sums: dict[str, str]) -> None:
         """Write the facts and then, last, the checksums."""
         sums = {**sums, FACTS_FILE: self.put(FACTS_FILE, self._facts())}
-        lines = [f"{digest}  {path}\n" for path, digest in sorted(sums.items())]
-        self.put(CHECKSUMS_FILE, "".join(lines).encode())
+        self.put(CHECKSUMS_FILE, _format_checksums(sums))
         if self._storage.exists(self._at(_PROGRESS_FILE)):
             self._storage.delete(self._at(_PROGRESS_FILE))
 
-    def check(self) -> int:
+    def replace(self, files: Mapping[str, bytes]) -> None:
+        """Overwrite files of a finished dataset, the facts, and then, last, the checksums.
+
+        A call that was cut short is repeated: until its end `SHA256SUMS` has the old checksums.
+        """
+        sums = self._checksums()
+        for path, data in {**files, FACTS_FILE: self._facts()}.items():
+            self._storage.put(self._at(path), data)
+            sums[path] = hashlib.sha256(data).hexdigest()
+        self._storage.put(self._at(CHECKSUMS_FILE), _format_checksums(sums))
+
+    def check(self, except_for: Collection[str] = ()) -> int:
         """Check that a finished dataset's files are unchanged; returns their number.
 
-        Raises InputError naming one that is missing or has other content.
+        Raises InputError naming one that is missing or has other content, of those that are not
+        excepted.
         """
-        lines = self._storage.read_bytes(self._at(CHECKSUMS_FILE)).decode().splitlines()
-        for line in lines:
-            digest, _, path = line.partition("  ")
-            if not self._holds(path, digest):
+        sums = self._checksums()
+        for path, digest in sums.items():
+            if path not in except_for and not self._holds(path, digest):
                 raise InputError(
                     f"{self._at(path)}: gone, though {CHECKSUMS_FILE} names it; delete "
                     f"{CHECKSUMS_FILE} and {FACTS_FILE}, and publish again: what is there is kept"
                 )
-        return len(lines)
+        return len(sums)
+
+    def _checksums(self) -> dict[str, str]:
+        """SHA-256 of the files of a finished dataset by path."""
+        lines = self._storage.read_bytes(self._at(CHECKSUMS_FILE)).decode().splitlines()
+        return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
     def _facts(self) -> bytes:
         facts = {"claim": self.claim, "shards": dict(sorted(self._receipts.items()))}
         return json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n"
 
     def _check_claim(self, found: dict[str, Any]) -> None:
-        differing = [key for key in self.claim if found.get(key) != self.claim[key]]
+        differing = list(_find_differences(self.claim, found))
         if differing:
             facts = self._at(FACTS_FILE if self.finished else _PROGRESS_FILE)
             raise InputError(
@@ -142,6 +158,46 @@ class PublishDestination:
 
     def _at(self, path: str) -> str:
         return join_uri(self.uri, path)
+
+
+def open_finished_destination(
+    storage: Storage, uri: str, claim: dict[str, Any]
+) -> PublishDestination:
+    """The destination of a finished dataset that is to be described anew, of the same data.
+
+    The claim may differ from the dataset's in the options that only describe it.
+
+    Raises InputError if there is no finished dataset, or one of other data.
+    """
+    facts = join_uri(absolute_uri(uri), FACTS_FILE)
+    if not storage.exists(join_uri(absolute_uri(uri), CHECKSUMS_FILE)):
+        raise InputError(
+            f"{uri}: there is no finished dataset whose metadata could be overwritten; publish "
+            "without --overwrite-metadata first"
+        )
+    found: dict[str, Any] = json.loads(storage.read_bytes(facts))["claim"]
+    kept = {name: found["options"].get(name) for name in DESCRIPTIVE_OPTIONS}
+    previous = claim["previous"] or found.get("previous")
+    described = {**claim, "previous": previous}
+    destination = PublishDestination(
+        storage, uri, {**described, "options": {**claim["options"], **kept}}
+    )
+    destination.claim = json.loads(json.dumps(described))
+    return destination
+
+
+def _find_differences(claim: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
+    """The keys of a claim that another one has not or has with another value; options by name."""
+    for key, value in claim.items():
+        other = found.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from (f"{key}.{name}" for name in value if other.get(name) != value[name])
+        elif other != value:
+            yield key
+
+
+def _format_checksums(sums: Mapping[str, str]) -> bytes:
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items())).encode()
 
 
 def _conflict_error(uri: str) -> InputError:

@@ -10,6 +10,10 @@ from curation.errors import InputError
 UNKNOWN_LICENCE = "unknown"
 
 
+# They describe the dataset, and are in its card and metadata alone, not in its data.
+DESCRIPTIVE_OPTIONS = frozenset({"name", "licence", "about", "creator", "url"})
+
+
 class DatasetFormat(StrEnum):
     """The formats of a dataset."""
 

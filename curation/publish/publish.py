@@ -22,12 +22,20 @@ from curation.publish.changelog import (
     read_previous_publication,
 )
 from curation.publish.croissant import build_croissant
-from curation.publish.destination import PublishDestination, ShardReceipt
+from curation.publish.destination import (
+    FACTS_FILE,
+    PublishDestination,
+    ShardReceipt,
+    open_finished_destination,
+)
 from curation.publish.options import DatasetFormat
 from curation.publish.publication import Publication, add_requested_audio
 from curation.publish.splits import DatasetShard, is_first_of_clip
 from curation.publish.summary import PublishSummary, summarise_publication
 
+CARD, CROISSANT = "README.md", "croissant.json"
+# What depends on the options that describe the dataset.
+DESCRIPTIVE_FILES = CARD, CROISSANT, FACTS_FILE
 ShardReceipts = dict[str, tuple[DatasetShard, ShardReceipt]]
 
 
@@ -48,6 +56,7 @@ def publish_dataset(
     uri: str,
     previous: str | None = None,
     update: ProgressCallback | None = None,
+    overwrite_metadata: bool = False,
 ) -> PublishResult:
     """Write a dataset; a second call continues, and changes no finished file.
 
@@ -55,19 +64,27 @@ def publish_dataset(
         uri: a folder, `s3://` or `hf://org/name`.
         previous: an earlier publication, with which the changelog compares this one.
         update: called with the number of rows done and of all rows.
+        overwrite_metadata: write the card and `croissant.json` of a finished dataset again, with
+            this publication's name, licence and description. The data files are checked and stay.
 
-    Raises InputError naming a file that exists with other content; nothing is overwritten.
+    Raises InputError naming a file that exists with other content, and where metadata are to be
+    overwritten, if there is no finished dataset of the same data. Nothing else is overwritten.
     """
     with hub.explain_hub_errors(uri):
-        return _publish(publication, uri, previous, update)
+        return _publish(publication, uri, previous, update, overwrite_metadata)
 
 
 def _publish(
-    publication: Publication, uri: str, previous: str | None, update: ProgressCallback | None
+    publication: Publication,
+    uri: str,
+    previous: str | None,
+    update: ProgressCallback | None,
+    overwrite_metadata: bool,
 ) -> PublishResult:
-    destination, earlier = claim_destination(publication, uri, previous)
+    destination, earlier = claim_destination(publication, uri, previous, overwrite_metadata)
     if destination.finished:
-        count = destination.check()
+        count = destination.check(except_for=DESCRIPTIVE_FILES if overwrite_metadata else ())
+    if destination.finished and not overwrite_metadata:
         return PublishResult(destination.uri, count, None, publication.excluded)
     written = _write_shards(publication, destination, update)
     receipts = [receipt for _, receipt in written.values()]
@@ -80,6 +97,9 @@ def _publish(
     summary = summarise_publication(
         rows, publication.options, publication.source.origin, written, out
     )
+    if overwrite_metadata:
+        destination.replace({CARD: build_card(summary), CROISSANT: build_croissant(summary)})
+        return PublishResult(destination.uri, count, summary, out)
     sums = {path: digest for receipt in receipts for path, digest in receipt.files.items()}
     log = build_changelog(summary, hash_pairs([rows]), earlier)
     for path, data in {**_build_metadata_files(summary, written, out), CHANGELOG: log}.items():
@@ -96,11 +116,12 @@ def _publish(
 
 
 def claim_destination(
-    publication: Publication, uri: str, previous: str | None
+    publication: Publication, uri: str, previous: str | None, overwrite_metadata: bool = False
 ) -> tuple[PublishDestination, PreviousPublication | None]:
     """The destination and the previous publication; nothing is written yet.
 
-    Raises InputError if the destination has another publication, or there is no previous one.
+    Raises InputError if the destination has another publication, or there is no previous one; where
+    metadata are to be overwritten, also if the destination has no finished one.
     """
     uri = hub.resolve_hub_uri(uri)
     storage = publication.source.storage
@@ -109,6 +130,8 @@ def claim_destination(
         read_previous_publication(storage, hub.resolve_hub_uri(previous)) if previous else None
     )
     claim = {**publication.claim, "previous": earlier.origin if earlier else None}
+    if overwrite_metadata:
+        return open_finished_destination(storage, uri, claim), earlier
     return PublishDestination(storage, uri, claim), earlier
 
 
@@ -155,7 +178,7 @@ def _build_metadata_files(
     summary: PublishSummary, written: ShardReceipts, out: pa.Table
 ) -> dict[str, bytes]:
     """The files beside the data, by path."""
-    beside = {"README.md": build_card(summary), "croissant.json": build_croissant(summary)}
+    beside = {CARD: build_card(summary), CROISSANT: build_croissant(summary)}
     if out.num_rows:
         beside["excluded.csv"] = excluded.format_excluded_csv(out)
     if DatasetFormat.WEBDATASET in summary.options.formats:

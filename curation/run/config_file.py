@@ -3,7 +3,6 @@
 `curation.config` defines the sections.
 """
 
-import difflib
 from typing import Any
 
 import yaml
@@ -12,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from curation.config.models import CaptionerConfig, ScorerConfig, TaggerConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from curation.run.config_keys import known_keys
+from curation.section_keys import explain_problem
 from curation.storage.files import Storage
 
 # Path and type of each model's section.
@@ -48,7 +47,7 @@ def parse_run_config(data: dict[str, Any], origin: str) -> RunConfig:
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = [explain_problem(RunConfig, problem) for problem in error.errors()]
         raise InputError(f"{origin}: " + "; ".join(lines)) from error
 
 
@@ -60,17 +59,5 @@ def parse_model_section(part: str, text: str) -> Any:
     except yaml.YAMLError as error:
         raise InputError(f"{part}: not YAML: {error}") from error
     except ValidationError as error:
-        lines = [_explain(problem, path) for problem in error.errors()]
+        lines = [explain_problem(RunConfig, problem, path) for problem in error.errors()]
         raise InputError("; ".join(lines)) from error
-
-
-def _explain(problem: Any, above: tuple[str, ...] = ()) -> str:
-    """One sentence for one validation problem, with the nearest key for a misspelt one."""
-    path = [*above, *(str(part) for part in problem["loc"])]
-    key = ".".join(path)
-    if problem["type"] != "extra_forbidden":
-        return f"{key or 'the file'}: {problem['msg']}"
-    siblings = list(known_keys(path[:-1]))
-    matches = difflib.get_close_matches(path[-1], siblings, n=1)
-    hint = f"did you mean '{matches[0]}'?" if matches else f"known here: {', '.join(siblings)}"
-    return f"unknown key '{key}'; {hint}"

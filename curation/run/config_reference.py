@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from curation.config.run import RunConfig
-from curation.run.config_keys import section_kind, section_models
+from curation.section_keys import section_kind, section_models
 
 
 def format_config_reference() -> str:

@@ -33,6 +33,7 @@ def yaml_file(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert ended.returncode == 0, ended.stderr
     assert "40 clips: 40 ok" in ended.stdout
     assert "table version 0 holds 20 pairs" in ended.stdout
+    assert ended.stderr.index("annotate: loading the models") < ended.stderr.index(" of 40 clips")
     assert "annotate: 40 of 40 clips" in ended.stderr
     return path
 
@@ -56,13 +57,11 @@ def test_status_shows_where_a_run_stands(yaml_file: Path) -> None:
     output = dict(line.split(maxsplit=1) for line in printed.splitlines())
     assert output.pop("state").startswith("annotated to its end 20")
     assert float(output.pop("rate").removesuffix(" clips/s")) > 0
-    assert {
-        name: output[name] for name in ("shards", "clips", "ok", "pairs per clip", "table")
-    } == {
+    assert {name: output[name] for name in ("shards", "clips", "ok", "pairs", "table")} == {
         "shards": "4 of 4",
         "clips": "40 of 40",
         "ok": "40",
-        "pairs per clip": "0.500",
+        "pairs": "0.500 per clip",
         "table": "version 0, 20 pairs",
     }
 
@@ -91,6 +90,8 @@ def test_show_prints_pairs_and_a_clips_evidence(yaml_file: Path) -> None:
     unknown = run_tagscribe("show", yaml_file, "nobody")
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("tagscribe: nobody: no such clip in the plan of")
+    misspelt = run_tagscribe("show", yaml_file, "--", f"{clip_id}0")
+    assert f"; the nearest are {clip_id}" in misspelt.stderr
 
 
 def test_a_finished_run_run_again_does_nothing(yaml_file: Path) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from curation.cli.main import app
 from curation.cluster import jobs
 from curation.errors import InputError
 
@@ -36,6 +38,12 @@ def test_no_dashboard_at_the_address_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:2")
     with pytest.raises(InputError, match="http://127.0.0.1:1: no Ray dashboard answers there"):
         jobs.connect_to_cluster("http://127.0.0.1:1")
+
+
+def test_the_address_can_come_from_rays_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
+    listed = CliRunner().invoke(app, ["jobs", "list"])
+    assert "http://127.0.0.1:1: no Ray dashboard answers there" in str(listed.exception)
 
 
 @pytest.mark.parametrize(

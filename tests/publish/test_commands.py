@@ -1,5 +1,7 @@
 """`tagscribe publish` and `rebuild` as users type them."""
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from typer.testing import CliRunner
 from curation.cli.main import app
 from curation.config.run import RunConfig
 from curation.errors import InputError
-from tests.publish.conftest import CLIPS
+from curation.storage.files import Storage
+from tests.publish.conftest import CLIPS, contents
 
 
 def tagscribe(*arguments: object) -> str:
@@ -33,6 +36,51 @@ def test_publish_and_rebuild_say_what_was_done(run: RunConfig, tmp_path: Path) -
     rebuilt = tagscribe("rebuild", tmp_path / "out", "--audio", audio, "--out", out, "--quiet")
     assert f"{CLIPS} of {CLIPS} clips have a file (100.0 %)" in rebuilt
     assert f"audio of {CLIPS} clips as it was annotated, of 0 clips from others" in rebuilt
+
+
+def test_a_licence_is_corrected_and_the_data_are_kept(run: RunConfig, tmp_path: Path) -> None:
+    publish = ["publish", run.run, "--to", tmp_path / "out", "--quiet"]
+    correct = [*publish, "--overwrite-metadata", "--licence", "cc-by-4.0", "--about", "Test tones"]
+    with pytest.raises(InputError, match="no finished dataset whose metadata could be overwritten"):
+        tagscribe(*correct)
+    tagscribe(*publish)
+    before = contents(tmp_path / "out")
+    assert "the data are kept" in tagscribe(*correct)
+    after = contents(tmp_path / "out")
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed == {"README.md", "croissant.json", "dataset.json", "SHA256SUMS"}
+    assert before.keys() == after.keys()
+    assert b"license: cc-by-4.0" in after["README.md"]
+    assert b"The recordings: Test tones." in after["README.md"]
+    assert json.loads(after["croissant.json"])["license"] == "cc-by-4.0"
+    assert "published already, 6 files as they were written" in tagscribe(
+        *publish, "--licence", "cc-by-4.0", "--about", "Test tones"
+    )
+    with pytest.raises(InputError, match="differing: options.licence, options.about"):
+        tagscribe(*publish)
+    with pytest.raises(InputError, match="differing: options.validation"):
+        tagscribe(*correct, "--validation", 0.1)
+
+
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_a_correction_that_was_cut_short_is_repeated(
+    run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    publish = ["publish", run.run, "--to", tmp_path / "out", "--quiet"]
+    correct = [*publish, "--overwrite-metadata", "--licence", "cc-by-4.0"]
+    tagscribe(*publish)
+    put, calls = Storage.put, itertools.count(1)
+
+    def cut(storage: Storage, uri: str, data: bytes) -> None:
+        if next(calls) > written:
+            raise OSError("cut short")
+        put(storage, uri, data)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="cut short"):
+        patched.setattr(Storage, "put", cut)
+        tagscribe(*correct)
+    tagscribe(*correct)
+    assert "published already" in tagscribe(*publish, "--licence", "cc-by-4.0")
 
 
 def test_excluded_clips_are_named_with_the_reason(run: RunConfig, tmp_path: Path) -> None:

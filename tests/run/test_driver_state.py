@@ -70,7 +70,7 @@ def test_a_full_disk_is_reported_and_recorded(by_storage: bool, tmp_path: Path) 
     said = "no space left on a disk, or in a quota"
     if by_storage:
         shard = folder / "evidence" / "shard-00000.parquet"
-        said = f"{shard}: no space left on its disk, or in the quota (0.0 MB free)"
+        said = f"{shard}: no space left on its disk, or in the quota (0 B free)"
     assert done.stderr.startswith(f"tagscribe: {said}; free some, and give the command again")
     assert done.stderr.count("\n") == 1
     assert done.stdout.startswith("stopped ") and "o space left on" in done.stdout

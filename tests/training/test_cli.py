@@ -159,7 +159,7 @@ def test_examples_are_configurations(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schedul": {}}, "schedul: Extra inputs"),
+        ({"schedul": {}}, "unknown key 'schedul'; did you mean 'schedule'?"),
         ({"data": {"tables": ["/nowhere"]}}, "/nowhere: no curated table here"),
         ({"saving": {"trackers": ["wandb"]}}, "wandb is not installed; pip install wandb"),
     ],

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from curation.errors import InputError
 from curation.section import Section
+from curation.section_keys import explain_problem
 from curation.storage.files import Storage
 
 Training = TypeVar("Training", bound=Section)
@@ -38,7 +39,5 @@ def validate_training_config(uri: str, values: dict[str, Any], kind: type[Traini
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        )
-        raise InputError(f"{uri}: {problems}") from error
+        problems = [explain_problem(kind, problem) for problem in error.errors()]
+        raise InputError(f"{uri}: {'; '.join(problems)}") from error

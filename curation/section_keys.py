@@ -1,17 +1,34 @@
-"""Finds the keys of a run's YAML by their path through the typed sections."""
+"""Finds the keys of a YAML by their path through its typed sections, and explains wrong ones."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from curation.config.run import RunConfig
+
+def explain_problem(root: type[BaseModel], problem: Any, above: Sequence[str] = ()) -> str:
+    """One sentence for a problem that pydantic found; names the nearest key for a misspelt one.
+
+    Args:
+        root: the section of the whole YAML.
+        problem: one of `ValidationError.errors()`.
+        above: the path of the section that was validated, if it is not the root.
+    """
+    path = [*above, *(str(part) for part in problem["loc"])]
+    key = ".".join(path)
+    if problem["type"] != "extra_forbidden":
+        return f"{key or 'the file'}: {problem['msg']}"
+    siblings = list(known_keys(root, path[:-1]))
+    matches = difflib.get_close_matches(path[-1], siblings, n=1)
+    hint = f"did you mean '{matches[0]}'?" if matches else f"known here: {', '.join(siblings)}"
+    return f"unknown key '{key}'; {hint}"
 
 
-def known_keys(path: list[str]) -> Iterator[str]:
-    """The keys of a section, over all kinds that the section can have."""
-    models: list[type[BaseModel]] = [RunConfig]
+def known_keys(root: type[BaseModel], path: Sequence[str]) -> Iterator[str]:
+    """The keys of the section at a path below the root, over all kinds that it can have."""
+    models: list[type[BaseModel]] = [root]
     for part in path:
         below = [
             model
