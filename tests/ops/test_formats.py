@@ -81,7 +81,7 @@ def test_a_run_is_opened_by_every_command(number: int, tmp_path: Path) -> None:
     clip_id = evidence.read_evidence_shard(RunFolder(str(run)), 0)["clip_id"][0].as_py()
     assert f"clips   {CLIPS} of {CLIPS}" in tagscribe("status", run)
     assert tagscribe("verify", run) == "plan, evidence and table agree\n"
-    assert "0  " in tagscribe("show", run)
+    assert "│       0 │     4 │" in tagscribe("show", run)
     assert tagscribe("show", run, clip_id).split()[:2] == ["clip_id", clip_id]
     assert f"holds {CLIPS} pairs" in tagscribe("select", run, "--quiet")
     tagscribe("report", run, "--out", run.parent / "report.html", "--quiet")
