@@ -2,8 +2,9 @@
 
 The bare loop (`benchmarks/common/bare_loop.py`) is what a user would write without the engine. All
 go through the same clips, take turns, so that a machine that slows down slows each, and must write
-the same rows. *steady* is from the first shard's beginning to the last one's end; *whole* is the
-command, `tagscribe run` with planning and selection; *ten clips* is a whole command too.
+the same rows. *steady* is the speed while every worker has a shard; *whole* is the command,
+`tagscribe run` with planning and selection; *ten clips* is a whole command too. A ratio is the
+median over the turns, each turn's engine against the same turn's bare loop.
 
     python -m benchmarks.engine [--clips 2000] [--rounds 2] [--actors 2] [--cluster local ray]
 """
@@ -15,14 +16,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from benchmarks.common.process_tree import CommandCost, measure_command
-from benchmarks.common.shard_times import read_shard_times
+from benchmarks.common.shard_times import measure_steady_rate, read_shard_times
 from curation import console
 from curation.run import evidence
 from curation.run.layout import RunFolder
@@ -81,7 +82,9 @@ def run_turn(
 ) -> None:
     """The engine under each executor, then the bare loop over its shards; rows must be equal."""
     for cluster in options.cluster:
-        measured = run_engine(write_yaml(folder, f"{name}-{cluster}", options, clips, cluster))
+        measured = run_engine(
+            write_yaml(folder, f"{name}-{cluster}", options, clips, cluster), options.actors
+        )
         results.setdefault(cluster, []).append(measured)
     path = write_yaml(folder, f"{name}-bare", options, clips, "local")
     shard_clips = results[options.cluster[0]][-1].shard_clips
@@ -116,7 +119,7 @@ def write_yaml(
     return path
 
 
-def run_engine(path: Path) -> Measured:
+def run_engine(path: Path, workers: int) -> Measured:
     """`tagscribe run` of a YAML."""
     started_s = time.time()
     command = [str(Path(sys.executable).parent / "tagscribe"), "run", str(path), "--quiet"]
@@ -124,7 +127,7 @@ def run_engine(path: Path) -> Measured:
     run = RunFolder(str(path.with_suffix("")))
     plan = plan_from_record(require_run_record(run))
     times = read_shard_times(run)
-    return measure(cost, times, started_s, plan.clips, plan.shard_clips)
+    return measure(cost, times, started_s, plan.clips, plan.shard_clips, workers)
 
 
 def run_bare(path: Path, shard_clips: int, workers: int) -> Measured:
@@ -134,7 +137,7 @@ def run_bare(path: Path, shard_clips: int, workers: int) -> Measured:
     options = ["--shard-clips", str(shard_clips), "--workers", str(workers)]
     cost = measure_command([*command, *options])
     rows = sum(table.num_rows for table in read_rows(path.with_suffix("")))
-    return measure(cost, json.loads(cost.stdout), started_s, rows, shard_clips)
+    return measure(cost, json.loads(cost.stdout), started_s, rows, shard_clips, workers)
 
 
 def measure(
@@ -143,9 +146,10 @@ def measure(
     started_s: float,
     clips: int,
     shard_clips: int,
+    workers: int,
 ) -> Measured:
-    first, last = min(start for start, _ in times), max(end for _, end in times)
-    return Measured(cost, clips / (last - first), first - started_s, shard_clips)
+    startup_s = min(start for start, _ in times) - started_s
+    return Measured(cost, measure_steady_rate(times, clips, workers), startup_s, shard_clips)
 
 
 def read_rows(folder: Path) -> list:
@@ -208,15 +212,23 @@ def compare(
 ) -> dict[str, float]:
     """Ratios of an executor to the bare loop: above 1 is faster for `ratio`, slower elsewhere."""
     return {
-        "ratio": round(median_of(many[name], "clips_s") / median_of(many[BARE], "clips_s"), 3),
-        "whole_ratio": round(median_wall(many[name]) / median_wall(many[BARE]), 3),
-        "first_result": round(median_wall(few[name]) / median_wall(few[BARE]), 3),
+        "ratio": median_ratio(many[name], many[BARE], lambda each: each.clips_s),
+        "whole_ratio": median_ratio(many[name], many[BARE], lambda each: each.cost.wall_s),
+        "first_result": median_ratio(few[name], few[BARE], lambda each: each.cost.wall_s),
         "engine_clips_s": round(median_of(many[name], "clips_s"), 1),
         "engine_startup_s": round(median_of(many[name], "startup_s"), 1),
         "cpu_ms_clip": round(1000 * median_cpu(many[name]) / clips, 1),
         "peak_mb": round(max(each.cost.peak_mb for each in many[name])),
         "peak_rss_mb": round(max(each.cost.peak_rss_mb for each in many[name])),
     }
+
+
+def median_ratio(
+    engine: Sequence[Measured], bare: Sequence[Measured], value: Callable[[Measured], float]
+) -> float:
+    """The median over the turns of the engine's value divided by the bare loop's."""
+    turns = zip(engine, bare, strict=True)
+    return round(statistics.median(value(one) / value(other) for one, other in turns), 3)
 
 
 def median_of(measured: Sequence[Measured], field: str) -> float:
