@@ -82,9 +82,7 @@ def run_turn(
 ) -> None:
     """The engine under each executor, then the bare loop over its shards; rows must be equal."""
     for cluster in options.cluster:
-        measured = run_engine(
-            write_yaml(folder, f"{name}-{cluster}", options, clips, cluster), options.actors
-        )
+        measured = run_engine(write_yaml(folder, f"{name}-{cluster}", options, clips, cluster))
         results.setdefault(cluster, []).append(measured)
     path = write_yaml(folder, f"{name}-bare", options, clips, "local")
     shard_clips = results[options.cluster[0]][-1].shard_clips
@@ -119,7 +117,7 @@ def write_yaml(
     return path
 
 
-def run_engine(path: Path, workers: int) -> Measured:
+def run_engine(path: Path) -> Measured:
     """`tagscribe run` of a YAML."""
     started_s = time.time()
     command = [str(Path(sys.executable).parent / "tagscribe"), "run", str(path), "--quiet"]
@@ -127,7 +125,7 @@ def run_engine(path: Path, workers: int) -> Measured:
     run = RunFolder(str(path.with_suffix("")))
     plan = plan_from_record(require_run_record(run))
     times = read_shard_times(run)
-    return measure(cost, times, started_s, plan.clips, plan.shard_clips, workers)
+    return measure(cost, times, started_s, plan.clips, plan.shard_clips)
 
 
 def run_bare(path: Path, shard_clips: int, workers: int) -> Measured:
@@ -137,7 +135,7 @@ def run_bare(path: Path, shard_clips: int, workers: int) -> Measured:
     options = ["--shard-clips", str(shard_clips), "--workers", str(workers)]
     cost = measure_command([*command, *options])
     rows = sum(table.num_rows for table in read_rows(path.with_suffix("")))
-    return measure(cost, json.loads(cost.stdout), started_s, rows, shard_clips, workers)
+    return measure(cost, json.loads(cost.stdout), started_s, rows, shard_clips)
 
 
 def measure(
@@ -146,10 +144,9 @@ def measure(
     started_s: float,
     clips: int,
     shard_clips: int,
-    workers: int,
 ) -> Measured:
     startup_s = min(start for start, _ in times) - started_s
-    return Measured(cost, measure_steady_rate(times, clips, workers), startup_s, shard_clips)
+    return Measured(cost, measure_steady_rate(times, clips), startup_s, shard_clips)
 
 
 def read_rows(folder: Path) -> list:

@@ -18,16 +18,15 @@ def read_shard_times(run: RunFolder) -> list[Span]:
     return [(shard[0].started_s, shard[-1].ended_s) for shard in spans]
 
 
-def measure_steady_rate(times: Sequence[Span], clips: int, workers: int) -> float:
-    """Clips a second from the first to the last moment at which every worker had a shard.
+def measure_steady_rate(times: Sequence[Span], clips: int) -> float:
+    """Clips a second from the first to the last moment at which all workers had a shard.
 
     Workers that start one after the other, and those that have no shard left at the end, are thus
     not part of it. The clips of a shard count by the part of its time that lies in between.
     """
-    most = min(workers, len(times))
     changes = sorted((at, step) for span in times for at, step in zip(span, (1, -1), strict=True))
     at_work = list(itertools.accumulate(step for _, step in changes))
-    busiest = [place for place, count in enumerate(at_work) if count >= most]
+    busiest = [place for place, count in enumerate(at_work) if count == max(at_work)]
     begun, ended = changes[busiest[0]][0], changes[busiest[-1] + 1][0]
     within = sum(max(0.0, min(end, ended) - max(start, begun)) for start, end in times)
     return clips * within / sum(end - start for start, end in times) / (ended - begun)
