@@ -2,12 +2,13 @@
 
 The test cluster is a head and three workers on loopback. Audio and evidence are on the RADOS
 gateway, behind a proxy that breaks some requests. Each seed chooses the moments and the order in
-which an actor, a worker node, the driver and the head are killed, and the gateway is stopped for
-ten seconds.
+which an actor, a worker node, the driver, the head and the gcs_server of a head are killed, a
+worker takes memory until Ray's memory monitor kills it, and the gateway is stopped for ten seconds.
 
     python -m tests.chaos [--seeds 20] [--first-seed 0] [--local] [--network] [--out docs/chaos.md]
 
-With `--local` the workers are processes of this machine, and worker, driver and gateway are killed.
+With `--local` the workers are processes of this machine; worker and driver are killed, a worker
+grows until the kernel kills it (needs root), and the gateway is stopped.
 With `--network` (root) each node has its own network namespace. One node is then also disconnected
 for 15 s, longer than Ray waits for it, while its processes continue. The command prints a line for
 each seed, and fails at the first run whose evidence or table differs.
@@ -46,8 +47,8 @@ from tests.support.network import Network, network
 from tests.support.rados_gateway import Gateway, gateway
 from tests.support.runs import write_yaml
 
-FAULTS = ("worker", "node", "driver", "head", "storage")
-LOCAL_FAULTS = ("worker", "driver", "storage")
+FAULTS = ("worker", "node", "driver", "head", "gcs", "memory", "storage")
+LOCAL_FAULTS = ("worker", "driver", "memory", "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
 CLIPS, SHARD_CLIPS = 240, 6
 SHARDS = CLIPS // SHARD_CLIPS
@@ -154,6 +155,7 @@ class Scene:
         strikes: dict[str, Callable[[], None]] = {
             "worker": lambda: stage.kill_worker(rng),
             "driver": stage.kill_driver,
+            "memory": stage.exhaust_memory,
             "storage": self._outage,
         }
         if isinstance(stage, ClusterStage):
@@ -161,6 +163,7 @@ class Scene:
                 "node": partial(stage.kill_node, rng),
                 "cable": partial(stage.cut_node_off, rng),
                 "head": stage.kill_head,
+                "gcs": stage.kill_gcs,
             }
         for fault, moment in zip(order, moments, strict=True):
             stage.wait_until(partial(_are_done, config, moment))
@@ -234,9 +237,9 @@ def main() -> None:
                 faults = (*faults, "cable") if net else faults
                 rows.append(line(scene.play(seed, faults, net), calm))
             print(*rows[-1], sep=" | ", flush=True)
-    if options.out:
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        options.out.write_text(f"# Chaos\n\n{__doc__}\n{table}\n\n{_LEGEND}\n")
+            if options.out:  # after each, as they take an hour together
+                table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+                options.out.write_text(f"# Chaos\n\n{__doc__}\n{table}\n\n{_LEGEND}\n")
     print(f"{options.seeds} of {options.seeds} disturbed runs equal the undisturbed one")
 
 

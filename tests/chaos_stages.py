@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,13 +17,18 @@ from pathlib import Path
 
 import psutil
 
+from tests.fake_workers import GROW_FILE
+from tests.support.memory_limit import memory_limit
 from tests.support.network import Network
-from tests.support.nodes import BIN, Cluster, NodeType
+from tests.support.nodes import Cluster, NodeType
 
 WORKERS = 3
 CUT_S = 15.0
 _MOST_STARTS = 12
 _DEADLINE_S = 600.0
+# A worker grows by this much until the kernel kills it, or the machine until Ray kills a worker.
+_GROWTH_BYTES = 1 << 30
+_PRESSURE_BYTES = 5 << 30
 # A lost process is noticed in seconds; by default it takes Ray a quarter of a minute and more.
 _NOTICE_SOON = {
     "RAY_health_check_period_ms": "1000",
@@ -59,6 +65,7 @@ class LocalStage:
         self.outcome = outcome
         self._done = done
         self._path = path
+        self._grow_file = path.with_name("grow")
         self._endpoint = endpoint
         self._deadline = time.monotonic() + _DEADLINE_S
         self._driver: subprocess.Popen[bytes] | None = None
@@ -70,6 +77,21 @@ class LocalStage:
         if self._driver:
             _kill_tree(self._driver.pid)
             self._driver.wait()
+
+    def exhaust_memory(self) -> None:
+        """Let a worker grow until the kernel kills it, by a limit of its own."""
+        with memory_limit(_GROWTH_BYTES) as group:
+            worker = self._let_grow(str(group))
+            self.wait_until(lambda: not psutil.pid_exists(worker))
+
+    def _let_grow(self, group: str) -> int:
+        """Request of the next worker that takes a shard to grow; returns its process id."""
+        self._grow_file.write_text(group)
+        pattern = f"{self._grow_file.name}-*"
+        self.wait_until(lambda: any(self._grow_file.parent.glob(pattern)))
+        [taken] = self._grow_file.parent.glob(pattern)
+        taken.unlink()
+        return int(taken.name.rpartition("-")[2])
 
     def wait_until(self, reached: Callable[[], bool]) -> None:
         """Wait, and start the command again where it failed meanwhile."""
@@ -113,7 +135,7 @@ class LocalStage:
         assert self.outcome.starts <= _MOST_STARTS, "the command was started too often"
         log = self._path.with_name(f"driver-{self.outcome.starts}.log").open("wb")
         self._driver = subprocess.Popen(
-            [*self._prefix(), BIN / "tagscribe", "run", self._path],
+            [*self._prefix(), sys.executable, "-m", "tests.growing_run", "run", self._path],
             env=self._environment(),
             stdout=log,
             stderr=log,
@@ -123,7 +145,10 @@ class LocalStage:
         return []
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "AWS_ENDPOINT_URL": self._endpoint}
+        return {**os.environ, **self._for_workers()}
+
+    def _for_workers(self) -> dict[str, str]:
+        return {"AWS_ENDPOINT_URL": self._endpoint, GROW_FILE: str(self._grow_file)}
 
     def _need_time(self) -> None:
         if time.monotonic() > self._deadline:
@@ -151,7 +176,13 @@ class ClusterStage(LocalStage):
         # Not beside the YAML: the paths of Ray's sockets may have 107 characters.
         self._folder = tempfile.TemporaryDirectory(prefix="ts-", ignore_cleanup_errors=True)
         self._cluster = Cluster(Path(self._folder.name), self._network, with_dashboard=False)
-        self._cluster.environment |= {**_NOTICE_SOON, "AWS_ENDPOINT_URL": self._endpoint}
+        memory = psutil.virtual_memory()
+        threshold = (memory.total - memory.available + _PRESSURE_BYTES) / memory.total
+        self._cluster.environment |= {
+            **_NOTICE_SOON,
+            **self._for_workers(),
+            "RAY_memory_usage_threshold": f"{min(threshold, 0.95):.3f}",
+        }
         self._cluster.start(NodeType("head", 1))
         for _ in range(WORKERS):
             self._cluster.start(NodeType("worker", 2))
@@ -193,12 +224,33 @@ class ClusterStage(LocalStage):
         time.sleep(CUT_S)
         self._network.join(place)
 
+    def exhaust_memory(self) -> None:
+        """Let a worker grow until the memory monitors of Ray, whose nodes share one machine, act.
+
+        Each of them kills the actor that it has started last.
+        """
+        worker = self._let_grow("")
+        self.wait_until(lambda: not psutil.pid_exists(worker))
+
+    def kill_gcs(self) -> None:
+        """The control service alone dies; its head and the other nodes follow it."""
+        assert self._cluster is not None
+        head = self._cluster.processes[0]
+        [service] = _find_processes(head.pid, lambda title: "gcs_server" in title.split()[0])
+        service.kill()
+        head.wait(timeout=60)
+        self._start_anew()
+
     def kill_head(self) -> None:
         """All is lost with it; another cluster is started, and the command on that."""
-        assert self._cluster is not None and self._driver is not None
+        assert self._cluster is not None
         head = self._cluster.processes[0]
         _kill_tree(head.pid)
         head.wait()
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        assert self._driver is not None
         with suppress(subprocess.TimeoutExpired):
             code = self._driver.wait(timeout=60)
             assert code != 0 or self._done(), "a run without its head said that all is done"

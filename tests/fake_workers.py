@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from curation.config.run import RunConfig
 
 # A decoder that aborts: no file is known that makes the real ones do so.
 ABORTING_SOUND = b"this sound aborts its decoder"
+
+# The environment variable with the path of the file at which a `GrowingWorker` grows.
+GROW_FILE = "TAGSCRIBE_TEST_GROW_FILE"
+_BLOCK_BYTES = 32 << 20
+# It is to be killed long before.
+_MOST_BYTES = 8 << 30
 
 
 class AbortingWorker(FusedWorker):
@@ -63,3 +70,29 @@ class SlowWorker(FusedWorker):
     def __call__(self, row: Row) -> Row:
         time.sleep(1.0)
         return super().__call__(row)
+
+
+class GrowingWorker(FusedWorker):
+    """A worker that takes memory until it is killed, once, where a file requests it.
+
+    The environment variable GROW_FILE has the file's path. The first worker to see it takes it
+    away. If it names the `cgroup.procs` of a cgroup, that worker joins it first.
+    """
+
+    def __call__(self, row: Row) -> Row:
+        request = Path(os.environ[GROW_FILE])
+        taken = request.with_name(f"{request.name}-{os.getpid()}")
+        with suppress(FileNotFoundError):
+            request.rename(taken)
+            if group := taken.read_text():
+                Path(group).write_text(str(os.getpid()))
+            _grow()
+        return super().__call__(row)
+
+
+def _grow() -> None:
+    blocks = []
+    while len(blocks) * _BLOCK_BYTES < _MOST_BYTES:
+        blocks.append(b"\1" * _BLOCK_BYTES)
+        time.sleep(0.01)
+    raise RuntimeError("nothing killed a worker that grew")
