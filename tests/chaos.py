@@ -50,11 +50,11 @@ from tests.support.runs import write_yaml
 FAULTS = ("worker", "node", "driver", "head", "gcs", "memory", "storage")
 LOCAL_FAULTS = ("worker", "driver", "memory", "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
-CLIPS, SHARD_CLIPS = 240, 6
+CLIPS, SHARD_CLIPS = 240, 4
 SHARDS = CLIPS // SHARD_CLIPS
 OUTAGE_S = 10.0
 _LEGEND = """Every run has the result of the undisturbed one: evidence and the table's pairs, row
-for row. `worker at 12` means: killed when 12 of the run's 40 shards were done. *requests broken*:
+for row. `worker at 12` means: killed when 12 of the run's 60 shards were done. *requests broken*:
 answered with 503, reset, truncated, stalled, or done without a response. *starts*: of the command;
 restarts of workers are not counted."""
 _PAIR_COLUMNS = ["clip_id", "caption", "clap_score", "log_prob", "rank"]
@@ -151,7 +151,7 @@ class Scene:
     ) -> None:
         """Every fault once, when so many shards are done and a moment later."""
         order = rng.sample(faults, len(faults))
-        moments = sorted(rng.sample(range(SHARDS * 3 // 4), len(order)))
+        moments = sorted(rng.sample(range(SHARDS // 2), len(order)))
         strikes: dict[str, Callable[[], None]] = {
             "worker": lambda: stage.kill_worker(rng),
             "driver": stage.kill_driver,
