@@ -212,8 +212,9 @@ def evaluate_command(
     from curation.models.scorers.dual_encoder import DualEncoderScorer
     from training import launch
     from training.evaluate.evaluation import evaluate_on_dataset
+    from training.evaluate.prompts import read_prompts
 
-    given = json.loads(Storage().read_bytes(prompts)) if prompts else None
+    given = read_prompts(Storage(), prompts) if prompts else None
     scorer = DualEncoderScorer(model=model, revision=revision)
     with launch.torchrun_process_group():
         evaluate_on_dataset(

@@ -104,6 +104,8 @@ def read_model_lineage(storage: Storage, model: str) -> dict[str, Any]:
         raise InputError(
             f"{model}: no {LINEAGE}; expected the model/ of a run of tagscribe-train pretrain"
         ) from error
+    except ValueError as error:
+        raise InputError(f"{uri}: not JSON: {error}; copy the model again") from error
     return lineage
 
 

@@ -1,6 +1,5 @@
 """The pairs of a CSV: recordings with the user's own captions, with or without judgements."""
 
-import csv
 import io
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from curation.audio.errors import AudioError
 from curation.audio.waveform import measure_levels
 from curation.calibration import embeddings
 from curation.calibration.thresholds import ScoredPairs
+from curation.catalog.csv_file import read_csv
 from curation.catalog.reload import reload_audio
 from curation.config.run import RunConfig
 from curation.errors import InputError
@@ -78,31 +78,33 @@ def read_captions_csv(storage: Storage, csv_uri: str) -> tuple[list[LabeledCapti
     expected.
     """
     try:
-        text = storage.read_bytes(csv_uri).decode("utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-        raise InputError(f"{csv_uri}: no CSV in UTF-8 here: {error}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = reader.fieldnames or []
-    sound = "file" if "file" in columns else "clip_id"
-    if not {sound, "caption"} <= set(columns):
+        data = storage.read_bytes(csv_uri)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{csv_uri}: no CSV here: {error}") from error
+    rows: list[LabeledCaption] = []
+    of_clips = False
+    for place, row in read_csv(csv_uri, io.BytesIO(data), "file, caption", _check_columns):
+        of_clips = "file" not in row
+        sound = "clip_id" if of_clips else "file"
+        if not (row[sound] and row["caption"]):
+            raise InputError(f"{place}: no {sound} or no caption")
+        right = _parse_right(place, row["right"]) if "right" in row else None
+        rows.append(LabeledCaption(row[sound], row["caption"], right))
+    return rows, of_clips
+
+
+def _check_columns(place: str, columns: list[str]) -> None:
+    if not {"file", "clip_id"} & set(columns) or "caption" not in columns:
         raise InputError(
-            f"{csv_uri}: columns {', '.join(columns)}; expected file (or clip_id) and caption, and "
+            f"{place}: columns {', '.join(columns)}; expected file (or clip_id) and caption, and "
             "right where captions are judged"
         )
-    judged = "right" in columns
-    rows = []
-    for row in reader:
-        if not (row[sound] and row["caption"]):
-            raise InputError(f"{csv_uri}, line {reader.line_num}: no {sound} or no caption")
-        right = _parse_right(csv_uri, reader.line_num, row["right"]) if judged else None
-        rows.append(LabeledCaption(row[sound], row["caption"], right))
-    return rows, sound == "clip_id"
 
 
-def _parse_right(csv_uri: str, line: int, value: str | None) -> bool:
-    found = _JUDGED.get((value or "").strip().lower())
+def _parse_right(place: str, value: str) -> bool:
+    found = _JUDGED.get(value.strip().lower())
     if found is None:
-        raise InputError(f"{csv_uri}, line {line}: right is {value!r}, expected 1 or 0")
+        raise InputError(f"{place}: right is {value!r}, expected 1 or 0")
     return found
 
 

@@ -19,6 +19,7 @@ from curation.catalog.audio_files import (
     require_folder,
     unread_kind,
 )
+from curation.catalog.csv_file import check_text_head
 from curation.catalog.listing import (
     CatalogCoverage,
     CatalogListing,
@@ -26,7 +27,6 @@ from curation.catalog.listing import (
     build_clip_table,
     check_unique_ids,
 )
-from curation.catalog.metadata import check_text_head
 from curation.catalog.name_mismatch import check_names
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError

@@ -183,7 +183,10 @@ def _explain_load_errors(folder: Path, part: str) -> Iterator[None]:
 def _refuse_foreign_code(folder: Path) -> None:
     """Raises InputError if a model's code is in another repository."""
     for path in sorted(folder.glob("*.json")):
-        values = json.loads(path.read_text())
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not JSON: {error}") from error
         classes = values.get("auto_map", {}) if isinstance(values, dict) else {}
         for name in json.dumps(list(classes.values())).split('"'):
             if "--" in name:

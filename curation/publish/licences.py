@@ -1,16 +1,15 @@
 """Licences of clips: where they are stated, and which of them allow redistribution of audio."""
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import folder
+from curation.catalog.csv_file import read_csv
 from curation.config.catalog import FolderConfig
 from curation.config.run import RunConfig
 from curation.errors import InputError
@@ -107,20 +106,25 @@ def read_licences(storage: Storage, uri: str) -> Licences:
     A source is a folder within the catalog's folder, or * for all clips that no other row names.
     Raises InputError if the file is invalid.
     """
-    try:
-        text = storage.read_bytes(uri).decode("utf-8-sig")
-    except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise InputError(f"{uri}: no CSV in UTF-8, given as licences ({error})") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    header = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-    if "licence" not in header or ("clip_id" in header) == ("source" in header):
-        raise InputError(
-            f"{uri}: found columns {', '.join(header) or 'none'}; expected licence and either "
-            "clip_id or source"
-        )
-    key = "clip_id" if "clip_id" in header else "source"
-    licences = ((row[key], row["licence"]) for row in reader if row[key] and row["licence"])
-    return Licences(licences) if key == "clip_id" else Licences(by_source=dict(licences))
+    if not storage.exists(uri):
+        raise InputError(f"{uri}: no such file, given as licences")
+    keys: list[str] = []
+
+    def check_header(place: str, header: list[str]) -> None:
+        keys.extend(key for key in ("clip_id", "source") if key in header)
+        if "licence" not in header or len(keys) != 1:
+            raise InputError(
+                f"{place}: found columns {', '.join(header)}; expected licence and either clip_id "
+                "or source"
+            )
+
+    with storage.open_input(uri) as file:
+        rows = (row for _, row in read_csv(uri, file, "source, licence", check_header))
+        read = ((row[keys[0]].strip(), row["licence"].strip()) for row in rows)
+        licences = ((key, licence) for key, licence in read if key and licence)
+        first = list(islice(licences, 1))  # reads the header
+        licences = chain(first, licences)
+        return Licences(licences) if keys == ["clip_id"] else Licences(by_source=dict(licences))
 
 
 def read_catalog_licences(storage: Storage, config: RunConfig, column: str) -> Licences:

@@ -229,6 +229,11 @@ def test_what_review_exports_is_taken_with_the_clips_of_the_run(
         ("file,caption\na.wav,x\n", "one sound listed, expected two or more"),
         ("file,caption\na.wav,x\nb.wav,y\n", "No such file"),
         ("file,caption\na.wav,x\n,y\n", "line 3: no file or no caption"),
+        (
+            'file,caption\na.wav,"x\nb.wav,y\n',
+            "line 2: not CSV: unexpected end of data",
+        ),
+        ("file,caption\na.wav,x,y\n", "line 2: found 3 fields in 'a.wav,x,y'; expected 2"),
         ("clip_id,caption\na,x\nb,y\n", "captions.csv: clip '[ab]' has no captions in "),
     ],
 )

@@ -218,9 +218,27 @@ def test_licences_are_read_by_folder_from_a_csv(run: RunConfig, tmp_path: Path) 
         f"a/tone{n:02d}" for n in range(0, CLIPS, 2)
     }
     assert set(ready.excluded["reason"].to_pylist()) == {"cc-by-nc-nd-4.0 allows no derivatives"}
-    (tmp_path / "licences.csv").write_text("clip,licence\n")
-    with pytest.raises(InputError, match="found columns clip, licence; expected"):
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"clip,licence\n", "line 1: found columns clip, licence; expected licence and either"),
+        (b"", "found no line; expected a header"),
+        (b'source,licence\n*,"CC0\n', "line 2: not CSV: unexpected end of data"),
+        (b"source,licence\na,b,CC0\n", "line 2: found 3 fields in 'a,b,CC0'; expected 2"),
+        (b"source,licence\n\xff,CC0\n", "not UTF-8"),
+    ],
+)
+def test_licences_that_cannot_be_read_say_why(text: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "licences.csv").write_bytes(text)
+    with pytest.raises(InputError, match=message):
         licences.read_licences(Storage(), str(tmp_path / "licences.csv"))
+
+
+def test_a_long_licence_text_is_read(tmp_path: Path) -> None:
+    (tmp_path / "licences.csv").write_text(f"source,licence\n*,{'x' * 200_000}\n")
+    licences.read_licences(Storage(), str(tmp_path / "licences.csv"))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
 """Evaluation on held-out procedural clips, and prompts for ESC-10 with the same words."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from curation.errors import InputError
 from curation.models.scorers.base import Scorer
 from curation.storage.files import Storage
 from curation.synth.classes import SOUND_CLASSES
@@ -16,8 +13,8 @@ from curation.synth.mixing import render_clip
 from curation.synth.negatives import make_hard_negative
 from curation.synth.scenes import Scene
 from curation.tags.guidance import class_phrase
-from curation.uris import join_uri
 from training.evaluate.prompts import embed_classes, normalise_rows
+from training.evaluate.readers.listing import read_csv_rows
 from training.evaluate.scores import top_k_recall
 from training.rendering import render_in_pool
 
@@ -100,12 +97,10 @@ def template_caption(guidance: Sequence[str]) -> str:
 def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
     """Captions of ESC-10's classes: the phrases of the same AudioSet classes.
 
-    Raises InputError if `folder` has no clips.csv.
+    Raises InputError if `folder` has no clips.csv, or it cannot be read.
     """
-    listing = join_uri(folder, "clips.csv")
-    if not storage.exists(listing):
-        raise InputError(f"{folder}: no clips.csv; expected a folder of ESC-10, audio/ beside it")
-    rows = csv.DictReader(io.StringIO(storage.read_bytes(listing).decode()))
+    columns, layout = ("esc10_class", "audioset_mids"), "a folder of ESC-10, audio/ beside it"
+    rows = read_csv_rows(storage, folder, "clips.csv", columns, layout)
     return {row["esc10_class"]: class_phrases(row["audioset_mids"]) for row in rows}
 
 

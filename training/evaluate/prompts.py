@@ -1,5 +1,6 @@
 """The prompts of zero-shot classification: fixed templates, filled with class names."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from curation.errors import InputError
 from curation.models.scorers.base import Scorer
+from curation.storage.files import Storage
 
 TEMPLATES: Mapping[str, str] = {
     "name": "{c}",
@@ -53,6 +55,21 @@ def build_class_captions(
     return captions
 
 
+def read_prompts(storage: Storage, uri: str) -> dict[str, list[str]]:
+    """Captions by class from a JSON file.
+
+    Raises InputError if there is none, or it is not an object of lists of texts.
+    """
+    expected = 'expected JSON: {"class": ["caption", ...], ...}'
+    try:
+        found = json.loads(storage.read_bytes(uri))
+    except (FileNotFoundError, IsADirectoryError, ValueError) as error:
+        raise InputError(f"{uri}: {error}; {expected}") from error
+    if not isinstance(found, dict) or not all(map(_is_list_of_texts, found.values())):
+        raise InputError(f"{uri}: {expected}")
+    return found
+
+
 def embed_classes(scorer: Scorer, captions: Sequence[Sequence[str]]) -> np.ndarray:
     """Unit vectors `[class, dim]`: for each class the mean of its captions' unit vectors."""
     flat = [caption for of_class in captions for caption in of_class]
@@ -65,6 +82,10 @@ def normalise_rows(vectors: np.ndarray) -> np.ndarray:
     """`[row, dim]` scaled to length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _check(custom: Captions, classes: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from training.evaluate.prompts import (
     TEMPLATES,
     build_class_captions,
     embed_classes,
+    read_prompts,
     spoken_class_name,
 )
 from training.evaluate.result import hash_data_version
@@ -178,6 +179,15 @@ def test_class_names_as_spoken() -> None:
     assert spoken_class_name("Fill_(with_liquid)") == "fill"
     assert spoken_class_name("chirping_birds") == "chirping birds"
     assert spoken_class_name("Male speech, man speaking") == "male speech, man speaking"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"dog": "a dog"}', '{"dog": [1]}'])
+def test_prompts_that_cannot_be_read_say_what_is_expected(text: str, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text(text)
+    with pytest.raises(InputError, match=r'prompts.json: .*expected JSON: {"class": \["caption"'):
+        read_prompts(Storage(), str(tmp_path / "prompts.json"))
+    with pytest.raises(InputError, match="none.json: .*expected JSON"):
+        read_prompts(Storage(), str(tmp_path / "none.json"))
 
 
 def test_the_ensemble_is_the_mean_of_the_prompts(reference: DualEncoderScorer) -> None:
