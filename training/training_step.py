@@ -88,7 +88,10 @@ def step_figures(
     timer: "StepTimer",
     epoch: int,
 ) -> dict[str, float]:
-    """The reported figures of a step, over all processes; speed and waits since the last report."""
+    """The reported figures of a step, over all processes; speed and waits since the last report.
+
+    `recall_at_1` is that of the clips with a negative in the batch; absent if no clip has one.
+    """
     all_audio, all_text = distributed.gather_rows(step.audio), distributed.gather_rows(step.text)
     own = distributed.first_row_index(step.audio) + torch.arange(
         len(step.audio), device=step.audio.device
@@ -96,17 +99,22 @@ def step_figures(
     similar = step.audio @ all_text.T
     best = similar.argmax(dim=1)
     found = (best == own) | step.false_negatives.gather(1, best[:, None])[:, 0]
+    # A clip that every caption of the batch fits has none to be told from.
+    compared = ~step.false_negatives.all(dim=1)
+    clips_compared = distributed.sum_over_ranks(float(compared.sum()))
+    clips_found = distributed.sum_over_ranks(float(found[compared].sum()))
     figures: dict[str, float] = {
         "loss": distributed.sum_over_ranks(float(step.loss)) / distributed.get_world_size(),
         "loss_of_chance": losses.chance_loss(config.loss, len(all_audio)),
         "logit_scale": float(objective.pair.logit_scale.detach().exp()),
         "gradient_norm": float(step.gradient_norm),
-        "recall_at_1": distributed.sum_over_ranks(float(found.sum())) / len(all_audio),
         "alignment": alignment(all_audio, all_text),
         "uniformity": uniformity(all_audio),
         "learning_rate": float(rate.get_last_lr()[0]),
         "epoch": epoch,
     }
+    if clips_compared:
+        figures["recall_at_1"] = clips_found / clips_compared
     return figures | timer.report(config.schedule.global_batch_size)
 
 

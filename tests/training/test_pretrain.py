@@ -139,6 +139,14 @@ def test_the_loss_falls_below_chance_and_every_figure_is_reported(undisturbed: P
     }  # fmt: skip
 
 
+def test_captions_that_are_all_equal_give_no_recall(tmp_path: Path) -> None:
+    rows = pair_rows(write_tones(tmp_path / "wavs"))
+    equal = commit(str(tmp_path / "table"), [{**row, "caption": "a tone"} for row in rows])
+    train(config_of(equal, tmp_path / "run", schedule={"epochs": 1}))
+    for line in read_metrics(Storage(), run_folder.metrics_uri(str(tmp_path / "run"))):
+        assert "recall_at_1" not in line and line["loss"] == 0
+
+
 def test_the_model_opens_as_a_scorer_and_shows_its_lineage(undisturbed: Path, table: str) -> None:
     scorer = DualEncoderScorer(str(undisturbed / "model"))
     scorer.setup()
