@@ -9,7 +9,13 @@ import sys
 import tempfile
 import traceback
 
-from curation.errors import DiskFullError, InputError, RunError, is_disk_full
+from curation.errors import (
+    DiskFullError,
+    InputError,
+    RunError,
+    describe_disk_full,
+    is_disk_full,
+)
 from curation.redact import redact_secrets
 from curation.text_safety import escape_invisible
 
@@ -23,7 +29,7 @@ def report_error(program: str, error: Exception) -> int:
         print(_format_traceback(error), file=sys.stderr)
     if is_disk_full(error) and not isinstance(error, RunError):
         # Whatever was written, by whichever library.
-        message, code = str(DiskFullError(_path_of(error))), DiskFullError.exit_code
+        message, code = describe_disk_full(error), DiskFullError.exit_code
     elif isinstance(error, InputError | RunError):
         message, code = str(error), error.exit_code
     elif isinstance(error, OSError):
@@ -33,15 +39,6 @@ def report_error(program: str, error: Exception) -> int:
     lines = map(escape_invisible, redact_secrets(message).split("\n"))
     print(f"{program}: " + "\n".join(lines), file=sys.stderr)
     return code
-
-
-def _path_of(error: BaseException | None) -> str | None:
-    """The file that an error, or one that it came from, names."""
-    while error is not None:
-        if isinstance(error, OSError) and isinstance(error.filename, str):
-            return error.filename
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _describe_fault(program: str, error: Exception) -> str:

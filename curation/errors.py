@@ -67,6 +67,20 @@ def is_disk_full(error: BaseException) -> bool:
     return False
 
 
+def describe_disk_full(error: BaseException) -> str:
+    """The line for an error that is a full disk: the file, if known, and what to do."""
+    return str(error) if isinstance(error, DiskFullError) else str(DiskFullError(_path_of(error)))
+
+
+def _path_of(error: BaseException | None) -> str | None:
+    """The file that an error, or one that it came from, names."""
+    while error is not None:
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            return error.filename
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _describe_room(path: str) -> str:
     """How much room there is on the disk of a path, of which some parents may be missing."""
     folder = next((each for each in Path(path).absolute().parents if each.is_dir()), Path("/"))

@@ -70,6 +70,7 @@ class AnnotatedClip:
         embedding: unit vector `[dim]` of the audio by the scorer.
         agreement: Spearman's correlation of both scorers over the candidates.
         failure: why it has no captions. Later stages skip such a clip.
+        second_draw_failure: why it has the candidates of its first draw only (`adaptive`).
     """
 
     planned: PlannedClip
@@ -84,6 +85,7 @@ class AnnotatedClip:
     embedding: np.ndarray | None = None
     agreement: float | None = None
     failure: Failure | None = None
+    second_draw_failure: Failure | None = None
 
     @property
     def clip_id(self) -> str:

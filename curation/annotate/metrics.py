@@ -24,6 +24,7 @@ class Metric:
 
 
 CLIPS = "tagscribe_clips"
+FAILED_SECOND_DRAWS = "tagscribe_failed_second_draws"
 STAGE_SECONDS = "tagscribe_stage_seconds"
 RETRIES = "tagscribe_retries"
 READ_BYTES = "tagscribe_read_bytes"
@@ -36,6 +37,11 @@ METRICS = {
         "counter",
         "Clips whose evidence was written, by outcome: ok, or stage/type of the error.",
         ("outcome",),
+    ),
+    FAILED_SECOND_DRAWS: Metric(
+        "counter",
+        "Clips that keep the candidates of their first draw as the second one failed, by error.",
+        ("error",),
     ),
     STAGE_SECONDS: Metric(
         "counter",

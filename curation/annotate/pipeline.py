@@ -1,6 +1,7 @@
 """The stages of a clip in order, in one process: load, tag, verify, caption, score, row."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -79,4 +80,4 @@ def _caption_and_score(models: WorkerModels, chunks: list[Chunk]) -> list[Chunk]
 
 def _keep_first_draw(before: AnnotatedClip, after: AnnotatedClip) -> AnnotatedClip:
     """A clip after its second draw; as it was before where that draw failed, as it has captions."""
-    return before if after.failure else after
+    return replace(before, second_draw_failure=after.failure) if after.failure else after

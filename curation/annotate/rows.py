@@ -25,6 +25,12 @@ def count_read_faults(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
+def count_failed_second_draws(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
+    """Number of clips whose second draw failed, by `stage/type` of its error."""
+    failures = [clip.second_draw_failure for clip in clips if clip.second_draw_failure]
+    return dict(sorted(Counter(f"{each.stage}/{each.kind}" for each in failures).items()))
+
+
 def _build_row(clip: AnnotatedClip) -> dict[str, Any]:
     planned, audio, failure = clip.planned, clip.audio, clip.failure
     return {

@@ -49,7 +49,8 @@ class Task:
 class TaskResult:
     """How a task ended: its error, empty on success, and the time of its work.
 
-    `held` is the failure for which the evidence is held back; None if it is written.
+    `held` is the failure for which the evidence is held back; None if it is written. `disk_full` is
+    true if the error is a full disk, which stops the run: every other shard would fail alike.
     """
 
     task: Task
@@ -57,6 +58,7 @@ class TaskResult:
     started_s: float  # Unix time at which its first stage began
     ended_s: float
     held: CommonFailure | None = None
+    disk_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:
     if row.get("death"):
         return WorkerDeath(task, row["death"], row["out_of_memory"])
     held = CommonFailure.from_json(row["held"]) if row.get("held") else None
-    return TaskResult(task, row["error"], row["started_s"], row["ended_s"], held)
+    times = row["started_s"], row["ended_s"]
+    return TaskResult(task, row["error"], *times, held, row["disk_full"])
 
 
 def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
         "started_s": 0.0,
         "ended_s": 0.0,
         "held": "",
+        "disk_full": False,
         "death": "",
         "out_of_memory": False,
     }
@@ -100,7 +104,12 @@ def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
         return row | {"death": outcome.cause, "out_of_memory": outcome.out_of_memory}
     times = {"started_s": outcome.started_s, "ended_s": outcome.ended_s}
     held = outcome.held.to_json() if outcome.held else ""
-    return row | {"error": outcome.error, "held": held, **times}
+    return row | {
+        "error": outcome.error,
+        "held": held,
+        "disk_full": outcome.disk_full,
+        **times,
+    }
 
 
 def crash_failure() -> Failure:

@@ -155,7 +155,7 @@ class VllmResponseCollector:
             self._meter.record(metrics.STAGE_SECONDS, time.time() - sent_s, stage="caption")
             return TaskOutput(self._add_captions(clips, shard.responses))
 
-        columns = ("task", "error", "spans", "clips")
+        columns = ("task", "error", "disk_full", "spans", "clips")
         return run_task({name: shard.row[name] for name in columns}, "caption", work)
 
     def _add_captions(

@@ -18,10 +18,15 @@ from curation.annotate.clip import AnnotatedClip, PlannedClip, parse_planned_cli
 from curation.annotate.common_failure import CommonFailure, find_common_failure
 from curation.annotate.load import AudioLoader, split_chunks
 from curation.annotate.pipeline import annotate_clips
-from curation.annotate.rows import build_evidence_table, count_read_faults
+from curation.annotate.rows import (
+    build_evidence_table,
+    count_failed_second_draws,
+    count_read_faults,
+)
 from curation.annotate.task import Task, crash_failure
 from curation.annotate.worker_models import WorkerModels
 from curation.config.run import RunConfig
+from curation.errors import describe_disk_full, is_disk_full
 from curation.run import evidence, plan
 from curation.run.layout import RunFolder
 
@@ -157,10 +162,18 @@ def write_evidence(
         # The last worker's span ends where the file that records it is written.
         spans = [*spans[:-1], spans[-1]._replace(ended_s=time.time())]
         counts = evidence.write_evidence_shard(
-            models.run, task.shard, rows, spans, count_read_faults(clips), held=failure is not None
+            models.run,
+            task.shard,
+            rows,
+            spans,
+            count_read_faults(clips),
+            count_failed_second_draws(clips),
+            held=failure is not None,
         )
     for outcome, number in {"ok": counts.ok, **counts.errors}.items():
         models.meter.record(metrics.CLIPS, number, outcome=outcome)
+    for error, number in counts.failed_second_draws.items():
+        models.meter.record(metrics.FAILED_SECOND_DRAWS, number, error=error)
     return failure
 
 
@@ -172,6 +185,7 @@ def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], TaskOutpu
     """
     started_s = time.time()
     task, error = Task.from_json(row["task"]), row.get("error", "")
+    disk_full = row.get("disk_full", False)
     spans = [evidence.WorkSpan(*span) for span in json.loads(row.get("spans", "[]"))]
     spans.append(evidence.WorkSpan(pool, WORKER_ID, started_s, started_s))
     output = TaskOutput()
@@ -180,12 +194,15 @@ def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], TaskOutpu
             output = work(task, pickle.loads(row["clips"]) if "clips" in row else [], spans)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
+            if disk_full := is_disk_full(raised):
+                error = describe_disk_full(raised)
     spans[-1] = spans[-1]._replace(ended_s=time.time())
     return {
         "task": row["task"],
         "error": error,
         "started_s": spans[0].started_s,
         "ended_s": spans[-1].ended_s,
+        "disk_full": disk_full,
         "held": output.held.to_json() if output.held else "",
         "spans": json.dumps(spans),
         "clips": pickle.dumps(output.clips, protocol=5),

@@ -14,6 +14,7 @@ from dataclasses import replace
 from curation import console
 from curation.annotate.executor import Executor, IsolatedWorkers
 from curation.annotate.task import Task, TaskResult, WorkerDeath
+from curation.errors import RunError
 from curation.run import deaths as recorded_deaths
 from curation.run.layout import RunFolder
 
@@ -38,8 +39,12 @@ def run_and_recover(run: RunFolder, executor: Executor, shards: Sequence[Task]) 
     Raises:
         InputError: the machine or the cluster is too small for the pools.
         WorkerStartError: no worker starts.
+        RunError: a disk is full.
     """
-    outcomes = {outcome.task: outcome for outcome in executor.run_tasks(shards)}
+    outcomes = {}
+    for outcome in executor.run_tasks(shards):
+        _require_disk_space(outcome)
+        outcomes[outcome.task] = outcome
     results = [each for each in outcomes.values() if isinstance(each, TaskResult)]
     died = [task for task in shards if not isinstance(outcomes.get(task), TaskResult)]
     if died:
@@ -86,11 +91,13 @@ def finish_shard(
 ) -> TaskResult:
     """Annotate one shard on which a worker died, without the clips that crash their workers.
 
-    `unexplained` counts the deaths of each shard that no clip explains; it is updated.
+    `unexplained` counts the deaths of each shard that no clip explains; it is updated. Raises
+    RunError if a disk is full.
     """
     task = shard
     while unexplained[shard.shard] < UNEXPLAINED_DEATHS:
         outcome = workers.attempt(task)
+        _require_disk_space(outcome)
         if isinstance(outcome, TaskResult):
             return replace(outcome, task=shard)
         crashing_clip = find_crashing_clip(workers, task)
@@ -100,6 +107,12 @@ def finish_shard(
             recorded_deaths.record_death(run, shard.shard, outcome.cause)
             unexplained[shard.shard] += 1
     return _give_up(run, shard)
+
+
+def _require_disk_space(outcome: TaskResult | WorkerDeath) -> None:
+    """Raises RunError if a task found a disk full, as all others will."""
+    if isinstance(outcome, TaskResult) and outcome.disk_full:
+        raise RunError(outcome.error)
 
 
 def find_crashing_clip(workers: IsolatedWorkers, task: Task) -> int | None:

@@ -48,6 +48,8 @@ class ShardCounts:
     errors: dict[str, int]
     # Faults of storage that reading took, by kind; those of its writing stand nowhere.
     faults: dict[str, int] = field(default_factory=dict)
+    # Clips, all ok, whose second draw (`adaptive`) failed, by `stage/type`.
+    failed_second_draws: dict[str, int] = field(default_factory=dict)
 
     @property
     def clips(self) -> int:
@@ -91,7 +93,12 @@ class ShardFooter:
     def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "ShardFooter":
         """Parse the values of COUNTS_KEY and WORK_KEY."""
         return cls(
-            ShardCounts(counts["ok"], counts["errors"], counts.get("faults", {})),
+            ShardCounts(
+                counts["ok"],
+                counts["errors"],
+                counts.get("faults", {}),
+                counts.get("failed_second_draws", {}),
+            ),
             {int(score): clips for score, clips in counts.get("best_scores", {}).items()},
             tuple(WorkSpan(*span) for span in work.get("spans", [])),
             work.get("code", {}),
@@ -114,15 +121,20 @@ def write_evidence_shard(
     evidence: pa.Table,
     spans: Sequence[WorkSpan] = (),
     faults: Mapping[str, int] | None = None,
+    failed_second_draws: Mapping[str, int] | None = None,
     held: bool = False,
 ) -> ShardCounts:
     """Write a shard's evidence in one atomic step; an existing file is not replaced.
 
-    `spans` are the workers that had the shard and when, `faults` the storage faults of its reads.
-    They do not affect the rows or their order. Evidence that is `held` does not count until
-    `release_held_shard`.
+    `spans` are the workers that had the shard and when, `faults` the storage faults of its reads,
+    `failed_second_draws` the clips whose second draw failed, by error. They do not affect the rows
+    or their order. Evidence that is `held` does not count until `release_held_shard`.
     """
-    counts = replace(count_outcomes(evidence), faults=dict(faults or {}))
+    counts = replace(
+        count_outcomes(evidence),
+        faults=dict(faults or {}),
+        failed_second_draws=dict(failed_second_draws or {}),
+    )
     footer = {**vars(counts), "best_scores": _best_scores(evidence)}
     work = {"code": read_code_version(), "spans": spans}
     metadata = {
@@ -215,11 +227,13 @@ def _best_scores(evidence: pa.Table) -> dict[int, int]:
 def sum_counts(counts: list[ShardCounts]) -> ShardCounts:
     errors: Counter[str] = Counter()
     faults: Counter[str] = Counter()
+    second: Counter[str] = Counter()
     for shard in counts:
         errors.update(shard.errors)
         faults.update(shard.faults)
+        second.update(shard.failed_second_draws)
     ok = sum(shard.ok for shard in counts)
-    return ShardCounts(ok, dict(sorted(errors.items())), dict(sorted(faults.items())))
+    return ShardCounts(ok, *(dict(sorted(each.items())) for each in (errors, faults, second)))
 
 
 def read_evidence_shard(run: RunFolder, shard: int, columns: list[str] | None = None) -> pa.Table:

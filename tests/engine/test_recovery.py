@@ -165,6 +165,7 @@ def test_a_task_travels_as_text() -> None:
     [
         TaskResult(Task(7, 9), "", 1.5, 2.5),
         TaskResult(Task(7, 9), "OSError: gone", 1.5, 2.5),
+        TaskResult(Task(7, 9), "x: no space left on its disk", 1.5, 2.5, disk_full=True),
         TaskResult(Task(7, 9, hold_clips=9), "", 1.5, 2.5, CommonFailure("read", "x", "c", "m")),
         WorkerDeath(Task(7, 9), "killed by SIGKILL", out_of_memory=True),
     ],
