@@ -101,6 +101,10 @@ class RunStatus:
             fields["not read as audio"] = format_unread(self.unread_files)
         fields["ok"] = counts.ok
         fields |= {f"error {kind}": clips for kind, clips in counts.failures.items()}
+        fields |= {
+            f"second draw failed {kind}": clips
+            for kind, clips in counts.failed_second_draws.items()
+        }
         if counts.missing:
             fields["without audio"] = counts.missing
         if self.pairs_per_clip is not None:

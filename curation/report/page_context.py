@@ -55,6 +55,7 @@ def page_context(data: ReportData) -> dict[str, Any]:
         "errors": kinds[:MAX_ERROR_KINDS],
         "error_kinds_omitted": max(0, len(kinds) - MAX_ERROR_KINDS),
         "unread": format_unread(record.unread_files),
+        "failed_second_draws": data.status.counts.failed_second_draws,
         "faults": data.status.counts.faults,
         "stratum_clips": data.stratum_clips,
         "pools": {

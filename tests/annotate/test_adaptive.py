@@ -8,10 +8,15 @@ import pyarrow as pa
 import pytest
 import torch
 
+from curation.annotate.metrics import FAILED_SECOND_DRAWS, InMemoryMeter
 from curation.models.captioners.tag_guided import TagGuidedAdapter
 from curation.models.networks.tag_guided_captioner import GuidedEncoder
 from curation.models.scorers.dual_encoder import DualEncoderScorer
+from curation.ops.status import read_status
+from curation.report import page
 from curation.run.config_file import parse_run_config
+from curation.run.layout import RunFolder
+from curation.select import apply
 from tests.support.in_process import annotate_in_process
 from tests.support.runs import corpus_run
 
@@ -119,12 +124,24 @@ def test_a_failing_second_draw_keeps_the_first_candidates(
 
     monkeypatch.setattr(TagGuidedAdapter, "write", write_or_fail)
     monkeypatch.setattr(DualEncoderScorer, "embed_text", embed_or_fail)
-    rows = adaptive_run(corpus, tmp_path, 1, 2.0)
+    adaptive = {"first": 1, "enough_score": 2.0}
+    config = corpus_run(corpus, tmp_path, adaptive=adaptive)
+    tally = InMemoryMeter()
+    rows = annotate_in_process(config, tally=tally)
     assert set(draws) == {0, 1}
     assert rows["outcome"].to_pylist() == ["ok"] * 40
     for row, whole in zip(candidates(rows), candidates(fixed), strict=True):
         assert captions(row) == captions(whole[:1])
         assert best(row) == pytest.approx(whole[0]["clap_score"], abs=1e-5)
+    status = read_status(RunFolder.from_config(config))
+    assert status.counts.failed_second_draws == {f"{stage}/RuntimeError": 40}
+    assert status.to_fields()[f"second draw failed {stage}/RuntimeError"] == 40
+    monkeypatch.undo()
+    counted = tally.values(FAILED_SECOND_DRAWS, error=f"{stage}/RuntimeError")
+    assert sum(counted) == 40
+    apply.select_pairs(config)
+    report = page.build_report(RunFolder.from_config(config), 1, lambda done, total: None)
+    assert f"as the second one failed: {stage}/RuntimeError 40." in report.html
 
 
 def test_adaptive_settings_belong_to_the_evidence() -> None:

@@ -33,7 +33,7 @@ import ray
 from curation.annotate import pools
 from curation.engine import driver
 from curation.cluster.session import ray_session
-from curation.annotate.metrics import RETRIES
+from curation.annotate.metrics import FAILED_SECOND_DRAWS, RETRIES
 from curation.cluster.metrics_export import RayMeter
 from curation.run.catalog_plan import create_plan
 from curation.run.config_file import read_run_config
@@ -58,7 +58,9 @@ def scrape():
 @ray.remote(num_cpus=0)
 class Retrying:
     def __init__(self):
-        RayMeter().record(RETRIES, 2, cause="throttled")
+        meter = RayMeter()
+        meter.record(RETRIES, 2, cause="throttled")
+        meter.record(FAILED_SECOND_DRAWS, 1, error="caption/RuntimeError")
     def wait(self):
         pass
 

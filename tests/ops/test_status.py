@@ -158,6 +158,11 @@ def test_the_command_takes_a_folder_or_a_yaml(tmp_path: Path) -> None:
     for argument in (str(path), config.run):
         ended = CliRunner().invoke(app, ["status", argument, "--json"])
         output = json.loads(ended.stdout)
-        assert output["counts"] == {"ok": 9, "errors": {"decode/truncated": 1}, "faults": {}}
+        assert output["counts"] == {
+            "ok": 9,
+            "errors": {"decode/truncated": 1},
+            "faults": {},
+            "failed_second_draws": {},
+        }
         assert (output["shards_done"], output["rate"], output["complete"]) == (1, 2.0, False)
         assert output["driver"]["state"] == "finished"
