@@ -123,8 +123,8 @@ def read_licences(storage: Storage, uri: str) -> Licences:
         read = ((row[keys[0]].strip(), row["licence"].strip()) for row in rows)
         licences = ((key, licence) for key, licence in read if key and licence)
         first = list(islice(licences, 1))  # reads the header
-        licences = chain(first, licences)
-        return Licences(licences) if keys == ["clip_id"] else Licences(by_source=dict(licences))
+        pairs = chain(first, licences)
+        return Licences(pairs) if keys == ["clip_id"] else Licences(by_source=dict(pairs))
 
 
 def read_catalog_licences(storage: Storage, config: RunConfig, column: str) -> Licences:
