@@ -1,4 +1,4 @@
-"""Figures as SVG, with the elements that several of them share: score densities and a threshold."""
+"""Draws figures as SVG: score densities, and a threshold as a vertical line."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ Style = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Density:
-    """One distribution: its name, its values `[value]`, and the area under it."""
+    """One distribution to draw: its label, its values `[value]`, and the area under its curve."""
 
     name: str
     values: np.ndarray
@@ -31,11 +31,12 @@ class Density:
 def render_svg(
     settings: Mapping[str, Any], size_in: tuple[float, float], draw: Callable[[Figure], None]
 ) -> bytes:
-    """The SVG of what `draw` draws; the same drawing gives the same bytes.
+    """Return the SVG of what `draw` draws; the same drawing always gives the same bytes.
 
     Args:
-        settings: of matplotlib (`rcParams`), for this figure only.
+        settings: matplotlib settings (`rcParams`) for this figure only.
         size_in: width and height in inches.
+        draw: called with the empty figure.
     """
     with matplotlib.rc_context({"svg.hashsalt": "tagscribe", **settings}):
         figure = Figure(figsize=size_in, layout="constrained")
@@ -46,7 +47,10 @@ def render_svg(
 
 
 def draw_densities(axes: "Axes", densities: Sequence[Density], styles: Sequence[Style]) -> None:
-    """Draw outlines over common bins; more values in the first density give more bins."""
+    """Draw each density as the outline of a histogram; all histograms have the same bins.
+
+    The number of bins grows with the number of values in `densities[0]`.
+    """
     bins = int(np.clip(2 * np.sqrt(len(densities[0].values)), _LEAST_BINS, _MOST_BINS))
     edges = np.histogram_bin_edges(np.concatenate([each.values for each in densities]), bins)
     for each, style in zip(densities, styles, strict=False):
@@ -57,6 +61,6 @@ def draw_densities(axes: "Axes", densities: Sequence[Density], styles: Sequence[
 
 
 def draw_threshold(axes: "Axes", threshold: float) -> None:
-    """Draw a vertical line in the colour of the text."""
+    """Draw a vertical line at a threshold, in the colour of the text."""
     color = matplotlib.rcParams["text.color"]
     axes.axvline(threshold, color=color, linewidth=1, label=f"threshold {threshold:.3f}")

@@ -1,4 +1,4 @@
-"""Base class of the adapters of this package's models: a small description until `setup`."""
+"""Base class of this package's model adapters; an adapter loads its weights in `setup`."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -10,7 +10,7 @@ from curation.models import files
 
 @dataclass(frozen=True)
 class Adapter:
-    """A model and its device, picklable; `setup` reads the weights.
+    """A model and its device. It is small and picklable until `setup` reads the weights.
 
     Attributes:
         model: "reference", a directory, or a hub id with a pinned `revision`.

@@ -1,4 +1,4 @@
-"""Tokenizers of captions, read from a model's directory with the `tokenizers` library alone."""
+"""Caption tokenizers, read from a model's directory with only the `tokenizers` library."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class TokenBatch(NamedTuple):
 
 
 class CaptionTokenizer:
-    """Converts captions to token ids, with the model's special tokens, and back.
+    """Converts captions to token ids, with the model's special tokens, and ids back to text.
 
     Attributes:
         config: the values of tokenizer_config.json: special tokens, padding side, ...
@@ -53,20 +53,23 @@ class CaptionTokenizer:
         return max(self._tokenizer.get_vocab().values())
 
     def special_id(self, name: str) -> int | None:
-        """The id of a special token by its key in `config`, such as "pad_token"; None for none."""
+        """Return the id of the special token under the key `name` in `config`, such as "pad_token".
+
+        Returns None if `config` has no such token.
+        """
         token = self.config.get(name)
         text = token["content"] if isinstance(token, dict) else token
         return None if text is None else self._tokenizer.token_to_id(text)
 
     def count_tokens(self, captions: Sequence[str]) -> list[int]:
-        """Number of tokens of each caption, including special ones."""
+        """Count the tokens of each caption, including special tokens."""
         return [len(each.ids) for each in self._encode(captions, None)]
 
     def encode(self, captions: Sequence[str], max_tokens: int | None = None) -> TokenBatch:
-        """Token ids of one or more captions, padded to the longest.
+        """Return the token ids of captions, padded to the longest one.
 
-        A caption longer than `max_tokens` is truncated, without its special tokens. Raises
-        InputError if the tokenizer has no padding token.
+        A caption of more than `max_tokens` tokens, special tokens included, is truncated and keeps
+        its special tokens. Raises InputError if the tokenizer has no padding token.
         """
         pad = self.special_id("pad_token")
         if pad is None:
@@ -79,7 +82,7 @@ class CaptionTokenizer:
         )
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, without special tokens."""
+        """Return the text of token ids, without special tokens."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def save(self, folder: Path) -> None:
@@ -100,7 +103,7 @@ class CaptionTokenizer:
 
 
 def read_tokenizer(folder: Path) -> CaptionTokenizer:
-    """The tokenizer of a model's directory. Raises InputError if there is no readable one."""
+    """Read the tokenizer in a model's directory. Raises InputError if none can be read."""
     path = folder / _CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""The known models by part and kind, with licence, size and notes."""
+"""Lists the known models by part and kind, with licence, size and notes."""
 
 import json
 import math
@@ -19,16 +19,17 @@ _BUILT_IN_NOTE = "built in; trained on procedural sounds alone, of 44 classes"
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """A model that a section of run.yaml can name; `catalogue.json` has the published ones.
+    """A model that a section of run.yaml can name; `catalogue.json` lists the published models.
 
     Attributes:
-        kind: the section's kind; "classifier" for taggers, whose section has none.
-        licence: as on the model's card; "unverified" if nobody has read it.
-        parameters: as published, rounded, the upper end of a range; or counted from transformers'
-            class if that has the sizes.
-        sample_rate_hz: of the audio that it takes; None if its own code decides.
+        kind: the section's `kind`; "classifier" for taggers, whose section has no `kind`.
+        licence: as on the model's card; "unverified" if the card was not read.
+        parameters: number of parameters as published, rounded, the upper end of a range; or counted
+            from transformers' class if that has the sizes.
+        sample_rate_hz: sampling rate of the audio that the model takes; None if its own code
+            decides.
         tags: whether the captioner takes a clip's tags; None for other parts.
-        note: its requirements and traps.
+        note: requirements and traps of the model.
     """
 
     part: Literal["captioner", "scorer", "tagger"]
@@ -42,12 +43,12 @@ class CatalogueEntry:
 
     @property
     def weight_bytes(self) -> int:
-        """Memory of the weights at their precision; activations come on top."""
+        """Memory of the weights at their precision; activations need more memory."""
         return self.parameters * (4 if self.kind in _FLOAT32_KINDS else 2)
 
 
 def list_catalogue() -> list[CatalogueEntry]:
-    """Every entry, by part; for the built-in models, values come from the shipped files."""
+    """List all known models by part; the values of built-in models come from the shipped files."""
     text = resources.files(__package__).joinpath("catalogue.json").read_text(encoding="utf-8")
     entries = [*_built_in(), *(CatalogueEntry(**row) for row in json.loads(text))]
     return sorted(entries, key=lambda entry: entry.part)

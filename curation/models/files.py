@@ -1,4 +1,4 @@
-"""Locates a model's files, hashes them, and reads its config.json; without torch."""
+"""Locates a model's files, hashes weights, and reads config.json; works without torch."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ _CODE_PATTERNS = ("*.py",)
 
 
 def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
-    """The local directory of "reference", of a directory, or of a hub id (downloaded once).
+    """Return the local directory of "reference", of a directory, or of a hub id (downloaded once).
 
     Raises InputError that names the missing model and the expected files.
     """
@@ -44,10 +44,10 @@ def locate_model(model: str, revision: str | None, kind: ModelKind) -> Path:
 def locate_pretrained_model(
     model: str, revision: str | None, kind: str, code: bool = False
 ) -> Path:
-    """The local directory of a transformers model or of a hub id (downloaded once).
+    """Return the local directory of a transformers model or of a hub id (downloaded once).
 
-    The model decides which files its tokenizer and front end have. Raises InputError that names the
-    missing model.
+    The files of its tokenizer and front end are not checked, because they differ between models.
+    Raises InputError that names the missing model.
 
     Args:
         code: also download the Python files of a hub id.
@@ -59,9 +59,9 @@ def locate_pretrained_model(
 
 
 def read_sample_rate_hz(folder: Path) -> int:
-    """The sampling rate of a transformers model, from its processor's files.
+    """Read the sampling rate of a transformers model from the files of its processor.
 
-    Raises InputError if they have none.
+    Raises InputError if these files state none.
     """
     for path in (folder / name for name in _RATES if (folder / name).is_file()):
         try:
@@ -103,10 +103,10 @@ def _check_complete(folder: Path, expected: str, *others: str) -> Path:
 def resolve_model_folder(
     model: str, revision: str | None, expected: str, code: bool = False
 ) -> Path:
-    """The local directory of a directory or of a hub id (downloaded once).
+    """Return the local directory of a directory name or of a hub id (downloaded once).
 
-    `code` also downloads Python files. Raises InputError if there is neither; the message states
-    what was `expected` beside a hub id.
+    If `code` is set, Python files are downloaded too. Raises InputError if there is neither such a
+    directory nor such a hub id. The message says that a hub id or `expected` is needed.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -121,11 +121,11 @@ def resolve_model_folder(
 
 
 def list_weight_files(folder: Path) -> list[Path]:
-    """The weight files of a directory, by name.
+    """List the paths of a directory's weight files, sorted by name.
 
-    They are those of a network of this package, else model.safetensors, or all files of its index.
-    The files need not exist. Raises InputError for an index that names other files than safetensors
-    beside it.
+    These are the weights of a network of this package, else model.safetensors, else all files that
+    its index lists. The files need not exist. Raises InputError if the index lists a file that is
+    not safetensors or is not beside the index.
     """
     if (folder / NETWORK_WEIGHTS).is_file():
         return [folder / NETWORK_WEIGHTS]
@@ -146,7 +146,7 @@ def list_weight_files(folder: Path) -> list[Path]:
 
 
 def hash_weights(folder: Path) -> str:
-    """The SHA-256 of a directory's weights: of all files in the order of their names."""
+    """Compute the SHA-256 of all weight files of a directory, in the order of their names."""
     digest = hashlib.sha256()
     for path in list_weight_files(folder):
         with path.open("rb") as file:
@@ -155,9 +155,9 @@ def hash_weights(folder: Path) -> str:
 
 
 def read_model_config(folder: Path, *model_types: str) -> dict[str, Any]:
-    """The content of a model's config.json.
+    """Read a model's config.json.
 
-    Raises InputError if the file is missing or invalid, or is that of an unexpected kind of model.
+    Raises InputError if the file is missing or invalid, or describes an unexpected kind of model.
     """
     path = folder / "config.json"
     try:
@@ -172,7 +172,7 @@ def read_model_config(folder: Path, *model_types: str) -> dict[str, Any]:
 
 
 def log_mel_config(config: dict[str, Any]) -> LogMelConfig:
-    """The front end in the config.json of a model of this package."""
+    """Return the front end's settings in the config.json of a model of this package."""
     return LogMelConfig(**(config.get("frontend") or {}))
 
 

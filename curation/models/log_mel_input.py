@@ -1,7 +1,7 @@
-"""The contract of models that share log-mel features; without torch.
+"""The contract of models that can share log-mel features; works without torch.
 
-Two models with the same front end compute the same features of a clip. The first of them computes
-the features, and they are kept with the clip for the other.
+Two models with the same front end compute the same features of a clip. The first model computes
+them, and they are stored with the clip for the second model.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from curation.schema import Failure
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """Everything that the features of a waveform depend on: equal front ends give equal features.
+    """Everything on which the features of a waveform depend. Equal front ends give equal features.
 
     A clip shorter than `shortest_clip` samples is padded with silence.
     """
@@ -27,19 +27,22 @@ class FrontEnd:
 
 @runtime_checkable
 class LogMelInput(Protocol):
-    """A captioner or scorer that takes features instead of waveforms.
+    """A captioner or scorer that accepts log-mel features instead of waveforms.
 
-    It also has `encode_features` (a captioner) or `embed_features` (a scorer). They give the
-    results of `encode` and `embed_audio`, identical to the last bit.
+    A captioner also has `encode_features`, whose results equal those of `encode` to the last bit. A
+    scorer also has `embed_features`, whose results equal those of `embed_audio`.
     """
 
     @property
     def front_end(self) -> FrontEnd | None:
-        """The front end whose features it takes, known after `setup`; None if only waveforms."""
+        """The front end whose features the model accepts; None if it accepts only waveforms.
+
+        Known after `setup`.
+        """
         ...
 
     def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """The features of a batch of clips, float32 `[frame, mel]` each, in order.
+        """Compute the features of a batch of clips, float32 `[frame, mel]` each, in order.
 
         Args:
             waveforms: as in `Captioner.caption` and `Scorer.embed_audio`.

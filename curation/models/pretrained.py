@@ -1,7 +1,7 @@
-"""Loads models of transformers' classes or with their own code, and their processors.
+"""Loads models of transformers, or models that bring their own code, and their processors.
 
-Weights are safetensors. A model's own code runs only if the run's configuration names its revision
-and allows it.
+Weights must be safetensors. The code of a model runs only if the run's configuration pins the
+model's revision and allows the code.
 """
 
 import json
@@ -34,7 +34,7 @@ _AUDIO_PARTS = {"feature_extractor", "audio_processor"}
 
 
 class ModelClassChoice(NamedTuple):
-    """The class that opens a model: one of transformers' own or of its `Auto` classes."""
+    """A class of transformers that can open a model, and the configuration to open it with."""
 
     model_class: Any
     config: ModelConfig
@@ -47,10 +47,10 @@ def load_generative_model(
     expected: str,
     device: str,
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
-    """A model with text output, in evaluation mode, and its processor.
+    """Load a model that writes text, in evaluation mode, and its processor.
 
-    Raises InputError if the directory has another kind of model than `expected`, weights or a
-    tokenizer that do not fit, or code that the settings do not allow.
+    Raises InputError if the directory has another kind of model than `expected`, if the weights or
+    the tokenizer do not fit the model, or if the model needs code that `settings` do not allow.
     """
     config = _configuration(folder, settings)
     choice = select_class(config)
@@ -66,7 +66,7 @@ def load_generative_model(
 
 
 def load_processor(folder: Path, settings: PretrainedConfig) -> ProcessorMixin:
-    """The processor of a model with text output that another engine runs.
+    """Load only the processor of a model that writes text; another engine runs the model.
 
     Raises InputError as `load_generative_model` does.
     """
@@ -78,7 +78,7 @@ def load_processor(folder: Path, settings: PretrainedConfig) -> ProcessorMixin:
 def load_classifier(
     folder: Path, settings: PretrainedConfig, device: str
 ) -> tuple[PreTrainedModel, FeatureExtractionMixin]:
-    """An audio classifier in evaluation mode, and its front end.
+    """Load an audio classifier, in evaluation mode, and its front end.
 
     Raises InputError as `load_generative_model` does.
     """
@@ -94,10 +94,11 @@ def load_classifier(
 def load_remote_code_model(
     folder: Path, words: Path, settings: PretrainedConfig, expected: str, device: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model that its own code registers as `AutoModel`, in evaluation mode, and its tokenizer.
+    """Load a model that its own code registers as `AutoModel`, and its tokenizer.
 
-    Such code is often older than transformers 5, whose `from_pretrained` requires more of a class.
-    Therefore the class builds the model, and the weights are loaded into it.
+    The model is in evaluation mode. Such code is often older than transformers 5, whose
+    `from_pretrained` requires attributes that older classes lack. Therefore this function builds
+    the model from its class, and then loads the weights into it.
 
     Args:
         words: the tokenizer's directory.

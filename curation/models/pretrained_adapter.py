@@ -12,7 +12,7 @@ from curation.models.adapter import Adapter
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedAdapter(Adapter):
-    """An adapter of a directory or hub id as transformers writes it.
+    """An adapter of a directory or hub id in the format of transformers.
 
     Attributes:
         config: the section of the run's YAML that names the model.

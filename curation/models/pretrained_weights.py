@@ -23,11 +23,12 @@ def load_model_and_tokenizer(
     config: PreTrainedConfig | None = None,
     others: tuple[str, ...] = (),
 ) -> tuple[PreTrainedModel, CaptionTokenizer]:
-    """A model, in evaluation mode, and its tokenizer.
+    """Load a model, in evaluation mode, and its tokenizer.
 
     Args:
-        config: the model's configuration, if config.json contains more than that.
-        others: prefixes of the names of other weights in the files, which are not loaded.
+        config: the model's configuration, if config.json also contains other configurations.
+        others: name prefixes of weights in the files that belong to other models; they are not
+            loaded.
 
     Raises InputError if the directory has another kind of model or weights that do not fit.
     """
@@ -48,14 +49,14 @@ def load_model_and_tokenizer(
 
 
 def load_model_config(folder: Path, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
-    """A model's configuration. Raises InputError if it is that of another kind of model."""
+    """Load a model's configuration. Raises InputError if it describes another kind of model."""
     return config_class.from_dict(files.read_model_config(folder, config_class.model_type))
 
 
 def convert_tokenizer(tokenizer: PreTrainedTokenizerBase) -> CaptionTokenizer:
-    """A tokenizer of transformers as a `CaptionTokenizer`, with all that transformers saves of it.
+    """Convert a tokenizer of transformers to a `CaptionTokenizer`, with all saved settings.
 
-    Raises ValueError if it has no tokenizer.json, which models' directories need.
+    Raises ValueError if the tokenizer has no tokenizer.json, which models' directories need.
     """
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
@@ -69,7 +70,7 @@ def convert_tokenizer(tokenizer: PreTrainedTokenizerBase) -> CaptionTokenizer:
 
 @contextmanager
 def hide_progress_bars() -> Iterator[None]:
-    """Hide transformers' progress bars, which would be drawn over the run's own."""
+    """Hide transformers' progress bars, which would overwrite the run's own progress bar."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -12,7 +12,7 @@ from curation.models.taggers.build import build_tagger
 
 
 class RunModels(NamedTuple):
-    """The models of a run's YAML; each is small until its `setup`."""
+    """The adapters of the models in a run's YAML; no weights are loaded until `setup`."""
 
     captioner: Captioner
     scorer: Scorer
@@ -32,7 +32,7 @@ class RunModels(NamedTuple):
 
 
 def build_run_models(config: RunConfig) -> RunModels:
-    """The adapters of a run. Raises InputError if a model is missing."""
+    """Build the adapters of a run. Raises InputError if a model is missing."""
     return RunModels(
         captioner=build_captioner(config.captioner),
         scorer=build_scorer(config.scorer),

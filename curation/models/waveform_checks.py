@@ -1,4 +1,4 @@
-"""Rejects waveforms that models cannot process, and pads short ones; without torch."""
+"""Rejects waveforms that models cannot process, and pads short ones; works without torch."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def check_waveform(waveform: np.ndarray, stage: Stage) -> Failure | None:
-    """Why a waveform cannot be processed; None if it can."""
+    """Return why a waveform cannot be processed; None if it can."""
     if waveform.ndim != 1:
         return Failure(stage, "not_mono", f"shape {waveform.shape}, expected [samples]")
     if not waveform.size:
@@ -24,7 +24,10 @@ def check_waveform(waveform: np.ndarray, stage: Stage) -> Failure | None:
 def apply_to_valid_clips(
     waveforms: Sequence[np.ndarray], stage: Stage, work: Callable[[list[int]], list[Result]]
 ) -> list[Result | Failure]:
-    """The results of `work` for the valid clips, given their positions; failures for the rest."""
+    """Call `work` with the positions of the valid clips; the other clips become failures.
+
+    Returns one result or failure per clip, in order.
+    """
     failures = [check_waveform(waveform, stage) for waveform in waveforms]
     valid = [place for place, failed in enumerate(failures) if failed is None]
     results = iter(work(valid) if valid else [])
@@ -32,5 +35,5 @@ def apply_to_valid_clips(
 
 
 def pad_to_min_length(waveform: np.ndarray, samples: int) -> np.ndarray:
-    """A waveform padded with silence to a minimum number of samples."""
+    """Pad a waveform with silence to a minimum number of samples."""
     return np.pad(waveform, (0, max(0, samples - len(waveform))))

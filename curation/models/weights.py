@@ -28,7 +28,7 @@ Network = TypeVar("Network", bound=SavedNetwork)
 def load_network_and_tokenizer(
     folder: Path, network_class: type[Network], device: str
 ) -> tuple[Network, CaptionTokenizer]:
-    """A network of this package, in float32 and evaluation mode, and its tokenizer.
+    """Load a network of this package, in float32 and evaluation mode, and its tokenizer.
 
     Raises InputError if the directory has another kind of model or weights that do not fit.
     """
@@ -36,7 +36,7 @@ def load_network_and_tokenizer(
 
 
 def load_network(folder: Path, network_class: type[Network], device: str) -> Network:
-    """A network of this package, in float32 and evaluation mode.
+    """Load a network of this package, in float32 and evaluation mode.
 
     Raises InputError if the directory has another kind of model or weights that do not fit.
     """
@@ -58,7 +58,8 @@ def load_network(folder: Path, network_class: type[Network], device: str) -> Net
 def save_network(network: SavedNetwork, folder: Path) -> None:
     """Write the directory of a network: its weights and config.json.
 
-    In transformers, only the classes of `curation.models.networks.transformers_networks` open it.
+    In transformers, only the classes of `curation.models.networks.transformers_networks` can open
+    the directory.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -78,7 +79,10 @@ def save_network(network: SavedNetwork, folder: Path) -> None:
 
 
 def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> None:
-    """Raises InputError if weights of a model are missing, or there are unknown ones."""
+    """Raise InputError if `names`, the missing or unknown weights of a model, is not empty.
+
+    Names of weights that are computed are ignored.
+    """
     wrong = sorted(name for name in names if not name.endswith(_COMPUTED))
     if wrong:
         raise InputError(
@@ -88,7 +92,7 @@ def check_weight_names(folder: Path, model_class: str, names: Iterable[str]) -> 
 
 
 def resolve_device(device: str) -> torch.device:
-    """The device of a name; "auto" is the GPU if there is one."""
+    """Return the device of a name; "auto" is the GPU if there is one."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)

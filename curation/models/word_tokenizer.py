@@ -13,9 +13,10 @@ _WORD = r"[a-z0-9']+"
 
 
 def build_word_tokenizer(captions: Iterable[str], max_tokens: int) -> CaptionTokenizer:
-    """A tokenizer of the words in `captions`: lower case, no punctuation, start and end token.
+    """Build a tokenizer of the lower-case words in `captions`, with a start and an end token.
 
-    Its files make transformers truncate captions to `max_tokens` if truncation is requested.
+    Punctuation is ignored. The tokenizer's files make transformers truncate captions to
+    `max_tokens` if truncation is requested.
     """
     words = {word for caption in captions for word in re.findall(_WORD, caption.lower())}
     vocabulary = {

@@ -1,8 +1,8 @@
 """The selection policy: its decisions on candidates, its expected yield, and its description.
 
-`apply_rules` applies the rules in one fixed order to candidates that implement `RankedEntries`:
-those of `select`, which sorts them, and those of the review index, which stores the orders on disk.
-`select/apply.py` reads evidence and writes decisions.
+`apply_rules` applies the rules in one fixed order to candidates that implement `RankedEntries`.
+These are the candidates of `select`, which sorts them, and those of the review index, which stores
+their orders on disk. `select/apply.py` reads evidence and writes decisions.
 """
 
 from collections.abc import Callable
@@ -52,37 +52,40 @@ CLIP_OUTCOMES = {
 
 
 class RankedEntries(Protocol):
-    """The candidates as the rules need them, flat; arrays are `[entries]` unless stated otherwise.
+    """The candidates as the rules need them: arrays `[entries]`, unless stated otherwise.
 
-    An entry without a caption (a clip without candidates) has NaN scores.
+    An entry is one candidate, or a clip without candidates, which has NaN scores.
     """
 
     @property
     def has_caption(self) -> np.ndarray:
-        """Whether the entry is a caption; bool."""
+        """Whether each entry is a caption, bool `[entries]`; False for clips without one."""
 
     @property
     def second_score(self) -> np.ndarray:
-        """Score of the second scorer; float."""
+        """The second scorer's score of each entry, float `[entries]`."""
 
     def score(self, name: ScoreName) -> np.ndarray:
-        """Score by which the policy ranks; float."""
+        """The score `name` of each entry, float `[entries]`."""
 
     def rank(self, name: ScoreName, eligible: np.ndarray | None) -> np.ndarray:
-        """Rank within the clip, 1 for the best, among `eligible` entries (bool; None for all)."""
+        """The rank of each entry within its clip, int `[entries]`, 1 for the highest score `name`.
+
+        Only entries that are `eligible` (bool `[entries]`) are ranked; None: all entries.
+        """
 
     def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
-        """Entries with a caption, best first; with `by_tag`, by tag group and then best first."""
+        """The entries with a caption, best first; with `by_tag`, sorted by tag group first."""
 
     def tag_group(self, entries: np.ndarray) -> np.ndarray:
-        """The tag group of the clip of each index in `entries`; int `[len(entries)]`."""
+        """The tag group of the clip of each entry in `entries`, int `[len(entries)]`."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All candidates of a run, flat: each array is `[candidates]`, except `clip_tag`, `[clips]`.
+    """All candidates of a run as arrays `[candidates]`, except `clip_tag`, which is `[clips]`.
 
-    They implement `RankedEntries`.
+    Implements `RankedEntries`.
     """
 
     clip: np.ndarray  # int, ascending
@@ -103,7 +106,7 @@ class Candidates:
         return standardise(self.clap_score) + standardise(self.log_prob)
 
     def rank(self, name: ScoreName, eligible: np.ndarray | None = None) -> np.ndarray:
-        """Entries that are not eligible rank after the others of their clip."""
+        """As `RankedEntries.rank`; entries that are not eligible rank last in their clip."""
         return rank_within(self.clip, self.score(name), eligible)
 
     def order(self, name: ScoreName, by_tag: bool) -> np.ndarray:
@@ -115,7 +118,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Decisions:
-    """The decision on each candidate, `[candidates]` each; `rank` counts from 1 within a clip."""
+    """The decision on each candidate, as arrays `[candidates]`; `rank` starts at 1 in each clip."""
 
     score: np.ndarray
     rank: np.ndarray
@@ -127,7 +130,7 @@ class Decisions:
 
 
 def decide(candidates: Candidates, policy: Policy) -> Decisions:
-    """The policy's decision on each candidate.
+    """Apply a policy to each candidate.
 
     Candidates that the second scorer rejects rank after the others of their clip.
     """
@@ -136,11 +139,12 @@ def decide(candidates: Candidates, policy: Policy) -> Decisions:
 
 
 def apply_rules(entries: RankedEntries, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
-    """Apply the rules in order: second threshold, best of the clip, threshold.
+    """Apply the rules in order: second scorer's threshold, best of the clip, threshold.
 
     Returns:
-        uint8 `[entries]`, the index of each entry's reason in `REASONS`; and int `[entries]`, its
-        rank within its clip, which is meaningless if the second scorer rejects it.
+        reasons: uint8 `[entries]`, the index of each entry's reason in `REASONS`.
+        ranks: int `[entries]`, the rank of each entry within its clip. The rank of an entry that
+            the second scorer rejects has no meaning.
     """
     codes = np.where(entries.has_caption, np.uint8(NOT_BEST_CODE), np.uint8(NO_CAPTION_CODE))
     eligible = None
@@ -155,7 +159,7 @@ def apply_rules(entries: RankedEntries, policy: Policy) -> tuple[np.ndarray, np.
 
 
 def passes_second_threshold(second_score: np.ndarray, threshold: float) -> np.ndarray:
-    """Bool `[entries]`, False if the second scorer rejects it; NaN scores are not rejected."""
+    """Whether each entry passes the second scorer's threshold, bool `[entries]`; NaN passes."""
     passes: np.ndarray = ~(second_score < threshold)
     return passes
 
@@ -176,7 +180,7 @@ def _accept(entries: RankedEntries, policy: Policy, remains: np.ndarray, codes: 
 
 
 def require_scores(candidates: Candidates, policy: Policy) -> None:
-    """Raises InputError if the evidence lacks the policy's score, or all its values are NaN."""
+    """Raise InputError if the evidence lacks the policy's score, or has only NaN for it."""
     unscored = ~np.isfinite(candidates.second_score)
     if policy.min_second_score is not None and unscored.any():
         raise InputError(
@@ -204,15 +208,16 @@ def expected_yield(
     clips: int,
     clips_scoring: Callable[[float], int] | None = None,
 ) -> float | None:
-    """Share of the clips that get a pair, computed from counts alone, before a selection.
+    """Compute the share of the clips that will get a pair from counts alone, before a selection.
 
     Args:
-        ok, clips: number of clips with captions, and of all clips.
-        clips_scoring: returns the number of clips whose best CLAP score is at least its argument;
-            None if that is not known.
+        ok, clips: number of clips with captions, and number of all clips.
+        clips_scoring: returns the number of clips whose best CLAP score is at least its argument.
+            None if that number is not known.
 
-    Returns None if only `decide` can compute it: the policy takes several captions of a clip,
-    rejects by the second scorer, or has a threshold on a score whose distribution is not known.
+    Returns None if only `decide` can compute the share. This is so if the policy takes several
+    captions of a clip, rejects by the second scorer, or has a threshold on a score whose
+    distribution is not known.
     """
     if policy.max_per_clip != 1 or policy.min_second_score is not None or not clips:
         return None
@@ -224,7 +229,7 @@ def expected_yield(
 
 
 def describe(policy: Policy) -> str:
-    """What the policy accepts, one sentence a rule in the order of `apply_rules`."""
+    """Describe what the policy accepts: one sentence a rule, in the order of `apply_rules`."""
     sentences = []
     if policy.min_second_score is not None:
         sentences.append(

@@ -1,5 +1,8 @@
-"""From a scene to a waveform: sounds in their places and at their levels, then the room, the
-microphone and the file they came by."""
+"""Renders a scene as a waveform.
+
+The sounds are mixed at their times and levels. Then a room, background noise and a microphone are
+simulated.
+"""
 
 import numpy as np
 
@@ -22,14 +25,17 @@ BACKGROUND_DB = (5.0, 16.0)
 
 
 def render_clip(seed: int, index: int, sample_rate_hz: int = 16000) -> tuple[Audio, Scene]:
-    """Clip `index` of the corpus `seed`: float32 mono `[sample]` in [-1, 1], and its truth."""
+    """Render clip `index` of the corpus `seed`.
+
+    Returns float32 mono `[sample]` in [-1, 1], and the scene that it contains.
+    """
     scene = make_scene(seed, index)
     rng = np.random.default_rng((seed, index, 1))
     return render_scene(scene, rng, sample_rate_hz), scene
 
 
 def render_scene(scene: Scene, rng: Rng, sample_rate_hz: int) -> Audio:
-    """One recording of the scene, float32 mono `[sample]` in [-1, 1]."""
+    """Render one random recording of a scene: float32 mono `[sample]` in [-1, 1]."""
     samples = round(scene.duration_s * sample_rate_hz)
     sounds = [CLASSES_BY_KEY[key] for key in scene.classes]
     if scene.relation == "then":
@@ -60,7 +66,10 @@ def render_scene(scene: Scene, rng: Rng, sample_rate_hz: int) -> Audio:
 
 
 def measure_active_level(audio: Audio, sample_rate_hz: int) -> float:
-    """The level of a sound's active parts: RMS over 20 ms frames within 30 dB of the loudest."""
+    """Return the RMS of the active parts of a sound.
+
+    Active are the 20 ms frames that are at most 30 dB softer than the loudest frame.
+    """
     frame = max(1, sample_rate_hz // 50)
     whole = audio[: len(audio) // frame * frame].reshape(-1, frame)
     power = np.einsum("ij,ij->i", whole, whole) / frame
@@ -70,7 +79,7 @@ def measure_active_level(audio: Audio, sample_rate_hz: int) -> float:
 
 
 def normalise_sound(audio: Audio, sample_rate_hz: int) -> Audio:
-    """The sound with an active level of one, faded over 15 ms at both ends."""
+    """Scale a sound to an active level of 1, and fade it over 15 ms at both ends."""
     level = measure_active_level(audio, sample_rate_hz)
     out = (audio / np.float32(level)) if level > 0 else audio.copy()
     fade = min(int(0.015 * sample_rate_hz), len(out) // 2)
@@ -81,7 +90,7 @@ def normalise_sound(audio: Audio, sample_rate_hz: int) -> Audio:
 
 
 def mix_in_background(front: Audio, behind: Audio, below_db: float) -> Audio:
-    """Mix two sounds of equal active level, the second `below_db` softer."""
+    """Mix two sounds of equal active level; `behind` becomes `below_db` softer than `front`."""
     return front + behind * np.float32(10 ** (-below_db / 20))
 
 

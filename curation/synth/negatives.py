@@ -1,4 +1,4 @@
-"""Captions that are wrong in one respect, for contrastive training and for evaluating a score."""
+"""Captions that are wrong in one respect, for contrastive training and for evaluating scorers."""
 
 import numpy as np
 
@@ -10,11 +10,16 @@ NEGATIVE_KINDS: tuple[str, ...] = ("replaced", "dropped", "added", "swapped", "r
 
 
 def make_hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str | None:
-    """A caption that is wrong as `kind` states; None if the scene does not allow that.
+    """Write a caption of a scene with one error; None if the scene does not allow this `kind`.
 
-    replaced: one class is another; dropped: one of two events is missing; added: a second event is
-    invented for a single one; swapped: order, or foreground and background, are exchanged;
-    relation: "then" for "background" or the reverse.
+    - "replaced": the caption names a wrong class in place of one of the scene's.
+    - "dropped": the caption omits one of two sounds.
+    - "added": the caption of a single sound names a second one.
+    - "swapped": the caption swaps the two sounds, so their order, or foreground and background, is
+    wrong.
+    - "relation": the caption says "then" of a sound with a background, or the reverse.
+
+    Raises ValueError for another kind.
     """
     if kind not in NEGATIVE_KINDS:
         raise ValueError(
@@ -41,7 +46,7 @@ def make_hard_negative(scene: Scene, rng: np.random.Generator, kind: str) -> str
 
 
 def make_hard_negatives(scene: Scene, rng: np.random.Generator, count: int = 1) -> list[str]:
-    """`count` hard negatives of kinds drawn uniformly among those that the scene allows."""
+    """Write `count` hard negatives, each of a random kind that the scene allows."""
     kinds = (
         ("replaced", "added")
         if scene.relation == "single"

@@ -1,4 +1,5 @@
 """Captioners: the contract (`base`), one adapter for each kind of model, and `build`.
 
-`networks` has the networks, `decoding` the decoding loops; `annotate` chooses the guidance.
+`networks` contains the networks and `decoding` the decoding loops; `annotate` chooses the tags that
+guide a caption.
 """

@@ -1,4 +1,4 @@
-"""The adapter of audio-language models, which are prompted for a caption and given the tags."""
+"""The adapter of audio-language models, which receive a prompt with the clip's tags."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioLlmCaptioner(PromptedCaptioner):
-    """Implements `Captioner` with an audio-text-to-text model of transformers with a chat template.
+    """Implements `Captioner` with a transformers model that answers chats about audio with text.
 
-    All candidates are sampled from one encoding of the clip.
+    All candidates of a clip are sampled from one encoding of the clip.
     """
 
     config: AudioLlmConfig
@@ -37,9 +37,9 @@ class AudioLlmCaptioner(PromptedCaptioner):
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips; see `Captioner`.
 
-        Texts that are no captions (`cleaning`) are discarded. A clip without any caption is a
+        Texts that are not captions (see `cleaning`) are discarded. A clip without any caption is a
         failure, as are empty clips and samples that are not finite. The model's processor decides
-        which part of a long clip is used: for models with Whisper's encoder mostly the first 30 s.
+        which part of a long clip is used. Models with Whisper's encoder mostly use the first 30 s.
         """
         return self._loaded.caption(
             waveforms,

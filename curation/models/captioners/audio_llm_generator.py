@@ -1,4 +1,4 @@
-"""Captions of a loaded audio-language model; the adapter creates it in `setup`."""
+"""Generates captions with a loaded audio-language model; the adapter creates it in `setup`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ _KNOWN = {
 
 
 class AudioLlmGenerator(PretrainedGenerator):
-    """A loaded audio-language model; the arguments are those of `AudioLlmCaptioner`."""
+    """A loaded audio-language model; its arguments are those of `AudioLlmCaptioner`."""
 
     def __init__(self, folder: Path, config: AudioLlmConfig, expected: str, device: str) -> None:
         super().__init__(folder, config, select_audio_llm_class, expected, device)
@@ -57,7 +57,7 @@ class AudioLlmGenerator(PretrainedGenerator):
         seeds: Sequence[int],
         wanted: range,
     ) -> list[list[Candidate] | Failure]:
-        """As `Captioner.caption`, with a prompt and the names of its tags for each clip."""
+        """Write captions as `Captioner.caption` does, for the prompt and tag names of each clip."""
 
         def caption_valid(valid: list[int]) -> list[list[Candidate] | Failure]:
             sampled = transformers_sampling.sample_candidates(
@@ -101,10 +101,11 @@ class AudioLlmGenerator(PretrainedGenerator):
 
 
 def select_audio_llm_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
-    """The class that opens a model with text output; None if there is none.
+    """Return the class that opens an audio model with text output; None if there is none.
 
-    transformers lists such models under several of its `Auto` classes, and Omni models as a whole
-    if they write and speak. A model's own code may also register one as a causal language model.
+    transformers lists such models under several of its `Auto` classes. It lists Omni models, which
+    write and speak, only as a whole. A model's own code may also register it as a causal language
+    model.
     """
     if config.model_type in _THINKERS:
         return pretrained.ModelClassChoice(_THINKERS[config.model_type], config.thinker_config)

@@ -17,10 +17,10 @@ from curation.schema import Failure, Tag
 class Candidate:
     """One caption for a clip.
 
-    `log_prob` is the mean log-probability per token (nats, end token included) of the caption under
-    the model at temperature 1, so that captions of any length and method can be compared; None if
-    the model returns none. `clap_score` and `second_score` are its cosines with the clip by the
-    scorers; None until it is scored.
+    `log_prob` is the mean log-probability per token of the caption under the model at temperature 1
+    (in nats, end token included). So captions of any length and method can be compared. It is None
+    if the model returns no log-probability. `clap_score` and `second_score` are the cosines of
+    caption and clip by the two scorers; None until the caption is scored.
     """
 
     caption: str
@@ -35,7 +35,7 @@ class Captioner(Protocol):
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate of the waveforms that `caption` takes; known before `setup`."""
+        """The sampling rate of the waveforms that `caption` takes; known before `setup`."""
         ...
 
     @property
@@ -45,11 +45,11 @@ class Captioner(Protocol):
 
     @property
     def max_tokens_per_clip(self) -> int:
-        """Maximum number of tokens that `caption` writes for a clip, over all its candidates."""
+        """Maximum number of tokens that `caption` writes for all candidates of a clip together."""
         ...
 
     def setup(self) -> None:
-        """Load weights. Called once in the worker, before the first `caption`."""
+        """Load the weights. Called once in the worker, before the first `caption`."""
         ...
 
     def offload(self) -> None:
@@ -68,25 +68,25 @@ class Captioner(Protocol):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of a batch of clips, in order, one entry per clip.
+        """Write the candidates of a batch of clips; one entry per clip, in the order of the clips.
 
         The candidates of a clip depend only on the clip, its guidance and its seed. Candidate n is
-        the same whether it is requested with the others or alone. Candidates may be equal; the
-        caller removes duplicates.
+        the same whether it is requested alone or with other candidates. Candidates may be equal;
+        the caller removes duplicates.
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.
             guidance: the tags that guide each clip; empty for an untagged clip.
             seeds: one seed per clip.
-            first: the first candidate requested, counted from 0.
-            last: the one after the last; None for the configured number.
+            first: number of the first requested candidate; candidates are counted from 0.
+            last: number after that of the last requested candidate; None for all configured ones.
         """
         ...
 
 
 @runtime_checkable
 class ReusableEncoding(Protocol):
-    """A captioner that can write more captions of a clip later without encoding it again.
+    """A captioner that can write more captions for a clip later, from its stored encoding.
 
     For such a captioner `caption` is `encode` followed by `write`.
     """
@@ -94,7 +94,7 @@ class ReusableEncoding(Protocol):
     def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[Any | Failure]:
-        """Encode a batch of clips for `write`, in order, one entry per clip.
+        """Encode a batch of clips for `write`; one entry per clip, in the order of the clips.
 
         Args:
             waveforms: as in `Captioner.caption`.
@@ -109,7 +109,7 @@ class ReusableEncoding(Protocol):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of encoded clips; failures are passed through.
+        """Write the candidates of encoded clips; clips that failed in `encode` stay failures.
 
         Args:
             encoded: results of `encode`, from any batches.
@@ -119,6 +119,6 @@ class ReusableEncoding(Protocol):
 
 
 def candidate_seed(seed: int, number: int) -> int:
-    """64 random bits for a candidate, derived from the clip's seed and the candidate's number."""
+    """Derive 64 random bits for a candidate from the clip's seed and the candidate's number."""
     [state] = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
     return int(state)

@@ -1,4 +1,4 @@
-"""Builds the captioner of a section in a run's YAML."""
+"""Builds the captioner that a section of a run's YAML describes."""
 
 from functools import singledispatch
 
@@ -19,7 +19,7 @@ from curation.models.captioners.vllm import VllmCaptioner
 
 @singledispatch
 def build_captioner(config: object) -> Captioner:
-    """The adapter of a configuration; it is small until its `setup`.
+    """Build the adapter for a configuration; it loads no weights until `setup`.
 
     One adapter is registered for each type of configuration.
     """

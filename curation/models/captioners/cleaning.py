@@ -1,7 +1,8 @@
 """Extracts one caption from the text of a language model, or gives a reason for rejection.
 
-Typical faults of large captioners are: chat around the caption, apologies, a repeated list of the
-tags, loops, and essays. Only the form is checked; the scorer judges whether a caption is true.
+Typical faults of large captioners are chat around the caption, apologies, a repeated list of the
+tags, loops, and essays. Only the form is checked here. Whether a caption is true is judged by the
+scorer.
 """
 
 import re
@@ -15,7 +16,7 @@ RejectionReason = Literal["empty", "refusal", "label_echo", "repetition", "too_l
 
 
 class RejectedText(NamedTuple):
-    """Why a text is no caption."""
+    """The reason why a text is not a caption."""
 
     reason: RejectionReason
 
@@ -70,13 +71,13 @@ _WORD_TIMES, _GROUP_TIMES = 5, 3
 
 
 def clean_caption(text: str, labels: Sequence[str] = (), ended: bool = True) -> str | RejectedText:
-    """The first sentence of a text without the text around it, or the reason for rejection.
+    """Return the first sentence of a model's text, or the reason why the text is rejected.
 
     Args:
         text: as the model wrote it.
         labels: the names of the tags given to the model; a text that only lists them is rejected.
-        ended: False if the text was cut at the maximum number of tokens; the sentence must still be
-            complete.
+        ended: False if the text was cut at the maximum number of tokens; the first sentence must
+            still be complete.
     """
     plain = strip_wrapping(text)
     if not any(map(str.isalnum, plain)):
@@ -95,7 +96,7 @@ def clean_caption(text: str, labels: Sequence[str] = (), ended: bool = True) -> 
 
 
 def strip_wrapping(text: str) -> str:
-    """A text's first line, without markup, surrounding quotes and an assistant's preamble."""
+    """Return the first line of a text, without markup, surrounding quotes or a chat preamble."""
     plain, before = _MARKUP.sub("", text.replace("’", "'")).strip(), ""
     while before != plain:
         before = plain
@@ -104,13 +105,13 @@ def strip_wrapping(text: str) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """A text up to the end of its first sentence."""
+    """Return a text up to the end of its first sentence."""
     end = _SENTENCE_END.search(text)
     return text[: end.end()] if end else text
 
 
 def has_repetition(text: str) -> bool:
-    """Whether a sequence of words of a text repeats itself several times."""
+    """Whether a text repeats a sequence of words several times."""
     words = re.findall(r"\w+", text.casefold())
     for size in range(1, _LONGEST_GROUP + 1):
         # How many words in a row are each the same as the one `size` words before.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class EncoderDecoderCaptioner(UntaggedCaptioner):
     """Implements `Captioner` with a speech-to-text model of transformers, or one with its own code.
 
-    All candidates are written from one encoding of the clip. A Whisper uses its first 30 s.
+    All candidates of a clip are written from one encoding of the clip. Whisper models use the first
+    30 s of a clip.
     """
 
     expected = "a speech-to-text model with an encoder and a decoder"

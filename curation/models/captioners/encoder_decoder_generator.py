@@ -1,4 +1,4 @@
-"""Captions of a loaded speech-to-text model; the adapter creates it in `setup`."""
+"""Generates captions with a loaded speech-to-text model; the adapter creates it in `setup`."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _Captions = list[list[SampledText | None]]
 
 
 class EncoderDecoderGenerator(PretrainedGenerator):
-    """A loaded speech-to-text model; the arguments are those of `EncoderDecoderCaptioner`."""
+    """A loaded speech-to-text model; its arguments are those of `EncoderDecoderCaptioner`."""
 
     def __init__(
         self, folder: Path, config: EncoderDecoderConfig, expected: str, device: str
@@ -46,7 +46,10 @@ class EncoderDecoderGenerator(PretrainedGenerator):
     def caption(
         self, waveforms: Sequence[np.ndarray], seeds: Sequence[int], wanted: range
     ) -> list[list[Candidate] | Failure]:
-        """As `Captioner.caption`: candidate 0 is the best beam, the others are sampled."""
+        """Write captions as `Captioner.caption` does.
+
+        Candidate 0 is the best caption of a beam search; the other candidates are sampled.
+        """
 
         def caption_valid(valid: list[int]) -> list[list[Candidate] | Failure]:
             inputs = self._encode([waveforms[clip] for clip in valid])
@@ -116,7 +119,7 @@ class EncoderDecoderGenerator(PretrainedGenerator):
 
 
 def select_encoder_decoder_class(config: PreTrainedConfig) -> pretrained.ModelClassChoice | None:
-    """The class that opens an encoder-decoder with text output; None if there is none."""
+    """Return the class that opens an encoder-decoder with text output; None if there is none."""
     own = AutoModelForSpeechSeq2Seq.__name__ in (getattr(config, "auto_map", None) or {})
     known = type(config) in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
     if config.is_encoder_decoder and (own or known):

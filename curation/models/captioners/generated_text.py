@@ -1,4 +1,4 @@
-"""Turns the texts that a model wrote for a clip into its candidates, or the clip's failure."""
+"""Turns the texts that a model wrote for a clip into candidates, or into a failure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ _MAX_SHOWN_CHARS = 200
 class GeneratedText(NamedTuple):
     """A text, its mean log-probability per token, and whether it ended before the token limit.
 
-    The log-probability is None if the model returns none.
+    The log-probability is None if the model does not return it.
     """
 
     text: str
@@ -26,7 +26,9 @@ class GeneratedText(NamedTuple):
 def build_candidates(
     answers: Sequence[GeneratedText | None], labels: Sequence[str] = ()
 ) -> list[Candidate] | Failure:
-    """The cleaned captions among the answers, or a failure with the first answer if there is none.
+    """Return the captions among a clip's answers, cleaned; a failure if there is no caption.
+
+    The failure quotes the first answer.
 
     Args:
         answers: the answers for one clip; None if the model's logits were not finite.

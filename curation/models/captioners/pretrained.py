@@ -9,7 +9,7 @@ from curation.models.pretrained_adapter import PretrainedAdapter
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedCaptioner(PretrainedAdapter):
-    """An adapter whose `identity` also states whether the model gets the tags."""
+    """An adapter of a pretrained captioner; `identity` also states whether it gets the tags."""
 
     config: PromptedConfig | UntaggedConfig
 

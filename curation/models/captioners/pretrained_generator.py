@@ -1,4 +1,4 @@
-"""Base class of loaded captioners of transformers' classes: a model and its processor."""
+"""Base class of loaded captioners that consist of a transformers model and its processor."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from curation.models.decoding.transformers_sampling import SampledText
 
 
 class PretrainedGenerator:
-    """A loaded captioner; the arguments are those of `pretrained.load_generative_model`."""
+    """A loaded captioner; its arguments are those of `pretrained.load_generative_model`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Base class of the adapters of audio-language models: the prompt for a clip and its tags."""
+"""Base class of the adapters of audio-language models; builds the prompt for a clip's tags."""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _log = logging.getLogger("tagscribe.captioner")
 
 @dataclass(frozen=True, kw_only=True)
 class PromptedCaptioner(PretrainedCaptioner):
-    """An adapter whose model answers a prompt about a clip."""
+    """An adapter of a model that answers a prompt about a clip."""
 
     expected = "an audio-language model"
 
@@ -26,7 +26,7 @@ class PromptedCaptioner(PretrainedCaptioner):
             _log.warning("%s takes no prompt: it captions untagged", self.model)
 
     def prompt(self, tags: Sequence[Tag]) -> str:
-        """The prompt for a clip with these tags."""
+        """Build the prompt for a clip with these tags."""
         guiding = self._guiding_tags(tags)
         names = ", ".join(class_phrase(tag.mid) for tag in guiding)
         return (
@@ -34,7 +34,7 @@ class PromptedCaptioner(PretrainedCaptioner):
         )
 
     def labels(self, tags: Sequence[Tag]) -> list[str]:
-        """The names of tags in the prompt; a text that only lists them is no caption."""
+        """Return the names of tags in the prompt; a text that only lists them is not a caption."""
         return [
             name for tag in self._guiding_tags(tags) for name in (class_phrase(tag.mid), tag.name)
         ]

@@ -1,4 +1,4 @@
-"""The adapter of captioners with their own code that return words, such as effb2-trm."""
+"""The adapter of captioners that bring their own code and return word ids, such as effb2-trm."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class RemoteCodeCaptioner(UntaggedCaptioner):
     """Implements `Captioner` with a hub model that has the interface of AudioCaption's models.
 
-    Its `config.json` has a `sample_rate`, and its code registers a model for `AutoModel`, whose
-    `forward` takes audio, audio_length, sample_method, beam_size, max_length and temp, and returns
-    word ids: `hf_wrapper.py` of https://github.com/wsntxxn/AudioCaption. It returns no
-    log-probability. A clip for which its code raises is a failure.
+    The model's `config.json` has a `sample_rate`. Its code registers a class for `AutoModel`. The
+    `forward` of this class takes audio, audio_length, sample_method, beam_size, max_length and
+    temp, and returns word ids: see `hf_wrapper.py` of https://github.com/wsntxxn/AudioCaption. The
+    model returns no log-probability. A clip for which its code raises an error is a failure.
     """
 
     expected = "a captioner with code of its own"

@@ -1,4 +1,4 @@
-"""Captions of a loaded model with its own code; the adapter creates it in `setup`."""
+"""Generates captions with a loaded model that brings its own code; created in `setup`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _SHORTEST_S = 0.4
 
 
 class RemoteCodeGenerator:
-    """A loaded model; the arguments are those of its adapter, and its tokenizer's directory."""
+    """A loaded model with its own code; see `RemoteCodeCaptioner` for the arguments."""
 
     def __init__(
         self,
@@ -50,7 +50,10 @@ class RemoteCodeGenerator:
     def caption(
         self, waveforms: Sequence[np.ndarray], seeds: Sequence[int], wanted: range
     ) -> list[list[Candidate] | Failure]:
-        """As `Captioner.caption`: candidate 0 is the best beam, the others are sampled."""
+        """Write captions as `Captioner.caption` does.
+
+        Candidate 0 is the best caption of a beam search; the other candidates are sampled.
+        """
         return apply_to_valid_clips(
             waveforms,
             "caption",

@@ -1,4 +1,4 @@
-"""The adapter of the tag-guided captioner: one caption by beam search, the rest sampled."""
+"""The adapter of the tag-guided captioner: one caption by beam search, the others by sampling."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class TagGuidedAdapter(Adapter):
     Attributes:
         candidates: number of captions of a clip; the first one comes from beam search.
         beams: width of the beam search.
-        temperature: of the samples, which are the other candidates.
-        max_tokens: the longest caption, end token included; longer ones are cut.
+        temperature: sampling temperature of the other candidates.
+        max_tokens: maximum number of tokens of a caption, end token included; longer captions are
+            cut.
     """
 
     kind = "captioner"

@@ -13,9 +13,9 @@ from curation.schema import Failure, Tag
 
 @dataclass(frozen=True, kw_only=True)
 class UntaggedCaptioner(PretrainedCaptioner):
-    """An adapter whose model receives only audio.
+    """An adapter of a model that receives only audio.
 
-    The first candidate is the best of a beam search, the others are sampled.
+    Candidate 0 is the best caption of a beam search; the other candidates are sampled.
     """
 
     config: UntaggedConfig
@@ -28,9 +28,9 @@ class UntaggedCaptioner(PretrainedCaptioner):
         first: int = 0,
         last: int | None = None,
     ) -> list[list[Candidate] | Failure]:
-        """Write the candidates of a batch of clips and ignore their guidance; see `Captioner`.
+        """Write the candidates of a batch of clips, and ignore `guidance`; see `Captioner`.
 
-        Texts that are no captions (`cleaning`) are discarded. A clip without any caption is a
+        Texts that are not captions (see `cleaning`) are discarded. A clip without any caption is a
         failure, as are empty clips and samples that are not finite.
         """
         wanted = range(self.config.candidates)[first:last]

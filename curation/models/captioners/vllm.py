@@ -1,8 +1,8 @@
 """The adapter of audio-language models that vLLM runs.
 
-It turns clips into requests, and responses into candidates. In a run the requests are sent through
-`ray.data.llm` (see `vllm_stage`). If vLLM is installed beside this package, as it may be for the
-check of a model, the adapter runs an engine in its own process.
+The adapter turns clips into requests, and responses into candidates. In a run, `ray.data.llm` sends
+the requests (see `vllm_stage`). If vLLM is installed beside this package, for example to check a
+model, the adapter can also run an engine in its own process.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class VllmCaptioner(PromptedCaptioner):
-    """Implements `Captioner` with an audio-language model in vLLM; it needs a chat template.
+    """Implements `Captioner` with an audio-language model in vLLM; the model needs a chat template.
 
-    Each candidate is a request with its own seed.
+    Each candidate is one request with its own seed.
     """
 
     config: VllmConfig
@@ -49,13 +49,13 @@ class VllmCaptioner(PromptedCaptioner):
 
     @property
     def model_source(self) -> str:
-        """The model as vLLM finds it on every machine: a directory or a hub id."""
+        """The directory or hub id by which vLLM finds the model on every machine."""
         folder = Path(self.model)
         return str(folder.absolute()) if folder.is_dir() else self.model
 
     @property
     def engine_arguments(self) -> dict[str, Any]:
-        """The arguments of vLLM's engine from the run's YAML."""
+        """The arguments of vLLM's engine, from the run's YAML."""
         revision = None if Path(self.model).is_dir() else self.revision
         return {
             "limit_mm_per_prompt": {"audio": 1},
@@ -66,13 +66,13 @@ class VllmCaptioner(PromptedCaptioner):
         }
 
     def load_processor(self) -> None:
-        """Load the processor that builds requests. Raises InputError if it is missing."""
+        """Load the processor that builds requests. Raises InputError if there is none."""
         _ = self._processor
 
     def build_requests(
         self, waveform: np.ndarray, tags: Sequence[Tag], seed: int, wanted: range
     ) -> list[VllmRequest]:
-        """The requests for the candidates `wanted` of a valid clip."""
+        """Build the requests for the candidates `wanted` of a valid clip."""
         prompt = self._render_prompt(self.prompt(tags))
         sound = pad_to_one_token(waveform, self.sample_rate_hz)
         return [VllmRequest(prompt, sound, self._sampling(seed, number)) for number in wanted]
@@ -80,7 +80,7 @@ class VllmCaptioner(PromptedCaptioner):
     def parse_responses(
         self, responses: Sequence[VllmResponse | Failure], tags: Sequence[Tag]
     ) -> list[Candidate] | Failure:
-        """A clip's candidates from its responses; any failure among them fails the clip."""
+        """Build a clip's candidates from its responses; if any request failed, the clip fails."""
         answers: list[GeneratedText | None] = []
         for response in responses:
             if isinstance(response, Failure):
@@ -98,7 +98,7 @@ class VllmCaptioner(PromptedCaptioner):
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips with an engine in this process; see `Captioner`.
 
-        Texts that are no captions (`cleaning`) are discarded. A clip without any caption is a
+        Texts that are not captions (see `cleaning`) are discarded. A clip without any caption is a
         failure, as are empty clips, samples that are not finite, and requests that vLLM refuses.
         """
         wanted = range(self.config.candidates)[first:last]

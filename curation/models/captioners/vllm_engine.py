@@ -1,4 +1,4 @@
-"""vLLM's engine in this process; the adapter creates it in `setup`."""
+"""Runs vLLM's engine in this process; the adapter creates it in `setup`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from curation.schema import Failure
 
 
 class VllmEngine:
-    """A loaded engine.
+    """A loaded vLLM engine.
 
     Args:
         source: the model's directory or hub id.
         engine: arguments of the engine.
         version: the required release of vLLM.
-        sample_rate_hz: of the waveforms.
+        sample_rate_hz: sampling rate of the waveforms in requests.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class VllmEngine:
         self._rate_hz = sample_rate_hz
 
     def move(self, device: str) -> None:
-        """No effect: vLLM keeps its GPU, and a run's configuration does not allow offloading it."""
+        """Do nothing: vLLM keeps its GPU, and a run's configuration forbids offloading it."""
         raise NotImplementedError(device)
 
     def generate_responses(self, requests: Sequence[VllmRequest]) -> list[VllmResponse | Failure]:
-        """The response to each request, in order; a failure if vLLM refuses the request."""
+        """Return the response to each request, in order; a failure if vLLM refuses the request."""
         try:
             return self._generate(requests)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Checks for an installed vLLM and its release without importing it."""
+"""Finds out whether vLLM is installed, and which release, without importing it."""
 
 from importlib.metadata import packages_distributions
 from importlib.metadata import version as version_of
@@ -20,7 +20,7 @@ IN_PROCESS_HINT = (
 
 
 def installed_vllm_version() -> str | None:
-    """The release of vLLM that this process can import, under any package name."""
+    """Return the release of vLLM that this process can import, under any package name."""
     packages = packages_distributions().get("vllm", [])
     return version_of(packages[0]) if packages else None
 
@@ -28,11 +28,11 @@ def installed_vllm_version() -> str | None:
 def require_vllm_version(
     found: str | None, wanted: str, where: str, otherwise: str = _OTHERWISE
 ) -> None:
-    """Raises InputError unless the installed release of vLLM is the required one.
+    """Raise InputError unless the installed release of vLLM is the required one.
 
     Args:
-        found: the installed release, None for none.
-        wanted: `captioner.version`.
+        found: the installed release; None if vLLM is not installed.
+        wanted: the required release, `captioner.version`.
         where: the environment, for the message.
         otherwise: the remedy if vLLM is not installed.
     """

@@ -1,4 +1,4 @@
-"""A request to vLLM for one candidate, and the response."""
+"""Types of a request to vLLM for one candidate, and of its response."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 class VllmRequest(NamedTuple):
     """The request for one candidate of one clip.
 
-    `sound` is float32, `[sample]` at the model's rate; `sampling` are vLLM's SamplingParams.
+    `sound` is float32 `[sample]` at the model's rate; `sampling` holds vLLM's SamplingParams.
     """
 
     prompt: str
@@ -19,7 +19,7 @@ class VllmRequest(NamedTuple):
 class VllmResponse(NamedTuple):
     """The text that vLLM wrote, and the log-probability of each token, including the end token.
 
-    They are vLLM's raw ones, at temperature 1.
+    The log-probabilities are vLLM's raw ones, at temperature 1.
     """
 
     text: str

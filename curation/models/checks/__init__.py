@@ -1,1 +1,1 @@
-"""The tests that a model must pass before it is used in a run, by its part."""
+"""The tests that each model must pass before it is used in a run, grouped by part."""

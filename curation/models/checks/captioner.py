@@ -1,4 +1,4 @@
-"""The tests of a captioner: it writes captions, and the same ones for the same clip and seed."""
+"""Tests of a captioner: it writes captions, and repeats them for the same clip and seed."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _SHORT_S, _LONG_S = 0.5, 10.0
 
 
 def writes_usable_captions(captioner: Captioner) -> ModelTestOutcome:
-    """Tests that every sound gets its own captions, most of them usable and none empty."""
+    """Test that every sound gets its own captions, of which most are usable and none is empty."""
     some = _probe_sounds(captioner)
     written = _captions(captioner, [sound.waveform for sound in some])
     faults = [fault for clip in written for fault in map(caption_fault, clip)]
@@ -45,7 +45,7 @@ def writes_usable_captions(captioner: Captioner) -> ModelTestOutcome:
 
 
 def caption_fault(candidate: Candidate) -> str | None:
-    """Why a candidate is no usable caption; None if it may be one."""
+    """Return why a candidate is not a usable caption; None if no fault is found."""
     words = candidate.caption.split()
     shown = " ".join(words[:12])
     if not words:
@@ -60,13 +60,13 @@ def caption_fault(candidate: Candidate) -> str | None:
 
 
 def captions_are_repeatable(captioner: Captioner) -> ModelTestOutcome:
-    """Tests that the same batch and seeds give the same captions."""
+    """Test that the same batch with the same seeds gives the same captions."""
     clips = [sound.waveform for sound in _probe_sounds(captioner)]
     return _compare_captions(_captions(captioner, clips), _captions(captioner, clips), 1.0)
 
 
 def captions_are_batch_independent(captioner: Captioner) -> ModelTestOutcome:
-    """Tests that a clip's captions do not depend on the other clips of the batch."""
+    """Test that a clip's captions do not depend on the other clips of the batch."""
     rate = captioner.sample_rate_hz
     some = _probe_sounds(captioner)
     clips = [
@@ -83,7 +83,7 @@ def captions_are_batch_independent(captioner: Captioner) -> ModelTestOutcome:
 
 
 def tags_change_captions(captioner: Captioner) -> ModelTestOutcome:
-    """Tests that tags are accepted and change captions; reports for how many clips."""
+    """Test that tags are accepted and change captions; report the number of changed clips."""
     some = _probe_sounds(captioner)
     clips = [sound.waveform for sound in some]
     # Each clip gets the next one's tag, which an untagged caption would hardly name.
@@ -99,7 +99,7 @@ def tags_change_captions(captioner: Captioner) -> ModelTestOutcome:
 
 
 def captioner_rejects_bad_clips(captioner: Captioner) -> ModelTestOutcome:
-    """Tests that an invalid clip is a failure at its position."""
+    """Test that an invalid clip becomes a failure at its position in the results."""
 
     def caption(clips: list[np.ndarray]) -> Sequence[object]:
         return captioner.caption(clips, [[]] * len(clips), range(len(clips)))
@@ -108,7 +108,7 @@ def captioner_rejects_bad_clips(captioner: Captioner) -> ModelTestOutcome:
 
 
 def captioner_tests(guidance: Guidance) -> ModelTests[Captioner]:
-    """The tests of a captioner with or without guidance."""
+    """List the tests of a captioner with or without guidance."""
     return {
         "writes captions": writes_usable_captions,
         "the same again": captions_are_repeatable,

@@ -1,4 +1,4 @@
-"""Runs tests on a model, whatever it raises, and records their findings."""
+"""Runs tests on a model, catches every error, and records the findings."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class ModelTestOutcome(NamedTuple):
-    """Whether a test passed, and its figures."""
+    """Whether a test passed, and the figures that it measured."""
 
     passed: bool
     details: str
 
 
 class ModelTestFinding(NamedTuple):
-    """The outcome of a test with its name."""
+    """The name of a test, and the outcome of the test."""
 
     test: str
     passed: bool
@@ -29,7 +29,7 @@ class ModelTestFinding(NamedTuple):
 
 
 class TestableModel(Protocol):
-    """The common methods of captioners, scorers and taggers."""
+    """The methods that captioners, scorers and taggers have in common."""
 
     @property
     def sample_rate_hz(self) -> int: ...
@@ -47,7 +47,7 @@ ModelTests = Mapping[str, Callable[[ModelT], ModelTestOutcome]]
 def run_model_tests(
     build: Callable[[], ModelT], tests: ModelTests[ModelT]
 ) -> list[ModelTestFinding]:
-    """Load a model and run tests on it; if loading fails, no test is run."""
+    """Load a model and run tests on it; if the model cannot be loaded, no test is run."""
     models: list[ModelT] = []
 
     def load() -> ModelTestOutcome:
@@ -73,7 +73,7 @@ def _run_test(name: str, work: Callable[[], ModelTestOutcome]) -> ModelTestFindi
 
 
 def require_results(results: Sequence[T | Failure]) -> list[T]:
-    """Results without failures. Raises InputError naming the first failure."""
+    """Return the results if none is a failure. Raises InputError naming the first failure."""
     answers: list[T] = []
     for place, result in enumerate(results):
         if isinstance(result, Failure):
@@ -87,7 +87,7 @@ def require_results(results: Sequence[T | Failure]) -> list[T]:
 def check_bad_clips(
     work: Callable[[list[np.ndarray]], Sequence[object]], sound: np.ndarray
 ) -> ModelTestOutcome:
-    """Whether invalid clips are failures at their positions."""
+    """Check whether invalid clips become failures at their positions in the results."""
     results = work([sound, np.zeros(0, np.float32), np.full_like(sound, np.nan), sound])
     found = ["failure" if isinstance(result, Failure) else "answer" for result in results]
     return ModelTestOutcome(

@@ -1,4 +1,4 @@
-"""The models of a run by part, each with its tests."""
+"""Finds the models of a run and tests each part (captioner, scorer, tagger) with its tests."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,7 +20,7 @@ ModelSection = CaptionerConfig | ScorerConfig | TaggerConfig
 
 
 def model_sections(config: RunConfig) -> dict[str, ModelSection]:
-    """The sections of a run's YAML that name models, by part."""
+    """Return the sections of a run's YAML that name models, by part."""
     named = {
         "captioner": config.captioner,
         "scorer": config.scorer,

@@ -1,4 +1,4 @@
-"""The procedural sounds on which models are tested, with exact names."""
+"""The procedural sounds on which models are tested; the class of each sound is known."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,7 @@ _SHORT_S, _LONG_S = 0.5, 25.0
 
 @dataclass(frozen=True, eq=False)
 class ProbeSound:
-    """One sound: float32 mono `[sample]`, its class, and a true caption."""
+    """A sound as float32 mono `[sample]`, the name of its class, and a true caption."""
 
     waveform: np.ndarray
     tag: Tag
@@ -26,7 +26,7 @@ class ProbeSound:
 
 @cache
 def make_probe_sounds(sample_rate_hz: int) -> tuple[ProbeSound, ...]:
-    """A sound of the first class of each family, so that all are clearly different."""
+    """Make a sound of the first class of each family, so that all sounds clearly differ."""
     families: dict[str, SoundClass] = {}
     for each in SOUND_CLASSES:
         families.setdefault(each.family, each)
@@ -34,12 +34,12 @@ def make_probe_sounds(sample_rate_hz: int) -> tuple[ProbeSound, ...]:
 
 
 def resize_sound(sound: ProbeSound, sample_rate_hz: int, duration_s: float) -> np.ndarray:
-    """The sound cut to a duration, or repeated up to it."""
+    """Cut a sound to a duration, or repeat the sound until it has this duration."""
     return np.resize(sound.waveform, round(duration_s * sample_rate_hz))
 
 
 def make_clips_of_unequal_length(sample_rate_hz: int) -> list[np.ndarray]:
-    """Three clips for one batch: one unchanged, a short one and a long one."""
+    """Make three clips for one batch: one of a sound's own length, a short one and a long one."""
     middle, short, long = make_probe_sounds(sample_rate_hz)[:3]
     return [
         middle.waveform,

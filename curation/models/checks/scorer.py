@@ -1,4 +1,4 @@
-"""The tests of a scorer: sounds match their captions, and embeddings are repeatable."""
+"""Tests of a scorer: sounds match their captions, and embeddings are repeatable."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _LONG_CAPTION = " ".join(["a dog barks and then rain falls"] * 430)  # 3,010 wor
 
 
 def embeddings_are_unit_vectors(scorer: Scorer) -> ModelTestOutcome:
-    """Tests that sounds and captions become finite unit vectors of one dimension."""
+    """Test that embeddings of sounds and captions are finite unit vectors of one dimension."""
     some = make_probe_sounds(scorer.sample_rate_hz)[:_CLIPS]
     audio = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in some])))
     text = scorer.embed_text([sound.caption for sound in some])
@@ -44,7 +44,7 @@ def embeddings_are_unit_vectors(scorer: Scorer) -> ModelTestOutcome:
 
 
 def scores_separate_matched_pairs(scorer: Scorer) -> ModelTestOutcome:
-    """Tests that sounds score higher with their own captions than with randomly assigned ones."""
+    """Test that sounds score higher with their own captions than with captions of other sounds."""
     every = make_probe_sounds(scorer.sample_rate_hz)
     audio = np.stack(require_results(scorer.embed_audio([sound.waveform for sound in every])))
     text = scorer.embed_text([sound.caption for sound in every])
@@ -58,7 +58,7 @@ def scores_separate_matched_pairs(scorer: Scorer) -> ModelTestOutcome:
 
 
 def embeddings_are_repeatable(scorer: Scorer) -> ModelTestOutcome:
-    """Tests that the same batch gives the same embeddings: no random crop or dropout."""
+    """Test that the same batch gives the same embeddings, without random crops or dropout."""
     rate = scorer.sample_rate_hz
     clips = [
         resize_sound(make_probe_sounds(rate)[0], rate, _LONG_S),
@@ -69,7 +69,7 @@ def embeddings_are_repeatable(scorer: Scorer) -> ModelTestOutcome:
 
 
 def audio_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
-    """Tests that a clip's embedding does not depend on other clips, whether short or long."""
+    """Test that a clip's embedding does not depend on other clips, whether short or long."""
     clips = make_clips_of_unequal_length(scorer.sample_rate_hz)
     batched = np.stack(require_results(scorer.embed_audio(clips)))
     single = np.concatenate([require_results(scorer.embed_audio([clip])) for clip in clips])
@@ -80,7 +80,7 @@ def audio_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
 
 
 def text_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
-    """Tests that a caption's embedding does not depend on other captions, even of 3,000 words."""
+    """Test that a caption's embedding does not depend on other captions, even of 3,000 words."""
     captions = [sound.caption for sound in make_probe_sounds(scorer.sample_rate_hz)[:_CLIPS]]
     batched = scorer.embed_text([*captions, _LONG_CAPTION])
     single = np.concatenate([scorer.embed_text([each]) for each in [*captions, _LONG_CAPTION]])
@@ -88,7 +88,7 @@ def text_embeddings_are_batch_independent(scorer: Scorer) -> ModelTestOutcome:
 
 
 def scorer_rejects_bad_clips(scorer: Scorer) -> ModelTestOutcome:
-    """Tests that an empty or non-finite clip is a failure at its position."""
+    """Test that an empty or non-finite clip becomes a failure at its position in the results."""
     return check_bad_clips(scorer.embed_audio, make_probe_sounds(scorer.sample_rate_hz)[0].waveform)
 
 

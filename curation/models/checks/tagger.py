@@ -1,4 +1,4 @@
-"""The tests of a tagger: AudioSet classes with probabilities, and repeatable."""
+"""Tests of a tagger: it returns AudioSet classes with probabilities, and repeats them."""
 
 from curation.errors import InputError
 from curation.models.checks.findings import (
@@ -18,7 +18,7 @@ _CLIPS = 3
 
 
 def tags_are_well_formed(tagger: Tagger) -> ModelTestOutcome:
-    """Tests that tags are AudioSet classes with descending probabilities; counts right ones."""
+    """Test that tags are AudioSet classes, most probable first; count rightly tagged sounds."""
     every = make_probe_sounds(tagger.sample_rate_hz)
     found = require_results(tagger.tag([sound.waveform for sound in every]))
     fault = next((fault for fault in map(tags_fault, found) if fault), None)
@@ -31,7 +31,7 @@ def tags_are_well_formed(tagger: Tagger) -> ModelTestOutcome:
 
 
 def tags_fault(tags: list[Tag]) -> str | None:
-    """The fault in a clip's tags; None if there is none."""
+    """Return the first fault in a clip's tags; None if there is none."""
     for tag in tags:
         if not 0 <= tag.confidence <= 1:
             return f"{tag.name} has confidence {tag.confidence}, expected 0 to 1"
@@ -46,7 +46,7 @@ def tags_fault(tags: list[Tag]) -> str | None:
 
 
 def tags_are_repeatable(tagger: Tagger) -> ModelTestOutcome:
-    """Tests that the same batch gives the same tags."""
+    """Test that the same batch gives the same tags."""
     clips = [sound.waveform for sound in make_probe_sounds(tagger.sample_rate_hz)[:_CLIPS]]
     return _compare_tags(
         require_results(tagger.tag(clips)),
@@ -56,7 +56,7 @@ def tags_are_repeatable(tagger: Tagger) -> ModelTestOutcome:
 
 
 def tags_are_batch_independent(tagger: Tagger) -> ModelTestOutcome:
-    """Tests that a clip's tags do not depend on other clips, whether short or long."""
+    """Test that a clip's tags do not depend on other clips, whether short or long."""
     clips = make_clips_of_unequal_length(tagger.sample_rate_hz)
     batched = require_results(tagger.tag(clips))
     single = [require_results(tagger.tag([clip]))[0] for clip in clips]
@@ -64,7 +64,7 @@ def tags_are_batch_independent(tagger: Tagger) -> ModelTestOutcome:
 
 
 def tagger_rejects_bad_clips(tagger: Tagger) -> ModelTestOutcome:
-    """Tests that an empty or non-finite clip is a failure at its position."""
+    """Test that an empty or non-finite clip becomes a failure at its position in the results."""
     return check_bad_clips(tagger.tag, make_probe_sounds(tagger.sample_rate_hz)[0].waveform)
 
 

@@ -1,4 +1,4 @@
-"""Decodes captions from next-token distributions: beam search and seeded sampling.
+"""Decodes captions from next-token distributions by beam search and seeded sampling.
 
-`networks` has the networks; `captioners` processes the text.
+`networks` contains the networks; `captioners` turns the decoded text into captions.
 """

@@ -1,9 +1,10 @@
 """Beam search and sampling of a batch of clips in one cached loop, repeatable for each clip.
 
-transformers' `generate` decodes beams and samples separately, and samples from one global random
-state. Here all captions of all clips advance together, the captions of a clip share the encoder's
-output, and the samples of a clip depend only on its own noise. Clips whose captions have all ended
-leave the batch. `tests/models` compares the beam with `generate(num_beams=...)`.
+transformers' `generate` decodes beams and samples in separate calls, and draws samples from one
+global random state. This loop decodes all captions of all clips together. The captions of a clip
+share the encoder's output, and the samples of a clip depend only on the clip's own noise. A clip
+whose captions have all ended leaves the batch. `tests/models` compares the beam search with
+`generate(num_beams=...)`.
 """
 
 import torch
@@ -27,14 +28,14 @@ def decode_captions(
     temperature: float,
     max_tokens: int,
 ) -> tuple[list[DecodedCaption], list[list[DecodedCaption]]]:
-    """The best beam of each clip, and its samples.
+    """Return the best beam of each clip, and the samples of each clip.
 
     Args:
         encoded: the encoder's output, one row per clip.
         beams: width of the beam search; 0 for none, and then the first list is empty.
         noise: `draw_uniform_noise` for at least `max_tokens` steps; None draws no samples.
-        temperature: of the samples; log-probabilities are always those at temperature 1.
-        max_tokens: the longest caption, end token included; a longer one is cut.
+        temperature: sampling temperature; log-probabilities are always those at temperature 1.
+        max_tokens: maximum number of tokens of a caption, end token included; longer ones are cut.
     """
     clips = len(encoded.last_hidden_state)
     search = BeamSearch(model, clips, beams, max_tokens)
@@ -61,7 +62,8 @@ def decode_captions(
 class DecoderState:
     """The decoder's state for all captions of the clips in the batch.
 
-    The past is allocated for the longest caption at the start, so that no step moves it.
+    The cache of past keys and values is allocated for the longest caption at the start, so that no
+    step moves it.
 
     Attributes:
         ids: the newest word of each caption `[clip, caption]`.
@@ -87,16 +89,17 @@ class DecoderState:
         self.columns = torch.arange(captions, device=model.device)
 
     def step(self, at: int) -> Tensor:
-        """Log-probabilities of the word after position `at`, `[clip, caption, word]`."""
+        """Return log-probabilities of the word after position `at`, `[clip, caption, word]`."""
         past = [KeyValue(*(each[:, :, : at + 1] for each in layer)) for layer in self.past]
         position = self.positions[at : at + 1]
         logits = self.decoder.step(self.ids, position, past, self.memory, self.encoded)
         return logits.log_softmax(dim=-1)
 
     def reorder(self, parents: Tensor, filled: int) -> None:
-        """Set the past of each beam to that of its parent `[clip, beam]`; samples keep theirs.
+        """Copy to each beam the cache of its parent beam (`parents`, `[clip, beam]`).
 
-        Only the first `filled` positions are copied, and only for beams with another parent.
+        The caches of samples are unchanged. Only the first `filled` positions are copied, and only
+        for beams whose parent is another beam.
         """
         captions = len(self.columns)
         clip, beam = (parents != self.columns[: parents.shape[1]]).nonzero(as_tuple=True)
@@ -107,7 +110,7 @@ class DecoderState:
             cache[to] = cache[source]
 
     def select_rows(self, rows: Tensor, filled: int) -> None:
-        """Keep only the clips `rows`; of the past, the first `filled` positions stay."""
+        """Keep only the clips `rows`, with the first `filled` positions of their caches."""
         self.ids = self.ids[rows]
         self.encoded = self.encoded.take(rows)
         self.memory = [KeyValue(*(each[rows] for each in layer)) for layer in self.memory]

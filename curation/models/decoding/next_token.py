@@ -1,4 +1,4 @@
-"""Chooses the next word: beam search and sampling of a batch, each clip independently."""
+"""Chooses the next word of captions by beam search and sampling, independently for each clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ _IMPOSSIBLE = -1.0e9
 
 @dataclass(frozen=True)
 class DecodedCaption:
-    """Word ids without start and end token, and their mean log-probability, end included."""
+    """Word ids without start and end token, and the mean log-probability, end token included."""
 
     ids: tuple[int, ...]
     log_prob: float
 
 
 def draw_uniform_noise(seeds: Sequence[int], samples: int, steps: int, words: int) -> Tensor:
-    """Uniform float64 in [0, 1), `[clip, sample, step, word]`, each clip's from its own seed.
+    """Draw uniform float64 noise in [0, 1), `[clip, sample, step, word]`, from one seed a clip.
 
-    `to_gumbel` takes four times as long, so it is applied only to the steps that are taken.
+    `to_gumbel` takes four times as long as drawing, so it is applied only to the steps that are
+    taken.
     """
     noise = torch.empty(len(seeds), samples, steps, words, dtype=torch.float64)
     for row, seed in enumerate(seeds):
@@ -31,7 +32,7 @@ def draw_uniform_noise(seeds: Sequence[int], samples: int, steps: int, words: in
 
 
 def to_gumbel(uniform: Tensor) -> Tensor:
-    """Standard Gumbel noise, float32, from uniform float64 of the same shape.
+    """Convert uniform float64 noise to standard Gumbel noise, float32, of the same shape.
 
     The arg max of log-probabilities plus such noise is an exact sample (Gumbel-max).
     """
@@ -39,10 +40,10 @@ def to_gumbel(uniform: Tensor) -> Tensor:
 
 
 class BeamSearch:
-    """The beam search of transformers 5 (early_stopping False, length_penalty 1), clip by clip.
+    """Beam search for each clip, as in transformers 5 (early_stopping False, length_penalty 1).
 
-    `done*` hold the best ended captions of every clip; `rows` are the clips still in the batch. A
-    step changes these tensors in place.
+    The `done*` tensors hold the best ended captions of every clip; `rows` are the clips still in
+    the batch. A step changes these tensors in place.
     """
 
     def __init__(self, model: TagGuidedCaptioner, clips: int, beams: int, max_tokens: int) -> None:
@@ -59,11 +60,11 @@ class BeamSearch:
         self.done = torch.full((clips, beams, max_tokens), self.eos, device=device)
 
     def step(self, log_probs: Tensor, at: int, last: bool) -> tuple[Tensor, Tensor]:
-        """Choose the next words; returns each beam's parent and its word, `[clip, beam]` each.
+        """Choose the next words. Return the parent and the word of each beam, `[clip, beam]` each.
 
         Args:
-            log_probs: of the next word `[clip, beam, word]`.
-            at: its position.
+            log_probs: log-probabilities of the next word `[clip, beam, word]`.
+            at: position of the next word.
             last: whether this is the last position.
         """
         if not self.beams:
@@ -84,14 +85,14 @@ class BeamSearch:
         return parents.gather(1, best), ids.gather(1, best)
 
     def select_rows(self, rows: Tensor) -> None:
-        """Keep only these clips in the batch; the captions of the others stay stored."""
+        """Keep only these clips in the batch; ended captions of the other clips stay stored."""
         self.rows, self.active = self.rows[rows], self.active[rows]
         self.scores, self.running = self.scores[rows], self.running[rows]
 
     def best(self) -> list[DecodedCaption]:
-        """The best caption of every clip; empty without beams.
+        """Return the best caption of every clip; an empty list if there are no beams.
 
-        Its log-probability is NaN if logits were not finite and no caption ended.
+        The log-probability of a caption is NaN if logits were not finite and no caption ended.
         """
         if not self.beams:
             return []
@@ -116,7 +117,7 @@ class BeamSearch:
 
 
 class Sampler:
-    """Independent samples by the Gumbel-max trick; a step changes its tensors in place."""
+    """Draws independent samples by the Gumbel-max trick; a step changes its tensors in place."""
 
     def __init__(
         self,
@@ -142,11 +143,11 @@ class Sampler:
 
     @property
     def active(self) -> Tensor:
-        """Whether a clip of the batch has a sample that has not ended, `[clip]`."""
+        """Whether each clip of the batch has a sample that has not ended, bool `[clip]`."""
         return ~self.finished[self.rows].all(dim=1)
 
     def step(self, log_probs: Tensor, at: int, last: bool) -> Tensor:
-        """Draw one word for each sample, `[clip, sample]`; ended samples get padding.
+        """Draw one word for each sample, `[clip, sample]`; an ended sample gets padding.
 
         The arguments are those of `BeamSearch.step`.
         """
@@ -164,11 +165,11 @@ class Sampler:
         return ids
 
     def select_rows(self, rows: Tensor) -> None:
-        """Keep only these clips in the batch; the samples of the others stay stored."""
+        """Keep only these clips in the batch; the samples of the other clips stay stored."""
         self.rows = self.rows[rows]
 
     def captions(self) -> list[list[DecodedCaption]]:
-        """The samples of every clip."""
+        """Return the samples of every clip."""
         means = (self.total / self.length).tolist()
         return [
             [

@@ -1,10 +1,10 @@
 """Samples several captions of each clip from one encoding, repeatable for each clip.
 
 transformers' `generate(num_return_sequences=k)` encodes each clip k times, and samples from one
-global random state. Here `generate` prepares its inputs and passes them to a loop of this module.
-The model processes each clip once, its cache is copied to all candidates, and each candidate is
-drawn with its own random numbers. Candidates that have ended leave the batch. `tests/models`
-compares the loop with `generate`.
+global random state. Here `generate` only prepares the model's inputs, and passes them to a loop of
+this module. The model encodes each clip once, and the resulting cache is copied to all candidates.
+Each candidate is drawn with its own random numbers. Candidates that have ended leave the batch.
+`tests/models` compares the loop with `generate`.
 """
 
 import math
@@ -39,7 +39,7 @@ _ROWS = (
 
 @dataclass(frozen=True)
 class SampledText:
-    """Token ids without the end token, and their mean log-probability, end included.
+    """Token ids without the end token, and the mean log-probability, end token included.
 
     `ended` is False if the text was cut at the maximum number of tokens.
     """
@@ -50,11 +50,11 @@ class SampledText:
 
 
 def draw_uniform_numbers(seeds: Sequence[int], candidates: Sequence[int], tokens: int) -> Tensor:
-    """Uniform numbers in [0, 1), `[clip, candidate, token]`, seeded by clip and candidate.
+    """Draw uniform numbers in [0, 1), `[clip, candidate, token]`, seeded by clip and candidate.
 
-    A token is chosen by looking one number up in the cumulative distribution. Gumbel noise would
-    need one number for each word of the vocabulary, which for 150,000 words costs more than the
-    model.
+    To choose a token, one number is looked up in the cumulative distribution. Gumbel noise would
+    need one number for each word of the vocabulary. For 150,000 words, drawing it would cost more
+    than running the model.
     """
     numbers = np.empty((len(seeds), len(candidates), tokens))
     for row, seed in enumerate(seeds):
@@ -72,14 +72,14 @@ def sample_candidates(
     temperature: float = 1.0,
     top_p: float = 1.0,
 ) -> list[list[SampledText | None]]:
-    """The candidates of each clip; None for one whose logits are not finite.
+    """Sample the candidates of each clip; None for a clip whose logits are not finite.
 
     Args:
         generate: `generate` of a model.
-        inputs: its arguments, one row per clip; prompts are padded on the left.
-        numbers: `draw_uniform_numbers` for the most tokens that a candidate may have, end token
+        inputs: arguments of `generate`, one row per clip; prompts are padded on the left.
+        numbers: `draw_uniform_numbers` for the maximum number of tokens of a candidate, end token
             included.
-        temperature: of the samples; log-probabilities are always those at temperature 1.
+        temperature: sampling temperature; log-probabilities are always those at temperature 1.
         top_p: share of the probability mass to sample from; 0 takes the most likely token.
     """
     if not numbers.numel():

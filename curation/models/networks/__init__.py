@@ -1,4 +1,4 @@
 """The networks, as torch modules, and the front ends that compute their features.
 
-`curation.models` reads their weights, and `decoding` draws captions from the decoders.
+`curation.models` reads the weights of networks, and `decoding` decodes captions with them.
 """

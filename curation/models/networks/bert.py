@@ -1,7 +1,7 @@
-"""BERT (Devlin et al. 2018) as a text tower: the encoder alone, without transformers.
+"""BERT (Devlin et al. 2018) as a text tower: only the encoder, without transformers.
 
-Weight names, outputs and, for a given seed, initial weights are those of transformers' `BertModel`
-without its pooler, so each can open the directories of the other.
+Weight names, outputs and, for a given seed, initial weights equal those of transformers'
+`BertModel` without its pooler. So `Bert` can open directories of `BertModel`, and the reverse.
 """
 
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ _SUPPORTED = {
 
 @dataclass(frozen=True)
 class BertConfig:
-    """Sizes of a `Bert`, by transformers' names; the defaults are BERT-base's."""
+    """Sizes of a `Bert`, under the names of transformers; the defaults are those of BERT-base."""
 
     model_type: ClassVar[str] = "bert"
 
@@ -43,26 +43,26 @@ class BertConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "BertConfig":
-        """The sizes in a configuration of transformers; other keys are ignored."""
+        """Read the sizes from a configuration of transformers; other keys are ignored."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
 def is_plain_bert(values: dict[str, Any]) -> bool:
-    """Whether a text tower's configuration is that of a BERT that `Bert` implements."""
+    """Whether a text tower's configuration describes a BERT that `Bert` implements."""
     return values.get("model_type") == BertConfig.model_type and all(
         values.get(name, supported[0]) in supported for name, supported in _SUPPORTED.items()
     )
 
 
 class BertOutput(NamedTuple):
-    """`last_hidden_state [batch, token, hidden]`."""
+    """The output of a `Bert`: `last_hidden_state [batch, token, hidden]`."""
 
     last_hidden_state: Tensor
 
 
 class Bert(nn.Module):
-    """Embeddings and encoder layers.
+    """BERT's embeddings and encoder layers.
 
     Attributes:
         checkpointing: in training, recompute the layers' activations instead of storing them.

@@ -1,4 +1,4 @@
-"""transformers' CLAP (HTSAT and RoBERTa), with batched front ends of this package."""
+"""The CLAP of transformers (HTSAT and RoBERTa), with the batched front ends of this package."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _TEXT_TOKENS = 77
 
 
 class ClapTowers(Towers):
-    """A `ClapModel` and its front end: the common part of models with and without fusion.
+    """A `ClapModel` and its front end: what models with and without fusion have in common.
 
     Attributes:
         clap: the model of transformers.
@@ -69,31 +69,31 @@ class ClapTowers(Towers):
         return self.clap.config.text_config.vocab_size
 
     def project_audio(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the audio tower's pooled output."""
+        """Project the audio tower's pooled output to unit vectors `[batch, embed_dim]`."""
         return F.normalize(self.clap.audio_projection(pooled), dim=-1)
 
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """The output of RoBERTa's pooler `[batch, hidden]`."""
+        """Return the output of RoBERTa's pooler, `[batch, hidden]`."""
         return self.clap.text_model(input_ids=input_ids, attention_mask=mask).pooler_output
 
     def project_text(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the pooler's output."""
+        """Project the output of RoBERTa's pooler to unit vectors `[batch, embed_dim]`."""
         return F.normalize(self.clap.text_projection(pooled), dim=-1)
 
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
+        """Encode token ids `[batch, token]` as unit vectors `[batch, embed_dim]`."""
         return self.project_text(self.pool_text(input_ids, mask))
 
 
 class TrainableClap(ClapTowers, TrainableTowers):
-    """A CLAP without fusion; takes clips of one length, 10 s as LAION trained it.
+    """A CLAP without fusion. It takes clips of one length, 10 s in LAION's training.
 
-    A shorter clip is repeated and padded according to the extractor. Of a longer clip the central
-    window is used; transformers' `ClapFeatureExtractor` chooses one at random. (A scorer processes
-    a longer clip whole, window by window.) The mel bands are the extractor's for
+    A shorter clip is repeated and padded as the extractor's settings say. Of a longer clip the
+    central window is used, where transformers' `ClapFeatureExtractor` chooses a random one. (A
+    scorer embeds a longer clip window by window.) The mel bands are those of the extractor for
     `truncation="rand_trunc"`: slaney, in dB.
 
-    `logit_scale` is the checkpoint's scale for audio; that for text is set to the same value.
+    `logit_scale` is the checkpoint's scale for audio. The scale for text is set to the same value.
     """
 
     def __init__(self, clap: ClapModel, extractor: ClapFeatureExtractor) -> None:
@@ -116,7 +116,7 @@ class TrainableClap(ClapTowers, TrainableTowers):
         return self.extractor.nb_max_samples
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features `[batch, frame, mel]`, all of one length; see `Towers`."""
+        """Compute log-mel features `[batch, frame, mel]`, all of one length; see `Towers`."""
         samples = self.extractor.nb_max_samples
         with torch.no_grad():
             clips = torch.stack(
@@ -131,17 +131,17 @@ class TrainableClap(ClapTowers, TrainableTowers):
             )
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of features, all of whose frames are used."""
+        """Encode features as unit vectors `[batch, embed_dim]`; all of their frames are used."""
         return self.project_audio(
             self.clap.audio_model(input_features=features[:, None]).pooler_output
         )
 
     def gradient_checkpointing(self, enabled: bool) -> None:
-        """Store no activations inside HTSAT's stages and RoBERTa's layers."""
+        """Recompute activations of HTSAT's stages and RoBERTa's layers instead of storing them."""
         set_layer_checkpointing(self.clap, enabled)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write files that `ClapModel` opens, and with a tokenizer beside them `ClapProcessor`."""
+        """Write files that `ClapModel` opens, and `ClapProcessor` if there is a tokenizer."""
         with torch.no_grad():
             self.clap.logit_scale_t.copy_(self.clap.logit_scale_a)
         with pretrained_weights.hide_progress_bars():
@@ -150,14 +150,14 @@ class TrainableClap(ClapTowers, TrainableTowers):
 
 
 class FusedClap(ClapTowers):
-    """A CLAP with fusion; takes a clip of any length as four views of 10 s, see `fused_views`.
+    """A CLAP with fusion. It takes a clip of any length as four views of 10 s, see `fused_views`.
 
-    Views other than the first are used only if the clip is longer than one view. A shorter clip is
-    never marked as longer; transformers' extractor marks one of a batch at random.
+    Views other than the first are used only if the clip is longer than one view. transformers'
+    extractor marks a random clip of a batch as longer if none is. This class never does.
     """
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features of the views `[batch, 4, frame, mel]`, and each clip's frame count."""
+        """Compute log-mel views, `[batch, 4, frame, mel]`, and the frame count of each clip."""
         samples, padding = self.extractor.nb_max_samples, self.extractor.padding
         with torch.no_grad():
             clips = [
@@ -173,14 +173,14 @@ class FusedClap(ClapTowers):
             return torch.stack(views), frames
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the views of clips with `lengths` frames."""
+        """Encode the views of clips with `lengths` frames as unit vectors `[batch, embed_dim]`."""
         is_longer = lengths[:, None] > frames_per_view(self.extractor)
         encoded = self.clap.audio_model(input_features=features, is_longer=is_longer)
         return self.project_audio(encoded.pooler_output)
 
 
 def load_clap(folder: Path, device: str) -> tuple[ClapTowers, CaptionTokenizer]:
-    """A model, with or without fusion, in float32 and evaluation mode, and its tokenizer.
+    """Load a CLAP, with or without fusion, in float32 and evaluation mode, and its tokenizer.
 
     Raises InputError if the directory has no usable CLAP.
     """
@@ -202,7 +202,7 @@ def build_clap(
     frontend: dict[str, Any] | None = None,
     embed_dim: int = 512,
 ) -> TrainableClap:
-    """A CLAP with random weights, for training.
+    """Build a CLAP with random weights, for training.
 
     Args:
         audio: overrides of `ClapAudioConfig`'s defaults (HTSAT-tiny).

@@ -1,8 +1,9 @@
 """LAION's two front ends, which turn a clip of any length into input of a CLAP's audio tower.
 
-Unfused (truncation "rand_trunc"): one view of 10 s, slaney bands. Fused (truncation "fusion"): four
-views, HTK bands. The values are those of transformers' `ClapFeatureExtractor`; fixed rules replace
-its random choices.
+The front end of models without fusion (truncation "rand_trunc") makes one view of 10 s with slaney
+bands. The front end of models with fusion (truncation "fusion") makes four views with HTK bands.
+The values equal those of transformers' `ClapFeatureExtractor`, except that fixed rules replace its
+random choices.
 """
 
 from pathlib import Path
@@ -34,12 +35,12 @@ _FULL_SCALE = 32767
 
 
 def build_laion_extractor(changes: dict[str, Any]) -> ClapFeatureExtractor:
-    """The front end of LAION's unfused models, with `changes`."""
+    """Build the front end of LAION's models without fusion, with `changes` of its settings."""
     return ClapFeatureExtractor(**_LAION_FRONT_END | changes)
 
 
 def read_clap_extractor(folder: Path) -> ClapFeatureExtractor:
-    """The front end of a CLAP's directory. Raises InputError if there is none."""
+    """Read the front end in a CLAP's directory. Raises InputError if there is none."""
     try:
         return ClapFeatureExtractor.from_pretrained(folder)
     except (OSError, TypeError, ValueError) as error:
@@ -50,7 +51,7 @@ def read_clap_extractor(folder: Path) -> ClapFeatureExtractor:
 
 
 def extractor_log_mel_config(extractor: ClapFeatureExtractor) -> LogMelConfig:
-    """The extractor's mel bands: HTK with equal height for fused models, slaney for the others."""
+    """Return an extractor's mel bands: HTK (equal height) for models with fusion, else slaney."""
     fused = extractor.truncation == "fusion"
     return LogMelConfig(
         sample_rate_hz=extractor.sampling_rate,
@@ -66,12 +67,12 @@ def extractor_log_mel_config(extractor: ClapFeatureExtractor) -> LogMelConfig:
 
 
 def frames_per_view(extractor: ClapFeatureExtractor) -> int:
-    """Number of frames of a view; 1001 as LAION trained."""
+    """Number of frames of a view; 1001 in LAION's training."""
     return extractor.nb_max_samples // extractor.hop_length + 1
 
 
 def quantize_to_int16(waveform: Tensor) -> Tensor:
-    """A waveform rounded to 16 bits: clipped at full scale, truncated towards zero.
+    """Round a waveform to 16 bits: clip at full scale, and truncate towards zero.
 
     LAION trained on such waveforms; transformers' extractor omits this step. Source: LAION-AI/CLAP,
     training/data.py (float32_to_int16, int16_to_float32).
@@ -80,10 +81,11 @@ def quantize_to_int16(waveform: Tensor) -> Tensor:
 
 
 def crop_or_pad(clip: Tensor, samples: int, padding: Padding) -> Tensor:
-    """A clip `[sample]` cropped or padded to `samples`.
+    """Crop or pad a clip `[sample]` to `samples`.
 
-    Of a longer clip the central window is used. `padding` of a shorter one: "repeatpad" repeats it
-    as often as it fits and pads with zeros, "repeat" repeats and cuts it, "pad" pads it.
+    Of a longer clip the central window is used. A shorter clip is extended by `padding`:
+    "repeatpad" repeats the clip as often as it fits and pads with zeros, "repeat" repeats and cuts
+    it, "pad" pads it with zeros.
     """
     if len(clip) >= samples:
         start = (len(clip) - samples) // 2
@@ -95,13 +97,14 @@ def crop_or_pad(clip: Tensor, samples: int, padding: Padding) -> Tensor:
 
 
 def fused_views(mel: Tensor, frames: int) -> Tensor:
-    """Four views `[4, frames, mel]` of log-mel features `[frame, mel]` of at least that length.
+    """Return four views `[4, frames, mel]` of log-mel features `[frame, mel]`.
 
-    The first view is the whole clip resized to `frames`; the others are chunks of that many frames
-    of its front, its middle and its back. As in `ClapFeatureExtractor`, the frames at which a chunk
-    may start are split into thirds (the last thirds may be empty: then it starts at 0).
-    transformers chooses a start in each third at random; here it is the middle of the third. If the
-    clip has exactly `frames` frames, all four views are the clip.
+    The features must have at least `frames` frames. The first view is the whole clip, resized to
+    `frames`. The other views are chunks of `frames` frames from the front, the middle and the back
+    of the clip. As in `ClapFeatureExtractor`, the frames at which a chunk may start are split into
+    thirds. transformers starts each chunk at a random frame of its third; here each chunk starts in
+    the middle of its third, and at frame 0 if the third is empty. If the clip has exactly `frames`
+    frames, all four views are the clip.
     """
     if len(mel) == frames:
         return mel.expand(4, -1, -1)
@@ -113,7 +116,7 @@ def fused_views(mel: Tensor, frames: int) -> Tensor:
 
 
 def check_front_end(config: ClapConfig, extractor: ClapFeatureExtractor) -> None:
-    """Raises InputError for a front end whose output does not fit the audio tower."""
+    """Raise InputError for a front end whose output does not fit the audio tower."""
     audio = config.audio_config
     wanted = "fusion" if audio.enable_fusion else "rand_trunc"
     if extractor.truncation != wanted:

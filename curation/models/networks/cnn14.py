@@ -15,9 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 @dataclass(frozen=True)
 class Cnn14Config:
-    """The size of a CNN14; the defaults are BLAT's (79.7 M parameters).
+    """The size of a CNN14; the defaults are those of BLAT (79.7 M parameters).
 
-    `embed_dim` None omits the last linear layer: only frames are returned.
+    If `embed_dim` is None, the last linear layer is omitted, and the network returns only frames.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
@@ -29,20 +29,22 @@ class Cnn14Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Cnn14Config":
-        """From an entry of a JSON file, in which tuples are lists."""
+        """Read the size from an entry of a JSON file, in which tuples are lists."""
         config = cls(**values)
         return replace(config, channels=tuple(config.channels))
 
     @property
     def frame_stride(self) -> int:
-        """Number of front-end frames for one output frame."""
+        """Number of front-end frames per output frame."""
         return 2 ** (len(self.channels) - 1)
 
 
 class Cnn14Output(NamedTuple):
-    """`frames [batch, frame, channel]`, of which `lengths [batch]` are valid; the rest are zero.
+    """The output of a CNN14.
 
-    `embedding [batch, embed_dim]` is None if the configuration has no `embed_dim`.
+    `frames` is `[batch, frame, channel]`, of which `lengths [batch]` frames are valid; the other
+    frames are zero. `embedding` is `[batch, embed_dim]`, or None if the configuration has no
+    `embed_dim`.
     """
 
     frames: Tensor
@@ -51,12 +53,13 @@ class Cnn14Output(NamedTuple):
 
 
 class Cnn14(nn.Module):
-    """Kong et al. 2020 (PANNs) with BLAT's length-masked pooling, after wsntxxn/BLAT.
+    """The CNN14 of Kong et al. 2020 (PANNs), with length-masked pooling as in wsntxxn/BLAT.
 
-    Batch norm over mel bands, blocks of 3x3 convolutions, mean over frequency, max plus mean over
-    the valid time, one linear layer. Frames beyond a clip's end are set to the zeros that the
-    convolutions would see there, so in evaluation mode padding changes a clip only within float
-    tolerance. In training mode, batch norm includes padded frames: batch clips of similar length.
+    The layers are batch norm over mel bands, blocks of 3x3 convolutions, mean over frequency, max
+    plus mean over the valid time, and one linear layer. Frames beyond a clip's end are set to the
+    zeros that the convolutions would see there. So in evaluation mode padding changes a clip only
+    within float tolerance. In training mode, batch norm includes padded frames: batch clips of
+    similar length.
 
     Attributes:
         checkpointing: in training, recompute the blocks' activations instead of storing them.
@@ -82,7 +85,7 @@ class Cnn14(nn.Module):
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Cnn14Output:
-        """Encode log-mel features `[batch, frame, mel]` of which `lengths [batch]` are valid.
+        """Encode log-mel features `[batch, frame, mel]`, of which `lengths [batch]` are valid.
 
         Raises ValueError if a clip has fewer frames than `config.frame_stride`.
         """
@@ -140,8 +143,9 @@ class _Block(nn.Module):
 def fold_batch_norms(model: nn.Module) -> None:
     """Fold the batch norms of a model's CNN14s into their convolutions, for inference only.
 
-    In place, in evaluation mode: each convolution gets the scale and shift of its norm, and the
-    norm is removed. Outputs change in their last bits. On a CPU a clip takes half the time.
+    The model is changed in place and must be in evaluation mode. Each convolution gets the scale
+    and shift of its norm, and the norm is removed. Outputs change in their last bits. On a CPU a
+    clip takes half the time.
     """
     for block in (each for each in model.modules() if isinstance(each, _Block)):
         block.fold_norms()
@@ -180,12 +184,12 @@ def _channels_last(weight: Tensor) -> Tensor:
 
 
 def valid_frame_mask(lengths: Tensor, frames: int) -> Tensor:
-    """True for frames that belong to the clip: `[batch, frames]`."""
+    """Return a mask `[batch, frames]` that is True for frames within a clip's length."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
 def pool_max_plus_mean(frames: Tensor, lengths: Tensor) -> Tensor:
-    """Max plus mean over the valid frames of `[batch, frame, channel]`: `[batch, channel]`."""
+    """Pool `[batch, frame, channel]` to `[batch, channel]`: max plus mean over the valid frames."""
     valid = valid_frame_mask(lengths, frames.shape[1])[:, :, None]
     mean = (frames * valid).sum(dim=1) / lengths[:, None]
     return frames.masked_fill(~valid, -torch.inf).amax(dim=1) + mean

@@ -1,4 +1,4 @@
-"""The dual encoder (CLAP): an audio tower, a text tower, one linear layer each, one scale."""
+"""The dual encoder (CLAP): an audio and a text tower, a linear layer after each, and a scale."""
 
 import math
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ _BERT_MEDIUM = {
 
 @dataclass
 class DualEncoderConfig(NetworkConfig):
-    """Sizes of a `DualEncoder`; the defaults are BLAT's (CNN14 and BERT-medium at 32 kHz).
+    """Sizes of a `DualEncoder`; the defaults are those of BLAT (CNN14 and BERT-medium at 32 kHz).
 
-    `audio_layers` above 0 adds that many encoder layers of width `audio_dim` over the frames of
-    CNN14, which are then pooled by max, mean and attention. BLAT has none and pools in CNN14.
-    `text` is the configuration of any transformers encoder, with its `model_type`. `text_pooling`
-    pools its last hidden states: "first" takes the first token's ([CLS], as BLAT does), "mean" the
-    mean over the tokens, as most sentence encoders do.
+    `audio_layers` is the number of encoder layers of width `audio_dim` over the frames of CNN14. If
+    it is above 0, the frames are then pooled by max, mean and attention; BLAT has 0 and pools in
+    CNN14. `text` is the configuration of any transformers encoder, with its `model_type`.
+    `text_pooling` pools the encoder's last hidden states: "first" takes that of the first token
+    ([CLS], as in BLAT), and "mean" averages over the tokens, as most sentence encoders do.
     """
 
     model_type: ClassVar[str] = "tagscribe-dual-encoder"
@@ -65,7 +65,7 @@ class DualEncoderConfig(NetworkConfig):
 
 
 class DualEncoder(SavedNetwork, TrainableTowers):
-    """Embeds audio and captions into one space; after BLAT's audio_text_model.py.
+    """Embeds audio and captions into one space, as BLAT's audio_text_model.py does.
 
     `transformers_networks` has a wrapper class for transformers.
     """
@@ -103,36 +103,36 @@ class DualEncoder(SavedNetwork, TrainableTowers):
 
     @property
     def shortest_clip(self) -> int:
-        """Minimum number of samples for one frame of the encoder."""
+        """Minimum number of samples of a clip; they give one frame of the encoder."""
         stride = self.audio.cnn.config.frame_stride
         return max(self.frontend.config.shortest, (stride - 1) * self.frontend.config.hop)
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features and their lengths from `[batch, sample]` with any padding."""
+        """Compute log-mel features and their lengths from `[batch, sample]` with any padding."""
         with torch.no_grad():
             return self.frontend(waveforms, lengths), self.frontend.frames(lengths)
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of log-mel features `[batch, frame, mel]`."""
+        """Encode log-mel features `[batch, frame, mel]` as unit vectors `[batch, embed_dim]`."""
         return self.project_audio(self.audio(features, lengths))
 
     def project_audio(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the audio tower's pooled output."""
+        """Project the audio tower's pooled output to unit vectors `[batch, embed_dim]`."""
         return normalise_like_blat(self.audio_projection(pooled))
 
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """The text tower's hidden states `[batch, hidden]`, pooled by `config.text_pooling`."""
+        """Pool the text tower's hidden states as `config.text_pooling` says: `[batch, hidden]`."""
         hidden = self.text(input_ids=input_ids, attention_mask=mask).last_hidden_state
         return (
             hidden[:, 0] if self.config.text_pooling == "first" else pool_masked_mean(hidden, mask)
         )
 
     def project_text(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the text tower's pooled output."""
+        """Project the text tower's pooled output to unit vectors `[batch, embed_dim]`."""
         return normalise_like_blat(self.text_projection(pooled))
 
     def gradient_checkpointing(self, enabled: bool) -> None:
-        """Store no activations inside CNN14's blocks, its encoder layers and the text tower's."""
+        """Recompute activations of CNN14, encoder layers and text tower instead of storing them."""
         self.audio.cnn.checkpointing = enabled
         self.audio.checkpointing = enabled
         if isinstance(self.text, Bert):
@@ -143,19 +143,19 @@ class DualEncoder(SavedNetwork, TrainableTowers):
             set_layer_checkpointing(self.text, enabled)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write configuration and weights; see `TrainableTowers`."""
+        """Write the configuration and the weights; see `TrainableTowers`."""
         weights.save_network(self, Path(folder))
 
     def forward(
         self, waveforms: Tensor, lengths: Tensor, input_ids: Tensor, mask: Tensor
     ) -> Tensor:
-        """Logits `[clip, caption]`: the scaled cosines of all clips with all captions."""
+        """Compute logits `[clip, caption]`: the scaled cosines of all clips with all captions."""
         audio, text = self.encode_audio(waveforms, lengths), self.encode_text(input_ids, mask)
         return self.logit_scale.exp() * audio @ text.T
 
 
 class AudioTower(nn.Module):
-    """CNN14, alone or with encoder layers and attention pooling over its frames."""
+    """A CNN14, optionally followed by encoder layers and attention pooling over its frames."""
 
     def __init__(self, config: DualEncoderConfig) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class AudioTower(nn.Module):
             self.width = cast(int, cnn.embed_dim)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Pool `[batch, frame, mel]` to `[batch, width]`."""
+        """Pool log-mel features `[batch, frame, mel]` to `[batch, width]`."""
         encoded = self.cnn(features, lengths)
         if not self.layers:
             return encoded.embedding
@@ -201,12 +201,12 @@ class AudioTower(nn.Module):
 
 
 def normalise_like_blat(x: Tensor) -> Tensor:
-    """x / (|x| + 1e-7), as BLAT does."""
+    """Compute x / (|x| + 1e-7), as BLAT does."""
     return x / (x.norm(dim=-1, keepdim=True) + 1e-7)
 
 
 def pool_masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    """The mean of `[batch, token, hidden]` over the tokens whose mask is not zero."""
+    """Average `[batch, token, hidden]` over the tokens whose mask is not zero."""
     weights = mask[:, :, None].to(hidden.dtype)
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
 

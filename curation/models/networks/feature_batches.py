@@ -19,9 +19,10 @@ EncodedChunk = TypeVar("EncodedChunk")
 
 
 def find_shared_front_end(model: TagGuidedCaptioner | Towers) -> FrontEnd | None:
-    """The front end whose features a model accepts; None if it takes only waveforms.
+    """Return the front end whose features a model accepts; None if it takes only waveforms.
 
-    On a GPU it is None: features are cheap there, and would have to be copied for another model.
+    On a GPU the result is None: computing features is cheap there, and sharing them would need a
+    copy for each model.
     """
     if model.device.type != "cpu" or not isinstance(model, TagGuidedCaptioner | DualEncoder):
         return None
@@ -32,7 +33,7 @@ def find_shared_front_end(model: TagGuidedCaptioner | Towers) -> FrontEnd | None
 def compute_features(
     waveforms: Sequence[np.ndarray], model: TagGuidedCaptioner | Towers
 ) -> list[np.ndarray]:
-    """Features `[frame, mel]` of each clip, by a model with a shared front end."""
+    """Compute the features `[frame, mel]` of each clip with a model that has a shared front end."""
     features = (_features([waveform], model)[0] for waveform in waveforms)
     return [each[0].numpy() for each in features]
 
@@ -42,9 +43,9 @@ def encode_in_chunks(
     model: TagGuidedCaptioner | Towers,
     encode: Callable[[Tensor, Tensor, list[int]], EncodedChunk],
 ) -> list[tuple[list[int], EncodedChunk]]:
-    """Encode clips in chunks of similar length; each result comes with the rows it belongs to.
+    """Encode clips in chunks of similar length. Return each result with the rows of its clips.
 
-    `encode` gets the model's `features` and the rows. On a GPU all clips are one chunk. Clips
+    `encode` receives the model's `features` and the rows. On a GPU all clips are one chunk. Clips
     shorter than one frame of the model are padded with zeros.
     """
     if find_shared_front_end(model):
@@ -59,7 +60,7 @@ def encode_in_chunks(
 def encode_features_in_chunks(
     features: Sequence[np.ndarray], encode: Callable[[Tensor, Tensor, list[int]], EncodedChunk]
 ) -> list[tuple[list[int], EncodedChunk]]:
-    """As `encode_in_chunks`, from the results of `compute_features`."""
+    """As `encode_in_chunks`, but starts from the results of `compute_features`."""
     clips = [torch.from_numpy(each) for each in features]
     return [
         (
@@ -100,5 +101,5 @@ def _features(
 
 
 def stack_padded(rows: Sequence[Tensor]) -> Tensor:
-    """Stack tensors of different first dimensions, padded with zeros."""
+    """Stack tensors of different first dimensions, padded with zeros at the end."""
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

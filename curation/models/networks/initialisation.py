@@ -9,10 +9,10 @@ _DEVIATION = 0.02
 
 
 def initialise_weights(network: nn.Module, deviation: float = _DEVIATION) -> None:
-    """Initialise all modules of a network, see `initialise_module`.
+    """Initialise all modules of a network with `initialise_module`.
 
-    Modules are processed in the order of their registration, inner ones first, so that a seed fixes
-    the weights.
+    Modules are processed in the order of their registration, inner modules first, so that a seed
+    fixes the weights.
     """
     network.apply(partial(initialise_module, deviation=deviation))
 
@@ -20,7 +20,8 @@ def initialise_weights(network: nn.Module, deviation: float = _DEVIATION) -> Non
 def initialise_module(module: nn.Module, deviation: float = _DEVIATION) -> None:
     """Draw matrices, kernels and embeddings from a normal distribution; set biases to zero.
 
-    Norms, which torch initialises with one and zero, and modules that are no layers are unchanged.
+    Norms are unchanged, because torch initialises them with one and zero, and so are modules that
+    are not layers.
     """
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.normal_(module.weight, std=deviation)

@@ -14,10 +14,10 @@ _CLAP = "clap"
 def load_trainable_towers(
     model: str | Path, device: str = "auto", revision: str | None = None
 ) -> tuple[TrainableTowers, CaptionTokenizer]:
-    """A trainable model, in float32 and evaluation mode, and its tokenizer.
+    """Load a trainable model, in float32 and evaluation mode, and its tokenizer.
 
     Args:
-        model: "reference", a directory as `tagscribe-train` or transformers' CLAP writes it, or a
+        model: "reference", a directory written by `tagscribe-train` or by transformers' CLAP, or a
             hub id with a pinned `revision`.
         device: "auto" (a GPU if there is one), "cpu", "cuda:1", ...
 
@@ -34,7 +34,7 @@ def load_trainable_towers(
 
 
 def load_towers(folder: Path, device: str) -> tuple[Towers, CaptionTokenizer]:
-    """A scoring model, in float32 and evaluation mode, and its tokenizer.
+    """Load a model for scoring, in float32 and evaluation mode, and its tokenizer.
 
     Raises InputError that names the directory and its content.
     """

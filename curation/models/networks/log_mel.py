@@ -12,11 +12,12 @@ from curation.models.networks.log_mel_config import LogMelConfig
 
 
 class LogMel(nn.Module):
-    """Mel bands of the power spectrogram, in dB (reference 1, floor -100 dB, no top).
+    """Computes mel bands of the power spectrogram, in dB (reference 1, floor -100 dB, no ceiling).
 
-    For a single clip it equals torchaudio's `MelSpectrogram`, with the same `norm` and `mel_scale`,
-    and `AmplitudeToDB()`. In a padded batch each clip is still reflected at its own end, so padding
-    changes none of its frames. It has no state to save or to move.
+    For a single clip the result equals that of torchaudio's `MelSpectrogram`, with the same `norm`
+    and `mel_scale`, followed by `AmplitudeToDB()`. In a padded batch each clip is still reflected
+    at its own end, so padding changes none of its frames. The module has no parameters and no
+    buffers.
     """
 
     def __init__(self, config: LogMelConfig) -> None:
@@ -24,7 +25,7 @@ class LogMel(nn.Module):
         self.config = config
 
     def frames(self, lengths: Tensor) -> Tensor:
-        """Number of frames of clips of these numbers of samples."""
+        """Return the number of frames of clips with `lengths` samples."""
         return lengths // self.config.hop + 1
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -77,9 +78,10 @@ def _window(config: LogMelConfig, device: torch.device) -> Tensor:
 
 @cache
 def mel_filter_bank(config: LogMelConfig, device: torch.device) -> Tensor:
-    """The bands' weights `[frequency bin, mel]`: triangles that overlap by half.
+    """Compute the bands' weights `[frequency bin, mel]`: triangles that overlap by half.
 
-    Bit-identical to torchaudio's `melscale_fbanks`, because the order of operations is the same.
+    The result is bit-identical to torchaudio's `melscale_fbanks`, because the order of operations
+    is the same.
     """
     with torch.inference_mode(False):
         bins = torch.linspace(0, config.sample_rate_hz // 2, config.n_fft // 2 + 1)

@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class LogMelConfig:
-    """The settings of a log-mel front end; the defaults are BLAT's at 32 kHz.
+    """The settings of a log-mel front end; the defaults are those of BLAT at 32 kHz.
 
     Source: wsntxxn/BLAT, models/audio_encoder.py (32 ms windows every 10 ms).
 
@@ -26,5 +26,5 @@ class LogMelConfig:
 
     @property
     def shortest(self) -> int:
-        """Minimum number of samples of a clip, so that it can be reflected at both ends."""
+        """Minimum number of samples of a clip; a shorter one cannot be reflected at both ends."""
         return self.n_fft // 2 + 1

@@ -1,4 +1,4 @@
-"""PE-AV's audio and text towers from transformers (`PeAudioModel`)."""
+"""The audio tower and the text tower of PE-AV, from transformers (`PeAudioModel`)."""
 
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ _VIDEO_PREFIXES = ("video_", "audio_video_", "audio_plus_text_", "text_audio_vid
 
 
 class PeAudioTowers(Towers):
-    """A `PeAudioModel`; takes clips up to its number of positions, 400 s for the released ones.
+    """A `PeAudioModel`. Its number of positions limits clips, to 400 s for the released models.
 
-    Audio is prepared as in `PeAudioFeatureExtractor`: reflected at its end to a whole number of the
-    codec's frames. The model was trained on dot products of its heads' outputs. Here, as with any
-    scorer, these are normalised, and the score is their cosine.
+    Audio is prepared as in `PeAudioFeatureExtractor`: it is reflected at its end to a whole number
+    of the codec's frames. The model was trained on dot products of its heads' outputs. Here the
+    outputs are normalised, as for any scorer, and the score is their cosine.
     """
 
     def __init__(self, model: PeAudioModel, extractor: PeAudioFeatureExtractor) -> None:
@@ -43,7 +43,7 @@ class PeAudioTowers(Towers):
 
     @property
     def shortest_clip(self) -> int:
-        """One frame; a shorter clip cannot be reflected to a whole frame."""
+        """Number of samples of one frame; a shorter clip cannot be reflected to a whole frame."""
         return self.extractor.hop_length
 
     @property
@@ -64,7 +64,7 @@ class PeAudioTowers(Towers):
         return self.model.config.text_config.vocab_size
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The codec's output for each clip alone `[batch, frame, hidden]`; see `Towers`."""
+        """Compute the codec's output `[batch, frame, hidden]`, clip by clip; see `Towers`."""
         with torch.no_grad():
             clips = [
                 self._encode_codec(clip[:length])
@@ -74,16 +74,17 @@ class PeAudioTowers(Towers):
         return stack_padded(clips), torch.tensor(frames, device=lengths.device)
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]`, float32, of clips with `lengths` frames."""
+        """Encode clips with `lengths` frames as unit vectors `[batch, embed_dim]`, float32."""
         mask = torch.arange(features.shape[1], device=features.device) < lengths[:, None]
         encoded = self.model.audio_encoder(input_values=features, padding_mask=mask)
         return F.normalize(self.model.audio_head(encoded.pooler_output).float(), dim=-1)
 
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]`, float32, of the first token's last hidden state.
+        """Encode texts as unit vectors `[batch, embed_dim]`, float32.
 
-        The model's `get_text_audio_embeds` is not used: it requests hidden states that its text
-        tower does not keep.
+        The vectors come from the last hidden state of the first token. The model's
+        `get_text_audio_embeds` is not used, because it requests hidden states that the text tower
+        does not return.
         """
         read = self.model.text_model(input_ids=input_ids, attention_mask=mask)
         pooled = self.model.text_audio_head(read.last_hidden_state[:, 0])
@@ -107,7 +108,7 @@ class _PassThrough(nn.Module):
 def load_pe_audio(
     folder: Path, device: str, dtype: torch.dtype
 ) -> tuple[PeAudioTowers, CaptionTokenizer]:
-    """A model in evaluation mode, and its tokenizer; of a model with video, the audio part.
+    """Load a PE-AV model, in evaluation mode, and its tokenizer; video parts are not loaded.
 
     Raises InputError if the directory has no usable PE-AV.
     """

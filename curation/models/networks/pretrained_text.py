@@ -1,4 +1,4 @@
-"""Text encoders of transformers inside this package's networks: construction and checkpointing."""
+"""Builds text encoders of transformers for this package's networks, and checkpoints them."""
 
 from functools import partial
 from typing import Any
@@ -13,20 +13,23 @@ _WITH_POOLER = {"bert", "camembert", "mpnet", "roberta", "xlm-roberta"}
 
 
 def build_pretrained_text(values: dict[str, Any]) -> PreTrainedModel:
-    """The encoder of a configuration with `model_type`: random weights, no pooler."""
+    """Build the encoder that a configuration with `model_type` describes.
+
+    The weights are random, and there is no pooler.
+    """
     config = AutoConfig.for_model(**values)
     return AutoModel.from_config(config, **without_pooler(config))
 
 
 def without_pooler(text: PreTrainedConfig) -> dict[str, bool]:
-    """The argument that omits a text tower's pooler, whose output is never used."""
+    """Return the argument that omits a text tower's pooler, whose output is never used."""
     return {"add_pooling_layer": False} if text.model_type in _WITH_POOLER else {}
 
 
 def set_layer_checkpointing(model: nn.Module, enabled: bool) -> None:
-    """Switch checkpointing of every layer of a transformers model.
+    """Switch activation checkpointing of every layer of a transformers model on or off.
 
-    It does not use transformers' own switch, which CLAP lacks and whose name is changing.
+    transformers' own switch is not used, because CLAP lacks it and its name is changing.
     """
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):

@@ -1,4 +1,4 @@
-"""Base classes of this package's networks that are saved as files: configuration and weights."""
+"""Base classes of this package's networks, which are saved as a configuration and weights."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
@@ -18,10 +18,10 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The configuration from the values of a config.json.
+        """Read a configuration from the values of a config.json.
 
         Absent and null values get defaults. Unknown keys are ignored, because transformers adds
-        some of its own. Raises TypeError if a part has unknown values.
+        some keys of its own. Raises TypeError if a nested value has unknown keys.
         """
         known = {field.name for field in fields(cls)}
         given = {name: values[name] for name in known & values.keys() if values[name] is not None}
@@ -33,15 +33,16 @@ class NetworkConfig:
         return values
 
     def to_dict(self) -> dict[str, Any]:
-        """The values for config.json, including `model_type`."""
+        """Return the values for config.json, including `model_type`."""
         return {"model_type": self.model_type, **asdict(self)}
 
 
 class SavedNetwork(nn.Module):
-    """A network that its configuration builds; `curation.models.weights` reads and writes it.
+    """A network that is built from its configuration; `curation.models.weights` loads and saves it.
 
     Attributes:
-        tied_weights: names of weights that share another weight; files store only the other name.
+        tied_weights: names of weights that share another weight; files store only the name of the
+            other weight.
     """
 
     config_class: ClassVar[type[NetworkConfig]]
@@ -54,4 +55,4 @@ class SavedNetwork(nn.Module):
         self.config = config
 
     def tie_weights(self) -> None:
-        """Share the weights of `tied_weights` again after others were assigned."""
+        """Make the `tied_weights` share their weights again, after other weights were assigned."""

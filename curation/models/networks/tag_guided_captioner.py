@@ -1,4 +1,4 @@
-"""The tag-guided captioner: CNN14 encoder, transformer decoder, tags as guidance."""
+"""The tag-guided captioner: a CNN14 encoder, a transformer decoder, and tags as guidance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -69,10 +69,12 @@ class EncoderOutput:
     """The encoder's output for a batch of clips, as the decoder needs it.
 
     Attributes:
-        last_hidden_state: the memory `[batch, position, dim]`: frames, then tags in mode "memory".
-        memory_mask: true for positions that may be attended to, `[batch, position]`.
-        word_bias: what mode "additive" adds to each word embedding, `[batch, dim]`.
-        tag_logits: predicted tags of the clip, `[batch, tag]`.
+        last_hidden_state: the memory to which the decoder attends, `[batch, position, dim]`:
+            frames, followed by tags in mode "memory".
+        memory_mask: True for positions that may be attended to, `[batch, position]`.
+        word_bias: in mode "additive", the vector that is added to each word embedding, `[batch,
+            dim]`.
+        tag_logits: logits of the predicted tags, `[batch, tag]`.
     """
 
     last_hidden_state: Tensor
@@ -81,7 +83,7 @@ class EncoderOutput:
     tag_logits: Tensor | None = None
 
     def rows(self) -> list["EncoderOutput"]:
-        """One output per clip, with the memory cut to its valid positions."""
+        """Split the batch into one output per clip, with the memory cut to the valid positions."""
         return [
             EncoderOutput(
                 last_hidden_state=self.last_hidden_state[row][valid],
@@ -92,7 +94,7 @@ class EncoderOutput:
         ]
 
     def take(self, rows: Tensor) -> "EncoderOutput":
-        """The outputs of these rows, with all fields for the decoder."""
+        """Select the outputs of these rows, with all fields that the decoder needs."""
         return EncoderOutput(
             last_hidden_state=self.last_hidden_state[rows],
             memory_mask=self.memory_mask[rows],
@@ -101,7 +103,7 @@ class EncoderOutput:
 
     @classmethod
     def batch(cls, rows: Sequence["EncoderOutput"]) -> "EncoderOutput":
-        """The batch of `rows`, which may come from different batches."""
+        """Join outputs of single clips, which may come from different batches, into one batch."""
         memories = [row.last_hidden_state for row in rows]
         lengths = torch.tensor([len(memory) for memory in memories], device=memories[0].device)
         memory = pad_sequence(memories, batch_first=True)
@@ -114,7 +116,7 @@ class EncoderOutput:
 
 
 class CaptionerOutput(NamedTuple):
-    """`logits [batch, position, word]`, and the loss if labels were given."""
+    """The captioner's `logits [batch, position, word]`, and the loss if labels were given."""
 
     loss: Tensor | None
     logits: Tensor
@@ -123,13 +125,14 @@ class CaptionerOutput(NamedTuple):
 class TagGuidedCaptioner(SavedNetwork):
     """Writes captions from log-mel features, guided by a tag vector `[batch, tag]` in [0, 1].
 
-    Guidance has two modes. "memory": every given tag is an additional position that the encoder
-    layers and the decoder attend to. "additive": the tag vector passes a linear layer and is added
-    to every word embedding, followed by LayerNorm and the position encoding (as in BLAT;
-    `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of zeros means untagged.
+    There are two modes of guidance. In mode "memory", every given tag is an additional position to
+    which the encoder layers and the decoder attend. In mode "additive", the tag vector passes a
+    linear layer and is added to every word embedding, followed by LayerNorm and the position
+    encoding (as in BLAT; `KeywordProbTransformerDecoder` of wsntxxn/AudioCaption). A vector of
+    zeros means that the clip has no tags.
 
-    `curation.models.decoding.batch_decoding` decodes with it; `transformers_networks` has a wrapper
-    class for transformers, with `generate`.
+    `curation.models.decoding.batch_decoding` decodes captions with this network.
+    `transformers_networks` has a wrapper class for transformers, with `generate`.
     """
 
     config_class = TagGuidedCaptionerConfig
@@ -155,12 +158,12 @@ class TagGuidedCaptioner(SavedNetwork):
 
     @property
     def shortest_clip(self) -> int:
-        """Minimum number of samples for one frame of the encoder."""
+        """Minimum number of samples of a clip; they give one frame of the encoder."""
         stride = self.encoder.cnn.config.frame_stride
         return max(self.frontend.config.shortest, (stride - 1) * self.frontend.config.hop)
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel features and their lengths from `[batch, sample]` with any padding."""
+        """Compute log-mel features and their lengths from `[batch, sample]` with any padding."""
         with torch.no_grad():
             return self.frontend(waveforms, lengths), self.frontend.frames(lengths)
 
@@ -174,12 +177,13 @@ class TagGuidedCaptioner(SavedNetwork):
         labels: Tensor | None = None,
         tag_targets: Tensor | None = None,
     ) -> CaptionerOutput:
-        """Predict the next word of each caption; the loss if `labels` are given.
+        """Predict the next word of each caption, and compute the loss if `labels` are given.
 
         Args:
-            input_features: log-mel `[batch, frame, mel]`, of which `feature_lengths` are valid.
-            tags: the guidance `[batch, tag]`; None means untagged.
-            decoder_input_ids: captions so far `[batch, position]`; from `labels` if None.
+            input_features: log-mel `[batch, frame, mel]`, of which `feature_lengths` frames are
+                valid.
+            tags: the guidance `[batch, tag]`; None means that there are no tags.
+            decoder_input_ids: captions so far `[batch, position]`; None derives them from `labels`.
             labels: captions with end token `[batch, position]`, `IGNORED_LABEL` at padding.
             tag_targets: the true tags of the clip `[batch, tag]`, for the auxiliary loss.
         """
@@ -206,10 +210,12 @@ class TagGuidedCaptioner(SavedNetwork):
 
     @torch.no_grad()
     def log_prob(self, encoded: EncoderOutput, captions: Tensor) -> Tensor:
-        """Mean log-probability a token of captions, teacher forced, end token included: `[batch]`.
+        """Compute the mean log-probability per token of captions, `[batch]`.
+
+        Each word is predicted from the true words before it. The end token is included.
 
         Args:
-            encoded: the encoder's output, one clip a caption.
+            encoded: the encoder's output, with one clip per caption.
             captions: word ids with end token `[batch, position]`, `IGNORED_LABEL` at padding.
         """
         inputs = shift_labels_right(captions, self.config.bos_token_id, self.config.pad_token_id)
@@ -221,7 +227,7 @@ class TagGuidedCaptioner(SavedNetwork):
 
 
 class GuidedEncoder(nn.Module):
-    """CNN14, a projection, and encoder layers over frames and, in mode "memory", tags."""
+    """CNN14, a projection, and encoder layers over the frames and, in mode "memory", the tags."""
 
     def __init__(self, config: TagGuidedCaptionerConfig) -> None:
         super().__init__()
@@ -286,7 +292,7 @@ class GuidedEncoder(nn.Module):
 
 
 class CaptionDecoder(nn.Module):
-    """Word embeddings (tied to the output), positions, decoder layers."""
+    """Word embeddings (shared with the output layer), position encodings, and decoder layers."""
 
     def __init__(self, config: TagGuidedCaptionerConfig) -> None:
         super().__init__()
@@ -304,7 +310,7 @@ class CaptionDecoder(nn.Module):
         self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
 
     def forward(self, ids: Tensor, encoded: EncoderOutput) -> Tensor:
-        """Logits `[caption, position, word]` of whole captions, one clip a caption."""
+        """Compute logits `[caption, position, word]` of whole captions, one clip per caption."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.dropout(self._embed(ids, positions, encoded.word_bias))
         for layer, memory in zip(self.layers, self.project(encoded), strict=True):
@@ -312,7 +318,7 @@ class CaptionDecoder(nn.Module):
         return self.head(self.norm(x))
 
     def project(self, encoded: EncoderOutput) -> list[KeyValue]:
-        """Each layer's keys and values of the memory."""
+        """Compute the keys and values of the memory for each layer."""
         memory = encoded.last_hidden_state
         return [layer.project(memory) for layer in self._layers()]
 
@@ -324,10 +330,10 @@ class CaptionDecoder(nn.Module):
         memory: list[KeyValue],
         encoded: EncoderOutput,
     ) -> Tensor:
-        """Logits `[clip, caption, word]` after the words `ids [clip, caption]`, at position `at`.
+        """Compute logits `[clip, caption, word]` after the words `ids [clip, caption]`.
 
-        `at` is `[1]`, `past` is that of `DecoderLayer.step`, and `memory` is the result of
-        `project`.
+        The words are at position `at`, a tensor `[1]`. `past` is as in `DecoderLayer.step`, and
+        `memory` is the result of `project`.
         """
         x = self._embed(ids, at, encoded.word_bias)
         mask = encoded.memory_mask[:, None, None, :]
@@ -346,7 +352,7 @@ class CaptionDecoder(nn.Module):
 
 
 def shift_labels_right(labels: Tensor, bos: int, pad: int) -> Tensor:
-    """Decoder inputs from labels: the start token first, without the last label."""
+    """Make decoder inputs from labels: prepend the start token and drop the last label."""
     inputs = labels.new_full(labels.shape, bos)
     inputs[:, 1:] = labels[:, :-1]
     return inputs.masked_fill(inputs == IGNORED_LABEL, pad)

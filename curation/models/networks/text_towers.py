@@ -1,4 +1,4 @@
-"""Pre-trained text encoders as text towers, from transformers or sentence-transformers."""
+"""Opens pre-trained text encoders of transformers or sentence-transformers as text towers."""
 
 import json
 from dataclasses import dataclass, replace
@@ -35,10 +35,10 @@ class TextTower:
     """A loaded pre-trained text encoder.
 
     Attributes:
-        config: the value of `DualEncoderConfig.text`.
+        config: the value for `DualEncoderConfig.text`.
         model: the encoder in float32, without a pooler.
-        pooling: the pooling that its authors used; "first" if they state none.
-        max_tokens: the longest text that it takes, special tokens included.
+        pooling: the pooling that the encoder's authors used; "first" if they state none.
+        max_tokens: maximum number of tokens of a text, special tokens included.
     """
 
     config: dict[str, Any]
@@ -51,10 +51,10 @@ class TextTower:
 def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower:
     """Open a directory or hub id (downloaded once) of transformers or sentence-transformers.
 
-    A final normalisation is omitted, because the output passes a linear layer.
+    A normalisation at the end of the encoder is omitted, because a linear layer follows.
 
-    Raises InputError if the weights are no safetensors, the model is no text encoder, or a sentence
-    encoder uses another pooling than the first token or the mean.
+    Raises InputError if the weights are not safetensors, if the model is not a text encoder, or if
+    a sentence encoder uses another pooling than the first token or the mean.
     """
     folder = files.resolve_model_folder(str(model), revision, "the directory of a text encoder")
     if (folder / "modules.json").is_file():
@@ -75,10 +75,10 @@ def open_text_tower(model: str | Path, revision: str | None = None) -> TextTower
 
 
 def build_dual_encoder(tower: TextTower, config: DualEncoderConfig) -> DualEncoder:
-    """A dual encoder whose text tower starts from `tower`; all other weights are new.
+    """Build a dual encoder whose text tower starts from `tower`; all other weights are new.
 
     The text tower and its pooling are those of `tower`, whatever `config` says. The maximum length
-    of text is the smaller of both.
+    of text is the smaller one of `tower` and `config`.
     """
     adapted = replace(
         config,

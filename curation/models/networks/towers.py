@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class Towers(nn.Module):
     """An audio tower and a text tower whose unit vectors are compared by their cosine.
 
-    This is the part that a scorer needs. Audio is embedded in two steps, so that a batch holds no
-    waveforms: first each clip's features, then the tower.
+    A scorer needs only this contract. Audio is embedded in two steps, first each clip's features
+    and then the tower, so that a batch contains features instead of waveforms.
     """
 
     @property
@@ -21,16 +21,16 @@ class Towers(nn.Module):
     @property
     @abstractmethod
     def sample_rate_hz(self) -> int:
-        """The rate of the waveforms."""
+        """The sampling rate of the waveforms."""
 
     @property
     @abstractmethod
     def shortest_clip(self) -> int:
-        """Minimum number of samples; pad a shorter clip with silence."""
+        """Minimum number of samples of a clip; pad a shorter clip with silence."""
 
     @property
     def window_samples(self) -> int | None:
-        """Maximum number of samples at once; None if clips may have any length."""
+        """Maximum number of samples that are embedded at once; None if there is no maximum."""
         return None
 
     @property
@@ -46,13 +46,14 @@ class Towers(nn.Module):
     @property
     @abstractmethod
     def text_vocab_size(self) -> int:
-        """Number of token ids of the text tower."""
+        """Number of token ids that the text tower knows."""
 
     @abstractmethod
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The front end's output `[batch, frame, ...]`, and its number of frames for each clip.
+        """Compute the front end's output `[batch, frame, ...]`, and the frame count of each clip.
 
-        Log-mel features in dB, `[batch, frame, mel]`, unless stated otherwise; without gradient.
+        The output is log-mel features in dB, `[batch, frame, mel]`, unless a class states
+        otherwise. It has no gradient.
 
         Args:
             waveforms: `[batch, sample]` with any padding, on the device of `lengths`.
@@ -61,22 +62,22 @@ class Towers(nn.Module):
 
     @abstractmethod
     def encode_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the output of `features`."""
+        """Encode the output of `features` as unit vectors `[batch, embed_dim]`."""
 
     @abstractmethod
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
+        """Encode token ids `[batch, token]` as unit vectors `[batch, embed_dim]`."""
 
     def encode_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of waveforms `[batch, sample]` of `lengths` samples."""
+        """Encode waveforms `[batch, sample]` of `lengths` samples as `[batch, embed_dim]`."""
         return self.encode_features(*self.features(waveforms, lengths))
 
 
 class TrainableTowers(Towers):
     """Towers that can be trained.
 
-    Captions are embedded in two steps too, so that the pooled output of a frozen text tower can be
-    cached.
+    Like audio, captions are embedded in two steps, so that the pooled output of a frozen text tower
+    can be cached.
 
     Attributes:
         logit_scale: the log of the inverse temperature, a trained scalar.
@@ -86,14 +87,14 @@ class TrainableTowers(Towers):
 
     @abstractmethod
     def pool_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """The text tower's pooled output `[batch, hidden]` for token ids `[batch, token]`."""
+        """Compute the text tower's pooled output `[batch, hidden]` for ids `[batch, token]`."""
 
     @abstractmethod
     def project_text(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of the output of `pool_text`."""
+        """Project the output of `pool_text` to unit vectors `[batch, embed_dim]`."""
 
     def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit vectors `[batch, embed_dim]` of token ids `[batch, token]`."""
+        """Encode token ids `[batch, token]` as unit vectors `[batch, embed_dim]`."""
         return self.project_text(self.pool_text(input_ids, mask))
 
     @abstractmethod
@@ -102,4 +103,4 @@ class TrainableTowers(Towers):
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write configuration, weights (safetensors) and front end, without the tokenizer."""
+        """Write the configuration, weights (safetensors) and front end, without the tokenizer."""

@@ -1,4 +1,4 @@
-"""Transformer layers with cached decoding, in which the captions of a clip share its memory."""
+"""Transformer layers with cached decoding; the captions of a clip share the clip's memory."""
 
 import math
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class KeyValue(NamedTuple):
 
 
 def sinusoidal_positions(positions: Tensor, dim: int) -> Tensor:
-    """Position encodings of Vaswani et al. 2017: `[*positions, dim]`."""
+    """Compute the position encodings of Vaswani et al. 2017, `[*positions, dim]`."""
     scale = torch.arange(0, dim, 2, device=positions.device) * (-math.log(10_000.0) / dim)
     angles = positions[..., None] * scale.exp()
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
@@ -34,14 +34,14 @@ class Attention(nn.Module):
         self.output = nn.Linear(dim, dim)
 
     def project(self, x: Tensor) -> KeyValue:
-        """Keys and values of `[batch, position, dim]`."""
+        """Compute the keys and values of `[batch, position, dim]`."""
         keys, values = self.key_value(x).chunk(2, dim=-1)
         return KeyValue(self._split(keys), self._split(values))
 
     def forward(
         self, x: Tensor, memory: KeyValue, mask: Tensor | None = None, causal: bool = False
     ) -> Tensor:
-        """Attend from `[batch, query, dim]`; `mask` is true for visible positions."""
+        """Attend from queries `[batch, query, dim]`; `mask` is True for visible positions."""
         attended = F.scaled_dot_product_attention(
             self._split(self.query(x)),
             memory.keys,
@@ -57,7 +57,7 @@ class Attention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward, normalised before each."""
+    """Self-attention and feed-forward layers, with a norm before each of them."""
 
     def __init__(self, dim: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Transform `[batch, position, dim]`; `valid [batch, position]` may be attended to."""
+        """Transform `[batch, position, dim]`; `valid [batch, position]` is True where to attend."""
         normed = self.attention_norm(x)
         memory = self.attention.project(normed)
         x = x + self.dropout(self.attention(normed, memory, valid[:, None, None, :]))
@@ -75,7 +75,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the memory, and feed-forward, normalised before each."""
+    """Causal self-attention, attention to the memory, and feed-forward, with a norm before each."""
 
     def __init__(self, dim: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: KeyValue, memory_mask: Tensor) -> Tensor:
-        """Transform whole captions `[caption, position, dim]`, one memory a caption."""
+        """Transform whole captions `[caption, position, dim]`, with one memory per caption."""
         normed = self.self_norm(x)
         past = self.self_attention.project(normed)
         x = x + self.dropout(self.self_attention(normed, past, causal=True))
@@ -95,7 +95,7 @@ class DecoderLayer(nn.Module):
         return x + self.feed_forward(x)
 
     def project(self, memory: Tensor) -> KeyValue:
-        """Keys and values of the memory `[clip, position, dim]`."""
+        """Compute the keys and values of the memory `[clip, position, dim]`."""
         return self.memory_attention.project(memory)
 
     def step(
@@ -109,10 +109,10 @@ class DecoderLayer(nn.Module):
 
         Args:
             x: `[clip, caption, dim]`.
-            past: keys and values `[clip * caption, head, position, width]`; the last position is
-                the newest one, and is written here.
-            memory: one per clip, shared by its captions.
-            mask: true for positions of the memory that may be attended to.
+            past: keys and values `[clip * caption, head, position, width]`. The last position is
+                the newest one; this call writes its keys and values.
+            memory: keys and values of one memory per clip, shared by the clip's captions.
+            mask: True for positions of the memory that may be attended to.
         """
         clips, captions, dim = x.shape
         normed = self.self_norm(x).view(clips * captions, 1, dim)
@@ -125,7 +125,7 @@ class DecoderLayer(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Norm, linear, GELU, linear."""
+    """A norm, a linear layer, GELU, and a linear layer."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()

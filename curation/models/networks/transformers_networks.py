@@ -1,8 +1,8 @@
-"""This package's networks as transformers classes: `from_pretrained`, `generate` and so on.
+"""This package's networks as transformers classes, with `from_pretrained`, `generate` and so on.
 
-No other module here imports this one. Importing it registers the classes with transformers' Auto
-classes: `AutoModel` opens the directory of a dual encoder, `AutoModelForSpeechSeq2Seq` that of a
-captioner.
+No other module here imports this module. Importing it registers the classes with transformers' Auto
+classes: `AutoModel` then opens the directory of a dual encoder, and `AutoModelForSpeechSeq2Seq`
+that of a captioner.
 """
 
 from dataclasses import dataclass
@@ -48,14 +48,14 @@ class _TransformersNetworkConfig(PreTrainedConfig):
 
 
 class TransformersDualEncoderConfig(_TransformersNetworkConfig):
-    """`DualEncoderConfig` for transformers."""
+    """`DualEncoderConfig` as a configuration class of transformers."""
 
     model_type = DualEncoderConfig.model_type
     network_config_class = DualEncoderConfig
 
 
 class TransformersCaptionerConfig(_TransformersNetworkConfig):
-    """`TagGuidedCaptionerConfig` for transformers."""
+    """`TagGuidedCaptionerConfig` as a configuration class of transformers."""
 
     model_type = TagGuidedCaptionerConfig.model_type
     network_config_class = TagGuidedCaptionerConfig
@@ -92,7 +92,7 @@ class _TransformersNetwork(PreTrainedModel):
 
 
 class TransformersDualEncoder(_TransformersNetwork):
-    """`DualEncoder` for transformers; methods other than `forward` are in `network`."""
+    """`DualEncoder` as a class of transformers; methods other than `forward` are in `network`."""
 
     config_class = TransformersDualEncoderConfig
     network_class = DualEncoder
@@ -106,9 +106,9 @@ class TransformersDualEncoder(_TransformersNetwork):
 
 
 class TransformersCaptioner(_TransformersNetwork, GenerationMixin):
-    """`TagGuidedCaptioner` for transformers.
+    """`TagGuidedCaptioner` as a class of transformers.
 
-    `generate(input_features=..., feature_lengths=..., tags=...)` supports every method of
+    `generate(input_features=..., feature_lengths=..., tags=...)` supports every decoding method of
     transformers. It recomputes the whole caption at each step.
     """
 
@@ -174,7 +174,7 @@ class GenerationEncoderOutput(ModelOutput):
 
 
 class GenerationEncoder:
-    """The encoder as `generate` calls it."""
+    """The captioner's encoder in the form in which `generate` calls it."""
 
     def __init__(self, encoder: GuidedEncoder) -> None:
         self.encoder = encoder

@@ -1,4 +1,4 @@
-"""Base class of the adapters of scorers, with one embedder for all models."""
+"""Base class of scorer adapters; one class, `Embedder`, serves all models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ScorerAdapter(Adapter):
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """As `Adapter.identity`, with the rule for captions longer than the text tower's limit.
+        """As `Adapter.identity`, plus the rule for captions that exceed the text tower's limit.
 
         Raises InputError as `setup` does.
         """
@@ -32,8 +32,8 @@ class ScorerAdapter(Adapter):
 
         Clips shorter than one frame of the encoder are padded with silence. Empty clips, and
         samples or embeddings that are not finite, are failures. A clip longer than the model's
-        window is embedded window by window, the last one aligned with its end. Its embedding is the
-        normalised mean.
+        window is embedded window by window; the last window ends with the clip. The clip's
+        embedding is the normalised mean over the windows.
         """
         return self._loaded.embed_audio(waveforms)
 
@@ -46,14 +46,14 @@ class ScorerAdapter(Adapter):
         return self._loaded.compute_features(waveforms)
 
     def embed_features(self, features: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """Embed clips by their features; see `LogMelInput`."""
+        """Embed clips from their features; see `LogMelInput`."""
         return self._loaded.embed_features(features)
 
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
         """Embed captions; see `Scorer`.
 
         A caption longer than the text tower's limit is embedded sentence by sentence; a sentence
-        that is too long is cut. Its embedding is the normalised mean.
+        that is too long is cut. The caption's embedding is the normalised mean over the sentences.
         """
         return self._loaded.embed_text(captions)
 

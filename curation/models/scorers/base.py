@@ -13,7 +13,7 @@ class Scorer(Protocol):
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate of the waveforms that `embed_audio` takes; known before `setup`."""
+        """The sampling rate of the waveforms that `embed_audio` takes; known before `setup`."""
         ...
 
     @property
@@ -22,7 +22,7 @@ class Scorer(Protocol):
         ...
 
     def setup(self) -> None:
-        """Load weights. Called once in the worker, before the first embedding."""
+        """Load the weights. Called once in the worker, before the first embedding."""
         ...
 
     def offload(self) -> None:
@@ -34,7 +34,7 @@ class Scorer(Protocol):
         ...
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """Embed clips: float32 unit vectors `[dim]`, one per clip, in order.
+        """Embed clips as float32 unit vectors `[dim]`, one per clip, in the order of the clips.
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.
@@ -42,5 +42,5 @@ class Scorer(Protocol):
         ...
 
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        """Embed captions: float32 unit vectors `[captions, dim]`."""
+        """Embed captions as float32 unit vectors `[captions, dim]`."""
         ...

@@ -1,4 +1,4 @@
-"""Builds the scorer of a section in a run's YAML."""
+"""Builds the scorer that a section of a run's YAML describes."""
 
 from functools import singledispatch
 
@@ -10,7 +10,7 @@ from curation.models.scorers.pe_audio import PeAudioScorer
 
 @singledispatch
 def build_scorer(config: object) -> Scorer:
-    """The adapter of a configuration; it is small until its `setup`.
+    """Build the adapter for a configuration; it loads no weights until `setup`.
 
     One adapter is registered for each type of configuration.
     """

@@ -19,8 +19,8 @@ _DUAL_ENCODER, _CLAP = "tagscribe-dual-encoder", "clap"
 class DualEncoderScorer(ScorerAdapter):
     """Implements `Scorer` with a `DualEncoder`, or a CLAP of transformers.
 
-    A CLAP without fusion takes windows of 10 s. One with fusion takes a clip of any length as four
-    views of 10 s.
+    A CLAP without fusion takes windows of 10 s. A CLAP with fusion takes a clip of any length as
+    four views of 10 s.
     """
 
     kind = "clap"

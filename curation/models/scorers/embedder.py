@@ -1,4 +1,4 @@
-"""Embeddings by a loaded model's two towers; the adapters of scorers create it in `setup`."""
+"""Embeds audio and text with a loaded model's two towers; scorer adapters use it after `setup`."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ class Embedder:
         self._towers.to(weights.resolve_device(device))
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """As `Scorer.embed_audio`; longer clips are split by `split_into_windows`."""
+        """As `Scorer.embed_audio`; `split_into_windows` splits clips longer than a window."""
         return apply_to_valid_clips(
             waveforms, "score", lambda valid: self._embed_valid([waveforms[row] for row in valid])
         )
@@ -63,7 +63,7 @@ class Embedder:
 
     @torch.inference_mode()
     def embed_features(self, features: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """As `embed_audio`, from the results of `compute_features`."""
+        """As `embed_audio`, but starts from the results of `compute_features`."""
         encoded = feature_batches.encode_features_in_chunks(features, self._encode_chunk)
         return _check_finite(self._place_rows(encoded, len(features)))
 
@@ -130,10 +130,11 @@ def _check_finite(embeddings: np.ndarray) -> list[np.ndarray | Failure]:
 
 
 def split_into_windows(samples: int, window: int | None) -> Iterator[slice]:
-    """The windows of a clip with `samples` samples; the last one is aligned with its end.
+    """Split a clip of `samples` samples into windows of `window` samples.
 
-    They depend only on the clip's length: consecutive from the start, the last one moved forward if
-    it would exceed the end. A clip that fits into one window is one window.
+    The windows depend only on the clip's length. They follow each other from the start; the last
+    window is moved forward so that it ends with the clip. A clip that fits into one window is one
+    window.
     """
     if window is None or samples <= window:
         yield slice(0, samples)
@@ -144,17 +145,18 @@ def split_into_windows(samples: int, window: int | None) -> Iterator[slice]:
 
 
 def split_sentences(caption: str) -> list[str]:
-    """A caption split after each '.', '!' or '?' that is followed by white space."""
+    """Split a caption after each '.', '!' or '?' that is followed by white space."""
     return _SENTENCE_END.split(caption.strip())
 
 
 def average_unit_vectors(parts: np.ndarray, owners: Sequence[int], count: int) -> np.ndarray:
-    """The normalised mean of each owner's unit vectors: `[count, dim]`.
+    """Compute the normalised mean of each owner's unit vectors, `[count, dim]`.
+
+    An owner with a single vector gets this vector unchanged; an owner without vectors gets zeros.
 
     Args:
         parts: unit vectors `[part, dim]`.
-        owners: the owner of each part, below `count`. A single part is returned unchanged; an owner
-            without parts gets zeros.
+        owners: the owner of each part, an index below `count`.
     """
     means = np.zeros((count, parts.shape[1]), dtype=np.float32)
     np.add.at(means, np.asarray(owners, dtype=int), parts)

@@ -1,4 +1,4 @@
-"""The adapter of PE-AV: embeddings of audio and of captions by its audio and text towers."""
+"""The adapter of PE-AV, whose audio and text towers embed audio and captions."""
 
 from __future__ import annotations
 

@@ -39,18 +39,18 @@ class AudioSetTagger(PretrainedAdapter):
     def setup(self) -> None:
         """Load the weights.
 
-        Raises InputError if the directory has another kind of model, its labels are not AudioSet's,
-        or a threshold is set for a class that it lacks.
+        Raises InputError if the directory has another kind of model, if its labels are not
+        AudioSet's, or if a threshold is set for a class that the model lacks.
         """
         _ = self._thresholds
         super().setup()
 
     def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
-        """The tags of a batch of clips; see `Tagger`.
+        """Predict the tags of a batch of clips; see `Tagger`.
 
         Tags of equal confidence are in the order of the model's outputs. Empty clips, and samples
         or outputs that are not finite, are failures. The front end decides which part of a long
-        clip is used: AST's takes the first 10.24 s.
+        clip is used: that of AST takes the first 10.24 s.
         """
         return [
             result if isinstance(result, Failure) else self._top_tags(result)
@@ -92,9 +92,10 @@ class AudioSetTagger(PretrainedAdapter):
 
 
 def read_audioset_classes(folder: Path) -> list[Tag]:
-    """The AudioSet class of each output of a classifier, from the id2label in its config.json.
+    """Read the AudioSet class of each output of a classifier, from id2label in its config.json.
 
-    Raises InputError that names some of the labels that are no AudioSet class, by name or by id.
+    Raises InputError that names some of the labels that are neither the name nor the id of an
+    AudioSet class.
     """
     outputs = files.read_model_config(folder).get("id2label") or {}
     labels = [str(outputs[number]) for number in sorted(outputs, key=int)]

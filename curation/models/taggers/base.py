@@ -13,7 +13,7 @@ class Tagger(Protocol):
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate of the waveforms that `tag` takes; known before `setup`."""
+        """The sampling rate of the waveforms that `tag` takes; known before `setup`."""
         ...
 
     @property
@@ -22,7 +22,7 @@ class Tagger(Protocol):
         ...
 
     def setup(self) -> None:
-        """Load weights. Called once in the worker, before the first `tag`."""
+        """Load the weights. Called once in the worker, before the first `tag`."""
         ...
 
     def offload(self) -> None:
@@ -34,7 +34,7 @@ class Tagger(Protocol):
         ...
 
     def tag(self, waveforms: Sequence[np.ndarray]) -> list[list[Tag] | Failure]:
-        """The tags of each clip, highest confidence first, with origin "predicted".
+        """Predict the tags of each clip, highest confidence first, with origin "predicted".
 
         Args:
             waveforms: float32, mono, `[samples]` each at `sample_rate_hz`; lengths may differ.

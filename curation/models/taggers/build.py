@@ -1,4 +1,4 @@
-"""Builds the tagger of a section in a run's YAML."""
+"""Builds the tagger that a section of a run's YAML describes."""
 
 from functools import singledispatch
 
@@ -9,7 +9,7 @@ from curation.models.taggers.base import Tagger
 
 @singledispatch
 def build_tagger(config: object) -> Tagger:
-    """The adapter of a configuration; it is small until its `setup`.
+    """Build the adapter for a configuration; it loads no weights until `setup`.
 
     One adapter is registered for each type of configuration.
     """

@@ -1,4 +1,4 @@
-"""Confidences of a loaded classifier; the adapter of AudioSet taggers creates it in `setup`."""
+"""Computes confidences with a loaded classifier; `AudioSetTagger` creates it in `setup`."""
 
 import math
 from collections.abc import Sequence
@@ -33,11 +33,11 @@ class Classifier:
 
     @torch.inference_mode()
     def confidences(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """The probability of each class, float32 `[class]`, one array per clip, in order.
+        """Compute the probability of each class, float32 `[class]`, one array per clip, in order.
 
-        Only clips whose features have the same shape are batched, so there is no padding beside
-        that of the model's own front end. On a CPU, where batches bring no speed, each clip is
-        processed alone; its result is the same to the last bit in every batch.
+        Only clips whose features have the same shape are batched, so the only padding is that of
+        the model's own front end. On a CPU, where batches are not faster, each clip is processed
+        alone; so its result is the same to the last bit in every batch.
         """
         return apply_to_valid_clips(
             waveforms, "tag", lambda valid: self._confidences([waveforms[clip] for clip in valid])
