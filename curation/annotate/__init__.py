@@ -1,4 +1,4 @@
-"""The stages of a clip as plain code (load, tag, caption, score, row), and their workers.
+"""The stages that annotate a clip (load, tag, caption, score, row), and the workers that run them.
 
-`cluster` and `processes` place the workers on machines.
+The stages are plain code. `cluster` and `processes` place the workers on machines.
 """

@@ -1,7 +1,8 @@
-"""Cuts clips into batches for a model: of similar length, within a budget and the model's memory.
+"""Cuts clips into batches for a model.
 
-The batches depend only on the clips, so they are the same in every run of a shard. A batch for
-which the model runs out of memory is halved.
+The clips of a batch have similar lengths, and fit the budget of a batch and the memory of the
+model. The batches depend only on the clips, so every run of a shard cuts the same batches. A batch
+for which the model runs out of memory is halved.
 """
 
 import math
@@ -22,13 +23,20 @@ def has_not_failed(clip: AnnotatedClip) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Clips in plan order, and batches as lists of their positions; some clips are in no batch."""
+    """Clips in plan order, and batches of some of these clips.
+
+    A batch is a list of positions in `clips`. A clip that is not selected for a model is in no
+    batch.
+    """
 
     clips: Sequence[AnnotatedClip]
     batches: Sequence[Sequence[int]]
 
     def map_batches(self, stage: Callable[[list[AnnotatedClip]], list[AnnotatedClip]]) -> "Chunk":
-        """Replace the clips of each batch by the results of a stage, in order."""
+        """Return a chunk in which the clips of each batch are replaced by the results of a stage.
+
+        The stage returns one result for each clip of a batch, in the order of the batch.
+        """
         clips = list(self.clips)
         for positions in self.batches:
             results = stage([clips[position] for position in positions])
@@ -39,10 +47,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class BatchCutter:
-    """Cuts chunks into batches of similar length.
+    """Cuts chunks into batches of clips with similar length.
 
-    A batch holds as many clips as fit into `budget_s` seconds at `rate_hz` when padded to the
-    longest, but at most `max_clips` and at least one.
+    A batch takes clips until its number of clips times its longest clip exceeds `budget_s` seconds
+    at `rate_hz`. It holds at most `max_clips` clips, and at least one.
     """
 
     rate_hz: int
@@ -50,7 +58,7 @@ class BatchCutter:
     max_clips: float = math.inf
 
     def cut(self, clips: Sequence[AnnotatedClip], selected: Selection = has_not_failed) -> Chunk:
-        """A chunk whose batches hold the selected clips. These must have audio."""
+        """Return a chunk whose batches hold the selected clips, which must have audio."""
         order = [position for position, clip in enumerate(clips) if selected(clip)]
         order.sort(key=lambda at: (clips[at].count_samples(self.rate_hz), clips[at].clip_id))
         batches: list[list[int]] = []
@@ -63,16 +71,16 @@ class BatchCutter:
         return Chunk(clips, batches)
 
     def drop_failed(self, chunk: Chunk) -> Chunk:
-        """Cut the chunk again if clips of its batches have failed since."""
+        """Cut the chunk again if any clip of its batches has failed."""
         if all(has_not_failed(chunk.clips[at]) for batch in chunk.batches for at in batch):
             return chunk
         return self.cut(chunk.clips)
 
 
 class OomThreshold:
-    """The size of the smallest batch that ran out of memory, in padded samples.
+    """The size of the smallest batch for which a model ran out of memory, in padded samples.
 
-    Only the thread that holds the model uses it.
+    Only the thread that holds the model may use this object.
     """
 
     def __init__(self) -> None:
@@ -92,10 +100,11 @@ def run_with_oom_backoff(
     stage: Stage,
     threshold: OomThreshold,
 ) -> list[T | Failure]:
-    """Run a model over a batch; on out-of-memory errors, over its halves.
+    """Run a model over a batch; if it runs out of memory, run it over the halves of the batch.
 
-    A batch at or above the threshold is halved without a trial. An adapter that raises for a whole
-    batch breaks its contract: the clips of the batch fail with that error, and the shard continues.
+    A batch as large as the threshold or larger is halved without a trial. An adapter that raises
+    for a whole batch breaks its contract. The clips of the batch then fail with that error, and the
+    shard continues.
     """
     if not batch:
         return []
@@ -135,13 +144,15 @@ def update_clips(
     update: Callable[[AnnotatedClip, T], AnnotatedClip],
     selected: Selection = has_not_failed,
 ) -> list[AnnotatedClip]:
-    """Apply `update` to the selected clips of a batch and their results; a Failure fails its clip.
+    """Compute a result for each selected clip of a batch, and add it to the clip's record.
+
+    A clip whose result is a Failure fails.
 
     Args:
         batch: clips, some of which may have failed.
-        compute: returns a result for each selected clip, in order.
-        update: returns the new record of a clip.
-        selected: which clips to compute; the others stay as they are.
+        compute: takes the selected clips, and returns a result for each of them, in order.
+        update: takes a clip and its result, and returns the new record of the clip.
+        selected: whether to compute a result for a clip; the other clips stay as they are.
     """
     positions = [position for position, clip in enumerate(batch) if selected(clip)]
     results = compute([batch[position] for position in positions])

@@ -1,4 +1,4 @@
-"""The caption stage: writes candidates for clips, guided by their tags."""
+"""The caption stage: writes candidate captions for clips, guided by the tags of each clip."""
 
 import hashlib
 from collections.abc import Iterable
@@ -27,15 +27,15 @@ def caption_clips(
     drawn: slice = ALL_CANDIDATES,
     threshold: OomThreshold | None = None,
 ) -> list[AnnotatedClip]:
-    """Caption a batch of clips. Clips that the captioner cannot process fail one by one.
+    """Caption a batch of clips. A clip that the captioner cannot process fails alone.
 
     Args:
         captioner: writes the captions.
         batch: clips with their guidance.
-        seed: of the run.
-        drawn: the indices of the candidates to write; existing candidates keep theirs. A clip is
-            encoded once for all its draws if the captioner supports it.
-        threshold: the known limit of the captioner's memory; None if nothing is known.
+        seed: the seed of the run.
+        drawn: the indices of the candidates to write; the clip's other candidates stay. If the
+            captioner supports it, a clip is encoded once for all its draws.
+        threshold: the known limit of the captioner's memory; None if no limit is known.
     """
     threshold, rate_hz = threshold or OomThreshold(), captioner.sample_rate_hz
     if isinstance(captioner, ReusableEncoding):
@@ -62,7 +62,7 @@ def caption_clips(
 
 
 def add_candidates(clip: AnnotatedClip, result: list[Candidate] | Failure) -> AnnotatedClip:
-    """Add the new captions of a clip, without duplicates, or the failure, to its record."""
+    """Add new candidates without duplicates, or a failure, to the record of a clip."""
     if isinstance(result, Failure):
         return replace(clip, failure=result)
     candidates = _first_of_equal([*clip.candidates, *result])
@@ -72,7 +72,7 @@ def add_candidates(clip: AnnotatedClip, result: list[Candidate] | Failure) -> An
 
 
 def clip_seed(seed: int, clip_id: str) -> int:
-    """The seed for one clip's samples; depends only on the run's seed and the clip id."""
+    """Return the seed for sampling captions of a clip, from the run's seed and the clip id."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{clip_id}".encode()).digest()[:8]) >> 1
 
 

@@ -1,4 +1,4 @@
-"""The immutable records of a clip in the stages."""
+"""The immutable records that the stages pass on: a planned, a loaded and an annotated clip."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from curation.schema import Failure, Tag
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """A clip as the plan lists it. `failure` is set if it must not be read."""
+    """A clip as the plan lists it. A clip with a `failure` is not read."""
 
     clip_id: str
     uri: str | None
@@ -28,7 +28,7 @@ class PlannedClip:
 
 @dataclass(frozen=True)
 class LoadCost:
-    """The cost of loading a clip. `faults` counts storage faults by kind."""
+    """The cost of loading a clip. `faults` is the number of storage faults by kind."""
 
     encoded_bytes: int = 0
     read_s: float = 0.0
@@ -38,10 +38,11 @@ class LoadCost:
 
 @dataclass(frozen=True, eq=False)
 class ClipAudio:
-    """A clip's decoded audio and its measurements; None for those that decoding did not reach.
+    """The decoded audio of a clip and its measurements.
 
-    `start_s` and `end_s` are the decoded segment, or the planned one if nothing was decoded.
-    `waveforms` are int16, mono, `[samples]` each, by rate in Hz.
+    A measurement is None if decoding failed before it was taken. `start_s` and `end_s` are the
+    bounds of the decoded segment, or of the planned segment if nothing was decoded. `waveforms`
+    maps a rate in Hz to int16 mono samples `[samples]`.
     """
 
     start_s: float | None
@@ -55,22 +56,23 @@ class ClipAudio:
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedClip:
-    """A loaded clip and the results of the stages so far; each stage returns a new record.
+    """A loaded clip and the results of the stages so far. Each stage returns a new record.
 
     Attributes:
         planned: the clip as the plan lists it.
-        audio: its decoded audio.
-        cost: what loading took.
-        tags: its tags, predicted ones included.
+        audio: the decoded audio of the clip.
+        cost: the time and bytes that loading took.
+        tags: the tags of the clip, including predicted tags.
         tag_scores: CLAP score of each tag; None if tags were not verified.
         guidance: the tags given to the captioner.
         features: log-mel features `[frame, mel]`, by front end.
         encoding: the captioner's encoding of the clip, kept between its draws.
-        candidates: its captions, with the scores so far.
-        embedding: unit vector `[dim]` of the audio by the scorer.
-        agreement: Spearman's correlation of both scorers over the candidates.
-        failure: why it has no captions. Later stages skip such a clip.
-        second_draw_failure: why it has the candidates of its first draw only (`adaptive`).
+        candidates: the captions of the clip, with the scores so far.
+        embedding: unit vector `[dim]` of the audio, computed by the scorer.
+        agreement: Spearman's correlation of the two scorers' scores over the candidates.
+        failure: why the clip has no captions. Later stages skip such a clip.
+        second_draw_failure: why the second draw of candidates failed (with `adaptive`); the clip
+            keeps the candidates of the first draw.
     """
 
     planned: PlannedClip
@@ -92,20 +94,20 @@ class AnnotatedClip:
         return self.planned.clip_id
 
     def count_samples(self, rate_hz: int) -> int:
-        """Number of samples of the audio at one of the loaded rates."""
+        """Return the number of samples of the audio at `rate_hz`, one of the loaded rates."""
         return len(self.audio.waveforms[rate_hz])
 
     def waveform(self, rate_hz: int) -> Waveform:
-        """The audio as float32 `[samples]` at one of the loaded rates."""
+        """Return the audio as float32 `[samples]` at `rate_hz`, one of the loaded rates."""
         return from_int16(self.audio.waveforms[rate_hz])
 
     def without_audio(self) -> "AnnotatedClip":
-        """The record without audio, features and encoding, so that their memory is freed."""
+        """Return the record without audio, features and encoding, so that their memory is freed."""
         return replace(self, audio=replace(self.audio, waveforms={}), features={}, encoding=None)
 
 
 def parse_planned_clips(planned: pa.Table) -> list[PlannedClip]:
-    """The clips of a plan's rows (CLIP_SCHEMA). Clips without audio are marked as failed."""
+    """Parse the rows of a plan (CLIP_SCHEMA) into clips. Clips without audio get a failure."""
     missing = Failure("catalog", "missing", "listed in the catalog, but its audio was not found")
     return [
         PlannedClip(

@@ -1,4 +1,4 @@
-"""Detects that all clips of a shard failed alike, which is rarely caused by the clips."""
+"""Detects that all clips of a shard failed in the same way, rarely because of the clips."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ WITHOUT_AUDIO = "catalog"
 
 @dataclass(frozen=True)
 class CommonFailure:
-    """The failure that all clips share, and the first clip with its message."""
+    """The failure that all clips of a shard share, and the first clip with its error message."""
 
     stage: str
     kind: str
@@ -22,7 +22,7 @@ class CommonFailure:
 
     @property
     def name(self) -> str:
-        """`stage/kind`, as the evidence counts it."""
+        """The name `stage/kind` under which the evidence counts this failure."""
         return f"{self.stage}/{self.kind}"
 
     def to_json(self) -> str:
@@ -34,11 +34,13 @@ class CommonFailure:
 
 
 def find_common_failure(rows: pa.Table, count: int) -> CommonFailure | None:
-    """The failure of the first `count` clips with audio, if all have one stage and kind.
+    """Return the failure of the first clips with audio if all failed at one stage with one kind.
+
+    Returns None otherwise.
 
     Args:
-        rows: a shard's evidence (EVIDENCE_SCHEMA).
-        count: how many clips to consider; clips without audio are skipped.
+        rows: the evidence of a shard (EVIDENCE_SCHEMA).
+        count: number of clips to consider; clips without audio are skipped.
     """
     first: CommonFailure | None = None
     for row in rows.select(["clip_id", "outcome", "error"]).to_pylist():

@@ -1,4 +1,4 @@
-"""Embeds clips by a scorer, each clip once."""
+"""Embeds clips with a scorer. Each clip is embedded only once."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -20,7 +20,7 @@ from curation.schema import Failure
 def add_embeddings(
     scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold
 ) -> list[AnnotatedClip]:
-    """Embed each clip that has no embedding yet; those that cannot be embedded fail."""
+    """Embed each clip that has no embedding yet. A clip that cannot be embedded fails."""
     return update_clips(
         add_features(scorer, batch, "score", threshold),
         lambda clips: compute_embeddings(scorer, clips, threshold),
@@ -32,7 +32,10 @@ def add_embeddings(
 def compute_embeddings(
     scorer: Scorer, clips: list[AnnotatedClip], threshold: OomThreshold
 ) -> list[np.ndarray | Failure]:
-    """A unit vector `[dim]` or a Failure for each clip; the clips have the scorer's features."""
+    """Return a unit vector `[dim]` or a Failure for each clip.
+
+    The clips must have the features that the scorer takes.
+    """
     rate_hz, front_end = scorer.sample_rate_hz, find_front_end(scorer)
 
     def embed(part: list[AnnotatedClip]) -> list[np.ndarray | Failure]:

@@ -12,29 +12,32 @@ _CANNOT_START = "workers cannot start: "
 
 
 class WorkerStartError(RunError):
-    """A worker process ended before it was ready for tasks. No clip is to blame."""
+    """A worker process ended before it could take a task, so no clip is the cause."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"{_CANNOT_START}{reason.rpartition(_CANNOT_START)[2]}")
 
 
 class IsolatedWorkers(Protocol):
-    """Workers with one task at a time each, so that the death of a worker affects one task only."""
+    """Workers that run one task at a time, so the death of a worker affects one task only."""
 
     @property
     def count(self) -> int:
-        """Number of workers; this many threads may call `attempt` at once."""
+        """Number of workers, and of threads that may call `attempt` at the same time."""
         ...
 
     @property
     def trial_groups(self) -> int:
-        """Number of groups into which suspected clips are split; small if trials start slowly."""
+        """Number of groups into which a shard is split to find the clip that crashes a worker.
+
+        The number is small if each trial has to load the models.
+        """
         ...
 
     def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
-        """Run a task on the next free worker; a worker that dies is replaced.
+        """Run a task on the next free worker. A worker that dies is replaced.
 
-        Avoids workers on `avoided_node` if another node has one.
+        If workers of another node are available, a worker on `avoided_node` is not used.
 
         Raises WorkerStartError if no worker starts.
         """
@@ -46,13 +49,13 @@ class Executor(Protocol):
 
     @property
     def meter(self) -> Meter:
-        """Records the driver's own metrics."""
+        """The meter that records the driver's own metrics."""
         ...
 
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
-        """Run tasks on all workers; yields their outcomes in the order in which they end.
+        """Run tasks on all workers, and yield the outcome of each task when it ends.
 
-        Tasks that were lost with their node have no outcome. Called once, before `isolate_workers`.
+        A task that was lost with its node has no outcome. Called once, before `isolate_workers`.
 
         Raises:
             InputError: the machine or the cluster is too small for the pools.
@@ -61,8 +64,8 @@ class Executor(Protocol):
         ...
 
     def isolate_workers(self, count: int) -> AbstractContextManager[IsolatedWorkers]:
-        """Start at most `count` workers, for tasks that were lost or on which workers died.
+        """Start at most `count` workers for tasks that were lost or whose workers died.
 
-        All other workers are stopped first, so that these have the memory of the machine.
+        All other workers are stopped first, so that the new workers have the memory of the machine.
         """
         ...

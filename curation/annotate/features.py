@@ -1,4 +1,4 @@
-"""Computes log-mel features of clips, once for all models that share a front end."""
+"""Computes log-mel features of clips. Models with the same front end share them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,16 +19,17 @@ from curation.schema import Stage
 
 
 def find_front_end(model: Captioner | Scorer) -> FrontEnd | None:
-    """The front end whose features the model takes; None if it takes waveforms."""
+    """Return the front end whose features the model takes; None if the model takes waveforms."""
     return model.front_end if isinstance(model, LogMelInput) else None
 
 
 def add_features(
     model: Captioner | Scorer, batch: list[AnnotatedClip], stage: Stage, threshold: OomThreshold
 ) -> list[AnnotatedClip]:
-    """Compute a model's features for the clips that lack them.
+    """Compute the features that a model takes, for the clips that lack them.
 
-    Clips whose features cannot be computed fail. For a model that takes waveforms, nothing is done.
+    A clip whose features cannot be computed fails. If the model takes waveforms, the clips are
+    returned unchanged.
     """
     front_end = find_front_end(model)
     if front_end is None:
@@ -50,5 +51,5 @@ def add_features(
 
 
 def select_features(clips: Sequence[AnnotatedClip], front_end: FrontEnd) -> list[np.ndarray]:
-    """The features of clips that have them."""
+    """Return the features `[frame, mel]` of each clip for a front end. All clips must have them."""
     return [clip.features[front_end] for clip in clips]

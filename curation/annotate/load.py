@@ -1,4 +1,4 @@
-"""The load stage: reads clips from storage and decodes them, ahead of the models.
+"""The load stage: reads clips from storage and decodes them before the models need them.
 
 `audio.decode` does the decoding. A clip that cannot be read or decoded becomes a record with a
 `Failure`, so every planned clip has a record.
@@ -31,7 +31,10 @@ T = TypeVar("T")
 
 
 class EncodedClip(NamedTuple):
-    """The bytes of a clip's audio file, or why it could not be read; `name` is used in messages."""
+    """The bytes of a clip's audio file, or the reason why the file could not be read.
+
+    `name` is the name of the file in messages.
+    """
 
     data: bytes = b""
     name: str = ""
@@ -42,17 +45,17 @@ class EncodedClip(NamedTuple):
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """The run's audio settings, and the rates of waveforms that its models take."""
+    """The audio settings of a run, and the sample rates that its models take."""
 
     audio: AudioConfig
     sample_rates_hz: tuple[int, ...]
 
 
 class AudioLoader:
-    """Threads that read clips ahead, within a budget of bytes, and threads that decode them.
+    """Loads clips in two groups of threads: readers read ahead, and decoders decode.
 
-    There are more readers than decoders: readers wait for storage, decoders use the CPU. The budget
-    bounds the encoded audio that is read and not yet decoded.
+    There are more readers than decoders, because readers wait for storage and decoders use the CPU.
+    A budget in bytes bounds the encoded audio that is read and not yet decoded.
     """
 
     def __init__(self, settings: DecodeSettings, storage: Storage, decode_threads: int) -> None:
@@ -63,7 +66,7 @@ class AudioLoader:
         self._decoders = ThreadPoolExecutor(decode_threads)
 
     def submit(self, clips: Sequence[PlannedClip]) -> list[Future[AnnotatedClip]]:
-        """Start loading these clips, in order."""
+        """Start loading these clips, and return a future for each clip, in order."""
         loads = [_Load(clip, ReadReservation(self.budget), Future()) for clip in clips]
         for load in loads:
             self._readers.submit(self._read, load)
@@ -104,9 +107,10 @@ def load_clip(storage: Storage, clip: PlannedClip, settings: DecodeSettings) -> 
 def read_clip(
     storage: Storage, clip: PlannedClip, reserve: Callable[[int], None] | None = None
 ) -> EncodedClip:
-    """Read a clip's audio file, unless the clip has failed.
+    """Read the audio file of a clip, unless the clip has failed.
 
-    `reserve` is called with the size before the file is read. If it raises, the clip fails.
+    `reserve` is called with the size in bytes before the file is read. If it raises, the clip
+    fails.
     """
     if clip.failure:
         return EncodedClip(failure=clip.failure)
@@ -126,10 +130,10 @@ def read_clip(
 
 
 def decode_clip(clip: PlannedClip, encoded: EncodedClip, settings: DecodeSettings) -> AnnotatedClip:
-    """Decode the bytes, measure the audio, and convert it to int16 at each model's rate.
+    """Decode the bytes of a clip, measure the audio, and convert it to each model's rate.
 
-    Int16 is used in both placements: it takes half the memory of float32, and the models get the
-    same samples whether or not the clip was sent through the object store.
+    The samples are int16 in both placements. Int16 takes half the memory of float32, and the models
+    get the same samples whether or not the clip was sent through Ray's object store.
     """
     audio, failure = ClipAudio(clip.start_s, clip.end_s), encoded.failure
     started_s = time.perf_counter()
@@ -190,9 +194,9 @@ def split_chunks(clips: Sequence[T]) -> list[list[T]]:
 def load_chunks_ahead(
     clips: Sequence[PlannedClip], loader: AudioLoader, on_wait: Callable[[], None] = lambda: None
 ) -> Iterator[list[AnnotatedClip]]:
-    """Yield loaded chunks in order; the next chunk loads while the caller processes one.
+    """Yield the loaded chunks in order. While the caller processes a chunk, the next one loads.
 
-    `on_wait` is called before each chunk that has not finished loading when it is needed.
+    `on_wait` is called before the wait for a chunk that is needed and has not finished loading.
     """
     # One after the other: of two submitted at once, the first would be decoded last.
     submitted = map(loader.submit, split_chunks(clips))

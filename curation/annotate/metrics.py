@@ -1,7 +1,7 @@
-"""The metrics of a run by name, and the meters that record them.
+"""The names and descriptions of a run's metrics, and the meters that record them.
 
 This module does not depend on an executor. `processes.metrics_server` and `cluster.metrics_export`
-export the numbers to Prometheus under the same names.
+export the metrics to Prometheus under the same names.
 """
 
 import threading
@@ -15,7 +15,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its kind, description and labels, and the bounds of a histogram's buckets."""
+    """The definition of a metric: kind, description, labels, and a histogram's bucket bounds."""
 
     kind: Literal["counter", "gauge", "histogram"]
     description: str
@@ -62,7 +62,10 @@ class Meter(Protocol):
     """Records the metrics of one process; thread-safe."""
 
     def record(self, name: str, value: float, **labels: str) -> None:
-        """Add to a counter, set a gauge, or add to a histogram. `name` is a key of METRICS."""
+        """Add to a counter, set a gauge, or observe a value of a histogram.
+
+        `name` is a key of METRICS.
+        """
         ...
 
 
@@ -70,7 +73,7 @@ MeterFactory = Callable[[], Meter]
 
 
 def list_exported_names(name: str) -> tuple[str, ...]:
-    """The names of a metric in Prometheus, the same for every executor.
+    """Return the names of a metric in Prometheus, which are the same for every executor.
 
     They are the names that Ray gives, so one dashboard shows all runs.
     """
@@ -91,7 +94,7 @@ class NullMeter:
 
 
 class InMemoryMeter:
-    """A meter that keeps all records in this process, in order."""
+    """A meter that keeps all recorded values in this process, in order."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Offloadable(Protocol):
-    """The methods that this module calls on models; see the contracts of the adapters."""
+    """The methods of a model that this module calls. The contracts of the adapters define them."""
 
     def setup(self) -> None: ...
 
@@ -16,8 +16,8 @@ class Offloadable(Protocol):
 class ModelOffloader:
     """Moves models between the GPU and host memory.
 
-    Call it only while holding the worker's `PriorityLock`, so that no thread uses a model that is
-    being moved.
+    Call its methods only while holding the worker's `PriorityLock`, so that no thread uses a model
+    that is being moved.
     """
 
     def __init__(self, offload: bool) -> None:
@@ -26,13 +26,13 @@ class ModelOffloader:
         self._active: Offloadable | None = None
 
     def set_up(self, model: Offloadable) -> None:
-        """Load a model. If models are offloaded, move it to host memory."""
+        """Load a model. With offloading, move the model to host memory afterwards."""
         model.setup()
         if self._offload:
             model.offload()
 
     def activate(self, model: Offloadable) -> None:
-        """Move this model to the GPU, and the active one to host memory."""
+        """Move this model to the GPU, and the model that was on the GPU to host memory."""
         if not self._offload or self._active is model:
             return
         previous, self._active = self._active, None

@@ -1,4 +1,4 @@
-"""The stages of a clip in order, in one process: load, tag, verify, caption, score, row."""
+"""Runs the stages in order in one process: load, tag, verify, caption, score, row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from curation.annotate.worker_models import WorkerModels
 
 
 class AnnotatedShard(NamedTuple):
-    """The clips after all stages, without audio, and their evidence rows."""
+    """The clips of a shard after all stages, without audio, and their evidence rows."""
 
     clips: list[AnnotatedClip]
     rows: pa.Table

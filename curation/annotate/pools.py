@@ -11,7 +11,7 @@ NODE_SHARE = 0.001
 
 @dataclass(frozen=True)
 class Pool:
-    """Actors of one kind. `name` is the YAML key that sets their number."""
+    """A group of actors that do the same work. `name` is the YAML key that sets their number."""
 
     name: str
     min_actors: int
@@ -22,7 +22,7 @@ class Pool:
 
     @property
     def actor_resources(self) -> dict[str, float]:
-        """The resources of one actor, by Ray's names for them."""
+        """The resources of one actor, by Ray's name for each resource."""
         resources = {"CPU": float(self.cpus), "GPU": self.gpus}
         if self.node_resource:
             resources[self.node_resource] = NODE_SHARE
@@ -30,7 +30,7 @@ class Pool:
 
     @property
     def ray_options(self) -> dict[str, Any]:
-        """The same resources as Ray's remote options."""
+        """The resources of one actor as Ray's remote options."""
         options: dict[str, Any] = {"num_cpus": self.cpus}
         if self.gpus:
             options["num_gpus"] = self.gpus
@@ -40,9 +40,10 @@ class Pool:
 
     @property
     def shards_at_once(self) -> int:
-        """Shards that an actor works on at once: two with a GPU, so that one is decoded meanwhile.
+        """Number of shards that an actor works on at the same time.
 
-        Without a GPU, a second shard would only add threads to busy cores.
+        An actor with a GPU works on two shards, so that one is decoded while the models run on the
+        other. Without a GPU, a second shard would only add threads to busy cores.
         """
         return 2 * max(1, int(self.gpus)) if self.gpus else 1
 
@@ -61,7 +62,10 @@ RESPONSE_COLLECTOR = Pool("response collector", 1, 1, cpus=0, gpus=0.0, node_res
 
 
 def build_pools(config: AnnotateConfig) -> list[Pool]:
-    """The pools of a run in the order of its stages; fused actors set to 'auto' count as one."""
+    """Build the pools of a run in the order of its stages.
+
+    With `actors: auto`, the pool of fused actors has the size one.
+    """
     threads = config.cpus_per_actor or config.model_threads
     if config.placement == "fused":
         least, most = (1, 1) if config.actors == "auto" else pool_bounds(config.actors)
@@ -85,18 +89,21 @@ def build_pools(config: AnnotateConfig) -> list[Pool]:
 
 
 def build_pools_by_stage(config: AnnotateConfig) -> dict[str, Pool]:
-    """The pools by their names in the evidence: fused, or decode, caption and score."""
+    """Build the pools of a run by their names in the evidence.
+
+    The names are "fused", or "decode", "caption" and "score".
+    """
     names = ("fused",) if config.placement == "fused" else ("decode", "caption", "score")
     return dict(zip(names, build_pools(config), strict=True))
 
 
 def count_cpus_needed(config: AnnotateConfig) -> int:
-    """Number of logical CPUs for the smallest pools, plus one for Ray's own tasks."""
+    """Return the number of logical CPUs for the smallest pools, plus one for Ray's own tasks."""
     if config.placement == "fused" and config.actors == "auto":
         return 1
     return sum(pool.min_actors * pool.cpus for pool in build_pools(config)) + 1
 
 
 def list_node_resources(config: AnnotateConfig) -> list[str]:
-    """The node resources that the pools name, without duplicates."""
+    """List the node resources (`node_resource`) that the pools require, without duplicates."""
     return sorted({pool.node_resource for pool in build_pools(config) if pool.node_resource})

@@ -1,4 +1,7 @@
-"""A lock granted to the oldest waiting shard. The holder keeps it until it finishes or waits."""
+"""A lock that is granted to the oldest waiting shard.
+
+The holder keeps the lock until it finishes or waits for audio.
+"""
 
 import heapq
 import threading
@@ -8,11 +11,11 @@ from itertools import count
 
 
 class PriorityLock:
-    """Guards models that several shards share; the oldest waiting shard gets it first.
+    """Guards the models that several shards share. The oldest waiting shard gets the lock first.
 
-    With a plain lock two shards alternate batch by batch, so both end together, and the models are
-    idle while the next two are decoded. With this lock a shard keeps the models until it ends or
-    waits for decoded audio. A newer shard uses such gaps, and continues when the older one ends.
+    With a plain lock two shards alternate batch by batch. Both then end at the same time, and the
+    models are idle while the next two shards are decoded. With this lock a shard keeps the models
+    until it ends or waits for decoded audio. A newer shard uses the models during such a wait.
     """
 
     def __init__(self) -> None:
@@ -23,7 +26,10 @@ class PriorityLock:
 
     @contextmanager
     def register(self) -> Iterator["LockHandle"]:
-        """A handle whose priority is its time of registration; released at the end of the block."""
+        """Yield a handle whose priority is the time of this call.
+
+        The handle is released at the end of the `with` block.
+        """
         handle = LockHandle(self, next(self._arrivals))
         try:
             yield handle
@@ -44,7 +50,7 @@ class PriorityLock:
 
 
 class LockHandle:
-    """The handle of one shard; it keeps its priority when it acquires the lock again."""
+    """A shard's handle of a `PriorityLock`. A handle never changes its priority."""
 
     def __init__(self, lock: PriorityLock, arrival: int) -> None:
         self._lock = lock
@@ -52,13 +58,16 @@ class LockHandle:
         self._held = False
 
     def acquire(self) -> None:
-        """Wait until the lock is free and no older handle waits; no effect if it is held."""
+        """Wait until the lock is free and no older handle waits.
+
+        Does nothing if this handle holds the lock.
+        """
         if not self._held:
             self._lock._acquire(self._arrival)
             self._held = True
 
     def release(self) -> None:
-        """Release the lock, if it is held."""
+        """Release the lock if this handle holds it."""
         if self._held:
             self._held = False
             self._lock._release()

@@ -1,4 +1,4 @@
-"""Evidence rows: the results of the stages for each clip, as a table."""
+"""Builds the evidence rows, a table of the results of all stages for each clip."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ from curation.tags.guidance import class_phrase
 
 
 def build_evidence_table(clips: Sequence[AnnotatedClip]) -> pa.Table:
-    """The evidence rows (EVIDENCE_SCHEMA) of processed clips, in order."""
+    """Build the evidence rows (EVIDENCE_SCHEMA) of processed clips, in the order of the clips."""
     return pa.Table.from_pylist([_build_row(clip) for clip in clips], schema=EVIDENCE_SCHEMA)
 
 
 def count_read_faults(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
-    """Number of storage faults while these clips were read, by kind."""
+    """Count by kind the storage faults that occurred while these clips were read."""
     total: Counter[str] = Counter()
     for clip in clips:
         total.update(clip.cost.faults)
@@ -26,7 +26,7 @@ def count_read_faults(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
 
 
 def count_failed_second_draws(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
-    """Number of clips whose second draw failed, by `stage/type` of its error."""
+    """Count the clips whose second draw failed, by `stage/type` of the error."""
     failures = [clip.second_draw_failure for clip in clips if clip.second_draw_failure]
     return dict(sorted(Counter(f"{each.stage}/{each.kind}" for each in failures).items()))
 

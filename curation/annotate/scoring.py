@@ -1,4 +1,7 @@
-"""The score stages: score candidates by their cosine with the clip, with one or two scorers."""
+"""The score stages: score candidates by their cosine similarity with the clip.
+
+A run has one or two scorers.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +23,10 @@ _NOT_FINITE = Failure("score", "not_finite", "the score of one of its captions i
 def score_clips(
     scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
 ) -> list[AnnotatedClip]:
-    """Score the candidates without a score.
+    """Score the candidates that have no score yet.
 
-    A clip is embedded once; if its tags were verified, it has its embedding already. `threshold` is
-    the known limit of the scorer's memory; None if nothing is known.
+    A clip is embedded once. If its tags were verified, it already has an embedding. `threshold` is
+    the known limit of the scorer's memory, or None if no limit is known.
     """
     batch = add_embeddings(scorer, batch, threshold or OomThreshold())
     return update_clips(
@@ -38,7 +41,7 @@ def score_clips(
 def score_clips_again(
     scorer: Scorer, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
 ) -> list[AnnotatedClip]:
-    """Score the candidates by a second scorer, and compute the agreement of both scorers."""
+    """Score the candidates with a second scorer, and compute the agreement of the two scorers."""
     threshold = threshold or OomThreshold()
 
     def compute(clips: list[AnnotatedClip]) -> list[list[float] | Failure]:
@@ -51,12 +54,12 @@ def score_clips_again(
 
 
 def best_score(clip: AnnotatedClip) -> float:
-    """The best CLAP score among a scored clip's candidates."""
+    """Return the highest CLAP score among the candidates of a scored clip."""
     return max(each.clap_score for each in clip.candidates if each.clap_score is not None)
 
 
 def is_below(clip: AnnotatedClip, enough_score: float) -> bool:
-    """Whether a clip did not fail and all its candidates score below the threshold."""
+    """Whether a clip did not fail and all its candidates score below `enough_score`."""
     return clip.failure is None and best_score(clip) < enough_score
 
 

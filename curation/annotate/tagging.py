@@ -1,4 +1,4 @@
-"""The tag stages: predict tags, verify them by their score, and choose the captioner's guidance."""
+"""The tag stages: predict tags, verify tags, and choose the tags that guide the captioner."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +20,11 @@ def tag_clips(
     keep_given: bool,
     threshold: OomThreshold | None = None,
 ) -> list[AnnotatedClip]:
-    """Add a tagger's tags to clips. Clips that it cannot process fail one by one.
+    """Add the tags of a tagger to clips. A clip that the tagger cannot process fails alone.
 
-    The tags replace the given ones. With `keep_given` they follow the given ones, without duplicate
-    classes. `threshold` is the known limit of the tagger's memory.
+    Without `keep_given` the predicted tags replace the given tags. With `keep_given` they follow
+    the given tags, and classes that are already given are not repeated. `threshold` is the known
+    limit of the tagger's memory, or None if no limit is known.
     """
     rate_hz = tagger.sample_rate_hz
     return update_clips(
@@ -45,11 +46,11 @@ def _join(given: Sequence[Tag], predicted: Sequence[Tag]) -> list[Tag]:
 
 
 class TagVerifier:
-    """Scores tags by the cosine of a clip with the phrase of each of its tags.
+    """Scores each tag of a clip by the cosine of the clip with a phrase for the tag.
 
-    The phrase is the one used in captions ("a dog barking"), so that scores of tags and of captions
-    have the same scale. Each class is embedded once and alone, so that its score does not depend on
-    the classes that this process verified before.
+    The phrase is the one used in captions ("a dog barking"), so tag scores and caption scores have
+    the same scale. Each class is embedded once and alone, so its score does not depend on the
+    classes that this process verified before.
     """
 
     def __init__(self, scorer: Scorer) -> None:
@@ -59,7 +60,7 @@ class TagVerifier:
     def verify(
         self, batch: list[AnnotatedClip], threshold: OomThreshold | None = None
     ) -> list[AnnotatedClip]:
-        """Score the tags of clips, and keep the clips' embeddings for the score stage."""
+        """Score the tags of clips, and store the clips' embeddings for the score stage."""
         batch = add_embeddings(self._scorer, batch, threshold or OomThreshold())
         rate_hz = self._scorer.sample_rate_hz
         return update_clips(
@@ -87,12 +88,15 @@ class TagVerifier:
 def add_guidance(
     clip: AnnotatedClip, min_confidence: float, min_score: float | None = None
 ) -> AnnotatedClip:
-    """Choose the tags that guide the captioner for this clip: leaves only, no abstract classes.
+    """Choose the tags that guide the captioner for a clip.
+
+    Abstract classes do not guide, nor do classes that are implied by a more specific tag of the
+    clip.
 
     Args:
         clip: the clip to caption.
-        min_confidence: the lowest confidence of a tag that guides.
-        min_score: the lowest CLAP score of such a tag; None if tags were not verified.
+        min_confidence: the lowest confidence of a guiding tag.
+        min_score: the lowest CLAP score of a guiding tag; None if tags were not verified.
     """
     tags = list(clip.tags)
     if min_score is not None:

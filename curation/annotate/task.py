@@ -1,4 +1,4 @@
-"""The unit of work sent to workers, and its outcome."""
+"""A task, the unit of work sent to workers, and the outcome of a task."""
 
 import json
 from collections.abc import Mapping
@@ -11,16 +11,17 @@ from curation.schema import Failure
 
 @dataclass(frozen=True)
 class Task:
-    """A shard to annotate, or a trial of some of its clips.
+    """A shard to annotate, or a trial of some clips of a shard.
 
     Attributes:
         shard: number of the shard in the plan.
         clip_count: number of clips in the shard.
-        crashing_clips: positions in the shard that are not processed; they become error rows.
-        trial: positions of the only clips to process, without writing evidence; None for the whole
-            shard.
-        hold_clips: hold the evidence back if this many of the shard's first clips with audio all
-            fail alike; 0 to write it in any case.
+        crashing_clips: positions in the shard of clips that are not processed; each becomes an
+            error row.
+        trial: positions of the only clips to process, without writing evidence; None to annotate
+            the whole shard.
+        hold_clips: number of the shard's first clips with audio to check. If all of them fail in
+            the same way, the evidence is held back. 0 writes the evidence in any case.
     """
 
     shard: int
@@ -47,10 +48,11 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task ended: its error, empty on success, and the time of its work.
+    """The outcome of a task that ended: an error (empty on success), and when the work was done.
 
-    `held` is the failure for which the evidence is held back; None if it is written. `disk_full` is
-    true if the error is a full disk, which stops the run: every other shard would fail alike.
+    `held` is the failure that caused the evidence to be held back, or None if the evidence is
+    written. `disk_full` is True if the error is a full disk. A full disk stops the run, because
+    every other shard would fail in the same way.
     """
 
     task: Task
@@ -63,13 +65,13 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class WorkerDeath:
-    """A worker process died while it worked on a task.
+    """The outcome of a task whose worker process died.
 
     Attributes:
         task: the task.
         cause: a description of how the process ended.
         out_of_memory: whether the process may have been killed for lack of memory.
-        node: the node of the cluster on which it died; empty on one machine.
+        node: the cluster node on which the process died; empty on one machine.
     """
 
     task: Task
@@ -79,7 +81,7 @@ class WorkerDeath:
 
 
 def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:
-    """The outcome of a task from the row that a worker or its supervisor returns."""
+    """Parse the outcome of a task from the row that a worker or its supervisor returns."""
     task = Task.from_json(row["task"])
     if row.get("death"):
         return WorkerDeath(task, row["death"], row["out_of_memory"])
@@ -89,7 +91,7 @@ def parse_outcome(row: Mapping[str, Any]) -> TaskResult | WorkerDeath:
 
 
 def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
-    """The row from which `parse_outcome` reads this outcome; its columns are always the same."""
+    """Build the row from which `parse_outcome` reads an outcome. All rows have the same columns."""
     row: dict[str, Any] = {
         "task": outcome.task.to_json(),
         "error": "",
@@ -113,7 +115,7 @@ def build_outcome_row(outcome: TaskResult | WorkerDeath) -> dict[str, Any]:
 
 
 def crash_failure() -> Failure:
-    """The failure in the row of a clip that crashes its worker."""
+    """Return the failure for the evidence row of a clip that crashes its worker."""
     return Failure(
         "worker",
         "killed_worker",

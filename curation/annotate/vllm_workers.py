@@ -1,7 +1,7 @@
 """The workers before and after vLLM: turn shards into requests, and responses back into shards.
 
-`ray.data.llm` runs between them and takes one row for each request (see `cluster.vllm_stage`). Like
-the other workers, these do not depend on Ray.
+`ray.data.llm` runs between these workers and takes one row for each request (see
+`cluster.vllm_stage`). Like the other workers, they do not depend on Ray.
 """
 
 import time
@@ -38,9 +38,9 @@ _SHARD_ROW = "the row of a shard, which is no request"
 
 
 class VllmRequestWorker:
-    """The first pool: turns a shard's number into a row with its tagged clips, and requests.
+    """The first pool: turns a task into one row for the shard, and one row for each request.
 
-    The shard's row has the number of its requests, and bypasses vLLM.
+    The row of the shard has the tagged clips and the number of requests, and bypasses vLLM.
     """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
@@ -99,7 +99,7 @@ class VllmRequestWorker:
 
 
 def build_response_row(row: Row) -> Row:
-    """The fields of vLLM's response to a request that the collector needs."""
+    """Return the fields of a vLLM response that `VllmResponseCollector` needs."""
     drawn = [next(iter(token.values())) for token in row["logprobs"]]
     return {
         "task": row["task"],
@@ -123,10 +123,10 @@ class _PartialShard:
 
 
 class VllmResponseCollector:
-    """After vLLM: collects all rows of a shard, and adds the captions to its clips.
+    """The pool after vLLM: collects all rows of a shard, and adds the captions to the clips.
 
-    There is one such worker. If it dies, its unfinished shards are lost; they have no evidence, and
-    are annotated again.
+    There is one such worker. If it dies, the shards that it has not completed are lost. They have
+    no evidence, so they are annotated again.
     """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory, engines: int) -> None:
@@ -179,7 +179,7 @@ def _parse_response(row: Row) -> VllmResponse | Failure:
 
 
 def build_vllm_captioner(config: RunConfig) -> VllmCaptioner:
-    """The run's captioner, which must be of kind vllm."""
+    """Build the captioner of a run, which must be of kind `vllm`."""
     assert isinstance(config.captioner, VllmConfig)
     captioner = build_captioner(config.captioner)
     assert isinstance(captioner, VllmCaptioner)

@@ -1,4 +1,4 @@
-"""The models of a worker, and the stages that run them over chunks of clips."""
+"""The models of a worker, and methods that run each stage over chunks of clips."""
 
 import gc
 import math
@@ -23,9 +23,10 @@ BatchStage = Callable[[list[AnnotatedClip]], list[AnnotatedClip]]
 
 
 class WorkerModels:
-    """The models of a worker. The shard that holds `lock` may use them.
+    """The models of a worker. Only the shard that holds `lock` may use them.
 
-    Each stage takes chunks, returns them with its results, and measures the time of each batch.
+    The method of a stage takes chunks and returns them with the results of the stage. It measures
+    the time of each batch.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class WorkerModels:
 
     @property
     def offloads(self) -> bool:
-        """Whether only one model at a time is on the GPU."""
+        """Whether only one model at a time is on the GPU, with the others in host memory."""
         return self.config.annotate.model_memory == "offload"
 
     def build_loader(self) -> AudioLoader:
@@ -73,7 +74,7 @@ class WorkerModels:
         return AudioLoader(settings, self.run.storage, self.config.annotate.decode_threads)
 
     def record_load_costs(self, clips: Iterable[AnnotatedClip]) -> None:
-        """Record the cost of reading and decoding these clips."""
+        """Record the cost of reading and decoding these clips in the metrics."""
         for clip in clips:
             self.meter.record(metrics.STAGE_SECONDS, clip.cost.read_s, stage="read")
             self.meter.record(metrics.STAGE_SECONDS, clip.cost.decode_s, stage="decode")
@@ -82,11 +83,11 @@ class WorkerModels:
                 self.meter.record(metrics.RETRIES, number, cause=cause)
 
     def drop_failed(self, chunks: Chunks) -> Chunks:
-        """The chunks without failed clips in their batches."""
+        """Return the chunks with batches from which failed clips are removed."""
         return [self.cutter.drop_failed(chunk) for chunk in chunks]
 
     def tag(self, chunks: Chunks) -> Chunks:
-        """Predict tags, if configured."""
+        """Predict tags if the run has a tagger."""
         tagger, keep_given = self.adapters.tagger, self.config.tags.use == "both"
         if not tagger:
             return chunks
@@ -99,7 +100,7 @@ class WorkerModels:
         )
 
     def verify(self, chunks: Chunks) -> Chunks:
-        """Score tags, if configured."""
+        """Score tags if the run verifies them."""
         verifier, threshold = self._verifier, self._oom_thresholds["scorer"]
         if not verifier:
             return chunks
@@ -108,7 +109,7 @@ class WorkerModels:
         )
 
     def add_guidance(self, clips: Iterable[AnnotatedClip]) -> list[AnnotatedClip]:
-        """Choose the guidance of clips, if the captioner takes any."""
+        """Choose the guiding tags of clips if the captioner takes tags."""
         captioner, verify = self.config.captioner, self.config.tags.verify
         if captioner.guidance != "tags":
             return list(clips)
@@ -127,14 +128,14 @@ class WorkerModels:
         return self._run(captioner, "caption", guided, caption)
 
     def score(self, chunks: Chunks) -> Chunks:
-        """Score the candidates without a score."""
+        """Score the candidates that have no score yet."""
         scorer, threshold = self.adapters.scorer, self._oom_thresholds["scorer"]
         return self._run(
             scorer, "score", chunks, lambda batch: scoring.score_clips(scorer, batch, threshold)
         )
 
     def score_again(self, chunks: Chunks) -> Chunks:
-        """Score by the second scorer, if there is one."""
+        """Score with the second scorer if the run has one."""
         second, threshold = self.adapters.second_scorer, self._oom_thresholds["second_scorer"]
         if not second:
             return chunks
@@ -147,7 +148,7 @@ class WorkerModels:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Record the seconds of a `with` block as those of a stage."""
+        """Record the duration of a `with` block, in seconds, as time of a stage."""
         started_s = time.perf_counter()
         yield
         self.meter.record(metrics.STAGE_SECONDS, time.perf_counter() - started_s, stage=stage)

@@ -1,6 +1,7 @@
-"""The workers of the pools: the models and loaders of a process, and its work on a shard.
+"""The workers of the pools. A worker has models and loaders, and does one pool's work on a shard.
 
-They do not depend on the executor. A row is a task (`task.Task`) and, between pools, its clips.
+The workers do not depend on the executor. They take and return rows. A row has a task (`task.Task`)
+and, between pools, also the clips of the task.
 """
 
 import json
@@ -39,14 +40,17 @@ WORKER_ID = uuid.uuid4().hex[:12]
 
 
 class TaskOutput(NamedTuple):
-    """A pool's output for a task: its clips, or the failure for which evidence is held back."""
+    """A pool's output for a task: the clips, or the failure for which evidence is held back."""
 
     clips: Clips = []
     held: CommonFailure | None = None
 
 
 class FusedWorker:
-    """Runs all stages on whole shards; audio stays in the process."""
+    """The worker of `placement: fused`: runs all stages on whole shards.
+
+    The audio stays in the process of the worker.
+    """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=True)
@@ -56,7 +60,7 @@ class FusedWorker:
         return run_task(row, "fused", self._annotate)
 
     def run(self, planned: Sequence[PlannedClip]) -> Clips:
-        """Run all stages on clips."""
+        """Run all stages on planned clips."""
         return annotate_clips(self.models, self.loader, planned).clips
 
     def _annotate(self, task: Task, _: Clips, spans: Spans) -> TaskOutput:
@@ -66,7 +70,7 @@ class FusedWorker:
 
 
 class DecodeWorker:
-    """First pool of placement separate: reads and decodes the clips of a shard."""
+    """The worker of the first pool of `placement: separate`: reads and decodes clips."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
@@ -84,7 +88,7 @@ class DecodeWorker:
 
 
 class CaptionWorker:
-    """Second pool of placement separate: tags and captions decoded clips."""
+    """The worker of the second pool of `placement: separate`: tags and captions decoded clips."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
@@ -106,7 +110,7 @@ class CaptionWorker:
 
 
 class ScoreWorker:
-    """Last pool of placement separate: scores captioned clips and writes the evidence."""
+    """The worker of the last pool of `placement: separate`: scores clips, writes the evidence."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)
@@ -132,7 +136,7 @@ class ScoreWorker:
 
 
 def read_planned_clips(run: RunFolder, task: Task) -> list[PlannedClip]:
-    """The planned clips of a task. Clips that crash their worker are marked as failed."""
+    """Read the planned clips of a task. Clips that crash their worker get a failure."""
     clips = parse_planned_clips(plan.read_plan_shard(run, task.shard))
     for position in task.crashing_clips:
         clips[position] = replace(clips[position], failure=crash_failure())
@@ -142,7 +146,7 @@ def read_planned_clips(run: RunFolder, task: Task) -> list[PlannedClip]:
 def load_all_clips(
     models: WorkerModels, loader: AudioLoader, planned: Sequence[PlannedClip]
 ) -> Clips:
-    """Read and decode all clips at once."""
+    """Read and decode all clips at once, not chunk by chunk."""
     loaded = [future.result() for future in loader.submit(planned)]
     models.record_load_costs(loaded)
     return loaded
@@ -151,9 +155,9 @@ def load_all_clips(
 def write_evidence(
     models: WorkerModels, task: Task, clips: Clips, rows: pa.Table, spans: Spans
 ) -> CommonFailure | None:
-    """Write a shard's evidence and record its outcomes; for a trial, write nothing.
+    """Write the evidence of a shard and record its outcomes. For a trial, write nothing.
 
-    Returns the failure for which the evidence is held back, if the task asks for that.
+    Returns the failure for which the evidence is held back, if the task requests that.
     """
     if task.trial is not None:
         return None
@@ -178,10 +182,10 @@ def write_evidence(
 
 
 def run_task(row: Row, pool: str, work: Callable[[Task, Clips, Spans], TaskOutput]) -> Row:
-    """Run one pool's work on one task; an exception is returned to the driver in the row.
+    """Run the work of one pool on one task. An exception is returned to the driver in the row.
 
-    Between pools a task's clips are one opaque value, which Ray never splits. They are pickled and
-    unpickled by this function and within the cluster only, like Ray's own objects.
+    Between pools the clips of a task are one opaque value, which Ray never splits. This function
+    pickles and unpickles the value, and only within the cluster, like Ray's own objects.
     """
     started_s = time.time()
     task, error = Task.from_json(row["task"]), row.get("error", "")
