@@ -1,4 +1,4 @@
-"""Decoding, and operations on waveforms: mono, resampling, levels, FLAC.
+"""Decodes audio files, and operates on waveforms: mono, resampling, levels, FLAC.
 
-`catalog` reads the bytes.
+`catalog` reads the bytes of the files.
 """

@@ -1,8 +1,9 @@
 """Audio in containers that FFmpeg reads: mp4, Matroska, ASF, AVI, raw AAC, WavPack and others.
 
-A short recording is decoded completely when it is counted. Of a long one the beginning and the end
-are decoded, and the packets between are counted; if their times cannot be used, it is decoded once
-completely. Positions are relative to the container's time zero, as in `ffmpeg -ss`.
+A short recording is decoded completely when it is counted. For a long recording, the beginning and
+the end are decoded, and the packets between them are counted. If the packets have no usable times,
+a long recording is decoded completely once. Positions are relative to the container's time zero, as
+in `ffmpeg -ss`.
 """
 
 from dataclasses import dataclass, replace
@@ -43,11 +44,11 @@ _LENGTH_SLACK_S = 0.25
 
 @dataclass(frozen=True, eq=False)
 class ContainerSound:
-    """One audio stream of a container.
+    """The audio of one stream of a container.
 
-    `origin_s` is the time of the first frame by FFmpeg's clock; None if the times of packets cannot
-    be used, so that decoding starts at the beginning of the file. `damages` are positions that are
-    known to be missing. `waveform` is the decoded audio of a short recording.
+    `origin_s` is the time of the first frame on FFmpeg's clock. It is None if the packets have no
+    usable times; decoding then starts at the beginning of the file. `damages` lists the positions
+    of samples that are known to be missing. `waveform` is the decoded audio of a short recording.
     """
 
     stream: int
@@ -120,10 +121,10 @@ class ContainerSound:
 
 
 def count_container(data: bytes, name: str, timed: bool = True) -> CountedSound:
-    """Count the audio of a file that FFmpeg opens; without `timed`, by decoding all of it.
+    """Count the audio of a file that FFmpeg opens. Without `timed`, all of the file is decoded.
 
-    Raises AudioError: `unknown_format` without an audio stream, `truncated`; and
-    av.error.FFmpegError if FFmpeg cannot open it.
+    Raises AudioError (`unknown_format` if there is no audio stream, or `truncated`), and
+    av.error.FFmpegError if FFmpeg cannot open the file.
     """
     starts = [*split_joined_files(data, name), len(data)]
     if len(starts) == 2:

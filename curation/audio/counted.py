@@ -1,8 +1,8 @@
-"""The result of every format's module: a recording whose samples are counted and can be decoded.
+"""A recording whose samples are counted and can be decoded: the result of every format's module.
 
-Counting reads a file's frames, pages or packets, once for each file; segments are decoded from
-these positions. Each container has its module: `wav`, `mp3`, `flac`, `ogg`, and `containers` for
-those that FFmpeg reads; `formats` chooses the module.
+Counting reads the frames, pages or packets of a file once, and stores their positions. Segments are
+decoded from these positions. The modules are `wav`, `mp3`, `flac`, `ogg`, and `containers` for the
+formats that FFmpeg reads. `formats` chooses the module of a file.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from curation.audio.waveform import Waveform, resample
 
 
 class CountedSound(Protocol):
-    """The recording in one file, without the file's content; it may be kept for later clips.
+    """The recording in one file, without the content of the file, so that it can be cached.
 
-    `begin_s` is the time of its first sample on the container's clock; `frames` is the number of
+    `begin_s` is the time of the first sample on the container's clock. `frames` is the number of
     samples of one channel at `sample_rate_hz`.
     """
 
@@ -30,17 +30,17 @@ class CountedSound(Protocol):
     def frames(self) -> int: ...
 
     def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
-        """Frames `first` to `last`, channels averaged: float32 `[last - first]`.
+        """Decode frames `first` to `last` to float32 `[last - first]`, averaged over the channels.
 
-        `data` is the file's content, `name` its name in messages. Raises AudioError (`truncated`)
-        if they cannot be decoded.
+        `data` is the content of the file, and `name` is the name of the file in messages. Raises
+        AudioError (`truncated`) if the frames cannot be decoded.
         """
         ...
 
 
 @dataclass(frozen=True)
 class SoundPart:
-    """A part of a file that is a recording of its own: bytes `start` to `end`."""
+    """The bytes `start` to `end` of a file, which are a recording of their own."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class SoundPart:
 
 @dataclass(frozen=True)
 class JoinedSound:
-    """Consecutive recordings in one file, at the rate of the first."""
+    """Consecutive recordings in one file, resampled to the rate of the first recording."""
 
     parts: tuple[SoundPart, ...]
     begin_s: float = 0.0
@@ -95,7 +95,10 @@ class JoinedSound:
 
 
 def join_parts(parts: list[SoundPart], size: int) -> CountedSound:
-    """The recording in a file of `size` bytes; its only part if that is the whole file."""
+    """Return the recording in a file of `size` bytes that consists of these parts.
+
+    If one part is the whole file, the recording of that part is returned.
+    """
     if len(parts) == 1 and (parts[0].start, parts[0].end) == (0, size):
         return parts[0].sound
     return JoinedSound(tuple(parts))

@@ -13,14 +13,20 @@ _MIN_BYTES = 2**20
 
 
 class CountedFiles:
-    """Counted recordings by the hash of their file; of several threads only one counts a file."""
+    """A cache of counted recordings by the hash of the file.
+
+    If several threads request the same file, only one of them counts it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sounds: OrderedDict[str, Future[CountedSound]] = OrderedDict()
 
     def count(self, data: bytes, name: str, sha256: str | None) -> CountedSound:
-        """As `count_sound`; without a hash, or for a small file, the result is not cached."""
+        """Count a file as `count_sound` does, or return the cached result.
+
+        Results for small files and for files without a hash are not cached.
+        """
         if sha256 is None or len(data) < _MIN_BYTES:
             return count_sound(data, name)
         with self._lock:

@@ -1,8 +1,7 @@
-"""Decodes audio files to mono float32 waveforms, and checks that they can be used.
+"""Decodes audio files to mono float32 waveforms, and checks that the audio can be used.
 
-The length of a recording is counted in its frames, pages or packets: `formats` finds the module of
-a file's format, which counts and decodes. `catalog.clip_bytes` reads the bytes, `waveform`
-resamples.
+The module of a file's format counts the frames, pages or packets of the recording and decodes it.
+`formats` finds that module. `catalog.clip_bytes` reads the bytes, and `waveform` resamples.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from curation.audio.waveform import Levels, Waveform
 class DecodedAudio:
     """A decoded segment: float32 mono `[samples]` at the file's own rate, nominally in -1..1.
 
-    `start_s` and `end_s` are its place in the file.
+    `start_s` and `end_s` are the bounds of the segment in the file, in seconds.
     """
 
     waveform: Waveform
@@ -42,17 +41,21 @@ def decode_audio(
     max_duration_s: float,
     sha256: str | None = None,
 ) -> DecodedAudio:
-    """Decode the segment from `start_s` to `end_s`, channels averaged; nothing else is decoded.
+    """Decode only the segment from `start_s` to `end_s` of a file, averaged over the channels.
 
-    `data` is a file's content; `name` is for messages. Times are on the container's clock, which
-    may start before the audio. None means the beginning or the end, and the segment is clipped to
-    these. Of a segment longer than `max_duration_s` the centre of that length is decoded. With
-    `sha256` of the content, a file is counted once for all of its segments.
+    `data` is the content of the file, and `name` is the name of the file in messages. Times are on
+    the container's clock, which may start before the audio. If `start_s` or `end_s` is None or
+    outside the recording, the beginning or the end of the recording is used. If the segment is
+    longer than `max_duration_s`, only its centre of that length is decoded. `sha256` is the hash of
+    the content. With a hash, the file is counted once for all of its segments.
 
-    Raises AudioError: `empty_file`, `unknown_format`, `truncated` (the file is truncated, or cannot
-    be decoded to the end of the segment), `too_short` (under `segment.MIN_DURATION_S`), `too_long`
-    (a recording over `segment.MAX_RECORDING_S`), `too_large` (a segment that decodes to more than
-    `segment.MAX_DECODED_SAMPLES`).
+    Raises AudioError with one of these types:
+
+    - `empty_file`, `unknown_format`.
+    - `truncated`: the file ends early, or cannot be decoded to the end of the segment.
+    - `too_short`: the segment is shorter than `segment.MIN_DURATION_S`.
+    - `too_long`: the recording is longer than `segment.MAX_RECORDING_S`.
+    - `too_large`: the segment decodes to more than `segment.MAX_DECODED_SAMPLES`.
     """
     if not data:
         raise AudioError("empty_file", f"{name} is empty (0 bytes)")
@@ -64,7 +67,7 @@ def decode_audio(
 
 
 def check_audible(decoded: DecodedAudio, levels: Levels, name: str, silence_dbfs: float) -> None:
-    """Check that audio can be used, by its `levels` from `measure_levels`.
+    """Check by the `levels` from `measure_levels` that decoded audio can be used.
 
     Raises AudioError: `not_finite` for NaN or infinite samples, `silent` if the peak is below
     `silence_dbfs`.
@@ -85,5 +88,5 @@ def check_audible(decoded: DecodedAudio, levels: Levels, name: str, silence_dbfs
 
 
 def sha256_hex(data: bytes) -> str:
-    """The hash of an encoded file's bytes, as `sha256sum` prints it."""
+    """Return the SHA-256 hash of an encoded file's bytes, as `sha256sum` prints it."""
     return hashlib.sha256(data).hexdigest()

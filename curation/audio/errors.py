@@ -1,4 +1,4 @@
-"""The error of audio that cannot be used, with its kinds."""
+"""The error for audio that cannot be used, and the types of this error."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ AudioErrorKind = Literal[
 
 
 class AudioError(ValueError):
-    """Audio that cannot be used; `type` is the kind of error, the message gives the reason."""
+    """Audio cannot be used. `type` is the type of the error, and the message gives the reason."""
 
     def __init__(self, kind: AudioErrorKind, message: str) -> None:
         super().__init__(message)
@@ -26,7 +26,10 @@ class AudioError(ValueError):
 
 
 def truncated_error(name: str, duration_s: float | None, reason: str) -> AudioError:
-    """The error for a file that ends early; `duration_s` is the length in its header."""
+    """Return the error for a file that ends early.
+
+    `duration_s` is the length in seconds that the file's header states, or None.
+    """
     claim = "" if duration_s is None else f"its header claims {duration_s:.2f} s, but "
     return AudioError(
         "truncated", f"{name} is truncated or damaged: {claim}{reason}; fetch the file again"

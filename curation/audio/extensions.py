@@ -1,7 +1,7 @@
-"""The extensions of files that are listed as audio; the content decides how they are decoded.
+"""The extensions of files that are listed as audio. The content decides how a file is decoded.
 
-A listing uses them to recognise audio files without reading them. Extensions that mostly belong to
-other data, .mat and .htk, are left out; metadata may name such files nevertheless.
+A listing uses the extensions to recognise audio files without reading them. Extensions that mostly
+belong to other data, .mat and .htk, are left out. Metadata may still name such files.
 """
 
 DECODABLE_EXTENSIONS = frozenset(

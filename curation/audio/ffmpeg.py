@@ -1,6 +1,6 @@
-"""FFmpeg through PyAV: opens files, chooses the audio stream, collects one mono waveform.
+"""FFmpeg through PyAV: opens files, chooses the audio stream, collects frames as a mono waveform.
 
-`containers` interprets a container's times.
+`containers` interprets the times of a container.
 """
 
 import io
@@ -23,14 +23,15 @@ _FORMAT_OPTIONS = {"format_whitelist": ",".join(_FORMATS)}
 
 
 def open_container(data: bytes) -> Any:
-    """Open a file's content. Raises av.error.FFmpegError."""
+    """Open the content of a file. Raises av.error.FFmpegError if FFmpeg cannot open it."""
     return av.open(io.BytesIO(data), options=_FORMAT_OPTIONS, metadata_errors="ignore")
 
 
 def choose_audio_stream(container: Any, name: str) -> Any:
-    """The default stream, of several the one with most channels, as FFmpeg chooses.
+    """Return the audio stream that FFmpeg would choose.
 
-    Raises AudioError (`unknown_format`) if there is none.
+    Streams that are marked as default are preferred, and among these the one with most channels.
+    Raises AudioError (`unknown_format`) if there is no audio stream.
     """
     streams = [each for each in container.streams.audio if each.codec_context is not None]
     if not streams:
@@ -40,7 +41,7 @@ def choose_audio_stream(container: Any, name: str) -> Any:
 
 
 def seek_to(container: Any, stream: Any, time_s: float) -> bool:
-    """Seek to a packet at or before a time; False if the format cannot."""
+    """Seek to a packet at or before `time_s`. Returns False if the format cannot seek."""
     try:
         container.seek(max(0, int(time_s / stream.time_base)), stream=stream)
     except av.error.FFmpegError:
@@ -49,9 +50,10 @@ def seek_to(container: Any, stream: Any, time_s: float) -> bool:
 
 
 class MonoCollector:
-    """Collects decoded frames as one mono waveform, at the rate of the first.
+    """Collects decoded frames as one mono waveform, at the rate of the first frame.
 
-    `frames` is the number of samples of one channel so far, `channels` the maximum over all frames.
+    `frames` is the number of samples of one channel so far. `channels` is the largest number of
+    channels of a frame.
     """
 
     def __init__(self) -> None:
@@ -77,7 +79,7 @@ class MonoCollector:
             self.frames += frames
 
     def to_waveform(self) -> Waveform:
-        """All added frames: float32 `[samples]`."""
+        """Return all added frames as float32 `[samples]`."""
         self._flush()
         if len(self._waveforms) != 1:
             self._waveforms = [np.concatenate([np.zeros(0, np.float32), *self._waveforms])]
@@ -115,7 +117,7 @@ def _average_channels(frames: list[Any]) -> Waveform:
 
 
 def unreadable_error(data: bytes, name: str, reasons: str) -> AudioError:
-    """The error for a file that no library can open."""
+    """Return the error for a file that no library can open."""
     head = data[:16]
     if head[4:8] == b"ftyp" or head[:4] in (b"OggS", b"fLaC", b"\x1aE\xdf\xa3"):
         return truncated_error(

@@ -1,7 +1,8 @@
-"""FLAC (RFC 9639): the length is read from the last frame, whose header has its position.
+"""FLAC (RFC 9639): the header of the last frame has its position, which gives the length.
 
-If it equals the length in the file's header, libsndfile decodes. If the header has another length
-or none, FFmpeg counts the frames. Concatenated files are parts, each with its header.
+If this length equals the length in the file's header, libsndfile decodes the file. If the file's
+header has another length or none, FFmpeg counts the frames. In a file of concatenated FLAC files,
+each of them is a part with a header of its own.
 """
 
 import io
@@ -27,7 +28,7 @@ _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 
 
 class StreamInfo(NamedTuple):
-    """The values of STREAMINFO; `frames` is 0 if the encoder did not know the length."""
+    """The values of the STREAMINFO block. `frames` is 0 if the encoder did not know the length."""
 
     block_frames: int
     sample_rate_hz: int
@@ -40,7 +41,7 @@ def is_flac(data: bytes) -> bool:
 
 
 def count_flac(data: bytes, name: str) -> CountedSound:
-    """Count a FLAC file, or several concatenated ones.
+    """Count the audio of a FLAC file, or of several concatenated FLAC files.
 
     Raises AudioError (`truncated`) if the last frame is incomplete, and av.error.FFmpegError.
     """
@@ -115,7 +116,7 @@ def _read_stream_info(data: bytes) -> StreamInfo:
 
 
 class FlacBlock(NamedTuple):
-    """The byte position of a block in the file, and the sample at which it ends in the stream."""
+    """A FLAC frame: its byte position in the file, and the number of samples up to its end."""
 
     position: int
     stop: int

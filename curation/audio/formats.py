@@ -1,4 +1,4 @@
-"""Detects the format of a file from its content, and counts its audio by that format's module.
+"""Detects the format of a file from its content, and counts the audio with that format's module.
 
 docs/catalogs.md states which library decodes which format, and why.
 """
@@ -26,7 +26,7 @@ _BY_FFMPEG = {"FLAC", "MP3", "MPEG", "OGG", "WAV", "WAVEX", "RF64"}
 def count_sound(data: bytes, name: str) -> CountedSound:
     """Count the audio of a file of any format.
 
-    Raises AudioError: `unknown_format`, `truncated`.
+    Raises AudioError (`unknown_format` or `truncated`).
     """
     if known := _count_known(data, name):
         return known

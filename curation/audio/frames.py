@@ -12,11 +12,14 @@ _MAX_GAP_S = 60.0
 
 
 class UnusableTimesError(Exception):
-    """The times of packets jump or are missing, so they give no positions."""
+    """The times of packets jump or are missing, so they do not give positions in the recording."""
 
 
 class PlacedFrame(NamedTuple):
-    """A frame of `samples` per channel at `position`; `frame` is None for a damaged packet."""
+    """A decoded frame at `position`, with `samples` per channel.
+
+    `frame` is None for a damaged packet.
+    """
 
     position: int
     samples: int
@@ -26,10 +29,11 @@ class PlacedFrame(NamedTuple):
 def iter_placed_frames(
     container: Any, stream: Any, origin_s: float | None
 ) -> Iterator[PlacedFrame]:
-    """Decode a stream from its current place; positions are in samples at the first rate.
+    """Decode a stream from its current place, and yield each frame with its position.
 
-    `origin_s` is the time of position 0 by FFmpeg's clock; a gap between frames is a gap between
-    their positions. With None the frames are counted from 0, and times are not used.
+    A position is a number of samples at the rate of the first frame. `origin_s` is the time of
+    position 0 on FFmpeg's clock, and a gap in time is a gap in the positions. If `origin_s` is
+    None, the positions are counted from 0 and times are not used.
 
     Raises UnusableTimesError, and av.error.FFmpegError if the container cannot be read further.
     """

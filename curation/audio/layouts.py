@@ -1,7 +1,7 @@
 """Finds where concatenated files begin in a container file, and whether the last is truncated.
 
-It uses only the sizes of boxes, elements, chunks and tags, which every reader has to follow, and no
-lengths from headers. `mp4` and `matroska` have the larger two formats.
+It uses only the sizes of boxes, elements, chunks and tags, which every reader has to follow. It
+does not use the lengths in headers. `mp4` and `matroska` parse these two formats.
 """
 
 import struct
@@ -19,9 +19,9 @@ _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
 def split_joined_files(data: bytes, name: str) -> list[int]:
-    """The byte positions at which concatenated files begin; usually only 0.
+    """Find the byte positions at which concatenated files begin; a single file gives only 0.
 
-    Raises AudioError (`truncated`) if the last one is incomplete.
+    Raises AudioError (`truncated`) if the last file is incomplete.
     """
     for begins, find_starts in _LAYOUTS:
         if begins(data):
@@ -30,10 +30,11 @@ def split_joined_files(data: bytes, name: str) -> list[int]:
 
 
 def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> float | None:
-    """The time of a stream's last packet by FFmpeg's clock, or of one shortly before it.
+    """Find the time in seconds of a stream's last packet, or of a packet shortly before it.
 
-    None if the packets have no times, or these go back by more than rounding. If all packets have
-    to be read, `container` is at its end afterwards.
+    The time is on FFmpeg's clock. It is None if the packets have no times, or if the times go back
+    by more than a rounding error. If all packets have to be read, `container` is at its end
+    afterwards.
     """
     if data.startswith(EBML_MAGIC):
         return read_matroska_layout(data, name).last_cluster_s
@@ -52,9 +53,9 @@ def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> f
 
 
 def check_gap(data: bytes, name: str) -> None:
-    """Check that a gap between packets may be a pause, not damage that FFmpeg skipped.
+    """Check that a gap between packets can be a pause and is not damage that FFmpeg skipped.
 
-    Raises AudioError (`truncated`).
+    Raises AudioError (`truncated`) if the file is damaged.
     """
     if data.startswith(EBML_MAGIC):
         check_clusters(data, name)

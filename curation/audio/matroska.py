@@ -1,6 +1,7 @@
-"""The elements of a Matroska or WebM file (RFC 9559): clusters, concatenated files, truncation.
+"""Parses a Matroska or WebM file (RFC 9559): clusters, concatenated files, truncation.
 
-Blocks are parsed only in clusters of unknown size, as in live recordings. FFmpeg reads the packets.
+Blocks are parsed only in clusters of unknown size, which live recordings have. FFmpeg reads the
+packets.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ _EBML = int.from_bytes(EBML_MAGIC, "big")
 
 @dataclass(frozen=True)
 class MatroskaLayout:
-    """Where each concatenated file begins, and the time of the last cluster of the first one.
+    """Where each concatenated file begins, and the time of the first file's last cluster.
 
     The time is None if the clock jumps between clusters.
     """
@@ -29,9 +30,9 @@ class MatroskaLayout:
 
 
 def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
-    """Parse the elements.
+    """Parse the elements of a file.
 
-    Raises AudioError (`truncated`) if the last one is incomplete, or the structure is damaged.
+    Raises AudioError (`truncated`) if the last element is incomplete, or the structure is damaged.
     """
     starts: list[int] = []
     last_ns: int | None = None
@@ -66,9 +67,9 @@ def read_matroska_layout(data: bytes, name: str) -> MatroskaLayout:
 
 
 def check_clusters(data: bytes, name: str) -> None:
-    """Check that blocks follow each other in every cluster; this takes longer than decoding a clip.
+    """Check that the blocks in every cluster follow each other without gaps.
 
-    Raises AudioError (`truncated`).
+    This takes longer than decoding a clip. Raises AudioError (`truncated`) if a cluster is damaged.
     """
     position = 0
     while position < len(data):

@@ -1,7 +1,8 @@
-"""MPEG audio: frames are counted one by one; FFmpeg decodes from the start of a segment.
+"""MPEG audio: counts the frames one by one, and decodes with FFmpeg from the start of a segment.
 
-libsndfile is used only for free format: it takes the length from the Xing header, or estimates it
-from the size of the file, and stops at the end of the first of several concatenated files.
+libsndfile is used only for MPEG frames of free format. It takes the length from the Xing header, or
+estimates it from the size of the file. It stops at the end of the first of several concatenated
+files.
 """
 
 import re
@@ -39,15 +40,16 @@ _SLACK_FRAMES = 9
 
 
 def is_mpeg_audio(data: bytes) -> bool:
-    """Whether a file begins with frames, or with a tag that frames usually follow."""
+    """Whether a file begins with MPEG frames, or with a tag that MPEG frames usually follow."""
     return data.startswith(b"ID3") or _are_frames(data, 0)
 
 
 def count_mp3(data: bytes, name: str) -> CountedSound | None:
-    """Count the frames of a file; None if there are none.
+    """Count the MPEG frames of a file. Returns None if there are none.
 
-    Concatenated files are parts, each with its own tag or another kind of frames. Raises AudioError
-    (`truncated`) if the last frame is incomplete and the tag states more frames than there are.
+    Each of several concatenated files is a part, which begins with a tag or with another kind of
+    frames. Raises AudioError (`truncated`) if the last frame is incomplete and the tag states more
+    frames than the file has.
     """
     sounds = []
     for run in _find_runs(data):

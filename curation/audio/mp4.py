@@ -1,7 +1,7 @@
-"""The boxes of mp4 files (ISO 14496-12) and related formats: m4a, mov, 3gp.
+"""Parses the boxes of mp4 files (ISO 14496-12) and related formats: m4a, mov, 3gp.
 
-Only the outermost boxes are read: they show concatenated files, fragments, and truncation. FFmpeg
-finds the samples from the tables within.
+Only the outermost boxes are read. They show concatenated files, fragments and truncation. FFmpeg
+finds the samples with the tables inside the boxes.
 """
 
 import re
@@ -16,7 +16,7 @@ _FIRST_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b
 
 @dataclass(frozen=True)
 class Mp4Layout:
-    """Where each concatenated file begins, and whether any consists of fragments."""
+    """Where each concatenated file begins, and whether any of the files consists of fragments."""
 
     starts: list[int]
     fragmented: bool
@@ -27,7 +27,7 @@ def is_mp4(data: bytes) -> bool:
 
 
 def read_mp4_layout(data: bytes, name: str) -> Mp4Layout:
-    """Parse the boxes. Raises AudioError (`truncated`) if the last one is incomplete."""
+    """Parse the boxes of a file. Raises AudioError (`truncated`) if the last box is incomplete."""
     starts, fragmented, tables, position = [0], False, False, 0
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)

@@ -1,6 +1,7 @@
-"""Headers of MPEG audio frames (ISO 11172-3, 13818-3, and MPEG 2.5), and of the tags around them.
+"""Parses headers of MPEG audio frames (ISO 11172-3, 13818-3, and MPEG 2.5) and tags around frames.
 
-A table has a frame's length for each valid header, so that an hour is parsed in about 30 ms.
+A table gives the length of a frame for each valid header, so that an hour of audio is parsed in
+about 30 ms.
 """
 
 import struct
@@ -22,7 +23,7 @@ _KBPS = {
 
 
 class FrameKind(NamedTuple):
-    """The properties that all frames of one encoding share."""
+    """The properties that all frames of a recording share: layer, rate and samples per frame."""
 
     layer: int
     sample_rate_hz: int
@@ -55,9 +56,11 @@ FRAMES_BY_HEAD = _build_table()
 
 
 class EncoderTag(NamedTuple):
-    """The tag in a frame without audio: number of frames after it; None if not stated.
+    """The tag that an encoder writes into a first frame without audio.
 
-    `delay` and `padding` are the samples to drop at the beginning and the end.
+    `frames` is the number of frames after the tag, and `bytes` is their size. Both are None if the
+    tag does not state them. `delay` and `padding` are the numbers of samples to drop at the
+    beginning and at the end.
     """
 
     frames: int | None
@@ -67,13 +70,13 @@ class EncoderTag(NamedTuple):
 
 
 def encoder_tag_offset(head: bytes) -> int:
-    """The offset of a Xing or Info tag in a frame, from the frame's first four bytes."""
+    """Return the offset in bytes of a Xing or Info tag in a frame with this four-byte header."""
     low_rate, mono = head[1] & 8 == 0, head[3] & 0xC0 == 0xC0
     return 4 + ((9 if mono else 17) if low_rate else (17 if mono else 32))
 
 
 def read_encoder_tag(frame: bytes) -> EncoderTag | None:
-    """The Xing, Info or VBRI tag in a frame of layer 3; None if the frame has audio."""
+    """Read the Xing, Info or VBRI tag in a frame of layer 3. A frame with audio gives None."""
     if frame[VBRI_OFFSET : VBRI_OFFSET + 4] == b"VBRI" and len(frame) >= 54:
         size, frames = struct.unpack_from(">II", frame, 46)
         return EncoderTag(frames, size)
@@ -95,7 +98,7 @@ def read_encoder_tag(frame: bytes) -> EncoderTag | None:
 
 
 def skip_tags(data: bytes, position: int) -> int:
-    """The position after ID3v2, ID3v1 and APE tags at a position."""
+    """Return the position after the ID3v2, ID3v1 and APE tags that start at `position`."""
     while True:
         head = data[position : position + 32]
         if head[:3] == b"ID3" and len(head) > 9 and max(head[6:10]) < 0x80:

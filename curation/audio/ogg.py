@@ -1,8 +1,9 @@
-"""Ogg (RFC 3533): pages are counted, and a chain of streams is read stream by stream.
+"""Ogg (RFC 3533): counts pages, and reads a chain of streams one stream at a time.
 
-libsndfile decodes. It stops at the first end mark of a stream, and requires one at the end.
-Therefore the marks are corrected in the copy that it reads. FFmpeg decodes what libsndfile does not
-support: Speex, several streams at once, and a stream whose timestamps do not begin with it.
+libsndfile decodes the streams. It stops at the first end mark of a stream, and requires an end mark
+at the end. Therefore the end marks are corrected in the copy that libsndfile reads. FFmpeg decodes
+what libsndfile does not support: Speex, several streams at the same time, and streams whose
+timestamps do not begin with the stream.
 """
 
 import io
@@ -32,7 +33,7 @@ _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class OggPage(NamedTuple):
-    """A page: its position, the fields of its header, and the packets that end on it."""
+    """A page: its position in the file, its header's fields, and the packets that end on it."""
 
     start: int
     end: int
@@ -44,7 +45,7 @@ class OggPage(NamedTuple):
 
 
 def count_ogg(data: bytes, name: str) -> CountedSound:
-    """Count an Ogg file, or several concatenated ones.
+    """Count the audio of an Ogg file, or of several concatenated Ogg files.
 
     Raises AudioError (`truncated`) if the last page is incomplete, and av.error.FFmpegError.
     """
@@ -93,7 +94,7 @@ def _split_links(pages: list[OggPage]) -> list[list[OggPage]]:
 
 @dataclass(frozen=True)
 class MarkedSound:
-    """A stream whose end marks need correction: the bytes to replace, by position."""
+    """A stream whose end marks need correction. `marks` has the bytes to replace, by position."""
 
     sound: CountedSound
     marks: tuple[tuple[int, bytes], ...]

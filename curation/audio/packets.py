@@ -1,7 +1,7 @@
-"""Files that consist of packets of equal duration: MPEG audio, raw AAC, AC-3, DTS and GSM.
+"""Files of packets with equal duration: MPEG audio, raw AAC, AC-3, DTS and GSM.
 
 Such files have no timestamps, so FFmpeg would seek by an estimate, or read from the beginning.
-Instead, the packets of a segment are passed to its decoder.
+Instead, only the packets of a segment are passed to FFmpeg's decoder.
 """
 
 from array import array
@@ -33,10 +33,10 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, eq=False)
 class PacketSound:
-    """Packets at `offsets`, of `lengths` bytes, each of `packet_frames` samples per channel.
+    """A recording of packets at the byte positions `offsets`, with `lengths` in bytes.
 
-    `run_up` packets are decoded before a segment. `delay` samples at the beginning and `padding`
-    samples at the end are dropped.
+    Each packet has `packet_frames` samples per channel. `run_up` packets are decoded before a
+    segment. `delay` samples at the beginning and `padding` samples at the end are dropped.
     """
 
     codec: str
@@ -79,9 +79,10 @@ class PacketSound:
 def check_contiguous(
     offsets: Numbers, lengths: Numbers, packet_s: float, name: str, skip_tags: Callable[[int], int]
 ) -> None:
-    """Check that packets are contiguous, except for tags and a quarter of a second of junk.
+    """Check that packets follow each other without gaps.
 
-    Raises AudioError (`truncated`), for instance for the zeros of an unfinished download.
+    Tags and a quarter of a second of other bytes are allowed between packets. Raises AudioError
+    (`truncated`) for larger gaps, for instance for the zeros of an unfinished download.
     """
     ends = offsets[:-1] + lengths[:-1]
     for index in np.flatnonzero(offsets[1:] > ends).tolist():
@@ -92,7 +93,7 @@ def check_contiguous(
 
 
 def decode_packet(decoder: Any, data: bytes) -> Any:
-    """The frame of a packet; None if it is damaged."""
+    """Decode a packet to a frame. Returns None if the packet is damaged."""
     try:
         return next(iter(decoder.decode(av.Packet(data))), None)
     except av.error.FFmpegError:
@@ -100,10 +101,11 @@ def decode_packet(decoder: Any, data: bytes) -> Any:
 
 
 def count_packets(data: bytes, container: Any, stream: Any, name: str) -> CountedSound | None:
-    """Count the packets of an open raw file; None if their durations differ or they are elsewhere.
+    """Count the packets of an open raw file.
 
-    If the rate changes, as in concatenated files, a new part begins. Raises AudioError
-    (`truncated`) if the last packet is incomplete, and av.error.FFmpegError.
+    Returns None if the packets differ in duration, or are not stored one after the other. If the
+    rate changes, as in concatenated files, a new part begins. Raises AudioError (`truncated`) if
+    the last packet is incomplete, and av.error.FFmpegError.
     """
     offsets, lengths, durations = array("q"), array("q"), set()
     for packet in container.demux(stream):

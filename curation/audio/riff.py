@@ -1,4 +1,4 @@
-"""Chunks of RIFF and related formats, and the meaning of a data chunk's size.
+"""Reads the chunks of RIFF and related formats, and interprets the stated size of a data chunk.
 
 A program that writes to a pipe cannot go back to write the size, and leaves a placeholder.
 """
@@ -16,7 +16,7 @@ _PLACEHOLDERS = (2**31, 2**32, 2_000_000_000, 2**63, 2**64)
 
 
 class RiffChunk(NamedTuple):
-    """A chunk's name, the position of its body, and its stated size."""
+    """A chunk: its name, the byte position of its body, and the size that its header states."""
 
     name: bytes
     body: int
@@ -24,7 +24,7 @@ class RiffChunk(NamedTuple):
 
 
 def iter_chunks(data: bytes, position: int, byte_order: str) -> Iterator[RiffChunk]:
-    """The chunks from a position; sizes are in `byte_order` (`<` or `>`)."""
+    """Yield the chunks from a position. `byte_order` (`<` or `>`) is that of the sizes."""
     header = struct.Struct(f"{byte_order}4sI")
     while position + 8 <= len(data):
         name, size = header.unpack_from(data, position)
@@ -33,7 +33,11 @@ def iter_chunks(data: bytes, position: int, byte_order: str) -> Iterator[RiffChu
 
 
 def resolve_size(claimed: int, held: int) -> int | None:
-    """Bytes of samples in a chunk of which the file has `held`; None if it is truncated."""
+    """Return the number of bytes of samples in a chunk.
+
+    `claimed` is the size that the chunk states, and `held` is the number of bytes that the file has
+    after the chunk's header. Returns None if the file is truncated.
+    """
     if claimed <= held:
         return claimed
     near = any(abs(claimed - each) <= _NEAR_BYTES for each in _PLACEHOLDERS)

@@ -1,4 +1,4 @@
-"""The sample data of AIFF, 8SVX, AU, CAF and W64 files: stated size, and concatenated files."""
+"""The sample data of AIFF, 8SVX, AU, CAF and W64 files: checks sizes, finds concatenated files."""
 
 import re
 import struct
@@ -17,10 +17,10 @@ _BEGINNINGS = [
 
 
 def split_sample_files(data: bytes, name: str) -> list[int]:
-    """The positions at which concatenated files begin; usually only 0.
+    """Find the byte positions at which concatenated files begin; a single file gives only 0.
 
-    Raises AudioError (`truncated`) if there is less data than the header states. libsndfile would
-    silently use what is there.
+    Raises AudioError (`truncated`) if a file has less data than its header states. libsndfile would
+    silently use the data that exists.
     """
     begins = next((each for each in _BEGINNINGS if each.match(data)), None)
     starts = [0]

@@ -14,9 +14,10 @@ MAX_DECODED_SAMPLES = 2**27  # of all channels, as float32: 512 MiB
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """From `start_s` to `end_s` on the container's clock; None means beginning or end.
+    """A requested segment from `start_s` to `end_s` on the container's clock.
 
-    Of a segment longer than `max_duration_s` the centre of that length is used.
+    None means the beginning or the end of the recording. If the segment is longer than
+    `max_duration_s`, only its centre of that length is used.
     """
 
     start_s: float | None
@@ -24,9 +25,9 @@ class SegmentRequest:
     max_duration_s: float
 
     def resolve(self, sound: CountedSound, name: str) -> tuple[int, int]:
-        """The first frame of the segment and the one after the last.
+        """Return the first frame of the segment, and the frame after the last one.
 
-        Raises AudioError: `too_short`, `too_long`, `too_large`.
+        Raises AudioError (`too_short`, `too_long` or `too_large`).
         """
         rate = sound.sample_rate_hz
         duration_s = sound.frames / rate

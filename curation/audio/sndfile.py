@@ -1,8 +1,7 @@
-"""Recordings that libsndfile decodes: valid FLAC and Ogg, and plain samples.
+"""Recordings that libsndfile decodes: valid FLAC and Ogg, and uncompressed samples.
 
-Plain samples are those of AIFF, AU, CAF, W64, VOC and the like, in which libsndfile seeks
-correctly. In compressed formats except ALAC it cannot seek, or seeks wrongly, so they are read from
-the beginning.
+In uncompressed AIFF, AU, CAF, W64, VOC and similar files, libsndfile seeks correctly. In compressed
+formats except ALAC it cannot seek, or seeks to a wrong place, so these are read from the beginning.
 """
 
 import io
@@ -26,9 +25,9 @@ _BLOCK_FRAMES = 65536
 
 @dataclass(frozen=True)
 class SndfileSound:
-    """A whole file that libsndfile opens, with the number of frames that libsndfile counts.
+    """A whole file in which libsndfile can seek, and the number of frames that libsndfile counts.
 
-    Frames after `last_seek` are reached by reading.
+    To reach a frame after `last_seek`, libsndfile seeks to `last_seek` and reads on from there.
     """
 
     sample_rate_hz: int
@@ -56,7 +55,7 @@ class SndfileSound:
 
 @dataclass(frozen=True)
 class UnseekableSound:
-    """A compressed file, which libsndfile reads from its beginning."""
+    """A compressed file in which libsndfile cannot seek, so it is read from the beginning."""
 
     sample_rate_hz: int
     channels: int
@@ -71,15 +70,15 @@ class UnseekableSound:
 
 
 def read_mono(sound: soundfile.SoundFile, frames: int) -> Waveform:
-    """The next frames of an open file, channels averaged."""
+    """Read the next frames of an open file as float32 `[frames]`, averaged over the channels."""
     samples = sound.read(frames, dtype="float32", always_2d=True)
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 def count_by_libsndfile(data: bytes, name: str) -> CountedSound:
-    """Count a file whose number of samples libsndfile knows, or else by decoding it.
+    """Count a file with libsndfile; if the number of samples is not known, by decoding the file.
 
-    Raises AudioError (`truncated`), and soundfile.LibsndfileError if it cannot be opened.
+    Raises AudioError (`truncated`), and soundfile.LibsndfileError if the file cannot be opened.
     """
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         if sound.subtype in PLAIN_SUBTYPES | _ALAC_SUBTYPES:
@@ -90,7 +89,7 @@ def count_by_libsndfile(data: bytes, name: str) -> CountedSound:
 def count_by_reading(data: bytes, name: str) -> UnseekableSound:
     """Count a compressed file by decoding all of it.
 
-    Raises AudioError (`truncated`) if it cannot be read to its stated end.
+    Raises AudioError (`truncated`) if it cannot be read to the end that its header states.
     """
     frames = 0
     with soundfile.SoundFile(io.BytesIO(data)) as sound:

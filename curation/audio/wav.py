@@ -1,9 +1,10 @@
-"""WAV: the samples of a segment are extracted and decoded with a header of their own.
+"""WAV: extracts the samples of a segment, and decodes them with a new header.
 
 Therefore a wrong size in the file's header has no effect, and no decoder has to seek. libsndfile
-decodes plain samples. FFmpeg decodes blocks of ADPCM and GSM, because libsndfile cannot seek in
-them, or seeks wrongly. `mp3` decodes MP3 in WAV, and `containers` the codecs that libsndfile does
-not support; it does not seek by the bytes per second in the header.
+decodes uncompressed samples. FFmpeg decodes blocks of ADPCM and GSM, because libsndfile cannot seek
+in them, or seeks to a wrong place. `mp3` decodes MP3 in WAV. `containers` decodes the codecs that
+libsndfile does not support. It decodes from the beginning, because FFmpeg would seek by the bytes
+per second in the header, which may be wrong.
 """
 
 import io
@@ -59,16 +60,16 @@ class WavPart:
         return int(codec)
 
     def unit_bytes(self) -> int:
-        """Bytes of a block, from the header."""
+        """Return the size of a block in bytes, from the `fmt ` chunk."""
         (size,) = struct.unpack_from(f"{self.byte_order}H", self.format, 12)
         return max(1, int(size))
 
     def extract(self, data: bytes) -> bytes:
-        """A WAV of all samples."""
+        """Build a WAV file of all samples of this part. `data` is the content of the whole file."""
         return self.wrap(data[self.begin : self.end])
 
     def wrap(self, samples: bytes) -> bytes:
-        """A WAV of these samples only."""
+        """Build a WAV file of these samples, with the format of this part."""
         magic = b"RIFX" if self.magic == b"RIFX" else b"RIFF"
         size = struct.Struct(f"{self.byte_order}I").pack
         body = b"WAVEfmt " + size(len(self.format)) + self.format + b"data" + size(len(samples))
@@ -77,7 +78,7 @@ class WavPart:
 
 @dataclass(frozen=True)
 class PlainWavSound:
-    """Samples of `frame_bytes` over all channels."""
+    """Uncompressed samples. A frame of all channels has `frame_bytes` bytes."""
 
     part: WavPart
     sample_rate_hz: int
@@ -98,7 +99,7 @@ class PlainWavSound:
 
 @dataclass(frozen=True)
 class RewrappedSound:
-    """Samples that libsndfile decodes from their beginning, such as G.721."""
+    """Samples that libsndfile can only decode from their beginning, such as G.721."""
 
     part: WavPart
     sound: UnseekableSound
@@ -123,7 +124,7 @@ class RewrappedSound:
 
 @dataclass(frozen=True)
 class BlockWavSound:
-    """Blocks with equal numbers of frames; the last one may have fewer."""
+    """Compressed blocks of equal numbers of frames. The last block may have fewer frames."""
 
     part: WavPart
     sample_rate_hz: int
@@ -152,9 +153,10 @@ def is_wav(data: bytes) -> bool:
 
 
 def count_wav(data: bytes, name: str) -> CountedSound | None:
-    """Count a WAV, or several concatenated ones; None if no data chunk is found.
+    """Count the audio of a WAV file, or of several concatenated WAV files.
 
-    Raises AudioError (`truncated`) if the file is shorter than its header states.
+    Returns None if there is no data chunk. Raises AudioError (`truncated`) if the file is shorter
+    than its header states.
     """
     sounds = [(part, _count_part(part, data, name)) for part in _find_parts(data, name)]
     if len(sounds) == 1 and sounds[0][1] is None:

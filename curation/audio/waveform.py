@@ -1,6 +1,6 @@
 """Operations on waveforms: resampling, levels, 16-bit samples and FLAC.
 
-`decode` decodes files.
+`decode` decodes audio files to waveforms.
 """
 
 import io
@@ -28,7 +28,7 @@ _MAX_KERNEL_TAPS = 2**20
 class Levels:
     """Levels in dB relative to full scale: a full-scale sine has peak 0 and RMS -3.01 dBFS.
 
-    The minimum is `FLOOR_DBFS`, which means digital silence.
+    The lowest value is `FLOOR_DBFS`, which means digital silence.
     """
 
     peak_dbfs: float
@@ -36,7 +36,7 @@ class Levels:
 
 
 def measure_levels(waveform: Waveform) -> Levels:
-    """Peak and RMS of `[samples]`; see `Levels` for the convention. NaN gives NaN."""
+    """Measure peak and RMS of `[samples]` in dBFS, as defined in `Levels`. NaN samples give NaN."""
     peak = max(float(waveform.max()), -float(waveform.min()))
     rms = math.sqrt(float(np.dot(waveform, waveform)) / len(waveform))
     return Levels(_dbfs(peak), _dbfs(rms))
@@ -62,21 +62,27 @@ def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
 
 
 def to_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
-    """16-bit samples of `[samples]`: times 32767, rounded to the nearest, clipped at full scale."""
+    """Convert `[samples]` to 16-bit samples.
+
+    Samples are multiplied by 32767, rounded to the nearest integer, and clipped at full scale.
+    """
     scaled = np.clip(waveform, -1.0, 1.0)
     scaled *= np.float32(32767)
     return np.rint(scaled, out=scaled).astype(np.int16)
 
 
 def from_int16(samples: npt.NDArray[np.int16]) -> Waveform:
-    """The waveform of 16-bit samples; `to_int16` inverts it, except that -32768 becomes -32767."""
+    """Convert 16-bit samples to a waveform.
+
+    `to_int16` inverts this conversion, except that -32768 becomes -32767.
+    """
     waveform = samples.astype(np.float32)
     waveform /= np.float32(32767)
     return waveform
 
 
 def encode_flac(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
-    """16-bit mono `[samples]` as a FLAC file, lossless."""
+    """Encode 16-bit mono `[samples]` as a FLAC file, without loss."""
     file = io.BytesIO()
     soundfile.write(file, samples, sample_rate_hz, format="FLAC", subtype="PCM_16")
     return file.getvalue()
