@@ -43,7 +43,10 @@ _MAX_FORMAT_BYTES = 4096
 
 @dataclass(frozen=True)
 class WavPart:
-    """One WAV within a file: its `fmt ` chunk, and bytes `begin` to `end` of samples."""
+    """One WAV within a file: its `fmt ` chunk, and the bounds `begin` and `end` of its samples.
+
+    The bounds are positions in bytes.
+    """
 
     magic: bytes
     format: bytes

@@ -1,1 +1,1 @@
-"""Calibration of a scorer: its scores of matched and of shuffled pairs, and a threshold."""
+"""Calibrates a scorer: finds a threshold from its scores of matched and of shuffled pairs."""

@@ -1,4 +1,4 @@
-"""Calibrates a run's scorer, and writes the results beside the run."""
+"""Calibrates the scorer of a run, and writes the results into a folder."""
 
 from curation.calibration import csv_pairs, plot, run_pairs
 from curation.calibration.summary import Calibration, summarize_calibration
@@ -16,16 +16,20 @@ def calibrate(
     captions_csv: str | None,
     folder: str,
 ) -> Calibration:
-    """Calibrate the scorer of `config`, on its evidence or on the captions of a CSV.
+    """Calibrate the scorer of `config` on the evidence of the run, or on the captions of a CSV.
 
     Writes calibration.json and calibration.svg into `folder`.
 
     Args:
-        clips: size of the random sample of clips, which the run's seed draws.
-        precision: the share of right captions to reach with the threshold.
-        prior: the share of right captions before any filter; not used if captions are judged.
+        config: the configuration of the run.
+        clips: size of the random sample of clips, drawn with the seed of the run.
+        precision: the share of right captions that the threshold has to reach.
+        prior: the share of right captions before any filter; not used if people judged the
+            captions.
+        captions_csv: a CSV of sounds and captions; None to use the run's evidence.
+        folder: where the results are written.
 
-    Raises InputError if there is nothing to calibrate on.
+    Raises InputError if there are no pairs to calibrate on.
     """
     scorer = build_scorer(config.scorer)
     if captions_csv:

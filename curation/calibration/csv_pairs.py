@@ -1,4 +1,4 @@
-"""The pairs of a CSV: recordings with the user's own captions, with or without judgements."""
+"""The pairs of a CSV: recordings and the user's own captions, which people may have judged."""
 
 import io
 import posixpath
@@ -29,9 +29,9 @@ _JUDGED = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no
 
 @dataclass(frozen=True)
 class LabeledCaption:
-    """A row of the CSV; `right` is None if nobody judged it.
+    """A row of the CSV. `right` is None if nobody judged the caption.
 
-    `sound` is a file, or, in an export of `tagscribe review`, the id of a clip of the run.
+    `sound` is a file. In an export of `tagscribe review` it is the id of a clip of the run.
     """
 
     sound: str
@@ -40,10 +40,11 @@ class LabeledCaption:
 
 
 def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int) -> ScoredPairs:
-    """Score the captions of a random sample of a CSV's files with all files of the sample.
+    """Score captions of a CSV against all files of a random sample of the CSV's files.
 
-    A caption counts as shuffled with every file for which it is not listed. Raises InputError if
-    the CSV or a file cannot be read, or fewer than two files are listed.
+    The captions are those of the sampled files. The pair of a caption and a file counts as shuffled
+    if the CSV does not list it. Raises InputError if the CSV or a file cannot be read, or if the
+    CSV lists fewer than two files.
     """
     storage = Storage(config.storage)
     rows, of_clips = read_captions_csv(storage, csv_uri)
@@ -69,13 +70,14 @@ def score_csv_pairs(config: RunConfig, scorer: Scorer, csv_uri: str, clips: int)
 
 
 def read_captions_csv(storage: Storage, csv_uri: str) -> tuple[list[LabeledCaption], bool]:
-    """The rows of a CSV: a sound, its caption, and right (1 or 0) if judged.
+    """Read the rows of a CSV: a sound, its caption, and optionally whether the caption is right.
 
-    The sound is `file` (absolute, or relative to the CSV). In a CSV without that column it is
-    `clip_id`, as `tagscribe review --export` writes it.
+    The sound is the column `file`, a path that is absolute or relative to the CSV. A CSV without
+    this column has the column `clip_id`, as `tagscribe review --export` writes it. The optional
+    column `right` is 1 or 0.
 
-    Returns the rows, and whether they name clips. Raises InputError naming the line and what was
-    expected.
+    Returns the rows, and whether they name clips of the run. Raises InputError with the line and
+    what was expected.
     """
     try:
         data = storage.read_bytes(csv_uri)

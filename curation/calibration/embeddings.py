@@ -1,4 +1,4 @@
-"""Embeds sounds by a scorer in the same way as a run."""
+"""Embeds sounds with a scorer in the same way as a run does."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -16,9 +16,9 @@ _BATCH = 8
 
 
 def embed_sounds(scorer: Scorer, sounds: Iterable[tuple[str, DecodedAudio]]) -> np.ndarray:
-    """Embeddings `[sound, dim]` of named sounds, in order.
+    """Embed named sounds in order: `[sound, dim]`.
 
-    Raises InputError naming the sound that the scorer cannot embed.
+    Raises InputError with the name of a sound that the scorer cannot embed.
     """
     found: list[np.ndarray] = []
     waiting = iter(sounds)

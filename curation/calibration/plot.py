@@ -1,4 +1,4 @@
-"""The plot of a calibration: both distributions of scores, and precision by threshold."""
+"""Plots a calibration: the scores of matched and of shuffled pairs, and precision by threshold."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ _MATCHED, _SHUFFLED, _PRECISION = ({"color": c} for c in ("#0072B2", "#E69F00", 
 def plot_calibration(
     scored: ScoredPairs, prior: float, threshold: Threshold | None, title: str, estimator: str
 ) -> bytes:
-    """An SVG of scores and precision; the same scores give the same bytes."""
+    """Draw scores and precision as an SVG. The same scores give the same bytes."""
     shuffled = scored.shuffled_pairs
     densities = (
         Density(f"matched, {len(scored.matched):,} pairs", scored.matched),
@@ -45,7 +45,10 @@ def plot_calibration(
 def draw_precision(
     axes: "Axes", scored: ScoredPairs, prior: float, styles: Sequence[Style]
 ) -> None:
-    """Draw precision and the share kept at each threshold, in the first two styles."""
+    """Draw two lines over the thresholds: the precision, and the share of captions kept.
+
+    The lines have the first two of `styles`.
+    """
     curve = PrecisionCurve(scored, prior)
     once = np.ones((1, len(scored.matched)))
     lines = {"precision": curve.precision(once)[0], "share kept": curve.kept_share(once)[0]}

@@ -1,7 +1,7 @@
-"""The pairs of an annotated run: its clips' best captions, with their own clip and with others.
+"""The pairs of an annotated run: the best caption of each clip, paired with all clips of a sample.
 
-The evidence has scores, captions and the audio embeddings of the run's scorer. Only a second scorer
-has to embed the audio again.
+The evidence has the captions, the scores, and the audio embeddings of the run's scorer. Only a
+second scorer has to embed the audio again.
 """
 
 from collections.abc import Iterator
@@ -43,17 +43,20 @@ _SOUNDS = {
 def score_run_pairs(
     config: RunConfig, scorer: Scorer, clips: int, role: ScorerRole = "scorer"
 ) -> ScoredPairs:
-    """Score the best captions of a random sample of a run's clips with all clips of the sample.
+    """Score the best captions of a random sample of a run's clips against all clips of the sample.
 
-    The best caption of a clip has the highest CLAP score. It counts as shuffled with clips that
-    share no tag with its own clip, and no tag that implies one of its tags.
+    The best caption of a clip is the one with the highest CLAP score. The pair of this caption and
+    another clip counts as shuffled if the two clips are unrelated (`unrelated_clips`).
 
     Args:
-        scorer: the scorer `part` of the run; it is set up here.
-        clips: size of the sample, which the run's seed draws. A second scorer embeds each of them
-            again; clips whose audio is missing or has changed are left out.
+        config: the configuration of the run.
+        scorer: the scorer that has this `role` in the run; it is set up here.
+        clips: size of the sample, drawn with the seed of the run. A second scorer embeds the
+            sampled clips again, except for clips whose audio is missing or has changed.
+        role: whether `scorer` is the run's first or second scorer.
 
-    Raises InputError if there is evidence of fewer than two clips, or of another scorer.
+    Raises InputError if fewer than two clips have evidence, or if the evidence is of another
+    scorer.
     """
     _check_scorer(config, scorer, role)
     rows = _sample_rows(config, clips, role)
@@ -74,10 +77,11 @@ def score_run_pairs(
 
 
 def unrelated_clips(tags: list[set[str]]) -> np.ndarray:
-    """Which clips share no class, bool `[clip, clip]`, by the classes of each.
+    """Find pairs of clips that share no class: bool `[clip, clip]`, True for an unrelated pair.
 
-    Two clips are related if one has a class that the other has too, or that a class of the other
-    implies: a bark implies a dog. A clip is related to itself, whatever its classes.
+    Two clips are related if a class of one is also a class of the other, or is implied by a class
+    of the other: a bark implies a dog. A clip is related to itself, whatever its classes. `tags`
+    has the set of classes of each clip.
     """
     implied = [mids.union(*map(_ancestors, mids)) for mids in tags]
     column = {mid: place for place, mid in enumerate(sorted(set().union(*implied)))}

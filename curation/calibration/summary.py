@@ -1,4 +1,4 @@
-"""The results of a calibration: tables for people, JSON for programs."""
+"""Summarizes the results of a calibration as tables for people and JSON for programs."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,10 @@ ESTIMATORS: dict[Source, str] = {
 
 @dataclass(frozen=True)
 class ScoreDistribution:
-    """Scores of one kind of pair; the correlation is Spearman's, with the number of words."""
+    """The distribution of the scores of matched or of shuffled pairs.
+
+    `length_correlation` is Spearman's correlation of the scores with the numbers of words.
+    """
 
     pairs: int
     mean: float
@@ -32,7 +35,7 @@ class ScoreDistribution:
     length_correlation: float | None
 
     def figures(self) -> dict[str, str]:
-        """For people: values by name."""
+        """Format the statistics for people: name and value."""
         bias = self.length_correlation
         return {
             "pairs": f"{self.pairs:,}",
@@ -45,12 +48,13 @@ class ScoreDistribution:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The results for a scorer.
+    """The results of calibrating a scorer.
 
     Attributes:
-        auc: probability that a matched pair outscores a shuffled one.
-        judged_auc: probability that a right caption outscores a wrong one; only if judged.
-        threshold: None if no score is precise enough.
+        auc: probability that a matched pair has a higher score than a shuffled pair.
+        judged_auc: probability that a right caption has a higher score than a wrong one; None if
+            the captions are not judged.
+        threshold: the threshold for the precision; None if no score is precise enough.
     """
 
     scorer: dict[str, str]
@@ -67,7 +71,7 @@ class Calibration:
 
     @property
     def estimator(self) -> str:
-        """The basis of the precision, in words."""
+        """A phrase that states how the precision is estimated."""
         return ESTIMATORS[self.source].format(prior=self.prior)
 
     def to_json(self) -> bytes:
@@ -75,12 +79,12 @@ class Calibration:
         return json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def rows(self) -> list[list[str]]:
-        """For people: name, matched, shuffled."""
+        """Format the statistics as rows for people: name, matched pairs, shuffled pairs."""
         shuffled = self.shuffled.figures()
         return [[name, value, shuffled[name]] for name, value in self.matched.figures().items()]
 
     def sentences(self) -> Iterator[str]:
-        """The figures in sentences, and the resulting line of run.yaml."""
+        """Format the results as sentences, with the line of run.yaml that sets the threshold."""
         yield f"a matched pair outscores a shuffled one with probability {self.auc:.3f}"
         if self.judged_auc is not None:
             yield f"a right caption outscores a wrong one with probability {self.judged_auc:.3f}"
@@ -100,7 +104,7 @@ class Calibration:
 def summarize_calibration(
     scored: ScoredPairs, scorer: dict[str, str], prior: float, precision: float
 ) -> Calibration:
-    """The calibration from the scores of pairs. Raises InputError if no pair is shuffled."""
+    """Compute the results from the scores of pairs. Raises InputError if no pair is shuffled."""
     shuffled, right = scored.shuffled_pairs, scored.right
     if not len(shuffled):
         raise InputError(

@@ -1,6 +1,6 @@
-"""Computes the threshold for a precision, its bounds, and the length bias, from scores of pairs.
+"""Computes from scores of pairs the threshold for a precision, its bounds, and the length bias.
 
-Pure functions of arrays.
+All functions are pure functions of arrays.
 """
 
 from dataclasses import dataclass
@@ -26,15 +26,16 @@ _MOST_THRESHOLDS = 400
 
 @dataclass(frozen=True, eq=False)
 class ScoredPairs:
-    """Captions with their scores, for their own clips and for others.
+    """The scores of captions with their own clips and with other clips.
 
     Attributes:
-        source: the kind of captions.
-        matched: `[caption]` score with the caption's own clip.
-        shuffled: `[caption, clip]` score with every clip.
-        others: bool `[caption, clip]`, True for shuffled pairs.
-        words: int `[caption]`.
-        right: bool `[caption]`, what people judged; None unless the source is "judged".
+        source: where the captions come from, which decides how precision is estimated.
+        matched: `[caption]` score of each caption with its own clip.
+        shuffled: `[caption, clip]` score of each caption with every clip.
+        unrelated: bool `[caption, clip]`, True if the pair counts as shuffled.
+        words: int `[caption]`, number of words.
+        right: bool `[caption]`, whether people judged the caption as right; None unless `source` is
+            "judged".
     """
 
     source: Source
@@ -51,7 +52,7 @@ class ScoredPairs:
 
     @property
     def shuffled_words(self) -> np.ndarray:
-        """Number of words in the caption of each of `shuffled_pairs`."""
+        """Number of words in the caption of each pair of `shuffled_pairs`."""
         return np.broadcast_to(self.words[:, None], self.unrelated.shape)[self.unrelated]
 
 
@@ -60,9 +61,9 @@ class Threshold:
     """The lowest score at which captions are precise enough.
 
     Attributes:
-        low, high: bounds of the threshold in 95 % of the resamples that have one.
+        low, high: bounds that contain the threshold in 95 % of the resamples that have a threshold.
         precision: estimated precision of the captions with this score or more.
-        kept: their share of all captions.
+        kept_share: share of all captions that have this score or more.
     """
 
     score: float
@@ -73,21 +74,24 @@ class Threshold:
 
 
 class PrecisionCurve:
-    """Precision of the captions at or above each threshold.
+    """Estimates the precision of the captions whose score is at least a threshold.
 
-    The estimate depends on the kind of captions. With M and S the shares of matched and of shuffled
-    pairs at or above the threshold, and `prior` the share of right captions:
+    The estimate depends on the source of the captions. M is the share of matched pairs at or above
+    the threshold, S is the share of shuffled pairs, and `prior` is the share of right captions
+    before the filter:
 
-    - judged: the share of right ones among those kept, independent of the prior;
-    - true: prior M / (prior M + (1 - prior) S), as if wrong captions were added at this prior;
-    - written: 1 - (1 - prior) S / M, because they contain their wrong ones.
+    - judged: the share of right captions among the judged captions that are kept. The prior is not
+      used.
+    - true: prior M / (prior M + (1 - prior) S). All given captions are right, and wrong captions
+      are assumed to be added until the share of right ones is `prior`.
+    - written: 1 - (1 - prior) S / M. The captions of a model already contain wrong ones.
 
-    The last two assume that a wrong caption scores like a shuffled one. A partly right one scores
-    higher, so both are upper bounds.
+    The last two assume that a wrong caption scores like a shuffled one. A partly right caption
+    scores higher, so both estimates are upper bounds.
 
     Attributes:
-        thresholds: `[threshold]` rising, scores of matched pairs: each of them, or of more than
-            `_MOST_THRESHOLDS` every second, third, ...
+        thresholds: `[threshold]` rising, the distinct scores of matched pairs, thinned evenly to at
+            most `_MOST_THRESHOLDS`.
     """
 
     def __init__(self, scored: ScoredPairs, prior: float) -> None:
@@ -98,10 +102,10 @@ class PrecisionCurve:
         self._reaches = (scored.matched[:, None] >= self.thresholds).astype(np.float64)
 
     def precision(self, weights: np.ndarray) -> np.ndarray:
-        """Precision `[resample, threshold]`; NaN or 0 if no caption is kept.
+        """Estimate the precision `[resample, threshold]`; NaN or 0 if no caption is kept.
 
         Args:
-            weights: `[resample, caption]`, how often each caption counts.
+            weights: `[resample, caption]`, how often each caption counts in a resample.
         """
         scored, prior = self._scored, self._prior
         kept = self.kept_share(weights)
@@ -114,19 +118,19 @@ class PrecisionCurve:
             return np.clip(1 - (1 - prior) * shuffled / kept, 0, 1)
 
     def at(self, score: float) -> float:
-        """Precision of the captions with this score or more; NaN if there are none."""
+        """Estimate the precision of captions with this score or more; NaN if there are none."""
         place = int(np.searchsorted(self.thresholds, score))
         once = np.ones((1, len(self._scored.matched)))
         return float(np.append(self.precision(once)[0], np.nan)[place])
 
     def kept_share(self, weights: np.ndarray) -> np.ndarray:
-        """Share `[resample, threshold]` of the captions at or above each threshold."""
+        """Compute the share `[resample, threshold]` of captions at or above each threshold."""
         return weights @ self._reaches / weights.sum(1, keepdims=True)
 
     def first_place(self, weights: np.ndarray, precision: float) -> np.ndarray:
-        """The index `[resample]` of the lowest threshold that is precise enough, -1 for none.
+        """Find the index `[resample]` of the lowest threshold that is precise enough, or -1.
 
-        Higher thresholds may be less precise. The lowest one keeps the most captions.
+        A higher threshold may be less precise. The lowest threshold keeps the most captions.
         """
         enough = (self.precision(weights) >= precision) & (weights @ self._reaches >= MIN_KEPT)
         return np.where(enough.any(1), enough.argmax(1), -1)
@@ -145,7 +149,10 @@ class PrecisionCurve:
 def find_threshold(
     scored: ScoredPairs, precision: float, prior: float, seed: int = 0
 ) -> Threshold | None:
-    """The threshold for a precision; None if fewer than `MIN_KEPT` captions reach it."""
+    """Find the threshold for a precision.
+
+    Returns None if no threshold reaches the precision and keeps at least `MIN_KEPT` captions.
+    """
     curve = PrecisionCurve(scored, prior)
     captions = len(scored.matched)
     once = np.ones((1, captions))
@@ -166,14 +173,14 @@ def find_threshold(
 
 
 def measure_length_bias(scores: np.ndarray, words: np.ndarray) -> float | None:
-    """Spearman's correlation of scores with the number of words of the captions.
+    """Compute Spearman's correlation of the scores with the number of words of the captions.
 
-    None if all captions or all scores are equal, or if there are fewer than three.
+    None if all captions have the same length, all scores are equal, or there are fewer than three.
     """
     return spearman(scores, words) if len(scores) >= 3 else None
 
 
 def score_percentiles(scores: np.ndarray) -> dict[str, float]:
-    """Percentiles of the scores, by percentage."""
+    """Compute percentiles of the scores. The keys are the percentages."""
     values = np.percentile(scores, PERCENTS)
     return {str(percent): float(value) for percent, value in zip(PERCENTS, values, strict=True)}

@@ -1,4 +1,5 @@
-"""Catalogs: each kind becomes one sorted listing of clips, with or without audio.
+"""Reads the catalogs of the supported kinds, and lists their clips in one sorted table.
 
-`curation.audio` decodes, and `curation.run` cuts the listing into shards.
+The table also lists clips whose audio is missing. `curation.audio` decodes the audio, and
+`curation.run` cuts the table into shards.
 """

@@ -17,7 +17,7 @@ _EXAMPLES = 3
 
 
 def file_extension(path: str) -> str:
-    """The extension in lower case without its dot; empty if there is none."""
+    """Return the extension in lower case without the dot; empty if the name has none."""
     name = path.rpartition("/")[2]
     return name.rpartition(".")[2].lower() if "." in name else ""
 
@@ -30,12 +30,15 @@ def is_audio_file(path: str) -> bool:
 
 
 def drop_audio_extension(path: str) -> str:
-    """The path without its extension, if that is one of DECODABLE_EXTENSIONS."""
+    """Remove the extension of a path if it is one of DECODABLE_EXTENSIONS."""
     return posixpath.splitext(path)[0] if file_extension(path) in DECODABLE_EXTENSIONS else path
 
 
 def unread_kind(path: str) -> str:
-    """The kind under which an unread file is counted: `.txt`, `hidden` or `without extension`."""
+    """Return the kind under which a file that is not read is counted.
+
+    The kind is the extension (`.txt`), `hidden` or `without extension`.
+    """
     if path.rpartition("/")[2].startswith("."):
         return "hidden"
     extension = file_extension(path)
@@ -43,21 +46,21 @@ def unread_kind(path: str) -> str:
 
 
 def count_unread(paths: Iterable[str]) -> dict[str, int]:
-    """Number of files of each `unread_kind`, the most frequent first."""
+    """Count the files of each `unread_kind`, with the most frequent kind first."""
     counts = Counter(map(unread_kind, paths))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def format_unread(counts: Mapping[str, int]) -> str:
-    """For people: `12 .txt, 1 hidden`."""
+    """Format counts of files for people: `12 .txt, 1 hidden`."""
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
 
 
 @dataclass
 class ListedFiles:
-    """The files below a folder by their path within it: audio files, and all others.
+    """The files below a folder: audio files and all others, each by its path within the folder.
 
-    In a path that is not UTF-8, invalid bytes are written `\\xNN`; its URI has the exact bytes.
+    If a path is not UTF-8, its invalid bytes are written as `\\xNN`. The URI has the exact bytes.
     """
 
     folder: str
@@ -66,10 +69,11 @@ class ListedFiles:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def find(self, name: str) -> tuple[str, str | None]:
-        """Path and URI of the file that metadata names; if missing, a normalized path and None.
+        """Find the file that metadata names, and return its path and URI.
 
-        The exact name is tried first, then without spaces around it, then with `\\` as `/`: these
-        characters may belong to the name, or come from the program that wrote the metadata.
+        If there is no such file, the path is the normalized name and the URI is None. The exact
+        name is tried first, then the name without spaces around it, then the name with `\\` as `/`.
+        These characters may belong to the name, or come from the program that wrote the metadata.
         """
         if uri := self.audio.get(name):
             return name, uri
@@ -81,14 +85,14 @@ class ListedFiles:
         return posixpath.normpath(name.strip().replace("\\", "/")), None
 
     def notes(self) -> tuple[str, ...]:
-        """The skipped files and the names that are not UTF-8, each with examples."""
+        """Describe the skipped files, and the names that are not UTF-8, with examples."""
         raw = [path for path, uri in self.audio.items() if uri.startswith("file://")]
         note = f"{len(raw):,} names are not UTF-8, their bytes are written \\xNN: {_examples(raw)}"
         return (*format_skipped(self.skipped), *((note,) if raw else ()))
 
 
 def format_skipped(skipped: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """For people: the skipped files by kind, with examples."""
+    """Format the skipped files for people: the count of each kind, with examples."""
     kinds: dict[str, list[str]] = {}
     for path, what in skipped:
         kinds.setdefault(what, []).append(path)
@@ -103,15 +107,15 @@ def _examples(paths: list[str]) -> str:
 
 
 def quote_name(name: str) -> str:
-    """A file name for messages, in quotes, with invisible characters as code points."""
+    """Quote a file name for messages, with invisible characters as code points."""
     return f"'{escape_invisible(name)}'"
 
 
 def list_audio_folder(storage: Storage, uri: str, key: str = "audio") -> ListedFiles:
-    """All files below a folder. Raises InputError if there is none.
+    """List all files below a folder. Raises InputError if there is no such folder.
 
     Args:
-        key: the catalog's key, for the message.
+        key: the catalog's key that names the folder, for messages.
     """
     folder = require_folder(storage, uri, key)
     if key == "audio" and is_local_uri(folder) and os.path.isfile(folder):
@@ -131,12 +135,12 @@ def list_audio_folder(storage: Storage, uri: str, key: str = "audio") -> ListedF
 
 
 def path_of_uri(uri: str) -> str:
-    """The URI itself; of a file:// URI, the path as text (`readable_path`)."""
+    """Return the path of a file:// URI as text (`readable_path`), and any other URI unchanged."""
     return readable_path(local_path(uri)) if uri.startswith("file://") else uri
 
 
 def require_folder(storage: Storage, uri: str, key: str) -> str:
-    """The absolute URI of a folder. Raises InputError if there is none."""
+    """Return the absolute URI of a folder. Raises InputError if there is no such folder."""
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such folder, given as {key}: of the catalog")
     return absolute_uri(uri).rstrip("/")

@@ -1,4 +1,4 @@
-"""AudioSet's layout: a CSV of segments, and audio files named by YouTube id."""
+"""Lists a catalog in AudioSet's layout: a CSV of segments, and audio files named by YouTube id."""
 
 import re
 from array import array
@@ -45,9 +45,10 @@ _NAME = re.compile(r"([\w-]{11})(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?", re.AS
 
 
 def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogListing:
-    """The listed segments; ids are `<YouTube id>_<start in ms>`, `uri` is null without a file.
+    """List the segments of the CSV, each with a clip id and the URI of the file.
 
-    Raises InputError for an invalid line, a class that AudioSet does not have, a segment listed
+    The clip id is `<YouTube id>_<start in ms>`. The URI is null if there is no file. Raises
+    InputError for an invalid line, a class that AudioSet does not have, a segment that is listed
     twice, or a file that matches two clips.
     """
     folder = require_folder(storage, config.audio, "audio")
@@ -85,11 +86,13 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
 def find_segment_files(
     storage: Storage, audio: str, clip_ids: Iterable[str], files: Literal["cut", "whole"]
 ) -> tuple[list[str | None], list[float]]:
-    """Find the file of each clip in a folder, and the clip's start in it.
+    """Find the file of each clip in a folder, and the time in seconds at which the clip starts.
 
     Args:
-        clip_ids: `<YouTube id>_<start in ms>`.
-        files: the content of a file named by its id alone, as in the catalog.
+        storage: reads the folder.
+        audio: the folder.
+        clip_ids: ids of the form `<YouTube id>_<start in ms>`.
+        files: whether a file named by a YouTube id alone has the cut clip or the whole recording.
 
     Raises InputError for an id of another form, or a file that matches two clips.
     """
@@ -138,7 +141,7 @@ class _Rows:
 
     @property
     def of_several(self) -> list[int]:
-        """Every row whose id another row has as well."""
+        """Every row whose YouTube id occurs in more than one row."""
         return sorted(row for rows in self._several.values() for row in rows)
 
     def __contains__(self, ytid: str) -> bool:
@@ -194,7 +197,10 @@ class _Files:
         return len(self.unlisted_ids) + self.other_start
 
     def take(self, row: int, uri: str, begins_at_start: bool) -> None:
-        """A name with the start in it goes before one without; else the first path is kept."""
+        """Assign a file to a row. A file with the start in its name replaces one without it.
+
+        Otherwise the file that was assigned first is kept.
+        """
         if self.uris[row] is not None:
             self.spare += 1
             if self.begins_at_start[row] or not begins_at_start:

@@ -1,4 +1,4 @@
-"""Lists the clips of a catalog of any kind."""
+"""Lists the clips of a catalog of any supported kind."""
 
 import pyarrow.compute as pc
 
@@ -17,8 +17,9 @@ from curation.storage.files import Storage
 def list_clips(storage: Storage, config: CatalogConfig) -> CatalogListing:
     """List a catalog: one row per clip, with its tags and the URI of its audio.
 
-    Sorted by clip id. Clips packed in Parquet or tar files are sorted by their place, so that
-    neighbours in the listing are neighbours in a file. Raises InputError for an invalid catalog.
+    The rows are sorted by clip id. Clips that are packed in Parquet or tar files are sorted by file
+    and position, so that neighbouring rows are read from neighbouring places. Raises InputError for
+    an invalid catalog.
     """
     match config:
         case AudiosetConfig():

@@ -1,4 +1,4 @@
-"""Reads the bytes of a clip from a file, a row of a Parquet file, or a member of a tar."""
+"""Reads the bytes of a clip from a file, a row of a Parquet file, or a member of a tar file."""
 
 import re
 import threading
@@ -29,23 +29,24 @@ _MEMBER = re.compile(
 
 
 def parquet_row_uri(file: str, row: int, column: str) -> str:
-    """The URI of the audio in a row of a Parquet file; URIs sort in the order of the rows."""
+    """Build the URI of the audio in a row of a Parquet file. URIs sort in the order of the rows."""
     return f"{file}#row={row:09d}&column={quote(column)}"
 
 
 def tar_member_uri(file: str, offset: int, size: int, name: str) -> str:
-    """The URI of a member of a tar; URIs sort in the order of the members in the file."""
+    """Build the URI of a member of a tar file. URIs sort in the order of the members."""
     return f"{file}#offset={offset:012d}&size={size}&name={quote(name)}"
 
 
 def read_clip_bytes(
     storage: Storage, uri: str, reserve: Reserve | None = None
 ) -> tuple[bytes, str]:
-    """The encoded audio of a clip, and its name in messages. Thread-safe.
+    """Read the encoded audio of a clip. Returns the bytes, and the name of the clip in messages.
 
-    `reserve` is that of `Storage.read_audio_bytes`: it is called with the size before reading. A
-    row group of a Parquet file is read whole; for its rows, `reserve` is called before the bytes
-    are copied. The last row groups stay in a cache of 256 MiB, outside the caller's budget.
+    Thread-safe. `reserve` is called with the size in bytes before the audio is read (see
+    `Storage.read_audio_bytes`). For a row of a Parquet file, the whole row group is read, and
+    `reserve` is called before the bytes of the row are copied. The last row groups stay in a cache
+    of 256 MiB, which is not part of the caller's budget.
 
     Raises OSError if the bytes cannot be read (FileNotFoundError if there is no file).
     """

@@ -1,4 +1,4 @@
-"""Reads a CSV that a user wrote, each row with its place for messages.
+"""Reads a CSV that a user wrote, and yields each row with its place in the file for messages.
 
 The caller defines the columns.
 """
@@ -28,7 +28,7 @@ _SPACE_BEFORE_QUOTE = re.compile(r"(?:^|(?<=,)) +$")
 
 
 def check_text_head(uri: str, head: bytes) -> None:
-    """Raises InputError if the first bytes of a file are not UTF-8 text."""
+    """Check that the first bytes of a file are UTF-8 text. Raises InputError if they are not."""
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             raise InputError(f"{uri}: found a file that is {what}")
@@ -41,17 +41,19 @@ def check_text_head(uri: str, head: bytes) -> None:
 def read_csv(
     uri: str, file: BinaryIO, expected: str, check_header: Callable[[str, list[str]], None]
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a CSV by column, each after its place.
+    """Yield the place of each row of a CSV, and the row as a dict from column to value.
 
-    Spaces around the names of columns do not count, and those before a quoted field.
+    Spaces around the names of columns and before a quoted field are ignored.
 
     Args:
-        uri: its name in messages.
-        file: at its beginning.
-        expected: the names of the columns, for the message of an empty file.
-        check_header: called with the place and the columns of the header; raises InputError.
+        uri: the name of the file in messages.
+        file: the open file, at its beginning.
+        expected: the names of the columns, for the message about an empty file.
+        check_header: called with the place and the columns of the header; raises InputError if the
+            columns are wrong.
 
-    Raises InputError with place and cause if it is not a CSV in UTF-8, or a row lacks fields.
+    Raises InputError with place and cause if the file is not a CSV in UTF-8, or if a row lacks
+    fields.
     """
     head = file.read(64)
     file.seek(0)

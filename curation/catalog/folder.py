@@ -1,4 +1,4 @@
-"""Lists a folder of audio, with a CSV or JSONL of metadata or from its files alone."""
+"""Lists a folder of audio: from a CSV or JSONL of metadata, or from the files alone."""
 
 import math
 import posixpath
@@ -29,10 +29,10 @@ from curation.uris import absolute_uri, readable_path
 
 
 def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
-    """One clip for each row of the metadata, or for each audio file without metadata.
+    """List one clip for each row of the metadata; without metadata, one for each audio file.
 
     Raises InputError for unreadable metadata, a missing column, a class that AudioSet does not
-    have, a duplicate id, or names that differ slightly from those of the files.
+    have, a duplicate id, or names that differ slightly from the names of the files.
     """
     files = list_audio_folder(storage, config.audio)
     if config.metadata is None:
@@ -62,7 +62,7 @@ def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
 def read_metadata_column(
     storage: Storage, config: FolderConfig, column: str
 ) -> Iterator[tuple[str, str]]:
-    """The values of a metadata column by clip id.
+    """Yield the id of each clip and its value in a column of the metadata.
 
     Raises InputError if the metadata cannot be read or has no such column.
     """
@@ -94,7 +94,7 @@ class _Rows:
     texts: list[str] = field(default_factory=list)
 
     def extend(self, rows: Iterable[tuple[str, Row]]) -> None:
-        """Rows behind the words that say where each stands."""
+        """Add rows of the metadata. Each row comes with its place in the file, for messages."""
         for place, row in rows:
             try:
                 self._append(row)
@@ -119,9 +119,10 @@ class _Rows:
         self.ends.append(end_s)
 
     def ids(self) -> list[str]:
-        """The given ids, else the paths without their extension, with the start if there is one.
+        """Return the id of each row: the given id, or an id built from the path.
 
-        Of files that differ by their extension alone the id is the whole path.
+        The built id is the path without its extension, followed by the start in ms if the row has a
+        start. If several files differ only by their extension, the extension stays in the id.
         """
         by_path = _path_ids(dict.fromkeys(self.paths))
         starts = ("" if start is None else f"_{round(start * 1000)}" for start in self.starts)

@@ -1,4 +1,4 @@
-"""Parses labels in the forms found in metadata, for the tag column of a listing."""
+"""Parses the labels found in metadata, for the tag column of a listing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,17 @@ EXPECTED_LABELS = "expected a list of class ids or names"
 def parse_labels(
     value: Any, key: str | None, names: Sequence[str] | None = None
 ) -> list[str | Tag]:
-    """The labels in a list of class ids, names, tags as objects, or numbers of `names`.
+    """Parse a list of labels: class ids, names, objects with the fields of a tag, or numbers.
 
-    Nulls and blank texts are skipped; -1 is Hugging Face's number for no label.
+    A number is a position in `names`. Nulls and blank texts are skipped, and so is -1, which means
+    "no label" in Hugging Face's datasets.
 
     Args:
-        key: the column or key, for messages.
-        names: class names by number, of a column of Hugging Face's ClassLabel.
+        value: the value from the metadata.
+        key: the column or key that has the value, for messages.
+        names: class names by number, if the column is a ClassLabel of Hugging Face.
 
-    Raises InputError for anything else.
+    Raises InputError for any other value.
     """
     if value is None:
         return []
@@ -72,9 +74,9 @@ def _name_of_number(number: int, key: str | None, names: Sequence[str] | None) -
 
 
 def class_label_names(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str] | None:
-    """The classes of a column by number, as `datasets` writes them into a Parquet schema.
+    """Read the class names of a column by number, as `datasets` writes them into a Parquet schema.
 
-    None if the column is neither a ClassLabel nor a list of it.
+    None if the column is neither a ClassLabel nor a list of ClassLabels.
     """
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]

@@ -1,4 +1,4 @@
-"""Parts of every catalog: a listing, its coverage, its tag column, and the check of its ids."""
+"""The parts that all catalogs share: a listing, its coverage and tag column, a check of ids."""
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
@@ -18,10 +18,10 @@ from curation.tags import ontology
 
 @dataclass(frozen=True)
 class CatalogCoverage:
-    """Number of clips listed and of those with audio, and other findings of the listing.
+    """The numbers of clips that are listed and that have audio, and other findings of the listing.
 
-    `unlisted_files` are audio files without a listed clip. `unread_files` counts all other files
-    that are no metadata of the catalog, by `unread_kind`.
+    `unlisted_files` is the number of audio files that no listed clip uses. `unread_files` counts
+    all other files by `unread_kind`, except the metadata of the catalog.
     """
 
     listed: int
@@ -35,7 +35,7 @@ class CatalogCoverage:
         return self.listed - self.found
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that are recorded in run.json; the plan has the others."""
+        """Return the fields that are recorded in run.json; the plan records the other fields."""
         return {
             "unlisted_files": self.unlisted_files,
             "unread_files": dict(self.unread_files),
@@ -45,13 +45,13 @@ class CatalogCoverage:
 
 @dataclass(frozen=True, eq=False)
 class CatalogListing:
-    """The clips of a catalog (CLIP_SCHEMA), `uri` null if the audio is missing."""
+    """The clips of a catalog (CLIP_SCHEMA). `uri` is null for a clip without audio."""
 
     clips: pa.Table
     coverage: CatalogCoverage
 
     def summary(self) -> str:
-        """The coverage in one or two sentences."""
+        """Describe the coverage in one or two sentences."""
         coverage = self.coverage
         # Rounded down, so that 100 % means all.
         share = coverage.missing * 1000 // max(1, coverage.listed) / 10
@@ -76,9 +76,10 @@ class TagColumnBuilder:
         self._offsets = array("i", [0])
 
     def append(self, labels: Iterable[str | Tag]) -> None:
-        """Add the tags of the next clip, by id, name or Tag; only the first of repeated classes.
+        """Add the tags of the next clip. A label is a class id, a class name or a Tag.
 
-        Raises InputError for a label that is no AudioSet class; then nothing is added.
+        If a class occurs more than once, only its first label is used. Raises InputError for a
+        label that is not an AudioSet class; then nothing is added.
         """
         places: dict[str, int] = {}
         for label in labels:
@@ -114,7 +115,7 @@ def build_clip_table(
     end_s: Iterable[float | None] | pa.Array,
     tags: pa.Array,
 ) -> pa.Table:
-    """A table of CLIP_SCHEMA from the columns of a listing."""
+    """Build a table of CLIP_SCHEMA from the columns of a listing."""
     given = [clip_id, uri, start_s, end_s, tags]
     columns = [
         column if isinstance(column, (pa.Array, pa.ChunkedArray)) else pa.array(column, field.type)
@@ -126,10 +127,12 @@ def build_clip_table(
 def check_unique_ids(
     clip_ids: pa.Array | pa.ChunkedArray, where: Callable[[int], str], remedy: str
 ) -> None:
-    """Raises InputError if two clips have one id; it names the first few and their `where`.
+    """Check that no two clips have the same id. Raises InputError with the first few repeated ids.
 
     Args:
-        remedy: the remedy for this kind of catalog.
+        clip_ids: the ids of all clips.
+        where: returns the place of a clip in the catalog, for the message.
+        remedy: what the user should do, for the message.
     """
     if pc.count_distinct(clip_ids).as_py() == len(clip_ids):
         return
@@ -147,16 +150,16 @@ def check_unique_ids(
 
 @dataclass(frozen=True)
 class DataFiles:
-    """URIs of the files with a catalog's clips, and paths and URIs of other files beside them."""
+    """The URIs of the files that contain a catalog's clips, and other files in the same folder."""
 
     uris: list[str]
     others: ListedFiles
 
 
 def list_data_files(storage: Storage, uri: str, suffix: str) -> DataFiles:
-    """The file of that name, or the files below that folder whose names end in `suffix`.
+    """List the file at `uri`, or the files below the folder `uri` whose names end in `suffix`.
 
-    Raises InputError if there are none.
+    Raises InputError if there are no such files.
     """
     found = list_audio_folder(storage, uri, "data")
     data = {path: each for path, each in found.others.items() if _is_data(path, suffix)}

@@ -1,4 +1,4 @@
-"""Reads the rows of a CSV or JSONL of metadata, each with its place for messages.
+"""Reads the rows of a CSV or JSONL of metadata, with the place of each row for messages.
 
 `folder` defines the meaning of the columns.
 """
@@ -17,9 +17,10 @@ Row = dict[str, Any]
 
 
 def read_metadata(storage: Storage, uri: str, needed: list[str]) -> Iterator[tuple[str, Row]]:
-    """The rows of a .csv or .jsonl with the columns `needed`, each after its place.
+    """Yield the place and the values of each row of a .csv or .jsonl file.
 
-    Raises InputError with the cause if the file cannot be read or lacks a column.
+    The file must have the columns `needed`. Raises InputError with the cause if the file cannot be
+    read or lacks a column.
     """
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such file, given as metadata: of the catalog")

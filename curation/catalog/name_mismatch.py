@@ -1,7 +1,7 @@
-"""Finds why listed audio is missing: files whose names differ slightly from the metadata's.
+"""Finds the cause of missing audio: file names that differ slightly from those in the metadata.
 
-A single cause makes a whole corpus missing: absolute paths, missing extensions, another case, or
-Unicode that one system composes and another decomposes.
+One cause can make all clips of a corpus missing. Such causes are absolute paths, missing
+extensions, upper or lower case, and Unicode that one system composes and another decomposes.
 """
 
 import unicodedata
@@ -39,16 +39,17 @@ _RELAXATIONS: dict[str, Callable[[str], str]] = {
 def check_names(
     where: str, missing: Iterable[str], unlisted: Iterable[str], without_extension: Iterable[str]
 ) -> tuple[str, ...]:
-    """Raises InputError if at least half of the unlisted files nearly match a missing clip.
+    """Raise InputError if at least half of the unlisted files nearly match a missing clip.
 
-    If fewer match, returns a note for the coverage. Each missing clip matches one file only. The
-    message states the difference, with an example.
+    If some match, but less than half, a note for the coverage is returned. A missing clip matches
+    one file only. The message states the difference, with an example.
 
     Args:
         where: the folder, for the message.
-        missing: paths or ids that are listed and were not found.
-        unlisted: paths of audio files without a listed clip.
-        without_extension: paths of other files, which count only if they match.
+        missing: paths or ids of listed clips whose files were not found.
+        unlisted: paths of audio files that no listed clip uses.
+        without_extension: paths of files without extension. They can match a missing clip, but do
+            not count as unlisted.
     """
     unlisted = list(unlisted)
     files: defaultdict[str, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Parquet files that contain the audio, in the layout of AudioSet on Hugging Face."""
+"""Lists Parquet files that contain the audio, in the layout of AudioSet on Hugging Face."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +35,11 @@ _LISTS = (
 
 
 def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListing:
-    """One clip a row; its audio is the bytes of the row, or the file that the row's path names.
+    """List one clip per row. Its audio is the bytes in the row, or the file that the row names.
 
     The audio is not read. Raises InputError for a file that is not Parquet, a missing column, a
-    class that AudioSet does not have, a duplicate id, or paths that differ slightly from those of
-    the files.
+    class that AudioSet does not have, a duplicate id, or paths that differ slightly from the paths
+    of the files.
     """
     data = list_data_files(storage, config.data, ".parquet")
     rows = _ListedRows(storage)
@@ -80,7 +80,7 @@ class _ListedRows:
     _beside: dict[str, ListedFiles] = field(default_factory=dict)
 
     def find_beside(self, parquet: str, path: str | None) -> str | None:
-        """The URI of a file below the folder of a Parquet file; None if there is none."""
+        """Find the URI of the file at `path` below the folder of a Parquet file, or None."""
         if not path:
             return None
         folder = parquet.rpartition("/")[0]

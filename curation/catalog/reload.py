@@ -1,4 +1,4 @@
-"""Reads the audio of an annotated clip again, and checks that the file is the same."""
+"""Reads the audio of an annotated clip again, and checks that the file has not changed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,13 @@ from curation.storage.files import Storage
 
 
 def reload_audio(storage: Storage, row: Mapping[str, Any]) -> DecodedAudio:
-    """Read and decode the segment of a row of evidence or of pairs.
+    """Read and decode the segment of a clip again.
 
     Args:
-        row: clip_id, uri, start_s, end_s and audio_sha256 of an annotated clip.
+        storage: reads the file.
+        row: a row of evidence or of pairs, with clip_id, uri, start_s, end_s and audio_sha256.
 
-    Raises InputError if the file is missing or has changed since.
+    Raises InputError if the file is missing or has changed since the clip was annotated.
     """
     try:
         data, name, same = reload_bytes(storage, row)
@@ -29,14 +30,16 @@ def reload_audio(storage: Storage, row: Mapping[str, Any]) -> DecodedAudio:
 
 
 def reload_bytes(storage: Storage, row: Mapping[str, Any]) -> tuple[bytes, str, bool]:
-    """A clip's file, its name in messages, and whether it has the annotated bytes.
+    """Read the file of a clip again.
 
-    Raises OSError if it cannot be read, and ValueError for a name that storage does not allow.
+    Returns the bytes, the name of the file in messages, and whether the bytes are those that were
+    annotated. Raises OSError if the file cannot be read, and ValueError for a name that storage
+    does not allow.
     """
     data, name = read_clip_bytes(storage, row["uri"])
     return data, name, sha256_hex(data) == row["audio_sha256"]
 
 
 def decode_segment(data: bytes, name: str, row: Mapping[str, Any]) -> DecodedAudio:
-    """The segment of a row, from `start_s` to `end_s` of a file. Raises AudioError."""
+    """Decode the segment of a row, from `start_s` to `end_s` of the file. Raises AudioError."""
     return decode_audio(data, name, row["start_s"], row["end_s"], row["end_s"] - row["start_s"])

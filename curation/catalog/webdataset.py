@@ -1,4 +1,7 @@
-"""WebDataset tars: each sample is an audio file and a JSON of one name, read by byte range."""
+"""Lists WebDataset tars. A sample is an audio file and a JSON with the same name.
+
+The audio is read by byte range.
+"""
 
 import json
 import tarfile
@@ -37,7 +40,7 @@ _SPLIT = "names are split at their first dot, as webdataset does: 22.05.wav is 0
 
 
 def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> CatalogListing:
-    """One clip a sample; a sample with a JSON and without audio is listed as missing.
+    """List one clip per sample. A sample with a JSON but without audio is listed as missing.
 
     Only the headers of the tars and the JSON members are read, and nothing is unpacked. Raises
     InputError for a tar that cannot be read by ranges, invalid JSON, a class that AudioSet does not
