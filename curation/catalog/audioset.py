@@ -28,6 +28,7 @@ from curation.catalog.listing import (
     check_unique_ids,
 )
 from curation.catalog.name_mismatch import check_names
+from curation.catalog.tag_map import LabelReader, read_labels_of
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
@@ -52,7 +53,7 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
     twice, or a file that matches two clips.
     """
     folder = require_folder(storage, config.audio, "audio")
-    segments = _read_segments(storage, config.segments)
+    segments = _read_segments(storage, config.segments, read_labels_of(storage, config))
     rows = _Rows(segments.ids)
     clip_ids = segments.clip_ids()
     check_unique_ids(
@@ -69,7 +70,7 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
         files.uris,
         pa.array(np.frombuffer(segments.start_ms, np.int64) / 1000, mask=cut_here),
         pa.array(np.frombuffer(segments.end_ms, np.int64) / 1000, mask=cut_here),
-        segments.tags.finish(),
+        segments.tags.finish(lambda row: f"{config.segments} line {segments.lines[row]}"),
     )
     listed_ids = (ytid for ytid, uri in zip(segments.ids, files.uris, strict=True) if uri is None)
     near = check_names(folder, listed_ids, files.unlisted_ids, files.without_extension)
@@ -78,7 +79,7 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
         found=int(found.sum()),
         unlisted_files=files.unlisted,
         unread_files=dict(files.unread.most_common()),
-        notes=(*files.notes(), *near),
+        notes=(*files.notes(), *near, *segments.tags.notes()),
     )
     return CatalogListing(clips, coverage)
 
@@ -96,7 +97,7 @@ def find_segment_files(
 
     Raises InputError for an id of another form, or a file that matches two clips.
     """
-    segments = _Segments()
+    segments = _Segments(LabelReader())
     for clip_id in clip_ids:
         ytid, _, start = clip_id.rpartition("_")
         if not start.isdecimal():
@@ -116,12 +117,12 @@ def find_segment_files(
 class _Segments:
     """The rows of a segment list, column by column, as 2 million of them must fit in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: LabelReader) -> None:
         self.ids: list[str] = []
         self.start_ms = array("q")
         self.end_ms = array("q")
         self.lines = array("q")
-        self.tags = TagColumnBuilder()
+        self.tags = TagColumnBuilder(labels)
 
     def clip_ids(self) -> pa.Array:
         starts = pa.array(np.frombuffer(self.start_ms, np.int64)).cast(pa.string())
@@ -151,8 +152,8 @@ class _Rows:
         return self._several.get(ytid) or [self._first[ytid]]
 
 
-def _read_segments(storage: Storage, uri: str) -> _Segments:
-    segments = _Segments()
+def _read_segments(storage: Storage, uri: str, labels: LabelReader) -> _Segments:
+    segments = _Segments(labels)
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such file, given as segments: of the catalog")
     with storage.open_input(uri) as file:
@@ -167,11 +168,8 @@ def _read_segments(storage: Storage, uri: str) -> _Segments:
             end_ms = round(float(row[3]) * 1000) if row else 0
             if row is None or end_ms <= start_ms:
                 raise InputError(f"{uri} line {number}: found {line!r}; expected {_EXPECTED}")
-            labels = (row[4] or row[5] or "").split(",")
-            try:
-                segments.tags.append(label for label in map(str.strip, labels) if label)
-            except InputError as error:
-                raise InputError(f"{uri} line {number}: {error}") from error
+            classes = (row[4] or row[5] or "").split(",")
+            segments.tags.append(label for label in map(str.strip, classes) if label)
             segments.ids.append(row[1])
             segments.start_ms.append(start_ms)
             segments.end_ms.append(end_ms)

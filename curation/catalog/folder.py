@@ -21,6 +21,7 @@ from curation.catalog.listing import (
 )
 from curation.catalog.metadata import Row, read_metadata
 from curation.catalog.name_mismatch import check_names
+from curation.catalog.tag_map import read_labels_of
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
 from curation.schema import Tag
@@ -36,14 +37,15 @@ def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
     """
     files = list_audio_folder(storage, config.audio)
     if config.metadata is None:
-        rows = _Rows(files, config.model_copy(update=_UNTAGGED))
+        rows = _Rows(files, config.model_copy(update=_UNTAGGED), TagColumnBuilder())
         rows.extend((uri, {config.file: path}) for path, uri in files.audio.items())
     else:
         rows = _read_rows(storage, config, files)
     listed = set(rows.paths)
     unlisted = files.audio.keys() - listed
     near = _check_missing(files, rows, unlisted, listed)
-    clips = build_clip_table(rows.ids(), rows.uris, rows.starts, rows.ends, rows.tags.finish())
+    tags = rows.tags.finish(rows.places.__getitem__)
+    clips = build_clip_table(rows.ids(), rows.uris, rows.starts, rows.ends, tags)
     check_unique_ids(
         clips["clip_id"],
         rows.places.__getitem__,
@@ -54,7 +56,7 @@ def list_folder_clips(storage: Storage, config: FolderConfig) -> CatalogListing:
         clips.num_rows - clips["uri"].null_count,
         len(unlisted),
         count_unread(files.others.keys() - listed - {_path_below(files.folder, config)}),
-        (*files.notes(), *near),
+        (*files.notes(), *near, *rows.tags.notes()),
     )
     return CatalogListing(clips, coverage)
 
@@ -83,13 +85,13 @@ class _Rows:
 
     files: ListedFiles
     config: FolderConfig
+    tags: TagColumnBuilder
     column: str | None = None  # whose text is kept
     given_ids: list[str | None] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     uris: list[str | None] = field(default_factory=list)
     starts: list[float | None] = field(default_factory=list)
     ends: list[float | None] = field(default_factory=list)
-    tags: TagColumnBuilder = field(default_factory=TagColumnBuilder)
     places: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
@@ -137,7 +139,7 @@ def _read_rows(
 ) -> _Rows:
     assert config.metadata is not None
     columns = [config.file, config.id, config.tags, config.start_s, config.end_s, column]
-    rows = _Rows(files, config, column)
+    rows = _Rows(files, config, TagColumnBuilder(read_labels_of(storage, config)), column)
     needed = [name for name in columns if name is not None]
     rows.extend(read_metadata(storage, config.metadata, needed))
     return rows

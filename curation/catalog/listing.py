@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog.audio_files import ListedFiles, count_unread, format_unread, list_audio_folder
+from curation.catalog.tag_map import LabelReader
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA, TAG_TYPE, Tag
 from curation.storage.files import Storage
-from curation.tags import ontology
 
 
 @dataclass(frozen=True)
@@ -69,26 +69,34 @@ class CatalogListing:
 class TagColumnBuilder:
     """Builds the tag column of a listing, clip by clip."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: LabelReader | None = None) -> None:
+        """`labels` finds the tags of labels; by default every one must be an AudioSet class."""
+        self._labels = labels or LabelReader()
         self._tags: list[Tag] = []
-        self._known: dict[str | Tag, int] = {}
+        # Places in `_tags`. A label may have several tags, or none.
+        self._known: dict[str | Tag, tuple[int, ...]] = {}
         self._flat = array("i")
         self._offsets = array("i", [0])
 
     def append(self, labels: Iterable[str | Tag]) -> None:
         """Add the tags of the next clip. A label is a class id, a class name or a Tag.
 
-        If a class occurs more than once, only its first label is used. Raises InputError for a
-        label that is not an AudioSet class; then nothing is added.
+        If a class occurs more than once, only its first label is used.
         """
         places: dict[str, int] = {}
         for label in labels:
-            place = self._place(label)
-            places.setdefault(self._tags[place].mid, place)
+            for place in self._places(label):
+                places.setdefault(self._tags[place].mid, place)
         self._flat.extend(places.values())
         self._offsets.append(len(self._flat))
 
-    def finish(self) -> pa.Array:
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of the labels, for the coverage."""
+        return self._labels.notes()
+
+    def finish(self, where: Callable[[int], str]) -> pa.Array:
+        """The column. Raises InputError naming all unknown labels, by the `where` of a row."""
+        self._labels.require_known(where)
         flat = pa.array(np.frombuffer(self._flat, np.int32))
         fields = [
             pa.array([getattr(tag, field.name) for tag in self._tags], field.type).take(flat)
@@ -97,14 +105,20 @@ class TagColumnBuilder:
         values = pa.StructArray.from_arrays(fields, fields=list(TAG_TYPE))
         return pa.ListArray.from_arrays(pa.array(np.frombuffer(self._offsets, np.int32)), values)
 
-    def _place(self, label: str | Tag) -> int:
-        place = self._known.get(label)
-        if place is None:
-            tag = label if isinstance(label, Tag) else ontology.find_tag(label)
-            place = self._known.setdefault(tag, len(self._tags))
-            if place == len(self._tags):
-                self._tags.append(tag)
-            self._known[label] = place
+    def _places(self, label: str | Tag) -> tuple[int, ...]:
+        places = self._known.get(label)
+        if places is None:
+            row = len(self._offsets) - 1
+            tags = [label] if isinstance(label, Tag) else self._labels.find_tags(label, row)
+            places = tuple(map(self._place, tags))
+            if places:  # an unknown label is counted at each clip
+                self._known[label] = places
+        return places
+
+    def _place(self, tag: Tag) -> int:
+        (place,) = self._known.setdefault(tag, (len(self._tags),))
+        if place == len(self._tags):
+            self._tags.append(tag)
         return place
 
 

@@ -5,7 +5,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, BinaryIO, cast
 
@@ -16,14 +16,19 @@ from curation.storage.files import Storage
 Row = dict[str, Any]
 
 
-def read_metadata(storage: Storage, uri: str, needed: list[str]) -> Iterator[tuple[str, Row]]:
+def read_metadata(
+    storage: Storage, uri: str, needed: Sequence[str], key: str = "metadata"
+) -> Iterator[tuple[str, Row]]:
     """Yield the place and the values of each row of a .csv or .jsonl file.
 
-    The file must have the columns `needed`. Raises InputError with the cause if the file cannot be
-    read or lacks a column.
+    Args:
+        uri: the file, given in the YAML as `key` of the catalog.
+        needed: columns that it must have.
+
+    Raises InputError with the cause if the file cannot be read or lacks a column.
     """
     if not storage.exists(uri):
-        raise InputError(f"{uri}: no such file, given as metadata: of the catalog")
+        raise InputError(f"{uri}: no such file, given as {key}: of the catalog")
     with storage.open_input(uri) as file:
         if uri.lower().endswith(".csv"):
             yield from read_csv(
@@ -35,7 +40,7 @@ def read_metadata(storage: Storage, uri: str, needed: list[str]) -> Iterator[tup
             raise InputError(f"{uri}: expected metadata that ends in .csv or .jsonl")
 
 
-def _read_jsonl(uri: str, file: BinaryIO, needed: list[str]) -> Iterator[tuple[str, Row]]:
+def _read_jsonl(uri: str, file: BinaryIO, needed: Sequence[str]) -> Iterator[tuple[str, Row]]:
     check_text_head(uri, file.read(64))
     file.seek(0)
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
@@ -55,7 +60,7 @@ def _read_jsonl(uri: str, file: BinaryIO, needed: list[str]) -> Iterator[tuple[s
         raise InputError(f"{uri} line {number}: not JSON: {error}") from error
 
 
-def _check_columns(place: str, columns: list[str], needed: list[str]) -> None:
+def _check_columns(place: str, columns: list[str], needed: Sequence[str]) -> None:
     for column in needed:
         if columns.count(column) > 1:
             raise InputError(f"{place}: {columns.count(column)} columns are called {column!r}")

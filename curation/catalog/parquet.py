@@ -21,6 +21,7 @@ from curation.catalog.listing import (
     list_data_files,
 )
 from curation.catalog.name_mismatch import check_names
+from curation.catalog.tag_map import read_labels_of
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
@@ -42,13 +43,14 @@ def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListin
     of the files.
     """
     data = list_data_files(storage, config.data, ".parquet")
-    rows = _ListedRows(storage)
+    rows = _ListedRows(storage, TagColumnBuilder(read_labels_of(storage, config)))
     for uri in data.uris:
         with _name_damage(uri):
             _list_file(storage, uri, config, rows)
     count = len(rows.ids)
     empty = pa.nulls(count, pa.float64())
-    clips = build_clip_table(rows.ids, rows.uris, empty, empty, rows.tags.finish())
+    tags = rows.tags.finish(rows.places.__getitem__)
+    clips = build_clip_table(rows.ids, rows.uris, empty, empty, tags)
     check_unique_ids(
         clips["clip_id"],
         rows.places.__getitem__,
@@ -64,7 +66,7 @@ def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListin
         count - clips["uri"].null_count,
         len(unlisted),
         count_unread(unread),
-        (*data.others.notes(), *near),
+        (*data.others.notes(), *near, *rows.tags.notes()),
     )
     return CatalogListing(clips, coverage)
 
@@ -72,10 +74,10 @@ def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListin
 @dataclass
 class _ListedRows:
     storage: Storage
+    tags: TagColumnBuilder
     ids: list[str] = field(default_factory=list)
     uris: list[str | None] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    tags: TagColumnBuilder = field(default_factory=TagColumnBuilder)
     missing: list[str] = field(default_factory=list)
     _beside: dict[str, ListedFiles] = field(default_factory=dict)
 

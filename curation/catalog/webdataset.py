@@ -25,6 +25,7 @@ from curation.catalog.listing import (
     check_unique_ids,
     list_data_files,
 )
+from curation.catalog.tag_map import read_labels_of
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
@@ -53,7 +54,7 @@ def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> Catalog
         for listed, passed in threads.map(partial(_read_tar, storage), data.uris):
             samples.extend(listed)
             unread += passed
-    tags = TagColumnBuilder()
+    tags = TagColumnBuilder(read_labels_of(storage, config))
     ids = []
     for sample in samples:
         try:
@@ -63,7 +64,8 @@ def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> Catalog
         except InputError as error:
             raise InputError(f"{sample.place}: {error}") from error
     empty = pa.nulls(len(samples), pa.float64())
-    clips = build_clip_table(ids, [sample.uri for sample in samples], empty, empty, tags.finish())
+    column = tags.finish(lambda row: samples[row].place)
+    clips = build_clip_table(ids, [sample.uri for sample in samples], empty, empty, column)
     check_unique_ids(
         clips["clip_id"],
         lambda row: samples[row].place,
@@ -71,7 +73,11 @@ def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> Catalog
     )
     found = len(samples) - clips["uri"].null_count
     coverage = CatalogCoverage(
-        len(samples), found, 0, dict(unread.most_common()), data.others.notes()
+        len(samples),
+        found,
+        0,
+        dict(unread.most_common()),
+        (*data.others.notes(), *tags.notes()),
     )
     return CatalogListing(clips, coverage)
 

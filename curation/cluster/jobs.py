@@ -215,7 +215,8 @@ def _require_reachable_paths(uri: str, settings: RunConfig) -> None:
         value: Any = data  # as it is written: `settings` has absolute paths
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-        if value is None or "://" in value or value.startswith("/"):
+        # A key may hold values instead of a path.
+        if not isinstance(value, str) or "://" in value or value.startswith("/"):
             continue
         if path_type.or_name and not (value.startswith((".", "~")) or Path(value).is_dir()):
             continue

@@ -6,11 +6,23 @@ from pydantic import ConfigDict, Field
 
 from curation.section import DataPath, Section
 
+# AudioSet classes, ids or names, by label: one, several, or none; or the URI of a CSV of them.
+TagMap = dict[str, str | list[str] | None] | DataPath
+
 
 class CatalogSection(Section):
     """A catalog section; values are not converted to the type of their key."""
 
     model_config = ConfigDict(strict=True)
+
+    tag_map: TagMap | None = Field(
+        None,
+        description="AudioSet classes of labels of your own, as {label: class, id, list of them or "
+        "null}, or as a .csv or .jsonl with the columns label and tag; null: none.",
+    )
+    unknown_tags: Literal["error", "drop"] = Field(
+        "error", description="Labels that are no AudioSet class: an error, or left out."
+    )
 
 
 class AudiosetConfig(CatalogSection):

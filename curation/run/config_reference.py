@@ -20,7 +20,9 @@ def format_config_reference() -> str:
 
 def _format_section(model: type[BaseModel], depth: int) -> Iterator[str]:
     indent = "  " * depth
-    for name, field in model.model_fields.items():
+    # What all kinds of a section have comes last.
+    inherited = model.model_fields.keys() - model.__annotations__.keys()
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in inherited):
         for line in textwrap.wrap(field.description or "", 96 - len(indent)):
             yield f"{indent}# {line}"
         models = section_models(field)

@@ -131,12 +131,13 @@ def check_same_run(
     theirs = RunConfig.model_validate(record.config)
     found = {**_settings_as_planned(theirs, record.shard_clips), **_by_part(record.models)}
     wanted = {**_settings_as_planned(config, shard_clips), **_by_part(models)}
+    differences = list(list_differences(found, wanted))
+    # A key that is new since the run was planned changes the hash, even with its default value.
+    if not differences:
+        return
     raise InputError(
         f"{run.uri} belongs to another run: "
-        + "; ".join(
-            f"{key}: {old!r} there, {new!r} here"
-            for key, old, new in list_differences(found, wanted)
-        )
+        + "; ".join(f"{key}: {old!r} there, {new!r} here" for key, old, new in differences)
         + ". Name another folder under run:, or use the configuration in its run.json"
     )
 

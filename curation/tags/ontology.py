@@ -28,7 +28,7 @@ def find_tag(label: str) -> Tag:
     wanted = label.strip()
     found = _classes().get(wanted) or _by_name().get(wanted.lower())
     if found is None:
-        raise InputError(f"{label!r} is no AudioSet class: {_suggestion(wanted)}")
+        raise InputError(f"{label!r} is no AudioSet class: {suggest_classes(wanted)}")
     return Tag(found.mid, found.name)
 
 
@@ -131,7 +131,9 @@ def _children() -> dict[str, tuple[str, ...]]:
     return {mid: tuple(mids) for mid, mids in below.items()}
 
 
-def _suggestion(label: str) -> str:
+def suggest_classes(label: str) -> str:
+    """The names nearest to an unknown label, as a question; what is expected, if none is near."""
+    label = label.replace("_", " ").strip()
     near = difflib.get_close_matches(label.lower(), _by_name(), n=3)
     if not near:
         return "expected a class id like '/m/09x0r' or a display name like 'Speech'"

@@ -154,7 +154,7 @@ def test_a_broken_line_is_named_with_what_was_expected(tmp_path, line):
 
 def test_a_label_that_is_no_audioset_class(tmp_path):
     message = error_of(tmp_path, f'aaaaaaaaaaa, 0, 10, "{SPEECH},/m/nothing"\n')
-    assert "segments.csv line 4: '/m/nothing' is no AudioSet class" in message
+    assert "'/m/nothing' in 1 clip, first in " in message and "segments.csv line 4" in message
 
 
 def test_a_segment_listed_twice(tmp_path):

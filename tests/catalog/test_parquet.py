@@ -176,7 +176,9 @@ def test_columns_that_do_not_fit(tmp_path, options, message):
 
 def test_rows_that_are_wrong_are_named(tmp_path):
     write(tmp_path / "a.parquet", [*some_rows("a", 3), ("b", b"", "", ["/m/nothing"])])
-    with pytest.raises(InputError, match="a.parquet row 3: '/m/nothing' is no AudioSet class"):
+    with pytest.raises(
+        InputError, match="'/m/nothing' in 1 clip, first in .*a.parquet row 3: expected"
+    ):
         list_clips(Storage(), ParquetConfig(data=str(tmp_path)))
     write(tmp_path / "a.parquet", [*some_rows("a", 3), *some_rows("a", 1)])
     with pytest.raises(InputError, match=r"'a0' \(.*a.parquet row 2, .*a.parquet row 3\)"):

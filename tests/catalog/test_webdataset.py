@@ -98,7 +98,7 @@ def test_ids_from_the_json(tmp_path):
     [
         ({"a.json": b"{", "a.wav": b""}, "a.json in .*a.tar: not JSON in UTF-8"),
         ({"a.json": b"[]"}, "a.json in .*a.tar: found list; expected an object"),
-        ({"a.json": facts(tags=["Doog"])}, "a in .*a.tar: 'Doog' is no AudioSet class"),
+        ({"a.json": facts(tags=["Doog"])}, "'Doog' in 1 clip, first in a in .*a.tar: did you mean"),
         ({"a.json": facts(tags="Dog")}, "a in .*a.tar: found 'Dog' as 'tags'; expected a list"),
         (
             {"a.wav": b"", "a.mp3": b""},
