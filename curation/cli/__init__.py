@@ -1,4 +1,4 @@
-"""The `tagscribe` command, one file per command group: parses arguments, calls, prints.
+"""The `tagscribe` command. Each file has one group of subcommands.
 
-The called packages do the work.
+A subcommand parses its arguments, calls the package that does the work, and prints the result.
 """

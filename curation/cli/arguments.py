@@ -1,4 +1,4 @@
-"""Arguments and options of several commands, and the configuration that they load."""
+"""Arguments and options that several commands share, and loading of the run's configuration."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -18,8 +18,9 @@ def demo_command(
 ) -> None:
     """Demonstrate the method: make a corpus, caption it with and without tags, filter, and grade.
 
-    The sounds are procedural, so the right captions are known. The run with noisy tags is kept in
-    OUT, the other two in OUT/compare.
+    The sounds are procedural, so the right captions are known. Three runs caption the same clips:
+    with noisy tags, with true tags and without tags. OUT has the run with noisy tags, and
+    OUT/compare has the other two.
     """
     from curation.demo.demo import run_demo
 

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: prints that a command was stopped and what is done, and sets the exit code.
+"""Handles Ctrl-C and SIGTERM: prints what was stopped and what is done, and sets the exit code.
 
-The exit codes are those of a shell: 128 plus the number of the signal.
+The exit code is that of a shell: 128 plus the number of the signal.
 """
 
 import signal
@@ -22,7 +22,7 @@ _HURRIED = {"timeout_s": 2.0, "read_retry_timeout_s": 0.4}
 
 
 class CommandGroup(TyperGroup):
-    """The commands of the program; each prints at least that it was stopped."""
+    """The commands of the program. A stopped command prints at least that it was stopped."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the command line names."""
@@ -31,13 +31,13 @@ class CommandGroup(TyperGroup):
 
 
 def raise_termination(*_: object) -> None:
-    """The handler of SIGTERM: raises, so that workers end and the run's state is written."""
+    """Handle SIGTERM by raising, so that workers end and the state of the run is written."""
     raise SystemExit(TERMINATED)
 
 
 @contextmanager
 def describe_when_stopped(config: "RunConfig") -> Iterator[None]:
-    """During a block that works on a run, Ctrl-C and SIGTERM print the state of the run."""
+    """Print the state of a run if Ctrl-C or SIGTERM stops the `with` block that works on it."""
     with _exit_when_stopped(lambda: f": {_describe_run(config)}."):
         yield
 

@@ -1,4 +1,4 @@
-"""The commands `tagscribe submit` and `tagscribe jobs`: a run as a job on a Ray cluster."""
+"""The commands `tagscribe submit` and `tagscribe jobs`, for runs as jobs on a Ray cluster."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -37,10 +37,11 @@ def submit_command(
         ),
     ] = None,
 ) -> None:
-    """Send a run to a Ray cluster as a job, and follow it.
+    """Send a run to a Ray cluster as a job, and print the job's output until it ends.
 
-    The job contains run.yaml and this package. If the same run is already running, its job is
-    followed. If it has ended, the new job continues it. Ctrl-C does not stop the job.
+    The job contains run.yaml and this package. If the same run is already running, the output of
+    its job is printed. If that job has ended, the new job continues the run. Ctrl-C does not stop
+    the job.
     """
     from curation.cluster import jobs
 
@@ -58,7 +59,7 @@ def submit_command(
 
 @app.command("follow")
 def follow_job_command(job: JobId, address: Address) -> None:
-    """Print a job's output, from its beginning to its end; exits with the job's code."""
+    """Print the output of a job, from the beginning to the end. Exits with the job's exit code."""
     from curation.cluster import jobs
 
     _follow(jobs.connect_to_cluster(address), job, address)
@@ -66,7 +67,7 @@ def follow_job_command(job: JobId, address: Address) -> None:
 
 @app.command("stop")
 def stop_job_command(job: JobId, address: Address) -> None:
-    """Stop a job. Its written evidence stays; if submitted again, the run continues."""
+    """Stop a job. The written evidence stays, and the run continues if it is submitted again."""
     from curation.cluster import jobs
 
     stopped = jobs.stop_job(jobs.connect_to_cluster(address), job)
@@ -75,7 +76,7 @@ def stop_job_command(job: JobId, address: Address) -> None:
 
 @app.command("list")
 def list_jobs_command(address: Address) -> None:
-    """List the cluster's tagscribe jobs, oldest first."""
+    """List the tagscribe jobs of the cluster, with the oldest first."""
     from curation.cluster import jobs
 
     for each in jobs.list_jobs(jobs.connect_to_cluster(address)):

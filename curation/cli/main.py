@@ -1,6 +1,7 @@
-"""The `tagscribe` command: its subcommands, one file per group.
+"""The `tagscribe` command and its subcommands.
 
-Each command imports what it needs, so that help and status do not wait for torch and Ray.
+Each file of this folder has a group of subcommands. A subcommand imports only what it needs, so
+that help and status do not wait for torch and Ray.
 """
 
 import signal
@@ -44,7 +45,7 @@ app.command("rebuild")(publish.rebuild_command)
 
 
 def main() -> None:
-    """Run the command line; every error ends in one line on stderr and an exit code."""
+    """Run the command line. Every error is printed as one line on stderr, and sets an exit code."""
     signal.signal(signal.SIGTERM, raise_termination)
     try:
         if "--help" not in sys.argv:  # which does without pyarrow

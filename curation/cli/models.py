@@ -1,4 +1,4 @@
-"""The commands under `tagscribe models`: list known models, check them, calibrate a scorer."""
+"""The commands under `tagscribe models`: list known models, check models, calibrate a scorer."""
 
 import json
 from dataclasses import asdict
@@ -26,10 +26,10 @@ _SECTION = "A section as run.yaml has it, such as '{kind: clap, model: /models/c
 def list_models_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the supported models, with licence, size, memory and traps.
+    """List the supported models, with licence, size, memory and known pitfalls.
 
-    Memory is that of the weights: float32 for kinds tag_guided, remote_code and clap, bfloat16 for
-    the others. Activations come on top.
+    Memory is that of the weights: in float32 for the kinds tag_guided, remote_code and clap, and in
+    bfloat16 for the others. Activations need additional memory.
     """
     from curation.models.catalogue import list_catalogue
 
@@ -56,10 +56,11 @@ def check_models_command(
     scorer: Annotated[str | None, typer.Option(metavar="YAML", help=_SECTION)] = None,
     tagger: Annotated[str | None, typer.Option(metavar="YAML", help=_SECTION)] = None,
 ) -> None:
-    """Load models and test them on built-in sounds; exits with 1 if one is refused.
+    """Load models and test them on built-in sounds. Exits with 1 if a model is refused.
 
     A scorer must separate matched from shuffled pairs, a captioner must write captions, and a
-    tagger must predict AudioSet classes. All must give the same results again, in any batch.
+    tagger must predict AudioSet classes. Every model must give the same results when it runs again,
+    and in any batch.
     """
     from curation.models.checks.parts import check_models
 
@@ -103,8 +104,9 @@ def calibrate_scorer_command(
 ) -> None:
     """Print the distribution of a run's scores, and the threshold for a precision.
 
-    Uses the best captions of an annotated run, each with its own clip and with clips that share no
-    tag. Writes calibration.json and calibration.svg.
+    Uses the best caption of each clip of an annotated run. A matched pair is this caption and its
+    own clip. A shuffled pair is this caption and a clip that shares no tag with its own clip.
+    Writes calibration.json and calibration.svg.
     """
     from curation.calibration.calibrate import calibrate
     from curation.run import config_file

@@ -84,9 +84,10 @@ def publish_command(
 ) -> None:
     """Publish a version of a run's table as a dataset with card, metadata and checksums.
 
-    By default captions, scores and ids are published, without audio. With --audio, clips whose
-    licence does not allow it are excluded and listed. The same command resumes a stopped
-    publication. Existing files with other content are never overwritten.
+    By default captions, scores and ids are published, without audio. With --audio, the audio is
+    published too, and clips whose licence does not allow that are excluded and listed. If a
+    publication is stopped, the same command resumes it. Existing files with other content are never
+    overwritten.
     """
     from curation.publish import hub, source
     from curation.publish.publication import prepare_publication

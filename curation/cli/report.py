@@ -22,12 +22,12 @@ def report_command(
     profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a run's report: one HTML file with sounds that opens in any browser.
+    """Write a report of a run: one HTML file with sounds, which opens in any browser.
 
-    It shows the number left after each step, matched and shuffled scores, the yield by tag, errors,
-    speed, cost, the configuration, and example clips with their sound and all candidates. It needs
-    only the run's folder, not the cluster. The page stays under 15 MB; examples that do not fit are
-    omitted.
+    The report shows how many clips and captions are left after each step, the scores of matched and
+    shuffled pairs, the yield by tag, errors, speed, cost and the configuration. It also shows
+    example clips with their sound and all candidates. It needs only the run's folder, not the
+    cluster. The file stays under 15 MB. Examples that do not fit are omitted.
     """
     from curation.report import page
     from curation.run.resolve import resolve_run

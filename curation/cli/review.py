@@ -37,9 +37,9 @@ def review_command(
 ) -> None:
     """Listen to a run's captions in the browser, choose a threshold, and mark captions.
 
-    The page is served on this machine only, at the printed address; Ctrl-C ends it. Marks are saved
-    in RUN/marks at once. The first start builds an index of the evidence in your cache folder,
-    which takes a minute or two for a million clips.
+    The page is served on this machine only, at the printed address. Ctrl-C stops the server. Each
+    mark is saved at once in RUN/marks. The first start builds an index of the evidence in your
+    cache folder, which takes a minute or two for a million clips.
     """
     from curation.run.resolve import resolve_run
 

@@ -25,9 +25,10 @@ def plan_command(
 ) -> None:
     """List the catalog, cut it into shards, write plan/ and run.json, and estimate the run.
 
-    If the folder is already planned, the catalog is listed again and compared with the plan. The
+    If the folder already has a plan, the catalog is listed again and compared with the plan. The
     estimate runs a random sample of the clips through the whole engine, on the hardware of each
-    pool in the YAML. It prints yield, time and cost of the run, and suggests sizes of the pools.
+    pool in the YAML. It prints the yield, time and cost of the run, and suggests sizes for the
+    pools.
     """
     config = load_run_config(yaml)
     with describe_when_stopped(config):
@@ -37,7 +38,10 @@ def plan_command(
 
 
 def annotate_command(yaml: Yaml, quiet: Quiet = False) -> None:
-    """Caption and score every planned clip without evidence; the same command resumes it."""
+    """Caption and score every planned clip that has no evidence.
+
+    If annotation is stopped, the same command resumes it.
+    """
     config = load_run_config(yaml)
     with describe_when_stopped(config):
         _annotate(config, quiet)
@@ -50,9 +54,10 @@ def select_command(
     profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Apply the policy under select: to the evidence, and commit a version of the table.
+    """Apply the rules of selection to the evidence, and write a version of the table.
 
-    The policy is that of the YAML, or for a folder that of its run.json.
+    The rules are the section select: of the YAML. If RUN is a folder, they are read from its
+    run.json.
     """
     from curation.run.resolve import resolve_run
 
@@ -62,7 +67,7 @@ def select_command(
 
 
 def run_command(yaml: Yaml, quiet: Quiet = False) -> None:
-    """Plan, annotate and select; the same command resumes a stopped run."""
+    """Plan, annotate and select. If the run is stopped, the same command resumes it."""
     from curation.engine.executors import require_executor
     from curation.run.layout import RunFolder
     from curation.run.record import read_run_record

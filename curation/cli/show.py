@@ -1,4 +1,4 @@
-"""The command `tagscribe show`: the evidence of a clip, or the versions and pairs of the table."""
+"""The command `tagscribe show`: prints the evidence of a clip, or the versions of the table."""
 
 import difflib
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def show_command(
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
 ) -> None:
-    """Show a clip's evidence, or, without a clip, the table's versions and its first pairs."""
+    """Show the evidence of a clip or, if none is given, the table's versions and first pairs."""
     from curation.run.resolve import resolve_run
 
     folder = resolve_run(run, endpoint_url, profile).folder
@@ -106,7 +106,7 @@ def _format_tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iter
 
 
 def print_table_versions(run: "RunFolder", version: int | None, rows: int) -> None:
-    """Print the versions of the curated table, and the first pairs of one."""
+    """Print the versions of the curated table, and the first pairs of one version."""
     from curation import table
     from curation.run import layout
 

@@ -1,4 +1,4 @@
-"""The commands `tagscribe status` and `tagscribe verify`, which read a run's folder."""
+"""The commands `tagscribe status` and `tagscribe verify`, which only read the folder of a run."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ def status_command(
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
 ) -> None:
-    """Print a run's progress, speed, cost and the reason of a stop, from its folder."""
+    """Print a run's progress, speed and cost, and why it stopped, from the run's folder."""
     import json
 
     from curation.ops.status import read_status
@@ -34,7 +34,7 @@ def verify_command(
     profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Check plan, evidence and table against each other; exits with 1 for any finding."""
+    """Check plan, evidence and table against each other. Exits with 1 if anything is wrong."""
     from curation.ops.verify import verify_run
     from curation.run.resolve import resolve_run
 

@@ -1,4 +1,4 @@
-"""The option `--version`, which both commands have before their subcommands."""
+"""The option `--version`, which precedes the subcommands."""
 
 from typing import Annotated
 
@@ -21,4 +21,4 @@ def accept_version_option(
         ),
     ] = False,
 ) -> None:
-    """The callback of an application: `app.callback()(accept_version_option)`."""
+    """Add `--version` to an application: `app.callback()(accept_version_option)`."""

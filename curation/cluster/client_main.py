@@ -1,8 +1,9 @@
-"""The program of a driver's Ray client: runs a `RayExecutor` for the driver, over a pipe.
+"""The program of the client process, which runs a `RayExecutor` for a driver.
 
-If Ray's control service or this node's Ray dies, Ray's client ends its own process without a
-message. Therefore it has a separate process, and the driver survives. SIGINT ends it in order; it
-also ends when its pipe closes.
+Ray's client library ends its process without a message if Ray's control service or this node's Ray
+dies. Therefore the `RayExecutor` runs in a process of its own, and the driver survives. Driver and
+client process exchange messages over a pipe. The client process ends after SIGINT, or when the pipe
+closes.
 """
 
 import io
@@ -34,7 +35,7 @@ from curation.cluster.ray_executor import RayExecutor
 
 
 def main(pipe: int) -> None:
-    """Serve the driver over the pipe with this file descriptor."""
+    """Serve the driver over the pipe with the file descriptor `pipe`."""
     connection = Connection(pipe)
     start: StartClient = connection.recv()
     with RayExecutor(start.config, start.fused_worker) as executor, suppress(KeyboardInterrupt):

@@ -1,4 +1,7 @@
-"""The messages between a driver and the process of its Ray client, over one pipe."""
+"""The messages between a driver and its client process, which runs a `RayExecutor`.
+
+Both directions use one pipe.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from curation.config.run import RunConfig
 
 @dataclass(frozen=True)
 class StartClient:
-    """To the client, first: the arguments of `RayExecutor`."""
+    """The driver's first message to the client process: the arguments of `RayExecutor`."""
 
     config: RunConfig
     fused_worker: type
@@ -17,7 +20,10 @@ class StartClient:
 
 @dataclass(frozen=True)
 class RunTasks:
-    """To the client: `run_tasks`. It answers with outcomes, and at the end with None."""
+    """A request of the driver to call `run_tasks`.
+
+    The client process sends each outcome as an answer, and None after the last one.
+    """
 
     number: int
     tasks: Sequence[Task]
@@ -25,7 +31,7 @@ class RunTasks:
 
 @dataclass(frozen=True)
 class Isolate:
-    """To the client: enter `isolate_workers`. It answers with `IsolationBegun`."""
+    """A request of the driver to enter `isolate_workers`. The answer is `IsolationBegun`."""
 
     number: int
     count: int
@@ -33,7 +39,7 @@ class Isolate:
 
 @dataclass(frozen=True)
 class IsolationBegun:
-    """The properties of isolated workers."""
+    """The properties of the isolated workers that the client process has started."""
 
     count: int
     trial_groups: int
@@ -41,14 +47,17 @@ class IsolationBegun:
 
 @dataclass(frozen=True)
 class EndIsolation:
-    """To the client: leave `isolate_workers`. It answers with None."""
+    """A request of the driver to leave `isolate_workers`. The answer is None."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """To the client: `attempt` of the isolated workers. It answers with the outcome."""
+    """A request of the driver to call `attempt` of the isolated workers.
+
+    The answer is the outcome of the task.
+    """
 
     number: int
     task: Task
@@ -57,7 +66,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class RecordMetric:
-    """To the client: `record` of its meter. It does not answer."""
+    """A message of the driver to record a value with the executor's meter. It has no answer."""
 
     name: str
     value: float
@@ -66,7 +75,7 @@ class RecordMetric:
 
 @dataclass(frozen=True)
 class Notice:
-    """From the client: text for the user, which the driver prints on stderr."""
+    """A message of the client process: text for the user, which the driver prints on stderr."""
 
     text: str
 
@@ -77,7 +86,7 @@ Value = TaskResult | WorkerDeath | IsolationBegun | None
 
 @dataclass(frozen=True)
 class Answer:
-    """From the client: the result of the request with this number."""
+    """A message of the client process: the result of the request with this number."""
 
     number: int
     value: Value
@@ -85,7 +94,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failed:
-    """From the client: the exception of the request with this number."""
+    """A message of the client process: the exception raised by the request with this number."""
 
     number: int
     error: Exception

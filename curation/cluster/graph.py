@@ -1,7 +1,7 @@
-"""The Ray Data graph: it takes tasks with shard numbers; its workers write evidence files.
+"""The Ray Data graph of a run: takes tasks, and its workers write the evidence files of shards.
 
-A shard is written completely or not at all. Tasks whose workers died have no result;
-`engine.recovery` runs them again.
+The evidence of a shard is written completely or not at all. A task that is lost with its actor has
+no outcome, and `engine.recovery` runs it again.
 """
 
 import warnings
@@ -28,7 +28,7 @@ NO_PROGRESS_TIMEOUT_S = 6 * 3600.0
 
 @dataclass(frozen=True)
 class DeathLimits:
-    """How often a dead worker is restarted, and how often the task on which it died is retried."""
+    """How often Ray restarts an actor that dies, and how often it retries the actor's tasks."""
 
     restarts: int
     retries: int
@@ -40,15 +40,15 @@ def run_tasks(
     limits: DeathLimits,
     fused_worker: type = FusedWorker,
 ) -> Iterator[TaskResult | WorkerDeath]:
-    """Run tasks through the graph on the running Ray; yield their outcomes as they end.
+    """Run tasks through the graph on the running Ray, and yield each outcome when its task ends.
 
-    Tasks that were lost with their actor more often than allowed have no outcome.
+    A task that is lost with its actor more often than `limits` allow has no outcome.
 
     Args:
-        config: the run's configuration.
+        config: the configuration of the run.
         tasks: the tasks to run.
-        limits: how often workers are restarted.
-        fused_worker: as in `driver.annotate_run`.
+        limits: how often an actor is restarted and its tasks are retried.
+        fused_worker: the worker class of `placement: fused` (see `driver.annotate_run`).
     """
     # `iter_rows` collects batches in threads of its own: 3 ms of CPU a task more.
     for bundle in _build_graph(config, tasks, limits, fused_worker).iter_internal_ref_bundles():
@@ -58,7 +58,7 @@ def run_tasks(
 
 
 def uses_vllm(config: RunConfig) -> bool:
-    """Whether the captioner is a separate vLLM stage."""
+    """Whether vLLM writes the captions, in a separate stage."""
     return config.captioner.kind == "vllm"
 
 

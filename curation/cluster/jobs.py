@@ -1,8 +1,8 @@
-"""Submits runs to a Ray cluster as jobs, by Ray's Jobs API, and follows, stops and lists them.
+"""Submits runs to a Ray cluster as jobs through Ray's Jobs API, and follows, stops and lists them.
 
-A job contains its configuration and this package; the dependencies (torch, Ray, ...) must be on the
-cluster. Secrets are not sent: everyone who reaches the dashboard can read a job's runtime
-environment. A job names only the variables that must be set on the cluster.
+A job contains its configuration and this package. The dependencies (torch, Ray, ...) must be
+installed on the cluster. Secrets are not sent, because everyone who reaches the dashboard can read
+the runtime environment of a job. A job only names the variables that must be set on the cluster.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Submission:
-    """A job's id, and whether it was already running."""
+    """The id of the job of a run, and whether the job was already running."""
 
     job_id: str
     already_running: bool
@@ -51,7 +51,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Job:
-    """One line of the list of jobs."""
+    """A line in the list of jobs."""
 
     job_id: str
     status: str
@@ -60,7 +60,7 @@ class Job:
 
 
 def connect_to_cluster(address: str) -> JobSubmissionClient:
-    """The Jobs API at a dashboard's URL. Raises InputError if none answers."""
+    """Connect to the Jobs API at the URL of a dashboard. Raises InputError if nothing answers."""
     if not address.startswith(("http://", "https://")):
         raise InputError(
             f"--address {address}: expected the URL of a Ray dashboard, such as "
@@ -78,13 +78,13 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
     """Submit the run of a YAML file, unless the same run is already on the cluster.
 
     Args:
-        uri: the run's YAML.
-        client: the cluster.
+        uri: the YAML file of the run.
+        client: the Jobs API of the cluster.
         variables: names of environment variables that must be set where Ray was started.
 
     Raises:
-        InputError: the YAML is faulty or names local files, or another configuration is running on
-            the same folder.
+        InputError: the YAML is faulty or names local files, or a run with another configuration
+            uses the same folder.
     """
     settings = config_file.read_run_config(uri).model_copy(update={"cluster": "auto"})
     _require_reachable_paths(uri, settings)
@@ -124,9 +124,10 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
 
 
 def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> int:
-    """Write a job's output, from its beginning, until it ends; returns its exit code.
+    """Write the output of a job, from the beginning, until the job ends. Returns its exit code.
 
-    Raises InputError if there is no such job, and RunError if the cluster is lost.
+    Raises InputError if there is no such job, and RunError if the connection to the cluster is
+    lost.
     """
     _require_job(client, job)
     asyncio.run(_stream(client, job, write))
@@ -140,9 +141,9 @@ def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], Non
 
 
 def stop_job(client: JobSubmissionClient, job: str) -> bool:
-    """Stop a job and wait for its end; False if it had already ended.
+    """Stop a job and wait for its end. Returns False if the job had already ended.
 
-    Raises InputError if there is no such job, and RunError if it does not end.
+    Raises InputError if there is no such job, and RunError if the job does not end.
     """
     _require_job(client, job)
     deadline = time.monotonic() + STOP_S
@@ -158,7 +159,7 @@ def stop_job(client: JobSubmissionClient, job: str) -> bool:
 
 
 def list_jobs(client: JobSubmissionClient) -> list[Job]:
-    """The cluster's tagscribe jobs, oldest first, without other jobs."""
+    """List the tagscribe jobs of the cluster, with the oldest first. Other jobs are omitted."""
     with _dashboard_errors(client.get_address()):
         found = [job for job in client.list_jobs() if RUN_KEY in _metadata(job)]
     return [

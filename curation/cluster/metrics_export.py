@@ -1,4 +1,4 @@
-"""The meter that sends metrics to Ray's exporter for Prometheus: see docs/metrics.md."""
+"""The meter that exports metrics through Ray to Prometheus (see docs/metrics.md)."""
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
@@ -6,7 +6,7 @@ from curation.annotate.metrics import METRICS, Metric
 
 
 class RayMeter:
-    """Sends the metrics of a process to its Ray."""
+    """Records the metrics of a process through Ray, which exports them."""
 
     def __init__(self) -> None:
         self._metrics = {name: _build_metric(name, metric) for name, metric in METRICS.items()}

@@ -14,13 +14,13 @@ Resources = Mapping[str, float]
 
 
 def place_pools(config: AnnotateConfig, shards: int) -> list[Pool]:
-    """Fit the pools to the running Ray cluster; none is larger than the number of shards.
+    """Fit the pools to the running Ray cluster. No pool is larger than the number of shards.
 
-    While nodes are expected (`wait_for_nodes_s`), this returns as soon as each pool can start one
-    actor; the other actors start when their nodes join.
+    If nodes may still join (`wait_for_nodes_s`), this function returns as soon as each pool can
+    start one actor. The other actors start when their nodes join.
 
     Raises:
-        InputError: the smallest size of a pool does not fit the cluster.
+        InputError: the cluster is too small for the smallest size of a pool.
     """
     wanted = build_pools(config)
     if config.placement == "fused" and config.actors == "auto":
@@ -45,10 +45,10 @@ def place_pools(config: AnnotateConfig, shards: int) -> list[Pool]:
 
 
 def find_first_misfit(pools: Sequence[Pool], nodes: Sequence[Resources]) -> Pool | None:
-    """The first pool whose minimum of actors does not fit beside the others; None if all fit.
+    """Find the first pool whose minimum number of actors does not fit. None if all pools fit.
 
     The largest actors are placed first, each on the first node with capacity. Actors without a GPU
-    are placed on nodes without GPUs while these have capacity.
+    are placed on nodes without GPUs while these nodes have capacity.
     """
     free = [dict(node) for node in sorted(nodes, key=lambda node: node.get("GPU", 0))]
     for pool in sorted(pools, key=lambda pool: (-pool.gpus, -pool.cpus)):

@@ -1,4 +1,4 @@
-"""Runs tasks on a Ray cluster: in a Ray Data graph, and lost tasks on single actors."""
+"""Runs tasks on Ray: first in a Ray Data graph, and then lost tasks on single actors."""
 
 import queue
 import threading
@@ -33,7 +33,7 @@ _CANNOT_START = (
 
 
 class RayExecutor:
-    """Implements `Executor` with a Ray that is started or joined when tasks arrive."""
+    """An `Executor` on Ray. Ray is started or joined when the tasks arrive."""
 
     def __init__(self, config: RunConfig, fused_worker: type) -> None:
         """`fused_worker` as in `driver.annotate_run`."""
@@ -48,7 +48,7 @@ class RayExecutor:
         self._connection.close()
 
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
-        """As `Executor.run_tasks`."""
+        """Run tasks as `Executor.run_tasks` specifies."""
         self._connection.enter_context(self._connect())
         try:
             yield from graph.run_tasks(self._config, tasks, LIMITS, self._fused_worker)
@@ -57,7 +57,7 @@ class RayExecutor:
 
     @contextmanager
     def isolate_workers(self, count: int) -> Iterator[IsolatedWorkers]:
-        """As `Executor.isolate_workers`."""
+        """Start isolated workers as `Executor.isolate_workers` specifies."""
         if self._config.cluster != "ray":
             # Actors of the graph that were restarting after the loss of a node when it ended would
             # live on, and hold their CPUs and GPUs; a new connection ends them.
@@ -97,7 +97,7 @@ class _ConnectedMeter:
 
     @contextmanager
     def connect(self) -> Iterator[None]:
-        """For the time of a connection."""
+        """Record through Ray during a `with` block in which this process is connected to Ray."""
         with self._lock:
             self._meter = RayMeter()
         try:
@@ -108,7 +108,10 @@ class _ConnectedMeter:
 
 
 class IsolatedGraph:
-    """Runs the graph for one task at a time; each starts vLLM again, isolated from the others."""
+    """Isolated workers for a captioner on vLLM: runs the whole graph for one task at a time.
+
+    Each task starts vLLM again, so that it is isolated from the other tasks.
+    """
 
     count = 1
     # Each trial loads the models again.
@@ -118,7 +121,7 @@ class IsolatedGraph:
         self._config = config
 
     def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`; Ray chooses the nodes."""
+        """Run a task as `IsolatedWorkers.attempt` specifies, except that Ray chooses the nodes."""
         try:
             results = list(graph.run_tasks(self._config, [task], LIMITS))
         except ray.exceptions.RayActorError as error:
@@ -127,9 +130,9 @@ class IsolatedGraph:
 
 
 class IsolatedActors:
-    """Actors outside the graph, each with one task at a time, and replaced if they are lost.
+    """Actors outside the graph, each with one task at a time. A lost actor is replaced.
 
-    In the graph, tasks that wait for a lost actor are lost with it.
+    In the graph, a lost actor takes the tasks that wait for it along.
     """
 
     # A worker is loaded when a trial begins, so that small groups cost little.
@@ -147,7 +150,7 @@ class IsolatedActors:
             self._free.put(self._build(*self._arguments))
 
     def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`; the replacement of a lost actor starts at once."""
+        """Run a task as `IsolatedWorkers.attempt` specifies. A lost actor is replaced at once."""
         actor, node = self._take(avoided_node)
         try:
             outcome = parse_outcome(ray.get(actor.run.remote(task.to_json())))
@@ -196,7 +199,7 @@ class _WorkerActor:
         self._worker = SupervisedWorker(config, RayMeter, worker)
 
     def find_node(self) -> str:
-        """The id of its node."""
+        """Return the id of the node on which this actor runs."""
         return str(ray.get_runtime_context().get_node_id())
 
     def run(self, task: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Calls functions on a cluster with the resources of a run's pools."""
+"""Calls functions on the nodes of a cluster, with the resources of a run's pools."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +16,10 @@ T = TypeVar("T")
 
 
 class PoolCaller:
-    """Calls functions with the resources of an actor of a pool, on a node of the pool's type.
+    """Calls functions on a Ray cluster, each with the resources of one actor of a pool.
 
-    `cpus` and `gpus` are those of the whole cluster.
+    The function runs on a node of the type that the pool requires. `cpus` and `gpus` are the
+    numbers of CPUs and GPUs of the whole cluster.
     """
 
     def __init__(self) -> None:
@@ -26,9 +27,10 @@ class PoolCaller:
         self.cpus, self.gpus = int(resources.get("CPU", 0)), float(resources.get("GPU", 0))
 
     def call(self, pool: Pool, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function with these arguments, and return its result.
+        """Call a function with these arguments on the cluster, and return its result.
 
-        Raises any exception of the function, and RunError if its process dies repeatedly.
+        Raises the exception of the function, and RunError if the process of the function dies
+        repeatedly.
         """
         task = ray.remote(function).options(**pool.ray_options)
         try:
@@ -43,7 +45,7 @@ class PoolCaller:
 
 @contextmanager
 def connect_pools(config: RunConfig) -> Iterator[PoolCaller]:
-    """Join the cluster of a run for the duration of a block.
+    """Join the cluster of a run for the duration of a `with` block.
 
     Waits for nodes as the run does (`annotate.wait_for_nodes_s`).
 

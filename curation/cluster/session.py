@@ -1,4 +1,4 @@
-"""Starts Ray on this machine or joins a cluster, and silences its own output."""
+"""Starts Ray on this machine or joins a cluster, and silences the output of Ray."""
 
 import logging
 import os
@@ -22,9 +22,10 @@ def ray_session(
 ) -> Iterator[None]:
     """Connect to Ray at `address` for the duration of a `with` block.
 
-    "ray" starts Ray on loopback with at least `cpus` logical CPUs and all `node_resources`, and
-    stops it afterwards; any other address is joined and left running. If this process already uses
-    a Ray, that one is used. A local Ray exports its metrics for Prometheus at `metrics_port`.
+    The address "ray" starts Ray on loopback with at least `cpus` logical CPUs and all
+    `node_resources`, and stops it after the block. A Ray cluster at any other address is joined,
+    and left running. If this process is already connected to Ray, that connection is used. A Ray
+    that is started here exports its metrics for Prometheus at `metrics_port`.
 
     Raises:
         InputError: no cluster answers at `address`.

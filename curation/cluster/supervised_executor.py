@@ -1,6 +1,6 @@
-"""The driver's side of a `RayExecutor` in a separate process: the driver survives Ray's client.
+"""Runs a `RayExecutor` in a client process, so that the driver survives the death of Ray's client.
 
-Nothing here imports Ray.
+This module is the driver's side. It does not import Ray. `client_main` is the client process.
 """
 
 import itertools
@@ -38,9 +38,10 @@ _END_S = 20.0
 
 
 class SupervisedRayExecutor:
-    """Implements `Executor`; a context manager that ends the client's process.
+    """An `Executor` that passes each call to a `RayExecutor` in a client process.
 
-    Every method raises RunError if the client has ended by itself.
+    It is a context manager: the client process is ended at the end of the `with` block. If the
+    client process ends before that, every method raises RunError.
     """
 
     def __init__(self, config: RunConfig, fused_worker: type) -> None:
@@ -69,7 +70,7 @@ class SupervisedRayExecutor:
         self._output.close()
 
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
-        """As `Executor.run_tasks`."""
+        """Run tasks as `Executor.run_tasks` specifies."""
         answers = self._request(RunTasks(next(self._numbers), tasks))
         while (outcome := _take(answers)) is not None:
             assert not isinstance(outcome, IsolationBegun)
@@ -77,20 +78,24 @@ class SupervisedRayExecutor:
 
     @contextmanager
     def isolate_workers(self, count: int) -> Iterator[IsolatedWorkers]:
-        """As `Executor.isolate_workers`."""
+        """Start isolated workers as `Executor.isolate_workers` specifies."""
         begun = _take(self._request(Isolate(next(self._numbers), count)))
         assert isinstance(begun, IsolationBegun)
         yield _ClientWorkers(self, begun)
         _take(self._request(EndIsolation(next(self._numbers))))
 
     def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`."""
+        """Run a task as `IsolatedWorkers.attempt` specifies."""
         outcome = _take(self._request(Attempt(next(self._numbers), task, avoided_node)))
         assert isinstance(outcome, TaskResult | WorkerDeath)
         return outcome
 
     def send(self, message: Request | RecordMetric) -> None:
-        """Send a message; if that fails, the end of the client is the answer."""
+        """Send a message to the client process.
+
+        Nothing is raised if the pipe is closed. The requests that wait for an answer then raise
+        RunError.
+        """
         with self._lock, suppress(OSError):
             self._connection.send(message)
 

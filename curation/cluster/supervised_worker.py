@@ -1,7 +1,8 @@
-"""A worker of placement fused in a child process of its actor, so that a clip kills no actor.
+"""The worker of `placement: fused` in a child process of its actor.
 
-Ray restarts an actor that dies, and sends it the same task again. With the worker in a separate
-process the actor survives and returns how it died; only a lost node ends the actor.
+Ray restarts an actor that dies, and sends the same task to it again. In a child process, a clip
+that crashes the worker does not end the actor. The actor then returns how the worker died. Only the
+loss of the node ends the actor.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from curation.processes.restarting_worker import RestartingWorker
 
 
 class SupervisedWorker:
-    """Starts a worker process, and passes tasks to it."""
+    """Starts a worker in a child process, passes tasks to it, and reports its death."""
 
     def __init__(
         self, config: RunConfig, make_meter: metrics.MeterFactory, fused_worker: type

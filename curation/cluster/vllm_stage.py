@@ -1,6 +1,6 @@
-"""The graph's vLLM stage, built by `ray.data.llm`: maps requests to responses.
+"""Builds the vLLM stage of the graph with `ray.data.llm`. The stage maps requests to responses.
 
-The actors with vLLM run in a separate environment and import nothing of this package.
+The actors with vLLM run in an environment of their own, and import nothing of this package.
 """
 
 import logging
@@ -27,13 +27,14 @@ def build_vllm_processor(config: RunConfig, pool: Pool, restarts: int, retries: 
     """Build the processor that maps a dataset of requests (`VllmRequestWorker`) to responses.
 
     Args:
-        config: the run's configuration, whose captioner is of kind vllm.
-        pool: the actors with vLLM, one engine each.
+        config: the configuration of the run, whose captioner is of kind `vllm`.
+        pool: the pool of actors with vLLM, each with one engine.
         restarts: how often an actor that dies is restarted.
         retries: how often the requests of an actor that died are sent again.
 
     Raises:
-        InputError: vLLM, or its required release, is not installed in the actors' environment.
+        InputError: the actors' environment does not have vLLM, or has another release than
+            required.
     """
     captioner = build_vllm_captioner(config)
     require_vllm(captioner.config)
@@ -65,7 +66,10 @@ def build_vllm_processor(config: RunConfig, pool: Pool, restarts: int, retries: 
 
 
 def require_vllm(captioner: VllmConfig) -> None:
-    """Raises InputError unless the configured release of vLLM is installed for its actors."""
+    """Check that the environment of the actors has the configured release of vLLM.
+
+    Raises InputError if it does not.
+    """
     where = "in the environment of the workers"
     if captioner.runtime_env:
         where = f"in captioner.runtime_env ({captioner.runtime_env})"

@@ -1,4 +1,4 @@
-"""The sections of a run's YAML as typed data, with their bounds and descriptions; no I/O.
+"""The sections of a run's YAML as typed data, with the bounds and description of each key.
 
-`run` reads the file.
+Nothing here does I/O. `run` reads the file.
 """

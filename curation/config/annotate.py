@@ -8,7 +8,7 @@ from curation.section import Section
 
 
 def pool_bounds(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Minimum and maximum of a pool's size."""
+    """Return the minimum and maximum number of actors for the size of a pool."""
     return (size, size) if isinstance(size, int) else size
 
 
@@ -37,7 +37,10 @@ NodeResource = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$"), AfterValidato
 
 
 class PoolConfig(Section):
-    """One pool of placement 'separate'; a single number or [least, most] sets its actors."""
+    """A pool of `placement: separate`.
+
+    A pool may be written as a number or as [least, most], which then sets `actors`.
+    """
 
     actors: PoolSize = Field(
         1, description="Number of actors, or [least, most] for a pool that grows during the run."
@@ -59,7 +62,7 @@ class PoolConfig(Section):
 
 
 class PoolsConfig(Section):
-    """The pools of placement 'separate'."""
+    """The pools of `placement: separate`."""
 
     decoders: PoolConfig = Field(PoolConfig(), description="Actors that read and decode.")
     captioners: PoolConfig = Field(PoolConfig(), description="Actors that tag and caption.")
@@ -67,7 +70,7 @@ class PoolsConfig(Section):
 
 
 class AnnotateConfig(Section):
-    """How the work is split and placed. Only shard_clips and batch_* affect the evidence."""
+    """How the work is split and placed. Only `shard_clips` and `batch_*` affect the evidence."""
 
     shard_clips: int | Literal["auto"] = Field(
         "auto",

@@ -11,7 +11,7 @@ TagMap = dict[str, str | list[str] | None] | DataPath
 
 
 class CatalogSection(Section):
-    """A catalog section; values are not converted to the type of their key."""
+    """The base class of catalog sections. A value of another type than its key's is an error."""
 
     model_config = ConfigDict(strict=True)
 

@@ -56,7 +56,7 @@ class TagGuidedConfig(Section):
 
 
 class PretrainedConfig(Section):
-    """A model of transformers' classes: a directory, or a hub id with its pinned revision."""
+    """A model that transformers loads: a directory, or a hub id with a pinned revision."""
 
     model: ModelPath = Field(description="A directory, or a hub id (with revision).")
     revision: str | None = Field(
@@ -77,7 +77,7 @@ class PretrainedConfig(Section):
 
 
 class PromptedConfig(PretrainedConfig):
-    """An audio-language model that is prompted for a caption, on any engine."""
+    """An audio-language model that is prompted to write a caption."""
 
     kind: Literal["audio_llm", "vllm"] = Field(description="The kind of captioner.")
     guidance: Guidance = Field(
@@ -120,7 +120,7 @@ class AudioLlmConfig(PromptedConfig):
 
 
 class VllmConfig(PromptedConfig):
-    """An audio-language model that vLLM runs, in a separate environment."""
+    """An audio-language model that vLLM runs in an environment of its own."""
 
     kind: Literal["vllm"] = Field("vllm", description="The kind of captioner.")
     version: str = Field(
@@ -147,7 +147,7 @@ class VllmConfig(PromptedConfig):
 
 
 class UntaggedConfig(PretrainedConfig):
-    """A captioner without tags, decoded by beam search and sampling."""
+    """A captioner that takes no tags. It writes captions by beam search and by sampling."""
 
     kind: Literal["encoder_decoder", "remote_code"] = Field(description="The kind of captioner.")
     guidance: Literal["none"] = Field("none", description="Always none: this kind takes no tags.")
@@ -161,7 +161,7 @@ class UntaggedConfig(PretrainedConfig):
 
 
 class EncoderDecoderConfig(UntaggedConfig):
-    """A speech-to-text model trained to caption, such as a Whisper."""
+    """A speech-to-text model that was trained to write captions, such as a Whisper."""
 
     kind: Literal["encoder_decoder"] = Field(
         "encoder_decoder", description="The kind of captioner."
@@ -169,7 +169,7 @@ class EncoderDecoderConfig(UntaggedConfig):
 
 
 class RemoteCodeConfig(UntaggedConfig):
-    """A captioner with its own code, from audio to words, such as effb2-trm."""
+    """A captioner with its own Python code for all steps from audio to text, such as effb2-trm."""
 
     kind: Literal["remote_code"] = Field("remote_code", description="The kind of captioner.")
     dtype: Literal["float32"] = Field(

@@ -8,7 +8,7 @@ ScoreName = Literal["clap", "log_prob", "combined"]
 
 
 class Policy(BaseModel):
-    """Settings of the rules of selection; `select/policy.py` applies them."""
+    """Settings of the rules that select captions. `select/policy.py` applies the rules."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

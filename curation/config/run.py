@@ -1,4 +1,4 @@
-"""The YAML file of a run as typed data; unknown keys are errors."""
+"""The YAML file of a run as typed data. An unknown key is an error."""
 
 from typing import Any, Literal, Self
 
@@ -20,7 +20,7 @@ from curation.uris import absolute_uri
 
 
 class AudioConfig(Section):
-    """How the bytes of a clip are decoded."""
+    """How the audio of a clip is decoded and checked."""
 
     max_duration_s: float = Field(
         10.0, gt=0, description="Longer clips are cut to the central window of this length."
@@ -31,7 +31,7 @@ class AudioConfig(Section):
 
 
 class AdaptiveConfig(Section):
-    """More candidates only for clips whose first candidates score low."""
+    """Writes more candidates only for clips whose first candidates score low."""
 
     first: int = Field(ge=1, description="Number of candidates that every clip gets.")
     enough_score: float = Field(
@@ -40,7 +40,7 @@ class AdaptiveConfig(Section):
 
 
 class TableConfig(Section):
-    """The content of the curated table beside captions and scores."""
+    """The columns of the curated table besides captions and scores."""
 
     audio: Literal["reference", "embed"] = Field(
         "reference", description="reference: uri, start and end only; embed: 16-bit FLAC as well."
@@ -51,7 +51,7 @@ class TableConfig(Section):
 
 
 class PricesConfig(Section):
-    """Prices in dollars, for the estimate of plan and the cost in status."""
+    """Prices in dollars, for the estimate of `plan` and the cost that `status` prints."""
 
     gpu_hour: float = Field(
         0.0, ge=0, description="An hour of a GPU; an actor with a share of a GPU costs that share."
@@ -65,7 +65,7 @@ class PricesConfig(Section):
 
 
 class RunConfig(Section):
-    """One run, from clips to a curated table."""
+    """The configuration of a run, which turns clips into a curated table."""
 
     run: DataPath = Field(description="Folder of the run, local or s3://; created if needed.")
     seed: int = Field(0, ge=0, description="Seed of the sampled candidates.")
@@ -153,16 +153,20 @@ class RunConfig(Section):
 
     @property
     def batch_seconds(self) -> float:
-        """The budget of a model batch, the same on every device, so that runs are comparable."""
+        """The budget of a model batch, in seconds of audio.
+
+        The budget is the same on every device, so that runs are comparable.
+        """
         if self.annotate.batch_seconds == "auto":
             return 640.0 if self.captioner.kind == "tag_guided" else 160.0
         return self.annotate.batch_seconds
 
     def evidence_settings(self) -> dict[str, Any]:
-        """The settings that affect the evidence.
+        """Return the settings that affect the evidence.
 
-        Settings of placement and selection may change between commands on one run folder. These
-        settings may not, and neither may the size of a shard, which the plan stores.
+        These settings must be the same for all commands on one run folder, and so must the size of
+        a shard, which the plan stores. Settings of placement and selection may change between
+        commands.
         """
         sections = {"seed", "catalog", "audio", "tags", "captioner", "adaptive", "scorer"}
         settings = self.model_dump(mode="json", include=sections | {"second_scorer"})

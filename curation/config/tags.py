@@ -9,7 +9,7 @@ from curation.section import Section
 
 
 class VerifyConfig(Section):
-    """Tags are verified by their CLAP score before they guide a caption."""
+    """Verifies tags by their CLAP score before they guide a caption."""
 
     min_score: float = Field(
         description="A tag whose name scores lower is not given to the captioner; the scale is "
@@ -18,7 +18,7 @@ class VerifyConfig(Section):
 
 
 class TagsConfig(Section):
-    """Which tags a clip has: the catalog's, a tagger's, or both."""
+    """Where the tags of a clip come from: the catalog, a tagger, or both."""
 
     use: Literal["given", "predicted", "both"] = Field(
         "given",

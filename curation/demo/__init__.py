@@ -1,1 +1,1 @@
-"""Demonstrates the method on one machine, over a procedural corpus with exact truth."""
+"""Demonstrates the method on one machine, on a procedural corpus whose right captions are known."""

@@ -1,4 +1,4 @@
-"""The share of right captions of a procedural corpus, before and after filters.
+"""Computes the share of right captions of a procedural corpus, before and after filters.
 
 The content of each clip is known, so each caption can be graded. Selection does not use the grades.
 """
@@ -30,7 +30,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class GradedRun:
-    """All candidates of a run, flat, with their grades; `[candidates]` each."""
+    """All candidates of a run and their grades. Each array has the shape `[candidates]`."""
 
     candidates: select_policy.Candidates
     right: np.ndarray
@@ -42,7 +42,8 @@ def grade_run(run: RunFolder, truth: dict[str, Scene]) -> GradedRun:
     """Grade every candidate of a run over a procedural corpus.
 
     Args:
-        truth: the scene of each clip by its eleven-character id (`corpus.read_corpus_truth`).
+        run: the folder of the run.
+        truth: the scene of each clip by its YouTube id (`corpus.read_corpus_truth`).
     """
     shards = run_evidence.list_done_shards(run)
     columns = ["clip_id", "candidates", "outcome"]
@@ -65,9 +66,9 @@ def grade_run(run: RunFolder, truth: dict[str, Scene]) -> GradedRun:
 
 
 def accuracy_shares(graded: GradedRun, among: np.ndarray | None = None) -> dict[str, float]:
-    """Share of right captions before and after each filter; NaN if none is left.
+    """Compute the share of right captions before and after each filter; NaN if no caption is left.
 
-    Filters apply to the whole run; `among` (bool `[candidates]`) selects the captions to count.
+    The filters apply to the whole run. `among` (bool `[candidates]`) selects the captions to count.
     """
     counted = np.ones(len(graded.right), bool) if among is None else among
     kept = {"beam": graded.beam} | {
@@ -78,13 +79,16 @@ def accuracy_shares(graded: GradedRun, among: np.ndarray | None = None) -> dict[
 
 
 def accuracy_by_relation(graded: GradedRun) -> dict[str, dict[str, float]]:
-    """`accuracy_shares` for the captions of each relation."""
+    """Compute `accuracy_shares` separately for the clips of each relation between sounds."""
     relations = ("single", "then", "background")
     return {name: accuracy_shares(graded, graded.relation == name) for name in relations}
 
 
 def filter_auc(graded: GradedRun, score: np.ndarray) -> float:
-    """Probability that a right beam caption outscores a wrong one (ties count half)."""
+    """Compute the probability that a right beam caption has a higher score than a wrong one.
+
+    A tie counts half.
+    """
     return auc(score[graded.beam & graded.right], score[graded.beam & ~graded.right])
 
 

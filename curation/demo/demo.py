@@ -1,7 +1,7 @@
-"""Demonstrates the method on one machine: a procedural corpus is captioned, filtered and graded.
+"""Demonstrates the method on one machine: captions, filters and grades a procedural corpus.
 
-Three runs over the same clips differ in the tags given to the captioner: none, noisy ones as people
-give them, and true ones.
+Three runs over the same clips differ in the tags that guide the captioner: none, noisy tags as
+people give them, and true tags.
 """
 
 import os
@@ -25,7 +25,7 @@ MAIN_GUIDANCE = "noisy"
 
 
 def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
-    """Make a corpus, run the engine over it three times, and print the quality of the captions."""
+    """Make a corpus, run the engine on it three times, and print the quality of the captions."""
     Storage().delete_tree(out)
     corpus = join_uri(out, "corpus")
     console.stdout.print(f"A corpus of {clips} procedural clips, in AudioSet's layout: {corpus}")
@@ -40,7 +40,7 @@ def run_demo(out: str, clips: int, seed: int, quiet: bool = False) -> None:
 def grade_guidance(
     out: str, corpus: str, truth: dict[str, Scene], quiet: bool
 ) -> Iterator[tuple[str, accuracy.GradedRun]]:
-    """Run the engine over a corpus with each guidance, and grade all captions."""
+    """Run the engine on a corpus once for each kind of guidance, and grade all captions."""
     for guidance in GUIDANCE:
         config = demo_run_config(out, corpus, guidance)
         catalog_plan.create_plan(config)
@@ -51,7 +51,10 @@ def grade_guidance(
 
 
 def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
-    """The run of one guidance; that of noisy tags, the most realistic, is `out` itself."""
+    """Build the configuration of the run with one kind of guidance.
+
+    The folder `out` is that of the run with noisy tags, which is the most realistic one.
+    """
     segments = "segments.csv" if guidance == "true" else "segments_noisy.csv"
     return parse_run_config(
         {
@@ -70,7 +73,7 @@ def demo_run_config(out: str, corpus: str, guidance: str) -> RunConfig:
 
 
 def print_shares(graded: dict[str, accuracy.GradedRun]) -> None:
-    """Print right captions before and after each filter, one row for each guidance."""
+    """Print the share of right captions before and after each filter, one row per guidance."""
     rows = {name: accuracy.accuracy_shares(each) for name, each in graded.items()}
     columns = list(next(iter(rows.values())))
     console.print_table(
@@ -81,7 +84,7 @@ def print_shares(graded: dict[str, accuracy.GradedRun]) -> None:
 
 
 def print_relations(graded: dict[str, accuracy.GradedRun]) -> None:
-    """Print right captions by relation, before and after the CLAP filter."""
+    """Print the share of right captions by relation, before and after the CLAP filter."""
     before, after = "beam", "half by CLAP"
     rows = []
     for name, each in graded.items():
@@ -95,7 +98,7 @@ def print_relations(graded: dict[str, accuracy.GradedRun]) -> None:
 
 
 def print_selected(out: str) -> None:
-    """Print a few accepted pairs of the run that is kept, and its folder."""
+    """Print a few accepted pairs and the folder of the run with noisy tags."""
     columns = ["clip_id", "caption", "clap_score"]
     pairs = table.read_pairs(Storage(), layout.table_uri(out), columns=columns)
     best = pairs.sort_by([("clap_score", "descending")]).slice(0, 5).to_pylist()

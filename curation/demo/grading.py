@@ -1,4 +1,4 @@
-"""Grades a caption by its keywords against the true scene."""
+"""Grades a caption by comparing its keywords with the true scene."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _BACKGROUND = {"background", "behind", "over", "front"}
 
 @dataclass(frozen=True)
 class CaptionGrade:
-    """The correct parts of a caption. The counts are of classes, for an F1 over many captions."""
+    """Which parts of a caption are right, and class counts for an F1 over many captions."""
 
     classes_right: bool
     relation_right: bool
@@ -30,17 +30,20 @@ class CaptionGrade:
 
 @dataclass(frozen=True)
 class ParsedCaption:
-    """The content of a caption: class keys in order (first and second, or fore- and background)."""
+    """The content of a caption: the keys of its classes, and the relation of the two sounds.
+
+    The first class is the first sound, or the foreground. The second class is the second sound, or
+    the background.
+    """
 
     classes: tuple[str, ...]
     relation: str | None
 
 
 def parse_caption(caption: str) -> ParsedCaption:
-    """Find classes by keywords, and order and relation by the words between them.
+    """Find the classes by keywords, and their order and relation by the words between the keywords.
 
-    The relation is None if the caption names two sounds without their relation, or contradicts
-    itself.
+    The relation is None if the caption names two sounds without a relation, or contradicts itself.
     """
     words = re.findall(r"[a-z]+", caption.lower())
     mentions: dict[str, int] = {}
@@ -69,7 +72,7 @@ def parse_caption(caption: str) -> ParsedCaption:
 
 
 def grade_caption(caption: str, scene: Scene) -> CaptionGrade:
-    """Whether the caption names exactly the scene's classes, and their relation and order."""
+    """Grade whether a caption names exactly a scene's classes, and their relation and order."""
     reading = parse_caption(caption)
     found, true = set(reading.classes), set(scene.classes)
     return CaptionGrade(

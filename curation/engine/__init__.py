@@ -1,4 +1,4 @@
-"""Runs the shards of a run: chooses the executor, recovers from dead workers, reports progress.
+"""Annotates the shards of a run: chooses the executor, recovers from crashes, reports progress.
 
-`annotate` has the stages of a clip. `processes` and `cluster` are the executors.
+`annotate` has the stages of a clip. `processes` and `cluster` have the executors.
 """

@@ -1,6 +1,6 @@
-"""The driver of a run: finds the shards without evidence, runs them, and reports progress.
+"""The driver of a run: finds the shards without evidence, annotates them, and reports progress.
 
-`executors` chooses the executor; `recovery` searches for clips that crash workers.
+`executors` chooses the executor. `recovery` searches for clips that crash workers.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,16 +30,19 @@ def annotate_run(
     """Write the evidence of every planned shard that has none, and count the outcomes of all clips.
 
     Args:
-        config: the run's configuration.
-        on_progress: called with the number of clips with evidence, and of clips planned.
-        fused_worker: the worker class of placement fused; simulations pass their own.
-        on_start: called before workers are started, with what goes on before the first clip.
+        config: the configuration of the run.
+        on_progress: called with the number of clips with evidence, and the number of planned clips.
+        fused_worker: the worker class of `placement: fused`; simulations pass their own class.
+        on_start: called before workers start, with a text about what happens before the first clip
+            is annotated.
 
     Raises:
         InputError: the folder belongs to another run, or the machine or cluster is too small.
-        FirstClipsFailedError: the first clips all failed alike, now or in the previous command.
-        TooManyFailedError: all is annotated, and more clips failed than `max_error_share` allows.
-        RunError: some shards could not be annotated; the others are.
+        FirstClipsFailedError: the first clips all failed in the same way, now or in the previous
+            command.
+        TooManyFailedError: all shards are annotated, and more clips failed than `max_error_share`
+            allows.
+        RunError: some shards could not be annotated; the other shards are annotated.
     """
     executors.require_executor(config)
     run = RunFolder.from_config(config)
@@ -82,7 +85,7 @@ def annotate_run(
 
 
 class ProgressTracker:
-    """Counts the clips with evidence by listing it, and fills the run's footer cache."""
+    """Counts the clips with evidence by listing the evidence, and fills the run's footer cache."""
 
     def __init__(self, run: RunFolder, planned: plan.Plan, todo: Sequence[int]) -> None:
         """`todo`: the shards without evidence at the start."""
@@ -91,7 +94,7 @@ class ProgressTracker:
         self._cache = footer_cache.FooterCacheWriter(run, planned.shards, todo)
 
     def count_clips_done(self) -> int:
-        """Number of clips in shards with evidence."""
+        """Count the clips of all shards with evidence."""
         evidence = run_evidence.list_evidence_files(self._run)
         self._cache.write_full_parts(evidence)
         return sum(self._planned.shard_size(shard) for shard in evidence)

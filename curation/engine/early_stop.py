@@ -1,9 +1,9 @@
-"""Records why the first clips of a run stopped it, and whether a new start may end differently.
+"""Records why the first clips of a run stopped it, and whether a new start could end differently.
 
-`first_clips_failed.json` in the run folder has the reason and a hash of the known causes:
+`first_clips_failed.json` in the run folder has the reason and a hash of the possible causes:
 configuration, plan, models and code. While the hash is unchanged, the same command would load every
-model only to fail again, so it is refused. To detect replaced files and storage that is reachable
-again, a few of the clips are loaded.
+model only to fail again, so it is refused. Files may have been replaced, or storage may be
+reachable again. To detect this, a few of the clips are loaded.
 """
 
 import hashlib
@@ -40,14 +40,17 @@ _ADVICE = {
 
 
 class EarlyStop:
-    """Stops a run, and refuses to start it again unchanged."""
+    """Stops a run whose first clips failed, and refuses to restart it while nothing has changed."""
 
     def __init__(self, config: RunConfig, run: RunFolder, record: RunRecord) -> None:
         self._config, self._run, self._record = config, run, record
         self._uri = layout.early_stop_uri(run.uri)
 
     def stop(self, failure: CommonFailure, shard: int) -> NoReturn:
-        """Record a failure; `shard` has the first failed clips. Raises FirstClipsFailedError."""
+        """Record the failure of the first clips, and raise FirstClipsFailedError.
+
+        `shard` is the shard with the first of these clips.
+        """
         message = _describe(failure)
         data = {
             "fingerprint": self._fingerprint(),
@@ -62,7 +65,7 @@ class EarlyStop:
         )
 
     def require_change(self) -> None:
-        """Raises FirstClipsFailedError if the run was stopped and nothing has changed since."""
+        """Raise FirstClipsFailedError if the run was stopped and nothing has changed since then."""
         try:
             data = json.loads(self._run.storage.read_bytes(self._uri))
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Chooses the executor of a run: processes of this machine, or a Ray cluster."""
+"""Chooses the executor of a run: processes on this machine, or a Ray cluster."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def require_executor(config: RunConfig) -> None:
-    """Raises InputError if the run needs Ray and its configuration does not name a cluster."""
+    """Check that the configuration names a Ray cluster if the run needs Ray.
+
+    Raises InputError if it does not.
+    """
     if config.cluster != "local":
         return
     for needs_ray, setting in (
@@ -30,7 +33,7 @@ def require_executor(config: RunConfig) -> None:
 
 
 def describe_preparation(config: RunConfig) -> str:
-    """What goes on before the first clip of a run is annotated."""
+    """Describe what happens before the first clip of a run is annotated."""
     loading = "loading the models"
     if config.cluster == "local":
         return loading
@@ -41,9 +44,9 @@ def describe_preparation(config: RunConfig) -> str:
 
 @contextmanager
 def open_executor(config: RunConfig, fused_worker: type) -> Iterator[Executor]:
-    """The executor of a run and its metrics server; the workers end with the block.
+    """Yield the executor of a run, with its metrics server. The workers end with the `with` block.
 
-    Raises InputError as `require_executor` does, and if the metrics port is taken.
+    Raises InputError if `require_executor` does, or if the metrics port is taken.
     """
     require_executor(config)
     if config.cluster == "local":

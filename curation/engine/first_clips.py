@@ -1,10 +1,10 @@
-"""Stops a run whose first clips all fail alike, before it writes an error row for them.
+"""Stops a run whose first clips all fail in the same way, before it writes error rows for them.
 
 A model that does not run, or storage that cannot be read, fails every clip in the same way, and
-error rows are final. Therefore workers put the evidence of a shard whose clips all fail alike into
-`held/`. The first `FIRST_CLIPS` clips with audio, in the order of the plan, decide: if all of them
-fail at one stage with one kind of error, the run stops and `held/` is deleted. Otherwise the held
-files become evidence.
+error rows are final. Therefore, if all clips of a shard fail in the same way, the worker puts the
+evidence of this shard into `held/`. The decision depends on the first `FIRST_CLIPS` clips with
+audio, in the order of the plan. If all of them fail at one stage with one kind of error, the run
+stops and `held/` is deleted. Otherwise the held files become evidence.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from curation.run.layout import RunFolder
 
 
 def build_tasks(planned: plan.Plan, shards: Sequence[int], first: Mapping[int, int]) -> list[Task]:
-    """The tasks of shards. `first` is the result of `count_first_clips`."""
+    """Build one task for each shard. `first` is the result of `count_first_clips`."""
     sizes = {shard: planned.shard_size(shard) for shard in shards}
     # Of later shards every clip counts, as only what fails as a whole is held.
     held = {**sizes, **first} if first else dict.fromkeys(sizes, 0)
@@ -28,9 +28,10 @@ def build_tasks(planned: plan.Plan, shards: Sequence[int], first: Mapping[int, i
 
 
 def count_first_clips(run: RunFolder, shards: Sequence[int]) -> dict[int, int]:
-    """How many of the first `FIRST_CLIPS` clips with audio are in each of the first shards.
+    """Count how many of the first `FIRST_CLIPS` clips with audio are in each of the first shards.
 
-    Empty if there are fewer such clips: then they are too few to exclude the clips as the cause.
+    The result is empty if the shards have fewer than `FIRST_CLIPS` clips with audio. So few clips
+    may themselves be the cause of a failure.
     """
     first, wanted = {}, FIRST_CLIPS
     for shard in shards:
@@ -44,7 +45,7 @@ def count_first_clips(run: RunFolder, shards: Sequence[int]) -> dict[int, int]:
 
 
 class HoldingExecutor:
-    """An `Executor` whose tasks may hold evidence back; releases or deletes the held evidence."""
+    """An `Executor` that decides on evidence that is held back, and releases or deletes it."""
 
     def __init__(
         self, executor: Executor, run: RunFolder, first: Mapping[int, int], early_stop: EarlyStop
@@ -58,9 +59,9 @@ class HoldingExecutor:
         self._held: set[int] = set()
 
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
-        """As `Executor.run_tasks`.
+        """Run tasks as `Executor.run_tasks` specifies.
 
-        Raises FirstClipsFailedError if the first clips have all failed alike.
+        Raises FirstClipsFailedError if the first clips have all failed in the same way.
         """
         for outcome in self._executor.run_tasks(tasks):
             held = outcome.held if isinstance(outcome, TaskResult) else None
@@ -76,7 +77,10 @@ class HoldingExecutor:
 
     @contextmanager
     def isolate_workers(self, count: int) -> Iterator[IsolatedWorkers]:
-        """As `Executor.isolate_workers`. The decision is made by then, so nothing is held."""
+        """Start isolated workers as `Executor.isolate_workers` specifies.
+
+        The first clips are decided by then, so no evidence is held back.
+        """
         with self._executor.isolate_workers(count) as workers:
             yield _WritingWorkers(workers)
 

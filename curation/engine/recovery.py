@@ -1,9 +1,9 @@
-"""Runs shards, and repeats those whose workers died, without the clips that crash them.
+"""Runs shards, and runs those whose workers died again without the clips that crash workers.
 
-A native decoder that aborts, or a model that exhausts the machine's memory, kills the process: a
-crash cannot be caught in-process. A death is explained, in this order, by too many workers for the
-memory, a lost node, or a clip. A clip is blamed only if its worker dies with this clip alone, more
-than once, and on more than one node if there are several.
+A native decoder that aborts, or a model that exhausts the machine's memory, kills the process. The
+process itself cannot catch such a crash. A death has one of three causes, which are checked in this
+order: too many workers for the memory, a lost node, or a clip. A clip is the cause only if its
+worker dies more than once with this clip alone, and on more than one node if there are several.
 """
 
 from collections import Counter
@@ -29,12 +29,12 @@ def run_and_recover(run: RunFolder, executor: Executor, shards: Sequence[Task]) 
     """Annotate shards, without the clips that crash their workers.
 
     Args:
-        run: the run folder, for the record of deaths that no clip explains.
+        run: the run folder, in which deaths that no clip explains are recorded.
         executor: runs the tasks.
         shards: the tasks, one per shard.
 
     Returns:
-        The errors of shards that raised or were given up.
+        The errors of shards that raised an exception or were given up.
 
     Raises:
         InputError: the machine or the cluster is too small for the pools.
@@ -89,10 +89,10 @@ def _finish_shards(
 def finish_shard(
     run: RunFolder, workers: IsolatedWorkers, shard: Task, unexplained: Counter[int]
 ) -> TaskResult:
-    """Annotate one shard on which a worker died, without the clips that crash their workers.
+    """Annotate a shard on which a worker died, without the clips that crash workers.
 
-    `unexplained` counts the deaths of each shard that no clip explains; it is updated. Raises
-    RunError if a disk is full.
+    `unexplained` has the number of deaths of each shard that no clip explains, and is updated.
+    Raises RunError if a disk is full.
     """
     task = shard
     while unexplained[shard.shard] < UNEXPLAINED_DEATHS:
@@ -116,10 +116,13 @@ def _require_disk_space(outcome: TaskResult | WorkerDeath) -> None:
 
 
 def find_crashing_clip(workers: IsolatedWorkers, task: Task) -> int | None:
-    """The position of a clip that crashes its worker when processed alone; None for none.
+    """Find the position of a clip that crashes its worker when it is processed alone.
+
+    Returns None if there is no such clip.
 
     The clips of the shard are tried in groups. The first group on which a worker dies is split
-    again, until one clip is left. If all other groups complete, the last group is not tried.
+    again, until one clip is left. If all groups before the last one complete, the last group is
+    split without a trial.
     """
     suspects = [place for place in range(task.clip_count) if place not in task.crashing_clips]
     while len(suspects) > 1:
@@ -132,7 +135,7 @@ def find_crashing_clip(workers: IsolatedWorkers, task: Task) -> int | None:
 
 
 def split_evenly(items: Sequence[int], parts: int) -> list[list[int]]:
-    """Split items into at most `parts` consecutive groups of almost equal size, none empty."""
+    """Split items into at most `parts` non-empty consecutive groups of almost equal size."""
     parts = min(parts, len(items))
     bounds = [len(items) * part // parts for part in range(parts + 1)]
     return [list(items[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)]

@@ -1,1 +1,1 @@
-"""Estimates yield, time and cost of a run, from a sample measured on the run's hardware."""
+"""Estimates the yield, time and cost of a run from a sample, measured on the run's hardware."""

@@ -1,6 +1,6 @@
-"""Estimates yield, time and cost of a run from a measured sample, and suggests sizes of its pools.
+"""Estimates the yield, time and cost of a run from a measured sample, and suggests pool sizes.
 
-The bounds contain the estimates of 95 % of samples of the same size. They do not account for a
+The bounds contain the estimates from 95 % of samples of the same size. They do not account for a
 slower machine, or for storage that is slower under load.
 """
 
@@ -32,7 +32,7 @@ _STAGES = {
 
 @dataclass(frozen=True)
 class Interval:
-    """An expected value, and its bounds in 95 % of samples."""
+    """An expected value, and bounds that contain the value in 95 % of samples."""
 
     value: float
     low: float
@@ -44,7 +44,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """Estimates for the whole run, without the start of the cluster and its workers."""
+    """The estimates for a whole run. They exclude the start of the cluster and its workers."""
 
     clips: int
     missing: int
@@ -63,7 +63,7 @@ class RunEstimate:
     advice: tuple[str, ...]
 
     def to_rows(self) -> list[list[str]]:
-        """For people: name, expected value, bounds."""
+        """Format the estimates for people: name, expected value, bounds."""
         rows = [
             ["clips", f"{self.clips:,}", ""],
             ["missing", f"{self.missing / self.clips:.1%}", "known"],
@@ -89,7 +89,7 @@ class RunEstimate:
 
 
 def estimate_run(config: RunConfig, planned: Plan, sample: MeasuredSample) -> RunEstimate:
-    """The estimates of a planned run, assuming that all clips are like the sample."""
+    """Estimate a planned run, assuming that all clips are like the sample."""
     found = planned.clips - planned.missing
     drawn = _Resampled(sample)
     # Seconds a clip that one worker of each pool takes.
@@ -144,13 +144,14 @@ class _Resampled:
         self._seed = int(generator.integers(2**31))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """Of a value a clip, `[1 + resamples]`."""
+        """Compute the mean of a value per clip, `[1 + resamples]`."""
         return np.r_[values.mean(), values[self._clips].mean(axis=1)]
 
     def worker_s(self, pool: str) -> np.ndarray:
-        """Seconds a clip that a worker of a pool takes, `[1 + resamples]`.
+        """Compute the seconds per clip of one worker of a pool, `[1 + resamples]`.
 
-        The worker's own clock says how much; its variation is that of its stages.
+        The mean is the measured working time of the worker, divided by the number of clips. The
+        relative spread over the resamples is that of the summed times of the pool's stages.
         """
         stages = _STAGES[pool]
         total = np.sum([self._stage_s(stage) for stage in stages], axis=0)
@@ -158,7 +159,7 @@ class _Resampled:
         return relative * (self._sample.pool_s[pool] / self._sample.clips)
 
     def core_s(self, config: RunConfig) -> np.ndarray:
-        """Seconds a clip of a CPU core, over all stages, `[1 + resamples]`."""
+        """Compute the seconds of CPU cores per clip, summed over all stages, `[1 + resamples]`."""
         threads = 0 if config.annotate.gpus_per_actor else config.annotate.model_threads
         models = sum(self._stage_s(stage) for stage in _MODEL_STAGES)
         return (self._stage_s("decode") + models * threads) / self._sample.clips

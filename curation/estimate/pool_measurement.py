@@ -1,7 +1,7 @@
-"""Runs clips through one worker of each of a run's pools, and measures the time.
+"""Runs clips through one worker of each pool of a run, and measures the time.
 
-Each worker has the hardware that the YAML gives it. On a cluster it is a task on a node of the
-pool's type, otherwise a process of this machine with the GPUs of one worker.
+Each worker has the hardware that the YAML gives to it. On a cluster, it is a task on a node of the
+pool's type. Otherwise it is a process on this machine with the GPUs of one worker.
 """
 
 import time
@@ -39,11 +39,12 @@ class PoolMeasurement:
     """The measurement of one worker of a pool on a sample.
 
     Attributes:
-        clips: the clips that the pool returned.
-        seconds: duration of the worker's work on them.
-        stage_s: seconds of each stage by its name, one value a clip or, for models, a batch.
-        setup_s: seconds to load its models.
-        hardware: the name of its GPU, or "a CPU".
+        clips: the clips that the worker returned.
+        seconds: the time that the worker needed for the clips.
+        stage_s: seconds by the name of the stage, with one value per clip for decoding and one
+            value per batch for models.
+        setup_s: seconds to load the models of the worker.
+        hardware: the name of the worker's GPU, or "a CPU".
     """
 
     clips: list[AnnotatedClip]
@@ -55,7 +56,7 @@ class PoolMeasurement:
 
 @dataclass(frozen=True, eq=False)
 class PoolMeasurements:
-    """The measurements of all pools in stage order, and the resources of machine or cluster."""
+    """The measurements of all pools in stage order, and the CPUs and GPUs of machine or cluster."""
 
     pools: dict[str, PoolMeasurement]
     cpus: int
@@ -67,12 +68,12 @@ class PoolMeasurements:
         return list(self.pools.values())[-1].clips
 
     def stage_s(self, stage: str) -> np.ndarray:
-        """Seconds of a stage, from the pool that runs it."""
+        """Return the seconds of a stage, measured in the pool that runs the stage."""
         return np.concatenate([pool.stage_s[stage] for pool in self.pools.values()])
 
     @property
     def hardware(self) -> str:
-        """The hardware of the workers, in words."""
+        """The names of the workers' hardware, for people."""
         names = {pool: measured.hardware for pool, measured in self.pools.items()}
         if len(set(names.values())) == 1:
             return next(iter(names.values()))
@@ -89,10 +90,10 @@ class _Hardware(Protocol):
 
 
 def measure_pools(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeasurements:
-    """Run planned clips through one worker of each pool of a run.
+    """Run planned clips through one worker of each pool, and measure each worker.
 
     Raises:
-        InputError: the machine or the cluster lacks the hardware of a pool's worker.
+        InputError: the machine or the cluster does not have the hardware of a worker.
         RunError: the sample could not be annotated.
     """
     measured: dict[str, PoolMeasurement] = {}
@@ -105,7 +106,7 @@ def measure_pools(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeas
 
 
 def measure_pool(config: RunConfig, stage: str, gpus: float, clips: Sequence[Any]) -> Any:
-    """Build a worker of a pool in this process, warm it up, and measure it on clips."""
+    """Build a worker of a pool in this process, warm it up, and measure it on the clips."""
     try:
         tally = metrics.InMemoryMeter()
         gate = _Gate(tally)

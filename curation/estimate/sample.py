@@ -1,7 +1,8 @@
-"""Runs a sample of a planned run through the whole engine, and measures cost and results.
+"""Runs a sample of a planned run through the whole engine, and measures the cost and the results.
 
-The workers' own code annotates it, on the hardware that the YAML gives them (`pool_measurement`).
-It then becomes a small run in a temporary folder, selected by the run's own policy.
+The workers of the run annotate the sample, on the hardware that the YAML gives to them
+(`pool_measurement`). The sample then becomes a small run in a temporary folder, to which the rules
+of selection of the run are applied.
 """
 
 import tempfile
@@ -29,7 +30,7 @@ from curation.storage.files import Storage
 
 @dataclass(frozen=True, eq=False)
 class MeasuredSample:
-    """Cost and results of a sample. It consists of clips with audio; missing clips cost nothing."""
+    """The cost and results of a sample of clips with audio. Clips without audio cost nothing."""
 
     clips: int
     ok: int
@@ -52,10 +53,10 @@ class MeasuredSample:
 
 
 def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
-    """Measure a random sample of a planned run's clips, on the hardware of each of its pools.
+    """Measure a random sample of the clips of a planned run, on the hardware of each pool.
 
     Raises:
-        InputError: no run is planned, none of its clips has audio, or the hardware is missing.
+        InputError: no run is planned, no planned clip has audio, or the hardware is missing.
         RunError: the sample could not be annotated.
     """
     run = RunFolder.from_config(config)
@@ -67,7 +68,7 @@ def measure_run(config: RunConfig, clips: int) -> MeasuredSample:
 
 
 def draw_clips(run: RunFolder, clips: int, seed: int) -> pa.Table:
-    """A random sample of a plan's clips with audio (CLIP_SCHEMA), in plan order."""
+    """Draw a random sample of a plan's clips with audio (CLIP_SCHEMA), in the order of the plan."""
     generator = np.random.default_rng(seed)
     kept = CLIP_SCHEMA.empty_table().append_column("key", pa.array([], pa.float64()))
     for planned in plan.read_plan_clips(run, CLIP_SCHEMA.names):
