@@ -1,3 +1,3 @@
-"""tagscribe's curation engine: from clips with AudioSet tags to a curated table of captions."""
+"""tagscribe's curation engine: turns clips with AudioSet tags into a curated table of captions."""
 
 __version__ = "0.1.0"

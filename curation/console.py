@@ -1,4 +1,4 @@
-"""Output of commands: a progress bar on a terminal, plain lines elsewhere, nothing if quiet."""
+"""Output of commands: a progress bar on a terminal, plain lines elsewhere, nothing with `quiet`."""
 
 import sys
 import threading
@@ -32,7 +32,10 @@ ProgressCallback = Callable[[int, int], None]
 
 @contextmanager
 def show_progress(label: str, unit: str, quiet: bool = False) -> Iterator[ProgressCallback]:
-    """A callback `(done, total)` that shows the units done, their rate, and the time left."""
+    """Show the units done, their rate, and the time left, during a block.
+
+    Yields a callback `(done, total)` that updates them.
+    """
     if quiet:
         yield lambda done, total: None
     elif stderr.is_terminal:
@@ -43,7 +46,7 @@ def show_progress(label: str, unit: str, quiet: bool = False) -> Iterator[Progre
 
 @contextmanager
 def show_activity(label: str, quiet: bool = False) -> Iterator[None]:
-    """Show for how long something has gone on that has no countable parts."""
+    """Show the elapsed time of an activity that has no countable units, during a block."""
     if quiet:
         yield
     elif stderr.is_terminal:
@@ -97,9 +100,10 @@ def _plain(label: str, unit: str) -> ProgressCallback:
 
 @contextmanager
 def poll_in_background(poll: Callable[[], None], interval_s: float) -> Iterator[None]:
-    """Call `poll` every `interval_s` in a thread, during a block.
+    """Call `poll` every `interval_s` seconds in a thread, during a block.
 
-    An error of a call is printed, unless the previous call raised the same one. Polling continues.
+    An error of a call is printed, unless the previous call raised the same error. Polling
+    continues.
     """
     ended = threading.Event()
 
@@ -146,9 +150,9 @@ class _Meter:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; columns of numbers to the right, the others to the left.
+    """Print a table on stdout; columns of numbers are right-aligned, and others left-aligned.
 
-    What could steer the terminal, from names of files, is printed as its code point.
+    Control characters, which file names may contain, are printed as their code points.
     """
     table = Table(title=title, title_justify="left", title_style="bold")
     texts = [[escape_invisible(str(cell)) for cell in row] for row in rows]
@@ -171,7 +175,7 @@ def _begins_with_number(cell: str) -> bool:
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Names and values, one per line, with what cannot be seen as code points."""
+    """Print names and values, one per line; invisible characters are printed as code points."""
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
         stdout.print(f"{name:<{width}}  {escape_invisible(str(value))}")

@@ -1,7 +1,7 @@
 """Reports the error of a command: one line on stderr, an exit code, and a traceback if useful.
 
 Errors of this package and of the operating system are printed as they are. Any other error is a
-fault of the program: its traceback is written to a file, which the line names.
+fault of the program. Its traceback is written to a file, and the line names the file.
 """
 
 import os
@@ -24,7 +24,7 @@ TRACEBACK_VARIABLE = "TAGSCRIBE_TRACEBACK"
 
 
 def report_error(program: str, error: Exception) -> int:
-    """Print how a command ended, in one line that begins with its name; returns the exit code."""
+    """Print how a command ended in one line, which begins with `program`; return the exit code."""
     if os.environ.get(TRACEBACK_VARIABLE):
         print(_format_traceback(error), file=sys.stderr)
     if is_disk_full(error) and not isinstance(error, RunError):

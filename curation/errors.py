@@ -11,38 +11,41 @@ from curation.units import format_bytes
 
 
 class InputError(ValueError):
-    """Bad input: the message names what was found, what was expected and what to do."""
+    """The input is wrong. The message states what was found, what was expected and what to do."""
 
     exit_code = 1
 
 
 class FormatError(InputError):
-    """A file has a format number that this version does not read."""
+    """A file has a format number that this version cannot read."""
 
     def __init__(self, place: str, found: object, expected: object, remedy: str) -> None:
         super().__init__(f"{place}: format {found}, this version reads {expected}; {remedy}")
 
 
 class RunError(RuntimeError):
-    """A run that could not finish, for a reason other than its input; the message says why."""
+    """A run could not finish for a reason other than its input; the message states the reason."""
 
     exit_code = 1
 
 
 class FirstClipsFailedError(RunError):
-    """The first clips of a run all failed alike, so the run stopped before writing error rows."""
+    """The first clips of a run all failed with the same error, so the run stopped.
+
+    No error rows were written.
+    """
 
     exit_code = 3
 
 
 class TooManyFailedError(RunError):
-    """A run is annotated, but more of its clips failed than its configuration allows."""
+    """All clips of a run were processed, but more of them failed than its configuration allows."""
 
     exit_code = 4
 
 
 class DiskFullError(RunError, OSError):
-    """A full disk or an exhausted quota."""
+    """A disk is full, or a quota is exhausted."""
 
     def __init__(self, path: str | None) -> None:
         """`path`: the file that could not be written, if known."""
@@ -51,7 +54,7 @@ class DiskFullError(RunError, OSError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or one of its causes, is a full disk or an exhausted quota."""
+    """Whether an error, or one of its causes, means a full disk or an exhausted quota."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -68,7 +71,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def describe_disk_full(error: BaseException) -> str:
-    """The line for an error that is a full disk: the file, if known, and what to do."""
+    """Return the message for a full disk: the file, if known, and what to do."""
     return str(error) if isinstance(error, DiskFullError) else str(DiskFullError(_path_of(error)))
 
 

@@ -9,12 +9,12 @@ _LOGIN_IN_URL = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
 
 
 def redact_secrets(text: str) -> str:
-    """The text without the values of secret environment variables and logins in URLs."""
+    """Remove the values of secret environment variables, and logins in URLs, from a text."""
     return secret_redactor()(text)
 
 
 def secret_redactor() -> Callable[[str], str]:
-    """`redact_secrets` for many texts: the environment is read only once."""
+    """Return a `redact_secrets` for many texts: it reads the environment only once."""
     secrets = {
         value: f"<{name}>"
         for name, value in os.environ.items()

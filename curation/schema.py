@@ -96,7 +96,7 @@ Stage = Literal["catalog", "read", "decode", "tag", "caption", "score", "worker"
 
 @dataclass(frozen=True)
 class Tag:
-    """An AudioSet class of a clip. `origin` is "human" (listed) or "predicted" (tagger)."""
+    """An AudioSet class of a clip; `origin` is "human" (listed) or "predicted" (by a tagger)."""
 
     mid: str
     name: str
@@ -106,7 +106,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a clip has no captions: the stage that failed, the kind of error, and its message."""
+    """Why a clip has no captions: the stage that failed, the kind of error, and the message."""
 
     stage: Stage
     kind: str

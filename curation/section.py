@@ -1,4 +1,4 @@
-"""Base class of the sections of YAML files, and the types of keys that are paths."""
+"""Base class of the sections of YAML files, and the types of keys that contain paths."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,14 +8,17 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Base of all YAML sections: unknown keys are errors, instances are frozen."""
+    """Base class of all YAML sections: unknown keys are errors, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
 class PathType:
-    """Marks a key whose value is a path or URI; with `or_name` also a built-in name or hub id."""
+    """Marks a key whose value is a path or URI.
+
+    With `or_name`, the value may also be a built-in name or a hub id.
+    """
 
     or_name: bool = False
 
@@ -25,7 +28,10 @@ ModelPath = Annotated[str, PathType(or_name=True)]
 
 
 def find_path_keys(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, PathType]]:
-    """The dotted names and types of all keys that are paths, including nested sections."""
+    """Find all keys that contain paths, including those of nested sections.
+
+    Yields the dotted name and the `PathType` of each key.
+    """
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""Finds the keys of a YAML by their path through its typed sections, and explains wrong ones."""
+"""Finds the keys of a YAML by their path through its typed sections, and explains wrong keys."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,10 @@ from pydantic.fields import FieldInfo
 
 
 def explain_problem(root: type[BaseModel], problem: Any, above: Sequence[str] = ()) -> str:
-    """One sentence for a problem that pydantic found; names the nearest key for a misspelt one.
+    """Explain a problem that pydantic found in one sentence; suggest a key for a misspelt one.
 
     Args:
-        root: the section of the whole YAML.
+        root: the section class of the whole YAML.
         problem: one of `ValidationError.errors()`.
         above: the path of the section that was validated, if it is not the root.
     """
@@ -27,7 +27,7 @@ def explain_problem(root: type[BaseModel], problem: Any, above: Sequence[str] = 
 
 
 def known_keys(root: type[BaseModel], path: Sequence[str]) -> Iterator[str]:
-    """The keys of the section at a path below the root, over all kinds that it can have."""
+    """Return the keys that a section at a path below the root can have, over all its kinds."""
     models: list[type[BaseModel]] = [root]
     for part in path:
         below = [
@@ -46,13 +46,13 @@ def known_keys(root: type[BaseModel], path: Sequence[str]) -> Iterator[str]:
 
 
 def section_kind(model: type[BaseModel]) -> str | None:
-    """The value of a section's `kind:`; None for one that has no kinds."""
+    """Return the value of a section's `kind:`; None for a section without `kind:`."""
     kind = model.model_fields.get("kind")
     return get_args(kind.annotation)[0] if kind else None
 
 
 def section_models(field: FieldInfo) -> list[type[BaseModel]]:
-    """The sections allowed at a key; empty for a plain value."""
+    """Return the section classes that a key accepts; empty for a key with a plain value."""
 
     def walk(annotation: Any) -> Iterator[type[BaseModel]]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -18,10 +18,10 @@ class Separation:
     """The separation of matched from shuffled pairs in a square matrix of scores.
 
     Attributes:
-        gap: mean score of the matched pairs less that of the shuffled ones.
-        auc: probability that a matched pair outscores a shuffled one.
-        deviations: the sum over the matched pairs, in standard deviations from its expectation
-            under a random assignment of captions; 0 if all scores are equal.
+        gap: mean score of the matched pairs minus that of the shuffled pairs.
+        auc: probability that a matched pair scores higher than a shuffled one.
+        deviations: number of standard deviations by which the sum over the matched pairs exceeds
+            its expectation under a random assignment of captions; 0 if all scores are equal.
     """
 
     gap: float
@@ -30,12 +30,12 @@ class Separation:
 
 
 def separation(scores: np.ndarray) -> Separation:
-    """The separation of scores `[sound, caption]`, matched on the diagonal; at least two of each.
+    """Compute the separation of a matrix of scores `[sound, caption]`, matched on the diagonal.
 
-    Some sounds score high with every caption, and some captions with every sound. The mean and the
-    variance of the sum along a random permutation account for that (Hoeffding 1951, "A
-    combinatorial central limit theorem"): they follow from the scores less the means of their row
-    and of their column.
+    The matrix needs at least two sounds. Some sounds score high with every caption, and some
+    captions with every sound. The mean and the variance of the sum along a random permutation
+    account for this (Hoeffding 1951, "A combinatorial central limit theorem"). They follow from the
+    scores minus the means of their row and of their column.
     """
     count = len(scores)
     matched = np.diagonal(scores)
@@ -50,9 +50,10 @@ def separation(scores: np.ndarray) -> Separation:
 
 
 def auc(higher: np.ndarray, lower: np.ndarray) -> float:
-    """Area under the ROC curve: the probability that a score of `higher` exceeds one of `lower`.
+    """Compute the area under the ROC curve.
 
-    Ties count half. It is the Mann-Whitney U statistic over the number of pairs.
+    This is the probability that a score of `higher` exceeds a score of `lower`, where ties count
+    half. It equals the Mann-Whitney U statistic divided by the number of pairs.
 
     Args:
         higher: scores of the positives `[n]`.
@@ -73,9 +74,9 @@ def auc(higher: np.ndarray, lower: np.ndarray) -> float:
 def spearman(
     first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
 ) -> float | None:
-    """Spearman's rank correlation; equal values share the mean of their ranks.
+    """Compute Spearman's rank correlation; equal values share the mean of their ranks.
 
-    Returns None if there are fewer than two values, or all values of one side are equal.
+    Returns None if there are fewer than two values, or if all values of one side are equal.
     """
     from scipy.stats import rankdata
 
@@ -86,7 +87,7 @@ def spearman(
 
 
 def wilson_interval(share: float, n: float, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval for a share seen in `n` trials (Wilson, JASA 22, 1927).
+    """Compute Wilson's score interval for a share seen in `n` trials (Wilson, JASA 22, 1927).
 
     `n` may be an effective sample size, and need not be an integer.
     """

@@ -1,7 +1,7 @@
-"""The curated table: a Delta Lake table of accepted pairs, one commit a version.
+"""The curated table: a Delta Lake table of accepted pairs, with one commit per version.
 
-Readers see either a whole version or the previous one. Each version names the policy, the plan and
-the models that produced it.
+Readers see either a whole new version or the previous one. Each version names the policy, the plan
+and the models that produced it.
 """
 
 import json
@@ -43,7 +43,7 @@ _WITH_AUDIO = WriterProperties(
 
 @dataclass(frozen=True)
 class TableVersion:
-    """One version of the table, and its lineage."""
+    """One version of the table, and the lineage (policy, plan and models) that produced it."""
 
     version: int
     rows: int
@@ -59,9 +59,9 @@ def commit_table(
 ) -> TableVersion:
     """Write one version of the table in one transaction; the pairs are streamed.
 
-    If the newest version has the same lineage, it is returned and nothing is written. The code,
-    `lineage["code"]`, is recorded and not compared. An exception of `batches` is raised, and no
-    version is made. `batches` is called again if storage failed.
+    If the newest version has the same lineage, that version is returned and nothing is written.
+    `lineage["code"]` is recorded but not compared. If `batches` raises an exception, it is passed
+    on, and no version is made. `batches` is called again if storage failed.
     """
     raised: list[Exception] = []
 
@@ -115,7 +115,7 @@ def _record_errors(
 
 
 def read_newest_version(storage: Storage, uri: str) -> TableVersion | None:
-    """The newest version; None if there is no table yet. Raises FormatError."""
+    """Read the newest version; None if there is no table yet. Raises FormatError."""
     if (table := _open_if_exists(storage, uri)) is None:
         return None
     entry = _entries(storage, table, limit=1).get(table.version(), {})
@@ -126,9 +126,9 @@ def read_newest_version(storage: Storage, uri: str) -> TableVersion | None:
 def read_table_version(
     storage: Storage, uri: str, version: int | None = None
 ) -> tuple[TableVersion, datetime]:
-    """A version, by default the newest, and the time of its commit.
+    """Read a version, by default the newest, and the time of its commit.
 
-    Raises InputError if there is no table, or no such version of it.
+    Raises InputError if there is no table, or no such version of the table.
     """
     latest = open_table(storage, uri)
     table = latest if version is None else open_table(storage, uri, version)
@@ -138,10 +138,10 @@ def read_table_version(
 
 
 def open_table(storage: Storage, uri: str, version: int | None = None) -> DeltaTable:
-    """The table at a version, by default the newest.
+    """Open the table at a version, by default the newest.
 
     Raises:
-        InputError: there is no table, or no such version of it.
+        InputError: there is no table, or no such version of the table.
         FormatError: the version has another format than TABLE_FORMAT.
     """
     try:
@@ -172,7 +172,7 @@ def _open_if_exists(storage: Storage, uri: str, version: int | None = None) -> D
 def read_pairs(
     storage: Storage, uri: str, version: int | None = None, columns: list[str] | None = None
 ) -> pa.Table:
-    """All pairs of a version, with all or some columns, sorted by clip id and rank."""
+    """Read all pairs of a version, with all or some columns, sorted by clip id and rank."""
     table = open_table(storage, uri, version)
     names = columns or table.schema().to_arrow().names
     needed = list(dict.fromkeys([*names, *_SORT_COLUMNS]))
@@ -188,9 +188,10 @@ def read_pairs(
 
 
 def list_table_versions(storage: Storage, uri: str) -> list[TableVersion]:
-    """Every version that can still be opened, oldest first.
+    """List every version that can still be opened, oldest first.
 
-    Delta Lake removes old entries of its log; the versions before them cannot be opened any more.
+    Delta Lake removes old entries of its log. Versions before these entries can no longer be
+    opened.
 
     Raises:
         InputError: there is no table.

@@ -16,10 +16,10 @@ _ASCII = re.compile(r"[ -~]*")
 
 
 def escape_invisible(text: str) -> str:
-    """The text with each invisible character as its code point: U+202E becomes ⟨U+202E⟩.
+    """Replace each invisible character by its code point: U+202E becomes ⟨U+202E⟩.
 
-    The result is one line and can always be encoded as UTF-8. Right-to-left letters stay: show them
-    isolated (`<bdi>`).
+    The result is one line and can always be encoded as UTF-8. Right-to-left letters are unchanged:
+    show them isolated (`<bdi>`).
     """
     if _ASCII.fullmatch(text):
         return text

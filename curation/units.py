@@ -1,10 +1,13 @@
-"""Writes lengths of time and sizes in the units that fit them."""
+"""Formats lengths of time and sizes in units that suit them."""
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
 
 def format_span(seconds: float) -> str:
-    """A length of time in its two largest units, such as "2 h 5 min"; under ten seconds "3.2 s"."""
+    """Format a length of time in its two largest units, such as "2 h 5 min".
+
+    Below ten seconds the format is "3.2 s".
+    """
     if 0 < seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(max(0.0, seconds))
@@ -18,7 +21,7 @@ def format_span(seconds: float) -> str:
 
 
 def format_bytes(size: float) -> str:
-    """A size to three digits, in powers of 1,000, such as "1.25 GB"."""
+    """Format a size with three digits, in powers of 1,000, such as "1.25 GB"."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while size >= 999.5 and len(units) > 1:
         size /= 1000

@@ -1,6 +1,6 @@
-"""URIs and local paths as text: join, make absolute, classify by protocol. No I/O.
+"""Handles URIs and local paths as text: joins them, makes them absolute, and finds their protocol.
 
-`storage` reads and writes the files.
+There is no I/O here; `storage` reads and writes the files.
 """
 
 import os
@@ -10,7 +10,7 @@ from curation.errors import InputError
 
 
 def uri_scheme(uri: str) -> str:
-    """The scheme of a URI, empty for a local path.
+    """Return the scheme of a URI, empty for a local path.
 
     Raises InputError if the URI contains a password.
     """
@@ -27,37 +27,40 @@ def uri_scheme(uri: str) -> str:
 
 
 def is_local_uri(uri: str) -> bool:
-    """Whether the URI names a file of this machine: a path, or file://."""
+    """Whether a URI names a file of this machine: a path, or file://."""
     return uri_scheme(uri) in ("", "file", "local")
 
 
 def absolute_uri(uri: str) -> str:
-    """The URI that names the same file in any working directory and process."""
+    """Return the URI that names the same file in any working directory and process."""
     return local_path(uri) if is_local_uri(uri) else uri.replace("s3a://", "s3://", 1)
 
 
 def join_uri(uri: str, *parts: str) -> str:
-    """The URI of an entry below a folder."""
+    """Return the URI of an entry below a folder."""
     return "/".join([uri.rstrip("/"), *parts])
 
 
 def local_path(uri: str) -> str:
-    """The absolute path of a local URI; `~` is expanded, and `%` escapes of file:// are decoded."""
+    """Return the absolute path of a local URI.
+
+    `~` is expanded, and the `%` escapes of file:// are decoded.
+    """
     scheme, divider, rest = uri.partition("://")
     path = os.fsdecode(unquote_to_bytes(rest)) if divider and scheme == "file" else rest or uri
     return os.path.abspath(os.path.expanduser(path))
 
 
 def local_uri(path: str) -> str:
-    """The URI of a local file: its path, or file:// with escapes if the path is not UTF-8.
+    """Return the URI of a local file: its path, or file:// with escapes if the path is not UTF-8.
 
-    `path` is as the operating system's functions return it, undecodable bytes as surrogates.
+    `path` is as the operating system's functions return it, with undecodable bytes as surrogates.
     """
     return path if _is_utf8(path) else f"file://{quote_from_bytes(os.fsencode(path))}"
 
 
 def readable_path(path: str) -> str:
-    r"""The text of a path; invalid bytes, which are lone surrogates in it, become `\xNN`."""
+    r"""Return a path as readable text: each byte that is not UTF-8 becomes `\xNN`."""
     if _is_utf8(path):
         return path
     try:

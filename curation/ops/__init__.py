@@ -1,1 +1,1 @@
-"""Status, verification and cost of a run, from its folder alone. No cluster is needed."""
+"""Computes status, verification and cost of a run from the run's folder, without a cluster."""

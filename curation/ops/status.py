@@ -1,7 +1,7 @@
-"""The status of a run, read from its folder alone, without a cluster.
+"""Reads the status of a run from the run's folder, without a cluster.
 
-Times are Unix times of the workers' and the driver's clocks. A wrong clock makes rates and time
-left wrong.
+Times are Unix times of the workers' and the driver's clocks. If a clock is wrong, rates and the
+estimated remaining time are wrong.
 """
 
 import math
@@ -43,10 +43,11 @@ class SlowShard:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Shards and clips done of those planned, outcomes, speed, cost, and the driver's state.
+    """The progress of a run, its outcomes, speed and cost, and the driver's state.
 
-    Rates are in clips per second. None means unknown: no shard yet, evidence without times, no
-    prices, or a policy whose pairs only `select` can count.
+    Rates are in clips per second. A value is None if it is unknown: because no shard is done yet,
+    the evidence has no times, the YAML has no prices, or only `select` can count the policy's
+    pairs.
     """
 
     run: str
@@ -72,7 +73,7 @@ class RunStatus:
 
     @property
     def message(self) -> str:
-        """One sentence: whether a driver is working, and if not, why."""
+        """One sentence that states whether a driver is working, and if not, why."""
         driver = self.driver
         if driver is None:
             return "evidence for the whole plan" if self.complete else "no driver has worked on it"
@@ -90,7 +91,7 @@ class RunStatus:
         return f"annotated to its end {at}"
 
     def to_fields(self) -> dict[str, object]:
-        """For people: one line a field."""
+        """Return the status for people to read, one line per field."""
         counts, fields = self.counts, dict[str, object]()
         fields["state"] = self.message
         fields["shards"] = f"{self.shards_done} of {self.plan.shards}"
@@ -126,7 +127,7 @@ class RunStatus:
         return fields
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs: every field, and `message`."""
+        """Return the status for programs: every field, and `message`."""
         driver = self.driver.to_dict() if self.driver else None
         fields = {**asdict(self), "driver": driver}
         return {**fields, "complete": self.complete, "message": self.message}
@@ -228,9 +229,9 @@ def _recent_rate(
 
 
 def worker_hours(spans: Iterable[run_evidence.WorkSpan]) -> dict[str, float]:
-    """Worker hours of each pool.
+    """Compute the worker hours of each pool.
 
-    The time of a worker is from the start of its first shard to the end of its last one.
+    A worker's time starts with its first shard and ends with its last shard.
     """
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [math.inf, -math.inf])
     for span in spans:

@@ -1,6 +1,7 @@
-"""Checks the invariants of a run's folder: every clip once, every pair backed by evidence.
+"""Checks the invariants of a run's folder: every clip occurs once, every pair has its evidence.
 
-Each finding is one sentence that names the shard or the pair. An empty list means a sound run.
+Each finding is one sentence that names the shard or the pair. An empty list means that the run is
+valid.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ Pair = tuple[str, str]
 
 
 def verify_run(run: RunFolder, on_shard: Callable[[int, int], None] | None = None) -> list[str]:
-    """Findings about plan, evidence and table of a run; empty if all invariants hold."""
+    """Check the plan, evidence and table of a run. Return the findings; empty if there are none."""
     record = require_run_record(run)
     planned = plan.plan_from_record(record)
     done = set(run_evidence.list_done_shards(run))

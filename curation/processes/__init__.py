@@ -1,4 +1,4 @@
-"""The executor of one machine: workers as processes of this machine, without Ray.
+"""The executor for one machine: workers are processes of this machine, without Ray.
 
-`annotate` has the stages of a clip, `engine` recovers from deaths.
+`annotate` contains the stages of a clip; `engine` recovers from deaths of workers.
 """

@@ -1,4 +1,4 @@
-"""Starts a module of this package as a separate program, with a pipe to this process."""
+"""Starts a module of this package as a separate program that has a pipe to this process."""
 
 import os
 import subprocess
@@ -12,12 +12,13 @@ from typing import IO
 def start_child(
     module: str, output: IO[bytes] | None = None, environment: Mapping[str, str] | None = None
 ) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a module as `python -m` does; returns the process and this end of its pipe.
+    """Start a module as `python -m` does; return the process and this process's end of the pipe.
 
     Args:
-        module: run with one argument, the file descriptor of its end of the pipe.
-        output: receives the process's output; None: the process uses this process's output.
-        environment: variables of the process in addition to those of this process.
+        module: run with one argument, the file descriptor of the new process's end of the pipe.
+        output: receives the output of the new process. None: both processes write to the same
+            output.
+        environment: variables of the new process in addition to those of this process.
     """
     ours, theirs = Pipe()
     # Classes that are sent may be where only this process finds them.

@@ -1,4 +1,4 @@
-"""The program of a process that calls one function for the driver and then ends."""
+"""The program of a child process that calls one function for the driver and then ends."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from curation.errors import RunError
 
 
 def main(pipe: int) -> None:
-    """Receive a function and its arguments; send its result or its exception."""
+    """Receive a function and its arguments, call it, and send its result or its exception."""
     connection = Connection(pipe)
     function, arguments = connection.recv()
     result: Any = None

@@ -15,7 +15,7 @@ from curation.processes.restarting_worker import RestartingWorker
 
 
 class LocalExecutor:
-    """Implements `Executor` with processes; a context manager that kills them at its end."""
+    """Implements `Executor` with processes. It is a context manager that kills them at its exit."""
 
     # A worker is loaded when a trial begins, so that small groups cost little.
     trial_groups = 8
@@ -44,7 +44,10 @@ class LocalExecutor:
         self.close()
 
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
-        """As `Executor.run_tasks`; starts the processes, which stay for `isolate_workers`."""
+        """Run tasks as `Executor.run_tasks` does.
+
+        This starts the processes. They are kept for `isolate_workers`.
+        """
         pool = size_pool(self._config.annotate, len(tasks))
         start = StartWorker(self._worker, self._config, pool.shards_at_once)
         for index in range(pool.max_actors):
@@ -62,7 +65,7 @@ class LocalExecutor:
 
     @contextmanager
     def isolate_workers(self, count: int) -> Iterator["LocalExecutor"]:
-        """As `Executor.isolate_workers`: the same processes, with one task at a time each."""
+        """As `Executor.isolate_workers`: the same processes run one task at a time each."""
         self._workers, surplus = self._workers[:count], self._workers[count:]
         _end(surplus)
         self._set_free(self._workers)
@@ -73,9 +76,9 @@ class LocalExecutor:
             raise
 
     def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`.
+        """Run a task as `IsolatedWorkers.attempt` does.
 
-        The workers are used in turn; while a dead one is replaced, the others are used.
+        The workers are used in turn. While a dead worker is replaced, the other workers are used.
         """
         if self._closed:
             raise RunError("the workers were stopped")
@@ -86,7 +89,7 @@ class LocalExecutor:
             self._free.put(worker)
 
     def close(self) -> None:
-        """Kill the processes; running tasks end as deaths, and no process is started any more."""
+        """Kill the processes, and start no new ones; running tasks end as deaths."""
         self._closed = True
         _end(self._workers)
 

@@ -1,4 +1,4 @@
-"""The CPUs and GPUs of this machine for worker processes, and the share of each process."""
+"""Counts the CPUs and GPUs for worker processes on this machine, and assigns them to processes."""
 
 import os
 from dataclasses import replace
@@ -9,12 +9,12 @@ from curation.errors import InputError
 
 
 def size_pool(config: AnnotateConfig, tasks: int) -> Pool:
-    """The pool of placement fused on this machine; at most one worker for each task.
+    """Size the pool of `placement: fused` on this machine, with at most one worker per task.
 
-    `auto` is one worker for each GPU share, or without GPUs one for each CPU. `[least, most]` gives
-    as many as the CPUs allow.
+    `actors: auto` gives one worker per GPU share, or one per CPU without GPUs. `actors: [least,
+    most]` gives as many workers within these bounds as the CPUs or GPUs allow.
 
-    Raises InputError if there are too few GPUs for the least size.
+    Raises InputError if the GPUs do not suffice for `least` workers.
     """
     [pool] = build_pools(config)
     gpus = list_gpus() if pool.gpus else []
@@ -32,7 +32,7 @@ def size_pool(config: AnnotateConfig, tasks: int) -> Pool:
 
 
 def worker_environment(pool: Pool, index: int) -> dict[str, str]:
-    """The environment variables of the worker process with this index in its pool."""
+    """Return the environment variables of the worker process number `index` of a pool."""
     variables = {"CUDA_VISIBLE_DEVICES": ",".join(_assigned_gpus(pool.gpus, index))}
     if "OMP_NUM_THREADS" not in os.environ:
         # Else every decoding thread starts OpenMP threads of its own.
@@ -41,12 +41,12 @@ def worker_environment(pool: Pool, index: int) -> dict[str, str]:
 
 
 def count_cpus() -> int:
-    """The CPUs that this process may use."""
+    """Count the CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def list_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """List the GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in visible.split(",") if name.strip()]
     import torch  # not for runs on CPUs, whose driver does without it

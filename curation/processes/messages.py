@@ -1,4 +1,4 @@
-"""The messages between the driver and a worker process, each pickled, over one pipe."""
+"""The messages between the driver and a worker process: each is pickled and sent over a pipe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Record = tuple[str, float, dict[str, str]]
 
 @dataclass(frozen=True)
 class StartWorker:
-    """To the process, first: the worker to build.
+    """First message to the process: the worker to build.
 
     Attributes:
-        worker: class, built with the configuration and a factory of meters.
+        worker: class of the worker, built with the configuration and a factory of meters.
         config: the run's configuration.
-        tasks_at_once: number of tasks that the worker gets at once.
+        tasks_at_once: maximum number of tasks that the worker runs at the same time.
     """
 
     worker: type
@@ -27,7 +27,7 @@ class StartWorker:
 
 @dataclass(frozen=True)
 class RunTask:
-    """To the process: a task as JSON, and the number of the request."""
+    """Message to the process: a task as JSON, and a number that identifies the request."""
 
     number: int
     task: str
@@ -35,19 +35,19 @@ class RunTask:
 
 @dataclass(frozen=True)
 class WorkerReady:
-    """From the process: the worker is built."""
+    """Message from the process: the worker is built."""
 
 
 @dataclass(frozen=True)
 class WorkerFailed:
-    """From the process: why the worker could not be built; the process then ends."""
+    """Message from the process: why the worker could not be built. Then the process ends."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class TaskEnded:
-    """From the process: the row that the worker returned for a request."""
+    """Message from the process: the row that the worker returned for a request."""
 
     number: int
     row: dict[str, Any]
@@ -55,6 +55,6 @@ class TaskEnded:
 
 @dataclass(frozen=True)
 class MetricsRecorded:
-    """From the process: metrics since the last such message; also a sign of life."""
+    """Message from the process: metrics since the last such message. It is also a sign of life."""
 
     records: Sequence[Record]

@@ -1,4 +1,4 @@
-"""Serves the metrics of a run on local processes to Prometheus: see docs/metrics.md."""
+"""Serves the metrics of a run on local processes to Prometheus; see docs/metrics.md."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,9 @@ from curation.errors import InputError
 
 @contextmanager
 def serve_metrics(port: int | None) -> Iterator[Meter]:
-    """A meter that Prometheus reads at a loopback port; without a port it records nothing.
+    """Return a meter that Prometheus can read at a loopback port.
+
+    Without a port, the meter records nothing.
 
     Raises InputError if the port is taken.
     """
@@ -36,7 +38,7 @@ def serve_metrics(port: int | None) -> Iterator[Meter]:
 
 
 class PrometheusMeter:
-    """Collects the metrics of all processes of a run in a registry; thread-safe."""
+    """Collects the metrics of all processes of a run in a Prometheus registry; thread-safe."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._metrics = {

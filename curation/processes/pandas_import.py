@@ -1,4 +1,4 @@
-"""Avoids the import of pandas in a program that does not use it."""
+"""Avoids the import of pandas in programs that do not use it."""
 
 import sys
 from importlib.machinery import ModuleSpec
@@ -9,9 +9,10 @@ import pyarrow as pa
 def defer_pandas() -> None:
     """Let pyarrow import pandas only for a call that needs it, such as `to_pandas`.
 
-    When pyarrow first converts Python values, it imports pandas, if installed, to recognise pandas
-    objects among them: 0.3 s and 25 MB of a process. If this import fails, pyarrow tries again in
-    calls that require it. Until then a pandas object is converted like any sequence.
+    When pyarrow first converts Python values, it imports pandas (if installed) to recognise pandas
+    objects among them. The import takes 0.3 s and 25 MB in each process. This function makes the
+    first import fail. pyarrow tries again in calls that require pandas. Until then it converts a
+    pandas object like any sequence.
     """
     if "pandas" in sys.modules:
         return
@@ -25,7 +26,7 @@ def defer_pandas() -> None:
 
 class _PandasRefuser:
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-        """Raise ImportError for pandas; other modules are left to the other finders."""
+        """Raise ImportError for pandas; leave other modules to the other finders."""
         if name == "pandas":
             raise ImportError("not imported where nothing needs it")
         return None

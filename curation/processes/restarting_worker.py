@@ -1,4 +1,4 @@
-"""A worker in a separate process, which is restarted each time that it dies."""
+"""A worker in a separate process, which is restarted whenever it dies."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from curation.processes.worker_process import WorkerProcess
 
 
 class RestartingWorker:
-    """Runs tasks in a process; if it dies, its tasks end as deaths and a new one starts."""
+    """Runs tasks in a process. If the process dies, its tasks end as deaths and another starts."""
 
     def __init__(
         self,
@@ -32,11 +32,11 @@ class RestartingWorker:
         self._process = WorkerProcess(*self._arguments)
 
     def wait_until_ready(self) -> None:
-        """Wait until the worker is built. Raises WorkerStartError if it cannot be."""
+        """Wait until the worker is built. Raises WorkerStartError if it cannot be built."""
         self._process.wait_until_ready()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
-        """Run a task; waits while `tasks_at_once` others run.
+        """Run a task, after waiting until fewer than `tasks_at_once` other tasks run.
 
         Raises WorkerStartError if the worker cannot be built.
         """
@@ -48,13 +48,13 @@ class RestartingWorker:
         return outcome
 
     def kill(self) -> None:
-        """End the process permanently; its tasks end as deaths."""
+        """End the process, and start no new one; running tasks end as deaths."""
         with self._lock:
             self._closed = True
         self._process.kill()
 
     def join(self) -> None:
-        """Wait until the process has ended and its tasks have their outcomes."""
+        """Wait until the process has ended and each of its tasks has an outcome."""
         self._process.join()
 
     def _replace(self, dead: WorkerProcess) -> None:

@@ -13,7 +13,9 @@ T = TypeVar("T")
 
 
 def call_as_worker(pool: Pool, function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function of this package with these arguments, and return its result.
+    """Call a function of this package in a process, and return the result.
+
+    The process sees the GPUs that a worker of the pool would see.
 
     Raises:
         InputError: this machine has fewer GPUs than a worker of the pool.

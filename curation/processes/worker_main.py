@@ -47,7 +47,7 @@ class _WorkerProgram:
         self._worker: Any = None
 
     def serve(self) -> None:
-        """Receive requests until the pipe closes; the work is done by other threads."""
+        """Receive requests until the pipe closes; other threads run the tasks."""
         start: StartWorker = self._connection.recv()
         self._meter = _BufferedMeter(self)
         threads = ThreadPoolExecutor(start.tasks_at_once)

@@ -28,7 +28,7 @@ _TAIL_BYTES = 2000
 
 
 class WorkerProcess:
-    """A process with a worker, which is built at once; tasks wait until it is ready."""
+    """A process that builds a worker as soon as it starts; tasks wait until the worker is ready."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class WorkerProcess:
         self._receiver.start()
 
     def wait_until_ready(self) -> None:
-        """Wait until the worker is built. Raises WorkerStartError if it cannot be."""
+        """Wait until the worker is built. Raises WorkerStartError if it cannot be built."""
         self._ready.result()
 
     def run(self, task: Task) -> TaskResult | WorkerDeath:
-        """Run a task; waits until the worker is ready, and then for the task.
+        """Run a task: wait until the worker is ready, and then until the task has ended.
 
         A process that sends nothing for `annotate.worker_timeout_s` is killed.
 
@@ -85,11 +85,11 @@ class WorkerProcess:
         return outcome.result()
 
     def kill(self) -> None:
-        """End the process; its tasks end as deaths."""
+        """End the process; running tasks end as deaths."""
         self._process.kill()
 
     def join(self) -> None:
-        """Wait until the process has ended and its tasks have their outcomes."""
+        """Wait until the process has ended and each of its tasks has an outcome."""
         self._receiver.join()
 
     def _receive(self) -> None:

@@ -1,4 +1,4 @@
 """Publishes a version of a run's curated table as a dataset, with card, metadata and checksums.
 
-It only reads evidence and table; `curation.select` chooses the pairs.
+This package only reads evidence and table; `curation.select` chooses the pairs.
 """

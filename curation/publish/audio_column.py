@@ -1,4 +1,4 @@
-"""Reads the audio of a shard's rows, checks it, cuts it to the annotated segment, encodes FLAC."""
+"""Adds audio to rows: reads, checks and cuts each clip to its segment, and encodes it as FLAC."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +22,9 @@ THREADS = 4
 
 @dataclass
 class AudioOutcome:
-    """Numbers of clips with the annotated bytes and with other files, and the excluded clips.
+    """Number of clips with the annotated bytes (`same`) and with other files (`other`).
 
-    `excluded` gives the reason by clip id.
+    `excluded` maps the id of each clip without usable audio to the reason.
     """
 
     same: int = 0
@@ -35,7 +35,10 @@ class AudioOutcome:
 def add_audio_column(
     storage: Storage, rows: pa.Table, sample_rate_hz: int, exact: bool
 ) -> tuple[pa.Table, AudioOutcome]:
-    """The rows with readable audio, with a column `audio`, and the outcome for their clips."""
+    """Read the audio of the rows' clips into a column `audio`.
+
+    Returns the rows whose audio could be read, and the outcome for all clips.
+    """
     firsts = pa.array(is_first_of_clip(rows["clip_id"]))
     clips = rows.filter(firsts).select(["clip_id", "uri", "from_s", "to_s", "audio_sha256"])
     clips = clips.rename_columns({"from_s": "start_s", "to_s": "end_s"})

@@ -1,4 +1,4 @@
-"""The dataset card: README.md with the hub's YAML header, generated from the run."""
+"""Generates the dataset card from the run: README.md with the hub's YAML header."""
 
 import yaml
 
@@ -25,7 +25,7 @@ _SIZES = (
 
 
 def build_card(summary: PublishSummary) -> bytes:
-    """The content of README.md."""
+    """Build the content of README.md."""
     parts = [
         f"---\n{_header(summary)}---\n",
         f"# {escape_markdown(summary.options.name)}\n",

@@ -13,7 +13,7 @@ _METHOD += "Synthetic Data, ACM MM 2023"
 
 
 def format_provenance(summary: PublishSummary) -> str:
-    """How the dataset was made: figures of the run and the steps."""
+    """Describe how the dataset was made: the figures of the run, and its steps."""
     origin = summary.origin
     failed = sum(origin["errors"].values())
     rows: list[tuple[str, str]] = [
@@ -48,7 +48,7 @@ def format_provenance(summary: PublishSummary) -> str:
 
 
 def format_licences(summary: PublishSummary) -> str:
-    """Licences of captions and of audio, and the clips excluded by them."""
+    """Describe the licences of captions and audio, and the clips that they exclude."""
     text = (
         "No licence of captions, scores and ids was named.\n"
         if summary.options.licence == UNKNOWN_LICENCE
@@ -78,7 +78,7 @@ def format_licences(summary: PublishSummary) -> str:
 
 
 def format_known_faults(summary: PublishSummary) -> str:
-    """Known faults of the captions, and clips that failed."""
+    """List the known faults of the captions, and the clips that failed."""
     origin = summary.origin
     faults = [
         "Captions are a model's: they can name sounds that are not there, miss some that are, and "
@@ -102,7 +102,7 @@ def format_known_faults(summary: PublishSummary) -> str:
 
 
 def format_sample(summary: PublishSummary) -> str:
-    """A few rows."""
+    """Show a few rows of the dataset."""
     rows = [
         (
             escape_markdown(row["clip_id"]),
@@ -117,7 +117,7 @@ def format_sample(summary: PublishSummary) -> str:
 
 
 def format_rebuilding(summary: PublishSummary) -> str:
-    """How to join the captions with a folder of audio."""
+    """Explain how to join the captions with a folder of audio."""
     if summary.options.audio:
         return "## Rebuild\n\nThe audio is in it; nothing needs to be joined.\n"
     rule = (
@@ -136,7 +136,7 @@ def format_rebuilding(summary: PublishSummary) -> str:
 
 
 def format_citation(summary: PublishSummary) -> str:
-    """A BibTeX entry of the dataset, and the method."""
+    """Format a BibTeX entry of the dataset, and the reference of the method."""
     options, origin = summary.options, summary.origin
     entry = {
         "title": f"{options.name}, version {origin['table_version']}",

@@ -1,4 +1,4 @@
-"""The changes between two publications: policy, models, and pairs added, kept and removed."""
+"""Lists the changes between two publications: policy, models, and pairs added, kept and removed."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,10 @@ class PreviousPublication(NamedTuple):
 
 
 def read_previous_publication(storage: Storage, uri: str) -> PreviousPublication:
-    """Raises InputError if there is no finished dataset with Parquet files."""
+    """Read an earlier publication from the folder of its dataset.
+
+    Raises InputError if there is no finished dataset with Parquet files.
+    """
     claim = published_dataset.read_dataset_facts(storage, uri)
     try:
         text = storage.read_bytes(join_uri(uri, CHANGELOG)).decode()
@@ -45,7 +48,7 @@ def read_previous_publication(storage: Storage, uri: str) -> PreviousPublication
 
 
 def hash_pairs(tables: Iterable[pa.Table]) -> np.ndarray:
-    """Hashes that identify pairs, sorted, `[pairs]`."""
+    """Compute hashes that identify the pairs (clip id and caption), uint64 `[pairs]`, sorted."""
     parts = [np.empty(0, np.uint64)]
     for rows in tables:
         for batch in rows.select(_PAIR).to_batches(max_chunksize=65536):
@@ -58,7 +61,7 @@ def hash_pairs(tables: Iterable[pa.Table]) -> np.ndarray:
 def build_changelog(
     summary: PublishSummary, pairs: np.ndarray, previous: PreviousPublication | None
 ) -> bytes:
-    """The changelog, newest first: this version's entry before those of the previous one."""
+    """Build the changelog: the entry of this version, followed by those of the previous version."""
     origin = summary.origin
     total = summary.total
     lines = [

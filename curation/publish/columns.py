@@ -1,4 +1,4 @@
-"""The columns of a published dataset: their meaning, and their features for `datasets`."""
+"""Defines the columns of a published dataset: their meaning, and their types for `datasets`."""
 
 import json
 from typing import Any
@@ -43,12 +43,12 @@ _DTYPES = {"string": "string", "float": "float32", "double": "float64", "int32":
 
 
 def select_public_columns(rows: pa.Table) -> pa.Table:
-    """The published columns, in order; the location of a clip's file is not among them."""
+    """Select the published columns, in order; the location of a clip's file is not published."""
     return rows.select([name for name in COLUMN_DESCRIPTIONS if name in rows.column_names])
 
 
 def add_features_metadata(rows: pa.Table, sample_rate_hz: int) -> pa.Table:
-    """The rows with the schema metadata from which `datasets` reads the features."""
+    """Add schema metadata to the rows, from which `datasets` reads the types of the columns."""
     features = {
         field.name: {"sampling_rate": sample_rate_hz, "_type": "Audio"}
         if field.name == "audio"

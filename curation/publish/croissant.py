@@ -1,4 +1,4 @@
-"""Croissant 1.0 metadata (mlcommons.org/croissant), which describes the Parquet files."""
+"""Builds Croissant 1.0 metadata (mlcommons.org/croissant), which describes the Parquet files."""
 
 import json
 from typing import Any
@@ -57,7 +57,7 @@ _OMITTED_COLUMNS = {"tags"}
 
 
 def build_croissant(summary: PublishSummary) -> bytes:
-    """The content of croissant.json; with record sets if there are Parquet files."""
+    """Build the content of croissant.json. It has record sets only if there are Parquet files."""
     options, origin, total = summary.options, summary.origin, summary.total
     about: dict[str, Any] = {
         "@context": _CONTEXT,

@@ -1,7 +1,8 @@
 """The folder, bucket or hub repository of a dataset. No data file is ever overwritten.
 
-Until the dataset is finished, `publishing.json` holds its claim and the receipts of its shards.
-`dataset.json` is the same for the finished dataset; `SHA256SUMS` is written last.
+Until the dataset is finished, `publishing.json` contains the claim (all that determines the bytes)
+and the receipts of the shards. `dataset.json` contains the same for a finished dataset.
+`SHA256SUMS` is written last.
 """
 
 import hashlib
@@ -24,11 +25,11 @@ _PROGRESS_FILE = "publishing.json"
 
 @dataclass(frozen=True)
 class ShardReceipt:
-    """The files of a published shard: SHA-256 by path, and counts of their content.
+    """The files of a published shard: the SHA-256 of each path, and counts of their content.
 
     `seconds` is the total duration of the clips' segments. `same` counts clips whose audio file has
-    the annotated bytes, `other` the others. `excluded` gives a reason for each clip without usable
-    audio.
+    the annotated bytes, and `other` counts the other clips. `excluded` gives a reason for each clip
+    without usable audio.
     """
 
     files: dict[str, str]
@@ -44,8 +45,8 @@ class ShardReceipt:
 class PublishDestination:
     """A folder, bucket or hub repository that takes one dataset.
 
-    `claim` is everything that determines the dataset's bytes; a folder with another claim is
-    refused.
+    `claim` is everything that determines the dataset's bytes. A folder that already has another
+    claim is refused.
     """
 
     def __init__(self, storage: Storage, uri: str, claim: dict[str, Any]) -> None:
@@ -59,9 +60,9 @@ class PublishDestination:
         self._receipts = (found or {}).get("shards", {})
 
     def done(self, label: str) -> ShardReceipt | None:
-        """The receipt of a shard whose files all exist unchanged.
+        """Return the receipt of a shard if all files of the shard exist unchanged, else None.
 
-        Raises InputError if one of them exists with other content.
+        Raises InputError if one of the files exists with other content.
         """
         if (fields := self._receipts.get(label)) is None:
             return None
@@ -71,7 +72,7 @@ class PublishDestination:
     def put_shard(
         self, label: str, files: Iterable[tuple[str, bytes]], receipt: Callable[..., ShardReceipt]
     ) -> ShardReceipt:
-        """Write a shard's files, and record that they are done."""
+        """Write a shard's files, and then record the receipt."""
         sums, size = {}, 0
         for path, data in files:
             sums[path] = self.put(path, data)
@@ -81,25 +82,27 @@ class PublishDestination:
         return ShardReceipt(**self._receipts[label])
 
     def put(self, path: str, data: bytes) -> str:
-        """Create a file, and return its SHA-256; an existing file with the same bytes is accepted.
+        """Create a file, and return its SHA-256.
 
-        Raises InputError if it exists with other content.
+        An existing file with the same bytes is accepted. Raises InputError if the file exists with
+        other content.
         """
         if not self._storage.put_new(self._at(path), data):
             raise _conflict_error(self._at(path))
         return hashlib.sha256(data).hexdigest()
 
     def finish(self, sums: dict[str, str]) -> None:
-        """Write the facts and then, last, the checksums."""
+        """Write `dataset.json`, and then the checksums as the last file."""
         sums = {**sums, FACTS_FILE: self.put(FACTS_FILE, self._facts())}
         self.put(CHECKSUMS_FILE, _format_checksums(sums))
         if self._storage.exists(self._at(_PROGRESS_FILE)):
             self._storage.delete(self._at(_PROGRESS_FILE))
 
     def replace(self, files: Mapping[str, bytes]) -> None:
-        """Overwrite files of a finished dataset, the facts, and then, last, the checksums.
+        """Overwrite files of a finished dataset and `dataset.json`, and then the checksums.
 
-        A call that was cut short is repeated: until its end `SHA256SUMS` has the old checksums.
+        If a call was interrupted, repeat it. Until a call has ended, `SHA256SUMS` contains the old
+        checksums.
         """
         sums = self._checksums()
         for path, data in {**files, FACTS_FILE: self._facts()}.items():
@@ -108,10 +111,10 @@ class PublishDestination:
         self._storage.put(self._at(CHECKSUMS_FILE), _format_checksums(sums))
 
     def check(self, except_for: Collection[str] = ()) -> int:
-        """Check that a finished dataset's files are unchanged; returns their number.
+        """Check that a finished dataset's files are unchanged, and return the number of files.
 
-        Raises InputError naming one that is missing or has other content, of those that are not
-        excepted.
+        Files in `except_for` are not checked. Raises InputError naming a file that is missing or
+        has other content.
         """
         sums = self._checksums()
         for path, digest in sums.items():
@@ -163,11 +166,11 @@ class PublishDestination:
 def open_finished_destination(
     storage: Storage, uri: str, claim: dict[str, Any]
 ) -> PublishDestination:
-    """The destination of a finished dataset that is to be described anew, of the same data.
+    """Open a finished dataset to overwrite its metadata; the data must be those of `claim`.
 
-    The claim may differ from the dataset's in the options that only describe it.
+    The claim may differ from the dataset's claim in options that only describe the dataset.
 
-    Raises InputError if there is no finished dataset, or one of other data.
+    Raises InputError if there is no finished dataset, or if it contains other data.
     """
     facts = join_uri(absolute_uri(uri), FACTS_FILE)
     if not storage.exists(join_uri(absolute_uri(uri), CHECKSUMS_FILE)):

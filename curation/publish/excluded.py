@@ -1,4 +1,4 @@
-"""The clips of the table that are not published, with reasons: columns `clip_id` and `reason`."""
+"""Builds the table of clips that are not published: columns `clip_id` and `reason`."""
 
 import csv
 import io
@@ -11,23 +11,23 @@ EXCLUDED_SCHEMA = pa.schema([("clip_id", pa.string()), ("reason", pa.string())])
 
 
 def build_excluded_table(clips: Mapping[str, str]) -> pa.Table:
-    """The table of excluded clips from the reason of each."""
+    """Build the table of excluded clips from a mapping of clip ids to reasons."""
     return pa.table({"clip_id": list(clips), "reason": list(clips.values())}, EXCLUDED_SCHEMA)
 
 
 def count_by_reason(excluded: pa.Table) -> dict[str, int]:
-    """Number of clips by reason, the reasons in order."""
+    """Count the excluded clips by reason, in the order of the reasons."""
     counts = excluded["reason"].value_counts().to_pylist()
     return dict(sorted((each["values"], each["counts"]) for each in counts))
 
 
 def drop_excluded(rows: pa.Table, excluded: pa.Table) -> pa.Table:
-    """The rows whose clips are not excluded."""
+    """Return the rows whose clips are not excluded."""
     return rows.filter(pc.invert(pc.is_in(rows["clip_id"], excluded["clip_id"])))
 
 
 def format_excluded_csv(excluded: pa.Table) -> bytes:
-    """The table as CSV, by clip id, with a header."""
+    """Format the table as CSV, sorted by clip id, with a header."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(EXCLUDED_SCHEMA.names)

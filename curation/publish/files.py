@@ -1,4 +1,4 @@
-"""The data files of one shard in each format: Parquet, WebDataset tars, JSONL manifests.
+"""Writes the data files of one shard as Parquet, WebDataset tars or JSONL manifests.
 
 The bytes depend only on the rows, so the same publication gives the same files.
 """
@@ -33,7 +33,10 @@ SPLIT_PATTERNS: dict[DatasetFormat, str] = {
 def build_data_files(
     rows: pa.Table, shard: DatasetShard, options: PublishOptions
 ) -> Iterator[File]:
-    """Path within the dataset and content of each file of a shard, from its rows with audio."""
+    """Build the files of a shard from its rows with audio.
+
+    Yields the path within the dataset, and the content, of each file.
+    """
     for name in options.formats:
         yield from _WRITERS[name](select_public_columns(rows), shard, options)
 
@@ -113,7 +116,7 @@ _WRITERS: dict[
 
 
 def group_by_clip(rows: pa.Table) -> Iterator[tuple[str, list[Row]]]:
-    """Each clip's rows; one batch at a time is converted to Python objects."""
+    """Group rows by clip. Only one batch of rows at a time is converted to Python objects."""
     each = (row for batch in rows.to_batches(max_chunksize=1024) for row in batch.to_pylist())
     for clip_id, captions in groupby(each, key=lambda row: str(row["clip_id"])):
         yield clip_id, list(captions)

@@ -1,4 +1,4 @@
-"""Addresses of datasets on the Hugging Face hub: `hf://org/name` here is a dataset, not a model."""
+"""Addresses of datasets on the Hugging Face hub: `hf://org/name` is a dataset here, not a model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ _OTHERS = ("models", "spaces", "kernels", "buckets")
 
 
 def resolve_hub_uri(uri: str) -> str:
-    """A URI for the hub's filesystem: `hf://org/name` becomes `hf://datasets/org/name`.
+    """Return the URI for the hub's filesystem: `hf://org/name` becomes `hf://datasets/org/name`.
 
-    Raises InputError for a part of the hub without datasets, and for a missing name.
+    Raises InputError for a part of the hub that has no datasets, and for a missing name.
     """
     if not uri.startswith(_HUB):
         return uri
@@ -26,14 +26,14 @@ def resolve_hub_uri(uri: str) -> str:
 
 
 def hub_page_url(uri: str) -> str | None:
-    """The page of a dataset on the hub; None for a dataset elsewhere."""
+    """Return the web page of a dataset on the hub; None for a dataset elsewhere."""
     if not (repository := _repository(uri)):
         return None
     return f"https://huggingface.co/datasets/{repository.partition('@')[0]}"
 
 
 def require_hub_repository(storage: Storage, uri: str) -> None:
-    """Raises InputError if the hub has no such dataset repository, or denies access to it."""
+    """Raise InputError if the hub has no such dataset repository, or denies access to it."""
     repository = _repository(uri)
     if repository and not storage.exists(_DATASETS + repository):
         name = repository.partition("@")[0]
@@ -45,7 +45,7 @@ def require_hub_repository(storage: Storage, uri: str) -> None:
 
 @contextmanager
 def explain_hub_errors(uri: str) -> Iterator[None]:
-    """Converts errors of the hub in the block into InputError that states the remedy."""
+    """Convert errors of the hub in the block into InputErrors that state the remedy."""
     if not uri.startswith(_HUB):
         yield
         return

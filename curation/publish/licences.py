@@ -1,4 +1,4 @@
-"""Licences of clips: where they are stated, and which of them allow redistribution of audio."""
+"""Finds out the licences of clips, and which of them allow redistribution of the audio."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -28,17 +28,17 @@ _FREE |= {"pddl": "pddl", "unlicense": "unlicense", "mit": "mit"}
 
 
 class Licence(NamedTuple):
-    """A licence by its hub id, and the reason if it does not allow publishing the audio."""
+    """A licence by its hub id; if it does not allow publishing the audio, also the reason."""
 
     id: str
     refused: str | None
 
 
 def parse_licence(text: str) -> Licence:
-    """A licence from its id, name or URL, and whether it allows publishing the audio.
+    """Parse the id, name or URL of a licence, and decide whether it allows publishing the audio.
 
-    Creative Commons licences allow it, except those that forbid derivatives: a segment cut out of a
-    recording and resampled may be a derivative. Unknown licences do not allow it.
+    Creative Commons licences allow it, except those that forbid derivatives, because a segment that
+    was cut out of a recording and resampled may be a derivative. Unknown licences do not allow it.
     """
     if not text:
         return Licence("", NO_LICENCE)
@@ -57,7 +57,7 @@ def parse_licence(text: str) -> Licence:
 
 
 class Licences:
-    """The licence of each clip, from a CSV or the catalog's metadata."""
+    """The licence of each clip, from a CSV or from the catalog's metadata."""
 
     def __init__(
         self, by_clip: Iterable[tuple[str, str]] = (), by_source: Mapping[str, str] | None = None
@@ -69,7 +69,7 @@ class Licences:
         self._by_source = sorted(named, key=lambda item: -len(item[0]))
 
     def column(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
-        """The licence of each row, and the reason for excluding its audio; null if allowed."""
+        """Return the licence of each row, and the reason for excluding its audio (or null)."""
         if self._by_clip.num_rows:
             place = pc.index_in(rows["clip_id"], self._by_clip["clip_id"])
             texts = self._by_clip["licence"].take(place)
@@ -101,9 +101,9 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> pa.Table:
 
 
 def read_licences(storage: Storage, uri: str) -> Licences:
-    """Licences from a CSV: columns `clip_id` or `source`, and `licence`.
+    """Read licences from a CSV with the columns `clip_id` or `source`, and `licence`.
 
-    A source is a folder within the catalog's folder, or * for all clips that no other row names.
+    A source is a folder within the catalog's folder, or `*` for all clips that no other row names.
     Raises InputError if the file is invalid.
     """
     if not storage.exists(uri):
@@ -128,7 +128,7 @@ def read_licences(storage: Storage, uri: str) -> Licences:
 
 
 def read_catalog_licences(storage: Storage, config: RunConfig, column: str) -> Licences:
-    """Licences from a column of the metadata of a run's catalog.
+    """Read licences from a column of the metadata of a run's catalog.
 
     Raises InputError if the catalog has no metadata, or no such column.
     """

@@ -1,4 +1,4 @@
-"""The options of a publication; together with its source they determine every byte."""
+"""The options of a publication. They and the source of the rows determine every byte."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -15,7 +15,7 @@ DESCRIPTIVE_OPTIONS = frozenset({"name", "licence", "about", "creator", "url"})
 
 
 class DatasetFormat(StrEnum):
-    """The formats of a dataset."""
+    """The file formats of a dataset."""
 
     PARQUET = "parquet"
     WEBDATASET = "webdataset"
@@ -24,9 +24,10 @@ class DatasetFormat(StrEnum):
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """`validation` and `test` are shares of the clips; the remaining clips are train.
+    """The options of a publication.
 
-    `licence` is that of captions and scores; `about` describes the recordings.
+    `validation` and `test` are shares of the clips; the remaining clips are in the train split.
+    `licence` is the licence of captions and scores. `about` describes the recordings.
     """
 
     name: str

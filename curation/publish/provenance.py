@@ -15,7 +15,7 @@ _TAGS = {
 
 
 def describe_steps(origin: dict[str, Any]) -> list[str]:
-    """One or two sentences for each step, from tags to the selection of captions."""
+    """Describe each step, from tags to the selection of captions, in one or two sentences."""
     settings = origin["settings"]
     return [
         *_tagging(settings),

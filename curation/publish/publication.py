@@ -1,4 +1,4 @@
-"""Prepares a publication: the rows to publish, their shards, and an estimate of the size."""
+"""Prepares a publication: chooses rows, cuts them into shards, and estimates the size."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ _MEASURED_CLIPS = 32
 
 @dataclass(frozen=True, eq=False)
 class Publication:
-    """A prepared source: the rows to publish, cut into shards, and the excluded clips."""
+    """A prepared publication: the rows to publish, their shards, and the excluded clips."""
 
     source: DatasetSource
     options: PublishOptions
@@ -43,7 +43,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class SizeEstimate:
-    """The maximum content of a publication; sizes are estimated from a sample of its clips."""
+    """The maximum size of a publication; bytes are estimated from a sample of its clips."""
 
     captions: int
     clips: dict[str, int]  # by split
@@ -54,7 +54,7 @@ class SizeEstimate:
 def prepare_publication(
     source: DatasetSource, options: PublishOptions, licences: Licences | None
 ) -> Publication:
-    """Decide which rows are published in which files.
+    """Decide which rows are published, and in which files.
 
     Raises InputError if audio is requested without licences, or if no licence allows it.
     """
@@ -76,7 +76,7 @@ def prepare_publication(
 
 
 def estimate_size(publication: Publication) -> SizeEstimate:
-    """Measure a few clips, spread over all; only their audio is read."""
+    """Estimate the size from a few clips at even distances; only their audio is read."""
     options, rows = publication.options, publication.source.rows
     first = is_first_of_clip(rows["clip_id"])
     split_clips: Counter[str] = Counter()
@@ -102,7 +102,7 @@ def estimate_size(publication: Publication) -> SizeEstimate:
 def add_requested_audio(
     rows: pa.Table, publication: Publication
 ) -> tuple[pa.Table, audio_column.AudioOutcome]:
-    """The rows as published, with their audio if requested."""
+    """Return the rows as they are published, with audio if it is requested."""
     if not publication.options.audio:
         return rows, audio_column.AudioOutcome()
     rate_hz = publication.options.sample_rate_hz

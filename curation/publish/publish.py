@@ -1,7 +1,7 @@
 """Publishes a dataset: shard after shard, then the card and the other metadata.
 
-Only Arrow columns of captions are in memory as a whole; audio and Python objects are processed by
-shard.
+The captions of all shards are in memory as Arrow columns. Audio and Python objects are in memory
+for one shard at a time.
 """
 
 import json
@@ -41,7 +41,7 @@ ShardReceipts = dict[str, tuple[DatasetShard, ShardReceipt]]
 
 @dataclass(frozen=True)
 class PublishResult:
-    """The content of the destination; `summary` is None if the dataset was already complete."""
+    """The files at the destination. `summary` is None if the dataset was already complete."""
 
     uri: str
     files: int
@@ -58,17 +58,18 @@ def publish_dataset(
     update: ProgressCallback | None = None,
     overwrite_metadata: bool = False,
 ) -> PublishResult:
-    """Write a dataset; a second call continues, and changes no finished file.
+    """Write a dataset. A second call continues an interrupted one, and changes no finished file.
 
     Args:
         uri: a folder, `s3://` or `hf://org/name`.
         previous: an earlier publication, with which the changelog compares this one.
-        update: called with the number of rows done and of all rows.
+        update: called with the number of rows done and the number of all rows.
         overwrite_metadata: write the card and `croissant.json` of a finished dataset again, with
-            this publication's name, licence and description. The data files are checked and stay.
+            this publication's name, licence and description. The data files are checked and kept.
 
-    Raises InputError naming a file that exists with other content, and where metadata are to be
-    overwritten, if there is no finished dataset of the same data. Nothing else is overwritten.
+    Raises InputError naming a file that exists with other content; nothing is overwritten except as
+    `overwrite_metadata` states. With `overwrite_metadata`, also raises it if there is no finished
+    dataset of the same data.
     """
     with hub.explain_hub_errors(uri):
         return _publish(publication, uri, previous, update, overwrite_metadata)
@@ -118,10 +119,10 @@ def _publish(
 def claim_destination(
     publication: Publication, uri: str, previous: str | None, overwrite_metadata: bool = False
 ) -> tuple[PublishDestination, PreviousPublication | None]:
-    """The destination and the previous publication; nothing is written yet.
+    """Open the destination and the previous publication; nothing is written yet.
 
-    Raises InputError if the destination has another publication, or there is no previous one; where
-    metadata are to be overwritten, also if the destination has no finished one.
+    Raises InputError if the destination has another publication, or if `previous` does not exist.
+    With `overwrite_metadata`, also raises it if the destination has no finished dataset.
     """
     uri = hub.resolve_hub_uri(uri)
     storage = publication.source.storage

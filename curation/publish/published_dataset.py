@@ -13,9 +13,9 @@ from curation.uris import join_uri
 
 
 def read_dataset_facts(storage: Storage, uri: str) -> dict[str, Any]:
-    """The claim in `dataset.json`: format, origin, options and a hash of the rows.
+    """Read the claim in `dataset.json`: format, origin, options and a hash of the rows.
 
-    Raises InputError if there is no finished dataset, or one of another format.
+    Raises InputError if there is no finished dataset, or if its format is unknown.
     """
     try:
         claim: dict[str, Any] = json.loads(storage.read_bytes(join_uri(uri, FACTS_FILE)))["claim"]
@@ -35,9 +35,9 @@ def read_dataset_facts(storage: Storage, uri: str) -> dict[str, Any]:
 def read_published_rows(
     storage: Storage, uri: str, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """The rows of a dataset's Parquet files of all splits, file by file.
+    """Read the rows of a dataset's Parquet files, of all splits, file by file.
 
-    Raises InputError if there are none.
+    Raises InputError if the dataset has no Parquet files.
     """
     files = [file.uri for file in storage.list_files(join_uri(uri, "data"))]
     files = [file for file in files if file.endswith(".parquet")]

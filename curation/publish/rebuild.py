@@ -23,7 +23,7 @@ from curation.uris import join_uri
 
 @dataclass(frozen=True)
 class AudioCoverage:
-    """How many of a dataset's clips have a file in the folder, before any is read."""
+    """Number of a dataset's clips, and number of those that have a file in the audio folder."""
 
     clips: int
     found: int
@@ -38,12 +38,15 @@ class AudioCoverage:
 def load_rebuild_source(
     storage: Storage, dataset: str, audio: str, files: Literal["cut", "whole"] = "cut"
 ) -> tuple[DatasetSource, dict[str, Any], AudioCoverage]:
-    """The rows of a published dataset with audio in a folder, its options, and the coverage.
+    """Find the audio of a published dataset's rows in a folder.
+
+    Returns the rows, the options of the dataset, and the number of clips with a file.
 
     Args:
-        files: content of a file named by its YouTube id alone: a cut clip, or the whole recording.
+        files: what a file contains that is named only by its YouTube id: "cut" for the clip,
+            "whole" for the whole recording.
 
-    Raises InputError if there is no such dataset or folder, or the folder has none of its clips.
+    Raises InputError if there is no such dataset or folder, or if no clip has a file in the folder.
     """
     dataset = hub.resolve_hub_uri(dataset)
     claim = published_dataset.read_dataset_facts(storage, dataset)
@@ -74,7 +77,7 @@ def load_rebuild_source(
 def build_rebuild_options(
     options: dict[str, Any], formats: Sequence[DatasetFormat], sample_rate_hz: int
 ) -> PublishOptions:
-    """The options of the rebuilt dataset, with the splits of the original."""
+    """Build the options of the rebuilt dataset, with the splits of the original."""
     changed = {"formats": tuple(formats), "audio": True, "sample_rate_hz": sample_rate_hz}
     return PublishOptions(**{**options, **changed})
 

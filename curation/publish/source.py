@@ -1,7 +1,7 @@
-"""The rows of a version of a run's table, and the part of their origin that is published.
+"""Loads the rows of a version of a run's table, and the part of their origin that is published.
 
-Rows are held as Arrow columns, without audio. `uri`, `from_s` and `to_s` are the place of each
-clip's audio and its annotated segment; they are never published.
+Rows are Arrow columns without audio. `uri`, `from_s` and `to_s` state where each clip's audio is
+and which segment was annotated; they are never published.
 """
 
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ from curation.uris import absolute_uri
 
 @dataclass(frozen=True, eq=False)
 class DatasetSource:
-    """Rows by clip id, each clip's best caption first.
+    """The rows to publish, sorted by clip id, and for each clip with the best caption first.
 
-    `storage` holds the audio and the destination. With `exact`, a clip is excluded unless its audio
-    has the annotated bytes (`audio_sha256`).
+    `storage` accesses the audio and the destination. With `exact`, a clip is excluded unless its
+    audio has the annotated bytes (`audio_sha256`).
     """
 
     rows: pa.Table
@@ -43,9 +43,9 @@ class DatasetSource:
 
 
 def load_run_source(run: RunFolder, version: int | None = None) -> DatasetSource:
-    """A version of a run's table, by default the newest.
+    """Load a version of a run's table, by default the newest version.
 
-    Raises InputError if there is no run, no table, or no such version of it.
+    Raises InputError if there is no run, no table, or no such version of the table.
     """
     record = require_run_record(run)
     config = recorded_config(run, record)

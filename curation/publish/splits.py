@@ -1,7 +1,7 @@
-"""Assigns clips to splits and rows to files, the same way in every publication.
+"""Assigns clips to splits and rows to files, in the same way in every publication.
 
-A clip's split depends only on its id and on the shares, so it is the same in every version. All
-captions of a clip are in one split and in one file.
+A clip's split depends only on the clip's id and on the shares of the splits, so it is the same in
+every version. All captions of a clip are in one split and in one file.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ SECONDS_PER_SHARD = 7200.0
 
 @dataclass(frozen=True, eq=False)
 class DatasetShard:
-    """Rows of a split, in order: file `index` of `count`."""
+    """The rows of file number `index` out of the `count` files of a split, in order."""
 
     split: str
     index: int
@@ -28,15 +28,16 @@ class DatasetShard:
 
     @property
     def label(self) -> str:
-        """The file name that `datasets` expects."""
+        """The file name that `datasets` expects, without the extension."""
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
 
 
 def assign_splits(clip_ids: pa.ChunkedArray, validation: float, test: float) -> np.ndarray:
-    """The split of each clip, `[clips]`, as an index of SPLITS.
+    """Return the split of each clip, `[clips]`, as an index of SPLITS.
 
-    The first 8 bytes of the id's SHA-256, as a fraction: below `test` it is test, below `test +
-    validation` validation.
+    The first 8 bytes of the SHA-256 of a clip's id are read as a fraction. A clip with a fraction
+    below `test` is in the test split. A clip with a fraction below `test + validation` is in the
+    validation split, and all others are in the train split.
     """
     parts = [
         np.fromiter((_fraction(text) for text in chunk.to_pylist()), np.float64, len(chunk))
@@ -48,7 +49,7 @@ def assign_splits(clip_ids: pa.ChunkedArray, validation: float, test: float) -> 
 
 
 def cut_shards(rows: pa.Table, validation: float, test: float, audio: bool) -> list[DatasetShard]:
-    """Cut rows that are sorted by clip into files; a split without clips has none."""
+    """Cut rows that are sorted by clip into files; a split without clips has no file."""
     split = assign_splits(rows["clip_id"], validation, test)
     weight = np.full(rows.num_rows, 1 / ROWS_PER_SHARD)
     if audio:
@@ -63,7 +64,7 @@ def cut_shards(rows: pa.Table, validation: float, test: float, audio: bool) -> l
 
 
 def is_first_of_clip(clip_ids: pa.ChunkedArray) -> np.ndarray:
-    """Whether a row is the first of its clip, `[rows]`; rows are sorted by clip."""
+    """Whether each row is the first row of its clip, bool `[rows]`; rows are sorted by clip."""
     first = np.ones(len(clip_ids), dtype=bool)
     if len(clip_ids) > 1:
         others = pc.not_equal(clip_ids.slice(1), clip_ids.slice(0, len(clip_ids) - 1))

@@ -1,4 +1,4 @@
-"""Summary of a dataset's files: counts by split, licences, scores, and excluded clips."""
+"""Summarises a dataset's files: counts by split, licences, scores, and excluded clips."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class PublishSummary:
-    """The facts of a dataset for the card and the other metadata."""
+    """The facts about a dataset that the card and the other metadata state."""
 
     options: PublishOptions
     origin: dict[str, Any]
@@ -60,7 +60,7 @@ def summarise_publication(
     written: Mapping[str, tuple[DatasetShard, ShardReceipt]],
     out: pa.Table,
 ) -> PublishSummary:
-    """The summary from the published rows, the written shards, and the excluded clips."""
+    """Summarise the published rows, the written shards, and the excluded clips (`out`)."""
     splits = {}
     for name in SPLITS:
         counts = SplitCounts()

@@ -1,4 +1,4 @@
-"""Untrusted text in Markdown, and untrusted ids in file names: shown as text, never as markup."""
+"""Escapes untrusted text for Markdown and untrusted ids for file names."""
 
 import hashlib
 import re
@@ -16,18 +16,18 @@ _HASHED = 32
 
 
 def escape_markdown(value: object) -> str:
-    """One line of Markdown that is rendered as this text, also in a table's cell."""
+    """Return one line of Markdown that is rendered as this text, also within a table cell."""
     escaped = _MARKUP.sub(r"\\\1", escape_invisible(str(value)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def to_plain_name(text: str) -> str:
-    """A name of ASCII letters, digits, `-` and `_`, for formats that allow only these."""
+    """Replace characters so that only ASCII letters, digits, `-` and `_` are left."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "dataset"
 
 
 def to_file_key(clip_id: str) -> str:
-    """A clip's name in tars and folders: no dot, no slash, unique for each id."""
+    """Return a clip's name in tars and folders: without dots or slashes, and unique for each id."""
     data = clip_id.encode("utf-8", "surrogatepass")
     key = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], data).decode()
     if len(key) <= _KEY_BYTES:
@@ -36,7 +36,7 @@ def to_file_key(clip_id: str) -> str:
 
 
 def strip_paths(value: Any) -> Any:
-    """A configuration for publication: of each path or URI only the last part."""
+    """Return a configuration in which only the last part of each path or URI is left."""
     if isinstance(value, dict):
         return {key: strip_paths(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -47,6 +47,6 @@ def strip_paths(value: Any) -> Any:
 
 
 def format_markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; cells are Markdown already."""
+    """Format a table in Markdown; the cells must already be Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,1 +1,1 @@
-"""The report of a run: one HTML file, made from the run's folder alone, that opens anywhere."""
+"""The report of a run: one self-contained HTML file, made from the run's folder alone."""

@@ -1,6 +1,6 @@
-"""The charts of the report: SVG drawn by matplotlib, in colours of the reader's theme.
+"""The charts of the report: SVG drawn by matplotlib, in the colours of the page's theme.
 
-Stand-in colours in the drawing are replaced by CSS variables; text stays text.
+matplotlib draws in placeholder colours, which are then replaced by CSS variables. Text stays text.
 """
 
 import re
@@ -66,7 +66,7 @@ _UNITS_S = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seco
 
 
 def funnel_chart(name: str, steps: Sequence[FunnelStep]) -> str:
-    """Bars of the number left after each step, one colour for each unit."""
+    """Draw a bar for the number left after each step, with one colour for each unit."""
     units = list(dict.fromkeys(step.unit for step in steps))
     colors = [_SERIES[units.index(step.unit)]["color"] for step in steps]
     summary = "; ".join(f"{step.name}: {step.remaining} {step.unit}" for step in steps)
@@ -76,7 +76,7 @@ def funnel_chart(name: str, steps: Sequence[FunnelStep]) -> str:
 
 
 def root_yield_chart(name: str, yields: Sequence[TagYield]) -> str:
-    """Bars of the share of each root's clips with a pair."""
+    """Draw a bar for each root of the ontology: the share of its clips that have a pair."""
     summary = "; ".join(f"{each.name}: {each.share:.1%} of {each.clips} clips" for each in yields)
     shares = [100 * each.share for each in yields]
     bars = _Bars([each.name for each in yields], shares, [_FIRST] * len(yields), "{:.1f} %")
@@ -91,7 +91,10 @@ def score_chart(
     threshold: float | None,
     pairs: ScoredPairs | None = None,
 ) -> str:
-    """Densities of a score with a threshold; below, the effect of thresholds on `pairs`."""
+    """Draw the densities of a score, with a threshold.
+
+    A second chart below shows the effect of the threshold on `pairs`.
+    """
 
     def draw(figure: Figure) -> None:
         if pairs:
@@ -114,7 +117,7 @@ def score_chart(
 
 
 def throughput_chart(name: str, speed: PoolThroughput) -> str:
-    """Clips a second of each pool over time."""
+    """Draw the clips per second of each pool over time."""
     unit_s, unit = next(each for each in _UNITS_S if speed.edges_s[-1] >= each[0] or each[0] == 1)
 
     def draw(figure: Figure) -> None:

@@ -1,4 +1,4 @@
-"""A run's evidence with its decisions, one shard at a time, so that large runs fit in memory."""
+"""Reads a run's evidence and decisions shard by shard, so that large runs fit in memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class DecidedShard:
     """The clips of a shard, and the decisions on their candidates.
 
     Attributes:
-        clips: columns of evidence, a row per clip.
+        clips: columns of evidence, one row per clip.
         clip: int `[candidate]`, the row of each candidate's clip.
         clap_score, second_score: float32 `[candidate]`, NaN if there is none.
         score: float32 `[candidate]`, the policy's score; NaN if undecided.
-        reason: str `[candidate]`.
-        agreement: float32 `[clip]`, of both scorers' ranks; NaN if there is none.
+        reason: str `[candidate]`, the reason of each decision.
+        agreement: float32 `[clip]`, agreement between the two scorers' ranks; NaN if there is none.
     """
 
     number: int
@@ -48,7 +48,7 @@ class DecidedShard:
 
     @cached_property
     def ok(self) -> np.ndarray:
-        """Whether the clip did not fail, bool `[clip]`."""
+        """Whether each clip was annotated without an error, bool `[clip]`."""
         return pc.equal(self.clips["outcome"], OK).to_numpy()
 
     @cached_property
@@ -61,7 +61,7 @@ class DecidedShard:
 def read_decided_shards(
     run: RunFolder, shards: list[int], selection: str | None
 ) -> Iterator[DecidedShard]:
-    """The shards of a run with the decisions of a selection, or without decisions.
+    """Read the shards of a run with the decisions of a selection, or without decisions.
 
     Raises InputError if decisions and evidence do not belong together.
     """
@@ -104,9 +104,10 @@ class _Decisions:
         self._buffer = _as_text(self._buffer.empty_table())
 
     def take(self, clip_ids: pa.ChunkedArray) -> pa.Table | None:
-        """The decisions on a shard's candidates, given the clip of each; None if there are none.
+        """Return the decisions on a shard's candidates, given the clip id of each candidate.
 
-        A selection of a part of the run passed over the shards that were not there yet.
+        Returns None if there are no decisions on this shard, because the selection was made when
+        the shard had no evidence yet.
         """
         count = len(clip_ids)
         self._fill_buffer(max(1, count))
@@ -120,7 +121,7 @@ class _Decisions:
         return rows
 
     def check_end(self) -> None:
-        """Raises InputError if decisions are left over."""
+        """Raise InputError if decisions are left that belong to no shard."""
         self._fill_buffer(1)
         if self._buffer.num_rows:
             raise self._mismatch_error()

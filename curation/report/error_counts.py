@@ -1,4 +1,4 @@
-"""The kinds of error of a run's clips, each with a count and an example."""
+"""Counts the errors of a run's clips by kind, with an example of each kind."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from curation.report.decided_shard import DecidedShard
 
 @dataclass(frozen=True)
 class ErrorKind:
-    """One kind of error, `stage/type`, and the first clip with it."""
+    """One kind of error, `stage/type`: the number of its clips, and the first of them."""
 
     name: str
     stage: str
@@ -19,7 +19,7 @@ class ErrorKind:
 
 
 class ErrorCounts:
-    """Counts shard by shard."""
+    """Counts errors by kind, shard by shard."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, ErrorKind] = {}
@@ -34,5 +34,5 @@ class ErrorCounts:
             self._kinds[name] = ErrorKind(**{**vars(first), "clips": first.clips + 1})
 
     def kinds(self) -> list[ErrorKind]:
-        """The kinds of error, the most frequent first."""
+        """Return the kinds of error, the most frequent first."""
         return sorted(self._kinds.values(), key=lambda kind: (-kind.clips, kind.name))

@@ -1,4 +1,4 @@
-"""The example clips, with all their data and their sound."""
+"""Reads the example clips of the report, with all their data and their sound."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +23,10 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class ExampleCandidate:
-    """A caption of a clip.
+    """A caption of an example clip, with its scores and the decision on it.
 
-    `second_score` is None without a second scorer, `log_prob` if the captioner returns none, and
-    `score`, the policy's, if there is no decision.
+    `second_score` is None without a second scorer. `log_prob` is None if the captioner returns
+    none. `score`, the policy's score, is None if there is no decision.
     """
 
     caption: str
@@ -40,7 +40,7 @@ class ExampleCandidate:
 
 @dataclass(frozen=True)
 class Example:
-    """An example clip: its evidence row, and its candidates in the order of the policy."""
+    """An example clip: its row of evidence, and its candidates in the order of the policy."""
 
     stratum: str
     row: dict[str, Any]
@@ -48,14 +48,14 @@ class Example:
 
     @property
     def tags(self) -> list[dict[str, Any]]:
-        """The clip's tags, with their CLAP scores if tags were verified."""
+        """The clip's tags, with CLAP scores if tags were verified."""
         scores = self.row["tag_scores"] or [None] * len(self.row["tags"])
         return [{**tag, "score": s} for tag, s in zip(self.row["tags"], scores, strict=True)]
 
 
 @dataclass(frozen=True)
 class CandidateColumn:
-    """One column of the candidates' table."""
+    """One column of the table of candidates."""
 
     name: str
     field: str
@@ -87,7 +87,7 @@ _COLUMNS = (
 def candidate_columns(
     examples: Sequence[Example], policy: Mapping[str, Any]
 ) -> list[CandidateColumn]:
-    """The columns that have a value and do not repeat another column."""
+    """Choose the columns that have a value and do not repeat another column."""
     candidates = [candidate for example in examples for candidate in example.candidates]
     own_score = policy.get("score", "clap") != "clap"
     return [
@@ -101,7 +101,7 @@ def candidate_columns(
 def read_examples(
     run: RunFolder, drawn: Sequence[SampledClip], scores: CandidateScores
 ) -> list[Example]:
-    """The sampled clips, in order; each shard is read once."""
+    """Read the sampled clips, in order; each shard is read once."""
     numbers = sorted({each.shard for each in drawn})
     found: dict[SampledClip, Example] = {}
     for number, evidence in zip(
@@ -121,7 +121,7 @@ def read_examples(
 
 
 def load_example_media(storage: Storage, examples: Sequence[Example]) -> Iterator[ClipMedia]:
-    """The sound of each example, in order, loaded a few ahead."""
+    """Load the sound of each example, in order; a few are loaded ahead."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(examples), 2 * _THREADS):
             few = examples[start : start + 2 * _THREADS]

@@ -1,4 +1,4 @@
-"""The number of clips, captions and pairs left after each step of a run."""
+"""Counts the clips, captions and pairs that are left after each step of a run."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _DECIDED = {policy.ACCEPTED, UNDECIDED, policy.NOT_BEST, policy.BELOW_THRESHOLD}
 
 @dataclass(frozen=True)
 class FunnelStep:
-    """The number left after a step, and its unit."""
+    """A step, and the number of clips, captions or pairs (`unit`) that are left after it."""
 
     name: str
     remaining: int
@@ -34,13 +34,13 @@ class FunnelStep:
 def funnel_steps(
     listed: int, done: int, errors: list[ErrorKind], reasons: dict[str, int], pairs: int | None
 ) -> list[FunnelStep]:
-    """The steps of a run.
+    """List the steps of a run, with the number that is left after each step.
 
     Args:
-        listed, done: number of planned clips, and of those with evidence.
-        errors: the kinds of error of the clips done.
-        reasons: number of candidates by the reason of their decision.
-        pairs: rows of the curated table; None if there is none.
+        listed, done: number of planned clips, and number of clips with evidence.
+        errors: the kinds of error of the clips with evidence.
+        reasons: number of candidates by the reason of the decision.
+        pairs: rows of the curated table; None if there is no table.
     """
     steps = [FunnelStep("listed", listed, "clips")]
     if done < listed:

@@ -1,4 +1,4 @@
-"""A clip's sound and its mel spectrogram as data URIs, so that the page needs no other file."""
+"""Encodes a clip's sound and mel spectrogram as data URIs, so that the page needs no other file."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ _WEBP_QUALITY = 60
 
 @dataclass(frozen=True)
 class ClipMedia:
-    """Sound and spectrogram as data URIs; `missing` is the reason if there are none."""
+    """Sound and spectrogram as data URIs; if there are none, `missing` states the reason."""
 
     sound: Markup = Markup("")
     spectrogram: Markup = Markup("")
@@ -42,7 +42,7 @@ class ClipMedia:
 
 
 def load_clip_media(storage: Storage, row: Mapping[str, Any]) -> ClipMedia:
-    """The sound of a row of evidence."""
+    """Load the sound of a row of evidence, and draw its spectrogram."""
     if row["audio_sha256"] is None or row["end_s"] is None:
         return ClipMedia(missing_reason="it was never decoded, see the error")
     try:
@@ -56,7 +56,7 @@ def load_clip_media(storage: Storage, row: Mapping[str, Any]) -> ClipMedia:
 
 
 def encode_opus(decoded: DecodedAudio) -> bytes:
-    """The sound as Ogg/Opus, which browsers play, at an eighth of the bytes of FLAC."""
+    """Encode a sound as Ogg/Opus. Browsers play it, and it takes an eighth of the bytes of FLAC."""
     waveform = resample(decoded.waveform, decoded.sample_rate_hz, _OPUS_RATE_HZ)
     frame = av.AudioFrame.from_ndarray(np.clip(waveform, -1.0, 1.0)[None], "flt", "mono")
     frame.sample_rate = _OPUS_RATE_HZ
@@ -74,7 +74,10 @@ def encode_opus(decoded: DecodedAudio) -> bytes:
 
 @torch.inference_mode()
 def render_spectrogram(decoded: DecodedAudio) -> bytes:
-    """64 mel bands from 50 Hz to 14 kHz, the loudest 80 dB, as WebP with one pixel a band."""
+    """Draw 64 mel bands from 50 Hz to 14 kHz as WebP, with one pixel per band.
+
+    Only the loudest 80 dB are shown.
+    """
     front_end = _front_end()
     waveform = resample(decoded.waveform, decoded.sample_rate_hz, front_end.config.sample_rate_hz)
     samples = torch.from_numpy(np.ascontiguousarray(waveform))[None]

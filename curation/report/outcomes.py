@@ -1,4 +1,4 @@
-"""The outcome of each clip of a run: a pair, or the reason why there is none."""
+"""Counts the outcomes of a run's clips: a pair, or the reason why there is none."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ FAILED = "an error, see below"
 
 
 class ClipOutcomes:
-    """Counts shard by shard."""
+    """Counts clips by outcome, shard by shard."""
 
     def __init__(self) -> None:
         self._clips: Counter[str] = Counter()
@@ -28,6 +28,6 @@ class ClipOutcomes:
             open_ &= ~here
 
     def counts(self) -> dict[str, int]:
-        """Number of clips by outcome, in the order of the stages reached; without zeros."""
+        """Return the number of clips by outcome, in the order of the stages; zeros are omitted."""
         order = [*_OUTCOMES.values(), FAILED]
         return {outcome: self._clips[outcome] for outcome in order if self._clips[outcome]}

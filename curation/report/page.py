@@ -1,4 +1,4 @@
-"""Renders the report page: everything from the run is escaped as text, and its size is bounded."""
+"""Renders the report page. All text from the run is escaped, and the page's size is limited."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ _OMITTED = ClipMedia(missing_reason="omitted, to keep the page small")
 
 @dataclass(frozen=True)
 class Report:
-    """The rendered page, and how many example clips it shows, with and without sound."""
+    """The rendered page, and the number of example clips on it, with and without sound."""
 
     html: str
     sampled: int
@@ -37,13 +37,13 @@ class Report:
 
 
 def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None]) -> Report:
-    """The report of a run.
+    """Build the report of a run.
 
     Args:
         clips: number of example clips.
-        on_shard: called with the number of shards read and of all shards.
+        on_shard: called with the number of shards read and the number of all shards.
 
-    Raises InputError if there is no run, no evidence, or decisions that do not fit it.
+    Raises InputError if there is no run, no evidence, or decisions that do not fit the evidence.
     """
     return ReportPage(collect_report_data(run, clips, on_shard)).render()
 
@@ -66,7 +66,10 @@ class ReportPage:
         self._columns = examples.candidate_columns(self._examples, data.lineage.get("policy", {}))
 
     def render(self, most_bytes: int = MAX_BYTES) -> Report:
-        """The page with as many examples as its size allows; sounds are omitted first."""
+        """Render the page with as many examples as `most_bytes` allows.
+
+        Sounds are omitted before examples are.
+        """
         groups: dict[str, list[Markup]] = {example.stratum: [] for example in self._examples}
         left = most_bytes - len(self._html(groups, 0).encode()) - _SLACK_BYTES
         media = examples.load_example_media(self._storage, self._examples)

@@ -1,4 +1,4 @@
-"""The variables of page.html, from the data of a run."""
+"""Builds the variables of the template page.html from the data of a run."""
 
 import math
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ MAX_ERROR_KINDS = 100
 
 @dataclass(frozen=True)
 class PoolCost:
-    """Hours of a pool's workers, and the price of an hour."""
+    """Hours of a pool's workers, and the price per hour."""
 
     hours: float
     hour: float
 
 
 def page_context(data: ReportData) -> dict[str, Any]:
-    """The variables of page.html, except those of the example clips."""
+    """Return the variables of page.html, except those of the example clips."""
     steps, roots, tags = _steps(data), data.yields.by_root(), data.yields.by_tag()
     kinds, record, speed = data.errors.kinds(), data.record, data.throughput
     policy = data.lineage.get("policy", {})
@@ -73,7 +73,7 @@ def page_context(data: ReportData) -> dict[str, Any]:
 
 
 def format_dollars(amount: float) -> str:
-    """Dollars with cents; below a cent with two significant digits."""
+    """Format dollars with cents; amounts below a cent get two significant digits."""
     return f"${_format_two_digits(amount)}"
 
 

@@ -1,4 +1,4 @@
-"""Describes the origin of a run's pairs in one line each: catalog, tagger, captioner, scorers."""
+"""Describes the origin of a run's pairs: one line each for catalog, tagger, captioner, scorers."""
 
 from curation.config.run import RunConfig
 from curation.run.record import RunRecord
@@ -6,7 +6,7 @@ from curation.section import Section
 
 
 def describe_provenance(record: RunRecord, config: RunConfig) -> dict[str, str]:
-    """The description of each part, by its name."""
+    """Describe each part of a run (catalog, tagger, ...) in one line, by the part's name."""
     models, captioner = record.models, config.captioner
     catalog = config.catalog.model_dump(exclude_defaults=True)
     lines = {

@@ -1,4 +1,4 @@
-"""The data of a report, read from its folder in one pass over the evidence."""
+"""Reads the data of a run's report from the run's folder, in one pass over the evidence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class ReportData:
     """The data of a run's report.
 
     Attributes:
-        lineage: the lineage of the newest version of the table; empty if there is none.
-        stratum_clips: number of clips of each group from which examples are sampled.
+        lineage: the lineage of the newest version of the table; empty if there is no table.
+        stratum_clips: number of clips in each group from which examples are sampled.
         pool_hours: hours of each pool's workers.
     """
 
@@ -55,9 +55,9 @@ def collect_report_data(
 
     Args:
         clips: number of example clips.
-        on_shard: called with the number of shards read and of all shards.
+        on_shard: called with the number of shards read and the number of all shards.
 
-    Raises InputError if there is no run, no evidence, or decisions that do not fit it.
+    Raises InputError if there is no run, no evidence, or decisions that do not fit the evidence.
     """
     record = require_run_record(run)
     config = recorded_config(run, record)

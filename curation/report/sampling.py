@@ -16,7 +16,7 @@ _ERRORS_A_KIND = 3
 
 @dataclass(frozen=True)
 class SampledClip:
-    """A clip of the sample: its place in the evidence, and its stratum."""
+    """A clip of the sample: its shard and row in the evidence, and its stratum."""
 
     stratum: str
     shard: int
@@ -24,13 +24,15 @@ class SampledClip:
 
 
 class StratifiedSample:
-    """The clips with the smallest keys of each stratum.
+    """Keeps the clips with the smallest keys in each stratum.
 
-    Keys are random numbers seeded by shard, so that the sample does not depend on the order of
-    shards. For narrowly rejected clips the keys are the scores, highest first.
+    Keys are random numbers seeded by shard, so the sample does not depend on the order of shards.
+    In the stratum of narrowly rejected clips the highest scores come first, so the keys are the
+    negative scores.
 
     Attributes:
-        stratum_clips: number of clips of each stratum; a clip counts in each of its strata.
+        stratum_clips: number of clips of each stratum; a clip counts in each stratum that it
+            belongs to.
     """
 
     def __init__(self, seed: int, clips: int) -> None:
@@ -67,9 +69,9 @@ class StratifiedSample:
         self._candidates[stratum] = sorted([*self._candidates.get(stratum, []), *offered])[:most]
 
     def select_clips(self) -> list[SampledClip]:
-        """The sample: one clip of each stratum in turn, so that its beginning is stratified too.
+        """Return the sample. Strata take turns with one clip each, so any prefix is stratified.
 
-        A clip of several strata counts in the first one.
+        A clip that belongs to several strata counts in the first of them.
         """
         waiting = {stratum: list(self._candidates[stratum]) for stratum in self._order()}
         taken: dict[tuple[int, int], SampledClip] = {}
@@ -91,6 +93,6 @@ class StratifiedSample:
 
 
 def stratum_name(reason: str) -> str:
-    """The stratum of clips with a candidate of this reason."""
+    """Return the stratum of clips that have a candidate with this reason."""
     named = {policy.ACCEPTED: ACCEPTED, UNDECIDED: "not selected yet"}
     return named.get(reason, f"a caption rejected: {reason.replace('_', ' ')}")

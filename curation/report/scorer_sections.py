@@ -1,4 +1,4 @@
-"""The sections on scores: matched and shuffled scores, the threshold, and estimates."""
+"""The report's sections on scores: matched and shuffled scores, the threshold, and estimates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from curation.stats import auc, spearman
 
 @dataclass(frozen=True)
 class ScorerSection:
-    """The section of one score; `chart` is an SVG element."""
+    """The report's section on one score; `chart` is an SVG element."""
 
     title: str
     model: str
@@ -26,7 +26,7 @@ class ScorerSection:
 
 
 def build_scorer_sections(data: ReportData) -> list[ScorerSection]:
-    """One section for each scorer, and one for the policy's score if it differs."""
+    """Build one section for each scorer, and one for the policy's score if no scorer gives it."""
     scores, policy = data.scores, data.lineage.get("policy", {})
     if not len(scores.clap):
         return []

@@ -1,4 +1,4 @@
-"""The scores of all candidates of a run as flat arrays, without Python objects."""
+"""Collects the scores of all candidates of a run as flat arrays, without Python objects."""
 
 from functools import cached_property
 
@@ -9,7 +9,10 @@ from curation.select import policy
 
 
 class CandidateScores:
-    """Collects scores and reasons shard by shard; `[candidate]` each, in the evidence's order."""
+    """Collects scores and reasons, shard by shard, as arrays `[candidate]`.
+
+    The candidates are in the order of the evidence.
+    """
 
     def __init__(self) -> None:
         self._parts: dict[str, list[np.ndarray]] = {
@@ -46,17 +49,17 @@ class CandidateScores:
 
     @cached_property
     def second(self) -> np.ndarray:
-        """Score of the second scorer; all NaN if there is none."""
+        """The second scorer's scores, `[candidate]`; all NaN without a second scorer."""
         return self._all("second")
 
     @cached_property
     def score(self) -> np.ndarray:
-        """Score by which the policy ranked; NaN if undecided."""
+        """The score by which the policy ranked each candidate, `[candidate]`; NaN if undecided."""
         return self._all("score")
 
     @cached_property
     def agreement(self) -> np.ndarray:
-        """Agreement of both scorers' ranks, `[clip]`; NaN if a clip has none."""
+        """Agreement between the two scorers' ranks, `[clip]`; NaN if a clip has none."""
         return self._all("agreement")
 
     @cached_property
@@ -71,7 +74,7 @@ class CandidateScores:
 
     @cached_property
     def accepted(self) -> np.ndarray:
-        """Whether the candidate was accepted, bool `[candidate]`."""
+        """Whether each candidate was accepted, bool `[candidate]`."""
         if policy.ACCEPTED not in self._reasons:
             return np.zeros(self._count, bool)
         return self._code_of_each == self._reasons.index(policy.ACCEPTED)
@@ -81,6 +84,6 @@ class CandidateScores:
         return float(self.score[self.accepted].min()) if self.accepted.any() else None
 
     def of(self, shard: int, candidate: int) -> tuple[float, str]:
-        """The policy's score and the reason of a candidate, by its index in its shard."""
+        """Return the policy's score and the reason of candidate number `candidate` of a shard."""
         place = self._first[shard] + candidate
         return float(self.score[place]), self._reasons[self._code_of_each[place]]

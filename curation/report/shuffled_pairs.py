@@ -1,6 +1,6 @@
-"""The scores that a run's scorers give to captions of other clips, or why there are none.
+"""Scores captions of a sample of clips with other clips, for comparison with matched scores.
 
-The pairs are those of `tagscribe models calibrate`; computing them needs the scorer itself.
+The pairs are those of `tagscribe models calibrate`. Computing them needs the scorer itself.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ _SECOND_SCORER_CLIPS = 60
 
 @dataclass(frozen=True)
 class ShuffledPairs:
-    """The best captions of a sample of clips, scored with their own clip and with others.
+    """The best captions of a sample of clips, each scored with its own clip and with other clips.
 
-    `missing` is the reason if there are none.
+    If there are no scores, `missing` states the reason.
     """
 
     pairs: ScoredPairs | None
@@ -29,7 +29,7 @@ class ShuffledPairs:
 
 
 def score_shuffled_pairs(config: RunConfig) -> dict[ScorerRole, ShuffledPairs]:
-    """The pairs of each scorer of a run; a scorer that is unavailable has none."""
+    """Score the pairs of each scorer of a run; a scorer that is unavailable has no scores."""
     pairs: dict[ScorerRole, ShuffledPairs] = {"scorer": _score_role(config, "scorer", _CLIPS)}
     if config.second_scorer:
         pairs["second_scorer"] = _score_role(config, "second_scorer", _SECOND_SCORER_CLIPS)

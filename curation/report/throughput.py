@@ -1,4 +1,4 @@
-"""The throughput of each pool over time, from the spans in the footers of the evidence."""
+"""Computes each pool's throughput over time, from the work spans in the footers of the evidence."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ BINS = 80
 
 @dataclass(frozen=True, eq=False)
 class PoolThroughput:
-    """Clips a second of each pool, `[bin]` each, between the times `edges_s`, `[bin + 1]`.
+    """Clips per second of each pool, `[bin]`, between the times `edges_s`, `[bin + 1]`.
 
-    Times are relative to `begun_s`, the Unix time of the first span's start. A shard's clips are
-    spread evenly over the time that a worker had it.
+    Times are relative to `begun_s`, the Unix time at which the first span starts. A shard's clips
+    are spread evenly over the time during which a worker had the shard.
     """
 
     started_s: float
@@ -25,7 +25,7 @@ class PoolThroughput:
 
 
 def pool_throughput(footers: Iterable[ShardFooter]) -> PoolThroughput | None:
-    """The throughput of each pool; None if no footer has spans."""
+    """Compute the throughput of each pool; None if no footer has spans."""
     spans = defaultdict(list)
     for footer in footers:
         for span in footer.spans:

@@ -1,4 +1,4 @@
-"""Number of clips with pairs, for each tag and for each root of the ontology."""
+"""Counts clips with pairs for each tag and for each root of the ontology."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +19,7 @@ _COUNTS = ("clips", "ok", "paired", "pairs")
 
 @dataclass(frozen=True)
 class TagYield:
-    """For a tag or root: numbers of clips, of clips with captions or pairs, and of pairs."""
+    """Counts for one tag or root: clips, clips with captions, clips with a pair, and pairs."""
 
     name: str
     clips: int
@@ -34,7 +34,10 @@ class TagYield:
 
 
 class TagYields:
-    """Counts shard by shard. A clip counts with each of its tags, and once with each root."""
+    """Counts yields by tag and by root, shard by shard.
+
+    A clip counts for each of its tags, and once for each root above its tags.
+    """
 
     def __init__(self) -> None:
         self._tags: pa.Table | None = None
@@ -67,21 +70,21 @@ class TagYields:
             self._roots[root] = self._roots.get(root, 0) + counts[:, here].sum(1)
 
     def by_tag(self) -> list[TagYield]:
-        """By tag, the most frequent first."""
+        """Return the yield of each tag, the most frequent tag first."""
         if self._tags is None:
             return []
         rows = self._tags.sort_by([("clips", "descending"), ("name", "ascending")]).to_pylist()
         return [TagYield(row["name"], *(row[name] for name in _COUNTS)) for row in rows]
 
     def by_root(self) -> list[TagYield]:
-        """By root, the most frequent first, without roots that have no clips."""
+        """Return the yield of each root that has clips, the most frequent root first."""
         yields = [TagYield(root, *counts.tolist()) for root, counts in self._roots.items()]
         return sorted((each for each in yields if each.clips), key=lambda each: -each.clips)
 
 
 @cache
 def ontology_roots(mid: str) -> frozenset[str]:
-    """The names of the roots above a class; UNKNOWN for a class that AudioSet does not have."""
+    """Return the names of the roots above a class; UNKNOWN_CLASS for a class not in AudioSet."""
     try:
         above = ontology.ancestor_classes(mid) | {mid}
     except InputError:

@@ -1,1 +1,1 @@
-"""Review: a local page over a whole run for listening, choosing a threshold, and marking."""
+"""A local web page on which people listen to clips, choose a threshold, and mark captions."""

@@ -1,8 +1,9 @@
-"""Access control of the review server: only its own page, with the token, is answered.
+"""Access control of the review server: only the server's own page, with the token, gets answers.
 
-Any site in a browser can send requests to loopback, and can point its own host name at it (DNS
-rebinding). Therefore a request must have this server as its host and its origin. All requests
-except those for the page's own files need the token, which is only in the printed address.
+Any site in a browser can send requests to loopback, and can make its own host name point to
+loopback (DNS rebinding). Therefore a request must name this server as its host and its origin. All
+requests except those for the page's own files need the token, which only the printed address
+contains.
 """
 
 import hmac
@@ -25,7 +26,7 @@ HEADERS = {
 
 
 class RefusedRequest(Exception):
-    """A request that is answered with the reason for its refusal."""
+    """A request that is refused; the reason is sent as the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -38,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def access_middleware(
     token: str, open_paths: frozenset[str]
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """The middleware; `open_paths` need no token."""
+    """Build the middleware that checks requests; requests for `open_paths` need no token."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:

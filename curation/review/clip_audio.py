@@ -1,4 +1,4 @@
-"""The sound of a clip for browsers: the annotated segment, as 16-bit FLAC."""
+"""Encodes the sound of a clip for browsers: the annotated segment, as 16-bit FLAC."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ _BROWSER_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000)
 
 
 def clip_flac(storage: Storage, evidence: dict[str, Any]) -> bytes:
-    """The sound of an evidence row, mono, as a FLAC file.
+    """Return the sound of an evidence row, mono, as a FLAC file.
 
     Raises:
         InputError: the clip was never decoded, or its file is missing or has changed.
-        AudioError: it cannot be decoded.
+        AudioError: the file cannot be decoded.
     """
     if evidence["duration_s"] is None:
         raise InputError("this clip was never decoded, see its error")

@@ -21,10 +21,10 @@ def filter_mask(
     first: np.ndarray,
     second: np.ndarray | None,
 ) -> np.ndarray:
-    """The entries that pass a filter, bool `[entries]`.
+    """Return which entries pass a filter, bool `[entries]`.
 
     Args:
-        first, second: codes of the two policies' decisions (`apply_rules`).
+        first, second: codes of the two policies' decisions, from `apply_rules`.
 
     Raises InputError for an outcome, a tag or an error that does not exist.
     """
@@ -52,7 +52,7 @@ def filter_mask(
 
 
 def compare_decisions(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
-    """The entries that both policies accept, and those that only one accepts; bool `[entries]`."""
+    """Return which entries both policies accept, and which only one accepts; bool `[entries]`."""
     one, other = first == ACCEPTED_CODE, second == ACCEPTED_CODE
     return {"both": one & other, "only_first": one & ~other, "only_second": other & ~one}
 
@@ -60,7 +60,7 @@ def compare_decisions(first: np.ndarray, second: np.ndarray) -> dict[str, np.nda
 def page_entries(
     index: ReviewIndex, labels: Labels, view: ViewRequest, shown: np.ndarray, cutoff: float | None
 ) -> np.ndarray:
-    """The entries of a page in order; those without a caption have no score and come last.
+    """Return the entries of a page, in order; entries without a caption come last.
 
     Args:
         cutoff: the lowest accepted score; None if nothing is accepted.

@@ -1,6 +1,7 @@
 """The columns of a run that the review page needs, stored so that requests are answered at once.
 
-The columns are memory-mapped: unused columns take no memory, and the system may drop used ones.
+The columns are memory-mapped. Columns that are not used take no memory, and the operating system
+can free the memory of the others.
 """
 
 import json
@@ -25,10 +26,10 @@ _COLUMNS = "columns"
 
 @dataclass(frozen=True)
 class IndexMetadata:
-    """The metadata of an index beside its columns.
+    """Facts about an index that are stored beside its columns.
 
-    `sample_design` names the sample drawn from it. `unusable` has, for each score (of `SCORES`, or
-    SECOND) that policies cannot use, the reason in the words of `select`.
+    `sample_design` names the sample that is drawn from the index. `unusable` lists the scores (of
+    `SCORES`, or SECOND) that policies cannot use, each with the reason that `select` would give.
     """
 
     run: str
@@ -45,19 +46,21 @@ class IndexMetadata:
 class ReviewIndex:
     """A run as entries: one for each candidate, and one for each clip without candidates.
 
-    It implements `RankedEntries` of `select/policy.py`, so a new threshold needs no sorting.
-    Entries are in the order of the evidence. By name in `columns`:
+    The class implements `RankedEntries` of `select/policy.py`, so a new threshold needs no sorting.
+    Entries are in the order of the evidence. `columns` has these arrays:
 
-    - of each entry: `clip` (its number), `candidate` (its index in the clip, -1: no caption),
-      `stratum`, `second_score`, and for each usable score, such as `score_clap`: `score_*` (NaN: no
-      caption) and `rank_*` (1 the clip's best, 0: no caption); `score_log_prob` and `second_score`
-      always exist, and are NaN if the run has none;
-    - all entries with a caption, reordered: `drawn` (in the order of the sample), `order_*` (best
-      first) and `tag_order_*` (by `tag_group`, then best first);
-    - of each clip: `first_entry` (and the number of entries at the end), `shard` and `row` of its
-      evidence, `error` (its index in `IndexMetadata.errors`, -1: none), `tag_group` (its rarest
-      tag);
-    - the tags of clip c are `tags[tag_starts[c] : tag_starts[c + 1]]`, numbers of `tag_clips`.
+    - One value per entry: `clip` (number of the clip), `candidate` (index within the clip; -1
+      without a caption), `stratum`, and `second_score`. For each usable score, such as
+      `score_clap`, also `score_*` (NaN without a caption) and `rank_*` (1 for the clip's best, 0
+      without a caption). `score_log_prob` and `second_score` always exist, and are NaN if the run
+      has none.
+    - All entries with a caption, reordered: `drawn` (in the order of the sample), `order_*` (best
+      first) and `tag_order_*` (by `tag_group`, then best first).
+    - One value per clip: `first_entry` (plus a last value, the number of entries), `shard` and
+      `row` of the clip's evidence, `error` (index in `IndexMetadata.errors`; -1 without an error),
+      and `tag_group` (the clip's rarest tag).
+    - `tags` and `tag_starts`: the tags of clip c are `tags[tag_starts[c] : tag_starts[c + 1]]`.
+      Tags are numbers of terms in `tag_clips`.
     """
 
     metadata: IndexMetadata
@@ -82,23 +85,29 @@ class ReviewIndex:
         return [name for name in SCORES if name not in self.metadata.unusable]
 
     def score(self, name: ScoreName) -> np.ndarray:
-        """Float64 `[entries]`, NaN without a caption. Raises InputError if it is unusable."""
+        """Return the score `name` as float64 `[entries]`, NaN without a caption.
+
+        Raises InputError if policies cannot use the score.
+        """
         self._require(name)
         return self.columns[f"score_{name}"]
 
     @property
     def second_score(self) -> np.ndarray:
-        """Float64 `[entries]`, NaN without a caption. Raises InputError if it is unusable."""
+        """The second scorer's score as float64 `[entries]`, NaN without a caption.
+
+        Raises InputError if policies cannot use the score.
+        """
         self._require(MIN_SECOND_SCORE)
         return self.columns["second_score"]
 
     def rank(self, name: ScoreName, eligible: np.ndarray | None = None) -> np.ndarray:
-        """The rank of each entry in its clip, among the eligible entries (bool `[entries]`).
+        """Return the rank of each entry in its clip, among the eligible entries (bool `[entries]`).
 
-        The entries of a clip are adjacent, so each has a position by clip and rank. A rank is the
-        running sum of eligible entries up to that position, minus the sum before the clip. It is 0
-        for entries without a caption if all are eligible, and undefined for entries that are not
-        eligible.
+        The entries of a clip are adjacent, so each entry has a position by clip and rank. Its rank
+        among eligible entries is the number of eligible entries of the clip up to this position,
+        which is a difference of running sums. If all entries are eligible, the rank is 0 for
+        entries without a caption. The rank of an entry that is not eligible is undefined.
         """
         self._require(name)
         rank = self.columns[f"rank_{name}"]
@@ -122,7 +131,7 @@ class ReviewIndex:
         return self.columns["tag_group"][self.columns["clip"][entries]]
 
     def rank_of(self, policy: Policy, entry: int) -> int:
-        """The rank in its clip that `select` records for a caption; 0 without a caption."""
+        """Return the rank that `select` records for a caption in its clip; 0 without a caption."""
         if policy.min_second_score is None or not self.has_caption[entry]:
             return int(self.columns[f"rank_{policy.score}"][entry])
         entries = self.entries_of(int(self.columns["clip"][entry]))
@@ -147,7 +156,7 @@ class ReviewIndex:
 
 
 def save_index(folder: Path, about: IndexMetadata, columns: dict[str, np.ndarray]) -> None:
-    """Write an index without its texts and postings."""
+    """Write an index, except for its texts and postings."""
     (folder / _COLUMNS).mkdir()
     for name, values in columns.items():
         np.save(folder / _COLUMNS / name, values)

@@ -1,7 +1,7 @@
-"""Builds the index of a run, once for each state of its evidence, in the user's cache folder.
+"""Builds the index of a run in the user's cache folder, once for each state of its evidence.
 
-Memory grows with the run: about 350 bytes per candidate while it is built (0.7 GB for two million),
-plus the texts of a few shards, which are written to disk as they are read.
+While the index is built, memory grows with the run: about 350 bytes per candidate (0.7 GB for two
+million), plus the texts of a few shards. Texts are written to disk as they are read.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ _A_DAY_S = 24 * 3600
 
 
 def open_index(run: RunFolder, on_shard: ProgressCallback) -> ReviewIndex:
-    """The index of a run's present evidence; it is built if the cache does not have it.
+    """Open the index of a run's present evidence; build it if the cache does not have it.
 
     Raises:
         InputError: there is no run, no evidence yet, or evidence without usable scores.
@@ -67,7 +67,7 @@ def open_index(run: RunFolder, on_shard: ProgressCallback) -> ReviewIndex:
 
 
 def index_cache_folder() -> Path:
-    """The folder of the indexes: `tagscribe/review` in the user's cache folder (XDG_CACHE_HOME)."""
+    """Return the folder of the indexes: `tagscribe/review` in the cache folder (XDG_CACHE_HOME)."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "tagscribe" / "review"
 
@@ -162,7 +162,7 @@ class _IndexColumns:
         self._clips += len(lengths)
 
     def finish(self, folder: Path) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
-        """Columns of the evidence, kinds of errors, names of tags.
+        """Return the columns of the evidence, the kinds of errors, and the names of tags.
 
         Postings are written into `folder`.
         """

@@ -1,4 +1,4 @@
-"""The marks of a run beside its index: by entry, and as counts of the sample."""
+"""The marks of a run by entry of the review index, and counts of the marks in the sample."""
 
 import math
 import threading
@@ -18,7 +18,7 @@ from curation.run.layout import RunFolder
 class Labels:
     """The last mark of each entry. Thread-safe.
 
-    Raises InputError for marks that cannot be read.
+    Raises InputError if marks cannot be read.
     """
 
     def __init__(self, run: RunFolder, index: ReviewIndex, marker: str) -> None:
@@ -36,13 +36,13 @@ class Labels:
         return len(self._by_entry)
 
     def entries(self, *verdicts: str) -> np.ndarray:
-        """The entries with one of these verdicts, by default with any."""
+        """Return the entries with one of these verdicts; without arguments, all marked entries."""
         with self._lock:
             found = [e for e, m in self._by_entry.items() if not verdicts or m.verdict in verdicts]
         return np.array(found, np.int64)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """The marked entries of this index's sample, and which of them are good."""
+        """Return the marked entries of this index's sample, and whether each is marked good."""
         with self._lock:
             marked = [
                 (entry, mark.verdict == "good")
@@ -53,9 +53,10 @@ class Labels:
         return np.array(entries, np.int64), np.array(good, bool)
 
     def add(self, request: MarkRequest) -> Mark | None:
-        """Write a mark, and return the entry's present mark.
+        """Write a mark, and return the mark that the entry then has.
 
-        A caption of the sample that is marked again while browsing stays in the sample.
+        If a caption was marked in the sample and is marked again while browsing, it stays in the
+        sample.
 
         Raises:
             InputError: there is no such caption, or no corrected text.

@@ -1,4 +1,4 @@
-"""Marks of people on captions: rows in RUN/marks, which only grow.
+"""Marks that people give to captions: rows in RUN/marks, to which rows are only added.
 
 Each server writes its own files, each in one atomic step. Therefore many people can mark the same
 run, also on object storage, and a crash loses no mark.
@@ -25,10 +25,10 @@ MARKS_PER_FILE = 256
 
 @dataclass(frozen=True)
 class Mark:
-    """One verdict. `corrected` is the better caption; `time` is UTC in ISO 8601.
+    """One verdict on a caption. `corrected` is a better caption; `time` is UTC in ISO 8601.
 
-    `sample` names the sample in which the caption was marked; None for a caption that somebody
-    chose. Only marks of a sample give an estimate of precision.
+    `sample` names the sample in which the caption was marked. It is None for a caption that
+    somebody chose. Only marks of a sample are used to estimate precision.
     """
 
     clip_id: str
@@ -52,7 +52,7 @@ def utc_timestamp() -> str:
 
 
 def read_marks(run: RunFolder) -> list[Mark]:
-    """All marks of a run, the oldest first.
+    """Read all marks of a run, the oldest first.
 
     Raises InputError for an invalid file.
     """
@@ -71,18 +71,18 @@ def read_marks(run: RunFolder) -> list[Mark]:
 
 
 def latest_marks(marks: Iterable[Mark]) -> dict[tuple[str, int], Mark]:
-    """The last mark of each caption, without withdrawn ones."""
+    """Return the last mark of each caption, unless it was withdrawn."""
     last = {mark.key: mark for mark in marks}
     return {key: mark for key, mark in last.items() if mark.verdict != "withdrawn"}
 
 
 def mark_to_line(mark: Mark) -> bytes:
-    """A mark as a line of its file; invalid text is escaped."""
+    """Format a mark as a line of its file; invalid text is escaped."""
     return json.dumps(vars(mark)).encode() + b"\n"
 
 
 class MarkWriter:
-    """Writes marks to its own files, one after the other."""
+    """Writes marks to files of its own, one mark after the other."""
 
     def __init__(self, run: RunFolder) -> None:
         self._storage = run.storage
@@ -90,7 +90,7 @@ class MarkWriter:
         self._begin()
 
     def write(self, mark: Mark) -> None:
-        """Returns when the mark is written. Raises OSError, and then it is not saved."""
+        """Write a mark, and return when it is stored. Raises OSError if it could not be stored."""
         line = mark_to_line(mark)
         self._storage.put(self._uri, b"".join([*self._lines, line]))
         self._lines.append(line)

@@ -1,4 +1,4 @@
-"""An inverted index: the rows of each term (words of captions, tags of clips)."""
+"""An inverted index: for each term (word of a caption, tag of a clip), the rows that contain it."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
@@ -17,9 +17,10 @@ _AFTER_ANY_WORD = "\U0010ffff"
 
 @dataclass(frozen=True, eq=False)
 class Postings:
-    """Terms in ascending order, and the ascending rows of each term, concatenated.
+    """Terms in ascending order, and for each term the ascending rows that contain it.
 
-    `starts` is `[terms + 1]`: the start of each term's rows in `rows`.
+    `rows` concatenates the rows of all terms. `starts`, `[terms + 1]`, is the start of each term's
+    rows in `rows`.
     """
 
     terms: pa.StringArray
@@ -27,18 +28,21 @@ class Postings:
     rows: np.ndarray
 
     def of(self, terms: Iterable[int]) -> np.ndarray:
-        """The rows of any of these terms, given by number."""
+        """Return the rows that contain any of these terms, given by number."""
         parts = [self.rows[self.starts[term] : self.starts[term + 1]] for term in terms]
         return np.concatenate(parts) if parts else self.rows[:0]
 
     def whole(self, term: str) -> np.ndarray:
-        """The rows of exactly this term."""
+        """Return the rows that contain exactly this term."""
         place = bisect_left(self.terms, term, key=pa.StringScalar.as_py)
         known = place < len(self.terms) and self.terms[place].as_py() == term
         return self.of([place] if known else [])
 
     def beginning_with(self, prefix: str) -> np.ndarray:
-        """The rows of all terms with this prefix; a row occurs once for each of its terms."""
+        """Return the rows of all terms with this prefix.
+
+        A row occurs once for each of its terms with this prefix.
+        """
         first = bisect_left(self.terms, prefix, key=pa.StringScalar.as_py)
         last = bisect_right(self.terms, prefix + _AFTER_ANY_WORD, key=pa.StringScalar.as_py)
         return self.rows[self.starts[first] : self.starts[last]]
@@ -70,7 +74,7 @@ class PostingsBuilder:
         self._lengths: list[np.ndarray] = []
 
     def add(self, rows: pa.ListArray) -> None:
-        """Add the next rows, each a list of terms."""
+        """Add the next rows; each row is a list of terms."""
         encoded = rows.flatten().dictionary_encode()
         numbers = self._numbers
         known = [numbers.setdefault(term, len(numbers)) for term in encoded.dictionary.to_pylist()]
@@ -79,7 +83,7 @@ class PostingsBuilder:
         self._lengths.append(rows.value_lengths().to_numpy())
 
     def by_row(self) -> tuple[np.ndarray, np.ndarray]:
-        """Starts and terms: the terms of row r are `terms[starts[r] : starts[r + 1]]`."""
+        """Return starts and terms: the terms of row r are `terms[starts[r] : starts[r + 1]]`."""
         place = np.empty(len(self._numbers), np.int32)
         place[[self._numbers[term] for term in sorted(self._numbers)]] = np.arange(len(place))
         return np.r_[0, np.cumsum(np.concatenate(self._lengths))], place[
@@ -96,7 +100,7 @@ class PostingsBuilder:
 
 
 def split_words(texts: pa.Array) -> pa.ListArray:
-    """The lower-case words of each text; used for the texts and for the searched words."""
+    """Split texts into lower-case words, both for the index and for searches."""
     split = pc.split_pattern_regex(pc.utf8_lower(texts), _BETWEEN_WORDS)
     flat = split.flatten()
     kept = pc.not_equal(flat, "")

@@ -1,8 +1,8 @@
 """Estimates the precision of the captions that a policy accepts, from a marked sample.
 
-The sample is that of `sampling`. The accepted captions are split by stratum. In each part the
-marked captions are a simple random sample. A part is weighted by its known size in the run, not by
-its number of marks.
+The sample is drawn by `sampling`. The accepted captions are split by stratum. The marked captions
+of a stratum are a simple random sample of its accepted captions. Each stratum is weighted by its
+number of accepted captions in the run, not by its number of marks.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from curation.stats import wilson_interval
 class PrecisionEstimate:
     """Precision with its 95 % interval; `precision` is None without marks.
 
-    It rests on `marked` marks, which are worth a simple random sample of `effective`.
+    The estimate uses `marked` marks. `effective` is the size of a simple random sample that would
+    be equally accurate.
     """
 
     precision: float | None
@@ -27,13 +28,13 @@ class PrecisionEstimate:
 
 
 def estimate_precision(size: np.ndarray, marked: np.ndarray, good: np.ndarray) -> PrecisionEstimate:
-    """Precision of a set of captions, from their number, marks and good marks by stratum.
+    """Estimate the precision of a set of captions, from counts by stratum.
 
-    The interval is Wilson's, with the effective size of the sample. If a stratum has captions and
-    no marks, the interval allows for all of them being bad, and for all being good.
+    The interval is Wilson's, with the effective size of the sample. If a stratum has captions but
+    no marks, the lower end assumes that all of them are bad, and the upper end that all are good.
 
     Args:
-        size, marked, good: int `[stratum]`.
+        size, marked, good: number of captions, of marks, and of good marks, int `[stratum]`.
     """
     sampled = (marked > 0) & (size > 0)
     if not sampled.any():

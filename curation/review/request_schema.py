@@ -1,4 +1,4 @@
-"""The requests of the page, validated by pydantic: filters, policies, orders, verdicts."""
+"""The requests of the review page, validated by pydantic: filters, policies, orders, verdicts."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class _Request(BaseModel):
 
 
 class EntryFilter(_Request):
-    """A filter of entries; all conditions must hold."""
+    """A filter of entries; an entry must meet all conditions."""
 
     text: str = Field("", max_length=1000)  # words of the caption, or the start of a clip's id
     tags: tuple[int, ...] = Field((), max_length=50)  # any of them
@@ -31,7 +31,7 @@ class EntryFilter(_Request):
 
 
 class ViewRequest(_Request):
-    """A request for rows; by default those nearest to the threshold come first."""
+    """A request for rows of the page; by default they are in the order of the clips."""
 
     filter: EntryFilter = EntryFilter()
     policy: Policy
@@ -49,7 +49,10 @@ class YieldRequest(_Request):
 
 
 class MarkRequest(_Request):
-    """A request to write a mark. `sampled`: the caption was shown in the order of the sample."""
+    """A request to write a mark.
+
+    `sampled` is True if the caption was shown in the order of the sample.
+    """
 
     entry: int = Field(ge=0)
     verdict: Literal["good", "bad", "corrected", "withdrawn"]

@@ -1,8 +1,9 @@
 """The order in which people judge captions: a stratified random sample of all captions of a run.
 
-Strata are bands of CLAP score with equal numbers of captions: eight among the best captions of the
-clips, four among the others. Within a stratum the order is random. Thus the judged captions of a
-stratum are at any time a simple random sample of it, and of any part of it that a policy accepts.
+Strata are bands of CLAP score with equal numbers of captions: eight bands of the clips' best
+captions, and four bands of the other captions. Within a stratum the order is random. Thus the
+captions of a stratum that were already judged are always a simple random sample of the stratum, and
+of any part of it that a policy accepts.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ NO_STRATUM = -1
 
 
 def assign_stratum(clap_score: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """The stratum of each caption, int8 `[entries]`; `NO_STRATUM` without a caption (`rank` 0)."""
+    """Return the stratum of each entry, int8 `[entries]`; `NO_STRATUM` for rank 0 (no caption)."""
     result = np.full(len(rank), NO_STRATUM, np.int8)
     for first, bands, rows in (
         (0, BEST_BANDS, np.flatnonzero(rank == 1)),
@@ -29,7 +30,7 @@ def assign_stratum(clap_score: np.ndarray, rank: np.ndarray) -> np.ndarray:
 
 
 def sampling_order(stratum: np.ndarray, seed: int = 0) -> np.ndarray:
-    """All captions in the order in which they are judged; the strata alternate."""
+    """Return all captions in the order in which they are judged; the strata take turns."""
     chance = np.random.default_rng(seed)
     rows, turns = [], []
     for each in range(STRATUM_COUNT):

@@ -13,10 +13,11 @@ BINS = 64
 
 @dataclass(frozen=True, eq=False)
 class ScoreGrid:
-    """The bin of a score and the stratum of each entry.
+    """The score bin and the stratum of each entry.
 
     Attributes:
-        edges: float64 `[BINS + 1]`, ascending; a bin includes its lower edge, the last one both.
+        edges: float64 `[BINS + 1]`, ascending. A bin includes its lower edge; the last bin includes
+            both edges.
         cell: int16 `[entries]`, bin times STRATA plus stratum; undefined without a caption.
     """
 
@@ -24,17 +25,17 @@ class ScoreGrid:
     cell: np.ndarray
 
     def count(self, which: np.ndarray) -> np.ndarray:
-        """Number of these captions in each cell, int `[BINS, STRATA]`.
+        """Count the captions in each cell, int `[BINS, STRATA]`.
 
         Args:
-            which: bool `[entries]`, or the numbers of the captions.
+            which: the captions to count: bool `[entries]`, or entry numbers.
         """
         counted = np.bincount(self.cell[which], minlength=BINS * STRATUM_COUNT)
         return counted.reshape(BINS, STRATUM_COUNT)
 
 
 def build_score_grid(index: ReviewIndex, name: ScoreName) -> ScoreGrid:
-    """A grid whose bins span the lowest to the highest score of the run."""
+    """Build a grid whose bins cover the range from the lowest to the highest score of the run."""
     score, best_first = index.score(name), index.columns[f"order_{name}"]
     lowest, highest = (score[best_first[-1]], score[best_first[0]]) if len(best_first) else (0, 1)
     edges = np.linspace(lowest, max(highest, lowest + 1e-6), BINS + 1)
@@ -44,5 +45,8 @@ def build_score_grid(index: ReviewIndex, name: ScoreName) -> ScoreGrid:
 
 
 def counts_at_least(counted: np.ndarray) -> np.ndarray:
-    """Captions at or above each bin's lower edge by stratum, from `ScoreGrid.count`."""
+    """Count the captions at or above each bin's lower edge, by stratum.
+
+    `counted` is a result of `ScoreGrid.count`.
+    """
     return counted[::-1].cumsum(axis=0)[::-1]

@@ -1,4 +1,4 @@
-"""The review server on loopback: files of the page, JSON responses, sounds as FLAC, marks."""
+"""The review server on loopback: serves the page's files, JSON, sounds as FLAC, and takes marks."""
 
 import asyncio
 import json
@@ -33,10 +33,10 @@ RequestModel = TypeVar("RequestModel", bound=BaseModel)
 def create_application(
     service: ReviewService, about: dict[str, Any], token: str
 ) -> web.Application:
-    """The server's routes.
+    """Create the web application with its routes.
 
     Args:
-        about: properties of the run that the index does not have.
+        about: facts about the run that the index does not have.
         token: required in each request except those for the page's files.
     """
     server = _Server(service, about)
@@ -58,7 +58,7 @@ def create_application(
 async def serve_application(
     app: web.Application, port: int, on_ready: Callable[[int], None]
 ) -> None:
-    """Serve on loopback until cancelled; `on_ready` gets the port (0 means any free port).
+    """Serve on loopback until cancelled. `on_ready` receives the port; 0 means any free port.
 
     Raises InputError if the port is taken.
     """

@@ -1,4 +1,4 @@
-"""Answers the page's requests from a run's index: rows, yield, precision, one whole clip.
+"""Answers the page's requests from a run's index: rows, yield, precision, and single clips.
 
 All text is escaped by `escape_invisible`: invisible characters become their code points.
 """
@@ -44,13 +44,13 @@ _CLIP_COLUMNS = [name for name in EVIDENCE_SCHEMA.names if name != "audio_embedd
 
 
 class UnknownClipError(InputError):
-    """The number of a clip that the index does not have."""
+    """The index has no clip with the requested number."""
 
 
 class ReviewService:
-    """Answers requests; thread-safe.
+    """Answers requests of the review page; thread-safe.
 
-    Methods with a policy raise InputError if the run lacks the policy's scores.
+    Methods with a policy raise InputError if the run lacks a score that the policy uses.
     """
 
     def __init__(self, run: RunFolder, index: ReviewIndex, labels: Labels) -> None:
@@ -62,10 +62,10 @@ class ReviewService:
         self._count = _memoize(self._count_up_to, _CACHED_COUNTS)
 
     def about(self) -> JsonObject:
-        """The run: size, usable scores, tags by number of clips, and kinds of error.
+        """Describe the run: size, usable scores, tags by number of clips, and kinds of error.
 
-        `scores` and `reasons` are labels by name; `second` is the range of the second scorer's
-        scores, None if policies cannot use them.
+        `scores` and `reasons` map names to labels. `second` is the range of the second scorer's
+        scores, or None if policies cannot use them.
         """
         about, clips = self.index.metadata, self.index.tag_counts
         most = np.argsort(-clips, kind="stable")
@@ -81,7 +81,7 @@ class ReviewService:
         }
 
     def view(self, request: ViewRequest) -> JsonObject:
-        """A page of rows, the total number of rows, and the first policy's decisions on them."""
+        """Return a page of rows, the total number of rows, and the first policy's decisions."""
         first = self._decide(request.policy)
         second = self._decide(request.other) if request.other else None
         shown = filters.filter_mask(self.index, self.labels, request.filter, first, second)
@@ -94,7 +94,7 @@ class ReviewService:
         }
 
     def compare_yields(self, request: YieldRequest) -> JsonObject:
-        """Pairs and precision of a policy, and of a second one for comparison."""
+        """Compute pairs and precision of a policy, and of a second policy if one is given."""
         answer = {"first": self._outcome(request.policy)}
         if request.other:
             answer["second"] = self._outcome(request.other)
@@ -106,7 +106,10 @@ class ReviewService:
         return answer
 
     def curve(self, policy: Policy) -> JsonObject:
-        """Precision at each threshold on the policy's score, for captions passing earlier rules."""
+        """Compute the precision at each threshold on the policy's score.
+
+        Only captions that pass the earlier rules of the policy are counted.
+        """
         grid = self._grid(policy.score)
         entries, good = self.labels.sample()
         judged = self._decide(policy)[entries] <= BELOW_THRESHOLD_CODE
@@ -130,11 +133,11 @@ class ReviewService:
         }
 
     def mark(self, request: MarkRequest) -> JsonObject:
-        """Write a mark, and return the caption's present mark."""
+        """Write a mark, and return the mark that the caption then has."""
         return {"mark": _mark_to_dict(self.labels.add(request))}
 
     def clip(self, clip: int) -> JsonObject:
-        """All data of a clip; its evidence is read again. Raises UnknownClipError."""
+        """Return all data of a clip, read from its evidence. Raises UnknownClipError."""
         evidence = self.evidence(clip)
         tags, scores = evidence["tags"], evidence["tag_scores"] or [None] * len(evidence["tags"])
         return {
@@ -151,7 +154,7 @@ class ReviewService:
         }
 
     def evidence(self, clip: int) -> JsonObject:
-        """A clip's row of evidence, without its embedding. Raises UnknownClipError."""
+        """Read a clip's row of evidence, without its embedding. Raises UnknownClipError."""
         clips = self.index.metadata.clips
         if not 0 <= clip < clips:
             raise UnknownClipError(f"clip {clip}: there are {clips} of them, from 0 on")

@@ -1,4 +1,4 @@
-"""The run folder: file layout, run.json, plan, evidence, footer cache and driver state.
+"""The run folder: its layout, run.json, plan, evidence, footer cache and driver state.
 
-The modules that write and read the rows define their meaning.
+The meaning of the rows is defined by the modules that write and read them.
 """

@@ -1,4 +1,4 @@
-"""From a configuration to a planned run folder: lists the catalog, writes plan/ and run.json."""
+"""Plans a run: lists the catalog, and writes plan/ and run.json into the run folder."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from curation.run.shard_size import resolve_shard_clips
 def create_plan(config: RunConfig) -> tuple[plan.Plan, str]:
     """Plan a run, or check that its existing plan still equals the catalog's listing.
 
-    run.json is created last and in one atomic step, so a folder without it has no plan.
+    run.json is created last and in one atomic step, so a folder without run.json has no plan.
 
     Returns:
         The plan, and the coverage of the catalog.
@@ -71,7 +71,7 @@ def build_run_record(
     models: dict[str, dict[str, str]],
     coverage: dict[str, Any] | None = None,
 ) -> RunRecord:
-    """The content of run.json for a plan, its configuration, and the identities of the models."""
+    """Build the content of run.json from a plan, its configuration, and the models' identities."""
     return RunRecord(
         format=RUN_FORMAT,
         config=config.model_dump(mode="json"),

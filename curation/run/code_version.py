@@ -1,7 +1,7 @@
 """Identifies the running code: the commit of a git checkout, and hashes of the installed packages.
 
-The version is recorded with the files that the code writes. It is never compared, so a run can be
-resumed with new code.
+The version is recorded with the files that the code writes. Versions are never compared, so a run
+can be resumed with new code.
 """
 
 import hashlib
@@ -21,19 +21,19 @@ _GIT_TIMEOUT_S = 20.0
 
 @cache
 def read_code_version() -> dict[str, str]:
-    """The version of this process's code, see `find_code_version`; computed once.
+    """Return the version of this process's code, see `find_code_version`.
 
-    It takes about 50 ms and three git processes.
+    The first call takes about 50 ms and runs three git processes; the result is cached.
     """
     return find_code_version(_ROOT)
 
 
 def find_code_version(root: Path) -> dict[str, str]:
-    """The version of the code in a folder that contains the packages.
+    """Find the version of the code in a folder that contains the packages.
 
     Returns:
-        `curation_sha256` and, if installed, `training_sha256`: `hash_package` of each. If git
-        tracks the packages, also `commit`, 40 hex digits, followed by `-dirty` if a file differs
+        `curation_sha256` and, if installed, `training_sha256`, each from `hash_package`. If git
+        tracks the packages, also `commit`: 40 hex digits, followed by `-dirty` if a file differs
         from the commit or is not in it. A job on a cluster has only `curation`.
     """
     packages = [name for name in _PACKAGES if (root / name).is_dir()]
@@ -44,7 +44,7 @@ def find_code_version(root: Path) -> dict[str, str]:
 
 
 def hash_package(folder: Path) -> str:
-    """SHA-256 over paths and content of an installed package's source and data files."""
+    """Compute the SHA-256 over paths and content of a package's source and data files."""
     sha = hashlib.sha256()
     files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
     for path, file in sorted(files.items()):
@@ -54,7 +54,7 @@ def hash_package(folder: Path) -> str:
 
 
 def format_code_version(code: Mapping[str, str] | None) -> str:
-    """For messages: how to obtain the code that wrote a file."""
+    """Format for messages how to obtain the code that wrote a file."""
     if commit := (code or {}).get("commit"):
         return f"commit {commit} (git checkout {commit.removesuffix('-dirty')})"
     if package := (code or {}).get("curation_sha256"):

@@ -25,7 +25,7 @@ _MODEL_SECTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
 def read_run_config(uri: str, storage: Storage | None = None) -> RunConfig:
     """Read a run's YAML. Raises InputError that names the file, the key and what was expected.
 
-    Storage settings for reading the YAML itself come from the environment by default.
+    By default, the storage settings for reading the YAML itself come from the environment.
     """
     try:
         text = (storage or Storage()).read_bytes(uri).decode()
@@ -43,7 +43,10 @@ def read_run_config(uri: str, storage: Storage | None = None) -> RunConfig:
 
 
 def parse_run_config(data: dict[str, Any], origin: str) -> RunConfig:
-    """The run of a mapping. Raises InputError that names origin, key and what was expected."""
+    """Parse a run's configuration from a mapping.
+
+    Raises InputError that names `origin`, the key and what was expected.
+    """
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
@@ -52,7 +55,7 @@ def parse_run_config(data: dict[str, Any], origin: str) -> RunConfig:
 
 
 def parse_model_section(part: str, text: str) -> Any:
-    """The section of one model, as YAML: captioner, scorer or tagger. Raises InputError."""
+    """Parse the YAML section of one model: captioner, scorer or tagger. Raises InputError."""
     path, kind = _MODEL_SECTIONS[part]
     try:
         return TypeAdapter(kind).validate_python(yaml.safe_load(text))

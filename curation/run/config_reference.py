@@ -1,4 +1,4 @@
-"""Prints the reference of a run's YAML from the descriptions in its sections."""
+"""Prints a reference of a run's YAML, built from the descriptions in its sections."""
 
 import math
 import textwrap
@@ -14,7 +14,7 @@ from curation.section_keys import section_kind, section_models
 
 
 def format_config_reference() -> str:
-    """The whole YAML with its defaults, each key with a comment."""
+    """Format the whole YAML with the default values, and a comment for each key."""
     return "\n".join(_format_section(RunConfig, 0)) + "\n"
 
 

@@ -1,7 +1,8 @@
-"""Records deaths of workers that no clip explains; they bound the attempts over all drivers.
+"""Records deaths of workers that no clip explains, to limit the attempts of all drivers together.
 
-Each is a file `deaths/shard-00012-<unique>.json` in the run folder, written once and never changed.
-The records do not affect a shard with evidence. Delete the folder to try shards again.
+Each death is a file `deaths/shard-00012-<unique>.json` in the run folder, written once and never
+changed. The records do not affect a shard with evidence. Delete the folder `deaths` to try its
+shards again.
 """
 
 import json
@@ -20,14 +21,14 @@ def deaths_uri(run: str) -> str:
 
 
 def record_death(run: RunFolder, shard: int, cause: str) -> None:
-    """Record that a worker died on a shard, and that no single clip explains it."""
+    """Record that a worker died on a shard, and that no single clip explains the death."""
     name = f"shard-{shard:05d}-{uuid.uuid4().hex}.json"
     data = json.dumps({"shard": shard, "cause": cause}).encode() + b"\n"
     run.storage.put_new(join_uri(deaths_uri(run.uri), name), data)
 
 
 def read_death_cause(run: RunFolder, shard: int) -> str:
-    """The cause of one recorded death of a shard; there must be at least one."""
+    """Read the cause of one recorded death of a shard; at least one must be recorded."""
     names = (file.uri for file in run.storage.list_files(deaths_uri(run.uri)))
     files = [uri for uri in names if (name := _NAME.search(uri)) and int(name.group(1)) == shard]
     cause: str = json.loads(run.storage.read_bytes(files[-1]))["cause"]
@@ -35,6 +36,6 @@ def read_death_cause(run: RunFolder, shard: int) -> str:
 
 
 def count_deaths(run: RunFolder) -> Counter[int]:
-    """Number of recorded deaths by shard."""
+    """Count the recorded deaths by shard."""
     names = (_NAME.search(file.uri) for file in run.storage.list_files(deaths_uri(run.uri)))
     return Counter(int(name.group(1)) for name in names if name)

@@ -1,7 +1,7 @@
 """The driver's heartbeat file, `state.json`: running, finished, or stopped with a reason.
 
-The file is replaced as a whole. A running driver writes it every half minute. An older file that
-says running means that the driver was killed.
+The file is replaced as a whole. A running driver writes it every half minute. If a file that says
+"running" is older, the driver was killed.
 """
 
 import json
@@ -27,7 +27,7 @@ _RESERVE_BYTES = 2**16
 
 @dataclass(frozen=True)
 class DriverState:
-    """State of a run's driver; times are Unix time in seconds of the driver's clock."""
+    """The state of a run's driver. Times are Unix times in seconds, by the driver's clock."""
 
     state: Literal["running", "finished", "stopped"]
     started_s: float
@@ -39,18 +39,18 @@ class DriverState:
         return self.state == "running" and now_s - self.heartbeat_s > DEAD_AFTER_S
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of `state.json`, in which `heartbeat_s` is named `heard_s`."""
+        """Return the fields of `state.json`, in which `heartbeat_s` is named `heard_s`."""
         fields = asdict(self)
         return {"heard_s" if key == "heartbeat_s" else key: fields[key] for key in fields}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "DriverState":
-        """From the fields of `state.json`."""
+        """Create a state from the fields of `state.json`."""
         return cls(fields["state"], fields["started_s"], fields["heard_s"], fields["reason"])
 
 
 def read_driver_state(run: RunFolder) -> DriverState | None:
-    """The state of a run; None if no driver has worked on it."""
+    """Read the state of a run's driver; None if no driver has worked on the run."""
     try:
         return DriverState.from_dict(json.loads(run.storage.read_bytes(_uri(run))))
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def read_driver_state(run: RunFolder) -> DriverState | None:
 
 
 def describe_other_driver(run: RunFolder, now_s: float | None = None) -> str:
-    """A warning if another driver seems to be working on the run; else empty.
+    """Return a warning if another driver seems to be working on the run; else an empty text.
 
     `now_s` is the Unix time in seconds, by default the current time.
     """

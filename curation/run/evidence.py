@@ -1,7 +1,7 @@
-"""Evidence of a shard: one immutable Parquet file, named by the plan alone.
+"""Evidence of a shard: one immutable Parquet file, whose name depends only on the plan.
 
-The file's existence marks the shard as done. Resume takes the plan minus the listing of evidence/;
-a retry or a second run that writes the same shard again changes nothing.
+A shard is done if its file exists. A resumed run annotates the shards of the plan that are not in
+the listing of evidence/. If a retry or a second run writes the same shard again, nothing changes.
 """
 
 import io
@@ -42,7 +42,7 @@ _SHARD_NAME = re.compile(r"shard-(\d{5,})\.parquet$")
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """Outcomes of a shard's clips, from its file's footer."""
+    """Outcomes of a shard's clips, from the footer of the shard's file."""
 
     ok: int
     errors: dict[str, int]
@@ -62,12 +62,12 @@ class ShardCounts:
 
     @property
     def failures(self) -> dict[str, int]:
-        """The errors of clips with audio, by kind."""
+        """Number of clips with audio that failed, by kind of error."""
         return {kind: n for kind, n in self.errors.items() if not kind.startswith("catalog/")}
 
 
 class WorkSpan(NamedTuple):
-    """The time during which a worker of a pool had a shard, as Unix time in s of its clock."""
+    """The time during which a worker of a pool had a shard, as Unix seconds of its clock."""
 
     pool: str
     worker: str
@@ -79,9 +79,9 @@ class WorkSpan(NamedTuple):
 class ShardFooter:
     """The metadata in the footer of a shard's file.
 
-    `best_scores` counts the ok clips by the best CLAP score among their candidates, in hundredths,
-    rounded down. `code` is the code that wrote the file, as `read_code_version` returns it; empty
-    in files that do not name it.
+    `best_scores` counts the clips with captions by their best CLAP score, in hundredths, rounded
+    down. `code` is the version of the code that wrote the file, from `read_code_version`; empty in
+    files that do not state it.
     """
 
     counts: ShardCounts
@@ -91,7 +91,7 @@ class ShardFooter:
 
     @classmethod
     def parse(cls, counts: dict[str, Any], work: dict[str, Any]) -> "ShardFooter":
-        """Parse the values of COUNTS_KEY and WORK_KEY."""
+        """Parse the values of COUNTS_KEY and WORK_KEY in a footer."""
         return cls(
             ShardCounts(
                 counts["ok"],
@@ -106,7 +106,7 @@ class ShardFooter:
 
 
 def count_outcomes(evidence: pa.Table) -> ShardCounts:
-    """Number of clips by outcome in a shard's evidence; errors by `stage/type`."""
+    """Count the clips of a shard's evidence by outcome; errors are counted by `stage/type`."""
     failed = evidence.filter(pc.not_equal(evidence["outcome"], OK))
     errors: dict[str, int] = {}
     for error in failed["error"].to_pylist():
@@ -126,9 +126,13 @@ def write_evidence_shard(
 ) -> ShardCounts:
     """Write a shard's evidence in one atomic step; an existing file is not replaced.
 
-    `spans` are the workers that had the shard and when, `faults` the storage faults of its reads,
-    `failed_second_draws` the clips whose second draw failed, by error. They do not affect the rows
-    or their order. Evidence that is `held` does not count until `release_held_shard`.
+    Args:
+        spans: the workers that had the shard, and when.
+        faults: number of storage faults while the shard was read, by kind.
+        failed_second_draws: number of clips whose second draw failed, by error.
+        held: the evidence does not count until `release_held_shard`.
+
+    `spans`, `faults` and `failed_second_draws` do not affect the rows or their order.
     """
     counts = replace(
         count_outcomes(evidence),
@@ -156,9 +160,10 @@ def write_evidence_shard(
 
 
 def release_held_shard(run: RunFolder, shard: int) -> None:
-    """Move held evidence to its place, so that it counts.
+    """Move held evidence to its final place, so that it counts.
 
-    If another driver has released or deleted it, the shard is done, or is annotated again.
+    If there is no held evidence, another driver has released or deleted it. Then the shard is done,
+    or will be annotated again.
     """
     uri = layout.held_shard_uri(run.uri, shard)
     with suppress(FileNotFoundError):
@@ -167,12 +172,12 @@ def release_held_shard(run: RunFolder, shard: int) -> None:
 
 
 def delete_held_shards(run: RunFolder) -> None:
-    """Delete the held evidence; its shards are annotated again."""
+    """Delete all held evidence; the shards will be annotated again."""
     run.storage.delete_tree(layout.held_uri(run.uri))
 
 
 def list_evidence_files(run: RunFolder) -> dict[int, FileInfo]:
-    """The evidence file of each finished shard, by the shard's number, ascending."""
+    """List the evidence file of each finished shard, in the order of the shards' numbers."""
     files = {}
     for file in run.storage.list_files(layout.evidence_uri(run.uri)):
         match = _SHARD_NAME.search(file.uri)
@@ -182,14 +187,14 @@ def list_evidence_files(run: RunFolder) -> dict[int, FileInfo]:
 
 
 def list_done_shards(run: RunFolder) -> list[int]:
-    """Numbers of the shards with evidence, ascending."""
+    """List the numbers of the shards with evidence, ascending."""
     return list(list_evidence_files(run))
 
 
 def read_footer_metadata(
     storage: Storage, files: Sequence[FileInfo]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The values of COUNTS_KEY and WORK_KEY of each file; one request a file."""
+    """Read the values of COUNTS_KEY and WORK_KEY of each file, with one request per file."""
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         return list(pool.map(partial(_read_footer, storage), files))
 
@@ -237,9 +242,9 @@ def sum_counts(counts: list[ShardCounts]) -> ShardCounts:
 
 
 def read_evidence_shard(run: RunFolder, shard: int, columns: list[str] | None = None) -> pa.Table:
-    """Evidence of one shard, whole or some columns.
+    """Read all or some columns of the evidence of one shard.
 
-    Raises FormatError if its format is another than EVIDENCE_FORMAT.
+    Raises FormatError if the format of the file is not EVIDENCE_FORMAT.
     """
     uri = layout.shard_uri(run.uri, shard)
     evidence = run.storage.read_parquet(uri, columns)
@@ -250,7 +255,7 @@ def read_evidence_shard(run: RunFolder, shard: int, columns: list[str] | None = 
 def read_evidence_shards(
     run: RunFolder, shards: list[int], columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Read evidence shard by shard, in the given order, a few shards ahead."""
+    """Read evidence shard by shard, in the given order; a few shards are read ahead."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         for start in range(0, len(shards), 8):
             few = shards[start : start + 8]
@@ -258,7 +263,7 @@ def read_evidence_shards(
 
 
 def flatten_candidates(evidence: pa.Table) -> pa.Table:
-    """One row per candidate: its clip's `clip_id`, and its caption, method and scores."""
+    """Return one row per candidate: its clip's `clip_id`, and its caption, method and scores."""
     each = evidence["candidates"].combine_chunks()
     rows = pa.Table.from_struct_array(each.flatten())
     clip_ids = evidence["clip_id"].take(pc.list_parent_indices(each))

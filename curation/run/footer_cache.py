@@ -1,8 +1,9 @@
 """A cache of the footers of a run's evidence, so that few reads cover thousands of shards.
 
-`progress/shards-00064.json` has the footers of 64 consecutive shards. The driver writes it once all
-of them are done. It is a copy: only the listing of evidence/ decides which shards are done, and an
-entry is valid only for a file of the recorded size. The folder can be deleted.
+`progress/shards-00064.json` contains the footers of 64 consecutive shards. The driver writes it
+once all of these shards are done. Only the listing of evidence/ decides which shards are done. An
+entry of the cache is valid only if the evidence file has the recorded size. The folder progress/
+can be deleted.
 """
 
 import json
@@ -27,7 +28,7 @@ Entry = dict[str, Any]
 def read_footers(
     run: RunFolder, evidence: Mapping[int, FileInfo]
 ) -> dict[int, run_evidence.ShardFooter]:
-    """The footer of each listed evidence file, from progress/ if it is cached there."""
+    """Read the footer of each listed evidence file, from progress/ if it is cached there."""
     known = {entry["shard"]: entry for part in _read_parts(run) for entry in part}
     entries = {
         shard: known[shard]
@@ -44,14 +45,14 @@ def read_footers(
 
 
 def read_counts(run: RunFolder, shards: int) -> run_evidence.ShardCounts:
-    """The outcomes of the clips in a run's first `shards` shards, for the shards with evidence."""
+    """Count the outcomes of clips in those of a run's first `shards` shards that have evidence."""
     files = run_evidence.list_evidence_files(run)
     footers = read_footers(run, {shard: files[shard] for shard in files if shard < shards})
     return run_evidence.sum_counts([footer.counts for footer in footers.values()])
 
 
 class FooterCacheWriter:
-    """Writes the footers of full groups of shards to progress/, for the driver of a run."""
+    """Writes the footers of complete groups of shards to progress/; used by the driver of a run."""
 
     def __init__(self, run: RunFolder, shards: int, todo: Iterable[int]) -> None:
         """`todo`: the shards that will be written; cached parts with one of them are deleted."""
@@ -69,7 +70,7 @@ class FooterCacheWriter:
                 self._written.add(first // SHARDS_PER_PART)
 
     def write_full_parts(self, evidence: Mapping[int, FileInfo]) -> None:
-        """Write the missing parts whose shards are all in a listing of evidence."""
+        """Write the missing groups whose shards are all in `evidence`, a listing of files."""
         for part in range(-(-self._shards // SHARDS_PER_PART)):
             first = part * SHARDS_PER_PART
             shards = range(first, min(first + SHARDS_PER_PART, self._shards))

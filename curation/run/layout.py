@@ -1,4 +1,4 @@
-"""The places of the files in a run folder, and the storage that holds the folder."""
+"""The paths of the files in a run folder, and the storage that contains the folder."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from curation.uris import join_uri
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder: its absolute URI, and the storage that holds it. Picklable."""
+    """A run's folder: its absolute URI, and the storage that contains it. Picklable."""
 
     uri: str
     storage: Storage = Storage()
 
     @classmethod
     def from_config(cls, config: RunConfig) -> "RunFolder":
-        """The folder of a run. Raises InputError if its storage profile is unknown here."""
+        """Return the folder of a run. Raises InputError if its storage profile is unknown here."""
         return cls(config.run, Storage(config.storage))
 
 

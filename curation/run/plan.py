@@ -1,8 +1,9 @@
 """The plan: the catalog's listing, made once, cut into fixed shards and hashed.
 
-A file of the plan holds whole shards, one row group each, so a worker reads only its own shard. The
-file names contain the plan's hash, so drivers that plan one folder at once never change each
-other's files: equal listings give equal files, and run.json names the valid plan.
+A file of the plan contains whole shards, one row group per shard, so a worker reads only its own
+shard. The file names contain the plan's hash. Drivers that plan one folder at the same time
+therefore never change each other's files: equal listings give equal files, and run.json names the
+valid plan.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ SHARDS_PER_FILE = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to annotate."""
+    """The shards that a run has to annotate: their number, size and hash."""
 
     clips: int
     missing: int
@@ -38,7 +39,7 @@ class Plan:
 
     @property
     def mark(self) -> str:
-        """The part of the hash in the names of the plan's files."""
+        """The part of the plan's hash that is in the names of the plan's files."""
         return self.hash[:PLAN_MARK_DIGITS]
 
     def shard_size(self, shard: int) -> int:
@@ -46,7 +47,7 @@ class Plan:
 
 
 def build_plan(clips: pa.Table, shard_clips: int) -> Plan:
-    """The plan of a sorted listing (CLIP_SCHEMA)."""
+    """Build the plan of a sorted listing of clips (CLIP_SCHEMA)."""
     if clips.num_rows == 0:
         raise InputError("the catalog lists no clips; check its paths and file names")
     return Plan(
@@ -59,7 +60,7 @@ def build_plan(clips: pa.Table, shard_clips: int) -> Plan:
 
 
 def hash_plan(clips: pa.Table, shard_clips: int) -> str:
-    """SHA-256 over the clips in order and the shard size; the same on any machine."""
+    """Compute the SHA-256 over the clips in order and the shard size; equal on all machines."""
     sha = hashlib.sha256(f"shard_clips={shard_clips}\n".encode())
     for batch in clips.to_batches(max_chunksize=65536):
         for row in _as_text(batch).to_pylist():
@@ -68,9 +69,10 @@ def hash_plan(clips: pa.Table, shard_clips: int) -> str:
 
 
 def write_plan(run: RunFolder, clips: pa.Table, plan: Plan) -> None:
-    """Write the files of a plan. They are valid once run.json, written later, names the plan.
+    """Write the files of a plan. They become valid when run.json, written later, names the plan.
 
-    Existing files stay, of this plan and of others: another driver may be using them.
+    Existing files of this plan and of other plans are kept, because another driver may be using
+    them.
     """
     clips = clips.select(CLIP_SCHEMA.names).cast(CLIP_SCHEMA)
     shard = np.arange(plan.clips, dtype=np.int32) // plan.shard_clips
@@ -88,7 +90,7 @@ def write_plan(run: RunFolder, clips: pa.Table, plan: Plan) -> None:
 
 
 def delete_other_plans(run: RunFolder, record: RunRecord) -> None:
-    """Delete the files in plan/ that belong to no valid plan; nothing reads them."""
+    """Delete the files in plan/ except those of the run's valid plan; nothing reads them."""
     own = {
         _file_uri(run, index, record.plan_mark).rpartition("/")[2]
         for index in range(_count_files(record.shards))
@@ -100,7 +102,7 @@ def delete_other_plans(run: RunFolder, record: RunRecord) -> None:
 
 
 def read_plan_shard(run: RunFolder, shard: int) -> pa.Table:
-    """The planned clips of one shard (CLIP_SCHEMA). Raises InputError if no run is planned."""
+    """Read the planned clips of one shard (CLIP_SCHEMA). Raises InputError if no run is planned."""
     file, group = divmod(shard, SHARDS_PER_FILE)
     uri = _file_uri(run, file, require_run_record(run).plan_mark)
     with run.storage.open_input(uri) as source:
@@ -108,14 +110,14 @@ def read_plan_shard(run: RunFolder, shard: int) -> pa.Table:
 
 
 def read_plan_clips(run: RunFolder, columns: list[str]) -> Iterator[pa.Table]:
-    """Selected columns of the whole plan, one file at a time, in order."""
+    """Read columns of the whole plan, one file at a time, in order."""
     record = require_run_record(run)
     for index in range(_count_files(record.shards)):
         yield run.storage.read_parquet(_file_uri(run, index, record.plan_mark), columns)
 
 
 def plan_from_record(record: RunRecord) -> Plan:
-    """The plan that a run's record describes."""
+    """Return the plan that a run's record describes."""
     return Plan(
         clips=record.clips,
         missing=record.missing,

@@ -1,4 +1,4 @@
-"""run.json: the configuration, plan and models that a run folder belongs to."""
+"""run.json: the configuration, plan and models of the run that a folder contains."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,7 @@ RECORDED_PACKAGES = ("tagscribe", "ray", "torch", "torchaudio", "transformers", 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The content of run.json: all that is needed to read and trust the run's evidence."""
+    """The content of run.json: all that is needed to read the run's evidence and to trust it."""
 
     format: int
     config: dict[str, Any]
@@ -42,17 +42,17 @@ class RunRecord:
 
     @property
     def unread_files(self) -> dict[str, int]:
-        """Files that were not read as audio, by extension."""
+        """Number of files that were not read as audio, by extension."""
         return dict(self.coverage.get("unread_files", {}))
 
     @property
     def plan_mark(self) -> str:
-        """The part of the hash in the names of the plan's files; empty before format 5."""
+        """The part of the plan's hash in the names of the plan's files; empty before format 5."""
         return self.plan_hash[:PLAN_MARK_DIGITS] if self.format >= 5 else ""
 
 
 def format_model_name(identity: Mapping[str, str]) -> str:
-    """A model as rows name it: name, and revision or the first digits of its weights' hash."""
+    """Format a model's name for rows: name, and revision or first digits of the weights' hash."""
     mark = identity.get("revision") or identity.get("weights_sha256", "")[:12]
     return f"{identity['model']}@{mark}"
 
@@ -60,9 +60,9 @@ def format_model_name(identity: Mapping[str, str]) -> str:
 def hash_config(
     config: RunConfig, models: Mapping[str, Mapping[str, str]], shard_clips: int
 ) -> str:
-    """Hash of everything that affects the evidence: settings, and the content of the models.
+    """Hash everything that affects the evidence: settings, and the content of the models.
 
-    `shard_clips` is that of the plan, so the hash does not depend on whether the YAML says auto.
+    `shard_clips` is the size from the plan, so the hash is the same if the YAML says `auto`.
     """
     settings = {
         "settings": _settings_as_planned(config, shard_clips),
@@ -73,15 +73,15 @@ def hash_config(
 
 @cache
 def read_package_versions() -> dict[str, str]:
-    """Versions of Python and of packages by name, and this package's code: `read_code_version`."""
+    """Return the versions of Python and packages by name, and this code's (`read_code_version`)."""
     packages = {name: version(name) for name in RECORDED_PACKAGES}
     return {"python": platform.python_version(), **packages, **read_code_version()}
 
 
 def read_run_record(run: RunFolder) -> RunRecord | None:
-    """The record of a run folder; None if no run was planned yet.
+    """Read the record of a run folder; None if no run was planned yet.
 
-    Raises FormatError if its format is none of READ_RUN_FORMATS.
+    Raises FormatError if the record's format is not one of READ_RUN_FORMATS.
     """
     try:
         data = run.storage.read_bytes(record_uri(run.uri))
@@ -122,7 +122,7 @@ def check_same_run(
 ) -> None:
     """Check that `config` and its models are those of the run folder.
 
-    Raises InputError that lists each setting that differs, found and expected.
+    Raises InputError that lists each setting that differs, with the found and the expected value.
     """
     given = config.annotate.shard_clips
     shard_clips = record.shard_clips if given == "auto" else given
@@ -150,7 +150,7 @@ def _settings_as_planned(config: RunConfig, shard_clips: int) -> dict[str, Any]:
 def list_differences(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """The dotted keys in which nested settings differ, in order, with both values."""
+    """List the dotted keys in which nested settings differ, in order, with both values."""
     old, new = dict(_flatten(before)), dict(_flatten(after))
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):

@@ -1,4 +1,4 @@
-"""Finds the run of a command's RUN argument: a run folder, or the YAML of a run."""
+"""Finds the run of a command's RUN argument, which is a run folder or the YAML of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ _YAML = (".yaml", ".yml")
 class ResolvedRun:
     """A planned run: its folder with its storage, its run.json, and its configuration.
 
-    `config` is that of the YAML if one was given, else that of run.json. Its `run` and `storage`
-    are the folder's present place and the settings that reach it.
+    `config` comes from the YAML if one was given, else from run.json. `config.run` and
+    `config.storage` are the folder's present place and the settings to access it.
     """
 
     folder: RunFolder
@@ -34,13 +34,13 @@ class ResolvedRun:
 def resolve_run(
     argument: str, endpoint_url: str | None = None, profile: str | None = None
 ) -> ResolvedRun:
-    """The run that `argument` names: a run folder, or the YAML of a planned run.
+    """Find the run that `argument` names: a run folder, or the YAML of a planned run.
 
-    run.json is read with the endpoint and profile given here or in the environment
-    (AWS_ENDPOINT_URL, AWS_PROFILE). Afterwards the storage settings of run.json, or of the YAML,
-    apply; an endpoint or profile given here overrides them.
+    run.json is read with the endpoint and profile that are given here or in the environment
+    (AWS_ENDPOINT_URL, AWS_PROFILE). Afterwards the storage settings of run.json or of the YAML
+    apply, except that an endpoint or profile given here overrides them.
 
-    Raises InputError if there is no run, or these settings do not reach it.
+    Raises InputError if there is no run, or if these settings do not give access to it.
     """
     given = {"endpoint_url": endpoint_url, "profile": profile}
     overrides = {key: value for key, value in given.items() if value is not None}
@@ -59,9 +59,9 @@ def resolve_run(
 
 
 def recorded_config(run: RunFolder, record: RunRecord) -> RunConfig:
-    """The configuration of a run's run.json, with the folder's present place and storage.
+    """Return the configuration in a run's run.json, with the folder's present place and storage.
 
-    The folder may have been moved, and the command line may give another endpoint.
+    The folder may have been moved, and the command line may name another endpoint.
     """
     config = _parse_recorded(record, run.uri)
     return config.model_copy(update={"storage": run.storage.settings})

@@ -1,7 +1,7 @@
-"""The size of a shard with `annotate.shard_clips: auto`: a function of the number of clips.
+"""The size of a shard under `annotate.shard_clips: auto`: a function of the number of clips.
 
-It does not depend on the machine, so a catalog has the same plan everywhere. docs/engine.md has
-tables of its results, made by `python -m benchmarks.shard_size`.
+The size does not depend on the machine, so a catalog has the same plan everywhere. docs/engine.md
+has tables of sizes, made by `python -m benchmarks.shard_size`.
 """
 
 import math
@@ -19,7 +19,7 @@ MEDIUM_SHARD_CLIPS = 32
 
 
 def resolve_shard_clips(config: AnnotateConfig, clips: int) -> int:
-    """Clips of a shard in a plan of `clips` clips: the YAML's number, or that of auto."""
+    """Return the number of clips of a shard: the YAML's number, or for `auto` the chosen one."""
     if config.shard_clips != "auto":
         return config.shard_clips
     # Models that are offloaded are moved once a shard, whatever its size.
@@ -27,12 +27,12 @@ def resolve_shard_clips(config: AnnotateConfig, clips: int) -> int:
 
 
 def choose_shard_clips(clips: int) -> int:
-    """Clips of a shard for a number of clips: half its square root, within bounds.
+    """Choose the number of clips of a shard: half the square root of `clips`, within bounds.
 
-    There are thus four times as many shards as clips in a shard. The share of time in which workers
+    So there are four times as many shards as clips in a shard. The share of time in which workers
     have no shard left, and the number of files, both grow more slowly than the number of clips.
-    From 1,024 clips on the size is at least 32, and a multiple of 16, which avoids small batches.
-    Fewer than 16 clips are two shards.
+    From 1,024 clips on, a shard has at least 32 clips, and a multiple of 16, which avoids small
+    batches. Fewer than 16 clips are split into two shards.
     """
     half_root = math.isqrt(clips) // 2
     if half_root < BATCH_CLIPS:

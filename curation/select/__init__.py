@@ -1,1 +1,1 @@
-"""Selection: applies a policy to the evidence; the result is a version of the curated table."""
+"""Selection applies a policy to the evidence. The result is a version of the curated table."""

@@ -42,7 +42,7 @@ _PAIR_COLUMNS = [
 
 @dataclass(frozen=True)
 class Selection:
-    """The result of a policy on a run's evidence."""
+    """The result of applying a policy to a run's evidence."""
 
     version: table.TableVersion
     shards_done: int
@@ -73,13 +73,14 @@ def select_pairs(
     """Apply the policy of a configuration to a run's evidence, and commit the accepted pairs.
 
     Args:
-        config: the sections `run`, `select` and `table` are used.
+        config: only the sections `run`, `select` and `table` are used.
         partial: allow evidence that does not cover the whole plan yet.
-        on_pairs: called with the number of pairs written and accepted, while the table is written.
+        on_pairs: called with the numbers of written and of accepted pairs, while the table is
+            written.
 
     Raises:
-        InputError: the run is not planned, or it is not fully annotated and `partial` is not set;
-            or audio is to be embedded and is missing or has changed since it was annotated.
+        InputError: the run is not planned, or not fully annotated while `partial` is not set. Or
+            audio is to be embedded, and is missing or has changed since it was annotated.
     """
     run = RunFolder.from_config(config)
     record = require_run_record(run)

@@ -1,4 +1,4 @@
-"""Adds the audio of accepted pairs to tables: reads it again, checks it, and encodes it as FLAC."""
+"""Reads the audio of accepted pairs again, checks it, and adds it to tables as FLAC."""
 
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ AUDIO_THREADS = 4
 
 
 class AudioEmbedder:
-    """Reads accepted clips again and adds their audio as 16-bit FLAC."""
+    """Reads the clips of accepted pairs again, and adds their audio as 16-bit FLAC."""
 
     def __init__(self, storage: Storage, config: TableConfig) -> None:
         self._storage = storage
@@ -25,7 +25,7 @@ class AudioEmbedder:
         self._threads = ThreadPoolExecutor(AUDIO_THREADS)
 
     def embed(self, pairs: pa.Table) -> pa.Table:
-        """Pairs with a column `audio` (AUDIO_TYPE).
+        """Return pairs with a column `audio` (AUDIO_TYPE).
 
         Raises InputError if audio is missing or has changed since it was annotated.
         """

@@ -1,4 +1,4 @@
-"""Ranks candidates within their clip, and takes the best fraction of a group."""
+"""Ranks candidates within their clip, and takes the best fraction of groups."""
 
 import numpy as np
 
@@ -6,12 +6,15 @@ import numpy as np
 def rank_within(
     group: np.ndarray, score: np.ndarray, eligible: np.ndarray | None = None
 ) -> np.ndarray:
-    """Rank of each entry within its group, 1 for the best, int32; ties favour the earlier entry.
+    """Rank each entry within its group, int32 `[entries]`, 1 for the best.
+
+    Of entries with equal scores the earlier one ranks higher.
 
     Args:
         group: int `[entries]`.
         score: float `[entries]`.
-        eligible: bool `[entries]`; the other entries rank after these. None: all are eligible.
+        eligible: bool `[entries]`; the other entries rank after the eligible ones. None: all
+            entries are eligible.
     """
     if eligible is not None:
         score = np.where(eligible, score, -np.inf)
@@ -26,9 +29,9 @@ def rank_within(
 
 
 def best_first(score: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
-    """Entries sorted by descending score, ties by index; with groups, sorted by group first.
+    """Sort entries by descending score; with groups, sort by group first.
 
-    Returns int `[entries]`.
+    Entries with equal scores are in their original order. Returns int `[entries]`.
     """
     order = np.argsort(-score, kind="stable")
     return order if group is None else order[np.argsort(group[order], kind="stable")]
@@ -37,11 +40,11 @@ def best_first(score: np.ndarray, group: np.ndarray | None = None) -> np.ndarray
 def take_fraction(
     ordered: np.ndarray, fraction: float, group: np.ndarray | None = None
 ) -> np.ndarray:
-    """The best `fraction`, rounded up, of entries given best first, or of each group.
+    """Take the best `fraction`, rounded up, of all entries, or of each group of entries.
 
     Args:
         ordered: int `[entries]`, from `best_first`.
-        group: int `[entries]`, the group of each of `ordered`, ascending; None: one group.
+        group: int `[entries]`, the group of each entry in `ordered`, ascending; None: one group.
     """
     if group is None:
         return ordered[: int(fraction_size(np.array(len(ordered)), fraction))]
@@ -51,12 +54,12 @@ def take_fraction(
 
 
 def fraction_size(size: np.ndarray, fraction: float) -> np.ndarray:
-    """Number of entries in `fraction` of a group of `size`, rounded up."""
+    """Return the number of entries in `fraction` of a group of `size` entries, rounded up."""
     rounded: np.ndarray = np.ceil(size * fraction - 1e-9).astype(int)
     return rounded
 
 
 def standardise(values: np.ndarray) -> np.ndarray:
-    """The values with mean 0 and standard deviation 1; all zero if they are equal."""
+    """Scale values to mean 0 and standard deviation 1; all become 0 if they are equal."""
     deviation = values.std() if len(values) else 0.0
     return (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)

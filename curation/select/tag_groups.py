@@ -1,12 +1,12 @@
-"""The group of a clip under `stratify_by: tag`: its rarest tag in the run."""
+"""Groups clips for `stratify_by: tag`: a clip's group is its rarest tag in the run."""
 
 import numpy as np
 
 
 def group_by_rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
-    """The group of each clip, ties broken by mid; clips without a tag are one group.
+    """Return the group of each clip, int `[clips]`; clips without a tag are one group.
 
-    Returns int `[clips]`.
+    Of equally rare tags the first by mid is used.
     """
     _, flat = np.unique([mid for tags in clip_tags for mid in tags], return_inverse=True)
     lengths = [len(tags) for tags in clip_tags]
@@ -14,7 +14,9 @@ def group_by_rarest_tag(clip_tags: list[list[str]]) -> np.ndarray:
 
 
 def group_by_rarest_number(starts: np.ndarray, tags: np.ndarray) -> np.ndarray:
-    """As `group_by_rarest_tag`, for tags given as numbers in the order of their mids.
+    """Group clips as `group_by_rarest_tag` does, for tags given as numbers.
+
+    The numbers are in the order of the tags' mids.
 
     Args:
         starts: int `[clips + 1]`; the tags of clip c are `tags[starts[c] : starts[c + 1]]`.

@@ -1,4 +1,4 @@
-"""Object storage and local files with one interface, retries and a read budget.
+"""One interface to object storage and local files, with retries and a read budget.
 
 `run`, `table` and `catalog` decide what is stored under which name.
 """

@@ -1,7 +1,7 @@
-"""Files that only grow, such as logs: bytes are appended, and none is written again.
+"""Files that only grow, such as logs: lines are appended, and existing lines are never rewritten.
 
-Object storage cannot append. There such a file is a folder of its name, and each append is an
-object in it; the names sort by the time of writing.
+Object storage cannot append. There such a file is a folder with the file's name, and each append
+writes one object into the folder. The objects' names sort by the time of writing.
 """
 
 import os
@@ -14,10 +14,10 @@ from curation.uris import is_local_uri, join_uri, local_path
 
 
 def append_line(storage: Storage, uri: str, data: bytes) -> None:
-    """Append one or more whole lines, with their line ends, to a file; creates it if needed.
+    """Append one or more whole lines, with their line ends, to a file; create it if needed.
 
-    A line that a crash cut short stays, and the new ones begin after it. Raises OSError;
-    DiskFullError if there is no space.
+    If a crash cut an earlier line short, that line stays, and the new lines start after it. Raises
+    OSError, and DiskFullError if there is no space.
     """
     if not is_local_uri(uri):
         storage.put(join_uri(uri, f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"), data)
@@ -41,7 +41,7 @@ def _append_local(path: str, data: bytes) -> None:
 
 
 def read_lines(storage: Storage, uri: str) -> list[bytes]:
-    """The lines of a file that `append_line` wrote; none if there is no file.
+    """Read the lines of a file that `append_line` wrote; none if there is no file.
 
     A line that a crash cut short is included.
     """
@@ -55,9 +55,9 @@ def read_lines(storage: Storage, uri: str) -> list[bytes]:
 
 
 def read_newest_line(storage: Storage, uri: str, longest: int = 2**16) -> bytes | None:
-    """The last complete line, of at most `longest` bytes, without reading the file; else None.
+    """Read the last complete line without reading the whole file.
 
-    Raises OSError.
+    Returns None if there is no such line of at most `longest` bytes. Raises OSError.
     """
     start = None
     if is_local_uri(uri):

@@ -1,6 +1,6 @@
-"""Credentials, endpoint and region from this machine's AWS configuration.
+"""Finds credentials, endpoint and region in this machine's AWS configuration.
 
-Secrets come from the environment, a profile, or the machine's role, and stay in this process.
+Secrets come from the environment, a profile, or the machine's role, and never leave this process.
 """
 
 import os
@@ -17,17 +17,20 @@ _inherited: set[StorageConfig] = set()
 
 
 def inherit_settings(settings: StorageConfig) -> None:
-    """Record that another process uses these settings: their endpoint is right, but may be down."""
+    """Record that another process uses these settings already.
+
+    Their endpoint is therefore right. If it does not answer, it is down.
+    """
     _inherited.add(settings)
 
 
 def are_inherited(settings: StorageConfig) -> bool:
-    """Whether another process uses these settings."""
+    """Whether another process was recorded as using these settings."""
     return settings in _inherited
 
 
 def check_profile(settings: StorageConfig) -> None:
-    """Raises InputError if this machine has no profile of the configured name."""
+    """Raise InputError if this machine has no profile of the configured name."""
     if settings.profile is None:
         return
     import botocore.session
@@ -41,14 +44,14 @@ def check_profile(settings: StorageConfig) -> None:
 
 
 def open_session(settings: StorageConfig) -> Any:
-    """A botocore session with this machine's environment, profiles and roles."""
+    """Open a botocore session with this machine's environment, profiles and roles."""
     import botocore.session
 
     return botocore.session.Session(profile=settings.profile)
 
 
 def find_credentials(session: Any) -> Any:
-    """Botocore's credentials. Raises NoCredentialsError if the machine has none."""
+    """Return botocore's credentials. Raises NoCredentialsError if the machine has none."""
     from botocore.exceptions import NoCredentialsError
 
     if (credentials := session.get_credentials()) is None:
@@ -57,12 +60,12 @@ def find_credentials(session: Any) -> Any:
 
 
 def endpoints_of_environment() -> tuple[str | None, str | None]:
-    """The endpoints of S3, and of all AWS services, in the environment."""
+    """Return the endpoints that the environment sets for S3, and for all AWS services."""
     return os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL")
 
 
 def native_client_options(session: Any, settings: StorageConfig) -> dict[str, str]:
-    """Options of the native clients (obstore, Delta Lake) for the S3 that s3fs uses."""
+    """Return options with which the native clients (obstore, Delta Lake) use the S3 of s3fs."""
     options: dict[str, str] = {}
     region = settings.region or session.get_config_variable("region")
     if region:
@@ -78,7 +81,7 @@ def native_client_options(session: Any, settings: StorageConfig) -> dict[str, st
 
 
 def endpoint_name(settings: StorageConfig) -> str:
-    """The endpoint's URL for messages, or a name for AWS's own."""
+    """Return the endpoint's URL for messages, or a name for AWS's own endpoint."""
     return _endpoint_url(open_session(settings), settings) or "S3 of AWS, its default endpoint"
 
 
@@ -89,7 +92,7 @@ def _endpoint_url(session: Any, settings: StorageConfig) -> str | None:
 
 
 def delta_client_options(uri: str, settings: StorageConfig) -> dict[str, str]:
-    """Options of Delta Lake's client, for this process only: they may contain secrets."""
+    """Return options of Delta Lake's client, for this process only: they may contain secrets."""
     if uri_scheme(uri) not in S3_PROTOCOLS:
         return {}
     session = open_session(settings)

@@ -23,9 +23,9 @@ _CONNECTIONS = 64
 
 
 def open_filesystem(uri: str, settings: StorageConfig) -> tuple[Any, str]:
-    """The filesystem of a remote URI, and the file's path in it.
+    """Return the filesystem of a remote URI, and the file's path in this filesystem.
 
-    Raises InputError if its driver is unknown or not installed.
+    Raises InputError if the driver is unknown or not installed.
     """
     protocol = uri_scheme(uri)
     options = _driver_options(protocol, settings)

@@ -1,7 +1,8 @@
-"""`Storage`: reads, writes and lists files of a local disk or an object storage by their URI.
+"""`Storage` reads, writes and lists files of a local disk or of object storage by their URI.
 
-All other code reads and writes through it, so every path may be a URI such as `s3://`. Transient
-faults of remote storage are retried. `drivers` and `s3` have the clients and connections.
+All other code reads and writes through `Storage`, so every path may be a URI such as `s3://`.
+Transient faults of remote storage are retried. `drivers` and `s3` contain the clients and
+connections.
 """
 
 import io
@@ -57,7 +58,7 @@ class Storage:
         inherit_settings(self.settings)
 
     def resolve_remote(self, uri: str) -> "tuple[AbstractFileSystem, str]":
-        """The filesystem of a remote URI, and the file's path in it.
+        """Return the filesystem of a remote URI, and the file's path in this filesystem.
 
         Raises InputError for a storage that is unknown or whose driver is not installed.
         """
@@ -67,7 +68,7 @@ class Storage:
         return open_filesystem(uri, self.settings)
 
     def delta_options(self, uri: str) -> dict[str, str] | None:
-        """Delta Lake's options for a remote table; may contain secrets, so keep them in memory."""
+        """Return Delta Lake's options for a remote table. They may be secret: do not store them."""
         if is_local_uri(uri):
             return None
         filesystem, path = self.resolve_remote(uri)
@@ -76,7 +77,7 @@ class Storage:
         return delta_client_options(uri, self.settings)
 
     def exists(self, uri: str) -> bool:
-        """Whether there is a file or a folder."""
+        """Whether there is a file or a folder at the URI."""
         if is_local_uri(uri):
             return os.path.exists(local_path(uri))
         filesystem, path = self.resolve_remote(uri)
@@ -91,10 +92,10 @@ class Storage:
         return True
 
     def list_files(self, uri: str, on_skip: OnSkip = lambda path, what: None) -> Iterator[FileInfo]:
-        """Every file below a folder, including nested folders, sorted by path.
+        """List every file below a folder, including nested folders, sorted by path.
 
-        A missing folder has no files; call `exists` first if that is an error. `on_skip` receives
-        skipped local entries, as in `list_local_files`.
+        A missing folder gives an empty list; call `exists` first if a missing folder is an error.
+        `on_skip` receives local entries that are skipped, as in `list_local_files`.
         """
         if is_local_uri(uri):
             yield from list_local_files(local_path(uri), on_skip)
@@ -110,11 +111,12 @@ class Storage:
                 yield FileInfo(filesystem.unstrip_protocol(name), size)
 
     def read_bytes(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
-        """A file's bytes, or those from `start` up to `end`.
+        """Read a whole file, or its bytes from `start` up to `end`.
 
-        For files on which a whole shard or run depends: retried for `run_retry_timeout_s`.
+        Use this for files on which a whole shard or run depends: faults are retried for
+        `run_retry_timeout_s`.
 
-        Raises FileNotFoundError, OSError; RetriesExhausted for storage that keeps failing.
+        Raises FileNotFoundError, OSError, and RetriesExhausted for storage that keeps failing.
         """
         return self._read(uri, start, end, None, self.settings.run_retry_timeout_s)
 
@@ -125,10 +127,10 @@ class Storage:
         start: int | None = None,
         end: int | None = None,
     ) -> bytes:
-        """The encoded audio of one clip, within a read budget.
+        """Read the encoded audio of one clip, within a read budget.
 
-        Only the clip depends on it: retried for `read_retry_timeout_s`, a fifth of the time of
-        `read_bytes`. Then the clip becomes an error row.
+        Only the clip depends on this file. Therefore faults are retried for `read_retry_timeout_s`,
+        a fifth of the time of `read_bytes`. After that the clip becomes an error row.
 
         Args:
             reserve: called with the number of bytes before each attempt to read them.
@@ -165,7 +167,7 @@ class Storage:
         return call_with_retries(uri, timeout_s, read)
 
     def open_input(self, uri: str, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
-        """A seekable binary file for reading; the caller closes it."""
+        """Open a seekable binary file for reading; the caller closes it."""
         if is_local_uri(uri):
             return open(local_path(uri), "rb")
         filesystem, path = self.resolve_remote(uri)
@@ -176,7 +178,7 @@ class Storage:
         return cast(BinaryIO, filesystem.open(path, "rb"))
 
     def read_parquet(self, uri: str, columns: list[str] | None = None) -> pa.Table:
-        """A whole Parquet file, or some columns in the given order.
+        """Read a whole Parquet file, or some columns in the given order.
 
         Only the calling thread reads: Arrow's own threads would call back into Python, and can
         abort a process that is exiting.
@@ -186,7 +188,7 @@ class Storage:
         return table.select(columns) if columns else table
 
     def put(self, uri: str, data: bytes) -> None:
-        """Write a whole file in one atomic step; readers see either the old or the new one."""
+        """Write a whole file in one atomic step; readers see either the old or the new content."""
         if is_local_uri(uri):
             local = local_path(uri)
             with write_temporary_file(local, data) as temporary:
@@ -199,11 +201,12 @@ class Storage:
             self.retry(uri, partial(filesystem.pipe_file, path, data))
 
     def put_new(self, uri: str, data: bytes) -> bool:
-        """Create a file in one atomic step; if another exists, write nothing and return False.
+        """Create a file in one atomic step. If another file exists, write nothing and return False.
 
-        A file with the same bytes counts as written: if the response of a put is lost, the retry,
-        by this code or by an HTTP client below it, finds its own file. On S3 this is one
-        conditional put, so the object must be smaller than one put (5 GiB).
+        An existing file with the same bytes counts as written. So if the response to a put is lost,
+        the retry, by this code or by an HTTP client below it, accepts the file of the first
+        attempt. On S3 this is one conditional put, so the object must be smaller than the maximum
+        of one put (5 GiB).
         """
         if is_local_uri(uri):
             local = local_path(uri)
@@ -251,7 +254,7 @@ class Storage:
                 self.retry(uri, partial(filesystem.rm, path, recursive=True))
 
     def retry(self, uri: str, call: Callable[[], T]) -> T:
-        """The result of `call`; its transient faults are retried for `run_retry_timeout_s`."""
+        """Return the result of `call`; transient faults are retried for `run_retry_timeout_s`."""
         return call_with_retries(uri, self.settings.run_retry_timeout_s, call)
 
     def _s3_client(self, filesystem: "AbstractFileSystem") -> "S3Client | None":

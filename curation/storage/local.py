@@ -31,10 +31,10 @@ OnSkip = Callable[[str, str], None]
 
 
 def list_local_files(folder: str, on_skip: OnSkip) -> Iterator[FileInfo]:
-    """Files below a folder, sorted by path; links are followed, without cycles.
+    """List the files below a folder, sorted by path; links are followed, without cycles.
 
-    Like fsspec's `find`, with a fraction of its memory. A name that is not UTF-8 becomes a file://
-    URI.
+    This is like fsspec's `find`, but needs a fraction of the memory. A name that is not UTF-8
+    becomes a file:// URI.
 
     Args:
         on_skip: called with path and kind of each skipped entry: a broken link, a link to a folder
@@ -87,7 +87,7 @@ def _identity(folder: str) -> tuple[int, int]:
 
 
 def read_local_file(path: str, start: int | None, end: int | None) -> bytes:
-    """A file's bytes, or those from `start` up to `end`."""
+    """Read a whole file, or its bytes from `start` up to `end`."""
     with open(path, "rb") as file:
         file.seek(start or 0)
         return file.read(-1 if end is None else max(0, end - (start or 0)))
@@ -104,7 +104,7 @@ def delete_local_tree(path: str) -> None:
 
 @contextmanager
 def explain_full_disk(path: str) -> Iterator[None]:
-    """Turns the system's error of a full disk in the block into DiskFullError with `path`."""
+    """Convert the system's error of a full disk in the block into DiskFullError with `path`."""
     try:
         yield
     except OSError as error:
@@ -115,9 +115,10 @@ def explain_full_disk(path: str) -> Iterator[None]:
 
 @contextmanager
 def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
-    """A synced temporary dot-file beside `path`; deleted at the end unless it was moved.
+    """Write a synced temporary dot-file beside `path`, for a block that moves it to its name.
 
-    Raises OSError; DiskFullError if there is no space, also for errors of the block.
+    The file is deleted at the end of the block unless it was moved. Raises OSError, and
+    DiskFullError if there is no space. Errors of a full disk within the block are converted too.
     """
     temporary = None
     try:
@@ -140,9 +141,9 @@ def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
 def move_if_absent(temporary: str, path: str) -> bool:
     """Move a file to its name in one atomic step; if the name is taken, return False.
 
-    Uses a hard link. On file systems without hard links (exFAT, some network shares and FUSE), the
-    folder is locked during the move. The lock works among processes of this machine, and among
-    machines only if the file system forwards locks.
+    The move uses a hard link. On file systems without hard links (exFAT, some network shares and
+    FUSE), the folder is locked during the move. The lock works among processes of this machine.
+    Among machines it works only if the file system forwards locks.
     """
     try:
         os.link(temporary, path)

@@ -1,7 +1,7 @@
 """Limits the bytes of encoded audio that are read and not yet decoded.
 
-The limit covers the files and rows of clips. Data in socket buffers and the cached row groups of
-Parquet catalogs (`catalog.clip_bytes`, 256 MiB) are not counted.
+The limit covers the files and rows of clips. It does not cover data in socket buffers, or the
+cached row groups of Parquet catalogs (`catalog.clip_bytes`, 256 MiB).
 """
 
 import threading
@@ -9,11 +9,11 @@ from collections import deque
 
 
 class ObjectTooLargeError(OSError):
-    """An object larger than the whole budget."""
+    """An object is larger than the whole budget."""
 
 
 class ReadBudget:
-    """A number of bytes that may be held at once; requests are granted in order of arrival."""
+    """Limits the number of bytes held at once; requests are granted in the order of arrival."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -50,16 +50,16 @@ class ReadBudget:
 
 
 class ReadReservation:
-    """The bytes of a budget held for one object; 0 until its size is known."""
+    """The bytes of a budget that are held for one object; 0 until the object's size is known."""
 
     def __init__(self, budget: ReadBudget) -> None:
         self._budget = budget
         self._held_bytes = 0
 
     def acquire(self, size_bytes: int) -> None:
-        """Hold this many bytes; those of an earlier attempt are released first.
+        """Hold this many bytes; bytes held for an earlier attempt are released first.
 
-        Raises ObjectTooLargeError if it is more than the whole budget.
+        Raises ObjectTooLargeError if the object is larger than the whole budget.
         """
         if size_bytes != self._held_bytes:
             self.release()

@@ -1,8 +1,8 @@
-"""Transient faults of object storage: classified by kind, retried with back-off, and counted.
+"""Transient faults of object storage are classified by kind, retried with back-off, and counted.
 
-An operation is retried until its timeout, with full jitter between the attempts, so that workers
-that failed together do not retry together. The clients' own retries are off (`s3`, `drivers`): they
-do not cover a truncated body, and do not report their number.
+An operation is retried until its timeout. The delays between attempts are random (full jitter), so
+that workers that failed together do not retry together. The clients' own retries are off (`s3`,
+`drivers`), because they do not cover a truncated body, and do not report how often they retried.
 """
 
 import logging
@@ -92,7 +92,7 @@ _thread = _ThreadCounts()
 
 
 class RetriesExhausted(RunError, OSError):
-    """Storage that failed until the retry timeout; `kind` is that of the last fault."""
+    """Storage failed until the retry timeout; `kind` is the kind of the last fault."""
 
     def __init__(self, kind: FaultKind, message: str) -> None:
         super().__init__(message)
@@ -110,14 +110,14 @@ class Endpoint:
 def call_with_retries(
     operation: str, timeout_s: float, call: Callable[[], T], endpoint: Endpoint | None = None
 ) -> T:
-    """The result of `call`; transient faults are retried for `timeout_s` from the first one.
+    """Return the result of `call`; retry transient faults for `timeout_s` from the first fault.
 
     Args:
-        operation: the operation in messages; a URI.
-        endpoint: the server, if known. One that was never reached is given up after
+        operation: the name of the operation in messages; a URI.
+        endpoint: the server, if known. If it has never answered this process, retries end after
             FIRST_CONTACT_TIMEOUT_S.
 
-    Raises RetriesExhausted for a lasting fault, and any other error at once.
+    Raises RetriesExhausted if faults last until the timeout. Raises any other error at once.
     """
     budget = _RetryBudget(operation, timeout_s, endpoint)
     retry_loop = tenacity.Retrying(
@@ -143,7 +143,7 @@ class _RetryBudget:
         self._warned = False
 
     def watch(self, call: Callable[[], T]) -> Callable[[], T]:
-        """The call, which notes whether its endpoint answered."""
+        """Wrap `call` to record whether its endpoint answered."""
 
         def watched() -> T:
             try:
@@ -213,14 +213,14 @@ def _failure_of(state: tenacity.RetryCallState) -> tuple[BaseException, FaultKin
 
 
 def fault_totals() -> dict[str, int]:
-    """Number of retries of this process by kind of fault, and of operations given up."""
+    """Return this process's number of retries by kind of fault, and of operations given up."""
     with _lock:
         return dict(_totals)
 
 
 @contextmanager
 def count_faults() -> Iterator[Counter[str]]:
-    """Counts this thread's faults by kind during the block; complete at its end."""
+    """Count this thread's faults by kind during the block; the counts are complete at its end."""
     before = _thread.counts.copy()
     counts: Counter[str] = Counter()
     try:
@@ -230,7 +230,7 @@ def count_faults() -> Iterator[Counter[str]]:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether no connection was made: refused, no route, no such host, no common TLS."""
+    """Whether no connection could be made: refused, no route, no such host, no common TLS."""
     from botocore.exceptions import EndpointConnectionError, SSLError
 
     cause: BaseException | None = error
@@ -242,7 +242,7 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def classify_fault(error: BaseException) -> FaultKind | None:
-    """The kind of a transient fault; None for an error that should not be retried."""
+    """Return the kind of a transient fault; None for an error that should not be retried."""
     if isinstance(error, (RetriesExhausted, FileNotFoundError, PermissionError, FileExistsError)):
         return None
     cause: BaseException | None = error

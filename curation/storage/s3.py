@@ -41,11 +41,11 @@ class S3Client:
         timeout_s: float | None = None,
         etag: str | None = None,
     ) -> bytes:
-        """An object, or a range of it; `reserve` receives its size before its body is read.
+        """Read an object, or a range of it; `reserve` receives the size before the body is read.
 
         Args:
-            timeout_s: how long to retry; None for `run_retry_timeout_s`.
-            etag: the expected version; another one is an error.
+            timeout_s: how long faults are retried; None for `run_retry_timeout_s`.
+            etag: the expected version; an object of another version is an error.
         """
         bucket, key = self._split(path)
         if end is not None and end <= (start or 0):
@@ -59,11 +59,11 @@ class S3Client:
         return self._retry(path, get, timeout_s)
 
     def put(self, path: str, data: bytes, **options: Any) -> None:
-        """As fsspec's `pipe_file`, in one request up to 100 MB."""
+        """Write an object as fsspec's `pipe_file` does, in one request up to 100 MB."""
         self._retry(path, lambda: self._filesystem.pipe_file(path, data, **options))
 
     def head(self, path: str) -> tuple[int, str | None]:
-        """Size and tag of an object. Raises FileNotFoundError."""
+        """Return the size and the tag of an object. Raises FileNotFoundError."""
         bucket, key = self._split(path)
 
         def head() -> tuple[int, str | None]:
@@ -90,13 +90,13 @@ class S3Client:
         return bool(page.get("Contents")) or not prefix
 
     def require_contact(self, path: str) -> None:
-        """Make one request if none was answered yet. Raises RetriesExhausted."""
+        """Make one request if the endpoint has not answered yet. Raises RetriesExhausted."""
         endpoint = self._endpoint()
         if endpoint and not endpoint.reached:
             self.exists(path)
 
     def list_objects(self, path: str) -> Iterator[FileInfo]:
-        """The objects below a folder, page by page, in the order of S3, which is that of paths."""
+        """List the objects below a folder, page by page, sorted by path as S3 does."""
         bucket, key = self._split(path)
         parameters: dict[str, Any] = {"Bucket": bucket}
         if key:
@@ -122,7 +122,7 @@ class S3Client:
         return bucket, key + mark + rest
 
     def region(self, bucket: str) -> str:
-        """The AWS region of a bucket; AWS also answers callers without access to it."""
+        """Return the AWS region of a bucket; AWS also answers callers without access to it."""
         try:
             answer = self._filesystem.call_s3("head_bucket", Bucket=bucket)
         except PermissionError as error:

@@ -7,7 +7,7 @@ from curation.storage.s3 import S3Client
 
 
 class S3File(io.RawIOBase):
-    """A raw file over an object; each read is one ranged request with its own retries."""
+    """A raw file over an object; each read is one ranged request, with retries."""
 
     def __init__(self, client: S3Client, path: str) -> None:
         self._client = client

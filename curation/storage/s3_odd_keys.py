@@ -1,6 +1,6 @@
 """Reads S3 objects whose keys the native client refuses, such as `a//b`, `./a` or a key with a tab.
 
-Uses s3fs, which accepts any key but is slower; see `s3_reader`.
+This module uses s3fs, which accepts any key but is slower; see `s3_reader`.
 """
 
 import re
@@ -14,12 +14,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def is_odd_key(key: str) -> bool:
-    """Whether a part of the key is empty, `.` or `..`, or it has ASCII control characters."""
+    """Whether a part of a key is empty, `.` or `..`, or the key has ASCII control characters."""
     return bool({"", ".", ".."} & set(key.split("/")) or _CONTROL.search(key))
 
 
 def head_odd_object(filesystem: Any, bucket: str, key: str) -> tuple[int, str | None]:
-    """Size and tag of an object. Raises as `get_odd_object` does."""
+    """Return the size and the tag of an object. Raises as `get_odd_object` does."""
     found = filesystem.call_s3("head_object", Bucket=bucket, Key=key)
     return int(found["ContentLength"]), found.get("ETag")
 
@@ -33,7 +33,7 @@ def get_odd_object(
     etag: str | None = None,
     reserve: Callable[[int], None] | None = None,
 ) -> bytes:
-    """An object, or a range of it; `reserve` is called with its size before reading the body.
+    """Read an object, or a range of it; `reserve` is called with the size before the body is read.
 
     Raises FileNotFoundError, PermissionError, and for transient faults errors that `classify_fault`
     accepts.

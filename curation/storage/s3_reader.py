@@ -1,8 +1,8 @@
-"""Reads S3 objects by a native client, which does not hold the interpreter lock.
+"""Reads S3 objects by a native client, which does not hold Python's interpreter lock.
 
-A worker reads a hundred clips per second while its models run. An HTTP client in Python takes 2.5
-to 3 ms of the interpreter for each clip, this one 0.25 ms: see docs/storage.md. `s3` does all other
-requests with s3fs.
+A worker reads a hundred clips per second while its models run. Per clip, an HTTP client in Python
+holds the lock for 2.5 to 3 ms, and this client for 0.25 ms: see docs/storage.md. `s3` makes all
+other requests with s3fs.
 """
 
 import re
@@ -22,7 +22,7 @@ _CODE_PATTERN = re.compile(r"<Code>(\w+)</Code>")
 
 
 class S3ResponseError(OSError):
-    """An error response of S3; `response` has the form of botocore's exceptions."""
+    """S3 returned an error; `response` has the form of the one in botocore's exceptions."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,11 +35,11 @@ class S3ResponseError(OSError):
 def open_bucket(
     bucket: str, options: dict[str, str], credentials: Any | None, timeout_s: float
 ) -> S3Store:
-    """A reader for a bucket; reuse it, because it holds connections. It does not retry.
+    """Open a reader for a bucket. Reuse it, because it keeps connections open. It does not retry.
 
     Args:
         options: as for Delta Lake, AWS_REGION and so on.
-        credentials: botocore's, which renews them; None for unsigned requests.
+        credentials: botocore's credentials, which renew themselves; None for unsigned requests.
     """
     allow_http = options.get("AWS_ALLOW_HTTP") == "true"
     config = {name: value for name, value in options.items() if name != "AWS_ALLOW_HTTP"}
@@ -59,7 +59,7 @@ def open_bucket(
 
 
 def head_object(store: S3Store, key: str) -> tuple[int, str | None]:
-    """Size and tag of an object. Raises as `get_object` does."""
+    """Return the size and the tag of an object. Raises as `get_object` does."""
     with _translate_errors():
         found = store.head(key)
     return found["size"], found["e_tag"]
@@ -73,7 +73,7 @@ def get_object(
     etag: str | None = None,
     reserve: Callable[[int], None] | None = None,
 ) -> bytes:
-    """An object, or a range of it; `reserve` is called with its size before reading the body.
+    """Read an object, or a range of it; `reserve` is called with the size before the body is read.
 
     Raises FileNotFoundError, PermissionError, and for transient faults errors that `classify_fault`
     accepts.

@@ -1,4 +1,4 @@
-"""The `storage:` section of a YAML: access to object storage. No I/O."""
+"""The `storage:` section of a YAML, with the settings of object storage. No I/O."""
 
 from urllib.parse import urlsplit
 
@@ -9,7 +9,7 @@ from curation.storage.retry import READ_RETRY_TIMEOUT_S, RUN_TIMEOUT_FACTOR
 
 
 class StorageConfig(Section):
-    """Access to object storage. No secrets: see docs/storage.md."""
+    """Settings for access to object storage. They contain no secrets: see docs/storage.md."""
 
     endpoint_url: str | None = Field(
         None,
@@ -63,5 +63,5 @@ class StorageConfig(Section):
 
     @property
     def run_retry_timeout_s(self) -> float:
-        """How long requests on which a whole shard or run depends are retried, in seconds."""
+        """Time in seconds for which requests are retried on which a whole shard or run depends."""
         return self.read_retry_timeout_s * RUN_TIMEOUT_FACTOR

@@ -1,7 +1,7 @@
-"""Captions of scenes: true ones, and ones that are wrong in one respect.
+"""Writes captions of scenes from templates.
 
 A template has {A} and {B} for clauses ("a dog barks") and {a} and {b} for noun phrases ("a dog
-barking"). Every template of two events fixes their order and their relation.
+barking"). Every template for two sounds states their order or which is in the background.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ MIN_CAPTION_WORDS = 3
 
 
 def fill_template(template: str, keys: tuple[str, ...], rng: np.random.Generator) -> str:
-    """The template with a random clause for each class."""
+    """Fill a template with a random clause for each class."""
     words: dict[str, str] = {}
     for letter, key in zip("ab", keys, strict=False):
         sound = CLASSES_BY_KEY[key]
@@ -47,7 +47,7 @@ def fill_template(template: str, keys: tuple[str, ...], rng: np.random.Generator
 def write_scene_captions(
     keys: tuple[str, ...], relation: str, rng: np.random.Generator, count: int
 ) -> tuple[str, ...]:
-    """`count` captions with different templates; for a single sound, also different words."""
+    """Write `count` different captions; templates are reused only after all were used."""
     templates = CAPTION_TEMPLATES[relation]
     order = rng.permutation(len(templates))
     captions: list[str] = []

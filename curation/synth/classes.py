@@ -14,30 +14,30 @@ from curation.synth.dsp import Audio, Rng
 
 @dataclass(frozen=True)
 class Clause:
-    """Subject and verb: ("a dog", "barks", "barking"). A plural subject has a verb without s."""
+    """A subject and a verb: ("a dog", "barks", "barking"). Plural subjects take verbs without s."""
 
     subject: str
     verb: str
     participle: str
 
     def finite(self) -> tuple[str, str]:
-        """As sentences: "a dog barks", "a dog is barking"."""
+        """Return the clause as sentences: "a dog barks", "a dog is barking"."""
         auxiliary = "is" if self.verb.split()[0].endswith("s") else "are"
         return f"{self.subject} {self.verb}", f"{self.subject} {auxiliary} {self.participle}"
 
     def nominal(self) -> str:
-        """As a noun phrase: "a dog barking"."""
+        """Return the clause as a noun phrase: "a dog barking"."""
         return f"{self.subject} {self.participle}"
 
 
 @dataclass(frozen=True)
 class SoundClass:
-    """One class of sound.
+    """A class of sounds that can be synthesised.
 
-    `mid` and `name` are AudioSet's. `keywords` are word stems: each clause of the class contains
-    one of them, and no clause of another class does. `render(rng, samples, sample_rate_hz)` returns
-    float32 `[samples]` at any level. Classes of one `family` are too similar to be distinguished in
-    one clip. A `continuous` class can be a background.
+    `mid` and `name` are those of AudioSet. `keywords` are word stems: each clause of the class
+    contains one of them, and no clause of another class does. `render(rng, samples,
+    sample_rate_hz)` returns float32 `[samples]` at any level. Classes of the same `family` are too
+    similar to be distinguished in one clip. A class with `continuous` set can be a background.
     """
 
     key: str
@@ -51,7 +51,7 @@ class SoundClass:
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """Every clause as sentences, such as "a dog barks" and "a dog is barking"."""
+        """Return every clause as sentences, such as "a dog barks" and "a dog is barking"."""
         return tuple(phrase for clause in self.clauses for phrase in clause.finite())
 
 

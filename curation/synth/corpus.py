@@ -1,5 +1,7 @@
-"""Writes procedural clips as users have AudioSet, a segments CSV and a folder of audio;
-and the truth beside them."""
+"""Writes procedural clips in the layout of AudioSet, with their true classes and captions.
+
+A corpus is a folder of audio, CSVs with segments and tags, and truth.jsonl.
+"""
 
 import hashlib
 import json
@@ -26,7 +28,7 @@ _SUBTYPES = {"flac": "PCM_16", "wav": "PCM_16", "ogg": "VORBIS"}
 
 
 def make_clip_id(seed: int, index: int) -> str:
-    """Eleven letters and digits, like a YouTube id."""
+    """Make an id of eleven letters and digits, like a YouTube id."""
     number = int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:12], "big")
     letters = []
     for _ in range(11):
@@ -36,12 +38,15 @@ def make_clip_id(seed: int, index: int) -> str:
 
 
 def scene_tags(scene: Scene) -> list[str]:
-    """The mids of the scene's classes, in order."""
+    """Return the mids of the scene's classes, in order."""
     return [CLASSES_BY_KEY[key].mid for key in scene.classes]
 
 
 def draw_noisy_tags(scene: Scene, rng: np.random.Generator) -> list[str]:
-    """Tags as people give them: each is missing with 0.15, and a wrong one is added with 0.35."""
+    """Draw tags with the errors that people make.
+
+    Each true tag is missing with probability 0.15, and a wrong tag is added with probability 0.35.
+    """
     tags = [mid for mid in scene_tags(scene) if rng.random() >= TAG_MISSING]
     if rng.random() < TAG_WRONG:
         tags.append(str(rng.choice([s.mid for s in SOUND_CLASSES if s.key not in scene.classes])))
@@ -59,12 +64,12 @@ def write_corpus(
 ) -> None:
     """Write clips 0 to `clips` - 1 of the corpus `seed`.
 
-        audio/<id>.flac|wav|ogg   the formats in turn
+        audio/<id>.flac|wav|ogg   the formats take turns
         segments.csv              true tags, in AudioSet's own layout
-        segments_noisy.csv        the same clips with tags as people give them
+        segments_noisy.csv        the same clips, with tags from `draw_noisy_tags`
         truth.jsonl               id, classes, relation, duration_s and captions
 
-    With `workers` above one, spawned processes render the clips; the files are the same.
+    If `workers` is above one, several processes render the clips; the files are the same.
     """
     unknown = sorted(set(formats) - set(_SUBTYPES))
     if unknown or not formats:
@@ -91,7 +96,7 @@ def write_corpus(
 
 
 def read_corpus_truth(folder: str) -> dict[str, Scene]:
-    """The scene of each clip of a written corpus, by its eleven-character id."""
+    """Read the scene of each clip of a written corpus, by the clip's eleven-character id."""
     truth = {}
     with open(Path(folder) / "truth.jsonl", encoding="utf-8") as lines:
         for line in lines:

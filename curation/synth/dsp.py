@@ -1,7 +1,7 @@
 """Building blocks of the procedural sounds: grains, voices and noise.
 
-All sounds are float32 `[sample]`, mono. Functions take their random generator, so a seed fixes the
-sound, and frequencies in Hz, so the sound is the same at any rate.
+All sounds are float32 `[sample]`, mono. Functions take a random generator, so a seed determines the
+sound. They take frequencies in Hz, so the sound is the same at any sampling rate.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,26 +50,29 @@ def _grid_index(nfft: int, sample_rate_hz: int) -> NDArray[np.int16]:
 
 
 def fft_length(samples: int) -> int:
-    """A fast transform length of at least `samples`, one of few, so that tables are reused."""
+    """Return a fast transform length of at least `samples`.
+
+    There are only a few such lengths, so that tables for them are reused.
+    """
     step = 4096 if samples > 16384 else 1024
     return int(fft.next_fast_len(-(-samples // step) * step, real=True))
 
 
 def gain_curve(points: SpectrumPoints, nfft: int, sample_rate_hz: int) -> Audio:
-    """Amplitude of each bin `[nfft // 2 + 1]` for a curve given by points in dB."""
+    """Return the amplitude of each bin, `[nfft // 2 + 1]`, for a curve of points (Hz, dB)."""
     octaves = [np.log2(hz / _GRID_LOW_HZ) for hz, _ in points]
     decibels = np.interp(_grid_octaves(), octaves, [db for _, db in points])
     return (10 ** (decibels / 20)).astype(np.float32)[_grid_index(nfft, sample_rate_hz)]
 
 
 def white_noise(rng: Rng, samples: int) -> Audio:
-    """White noise of unit RMS."""
+    """Return white noise with an RMS of 1."""
     start = int(rng.integers(_BANK - samples)) if samples < _BANK else 0
     return np.resize(_noise_bank()[start:], samples)
 
 
 def shaped_noise(rng: Rng, samples: int, sample_rate_hz: int, points: SpectrumPoints) -> Audio:
-    """Noise with the given spectrum, of unit RMS."""
+    """Return noise with the given spectrum and an RMS of 1."""
     nfft = fft_length(samples)
     bins = nfft // 2 + 1
     start = int(rng.integers(_BANK - bins)) if bins < _BANK else 0
@@ -79,14 +82,14 @@ def shaped_noise(rng: Rng, samples: int, sample_rate_hz: int, points: SpectrumPo
 
 
 def apply_filter(audio: Audio, sample_rate_hz: int, points: SpectrumPoints) -> Audio:
-    """The sound after a zero-phase filter with the given curve."""
+    """Apply a zero-phase filter with the given gain curve to a sound."""
     nfft = fft_length(len(audio))
     spectrum = fft.rfft(audio, nfft) * gain_curve(points, nfft, sample_rate_hz)
     return fft.irfft(spectrum, nfft)[: len(audio)]
 
 
 def to_unit_rms(audio: Audio) -> Audio:
-    """The sound scaled to an RMS of one; silence stays silence."""
+    """Scale a sound to an RMS of 1; silence is unchanged."""
     rms = float(np.sqrt(np.dot(audio, audio) / max(len(audio), 1)))
     return audio / np.float32(rms) if rms > 1e-12 else audio
 
@@ -96,25 +99,25 @@ def draw_uniform(rng: Rng, low: float, high: float) -> float:
 
 
 def draw_log_uniform(rng: Rng, low: float, high: float) -> float:
-    """A log-uniform draw, for pitches, rates and times."""
+    """Draw a log-uniform number between `low` and `high`, for pitches, rates and times."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def linear_ramp(values: Sequence[float] | NDArray[np.float64], samples: int) -> Audio:
-    """Linear interpolation between evenly spaced values."""
+    """Interpolate linearly between evenly spaced values: `[samples]`."""
     knots = np.linspace(0, samples - 1, len(values))
     return np.interp(np.arange(samples), knots, values).astype(np.float32)
 
 
 def random_walk(rng: Rng, samples: int, sample_rate_hz: int, rate_hz: float) -> Audio:
-    """A smooth random walk between 0 and 1 with about `rate_hz` turns a second."""
+    """Return a smooth random walk between 0 and 1, with about `rate_hz` turns per second."""
     knots = max(3, int(samples / sample_rate_hz * rate_hz) + 2)
     steps = smooth_knots(rng.random(knots))
     return linear_ramp(steps, samples)
 
 
 def smooth_knots(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Knots with cubic midpoints inserted, so that a linear ramp over them is smooth."""
+    """Insert cubic midpoints between knots, so that a linear ramp over them is smooth."""
     padded = np.concatenate([values[:1], values, values[-1:]])
     middle = (9 * (padded[1:-2] + padded[2:-1]) - padded[:-3] - padded[3:]) / 16
     out = np.empty(2 * len(values) - 1)
@@ -124,7 +127,7 @@ def smooth_knots(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def attack_release_envelope(samples: int, attack: float, release: float) -> Audio:
-    """An envelope that rises over the share `attack` and falls over the share `release`."""
+    """Return an envelope that rises over the share `attack` and falls over the share `release`."""
     place = np.linspace(0, 1, samples, dtype=np.float32)
     rise = np.minimum(place / max(attack, 1e-4), 1)
     fall = np.minimum((1 - place) / max(release, 1e-4), 1)
@@ -132,14 +135,14 @@ def attack_release_envelope(samples: int, attack: float, release: float) -> Audi
 
 
 def exponential_decay(samples: int, sample_rate_hz: int, time_s: float) -> Audio:
-    """exp(-t / time_s)."""
+    """Return the curve exp(-t / time_s), `[samples]`."""
     return np.exp(np.arange(samples, dtype=np.float32) * np.float32(-1 / (time_s * sample_rate_hz)))
 
 
 def damped_sines(
     sample_rate_hz: int, hz: Sequence[float], gains: Sequence[float], times_s: Sequence[float]
 ) -> Audio:
-    """Damped sines with one onset: a bell, a plate, a piece of wood. Peak near one."""
+    """Return damped sines that start together, as in a bell, a plate or wood. Peak near 1."""
     samples = int(min(max(times_s) * 5, 6.0) * sample_rate_hz) + 8
     time = np.arange(samples, dtype=np.float32) / np.float32(sample_rate_hz)
     out = np.zeros(samples, np.float32)
@@ -152,7 +155,7 @@ def damped_sines(
 
 
 def noise_burst(rng: Rng, sample_rate_hz: int, time_s: float, points: SpectrumPoints) -> Audio:
-    """Noise with an immediate onset that decays with the given time constant. Peak near one."""
+    """Return noise that starts at once and decays with the time constant `time_s`. Peak near 1."""
     samples = int(time_s * 6 * sample_rate_hz) + 16
     out = shaped_noise(rng, samples, sample_rate_hz, points) * exponential_decay(
         samples, sample_rate_hz, time_s
@@ -161,7 +164,11 @@ def noise_burst(rng: Rng, sample_rate_hz: int, time_s: float, points: SpectrumPo
 
 
 def build_wavetable(amplitudes: NDArray[np.float64], spread: float, rng: Rng) -> Audio:
-    """One period `[2048]` of these harmonics; `spread` 0: pulses, 1: random phases. Unit RMS."""
+    """Return one period, `[2048]`, with harmonics of these amplitudes. RMS of 1.
+
+    With `spread` 0 all harmonics have the same phase, which gives a pulse; with 1 phases are
+    random.
+    """
     spectrum = np.zeros(_TABLE // 2 + 1, np.complex64)
     count = min(len(amplitudes), _TABLE // 2 - 1)
     angles = rng.uniform(-np.pi, np.pi, count) * spread
@@ -175,7 +182,11 @@ def harmonic_amplitudes(
     tilt: float,
     formants: Sequence[tuple[float, float, float]] = (),
 ) -> NDArray[np.float64]:
-    """Amplitudes of harmonics below half the rate: k ** -tilt, and (hz, width_hz, gain) peaks."""
+    """Return the amplitudes of the harmonics below half the sampling rate.
+
+    The amplitude of harmonic k is k ** -tilt, multiplied by peaks at the formants (hz, width_hz,
+    gain).
+    """
     count = max(1, min(int(0.46 * sample_rate_hz / f0_hz), 160))
     number = np.arange(1.0, count + 1)
     amplitudes: NDArray[np.float64] = number**-tilt
@@ -188,7 +199,7 @@ def harmonic_amplitudes(
 
 
 def play_wavetable(f0_hz: NDArray[np.floating[Any]], table: Audio, sample_rate_hz: int) -> Audio:
-    """The table read at a pitch that changes: `f0_hz` `[sample]`."""
+    """Play a wavetable at a pitch that changes, `f0_hz` `[sample]`."""
     phase = np.cumsum(f0_hz, dtype=np.float64) * (_TABLE / sample_rate_hz)
     return table[phase.astype(np.int64) & (_TABLE - 1)]
 
@@ -200,7 +211,10 @@ def add_grains(
     gains: NDArray[np.float64],
     picks: NDArray[np.int64],
 ) -> None:
-    """Add grain `picks[i]` with gain `gains[i]` at sample `starts[i]` to `out`; cut at its end."""
+    """Add grain `picks[i]` with gain `gains[i]` to `out` at sample `starts[i]`, for each i.
+
+    A grain that exceeds the end of `out` is cut.
+    """
     samples = len(out)
     for start, gain, pick in zip(starts.tolist(), gains.tolist(), picks.tolist(), strict=True):
         if 0 <= start < samples:
@@ -212,7 +226,7 @@ def add_grains(
 def add_random_grains(
     rng: Rng, out: Audio, grains: Sequence[Audio], count: int, spread: float = 1.0
 ) -> None:
-    """Add `count` grains at random places with log-normal gains (`spread`)."""
+    """Add `count` grains at random places; `spread` is the deviation of their log gains."""
     starts = rng.integers(0, len(out), count)
     gains = np.exp(spread * rng.standard_normal(count))
     add_grains(out, grains, starts, gains, rng.integers(len(grains), size=count))
@@ -221,7 +235,10 @@ def add_random_grains(
 def random_clicks(
     rng: Rng, samples: int, sample_rate_hz: int, count: int, points: SpectrumPoints, spread: float
 ) -> Audio:
-    """Many short clicks at random places, filtered, of unit RMS; for large numbers of clicks."""
+    """Return many short filtered clicks at random places, with an RMS of 1.
+
+    This is meant for large numbers of clicks.
+    """
     train = np.zeros(samples, np.float32)
     gains = np.exp(spread * rng.standard_normal(count)) * rng.choice([-1.0, 1.0], count)
     train[rng.integers(0, samples, count)] = gains
@@ -238,7 +255,7 @@ def repeat_events(
     uneven_db: float = 3.0,
     lead_s: float = 0.3,
 ) -> Audio:
-    """Repeated events with random gaps, until the time or the number is reached."""
+    """Repeat an event with random gaps until the sound is full or has `most` events."""
     out = np.zeros(samples, np.float32)
     start = int(rng.uniform(0, min(lead_s, 0.2 * samples / sample_rate_hz)) * sample_rate_hz)
     for number in range(most):
@@ -257,7 +274,7 @@ def repeat_events(
 def regular_starts(
     samples: int, sample_rate_hz: int, period_s: float, start_s: float
 ) -> NDArray[np.int64]:
-    """Starts, in samples, of a regular beat."""
+    """Return the starts of a regular beat, in samples."""
     return (np.arange(start_s, samples / sample_rate_hz, period_s) * sample_rate_hz).astype(
         np.int64
     )

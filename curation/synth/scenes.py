@@ -1,4 +1,4 @@
-"""The content of a clip: one sound, two in succession, or one over a background."""
+"""Draws the content of a clip: one sound, two sounds in succession, or one over a background."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,10 +14,10 @@ RELATIONS: tuple[Relation, ...] = ("single", "then", "background")
 
 @dataclass(frozen=True)
 class Scene:
-    """The truth of one clip.
+    """The true content of one clip.
 
     `classes` are keys in order: first and second sound, or foreground and background. `captions`
-    are three to five true sentences, lower case, without final punctuation.
+    are three to five true sentences, in lower case, without a full stop.
     """
 
     classes: tuple[str, ...]
@@ -27,7 +27,10 @@ class Scene:
 
 
 def make_scene(seed: int, index: int) -> Scene:
-    """Scene `index` of the corpus `seed`, the same in any process and order; without audio."""
+    """Make scene `index` of the corpus `seed`, without audio.
+
+    The scene is the same in any process and order.
+    """
     rng = np.random.default_rng((seed, index, 0))
     relation = RELATIONS[int(rng.integers(3))]
     first = SOUND_CLASSES[int(rng.integers(len(SOUND_CLASSES)))]

@@ -1,4 +1,4 @@
-"""Animals: voices with formants, insects' wings and birds' whistles."""
+"""Sounds of animals: voices with formants, insects' wings and birds' whistles."""
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def dog_bark(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def cat_meow(rng: Rng, samples: int, rate: int) -> Audio:
-    """A pitch that rises and falls while the mouth opens and closes."""
+    """A meow whose pitch rises and falls while the mouth opens and closes."""
     pitch = draw_log_uniform(rng, 350, 900)
 
     def meow() -> Audio:
@@ -142,7 +142,7 @@ def rooster(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def crow_caw(rng: Rng, samples: int, rate: int) -> Audio:
-    """Hoarse caws in a row."""
+    """A series of hoarse caws."""
     pitch = draw_log_uniform(rng, 280, 600)
     formants = [
         (draw_log_uniform(rng, 900, 1500), 250.0, 1.0),
@@ -195,7 +195,7 @@ def bird_chirp(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def cow_moo(rng: Rng, samples: int, rate: int) -> Audio:
-    """A long low call that opens from a hum."""
+    """A long low call that begins as a hum."""
     pitch = draw_log_uniform(rng, 75, 190)
 
     def moo() -> Audio:
@@ -266,7 +266,7 @@ def frog_croak(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def cricket(rng: Rng, samples: int, rate: int) -> Audio:
-    """High thin pulses, in chirps of a few or in one endless trill."""
+    """High thin pulses, in chirps of a few pulses or in one endless trill."""
     hz = draw_log_uniform(rng, 2600, 6200)
     pulse_hz = draw_log_uniform(rng, 18, 60)
     pulse = int(draw_uniform(rng, 0.4, 0.8) / pulse_hz * rate)
@@ -287,7 +287,7 @@ def cricket(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def bee_buzz(rng: Rng, samples: int, rate: int) -> Audio:
-    """Wings at one or two hundred beats a second, coming nearer and moving away."""
+    """Wings that beat one or two hundred times per second, coming nearer and moving away."""
     pitch = draw_log_uniform(rng, 110, 290)
     f0 = pitch * (0.88 + 0.24 * random_walk(rng, samples, rate, draw_uniform(rng, 0.8, 4.0)))
     f0 *= 1 + 0.01 * white_noise(rng, samples)
@@ -303,7 +303,7 @@ def bee_buzz(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def owl_hoot(rng: Rng, samples: int, rate: int) -> Audio:
-    """Soft, nearly pure hoots in a rhythm of short and long."""
+    """Soft, nearly pure hoots in a rhythm of short and long ones."""
     pitch = draw_log_uniform(rng, 260, 620)
     table = build_wavetable(
         np.array([1.0, draw_uniform(rng, 0.02, 0.25), draw_uniform(rng, 0, 0.08)]), 1.0, rng
@@ -327,7 +327,7 @@ def owl_hoot(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def duck_quack(rng: Rng, samples: int, rate: int) -> Audio:
-    """Nasal quacks in a falling row."""
+    """A series of nasal quacks that fall in pitch."""
     pitch = draw_log_uniform(rng, 130, 330)
     formants = [
         (draw_log_uniform(rng, 900, 1400), 200.0, 1.0),

@@ -1,4 +1,4 @@
-"""Engines and other machines."""
+"""Sounds of engines and other machines."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def _throttle(
 
 
 def helicopter(rng: Rng, samples: int, rate: int) -> Audio:
-    """Blades that chop a low roar ten to thirty times a second, a hiss and a turbine above."""
+    """A low roar chopped ten to thirty times per second, under a hiss and a turbine's whine."""
     blade_hz = draw_log_uniform(rng, 8, 32)
     pulse = blade_hz * (1 + 0.02 * random_walk(rng, samples, rate, 0.5))
     sharp = draw_uniform(rng, 1.0, 7.0)
@@ -100,7 +100,7 @@ def helicopter(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def chainsaw(rng: Rng, samples: int, rate: int) -> Audio:
-    """A two-stroke's harsh buzz, revved up and down, biting into wood or idling."""
+    """The harsh buzz of a two-stroke engine that is revved up and down, cuts wood, or idles."""
     low = draw_log_uniform(rng, 30, 110)
     high = low * draw_uniform(rng, 1.15, 3.5)
     f0 = _throttle(rng, samples, rate, low, high, draw_log_uniform(rng, 0.3, 4.0))
@@ -159,7 +159,7 @@ def engine_idling(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def motorcycle(rng: Rng, samples: int, rate: int) -> Audio:
-    """Revs that climb, drop at each gear and climb again; it may pass by."""
+    """An engine that revs up, drops at each gear change and revs up again; it may pass by."""
     shifts = int(rng.integers(1, 5))
     low = draw_log_uniform(rng, 28, 60)
     top = draw_uniform(rng, 1.5, 3.5)

@@ -1,4 +1,4 @@
-"""Weather, water and fire."""
+"""Sounds of weather, water and fire."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from curation.synth.dsp import (
 
 
 def rain(rng: Rng, samples: int, rate: int) -> Audio:
-    """A steady hiss, usually bright, of drops that may be audible singly."""
+    """A steady, usually bright hiss; single drops may be audible."""
     points = [
         (150.0, draw_uniform(rng, -18, 0)),
         (500.0, draw_uniform(rng, -12, 0)),
@@ -70,7 +70,7 @@ def _surge(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def sea_waves(rng: Rng, samples: int, rate: int) -> Audio:
-    """A constant deep roar, and surges of surf, brighter as they grow louder."""
+    """A constant deep roar, with surges of surf that become brighter as they become louder."""
     floor = 10 ** (draw_uniform(rng, -18, -6) / 20)
     surge = _surge(rng, samples, rate)
     centre = draw_log_uniform(rng, 250, 900)
@@ -116,7 +116,7 @@ def sea_waves(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def wind(rng: Rng, samples: int, rate: int) -> Audio:
-    """Low buffeting gusts, with a howl that glides up and down as they pass."""
+    """Low gusts, with a howl whose pitch rises and falls with them."""
     gust = random_walk(rng, samples, rate, draw_uniform(rng, 0.4, 1.6)) ** 2
     low = [
         (20.0, 0.0),
@@ -148,7 +148,7 @@ def wind(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def thunder(rng: Rng, samples: int, rate: int) -> Audio:
-    """A crack or none, then a rumble that rolls for seconds."""
+    """An optional crack, then a rumble that rolls for seconds."""
 
     def clap() -> Audio:
         length = int(min(draw_uniform(rng, 2.0, 7.0), samples / rate) * rate)
@@ -214,7 +214,7 @@ def stream(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def water_drip(rng: Rng, samples: int, rate: int) -> Audio:
-    """Single drops falling into water, evenly or not."""
+    """Single drops that fall into water at even or uneven intervals."""
     grains = []
     for _ in range(3):
         pitch = draw_log_uniform(rng, 500, 2600)
@@ -239,7 +239,7 @@ def water_drip(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def fire(rng: Rng, samples: int, rate: int) -> Audio:
-    """Crackling: sharp snaps, soft and loud, in clusters, over a low flutter and a thin hiss."""
+    """Crackling: clusters of soft and loud snaps over a low flutter and a thin hiss."""
     grains = []
     for _ in range(10):
         time_s = draw_log_uniform(rng, 0.0004, 0.006)

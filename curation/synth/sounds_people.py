@@ -1,4 +1,4 @@
-"""People: voices without words, hands, feet and lips."""
+"""Sounds of people: voices without words, hands, feet and lips."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from curation.synth.voice import vocal_breath, vocal_tone
 
 
 def baby_cry(rng: Rng, samples: int, rate: int) -> Audio:
-    """Wails that arch in pitch, break into noise or up an octave, with a gasp between them."""
+    """Wails whose pitch rises and falls, with noisy or octave breaks, and gasps between them."""
     pitch = draw_log_uniform(rng, 280, 620)
     tilt = draw_uniform(rng, 0.0, 0.7)
     formants = [
@@ -81,7 +81,7 @@ def baby_cry(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def sneeze(rng: Rng, samples: int, rate: int) -> Audio:
-    """A drawn breath, then a burst of air with or without a voice in it."""
+    """An audible breath in, then a burst of air, with or without voice."""
     voiced = rng.random() < 0.6
     pitch = draw_log_uniform(rng, 180, 520)
 
@@ -155,7 +155,7 @@ def sneeze(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def laughter(rng: Rng, samples: int, rate: int) -> Audio:
-    """Ha-ha-ha: four to seven syllables a second, sinking in pitch and force."""
+    """Ha-ha-ha: four to seven syllables per second that fall in pitch and loudness."""
     pitch = draw_log_uniform(rng, 130, 420)
     scale = 1.0 if pitch < 220 else 1.18
     vowel = [
@@ -189,7 +189,7 @@ def laughter(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def applause(rng: Rng, samples: int, rate: int) -> Audio:
-    """Many hands, each clap a short burst, growing and dying down."""
+    """Many hands clapping; each clap is a short burst, and the applause swells and fades."""
     grains = [
         noise_burst(
             rng,
@@ -219,7 +219,7 @@ def applause(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def footsteps(rng: Rng, samples: int, rate: int) -> Audio:
-    """Heel and toe, left and right, at a walk or a run."""
+    """Steps of the heel and toe of alternating feet, walking or running."""
     period_s = 1 / draw_log_uniform(rng, 1.3, 3.0)
     grains = []
     hard = rng.random() < 0.6
@@ -257,7 +257,7 @@ def footsteps(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def whistling(rng: Rng, samples: int, rate: int) -> Audio:
-    """A tune whistled on the lips: glides between notes, a little breath and vibrato."""
+    """A tune whistled with the lips: glides between notes, with a little breath and vibrato."""
     base = draw_log_uniform(rng, 700, 1700)
     table = build_wavetable(np.array([1.0, draw_uniform(rng, 0.01, 0.08)]), 1.0, rng)
     scale = 2 ** (np.array([0, 2, 4, 5, 7, 9, 12]) / 12)

@@ -24,7 +24,7 @@ from curation.synth.sounds_struck import small_bell
 
 
 def siren(rng: Rng, samples: int, rate: int) -> Audio:
-    """Wail, yelp or two tones in turn."""
+    """A siren that wails, yelps or alternates between two tones."""
     low = draw_log_uniform(rng, 380, 800)
     high = low * draw_uniform(rng, 1.5, 2.6)
     time = np.arange(samples, dtype=np.float32) / rate
@@ -65,7 +65,7 @@ def alarm_clock(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def church_bell(rng: Rng, samples: int, rate: int) -> Audio:
-    """Large bells: hum, prime, minor third, fifth and nominal, beating slowly."""
+    """Large bells whose partials (hum, prime, minor third, fifth, nominal) beat slowly."""
     grains = []
     root = draw_log_uniform(rng, 130, 520)
     for _ in range(int(rng.integers(1, 4))):
@@ -113,7 +113,7 @@ def bicycle_bell(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def doorbell(rng: Rng, samples: int, rate: int) -> Audio:
-    """Ding-dong."""
+    """A doorbell with two tones: ding-dong."""
     high = draw_log_uniform(rng, 480, 1100)
     ratios = [1.0, float(rng.choice([0.8, 0.75, 0.84, 0.667]))]
     partials = [1.0, 2.0, draw_uniform(rng, 2.7, 3.0), draw_uniform(rng, 4.0, 5.4)]
@@ -140,7 +140,7 @@ def doorbell(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def telephone_ring(rng: Rng, samples: int, rate: int) -> Audio:
-    """Rings of a second or two, then a pause: a hammer between two bells, or a warble."""
+    """Rings of one or two seconds with pauses: a hammer between two bells, or a warble."""
     on_s, off_s = draw_uniform(rng, 0.7, 2.0), draw_uniform(rng, 0.4, 2.0)
     length = int(on_s * rate)
     if rng.random() < 0.6:
@@ -181,7 +181,7 @@ def _horn(
 
 
 def vehicle_horn(rng: Rng, samples: int, rate: int) -> Audio:
-    """Short honks of two close notes."""
+    """Short honks of two notes close in pitch."""
     low = draw_log_uniform(rng, 280, 460)
     pitches = [low, low * float(rng.choice([1.19, 1.25, 1.26, 1.33]))][: int(rng.integers(1, 3))]
     tilt, length_s = draw_uniform(rng, 0.2, 0.9), draw_log_uniform(rng, 0.12, 1.0)

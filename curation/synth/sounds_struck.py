@@ -1,4 +1,4 @@
-"""Things struck or shot: clicks, knocks, broken glass and explosions."""
+"""Sounds of things that are struck or shot: clicks, knocks, broken glass and explosions."""
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def _tick(rng: Rng, rate: int) -> Audio:
 
 
 def clock_tick(rng: Rng, samples: int, rate: int) -> Audio:
-    """Ticks, or ticks and tocks, as even as clockwork."""
+    """Perfectly regular ticks, or ticks and tocks."""
     period_s = float(
         rng.choice([0.2, 0.25, 0.3, 0.4, 0.5, 0.5, 0.6, 0.75, 1.0, 1.0, 1.0])
     ) * draw_uniform(rng, 0.96, 1.04)
@@ -102,7 +102,7 @@ def clock_tick(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def typing(rng: Rng, samples: int, rate: int) -> Audio:
-    """Keys pressed in uneven runs, each with its softer release."""
+    """Keys pressed in uneven runs; the release of each key is softer."""
     grains = []
     for _ in range(5):
         low = damped_sines(
@@ -201,7 +201,7 @@ def glass_shatter(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def gunshot(rng: Rng, samples: int, rate: int) -> Audio:
-    """Sharp cracks with a boom behind, singly or in bursts."""
+    """Sharp cracks, each followed by a boom, singly or in bursts."""
     crack = [
         (50.0, -6.0),
         (draw_log_uniform(rng, 300, 1800), 0.0),

@@ -28,7 +28,7 @@ def vocal_tone(
     formants: Formants,
     jitter: float = 0.01,
 ) -> Audio:
-    """A voice with the pitch `f0_hz` `[sample]` and a relative `jitter`."""
+    """Return a voice with the pitch `f0_hz`, `[sample]`; `jitter` is its relative deviation."""
     pitch = float(f0_hz.mean())
     table = build_wavetable(harmonic_amplitudes(max(pitch, 20.0), rate, tilt, formants), 0.15, rng)
     shaken = f0_hz * (1 + np.float32(jitter) * 3 * white_noise(rng, len(f0_hz)))
@@ -36,7 +36,7 @@ def vocal_tone(
 
 
 def vocal_breath(rng: Rng, samples: int, rate: int, formants: Formants) -> Audio:
-    """Noise through the same formants. Unit RMS."""
+    """Return noise filtered by formants, with an RMS of 1."""
     hz = np.geomspace(60, 20000, 40)
     shape = np.full(len(hz), 0.02)
     for centre, width, gain in formants:

@@ -28,12 +28,12 @@ _UNCOUNTED = frozenset(
 
 
 def select_guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> list[Tag]:
-    """The tags that guide a caption: most specific, highest confidence first, no duplicates.
+    """Select the tags that guide a caption, the highest confidence first.
 
-    Left out are tags below `min_confidence`, classes that AudioSet marks as abstract or
-    blacklisted, and classes of which a more specific one remains. Of a duplicate class the tag with
-    the higher confidence is kept. Ties are in the order of the label index. Raises InputError for a
-    tag that is no AudioSet class.
+    Omitted are tags below `min_confidence`, classes that AudioSet marks as abstract or blacklisted,
+    and classes of which a more specific one remains. Of several tags of one class, the tag with the
+    highest confidence is kept. Tags of equal confidence are in the order of the label index. Raises
+    InputError for a tag that is not an AudioSet class.
     """
     best: dict[str, Tag] = {}
     for tag in tags:
@@ -47,10 +47,10 @@ def select_guidance_tags(tags: Sequence[Tag], min_confidence: float = 0.0) -> li
 
 @cache
 def class_phrase(mid: str) -> str:
-    """The name of a class within a sentence: "Bark" becomes "a dog barking".
+    """Return the name of a class within a sentence: "Bark" becomes "a dog barking".
 
-    `phrases.json` has the exceptions. Otherwise the first synonym is used, without parentheses, and
-    with an article where English needs one.
+    `phrases.json` lists the exceptions. Otherwise the first synonym is used, without parentheses,
+    and with an article where English needs one.
     """
     name = ontology.class_name(mid)
     return _exceptions().get(name) or _phrase_by_rule(mid, name)

@@ -1,4 +1,4 @@
-"""AudioSet's class list and hierarchy as pure functions over the facts in `audioset.json`."""
+"""AudioSet's class list and hierarchy, as pure functions over `audioset.json`."""
 
 import difflib
 import json
@@ -21,9 +21,9 @@ class _Class:
 
 
 def find_tag(label: str) -> Tag:
-    """The tag of a class id ("/m/05tny_") or display name ("bark", in any case).
+    """Return the tag of a class id ("/m/05tny_") or display name ("bark", in any case).
 
-    Raises InputError naming the label, with the nearest names, if no class has it.
+    If no class has this id or name, raises InputError with the nearest names.
     """
     wanted = label.strip()
     found = _classes().get(wanted) or _by_name().get(wanted.lower())
@@ -33,12 +33,15 @@ def find_tag(label: str) -> Tag:
 
 
 def class_name(mid: str) -> str:
-    """The display name of a class. All functions here raise InputError for an unknown id."""
+    """Return the display name of a class.
+
+    Like all functions of this module that take a class id, raises InputError for an unknown id.
+    """
     return _class(mid).name
 
 
 def class_index(mid: str) -> int | None:
-    """The index of a class among the 527 labelled ones; None for the other 105."""
+    """Return the index of a class among the 527 labelled classes; None for the other 105."""
     return _class(mid).index
 
 
@@ -48,39 +51,40 @@ def parent_classes(mid: str) -> tuple[str, ...]:
 
 
 def child_classes(mid: str) -> tuple[str, ...]:
-    """The direct children."""
+    """Return the direct children of a class."""
     return _children()[_class(mid).mid]
 
 
 @cache
 def ancestor_classes(mid: str) -> frozenset[str]:
-    """All ancestors by every path, without the class itself."""
+    """Return all ancestors of a class, over every path, without the class itself."""
     above = parent_classes(mid)
     return frozenset(above).union(*(ancestor_classes(parent) for parent in above))
 
 
 def is_abstract_class(mid: str) -> bool:
-    """Whether the class only groups others ("Human sounds")."""
+    """Whether a class only groups other classes ("Human sounds")."""
     return "abstract" in _class(mid).restrictions
 
 
 def is_blacklisted_class(mid: str) -> bool:
-    """Whether AudioSet's authors advise against the class as a label (obscure or inaudible)."""
+    """Whether AudioSet's authors advise against a class as a label (obscure or inaudible)."""
     return "blacklist" in _class(mid).restrictions
 
 
 @cache
 def labelled_mids() -> tuple[str, ...]:
-    """The 527 classes of AudioSet's labels, in the order of their index."""
+    """Return the 527 labelled classes of AudioSet, in the order of their index."""
     labelled = [entry for entry in _classes().values() if entry.index is not None]
     return tuple(entry.mid for entry in sorted(labelled, key=lambda entry: entry.index or 0))
 
 
 def evaluation_targets(mids: Iterable[str]) -> set[str]:
-    """Evaluation targets: the given classes and those that they imply, among the 527.
+    """Return evaluation targets: those of the given and implied classes that have a label.
 
-    A class implies its parent if it has only one: a bark is a dog's. A growl may be a dog's or a
-    cat's, so it implies neither. Classes outside the 527 are passed through and not returned.
+    A class implies its parent if it has only one: "Bark" implies "Dog". "Growling" may be of a dog
+    or a cat, so it implies neither. Classes without one of the 527 labels can imply others, but are
+    not returned.
     """
     implied = set[str]()
     for mid in mids:
