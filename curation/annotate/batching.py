@@ -146,7 +146,7 @@ def update_clips(
 ) -> list[AnnotatedClip]:
     """Compute a result for each selected clip of a batch, and add it to the clip's record.
 
-    A clip whose result is a Failure fails.
+    A clip whose result is a Failure is marked as failed.
 
     Args:
         batch: clips, some of which may have failed.

@@ -27,7 +27,9 @@ def caption_clips(
     drawn: slice = ALL_CANDIDATES,
     threshold: OomThreshold | None = None,
 ) -> list[AnnotatedClip]:
-    """Caption a batch of clips. A clip that the captioner cannot process fails alone.
+    """Write candidate captions for a batch of clips.
+
+    If the captioner cannot process a clip, only that clip fails.
 
     Args:
         captioner: writes the captions.

@@ -1,4 +1,7 @@
-"""Detects that all clips of a shard failed in the same way, rarely because of the clips."""
+"""Detects that all clips of a shard failed in the same way.
+
+The cause of such a failure is rarely in the clips.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -34,9 +37,9 @@ class CommonFailure:
 
 
 def find_common_failure(rows: pa.Table, count: int) -> CommonFailure | None:
-    """Return the failure of the first clips with audio if all failed at one stage with one kind.
+    """Find the failure that the first clips with audio share: the same stage, and the same kind.
 
-    Returns None otherwise.
+    Returns None if the clips did not all fail, or failed in different ways.
 
     Args:
         rows: the evidence of a shard (EVIDENCE_SCHEMA).

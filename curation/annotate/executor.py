@@ -1,4 +1,4 @@
-"""The interface of executors, which run tasks on workers: local processes or a Ray cluster."""
+"""The interface of executors, which run tasks on workers: local processes or Ray actors."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -23,7 +23,7 @@ class IsolatedWorkers(Protocol):
 
     @property
     def count(self) -> int:
-        """Number of workers, and of threads that may call `attempt` at the same time."""
+        """Number of workers. As many threads may call `attempt` at the same time."""
         ...
 
     @property
@@ -45,7 +45,7 @@ class IsolatedWorkers(Protocol):
 
 
 class Executor(Protocol):
-    """Runs tasks on the workers of a run."""
+    """Runs the tasks of a run on workers."""
 
     @property
     def meter(self) -> Meter:
@@ -55,7 +55,8 @@ class Executor(Protocol):
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
         """Run tasks on all workers, and yield the outcome of each task when it ends.
 
-        A task that was lost with its node has no outcome. Called once, before `isolate_workers`.
+        A task that was lost with its node has no outcome. This method is called once, before
+        `isolate_workers`.
 
         Raises:
             InputError: the machine or the cluster is too small for the pools.

@@ -52,7 +52,7 @@ class DecodeSettings:
 
 
 class AudioLoader:
-    """Loads clips in two groups of threads: readers read ahead, and decoders decode.
+    """Loads clips with two groups of threads: readers read files ahead, and decoders decode them.
 
     There are more readers than decoders, because readers wait for storage and decoders use the CPU.
     A budget in bytes bounds the encoded audio that is read and not yet decoded.
@@ -132,8 +132,9 @@ def read_clip(
 def decode_clip(clip: PlannedClip, encoded: EncodedClip, settings: DecodeSettings) -> AnnotatedClip:
     """Decode the bytes of a clip, measure the audio, and convert it to each model's rate.
 
-    The samples are int16 in both placements. Int16 takes half the memory of float32, and the models
-    get the same samples whether or not the clip was sent through Ray's object store.
+    The samples are int16 for `placement: fused` and `placement: separate`. Int16 takes half the
+    memory of float32, and the models get the same samples whether or not the clip was sent through
+    Ray's object store.
     """
     audio, failure = ClipAudio(clip.start_s, clip.end_s), encoded.failure
     started_s = time.perf_counter()
@@ -196,7 +197,7 @@ def load_chunks_ahead(
 ) -> Iterator[list[AnnotatedClip]]:
     """Yield the loaded chunks in order. While the caller processes a chunk, the next one loads.
 
-    `on_wait` is called before the wait for a chunk that is needed and has not finished loading.
+    If a chunk has not finished loading when it is needed, `on_wait` is called before the wait.
     """
     # One after the other: of two submitted at once, the first would be decoded last.
     submitted = map(loader.submit, split_chunks(clips))

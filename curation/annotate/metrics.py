@@ -59,7 +59,7 @@ METRICS = {
 
 
 class Meter(Protocol):
-    """Records the metrics of one process; thread-safe."""
+    """Records the metrics of one process. Thread-safe."""
 
     def record(self, name: str, value: float, **labels: str) -> None:
         """Add to a counter, set a gauge, or observe a value of a histogram.
@@ -90,7 +90,7 @@ class NullMeter:
     """A meter that records nothing."""
 
     def record(self, name: str, value: float, **labels: str) -> None:
-        """Do nothing."""
+        """Discard the value."""
 
 
 class InMemoryMeter:

@@ -89,7 +89,7 @@ def build_pools(config: AnnotateConfig) -> list[Pool]:
 
 
 def build_pools_by_stage(config: AnnotateConfig) -> dict[str, Pool]:
-    """Build the pools of a run by their names in the evidence.
+    """Build the pools of a run, and return them by the name that each pool has in the evidence.
 
     The names are "fused", or "decode", "caption" and "score".
     """

@@ -18,7 +18,7 @@ def build_evidence_table(clips: Sequence[AnnotatedClip]) -> pa.Table:
 
 
 def count_read_faults(clips: Iterable[AnnotatedClip]) -> dict[str, int]:
-    """Count by kind the storage faults that occurred while these clips were read."""
+    """Count the storage faults that occurred while these clips were read, by kind."""
     total: Counter[str] = Counter()
     for clip in clips:
         total.update(clip.cost.faults)

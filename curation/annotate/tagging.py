@@ -20,7 +20,7 @@ def tag_clips(
     keep_given: bool,
     threshold: OomThreshold | None = None,
 ) -> list[AnnotatedClip]:
-    """Add the tags of a tagger to clips. A clip that the tagger cannot process fails alone.
+    """Add the tags of a tagger to clips. If the tagger cannot process a clip, only that clip fails.
 
     Without `keep_given` the predicted tags replace the given tags. With `keep_given` they follow
     the given tags, and classes that are already given are not repeated. `threshold` is the known

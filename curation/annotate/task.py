@@ -21,7 +21,8 @@ class Task:
         trial: positions of the only clips to process, without writing evidence; None to annotate
             the whole shard.
         hold_clips: number of the shard's first clips with audio to check. If all of them fail in
-            the same way, the evidence is held back. 0 writes the evidence in any case.
+            the same way, the evidence is held back. If the number is 0, the evidence is written in
+            any case.
     """
 
     shard: int

@@ -38,9 +38,10 @@ _SHARD_ROW = "the row of a shard, which is no request"
 
 
 class VllmRequestWorker:
-    """The first pool: turns a task into one row for the shard, and one row for each request.
+    """The worker of the pool before vLLM: turns a task into a row for the shard, and requests.
 
-    The row of the shard has the tagged clips and the number of requests, and bypasses vLLM.
+    The row of the shard has the tagged clips and the number of requests, and bypasses vLLM. Each
+    other row is a request to vLLM.
     """
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
@@ -123,7 +124,7 @@ class _PartialShard:
 
 
 class VllmResponseCollector:
-    """The pool after vLLM: collects all rows of a shard, and adds the captions to the clips.
+    """The worker after vLLM: collects all rows of a shard, and adds the captions to its clips.
 
     There is one such worker. If it dies, the shards that it has not completed are lost. They have
     no evidence, so they are annotated again.

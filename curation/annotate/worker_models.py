@@ -117,7 +117,7 @@ class WorkerModels:
         return [tagging.add_guidance(clip, captioner.min_confidence, min_score) for clip in clips]
 
     def caption(self, chunks: Chunks, drawn: slice = captioning.ALL_CANDIDATES) -> Chunks:
-        """Write the candidates with the indices `drawn`, guided by tags."""
+        """Write the candidates whose indices are in `drawn`, guided by the tags of each clip."""
         captioner, threshold = self.adapters.captioner, self._oom_thresholds["captioner"]
 
         def caption(batch: list[AnnotatedClip]) -> list[AnnotatedClip]:

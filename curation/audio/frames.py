@@ -1,4 +1,4 @@
-"""The decoded frames of a container's audio stream, each with its position in the recording."""
+"""Decodes the frames of a container's audio stream, and finds their positions in the recording."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

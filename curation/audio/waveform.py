@@ -43,7 +43,7 @@ def measure_levels(waveform: Waveform) -> Levels:
 
 
 def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
-    """Resample `[samples]` to `ceil(samples * to_hz / from_hz)` samples; thread-safe."""
+    """Resample `[samples]` to `ceil(samples * to_hz / from_hz)` samples. Thread-safe."""
     if from_hz == to_hz:
         return waveform
     divisor = math.gcd(from_hz, to_hz)

@@ -47,7 +47,7 @@ class ScoredPairs:
 
     @property
     def shuffled_pairs(self) -> np.ndarray:
-        """Scores `[pair]` of the shuffled pairs."""
+        """The scores `[pair]` of all pairs that count as shuffled."""
         return self.shuffled[self.unrelated]
 
     @property

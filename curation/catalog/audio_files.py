@@ -23,7 +23,7 @@ def file_extension(path: str) -> str:
 
 
 def is_audio_file(path: str) -> bool:
-    """Whether the name has an audio or video extension and is not hidden."""
+    """Whether a file name has an audio or video extension and is not that of a hidden file."""
     return (
         not path.rpartition("/")[2].startswith(".") and file_extension(path) in DECODABLE_EXTENSIONS
     )

@@ -1,4 +1,4 @@
-"""The Ray Data graph of a run: takes tasks, and its workers write the evidence files of shards.
+"""The Ray Data graph of a run. It takes tasks, and its workers write the evidence of the shards.
 
 The evidence of a shard is written completely or not at all. A task that is lost with its actor has
 no outcome, and `engine.recovery` runs it again.

@@ -51,7 +51,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Job:
-    """A line in the list of jobs."""
+    """A job of the cluster as `list_jobs` returns it."""
 
     job_id: str
     status: str

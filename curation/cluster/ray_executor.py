@@ -132,7 +132,7 @@ class IsolatedGraph:
 class IsolatedActors:
     """Actors outside the graph, each with one task at a time. A lost actor is replaced.
 
-    In the graph, a lost actor takes the tasks that wait for it along.
+    In the graph, the loss of an actor also loses the tasks that wait for this actor.
     """
 
     # A worker is loaded when a trial begins, so that small groups cost little.

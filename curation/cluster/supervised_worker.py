@@ -1,8 +1,8 @@
-"""The worker of `placement: fused` in a child process of its actor.
+"""Runs the worker of `placement: fused` in a child process of its actor.
 
-Ray restarts an actor that dies, and sends the same task to it again. In a child process, a clip
-that crashes the worker does not end the actor. The actor then returns how the worker died. Only the
-loss of the node ends the actor.
+Ray restarts an actor that dies, and sends the same task to it again. If the worker is a child
+process, a clip that crashes the worker does not end the actor. The actor then returns how the
+worker died. Only the loss of the node ends the actor.
 """
 
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ class AudiosetConfig(CatalogSection):
 
 
 class FolderConfig(CatalogSection):
-    """A folder of audio, with a CSV or JSONL of metadata or with none."""
+    """A folder of audio files, with or without a CSV or JSONL of metadata."""
 
     kind: Literal["folder"] = "folder"
     audio: DataPath = Field(description="Folder of audio, nested or not.")
@@ -91,7 +91,7 @@ class ParquetConfig(CatalogSection):
 
 
 class WebDatasetConfig(CatalogSection):
-    """WebDataset tars: `<key>.<audio extension>` beside `<key>.json`."""
+    """WebDataset tars, in which each clip is `<key>.<audio extension>` and `<key>.json`."""
 
     kind: Literal["webdataset"] = "webdataset"
     data: DataPath = Field(description="An uncompressed tar file, or a folder of them.")

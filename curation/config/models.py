@@ -185,7 +185,7 @@ class RemoteCodeConfig(UntaggedConfig):
 
 
 class DualEncoderScorerConfig(Section):
-    """A CLAP model: one of this package (including BLAT's), or one of transformers."""
+    """A CLAP model of this package (including BLAT's), or a CLAP model of transformers."""
 
     kind: Literal["dual_encoder", "clap"] = Field(
         "dual_encoder",
@@ -206,7 +206,7 @@ class PeAudioScorerConfig(PretrainedConfig):
 
 
 class TaggerConfig(PretrainedConfig):
-    """An audio classifier of transformers over AudioSet's classes, such as AST."""
+    """An audio classifier of transformers that predicts AudioSet's classes, such as AST."""
 
     top_k: int = Field(5, ge=1, description="Maximum number of tags per clip.")
     threshold: float = Field(0.3, ge=0, le=1, description="Minimum confidence of a tag.")

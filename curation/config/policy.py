@@ -1,4 +1,4 @@
-"""The `select` section of run.yaml: the rules by which a caption is accepted."""
+"""The `select:` section of a run's YAML: the rules by which a caption is accepted."""
 
 from typing import Literal, Self
 

@@ -110,5 +110,5 @@ class _WritingWorkers:
         self._workers = workers
 
     def attempt(self, task: Task, avoided_node: str = "") -> TaskResult | WorkerDeath:
-        """As `IsolatedWorkers.attempt`."""
+        """Run a task as `IsolatedWorkers.attempt` specifies, and never hold its evidence back."""
         return self._workers.attempt(replace(task, hold_clips=0), avoided_node)

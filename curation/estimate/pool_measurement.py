@@ -64,7 +64,7 @@ class PoolMeasurements:
 
     @property
     def clips(self) -> list[AnnotatedClip]:
-        """The clips after all stages."""
+        """The clips as the last pool returned them."""
         return list(self.pools.values())[-1].clips
 
     def stage_s(self, stage: str) -> np.ndarray:
