@@ -16,7 +16,10 @@ WITHOUT_AUDIO = "catalog"
 
 @dataclass(frozen=True)
 class CommonFailure:
-    """The failure that all clips of a shard share, and the first clip with its error message."""
+    """A failure with the same stage and kind for all clips of a shard.
+
+    The clip id and the message are those of the first clip.
+    """
 
     stage: str
     kind: str

@@ -148,7 +148,7 @@ class WorkerModels:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Record the duration of a `with` block, in seconds, as time of a stage."""
+        """Record how many seconds a `with` block takes, as time of a stage."""
         started_s = time.perf_counter()
         yield
         self.meter.record(metrics.STAGE_SECONDS, time.perf_counter() - started_s, stage=stage)

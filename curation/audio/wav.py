@@ -72,7 +72,7 @@ class WavPart:
         return self.wrap(data[self.begin : self.end])
 
     def wrap(self, samples: bytes) -> bytes:
-        """Build a WAV file of these samples, with the format of this part."""
+        """Build a WAV file of the given samples in the format of this part."""
         magic = b"RIFX" if self.magic == b"RIFX" else b"RIFF"
         size = struct.Struct(f"{self.byte_order}I").pack
         body = b"WAVEfmt " + size(len(self.format)) + self.format + b"data" + size(len(samples))

@@ -30,7 +30,7 @@ def is_audio_file(path: str) -> bool:
 
 
 def drop_audio_extension(path: str) -> str:
-    """Remove the extension of a path if it is one of DECODABLE_EXTENSIONS."""
+    """Return the path without its extension if the extension is one of DECODABLE_EXTENSIONS."""
     return posixpath.splitext(path)[0] if file_extension(path) in DECODABLE_EXTENSIONS else path
 
 

@@ -164,9 +164,9 @@ class RunConfig(Section):
     def evidence_settings(self) -> dict[str, Any]:
         """Return the settings that affect the evidence.
 
-        These settings must be the same for all commands on one run folder, and so must the size of
-        a shard, which the plan stores. Settings of placement and selection may change between
-        commands.
+        All commands on one run folder must have the same values of these settings. They must also
+        have the same size of a shard, which the plan stores. Settings of placement and selection
+        may change between commands.
         """
         sections = {"seed", "catalog", "audio", "tags", "captioner", "adaptive", "scorer"}
         settings = self.model_dump(mode="json", include=sections | {"second_scorer"})
