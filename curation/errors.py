@@ -1,6 +1,6 @@
 """Errors that end a command with a message instead of a traceback.
 
-`exit_code` is the exit code of the command. docs/engine.md lists the codes.
+`exit_code` is the exit code of the command. docs/engine.md lists all exit codes.
 """
 
 import errno

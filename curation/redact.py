@@ -14,7 +14,10 @@ def redact_secrets(text: str) -> str:
 
 
 def secret_redactor() -> Callable[[str], str]:
-    """Return a `redact_secrets` for many texts: it reads the environment only once."""
+    """Return a function that does what `redact_secrets` does, for many texts.
+
+    It reads the environment only once.
+    """
     secrets = {
         value: f"<{name}>"
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""Arrow schemas of clips, evidence and pairs, and the constants of outcomes."""
+"""Arrow schemas of clips, evidence and pairs, and constants that name outcomes."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,7 @@
 """Statistics of scores: AUC, Spearman's correlation, Wilson's interval, separation of pairs.
 
-Pure functions of arrays. SciPy is imported inside the functions, because its import takes longer
-than most commands.
+All are pure functions of arrays. SciPy is imported inside the functions, because importing SciPy
+takes longer than most commands.
 """
 
 import math

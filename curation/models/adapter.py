@@ -25,7 +25,7 @@ class Adapter:
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Model name, revision and SHA-256 of the weights. Raises InputError as `setup` does."""
+        """The model's name, revision and weights' SHA-256. Raises InputError as `setup` does."""
         return {
             "model": self.model,
             "revision": self.revision or "",
@@ -33,7 +33,7 @@ class Adapter:
         }
 
     def setup(self) -> None:
-        """Load the weights. Raises InputError if the directory holds another kind of model."""
+        """Load the weights. Raises InputError if the directory contains another kind of model."""
         _ = self._loaded
 
     def offload(self) -> None:
@@ -41,7 +41,7 @@ class Adapter:
         self._loaded.move("cpu")
 
     def restore(self) -> None:
-        """Move the weights back to `device`."""
+        """Move the weights back to `device` after `offload`."""
         self._loaded.move(self.device)
 
     @cached_property

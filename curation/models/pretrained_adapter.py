@@ -1,4 +1,4 @@
-"""Base class of adapters of transformers models: their files and their sampling rate."""
+"""Base class of the adapters of transformers models: finds their files and sampling rate."""
 
 from dataclasses import dataclass
 from functools import cached_property

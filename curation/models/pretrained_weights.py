@@ -1,4 +1,4 @@
-"""Loads transformers models and checks that the directory has all of their weights."""
+"""Loads transformers models, and checks that the files contain all weights of the model."""
 
 import tempfile
 from collections.abc import Iterator

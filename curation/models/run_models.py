@@ -1,4 +1,4 @@
-"""The models of a run as adapters, by part."""
+"""Builds the adapters of all models of a run, by part (captioner, scorer, tagger)."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class RunModels(NamedTuple):
 
     @property
     def sample_rates_hz(self) -> tuple[int, ...]:
-        """The sampling rates of the models, without duplicates."""
+        """The different sampling rates of the models."""
         return tuple(sorted({each.sample_rate_hz for each in self if each}))
 
     @property

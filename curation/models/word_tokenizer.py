@@ -1,4 +1,4 @@
-"""Word-level tokenizers of captions."""
+"""Builds tokenizers of captions in which each word is a token."""
 
 import re
 from collections.abc import Iterable

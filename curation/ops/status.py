@@ -139,7 +139,7 @@ def read_status(
     """Read a run's status.
 
     Args:
-        config: the source of prices and policy; by default the folder's own configuration.
+        config: states prices and policy; by default the configuration in the run's folder.
         now_s: the Unix time in seconds, by default the current time.
 
     Raises:

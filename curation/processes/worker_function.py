@@ -1,4 +1,4 @@
-"""Calls one function in a process with the GPUs of a pool's worker."""
+"""Calls one function in a process that has the GPUs of a pool's worker."""
 
 import signal
 from collections.abc import Callable

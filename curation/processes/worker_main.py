@@ -29,7 +29,7 @@ _FLUSH_INTERVAL_S = 1.0
 
 
 def main(pipe: int) -> None:
-    """Serve the driver over the pipe with this file descriptor."""
+    """Serve the driver over the pipe whose file descriptor is `pipe`."""
     defer_pandas()
     process = _WorkerProgram(Connection(pipe))
     try:

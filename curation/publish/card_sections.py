@@ -1,4 +1,4 @@
-"""Sections of the dataset card that describe how a dataset was made and may be used."""
+"""Writes the sections of the dataset card: how a dataset was made, and how it may be used."""
 
 from typing import Any
 

@@ -43,7 +43,10 @@ _DTYPES = {"string": "string", "float": "float32", "double": "float64", "int32":
 
 
 def select_public_columns(rows: pa.Table) -> pa.Table:
-    """Select the published columns, in order; the location of a clip's file is not published."""
+    """Select the published columns, in order.
+
+    The location of a clip's file is not published.
+    """
     return rows.select([name for name in COLUMN_DESCRIPTIONS if name in rows.column_names])
 
 

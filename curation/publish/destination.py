@@ -72,7 +72,7 @@ class PublishDestination:
     def put_shard(
         self, label: str, files: Iterable[tuple[str, bytes]], receipt: Callable[..., ShardReceipt]
     ) -> ShardReceipt:
-        """Write a shard's files, and then record the receipt."""
+        """Write the files of a shard, and then record the shard's receipt."""
         sums, size = {}, 0
         for path, data in files:
             sums[path] = self.put(path, data)

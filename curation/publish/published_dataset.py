@@ -1,4 +1,4 @@
-"""Reads a published dataset: its claim and its rows."""
+"""Reads the claim and the rows of a published dataset."""
 
 import json
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ def escape_markdown(value: object) -> str:
 
 
 def to_plain_name(text: str) -> str:
-    """Replace characters so that only ASCII letters, digits, `-` and `_` are left."""
+    """Return a text in which only ASCII letters, digits, `-` and `_` are left."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "dataset"
 
 

@@ -49,7 +49,7 @@ def build_report(run: RunFolder, clips: int, on_shard: Callable[[int, int], None
 
 
 class ReportPage:
-    """The report page without its example clips; `render` adds as many as fit."""
+    """A report page without example clips; `render` adds as many examples as fit."""
 
     def __init__(self, data: ReportData) -> None:
         templates = _environment()
@@ -104,7 +104,7 @@ class ReportPage:
 
 
 def write_report(storage: Storage, out: str, page: Report) -> None:
-    """Write the page to a path or URI."""
+    """Write a rendered page to a path or URI."""
     storage.put(out, page.html.encode())
 
 

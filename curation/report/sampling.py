@@ -1,4 +1,4 @@
-"""A stratified sample of a run's clips, drawn in one pass over its shards."""
+"""Draws a stratified sample of a run's clips in one pass over the run's shards."""
 
 from collections import Counter
 from dataclasses import dataclass

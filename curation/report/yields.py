@@ -29,7 +29,7 @@ class TagYield:
 
     @property
     def share(self) -> float:
-        """Share of the clips that have a pair."""
+        """Share of the clips that have a pair, 0 to 1."""
         return self.clips_with_pair / self.clips if self.clips else 0.0
 
 

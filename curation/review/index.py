@@ -81,7 +81,7 @@ class ReviewIndex:
 
     @property
     def scores(self) -> list[ScoreName]:
-        """The scores by which policies may rank."""
+        """The names of the scores by which policies may rank."""
         return [name for name in SCORES if name not in self.metadata.unusable]
 
     def score(self, name: ScoreName) -> np.ndarray:

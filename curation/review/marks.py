@@ -110,9 +110,9 @@ COLUMNS = (
 
 
 def export_marks(run: RunFolder, to: str) -> int:
-    """Write the marked captions of a run as CSV, and return their number; `right` is 1 or 0.
+    """Write the marked captions of a run as CSV, and return the number of captions.
 
-    Raises InputError if there are no marks.
+    The column `right` is 1 or 0. Raises InputError if there are no marks.
     """
     labelled = latest_marks(read_marks(run))
     if not labelled:

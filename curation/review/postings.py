@@ -66,7 +66,7 @@ class Postings:
 
 
 class PostingsBuilder:
-    """Builds postings from blocks of rows."""
+    """Builds an inverted index from blocks of rows."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

@@ -42,7 +42,7 @@ class ViewRequest(_Request):
 
 
 class YieldRequest(_Request):
-    """A request for the yield of one policy, and optionally of a second one."""
+    """A request for the yield of one policy, and optionally of a second policy."""
 
     policy: Policy
     other: Policy | None = None

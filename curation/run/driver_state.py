@@ -75,9 +75,9 @@ def describe_other_driver(run: RunFolder, now_s: float | None = None) -> str:
 def record_driver_state(run: RunFolder) -> Iterator[Callable[[], None]]:
     """Record that a driver works on a run during a block, and how the block ended.
 
-    Yields a function to call regularly; it writes a heartbeat at most once every
-    HEARTBEAT_INTERVAL_S. An error of the block is recorded and raised again, even if storage fails
-    to record it. On a local disk, space for the record is reserved during the block.
+    Yields a function that the block should call regularly. The function writes a heartbeat at most
+    once every HEARTBEAT_INTERVAL_S. An error of the block is recorded and raised again, even if
+    storage fails to record it. On a local disk, space for the record is reserved during the block.
     """
     started_s = time.time()
     last_heartbeat_s = 0.0

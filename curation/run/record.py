@@ -112,7 +112,7 @@ def require_run_record(run: RunFolder) -> RunRecord:
 
 
 def write_run_record(run: RunFolder, record: RunRecord) -> bool:
-    """Create run.json; returns False if another process created it first."""
+    """Create run.json. Return False if another process created it first."""
     data = json.dumps(asdict(record), indent=2, ensure_ascii=False).encode() + b"\n"
     return run.storage.put_new(record_uri(run.uri), data)
 

@@ -1,4 +1,4 @@
-"""Opens the fsspec filesystem of a URI, with the options of the settings."""
+"""Opens the fsspec filesystem of a URI with the options that the storage settings give."""
 
 from typing import Any, cast
 

@@ -43,7 +43,7 @@ _BUFFER_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Storage:
-    """Files by URI, accessed with the given settings. Cheap to build, hashable and picklable.
+    """Reads and writes files by URI with the given settings. Cheap to build, hashable, picklable.
 
     Raises InputError if the settings name a profile that this machine does not have.
     """
@@ -239,7 +239,7 @@ class Storage:
             self.retry(uri, partial(filesystem.rm_file, path))
 
     def delete_tree(self, uri: str) -> None:
-        """Remove a folder and everything below it; does nothing if there is none.
+        """Remove a folder and everything below it; do nothing if there is no such folder.
 
         Raises InputError for a local folder that contains the current directory.
         """

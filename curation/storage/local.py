@@ -94,7 +94,10 @@ def read_local_file(path: str, start: int | None, end: int | None) -> bytes:
 
 
 def delete_local_tree(path: str) -> None:
-    """Remove a folder and its content. Raises InputError if it contains the current directory."""
+    """Remove a folder and its content.
+
+    Raises InputError if the folder contains the current directory.
+    """
     if Path.cwd().is_relative_to(os.path.realpath(path)):
         raise InputError(
             f"{path}: not deleted, because it contains the current directory; change to another one"

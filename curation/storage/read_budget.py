@@ -23,7 +23,7 @@ class ReadBudget:
         self._queue: deque[object] = deque()
 
     def acquire(self, size_bytes: int) -> None:
-        """Wait until this many bytes are free, and hold them. Raises ObjectTooLargeError."""
+        """Wait until this many bytes are free, and then hold them. Raises ObjectTooLargeError."""
         if size_bytes > self.limit_bytes:
             raise ObjectTooLargeError(
                 f"{size_bytes} bytes, more than the {self.limit_bytes} that may be read ahead; "

@@ -143,7 +143,7 @@ class _RetryBudget:
         self._warned = False
 
     def watch(self, call: Callable[[], T]) -> Callable[[], T]:
-        """Wrap `call` to record whether its endpoint answered."""
+        """Return `call` wrapped so that it records whether its endpoint answered."""
 
         def watched() -> T:
             try:

@@ -1,7 +1,7 @@
 """The S3 requests of the engine, each retried and counted.
 
-The native client of `s3_reader` reads objects; `s3_odd_keys` reads those whose keys it refuses;
-s3fs does all other requests.
+The native client of `s3_reader` reads objects. If it refuses an object's key, `s3_odd_keys` reads
+the object. s3fs makes all other requests.
 """
 
 import threading
@@ -26,7 +26,7 @@ _endpoints: dict[tuple[StorageConfig, tuple[str | None, str | None]], Endpoint] 
 
 
 class S3Client:
-    """Reads, writes and lists objects by the paths of s3fs, `bucket/key`."""
+    """Reads, writes and lists objects by the paths that s3fs uses, `bucket/key`."""
 
     def __init__(self, filesystem: Any, settings: StorageConfig) -> None:
         self._filesystem = filesystem

@@ -110,7 +110,7 @@ def linear_ramp(values: Sequence[float] | NDArray[np.float64], samples: int) -> 
 
 
 def random_walk(rng: Rng, samples: int, sample_rate_hz: int, rate_hz: float) -> Audio:
-    """Return a smooth random walk between 0 and 1, with about `rate_hz` turns per second."""
+    """Return a smooth random curve between 0 and 1 that turns about `rate_hz` times per second."""
     knots = max(3, int(samples / sample_rate_hz * rate_hz) + 2)
     steps = smooth_knots(rng.random(knots))
     return linear_ramp(steps, samples)

@@ -25,7 +25,7 @@ from curation.synth.voice import vocal_breath, vocal_tone
 
 
 def dog_bark(rng: Rng, samples: int, rate: int) -> Audio:
-    """Short harsh barks of one dog, whose pitch jumps up and falls."""
+    """Short harsh barks of one dog; the pitch of each bark jumps up and then falls."""
     pitch = draw_log_uniform(rng, 170, 900)
     first, second = draw_log_uniform(rng, 380, 1100), draw_log_uniform(rng, 1000, 2400)
     length_s, harsh, tilt = (
@@ -89,7 +89,7 @@ def cat_meow(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def rooster(rng: Rng, samples: int, rate: int) -> Audio:
-    """Cock-a-doodle-doo: two to four short syllables and a long one that is held and falls."""
+    """Cock-a-doodle-doo: two to four short syllables, and a long one that is held and falls."""
     pitch = draw_log_uniform(rng, 420, 950)
     peak = draw_log_uniform(rng, 950, 2100)
     formants = [
@@ -167,7 +167,7 @@ def crow_caw(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def bird_chirp(rng: Rng, samples: int, rate: int) -> Audio:
-    """Quick whistled glides, in songs of repeated syllables."""
+    """Quick whistled glides, in songs that repeat a syllable."""
     centre = draw_log_uniform(rng, 2200, 5500)
     tables = [build_wavetable(np.array([1.0, draw_uniform(rng, 0, 0.15)]), 1.0, rng)]
     top = 0.45 * rate
@@ -217,7 +217,7 @@ def cow_moo(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def sheep_bleat(rng: Rng, samples: int, rate: int) -> Audio:
-    """A nasal voice that trembles six to eleven times a second."""
+    """A nasal voice that trembles six to eleven times per second."""
     pitch = draw_log_uniform(rng, 140, 420)
     formants = [
         (draw_log_uniform(rng, 600, 1000), 200.0, 1.0),
@@ -248,7 +248,7 @@ def sheep_bleat(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def frog_croak(rng: Rng, samples: int, rate: int) -> Audio:
-    """Croaks: bursts of pulses, each ringing at the throat's pitch."""
+    """Croaks: bursts of pulses that ring at the resonance of the throat."""
     hz, time_s = draw_log_uniform(rng, 450, 2600), draw_uniform(rng, 0.003, 0.012)
     grain_length = int(time_s * 5 * rate)
     tone = np.sin(2 * np.pi * hz * np.arange(grain_length) / rate).astype(np.float32)

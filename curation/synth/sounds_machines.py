@@ -188,7 +188,7 @@ def motorcycle(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def vacuum_cleaner(rng: Rng, samples: int, rate: int) -> Audio:
-    """A steady broad rush of air with a motor's whine in it."""
+    """A steady broadband rush of air, with the whine of a motor."""
     pitch = draw_log_uniform(rng, 90, 420)
     drift = 1 + 0.03 * random_walk(rng, samples, rate, 0.8)
     if rng.random() < 0.25:

@@ -1,4 +1,4 @@
-"""Bells, horns and alarms: sounds made to be noticed."""
+"""Sounds of bells, horns and alarms."""
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def church_bell(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def bicycle_bell(rng: Rng, samples: int, rate: int) -> Audio:
-    """A bicycle bell: a quick run of strokes on a small cup, which rings on."""
+    """A bicycle bell: a quick series of strokes on a small cup, which rings on."""
     bell = small_bell(rng, rate, 1700, 4200, draw_uniform(rng, 0.08, 0.4))
     stroke_hz, strokes = draw_uniform(rng, 9, 26), int(rng.integers(2, 10))
 
@@ -197,7 +197,7 @@ def vehicle_horn(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def train_horn(rng: Rng, samples: int, rate: int) -> Audio:
-    """A chord of three to five horns, held long."""
+    """A long chord of three to five horns."""
     root = draw_log_uniform(rng, 180, 340)
     chord = [1.0, 1.19, 1.33, 1.5, 1.68] if rng.random() < 0.6 else [1.0, 1.25, 1.5, 2.0, 2.5]
     pitches = [root * ratio for ratio in chord[: int(rng.integers(3, 6))]]

@@ -140,7 +140,7 @@ def typing(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def knock(rng: Rng, samples: int, rate: int) -> Audio:
-    """Knuckles on a door, two to six in a group."""
+    """Knuckles that knock on a door, two to six times in a group."""
     hz = [
         draw_log_uniform(rng, 90, 260),
         draw_log_uniform(rng, 280, 600),
@@ -174,7 +174,7 @@ def knock(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def glass_shatter(rng: Rng, samples: int, rate: int) -> Audio:
-    """A crash and the tinkling of the pieces."""
+    """A crash, followed by the tinkling of the broken pieces."""
 
     def smash() -> Audio:
         length = int(draw_uniform(rng, 0.6, 2.0) * rate)
@@ -226,7 +226,7 @@ def gunshot(rng: Rng, samples: int, rate: int) -> Audio:
 
 
 def fireworks(rng: Rng, samples: int, rate: int) -> Audio:
-    """A whistle going up, a boom, and a shower of crackles."""
+    """A rising whistle, a boom, and a shower of crackles."""
 
     def rocket() -> Audio:
         parts: list[Audio] = []

@@ -1,4 +1,4 @@
-"""Guidance for a captioner: the most specific tags of a clip, and their names as prose."""
+"""Selects the most specific tags of a clip as guidance for a captioner, and words them as prose."""
 
 import json
 import re

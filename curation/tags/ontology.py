@@ -46,7 +46,10 @@ def class_index(mid: str) -> int | None:
 
 
 def parent_classes(mid: str) -> tuple[str, ...]:
-    """The direct parents; some classes have several, the seven roots none."""
+    """Return the direct parents of a class.
+
+    Some classes have several parents; the seven roots have none.
+    """
     return _class(mid).parents
 
 

@@ -1,7 +1,8 @@
 """The captioner contract: the methods that `annotate` calls on models that write captions.
 
-A captioner is a small picklable description until `setup` loads it on the worker. It never raises
-for a single clip and never drops one: for an input that it cannot process it returns a `Failure`.
+A captioner is a small picklable description until `setup` loads the weights on the worker. A
+captioner raises no error for a single clip, and returns an entry for every clip. For a clip that it
+cannot process, the entry is a `Failure`.
 """
 
 from collections.abc import Sequence

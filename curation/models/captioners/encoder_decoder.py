@@ -1,4 +1,4 @@
-"""The adapter of speech-to-text models trained to caption, such as a fine-tuned Whisper."""
+"""The adapter of speech-to-text models trained to write captions, such as a fine-tuned Whisper."""
 
 from __future__ import annotations
 

@@ -59,16 +59,16 @@ class TagGuidedAdapter(Adapter):
     ) -> list[list[Candidate] | Failure]:
         """Write the candidates of a batch of clips; see `Captioner`.
 
-        A tag outside the model's vocabulary is mapped by `map_to_vocabulary`, or else ignored.
-        Clips shorter than one frame of the encoder are padded with silence. Empty clips and samples
-        that are not finite are failures.
+        `map_to_vocabulary` maps a tag outside the model's vocabulary; a tag that it cannot map is
+        ignored. Clips shorter than one frame of the encoder are padded with silence. Empty clips
+        and samples that are not finite are failures.
         """
         return self.write(self.encode(waveforms, guidance), seeds, first, last)
 
     def encode(
         self, waveforms: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[EncoderOutput | Failure]:
-        """Encode clips, each with its guidance; see `ReusableEncoding`."""
+        """Encode clips, each with the tags that guide it; see `ReusableEncoding`."""
         return self._loaded.encode(waveforms, [self._tag_vector(given) for given in guidance])
 
     @property
@@ -82,7 +82,7 @@ class TagGuidedAdapter(Adapter):
     def encode_features(
         self, features: Sequence[np.ndarray], guidance: Sequence[Sequence[Tag]]
     ) -> list[EncoderOutput]:
-        """Encode clips by their features, each with its guidance; see `LogMelInput`."""
+        """Encode clips from their features, each with the tags that guide it; see `LogMelInput`."""
         return self._loaded.encode_features(features, [self._tag_vector(each) for each in guidance])
 
     def write(
@@ -129,9 +129,10 @@ class TagGuidedAdapter(Adapter):
 
 
 def map_to_vocabulary(mid: str, vocabulary: dict[str, int]) -> str | None:
-    """The tag in a model's vocabulary for an AudioSet class; None if there is none.
+    """Return the tag in a model's vocabulary for an AudioSet class; None if there is none.
 
-    It is the class itself, else its nearest ancestor, else the only descendant in the vocabulary.
+    The result is the class itself. If the vocabulary lacks it, the result is the nearest ancestor
+    in the vocabulary, else the only descendant in the vocabulary.
     """
     if mid in vocabulary:
         return mid

@@ -1,4 +1,4 @@
-"""Captions of the loaded tag-guided captioner; the adapter creates it in `setup`."""
+"""Generates captions with the loaded tag-guided captioner; the adapter creates it in `setup`."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ _MAX_NOISE_BYTES = 2**27
 
 
 class TagGuidedGenerator:
-    """A loaded captioner; the arguments are those of `TagGuidedAdapter`."""
+    """A loaded captioner; its arguments are those of `TagGuidedAdapter`."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class TagGuidedGenerator:
     def encode(
         self, waveforms: Sequence[np.ndarray], tags: Sequence[np.ndarray]
     ) -> list[EncoderOutput | Failure]:
-        """As `ReusableEncoding.encode`, guided by tag vectors `[tag]`."""
+        """As `ReusableEncoding.encode`, but the guidance is one tag vector `[tag]` per clip."""
         return apply_to_valid_clips(
             waveforms,
             "caption",
@@ -66,7 +66,7 @@ class TagGuidedGenerator:
         return feature_batches.find_shared_front_end(self._model)
 
     def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """As `LogMelInput.compute_features`."""
+        """Compute features as `LogMelInput.compute_features` does."""
         return apply_to_valid_clips(
             waveforms,
             "caption",
@@ -79,7 +79,7 @@ class TagGuidedGenerator:
     def encode_features(
         self, features: Sequence[np.ndarray], tags: Sequence[np.ndarray]
     ) -> list[EncoderOutput]:
-        """As `encode`, from the results of `compute_features`."""
+        """As `encode`, but starts from the results of `compute_features`."""
         chunks = feature_batches.encode_features_in_chunks(
             features, self._build_encoder(np.stack(tags))
         )
@@ -89,7 +89,10 @@ class TagGuidedGenerator:
     def write(
         self, encoded: Sequence[EncoderOutput | Failure], seeds: Sequence[int], wanted: range
     ) -> list[list[Candidate] | Failure]:
-        """As `ReusableEncoding.write`: candidate 0 is the best beam, the others are sampled."""
+        """Write captions as `ReusableEncoding.write` does.
+
+        Candidate 0 is the best caption of a beam search; the other candidates are sampled.
+        """
         valid = [
             (one, seed)
             for one, seed in zip(encoded, seeds, strict=True)

@@ -1,4 +1,4 @@
-"""Base class of the adapters of captioners without tags."""
+"""Base class of the adapters of captioners that do not take tags."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

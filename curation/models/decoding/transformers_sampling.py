@@ -159,7 +159,7 @@ class _SamplingLoop:
         return _SampledTokens(rows, ids.squeeze(1), drawn, torch.isin(ids.squeeze(1), end_ids))
 
     def collect_candidates(self) -> list[list[SampledText | None]]:
-        """The candidates of each clip, in order."""
+        """Return the candidates of each clip, in order."""
         ids: list[list[int]] = [[] for _ in self.numbers]
         log_probs: list[list[float]] = [[] for _ in self.numbers]
         ended = [False] * len(self.numbers)

@@ -78,7 +78,7 @@ class Bert(nn.Module):
         initialise_weights(self, config.initializer_range)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> BertOutput:
-        """Encode token ids `[batch, token]`; the mask is zero at padding."""
+        """Encode token ids `[batch, token]`; `attention_mask` is zero at padding."""
         x = self.embeddings(input_ids)
         mask = _attention_mask(attention_mask)
         for layer in self.encoder["layer"].children():

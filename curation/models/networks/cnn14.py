@@ -1,4 +1,4 @@
-"""CNN14, the audio encoder of PANNs and BLAT, of any size."""
+"""CNN14, the audio encoder of PANNs and BLAT, in any size."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext

@@ -1,4 +1,4 @@
-"""Initial weights of this package's networks."""
+"""Draws the initial weights of this package's networks."""
 
 from functools import partial
 

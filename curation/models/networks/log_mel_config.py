@@ -1,4 +1,4 @@
-"""The settings of the log-mel front end; without torch."""
+"""The settings of the log-mel front end; works without torch."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -8,10 +8,10 @@ from torch import nn
 
 @dataclass
 class NetworkConfig:
-    """Sizes of a network, as stored in config.json beside its weights.
+    """Sizes of a network, as stored in config.json beside the network's weights.
 
     Attributes:
-        model_type: the kind of model in config.json.
+        model_type: the kind of model that config.json states.
     """
 
     model_type: ClassVar[str]

@@ -255,7 +255,7 @@ class GuidedEncoder(nn.Module):
         feature_lengths: Tensor | None = None,
         tags: Tensor | None = None,
     ) -> EncoderOutput:
-        """Encode `[batch, frame, mel]`; without `feature_lengths` all frames are valid."""
+        """Encode `[batch, frame, mel]`. If `feature_lengths` is None, all frames are valid."""
         batch, frames, _mels = input_features.shape
         if feature_lengths is None:
             feature_lengths = torch.full((batch,), frames, device=input_features.device)

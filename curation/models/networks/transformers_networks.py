@@ -87,7 +87,7 @@ class _TransformersNetwork(PreTrainedModel):
         initialise_module(module)
 
     def save_pretrained(self, save_directory: str | Path) -> None:
-        """Write the directory of the network; it opens here and in `curation.models.weights`."""
+        """Write the network's directory, which `curation.models.weights` can open too."""
         save_network(self.network, Path(save_directory))
 
 
@@ -101,7 +101,7 @@ class TransformersDualEncoder(_TransformersNetwork):
     def forward(
         self, waveforms: Tensor, lengths: Tensor, input_ids: Tensor, mask: Tensor
     ) -> Tensor:
-        """As `DualEncoder.forward`."""
+        """Compute the result of `DualEncoder.forward`."""
         return self.network(waveforms, lengths, input_ids, mask)
 
 
@@ -154,7 +154,7 @@ class TransformersCaptioner(_TransformersNetwork, GenerationMixin):
         tag_targets: Tensor | None = None,
         **_: Any,
     ) -> Seq2SeqLMOutput:
-        """As `TagGuidedCaptioner.forward`."""
+        """Compute the result of `TagGuidedCaptioner.forward`."""
         encoded = None if encoder_outputs is None else EncoderOutput(**encoder_outputs)
         output = self.network(
             input_features, feature_lengths, tags, decoder_input_ids, encoded, labels, tag_targets
@@ -185,7 +185,7 @@ class GenerationEncoder:
         feature_lengths: Tensor | None = None,
         tags: Tensor | None = None,
     ) -> GenerationEncoderOutput:
-        """As `GuidedEncoder.forward`."""
+        """Compute the result of `GuidedEncoder.forward`."""
         return GenerationEncoderOutput(**vars(self.encoder(input_features, feature_lengths, tags)))
 
     def __call__(

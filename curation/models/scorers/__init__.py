@@ -1,4 +1,4 @@
 """Scorers: the contract (`base`), one adapter for each kind of model, and `build`.
 
-`networks` has the networks; `annotate` and `select` use the scores.
+`networks` contains the networks; `annotate` and `select` use the scores.
 """

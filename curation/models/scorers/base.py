@@ -9,7 +9,7 @@ from curation.schema import Failure
 
 
 class Scorer(Protocol):
-    """Embeds audio and captions into one space; their cosine is the CLAP score."""
+    """Embeds audio and captions into one space; the cosine of two embeddings is the CLAP score."""
 
     @property
     def sample_rate_hz(self) -> int:

@@ -1,4 +1,4 @@
-"""The adapter of dual encoders and CLAP: embeddings of audio and of captions."""
+"""The adapter of dual encoders and CLAP, which embed audio and captions."""
 
 from __future__ import annotations
 

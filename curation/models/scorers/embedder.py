@@ -25,7 +25,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class Embedder:
-    """A loaded pair of towers on its device."""
+    """A loaded model with an audio tower and a text tower, on its device."""
 
     def __init__(self, folder: Path, towers: Towers, tokenizer: CaptionTokenizer) -> None:
         """Raises InputError for a tokenizer or weights that cannot embed captions."""
@@ -42,7 +42,10 @@ class Embedder:
         self._towers.to(weights.resolve_device(device))
 
     def embed_audio(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """As `Scorer.embed_audio`; `split_into_windows` splits clips longer than a window."""
+        """Embed clips as `Scorer.embed_audio` does.
+
+        A clip longer than the model's window is split by `split_into_windows`.
+        """
         return apply_to_valid_clips(
             waveforms, "score", lambda valid: self._embed_valid([waveforms[row] for row in valid])
         )
@@ -52,7 +55,7 @@ class Embedder:
         return feature_batches.find_shared_front_end(self._towers)
 
     def compute_features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray | Failure]:
-        """As `LogMelInput.compute_features`."""
+        """Compute features as `LogMelInput.compute_features` does."""
         return apply_to_valid_clips(
             waveforms,
             "score",
@@ -68,7 +71,10 @@ class Embedder:
         return _check_finite(self._place_rows(encoded, len(features)))
 
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        """As `Scorer.embed_text`; captions over `max_text_tokens` are split into sentences."""
+        """Embed captions as `Scorer.embed_text` does.
+
+        A caption of more than `max_text_tokens` tokens is split into sentences.
+        """
         if not captions:
             return np.empty((0, self._towers.embed_dim), dtype=np.float32)
         tokens = self._tokenizer.count_tokens(captions)
