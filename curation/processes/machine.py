@@ -11,8 +11,9 @@ from curation.errors import InputError
 def size_pool(config: AnnotateConfig, tasks: int) -> Pool:
     """Size the pool of `placement: fused` on this machine, with at most one worker per task.
 
-    `actors: auto` gives one worker per GPU share, or one per CPU without GPUs. `actors: [least,
-    most]` gives as many workers within these bounds as the CPUs or GPUs allow.
+    `annotate.actors: auto` gives one worker per GPU share, or without GPUs one per CPU share.
+    `annotate.actors: [least, most]` gives as many workers within these bounds as the GPUs or CPUs
+    allow.
 
     Raises InputError if the GPUs do not suffice for `least` workers.
     """

@@ -16,7 +16,7 @@ def build_excluded_table(clips: Mapping[str, str]) -> pa.Table:
 
 
 def count_by_reason(excluded: pa.Table) -> dict[str, int]:
-    """Count the excluded clips by reason, in the order of the reasons."""
+    """Count the excluded clips of each reason; the result is sorted by reason."""
     counts = excluded["reason"].value_counts().to_pylist()
     return dict(sorted((each["values"], each["counts"]) for each in counts))
 

@@ -69,7 +69,10 @@ class Licences:
         self._by_source = sorted(named, key=lambda item: -len(item[0]))
 
     def column(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
-        """Return the licence of each row, and the reason for excluding its audio (or null)."""
+        """Return the licence of each row, and the reason why its audio is excluded.
+
+        The reason is null if the licence allows publishing the audio.
+        """
         if self._by_clip.num_rows:
             place = pc.index_in(rows["clip_id"], self._by_clip["clip_id"])
             texts = self._by_clip["licence"].take(place)

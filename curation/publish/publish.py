@@ -67,8 +67,8 @@ def publish_dataset(
         overwrite_metadata: write the card and `croissant.json` of a finished dataset again, with
             this publication's name, licence and description. The data files are checked and kept.
 
-    Raises InputError naming a file that exists with other content; nothing is overwritten except as
-    `overwrite_metadata` states. With `overwrite_metadata`, also raises it if there is no finished
+    Raises InputError naming a file that exists with other content; only `overwrite_metadata`
+    overwrites files. With `overwrite_metadata`, InputError is also raised if there is no finished
     dataset of the same data.
     """
     with hub.explain_hub_errors(uri):
@@ -122,7 +122,7 @@ def claim_destination(
     """Open the destination and the previous publication; nothing is written yet.
 
     Raises InputError if the destination has another publication, or if `previous` does not exist.
-    With `overwrite_metadata`, also raises it if the destination has no finished dataset.
+    With `overwrite_metadata`, InputError is also raised if the destination has no finished dataset.
     """
     uri = hub.resolve_hub_uri(uri)
     storage = publication.source.storage

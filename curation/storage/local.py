@@ -118,10 +118,11 @@ def explain_full_disk(path: str) -> Iterator[None]:
 
 @contextmanager
 def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
-    """Write a synced temporary dot-file beside `path`, for a block that moves it to its name.
+    """Write a synced temporary dot-file beside `path`, and yield its path to the block.
 
-    The file is deleted at the end of the block unless it was moved. Raises OSError, and
-    DiskFullError if there is no space. Errors of a full disk within the block are converted too.
+    The block moves the file to its final name. If it does not, the file is deleted at the end of
+    the block. Raises OSError, and DiskFullError if there is no space, also for errors within the
+    block.
     """
     temporary = None
     try:

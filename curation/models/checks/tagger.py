@@ -18,7 +18,10 @@ _CLIPS = 3
 
 
 def tags_are_well_formed(tagger: Tagger) -> ModelTestOutcome:
-    """Test that tags are AudioSet classes, most probable first; count rightly tagged sounds."""
+    """Test that tags are AudioSet classes, the most probable first.
+
+    The outcome also states how many sounds have a correct tag.
+    """
     every = make_probe_sounds(tagger.sample_rate_hz)
     found = require_results(tagger.tag([sound.waveform for sound in every]))
     fault = next((fault for fault in map(tags_fault, found) if fault), None)

@@ -102,9 +102,9 @@ def fused_views(mel: Tensor, frames: int) -> Tensor:
     The features must have at least `frames` frames. The first view is the whole clip, resized to
     `frames`. The other views are chunks of `frames` frames from the front, the middle and the back
     of the clip. As in `ClapFeatureExtractor`, the frames at which a chunk may start are split into
-    thirds. transformers starts each chunk at a random frame of its third; here each chunk starts in
-    the middle of its third, and at frame 0 if the third is empty. If the clip has exactly `frames`
-    frames, all four views are the clip.
+    thirds, one third per chunk. transformers starts a chunk at a random frame of its third. Here a
+    chunk starts in the middle of its third, or at frame 0 if the third is empty. If the clip has
+    exactly `frames` frames, all four views are the clip.
     """
     if len(mel) == frames:
         return mel.expand(4, -1, -1)

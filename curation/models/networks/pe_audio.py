@@ -22,11 +22,12 @@ _VIDEO_PREFIXES = ("video_", "audio_video_", "audio_plus_text_", "text_audio_vid
 
 
 class PeAudioTowers(Towers):
-    """A `PeAudioModel`. Its number of positions limits clips, to 400 s for the released models.
+    """A `PeAudioModel`, whose number of positions limits the length of clips.
 
-    Audio is prepared as in `PeAudioFeatureExtractor`: it is reflected at its end to a whole number
-    of the codec's frames. The model was trained on dot products of its heads' outputs. Here the
-    outputs are normalised, as for any scorer, and the score is their cosine.
+    The limit of the released models is 400 s. Audio is prepared as in `PeAudioFeatureExtractor`: it
+    is reflected at its end to a whole number of the codec's frames. The model was trained on dot
+    products of its heads' outputs. Here the outputs are normalised, as for any scorer, and the
+    score is their cosine.
     """
 
     def __init__(self, model: PeAudioModel, extractor: PeAudioFeatureExtractor) -> None:
