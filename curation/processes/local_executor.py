@@ -65,7 +65,10 @@ class LocalExecutor:
 
     @contextmanager
     def isolate_workers(self, count: int) -> Iterator["LocalExecutor"]:
-        """As `Executor.isolate_workers`: the same processes run one task at a time each."""
+        """Isolate workers as `Executor.isolate_workers` does.
+
+        The processes of `run_tasks` are used; each of them runs one task at a time.
+        """
         self._workers, surplus = self._workers[:count], self._workers[count:]
         _end(surplus)
         self._set_free(self._workers)

@@ -65,7 +65,10 @@ def endpoints_of_environment() -> tuple[str | None, str | None]:
 
 
 def native_client_options(session: Any, settings: StorageConfig) -> dict[str, str]:
-    """Return options with which the native clients (obstore, Delta Lake) use the S3 of s3fs."""
+    """Return options for the native clients (obstore, Delta Lake).
+
+    With these options they use the same S3 as s3fs.
+    """
     options: dict[str, str] = {}
     region = settings.region or session.get_config_variable("region")
     if region:

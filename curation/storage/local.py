@@ -118,7 +118,7 @@ def explain_full_disk(path: str) -> Iterator[None]:
 
 @contextmanager
 def write_temporary_file(path: str, data: bytes) -> Iterator[str]:
-    """Write a synced temporary dot-file beside `path`, and yield its path to the block.
+    """Write a synced temporary dot-file beside `path`, and yield the temporary path to the block.
 
     The block moves the file to its final name. If it does not, the file is deleted at the end of
     the block. Raises OSError, and DiskFullError if there is no space, also for errors within the

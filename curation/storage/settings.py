@@ -63,5 +63,5 @@ class StorageConfig(Section):
 
     @property
     def run_retry_timeout_s(self) -> float:
-        """Time in seconds for which requests are retried on which a whole shard or run depends."""
+        """Retry timeout in seconds of requests on which a whole shard or run depends."""
         return self.read_retry_timeout_s * RUN_TIMEOUT_FACTOR

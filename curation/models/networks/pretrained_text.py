@@ -1,4 +1,7 @@
-"""Builds text encoders of transformers for this package's networks, and checkpoints them."""
+"""Builds text encoders of transformers for this package's networks.
+
+It also switches activation checkpointing of transformers models on and off.
+"""
 
 from functools import partial
 from typing import Any

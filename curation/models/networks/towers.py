@@ -69,7 +69,10 @@ class Towers(nn.Module):
         """Encode token ids `[batch, token]` as unit vectors `[batch, embed_dim]`."""
 
     def encode_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """Encode waveforms `[batch, sample]` of `lengths` samples as `[batch, embed_dim]`."""
+        """Encode waveforms as unit vectors `[batch, embed_dim]`.
+
+        `waveforms` is `[batch, sample]`, of which `lengths [batch]` samples are valid.
+        """
         return self.encode_features(*self.features(waveforms, lengths))
 
 
