@@ -1,7 +1,7 @@
-"""Checkpoints: a training's state in one safetensors file, written in one step, local or on S3.
+"""Writes and reads checkpoints: the state of a training in one safetensors file, local or on S3.
 
-A process that dies while writing leaves the earlier checkpoints unchanged; a listed checkpoint is
-complete. Nothing is pickled.
+A checkpoint is written in one atomic step, so a listed checkpoint is complete. If a process dies
+while it writes, the earlier checkpoints are unchanged. No file is pickled.
 """
 
 import json
@@ -28,7 +28,7 @@ _NAME = re.compile(r"step-(\d{9})\.safetensors")
 class TrainingState:
     """Everything that a training needs to resume.
 
-    `progress` is small plain data: step, loader state, the last figures.
+    `progress` is small plain data: the step, the state of the loader, and the last logged figures.
     """
 
     tensors: dict[str, Tensor]
@@ -36,10 +36,10 @@ class TrainingState:
 
 
 def snapshot_state(parts: Mapping[str, Any], progress: Mapping[str, Any]) -> TrainingState:
-    """A copy in main memory that later steps do not change.
+    """Copy the state of a training to main memory, so that later steps do not change it.
 
     Args:
-        parts: modules and optimisers by a name; the names of their tensors begin with it.
+        parts: modules and optimisers by name; the name is the prefix of the tensors' names.
     """
     tensors = {}
     plain: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def checkpoint_uri(folder: str, step: int) -> str:
 
 
 def read_checkpoint(storage: Storage, uri: str) -> TrainingState:
-    """Raises InputError if the file is not a checkpoint of this version."""
+    """Read a checkpoint. Raises InputError if the file is not a checkpoint of this version."""
     data = storage.read_bytes(uri)
     try:
         tensors = safetensors.torch.load(data)
@@ -123,7 +123,9 @@ class CheckpointWriter:
         self._pending: Future[str] | None = None
 
     def write(self, step: int, state: TrainingState, in_use: Collection[str] = ()) -> str:
-        """Start writing, after the previous write has ended. Raises RunError if that one failed.
+        """Wait for the previous write, then start writing a checkpoint.
+
+        Raises RunError if the previous write failed.
 
         Args:
             in_use: checkpoints that are not deleted, because they are still read elsewhere.
@@ -136,7 +138,7 @@ class CheckpointWriter:
         return uri
 
     def wait(self) -> str | None:
-        """Wait for the last write; returns the URI of its checkpoint."""
+        """Wait for the last write. Returns the URI of the written checkpoint."""
         if self._pending is None:
             return None
         try:
@@ -153,7 +155,7 @@ class CheckpointWriter:
 
     @property
     def last_written(self) -> str | None:
-        """The URI of the last checkpoint; None while it is being written, or if that failed."""
+        """The URI of the last checkpoint; None if it is being written or was not written."""
         pending = self._pending
         if pending is None or not pending.done() or pending.exception():
             return None

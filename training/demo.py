@@ -1,4 +1,4 @@
-"""The end of the demo: pre-trains a small model on the curated table, and evaluates it."""
+"""Ends the demo: pre-trains a small model on the curated table, and evaluates it."""
 
 import os
 
@@ -67,9 +67,10 @@ def pretrain_demo(folder: str, epochs: int, quiet: bool = False) -> None:
 def small_pretrain_config(
     run: str, tables: list[str], epochs: int, seed: int = 0
 ) -> PretrainConfig:
-    """A model with half the reference's computation a clip, for small tables on a few cores.
+    """Configure a small training: half the reference's computation per clip, for a few cores.
 
-    It uses hardly any augmentation: masked spectra cost such short trainings more than they gain.
+    There is hardly any augmentation, because masked spectra make models from such short trainings
+    worse.
     """
     return PretrainConfig.model_validate(
         {

@@ -20,7 +20,7 @@ def get_world_size() -> int:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """The rows of all processes, in the order of their ranks: `[batch, ...]` of `[row, ...]`.
+    """Gather the rows `[row, ...]` of all processes, in the order of ranks: `[batch, ...]`.
 
     Processes may hold different numbers of rows. Backward: each rank receives the sum over ranks of
     the gradients of its own rows.
@@ -32,16 +32,16 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def first_row_index(rows: Tensor) -> int:
-    """Index of this process's first row among the gathered ones."""
+    """Return the index of this process's first row among the gathered rows."""
     return sum(_sizes(rows)[: get_rank()]) if get_world_size() > 1 else 0
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Set every gradient to its mean over the processes, in one all-reduce for each dtype.
 
-    A process without a gradient for a parameter counts as zero. A parameter without a gradient in
-    all processes keeps none. Thus all processes exchange the same number of values whatever their
-    graphs; with different numbers NCCL would hang.
+    If a process has no gradient for a parameter, its gradient counts as zero. If no process has a
+    gradient for a parameter, the parameter keeps none. All processes thus exchange the same number
+    of values, whatever their graphs. With different numbers NCCL would hang.
 
     Args:
         parameters: the same in all processes.
@@ -74,7 +74,7 @@ def barrier() -> None:
 
 
 def broadcast_object(value: Any) -> Any:
-    """The first process's value, in every process; any small plain object."""
+    """Return the first process's value in every process. The value is any small plain object."""
     if get_world_size() == 1:
         return value
     values = [value]

@@ -31,7 +31,7 @@ def export_model(
 def load_checkpoint_model(
     storage: Storage, run: str, checkpoint: str | None = None
 ) -> tuple[TrainableTowers, CaptionTokenizer, dict[str, Any]]:
-    """The model of a checkpoint, its tokenizer, and the checkpoint's progress.
+    """Load the model of a checkpoint, the tokenizer, and the checkpoint's progress.
 
     Raises InputError if the run has no checkpoint yet.
     """

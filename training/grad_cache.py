@@ -1,7 +1,8 @@
-"""Large batches in little memory: embeds in chunks, with the exact gradient of the whole batch.
+"""Computes the exact gradient of a large batch in little memory, chunk by chunk.
 
-GradCache (Gao et al. 2021): embed all chunks without a graph, compute the loss's gradient at the
-embeddings, then embed each chunk again with its graph and pass its part of that gradient back.
+GradCache (Gao et al. 2021): embed all chunks without a graph, and compute the gradient of the loss
+at the embeddings. Then embed each chunk again with its graph, and pass the chunk's part of that
+gradient back.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,16 +20,19 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def grad_cache_backward(
     model: nn.Module, chunks: Sequence[Chunk], embed: Embed[Chunk], compute_loss: Loss
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Add the gradient of a batch's loss to the parameters; one chunk is a plain backward pass.
+    """Add the gradient of a batch's loss to the gradients of the parameters.
 
-    Dropout is the same in both passes. Batch norm updates its running statistics once for each
-    chunk, and normalises within a chunk.
+    A batch of one chunk gets a plain backward pass.
+
+    Dropout is the same each time that a chunk is embedded. Batch norm updates its running
+    statistics once for each chunk, and normalises within a chunk.
 
     Args:
-        model: the model whose random and running state `embed` changes.
+        model: the model that `embed` uses; its dropout and the running statistics of batch norm are
+            controlled here.
         embed: a chunk's embeddings `[row, dim]` of audio and of text.
-        loss_of: the loss of all rows. Other parameters that it uses (the logit scale) get their
-            gradient once.
+        loss_of: computes the loss from the embeddings of all rows. If the loss has parameters of
+            its own, such as the logit scale, their gradient is added once.
 
     Returns the loss and the embeddings of all rows, detached.
     """

@@ -1,4 +1,4 @@
-"""Sections of augmentation: random changes of waveforms and of log-mel features."""
+"""Defines the YAML sections of augmentation: random changes of waveforms and log-mel features."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from curation.section import Section
 
 
 class AugmentConfig(Section):
-    """Random changes of log-mel features against recording conditions; 0 is off."""
+    """Random changes of log-mel features that imitate recording conditions; 0 turns one off."""
 
     gain_db: float = Field(default=6.0, ge=0, description="Maximum level change.")
     equalizer_db: float = Field(
@@ -26,7 +26,7 @@ class AugmentConfig(Section):
 
 
 class PretrainAugmentConfig(AugmentConfig):
-    """Random changes of waveforms and log-mel features; 0 is off."""
+    """Random changes of waveforms and of log-mel features; 0 turns a change off."""
 
     mixup: float = Field(
         default=0.0,

@@ -1,4 +1,4 @@
-"""Reads the YAML of a training. The other modules define its sections."""
+"""Reads the YAML file of a training. The other modules of this package define its sections."""
 
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ Training = TypeVar("Training", bound=Section)
 
 
 def load_training_config(uri: str | None, kind: type[Training]) -> Training:
-    """Read a training's YAML; without a file, the reference's settings.
+    """Read the YAML of a training. Without a file, return the settings of the reference model.
 
     Raises InputError naming the file and each key that is unknown or out of range.
     """
@@ -22,7 +22,7 @@ def load_training_config(uri: str | None, kind: type[Training]) -> Training:
 
 
 def read_training_yaml(uri: str) -> dict[str, Any]:
-    """A YAML file as a mapping. Raises InputError if there is none, or it has no keys."""
+    """Read a YAML file as a mapping. Raises InputError if the file is missing or has no keys."""
     try:
         values: Any = yaml.safe_load(Storage().read_bytes(uri))
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -35,7 +35,10 @@ def read_training_yaml(uri: str) -> dict[str, Any]:
 
 
 def validate_training_config(uri: str, values: dict[str, Any], kind: type[Training]) -> Training:
-    """Raises InputError naming the file and each key that is unknown or out of range."""
+    """Validate the keys of a YAML.
+
+    Raises InputError naming the file and each key that is unknown or out of range.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:

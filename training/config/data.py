@@ -1,4 +1,4 @@
-"""The data sections: curated tables, and how their clips are read, cropped and captioned."""
+"""Defines the YAML sections of data: the curated tables, and how clips are read and cropped."""
 
 from typing import Annotated, Any, Literal
 
@@ -60,7 +60,7 @@ class LoaderConfig(Section):
 
 
 class DataConfig(LoaderConfig):
-    """The training data, and how it is read."""
+    """The curated tables to train on, and how their clips are read."""
 
     tables: tuple[TableRef, ...] = Field(
         min_length=1, description="Tables trained on together; a plain path is its newest version."

@@ -1,4 +1,4 @@
-"""The sections of networks: front end, CNN14, text encoder, dual encoder, CLAP."""
+"""Defines the YAML sections of networks: front end, CNN14, text encoder, dual encoder, CLAP."""
 
 from typing import Annotated, Any, Literal
 
@@ -36,7 +36,7 @@ class CnnConfig(Section):
 
 
 class WordTextConfig(Section):
-    """A small BERT over whole words, with the vocabulary of the training captions."""
+    """A small BERT whose tokens are whole words: the vocabulary of the training captions."""
 
     kind: Literal["words"] = "words"
     dim: int = Field(default=128, ge=8)
@@ -59,7 +59,7 @@ class PretrainedTextConfig(Section):
 
 
 class DualEncoderModelConfig(Section):
-    """CNN14 and a text encoder, one linear layer each; the defaults are the reference's size."""
+    """CNN14 and a text encoder, each with a linear layer; default sizes are the reference's."""
 
     kind: Literal["dual_encoder"] = "dual_encoder"
     frontend: FrontendConfig = FrontendConfig()
@@ -85,7 +85,7 @@ class DualEncoderModelConfig(Section):
 
 
 class ClapModelConfig(Section):
-    """transformers' ClapModel (HTSAT and RoBERTa), its defaults LAION's sizes."""
+    """transformers' ClapModel (HTSAT and RoBERTa). The default sizes are those of LAION's model."""
 
     kind: Literal["clap"] = "clap"
     tokenizer: str = Field(description="Directory or hub id of the text tower's tokenizer.")

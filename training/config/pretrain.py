@@ -1,4 +1,4 @@
-"""The sections of `tagscribe-train pretrain` on curated tables."""
+"""Defines the YAML sections of `tagscribe-train pretrain` on curated tables."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from training.config.networks import (
 
 
 class PretrainScheduleConfig(Section):
-    """AdamW under a linear warm-up and half a cosine."""
+    """Steps, batch size and optimiser: AdamW, with a linear warm-up and a half cosine."""
 
     epochs: int = Field(default=10, ge=1)
     global_batch_size: int = Field(
@@ -52,7 +52,7 @@ class RuntimeConfig(Section):
 
 
 class SavingConfig(Section):
-    """What is written during training."""
+    """Which checkpoints and metrics are written during a training."""
 
     log_every_steps: int = Field(default=10, ge=1, description="Steps.")
     checkpoint_every_steps: int = Field(
@@ -70,7 +70,7 @@ class SavingConfig(Section):
 
 
 class ValidationConfig(Section):
-    """One evaluation of each regular checkpoint, in a separate process beside the training."""
+    """A data set on which each regular checkpoint is evaluated, in a process of its own."""
 
     dataset: str = Field(description="Name as in tagscribe-train evaluate.")
     data: str = Field(description="The dataset's folder.")
@@ -103,7 +103,7 @@ class LaunchConfig(Section):
 
 
 class PretrainConfig(Section):
-    """`tagscribe-train pretrain` on curated tables."""
+    """All settings of `tagscribe-train pretrain` on curated tables."""
 
     run: Uri = Field(description="Folder of checkpoints, metrics and the model; local or s3://.")
     storage: StorageConfig = Field(
@@ -129,7 +129,7 @@ class PretrainConfig(Section):
         return with_default_kind("dual_encoder", value)
 
     def result_settings(self) -> dict[str, Any]:
-        """The settings that affect the result, and may not change when a run is resumed."""
+        """Return the settings that affect the result; they may not change when a run is resumed."""
         kept = {"data", "model", "loss", "seed", "augment", "schedule"}
         values = self.model_dump(mode="json", include=kept)
         return {

@@ -1,4 +1,4 @@
-"""The sections of the reference trainers; their defaults made the built-in models."""
+"""Defines the YAML sections of the reference trainers. The defaults gave the built-in models."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ class CorpusConfig(Section):
 
 
 class ReferenceScheduleConfig(Section):
-    """Muon and AdamW under one cycle of their learning rates."""
+    """Epochs, batch size and learning rates of Muon and AdamW, which follow one cycle."""
 
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=16, ge=2)
@@ -40,7 +40,7 @@ class ReferenceScheduleConfig(Section):
 
 
 class ReferenceCaptionerConfig(Section):
-    """`tagscribe-train captioner`."""
+    """All settings of `tagscribe-train captioner`."""
 
     corpus: CorpusConfig = CorpusConfig()
     frontend: FrontendConfig = FrontendConfig()
@@ -65,7 +65,7 @@ class ReferenceCaptionerConfig(Section):
 
 
 class ReferenceClapConfig(Section):
-    """`tagscribe-train pretrain` without a table: the reference CLAP, on procedural sounds."""
+    """Settings of `tagscribe-train pretrain` without a table, which trains the reference CLAP."""
 
     corpus: CorpusConfig = CorpusConfig(seed=2000)
     frontend: FrontendConfig = FrontendConfig()

@@ -39,12 +39,12 @@ def convert_blat(
     """Write a checkpoint of BLAT (Zenodo 8192397, model.pth) as a directory of a dual encoder.
 
     Args:
-        path: the checkpoint, with wsntxxn/BLAT's names.
+        path: the checkpoint, whose tensors have the names of wsntxxn/BLAT.
         out: the directory to write.
-        tokenizer: the directory, or hub id, of its tokenizer (prajjwal1/bert-medium).
-        config: its sizes, if they differ from the released ones.
+        tokenizer: the directory, or hub id, of BLAT's tokenizer (prajjwal1/bert-medium).
+        config: the sizes of the networks, if they differ from the released checkpoint's.
 
-    Raises InputError naming what is missing, unknown or of another shape.
+    Raises InputError naming a tensor that is missing, unknown or of another shape.
     """
     found = read_released_weights(path)
     model = DualEncoder(config or DualEncoderConfig())

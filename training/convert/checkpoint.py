@@ -1,7 +1,7 @@
 """Reads released checkpoints, copies weights into this package's networks, and saves them.
 
-Only weights are read; no code in a checkpoint runs. Each tensor name of a checkpoint must have a
-place in the network, or be known to hold nothing that is learned.
+Only tensors are loaded, and no code in a checkpoint is run. Each tensor of a checkpoint must belong
+to the network, or be known to contain no trained weights.
 """
 
 import pickle
@@ -37,7 +37,7 @@ def rename_weight(name: str, rules: list[tuple[str, str]]) -> str:
 
 
 def read_released_weights(path: Path) -> dict[str, Tensor]:
-    """The weights by name, without the prefix of multi-GPU training."""
+    """Read the weights by name. The name prefix of multi-GPU training is removed."""
     try:
         with torch.serialization.safe_globals(_NUMBERS):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -55,7 +55,7 @@ def read_released_weights(path: Path) -> dict[str, Tensor]:
 
 
 def check_mel_bands(path: Path, found: dict[str, Tensor], name: str, expected: Tensor) -> None:
-    """Check a checkpoint's mel bands; other bands mean that the model had another front end."""
+    """Raise InputError if a checkpoint's mel bands show that it had another front end."""
     bands = found.get(name)
     if bands is None:
         return
@@ -75,7 +75,7 @@ def fill_model(
     unused: re.Pattern[str],
     path: Path,
 ) -> None:
-    """Copy `found` into a model; several tensors may be concatenated into one."""
+    """Copy the tensors of `found` into a model; several may be concatenated to one parameter."""
     places: dict[str, list[Tensor]] = {}
     for name, tensor in model.state_dict().items():
         if not unused.fullmatch(name_of(name)):

@@ -65,13 +65,13 @@ def convert_laion_clap(
     """Write a checkpoint of LAION's CLAP (HTSAT and RoBERTa, unfused) as transformers' CLAP.
 
     Args:
-        path: the .pt file, with LAION-AI/CLAP's names.
+        path: the .pt file, whose tensors have the names of LAION-AI/CLAP.
         out: the directory to write.
-        tokenizer: the directory, or hub id, of its tokenizer (roberta-base).
-        config: its sizes, if they are neither HTSAT-tiny's nor HTSAT-base's.
+        tokenizer: the directory, or hub id, of the model's tokenizer (roberta-base).
+        config: the sizes of the networks, if they are neither HTSAT-tiny's nor HTSAT-base's.
 
-    Raises InputError for a model with fusion, and naming what is missing, unknown or of another
-    shape.
+    Raises InputError if the model has fusion, or naming a tensor that is missing, unknown or of
+    another shape.
     """
     found = read_released_weights(path)
     if any(".fusion_model." in name for name in found):

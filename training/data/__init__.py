@@ -1,4 +1,4 @@
-"""From a curated table to batches: index, order, loader, decoding, features, augmentation.
+"""Turns a curated table into batches: index, order, loader, decoding, features, augmentation.
 
-`objective` and `pretrain` train on the batches.
+The modules `training.objective` and `training.pretrain` train on the batches.
 """

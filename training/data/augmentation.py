@@ -1,8 +1,8 @@
-"""Random changes of log-mel features in dB, each a function on `[batch, frame, mel]`.
+"""Augments log-mel features in dB; each function takes and returns `[batch, frame, mel]`.
 
-Features and the generator are on one device. Waveforms are decoded once and used many times. Level,
-spectrum and noise floor of a recording can be changed on its log-mel features too, at a fraction of
-the cost.
+Features and random generator must be on the same device. The functions change the level, the
+spectrum and the noise floor of a recording on its log-mel features, which costs a fraction of
+changing the waveform.
 """
 
 import math
@@ -21,7 +21,7 @@ _NEPERS = math.log(10) / 10  # of power, a decibel
 def augment(
     features: Tensor, lengths: Tensor, config: AugmentConfig, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Apply all changes of `config`; the lengths change if silence is added."""
+    """Apply all changes of `config`. The lengths change if silence is added."""
     features = shift_mels(features, config.mel_shift, random)
     features = equalize(features, config.equalizer_db, random)
     features = add_noise(features, config.noise, random)
@@ -67,7 +67,7 @@ def add_noise(features: Tensor, share: float, random: torch.Generator) -> Tensor
 
 
 def hide(features: Tensor, most_mels: int, most_frames: int, random: torch.Generator) -> Tensor:
-    """SpecAugment (Park et al. 2019): set two stripes of bands and of frames to the clip's mean."""
+    """Set stripes of bands and of frames to the clip's mean (SpecAugment, Park et al. 2019)."""
     clips, frames, mels = features.shape
     hidden = torch.zeros(clips, frames, mels, dtype=torch.bool, device=random.device)
     for _ in range(2):

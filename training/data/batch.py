@@ -10,11 +10,11 @@ class AudioTextBatch:
     """This rank's rows of one global batch.
 
     Attributes:
-        waveforms: int16 `[row, sample]`, zero after a clip's end.
+        waveforms: int16 `[row, sample]`; samples after a clip's end are zero.
         lengths: number of samples of each clip, int64 `[row]`.
         captions: one per row.
         clips: index of each row's clip in the table index, int64 `[row]`.
-        epoch: from 0.
+        epoch: number of the epoch, from 0.
         index: number of the batch within its epoch, from 0.
         start: index of the first row within the global batch.
         global_rows: number of rows of all ranks.

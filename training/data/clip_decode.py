@@ -1,4 +1,4 @@
-"""Decodes one clip to int16 samples, or a batch to padded waveforms, in any process.
+"""Decodes a clip to int16 samples, or the clips of a batch to padded waveforms.
 
 The loader decides which clips are decoded, and when.
 """
@@ -24,7 +24,7 @@ Samples = npt.NDArray[np.int16]
 
 
 def decode_training_clip(storage: Storage, location: AudioLocation, sample_rate_hz: int) -> Samples:
-    """The audio of a clip as int16 `[sample]`. Raises AudioError, OSError."""
+    """Decode a clip to int16 `[sample]`. Raises AudioError, OSError."""
     data, name = read_clip_bytes(storage, location.uri)
     decoded = decode_audio(data, name, location.start_s, location.end_s, float("inf"))
     waveform = decoded.waveform
@@ -36,7 +36,7 @@ def decode_training_clip(storage: Storage, location: AudioLocation, sample_rate_
 
 @dataclass(frozen=True)
 class DecodedBatch:
-    """Audio of a batch: int16 `[row, sample]`, number of samples, and reasons of failed rows."""
+    """Audio of a batch: int16 `[row, sample]`, samples of each row, and errors by failed row."""
 
     waveforms: Tensor
     lengths: list[int]
@@ -44,7 +44,7 @@ class DecodedBatch:
 
 
 class BatchDecoder(Dataset[DecodedBatch]):
-    """Decodes samples to audio, in any process; it is small, so it is sent quickly.
+    """Decodes the clips of a batch. It is small when pickled, so any process can receive it.
 
     Clips that are not cropped are cached after decoding, up to `cache_bytes` in each process.
     """
@@ -81,7 +81,7 @@ class BatchDecoder(Dataset[DecodedBatch]):
 
 
 def pad_waveforms(waveforms_int16: Sequence[Samples]) -> tuple[Tensor, list[int]]:
-    """Zero-padded int16 `[row, sample]`, and the number of samples of each row."""
+    """Pad waveforms with zeros to int16 `[row, sample]`; also return the samples of each row."""
     lengths = [len(samples) for samples in waveforms_int16]
     waveforms = torch.zeros(len(waveforms_int16), max(lengths), dtype=torch.int16)
     for row, samples in enumerate(waveforms_int16):

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM in decoding processes: they outlive the training that is stopped.
+"""Keeps decoding processes alive after Ctrl-C or SIGTERM until the training has stopped.
 
-A terminal sends Ctrl-C, and a job scheduler SIGTERM, to every process of a training. The main
-process finishes its step and writes a checkpoint, for which it needs the present batch. It then
-ends its decoders itself.
+A terminal sends Ctrl-C to every process of a training, and a job scheduler sends SIGTERM. The main
+process then finishes its step, which needs the batch that is being decoded, and writes a
+checkpoint. After that it ends the decoding processes.
 """
 
 import signal
@@ -17,7 +17,7 @@ _GRACE_S = 30
 
 @contextmanager
 def block_stop_signals() -> Iterator[None]:
-    """Processes started in this block get the signals only after `defer_stop_signals`."""
+    """Delay the signals to processes started in this block until `defer_stop_signals` is called."""
     # Started inside the block, the tracker would unblock the signals for the decoders too.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -28,10 +28,10 @@ def block_stop_signals() -> Iterator[None]:
 
 
 def defer_stop_signals(worker: int) -> None:
-    """Ignore Ctrl-C in this process, and end half a minute after SIGTERM.
+    """Make this process ignore Ctrl-C, and end half a minute after a SIGTERM.
 
     Args:
-        worker: the number that torch gives the process.
+        worker: the number of the process, which torch passes; not used.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_S))

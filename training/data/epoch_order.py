@@ -1,4 +1,4 @@
-"""The order of the clips in an epoch: a permutation determined by seed and epoch."""
+"""Computes the order of the clips in an epoch: a permutation determined by seed and epoch."""
 
 import numpy as np
 
@@ -10,20 +10,20 @@ _BATCHES_PER_POOL = 16  # batches
 def epoch_order(
     duration_s: Floats, row_groups: Ints, batch: int, seed: int, epoch: int, bucket: bool
 ) -> Ints:
-    """One epoch's permutation of all clips, batch by batch; clips that fill no batch are last.
+    """Return an epoch's permutation of all clips. Clips that do not fill a batch are last.
 
-    Clips are drawn at random into pools of 16 batches. With `bucket` a pool is sorted by duration
-    before it is cut into batches. The batches, and the rows of each, are then shuffled, so that all
-    slices of a batch have the same distribution.
+    Clips are drawn at random into pools of 16 batches, and each pool is cut into batches. With
+    `bucket` a pool is sorted by duration before it is cut. The batches, and the rows within each
+    batch, are then shuffled, so that all slices of a batch have the same distribution.
 
-    Clips of a table with embedded audio are drawn by row group: a pool contains whole groups, and
-    batches are shuffled only within their pool, so that a reader finds the group of earlier batches
-    in its cache. Clips that share a row group thus often share a pool; which groups are pooled is
-    drawn again each epoch.
+    If a table embeds its audio, whole row groups are drawn into a pool, and batches are shuffled
+    only within the pool. A reader thus often finds the row group of a clip in its cache. Each epoch
+    draws other row groups into a pool.
 
     Args:
         duration_s: duration of each clip after cropping, `[clip]`.
-        row_groups: the group of each clip, `[clip]`, numbered from 0; a group is read together.
+        row_groups: the row group of each clip, `[clip]`, numbered from 0; the clips of a row group
+            are read together.
     """
     rng = np.random.default_rng((seed, epoch))
     clips = len(duration_s)

@@ -1,4 +1,4 @@
-"""Batch features on the device: gain, mixup, log-mel and SpecAugment."""
+"""Computes the features of a batch on the device: gain, mixup, log-mel and SpecAugment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ _ALONE = -1
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """Features `[row, frame, mel]` in dB, of which `frames [row]` are valid, and the captions.
+    """Log-mel features `[row, frame, mel]` in dB, and the captions.
 
-    `clips` and `texts` `[row, 2]` number their content: the row's own clip or caption, and that of
-    the row mixed in, or -1.
+    `frames` `[row]` is the number of valid frames of each row. `clips` `[row, 2]` has the numbers
+    of the row's own clip and of the clip mixed in, or -1. `texts` `[row, 2]` has the same for
+    captions.
     """
 
     features: Tensor
@@ -44,7 +45,10 @@ class BatchFeatures:
 def compute_batch_features(
     batch: AudioTextBatch, pair: TrainableTowers, config: PretrainAugmentConfig, seed: int
 ) -> BatchFeatures:
-    """Move a batch to the pair's device and augment it; the same seed gives the same result."""
+    """Move a batch to the device of the model, augment it, and compute its features.
+
+    The same seed gives the same result.
+    """
     device = pair.device
     random = torch.Generator(device).manual_seed(seed)
     waveforms = batch.waveforms.to(device, non_blocking=True).float() / 2**15
@@ -69,8 +73,9 @@ def mix_clips(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mix another clip of the batch into a share of the clips, within 6 dB of their level.
 
-    The caption of a mixed clip joins both captions. Args and returns: waveforms `[row, sample]`,
-    lengths `[row]`, and the index of the row mixed in, -1 for none.
+    The caption of a mixed clip joins the captions of the two clips. Takes and returns waveforms
+    `[row, sample]` and lengths `[row]`. Also returns the index of the row mixed into each row
+    `[row]`, -1 for none.
     """
     rows = len(waveforms)
     if not share or rows < 2:
@@ -92,7 +97,7 @@ def mix_clips(
 def false_negative_mask(
     clips: Tensor, texts: Tensor, all_clips: Tensor, all_texts: Tensor
 ) -> Tensor:
-    """True if two rows share a clip or a caption: `[row, batch]`, from `[.., 2]` each."""
+    """Mark pairs of rows that share a clip or a caption: bool `[row, batch]`."""
     return _shared(clips, all_clips) | _shared(texts, all_texts)
 
 

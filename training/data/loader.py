@@ -1,7 +1,7 @@
-"""Endless batches of audio and captions from a curated table, resumable at any batch.
+"""Yields endless batches of audio and captions from a curated table, resumable at any batch.
 
-Spawned processes decode the clips. The next clips, captions and crops are determined by the seed,
-whatever the number of processes or ranks.
+Other processes decode the clips. The seed determines the next clips, captions and crops. The number
+of decoding processes or ranks has no influence.
 """
 
 from collections import deque
@@ -33,7 +33,10 @@ from training.data.table_index import Ints, TableIndex
 
 
 def check_batch_size(pairs: TableIndex, batch: int, world: int) -> None:
-    """Raises InputError if a batch is larger than the tables, or smaller than the world."""
+    """Check the batch size.
+
+    Raises InputError if a batch is larger than the tables, or smaller than the number of ranks.
+    """
     if batch > len(pairs):
         raise InputError(
             f"a batch of {batch} clips, and only {len(pairs)} clips in "
@@ -49,18 +52,19 @@ def check_batch_size(pairs: TableIndex, batch: int, world: int) -> None:
 class TableLoader:
     """Yields batches without end; its state can be saved and loaded at any time.
 
-    Each rank has its own loader, which decodes only its rows: consecutive rows of the global batch.
-    The rows of all ranks together are the same at every world size. Waveforms are padded to the
-    longest of the rank's rows.
+    Each rank has a loader, which decodes only the rank's rows: consecutive rows of the global
+    batch. The global batch is the same at every world size. Waveforms are padded to the longest
+    waveform among the rank's rows.
 
-    A clip is unreadable if its file cannot be read or decoded. Within `max_unreadable_fraction` it
-    is replaced by the clip of the same row in the next batch of the epoch in which that clip is
-    readable, so no clip is twice in a batch. Each rank counts the unreadable clips of its own rows.
+    A clip is unreadable if its file cannot be read or decoded. An unreadable clip is replaced by
+    the clip in the same row of a later batch, the first such clip that is readable. No clip is thus
+    twice in a batch. If the unreadable clips among a rank's rows exceed `max_unreadable_fraction`
+    of all clips, the loader raises an error.
 
     Args:
-        batch: rows of the global batch.
-        seed: of order, captions and crops.
-        sample_rate_hz: of the decoded clips.
+        batch: number of rows of the global batch.
+        seed: determines order, captions and crops.
+        sample_rate_hz: sampling rate of the decoded clips.
         rank: index of this process among `world` processes.
 
     Raises:
@@ -108,7 +112,7 @@ class TableLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The state after the last batch yielded, whatever was decoded ahead."""
+        """Return the state after the last batch yielded. Batches decoded ahead do not count."""
         return LoaderState(
             epoch=self._epoch,
             samples_seen=self._next * self.batch_size,
@@ -137,7 +141,7 @@ class TableLoader:
         self._epoch, self._next = found.epoch, found.samples_seen // self.batch_size
 
     def close(self) -> None:
-        """End the iterator and its decoding processes; the state stays."""
+        """End the iterator and its decoding processes. The state can still be saved."""
         self._running.clear()
 
     def _start(self, planned: "deque[_PlannedBatch]") -> Iterator[DecodedBatch]:

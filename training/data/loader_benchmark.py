@@ -11,7 +11,7 @@ from training.data.table_index import TableIndex
 
 @dataclass(frozen=True)
 class LoaderSpeed:
-    """One measurement; MB are millions of bytes of int16 audio without padding."""
+    """Speed of the loader with one number of decoders; MB count int16 audio without padding."""
 
     workers: int
     clips_per_s: float

@@ -1,4 +1,4 @@
-"""The state of a loader as plain data for checkpoints."""
+"""Defines the state of a loader as plain data, which checkpoints contain."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,7 +24,7 @@ class LoaderState:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "LoaderState":
-        """Raises InputError if the state is of another format."""
+        """Build the state from plain data. Raises InputError if the state is of another format."""
         if state.get("format") != STATE_FORMAT:
             raise InputError(
                 f"the loader's state has format {state.get('format')}, expected {STATE_FORMAT}: "

@@ -30,7 +30,7 @@ def caption_probabilities(
     ranks: npt.NDArray[np.int32],
     clap_scores: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
-    """The probability of each of a clip's captions, `[caption]`; see `LoaderConfig`."""
+    """Return the probability of drawing each caption of a clip, `[caption]`; see `LoaderConfig`."""
     if choice == "uniform":
         weights = np.ones(len(ranks))
     elif choice == "rank":
@@ -44,7 +44,11 @@ def caption_probabilities(
 def crop_location(
     location: AudioLocation, crop_s: float, surplus_s: float, draw: float
 ) -> AudioLocation:
-    """The crop of `crop_s` at a place drawn in 0..1; a clip may exceed it by `surplus_s`."""
+    """Return the location of a crop of `crop_s` in a clip that is longer by `surplus_s`.
+
+    `draw` is a random number in 0..1 that determines the start. A clip that is not longer than
+    `crop_s` is returned unchanged.
+    """
     if surplus_s <= 0:
         return location
     offset_s = _CROP_STEP_S * int(draw * (int(surplus_s / _CROP_STEP_S) + 1))

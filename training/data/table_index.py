@@ -1,6 +1,6 @@
-"""The index of a curated table's pairs: its clips, the locations of their audio, and captions.
+"""Indexes the pairs of a curated table: clips, locations of their audio, and captions.
 
-It reads no audio; the loader does.
+The index reads no audio. The loader reads it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,9 +47,10 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class AudioLocation:
-    """The location of a clip's audio. None means the file's end.
+    """The location of a clip's audio. An end of None means the file's end.
 
-    `embedded` audio was written by the table, as 16-bit FLAC of `curation.audio.waveform.to_int16`.
+    `embedded` means that the table contains the audio, as FLAC of 16-bit samples from
+    `curation.audio.waveform.to_int16`.
     """
 
     uri: str
@@ -60,17 +61,21 @@ class AudioLocation:
 
 @dataclass(frozen=True, eq=False)
 class TableIndex:
-    """The clips of some table versions, each with its captions, best first. A clip is an index.
+    """The clips of one or several table versions, with the captions of each clip, best first.
 
-    Columns are Arrow and NumPy, so that millions of clips are small, and pickle fast.
+    A clip is identified by its index.
+
+    Columns are Arrow and NumPy arrays, so that millions of clips take little memory and are pickled
+    fast.
 
     Attributes:
-        storage: holds the tables and the clips' audio; that of the first part after `concat`.
+        storage: storage of the tables and of the clips' audio. After `concat`, the storage of the
+            first part.
         sources: the table versions, in the order of their clips.
         clip_ids: one per clip.
         duration_s: duration of each clip, `[clip]`.
-        row_groups: the group of clips read together, `[clip]`, numbered from 0: a row group of a
-            table with embedded audio, or a single clip.
+        row_groups: the group in which each clip is read, `[clip]`, numbered from 0: a row group of
+            a table with embedded audio, or a single clip.
     """
 
     storage: Storage
@@ -90,7 +95,7 @@ class TableIndex:
 
     @classmethod
     def open(cls, storage: Storage, table_uri: str, version: int | None = None) -> "TableIndex":
-        """The pairs of a version, the newest by default, sorted by clip id.
+        """Open the pairs of a table version, by default the newest, sorted by clip id.
 
         Raises:
             InputError: there is no table, no such version of it, it has no pairs, or a pair lacks a
@@ -115,7 +120,7 @@ class TableIndex:
 
     @classmethod
     def concat(cls, parts: Sequence["TableIndex"]) -> "TableIndex":
-        """The clips of several tables, those of the first part first."""
+        """Concatenate the clips of several indexes, in the order of the parts."""
         pairs_before = np.cumsum([0, *(len(part._captions) for part in parts)])
         files_before = np.cumsum([0, *(len(part._files) for part in parts)])
         groups_before = np.cumsum([0, *(part.row_groups.max() + 1 for part in parts)])
@@ -147,7 +152,7 @@ class TableIndex:
 
     @property
     def tables(self) -> list[dict[str, Any]]:
-        """The sources as plain data: uri, version and lineage of each."""
+        """The table versions as plain data: for each, its uri, version and lineage."""
         return [asdict(source) for source in self.sources]
 
     def clip_id(self, clip: int) -> str:
@@ -162,11 +167,11 @@ class TableIndex:
         return self._ranks[self._pairs_of(clip)]
 
     def clap_scores_of(self, clip: int) -> npt.NDArray[np.float32]:
-        """The scores of a clip's captions, `[caption]`."""
+        """The CLAP scores of a clip's captions, `[caption]`."""
         return self._clap_scores[self._pairs_of(clip)]
 
     def all_captions(self) -> Iterator[str]:
-        """Every caption of every clip, in order."""
+        """All captions of all clips, in the order of the clips."""
         return (caption.as_py() for caption in self._captions)
 
     def audio_location(self, clip: int) -> AudioLocation:

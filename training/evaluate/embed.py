@@ -1,4 +1,4 @@
-"""Embeds clips: decodes and crops them by one rule, in batches shared among the ranks."""
+"""Decodes, crops and embeds the clips of a data set, in batches shared among the ranks."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,8 @@ Embedding = np.ndarray | Failure
 class EmbeddedClips:
     """The embeddings `[clip, dim]` of the readable clips, in order.
 
-    `rows` are their indices; `failures` has the reason for each of the other clips.
+    `rows` are the indices of the readable clips. `failures` has the reason for each of the other
+    clips.
     """
 
     embeddings: np.ndarray
@@ -46,13 +47,14 @@ def embed_clips(
     max_duration_s: float = 10.0,
     quiet: bool = False,
 ) -> EmbeddedClips:
-    """Embed clips; of long ones the centre.
+    """Embed clips. Of a long clip the centre is embedded.
 
-    Under torch.distributed every rank calls this with the same clips and embeds every n-th batch;
-    all get the whole result. Batches and embeddings are the same at any number of ranks.
+    Under torch.distributed every rank calls this function with the same clips, and embeds a share
+    of the batches. Every rank gets the whole result. Batches and embeddings are the same at any
+    number of ranks.
 
     Args:
-        scorer: set up.
+        scorer: the model, already set up.
         batch: clips embedded at once.
         quiet: hide the progress bar, which is otherwise on stderr if that is a terminal.
     """
@@ -80,7 +82,7 @@ def embed_clips(
 def load_eval_clip(
     storage: Storage, clip: EvalClip, sample_rate_hz: int, max_duration_s: float
 ) -> Waveform | Failure:
-    """A clip's waveform `[samples]` at the rate, or the reason for a failure."""
+    """Return a clip's waveform `[samples]` at the given rate, or the reason for a failure."""
     try:
         data, name = read_clip_bytes(storage, clip.uri)
         decoded = decode_audio(data, name, clip.start_s, clip.end_s, max_duration_s)

@@ -1,4 +1,4 @@
-"""The common form of all data sets: clips with their labels or captions."""
+"""Defines the common form of all data sets: clips with their labels or captions."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ class EvalClip:
         name: the file's path within the data set's folder.
         uri: the URI of the file.
         size_bytes: the file's size.
-        start_s, end_s: the segment, None for the file's beginning and end.
+        start_s, end_s: start and end of the clip in the file; None for the file's beginning and
+            end.
         labels: the true classes; exactly one if the data set is not multi-label.
         captions: captions written by people.
     """
@@ -27,9 +28,9 @@ class EvalClip:
 
 @dataclass(frozen=True)
 class EvalSet:
-    """A split of a data set: the existing clips, and the number of listed ones that are `missing`.
+    """A split of a data set: the clips that have a file, and the number of `missing` clips.
 
-    `classes` is empty if clips have captions; else it contains all labels.
+    `classes` contains all labels, and is empty if the clips have captions.
     """
 
     name: str

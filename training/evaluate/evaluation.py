@@ -29,10 +29,11 @@ def evaluate_on_dataset(
 ) -> dict[str, Any]:
     """Evaluate a model on a data set: zero-shot with labels, retrieval with captions.
 
-    Under torch.distributed every rank calls this and gets the result; rank 0 writes and prints.
+    Under torch.distributed every rank calls this function and gets the result. Rank 0 writes the
+    result and prints it.
 
     Args:
-        storage: holds the data set, and takes the result.
+        storage: storage of the data set and of the result.
         scorer: the model; it is set up here.
         dataset: one of `datasets.DATASETS`.
         folder: the data set as published, local or `s3://`.
@@ -40,7 +41,7 @@ def evaluate_on_dataset(
         out: the path of the result as JSON; None to write none.
         prompts: captions by class, evaluated in addition to the fixed templates.
         batch: clips embedded at once.
-        max_duration_s: longer clips are cut to the centre of this length.
+        max_duration_s: of a longer clip, the central part of this duration is used.
         quiet: print neither progress bar nor table.
 
     Returns the result; docs/evaluation.md has its keys.

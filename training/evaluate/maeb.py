@@ -23,11 +23,12 @@ Batch = Mapping[str, Any]
 
 
 class MaebEncoder:
-    """A scorer as an encoder of mteb: fulfils `mteb.models.EncoderProtocol`.
+    """Makes a scorer an encoder of mteb (`mteb.models.EncoderProtocol`).
 
     Args:
-        scorer: the model; set up here.
-        max_duration_s: longer clips are cut to the centre of this length, as in `evaluation`.
+        scorer: the model. The constructor sets it up.
+        max_duration_s: of a longer clip, the central part of this duration is used, as in
+            `evaluation`.
 
     Raises InputError if mteb is not installed, or the model cannot be opened.
     """
@@ -49,13 +50,16 @@ class MaebEncoder:
         show_progress_bar: bool = True,
         **_: Any,
     ) -> np.ndarray:
-        """Unit vectors `[input, dim]`; of inputs with audio and text, the normalised mean.
+        """Embed inputs as unit vectors `[input, dim]`.
+
+        If an input has audio and text, the mean of its two embeddings is normalised.
 
         Args:
             inputs: batches with `audio` (each an array and its sampling rate), `text`, or both.
             task_metadata: names the task in messages.
 
-        Raises InputError for a clip that the model cannot embed: mteb has no result for a failure.
+        Raises InputError if the model cannot embed a clip, because mteb has no result for a
+        failure.
         """
         vectors = []
         for batch in tqdm(inputs, unit="batch", disable=None if show_progress_bar else True):

@@ -46,11 +46,12 @@ def render_held_out_clips(
 def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[str, float]:
     """Zero-shot and retrieval figures of a model that is set up.
 
-    classes: share of the clips with one sound whose class has the most similar phrases. mixes:
-    share of the clips with two sounds whose true caption scores above four wrong ones: one with
-    another sound, one without a sound, one in reverse order, one with another relation. score: the
-    mean of both. r@1 and r@10: how often a mix's caption ranks it first, or among the first ten,
-    among the mixes; a mix of the same sounds in the same relation counts too.
+    `classes` is the share of clips with one sound for which the phrases of the right class are the
+    most similar. `mixes` is the share of clips with two sounds whose true caption scores above four
+    wrong captions: one with another sound, one without one of the sounds, one in reverse order, one
+    with another relation. `score` is the mean of `classes` and `mixes`. `r@1` and `r@10` are the
+    shares of clips with two sounds that their caption ranks first, or among the first ten, of all
+    clips with two sounds. A clip with the same sounds in the same relation counts as right.
     """
     audio = np.concatenate(
         [
@@ -82,7 +83,7 @@ def evaluate_on_held_out_clips(scorer: Scorer, held_out: HeldOutClips) -> dict[s
 
 
 def class_phrases(mid: str) -> list[str]:
-    """Captions of a class: its tag in the template, and the phrases of its sounds."""
+    """Return captions of a class: the template with the class's tag, and phrases of its sounds."""
     spoken = [
         clause.nominal() for sound in SOUND_CLASSES if sound.mid == mid for clause in sound.clauses
     ]

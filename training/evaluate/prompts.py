@@ -26,7 +26,7 @@ Captions = Mapping[str, Sequence[str]]
 def spoken_class_name(name: str) -> str:
     """A class's name in a prompt: "Fill_(with_liquid)" becomes "fill".
 
-    Lower case, spaces for underscores, and nothing in parentheses.
+    The name is in lower case, with spaces instead of underscores, and without parts in parentheses.
     """
     return " ".join(re.sub(r"\(.*?\)", "", name.replace("_", " ")).lower().split())
 
@@ -34,12 +34,13 @@ def spoken_class_name(name: str) -> str:
 def build_class_captions(
     classes: Sequence[str], custom: Captions | None
 ) -> dict[str, list[list[str]]]:
-    """For each prompt the captions of each class: each template, the ensemble, and `custom`.
+    """Return the captions of each class for each prompt: the templates, the ensemble, `custom`.
 
     Args:
         custom: captions by class; None if there are none.
 
-    Raises InputError if `custom` lacks a class, names an unknown one, or has none for a class.
+    Raises InputError if `custom` lacks a class, names an unknown class, or has no captions for a
+    class.
     """
     captions = {
         key: [[template.format(c=spoken_class_name(name))] for name in classes]
@@ -56,9 +57,9 @@ def build_class_captions(
 
 
 def read_prompts(storage: Storage, uri: str) -> dict[str, list[str]]:
-    """Captions by class from a JSON file.
+    """Read captions by class from a JSON file.
 
-    Raises InputError if there is none, or it is not an object of lists of texts.
+    Raises InputError if there is no file, or if it is not an object of lists of texts.
     """
     expected = 'expected JSON: {"class": ["caption", ...], ...}'
     try:
@@ -71,7 +72,7 @@ def read_prompts(storage: Storage, uri: str) -> dict[str, list[str]]:
 
 
 def embed_classes(scorer: Scorer, captions: Sequence[Sequence[str]]) -> np.ndarray:
-    """Unit vectors `[class, dim]`: for each class the mean of its captions' unit vectors."""
+    """Embed classes as unit vectors `[class, dim]`: the mean of each class's caption embeddings."""
     flat = [caption for of_class in captions for caption in of_class]
     embedded = normalise_rows(scorer.embed_text(flat))
     ends = np.cumsum([len(of_class) for of_class in captions])[:-1]
@@ -79,7 +80,7 @@ def embed_classes(scorer: Scorer, captions: Sequence[Sequence[str]]) -> np.ndarr
 
 
 def normalise_rows(vectors: np.ndarray) -> np.ndarray:
-    """`[row, dim]` scaled to length 1; zeros stay zeros."""
+    """Scale each row of `[row, dim]` to length 1. A row of zeros is unchanged."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
 

@@ -1,4 +1,4 @@
-"""The result of an evaluation: written as a JSON file, printed as a table."""
+"""Writes the result of an evaluation as a JSON file, and prints it as a table."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from training.evaluate.evalset import EvalClip
 
 
 def hash_data_version(clips: Iterable[EvalClip]) -> str:
-    """SHA-256 over the clips' names and sizes, sorted by name; it identifies the data."""
+    """Identify the data by a SHA-256 over the clips' names and sizes, sorted by name."""
     digest = hashlib.sha256()
     for name, size in sorted((clip.name, clip.size_bytes) for clip in clips):
         digest.update(f"{name}\t{size}\n".encode())
@@ -25,7 +25,7 @@ def write_eval_result(storage: Storage, uri: str, result: Mapping[str, Any]) -> 
 
 
 def print_eval_result(result: Mapping[str, Any]) -> None:
-    """Print the figures, one row for each prompt or direction, and the data they are for."""
+    """Print the data set and the figures, one row for each prompt or direction."""
     rows = [
         (name.replace("_", " "), {key: value for key, value in row.items() if _is_figure(value)})
         for name, row in result["figures"].items()

@@ -1,4 +1,4 @@
-"""Retrieval among the clips of a set, from text to audio and from audio to text."""
+"""Computes retrieval figures, from text to audio and from audio to text, in a set of clips."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ _PRECISION_DEPTH = 10
 def retrieval_figures(
     scorer: Scorer, audio: np.ndarray, clips: Sequence[EvalClip]
 ) -> dict[str, dict[str, float]]:
-    """The figures in both directions; see `figures_from_similarities`.
+    """Compute the retrieval figures in both directions; see `figures_from_similarities`.
 
     Args:
-        scorer: set up; embeds the captions.
+        scorer: embeds the captions; already set up.
         audio: embeddings `[clip, dim]`.
     """
     captions = [caption for clip in clips for caption in clip.captions]
@@ -33,10 +33,10 @@ def retrieval_figures(
 def figures_from_similarities(
     similarities: np.ndarray, clip_of: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """R@1, R@5, R@10 and mAP@10 in both directions.
+    """Compute R@1, R@5, R@10 and mAP@10 in both directions.
 
     Text to audio: each caption ranks all clips. Audio to text: each clip ranks all captions; R@k
-    counts the best rank of its own captions, mAP@10 all of them.
+    uses the best rank among the clip's own captions, and mAP@10 the ranks of all of them.
 
     Args:
         similarities: of captions to clips `[caption, clip]`.

@@ -1,7 +1,8 @@
-"""Evaluation metrics as pure functions of similarities and targets.
+"""Computes evaluation metrics, as pure functions of similarities and targets.
 
-Ties count against the model: an item that ties with the right one is ranked before it, and so is an
-item whose similarity is NaN. A model that gives every item the same score is therefore never right.
+Ties count against the model: a wrong item with the same score as the right one is ranked before it,
+and so is an item whose similarity is NaN. A model that gives every item the same score is therefore
+never right.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ Ranks = npt.NDArray[np.integer]
 
 
 def top_1_correct(similarities: Array, targets: Ranks) -> Mask:
-    """Whether each clip's class is the most similar one `[clip]`; a tie is wrong.
+    """Test whether the true class of each clip is the most similar: bool `[clip]`. A tie is wrong.
 
     Args:
         similarities: of clips to classes `[clip, class]`.
@@ -56,7 +57,7 @@ def class_average_precisions(similarities: Array, relevant: Mask) -> Array:
 
 
 def text_to_audio_ranks(similarities: Array, clip_of: Ranks) -> Ranks:
-    """The rank, from 1, of each caption's clip among the clips `[caption]`.
+    """Return for each caption the rank of its clip among all clips, from 1, `[caption]`.
 
     Args:
         similarities: of captions to clips `[caption, clip]`.
@@ -67,7 +68,7 @@ def text_to_audio_ranks(similarities: Array, clip_of: Ranks) -> Ranks:
 
 
 def audio_to_text_ranks(similarities: Array, clip_of: Ranks) -> list[Ranks]:
-    """For each clip the ranks, from 1 and ascending, of its captions among all captions.
+    """Return for each clip the ranks of its captions among all captions, from 1, ascending.
 
     Args: as `text_to_audio_ranks`.
     """
@@ -86,12 +87,13 @@ def recall_at(best_ranks: Ranks, k: int) -> float:
 
 
 def mean_average_precision_at(ranks: list[Ranks], k: int) -> float:
-    """mAP@k: over queries, the mean of the precision at each right item in the first `k`.
+    """Compute mAP@k: precision at each right item in the first `k`, averaged over queries.
 
-    A query's sum is divided by `k` or the number of its right items, whichever is less.
+    The precisions of a query are summed, and the sum is divided by `k` or by the number of the
+    query's right items, whichever is less.
 
     Args:
-        ranks: for each query the ranks of its right items, from 1 and ascending.
+        ranks: for each query the ranks of its right items, from 1, ascending.
     """
     values = []
     for query in ranks:
@@ -106,11 +108,12 @@ def _not_below(similarities: Array, own: Array) -> Ranks:
 
 
 def top_k_recall(similarities: np.ndarray, k: int, relevant: np.ndarray | None = None) -> float:
-    """Share of queries with a relevant item among the `k` most similar; ties go by position.
+    """Share of queries with a relevant item among the `k` most similar; ties rank by position.
 
     Args:
         similarities: of queries to items `[query, item]`.
-        relevant: the items that count `[query, item]`; None: item i alone for query i.
+        relevant: whether each item is relevant to each query `[query, item]`. None means that only
+            item i is relevant to query i.
     """
     best = np.argsort(-similarities, axis=1)[:, :k]
     fits = np.eye(len(similarities), dtype=bool) if relevant is None else relevant

@@ -1,4 +1,4 @@
-"""Zero-shot classification and tagging by the similarity of clips and class prompts."""
+"""Classifies and tags clips zero-shot, by their similarity to the prompts of the classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,13 +19,13 @@ def zero_shot_figures(
     multi_label: bool,
     custom: Captions | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Figures of every prompt and by class: accuracy, or mAP if clips have several labels.
+    """Compute accuracy, or mAP if clips have several labels, for each prompt and each class.
 
-    mAP is the mean over classes with a clip; the others are counted as `classes_without_clips`, and
-    null in `by_class`.
+    mAP is the mean over the classes that have a clip. The other classes are counted as
+    `classes_without_clips`, and their value in `by_class` is null.
 
     Args:
-        scorer: set up; embeds the prompts.
+        scorer: embeds the prompts; already set up.
         audio: embeddings `[clip, dim]`.
         custom: the caller's captions by class, reported as "custom".
 
@@ -46,7 +46,7 @@ def zero_shot_figures(
 def single_label_figures(
     similarities: np.ndarray, truth: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Accuracy over all clips and by class, from `[clip, class]` and one true class per clip."""
+    """Compute accuracy, over all clips and by class, from similarities `[clip, class]`."""
     targets = truth.argmax(axis=1)
     right = scores.top_1_correct(similarities, targets)
     by_class = {
@@ -63,7 +63,10 @@ def single_label_figures(
 def multi_label_figures(
     similarities: np.ndarray, truth: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Macro mAP and the average precision by class, from `[clip, class]` both."""
+    """Compute macro mAP, and the average precision of each class.
+
+    The similarities and the labels are `[clip, class]`.
+    """
     values = scores.class_average_precisions(similarities, truth)
     measured = ~np.isnan(values)
     return {

@@ -20,8 +20,10 @@ _CLOTHO_CAPTIONS = tuple(f"caption_{index}" for index in range(1, 6))
 def read_audiocaps(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """AudioCaps (Kim 2019): `test` (default) and `val` with five captions a clip, `train` with one.
 
-    Lists are `<split>.csv`; the captions of a clip are collected. Clips of 10 s may be anywhere
-    below the folder as <id>_<start>, <id>_<start in ms> or <id>, each also with a Y before it.
+    The list of a split is `<split>.csv`. Rows with the same clip are joined to one clip with
+    several captions. The clips of 10 s may be anywhere below the folder, under the names
+    <id>_<start>, <id>_<start in ms> or <id>, or one of these names with a Y before it.
+
     Raises InputError, as all readers here, for a folder or split that the data set does not have.
     """
     split = choose_split(split, ("test", "val", "train"), "test")

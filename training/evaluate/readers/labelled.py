@@ -30,7 +30,7 @@ def read_esc50(storage: Storage, folder: str, split: str | None) -> EvalSet:
 def read_esc10(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """ESC-10: ten classes, 400 clips, from ESC-50's folder or from its own.
 
-    Its own folder has `clips.csv` with the columns file, esc10_class and fold, and `audio/`.
+    The folder of ESC-10 has `clips.csv`, with the columns file, esc10_class and fold, and `audio/`.
     """
     if not storage.exists(join_uri(folder, "clips.csv")):
         return _esc(storage, folder, split, "esc10", _ESC10_LAYOUT)

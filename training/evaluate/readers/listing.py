@@ -1,4 +1,4 @@
-"""Shared parts of the readers: lists in CSV, audio files of a folder, choice of a split."""
+"""Reads what all readers need: lists in CSV, audio files of a folder, choice of a split."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ Row = dict[str, str]
 
 
 def choose_split(given: str | None, known: Sequence[str], default: str) -> str:
-    """The split to read. Raises InputError for one that the data set does not have."""
+    """Return the split to read. Raises InputError if the data set has no such split."""
     if given is None:
         return default
     if given not in known:
@@ -32,7 +32,9 @@ def read_csv_rows(
     layout: str,
     header: bool = True,
 ) -> list[Row]:
-    """The rows of a CSV by column; without a `header` the columns have the given order.
+    """Read the rows of a CSV as dicts by column.
+
+    If the CSV has no `header`, the columns have the given order.
 
     Raises InputError if the file is missing (naming it and the expected `layout`), lacks a column,
     or cannot be read.
@@ -59,7 +61,7 @@ def read_csv_rows(
 
 
 def list_audio_files(storage: Storage, folder: str, within: str = "") -> dict[str, FileInfo]:
-    """The audio below `folder`/`within`, by path within `folder`."""
+    """List the audio files below `folder`/`within`, by their path within `folder`."""
     root = absolute_uri(folder).rstrip("/")
     below = join_uri(root, within) if within else root
     files = storage.list_files(below)
@@ -68,7 +70,7 @@ def list_audio_files(storage: Storage, folder: str, within: str = "") -> dict[st
 
 
 def index_by_stem(files: dict[str, FileInfo]) -> dict[str, str]:
-    """Paths by file name without extension; duplicates keep the first path."""
+    """Index paths by file name without extension. Of two files with one name the first counts."""
     stems: dict[str, str] = {}
     for path in files:
         stems.setdefault(path.rpartition("/")[2].rpartition(".")[0], path)
@@ -85,11 +87,11 @@ def build_eval_set(
     classes: Iterable[str] = (),
     multi_label: bool = False,
 ) -> EvalSet:
-    """The set of clips whose path is among `files`; the others are counted as missing.
+    """Build the set of clips whose path is among `files`. The others are counted as missing.
 
     Args:
-        listed: for each clip its expected path, None if unknown, and a clip with its labels or
-            captions; name, URI and size are filled in here.
+        listed: for each clip, the expected path (None if unknown) and an `EvalClip` with labels or
+            captions. This function fills in its name, URI and size.
 
     Raises InputError if nothing is listed, or no listed clip exists.
     """
@@ -110,5 +112,5 @@ def build_eval_set(
 
 
 def describe_clip(labels: Iterable[str] = (), captions: Iterable[str] = ()) -> EvalClip:
-    """A clip with labels or captions only."""
+    """Return an `EvalClip` that has only labels or captions."""
     return EvalClip("", "", 0, labels=tuple(labels), captions=tuple(captions))

@@ -23,8 +23,9 @@ _AUDIOSET_SPLITS = ("eval", "balanced_train", "unbalanced_train")
 def read_fsd50k(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """FSD50K (Fonseca 2022): 200 classes; splits `eval` (default) and `dev`.
 
-    Its labels are published with the classes that they imply. Like all readers here, raises
-    InputError for a folder or split that the data set does not have.
+    The published labels of a clip contain the classes that they imply.
+
+    Raises InputError, as all readers here, for a folder or split that the data set does not have.
     """
     split = choose_split(split, ("eval", "dev"), "eval")
     path, audio = f"FSD50K.ground_truth/{split}.csv", f"FSD50K.{split}_audio"
@@ -47,7 +48,7 @@ def read_audioset(storage: Storage, folder: str, split: str | None) -> EvalSet:
     """AudioSet (Gemmeke 2017): 527 classes; splits `eval` (default) and the two `_train` lists.
 
     The list is `<split>_segments.csv`. Cut clips may be anywhere below the folder, under the names
-    of the `audioset` catalog. A class implies its parent if it has only one.
+    of the `audioset` catalog. A class implies its parent if it has only one parent.
     """
     split = choose_split(split, _AUDIOSET_SPLITS, "eval")
     segments = join_uri(folder, f"{split}_segments.csv")
