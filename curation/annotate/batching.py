@@ -49,8 +49,9 @@ class Chunk:
 class BatchCutter:
     """Cuts chunks into batches of clips with similar length.
 
-    A batch takes clips until its number of clips times its longest clip exceeds `budget_s` seconds
-    at `rate_hz`. It holds at most `max_clips` clips, and at least one.
+    The padded length of a batch is its number of clips times the length of its longest clip. It is
+    at most `budget_s` seconds, where `rate_hz` converts samples to seconds. A batch has at most
+    `max_clips` clips. A clip that exceeds the budget alone has a batch of its own.
     """
 
     rate_hz: int

@@ -47,7 +47,7 @@ class TaskOutput(NamedTuple):
 
 
 class FusedWorker:
-    """The worker of `placement: fused`: runs all stages on whole shards.
+    """The worker of `placement: fused`. It runs all stages on whole shards.
 
     The audio stays in the process of the worker.
     """
@@ -70,7 +70,7 @@ class FusedWorker:
 
 
 class DecodeWorker:
-    """The worker of the first pool of `placement: separate`: reads and decodes clips."""
+    """The worker of the first pool of `placement: separate`. It reads and decodes clips."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
@@ -88,7 +88,7 @@ class DecodeWorker:
 
 
 class CaptionWorker:
-    """The worker of the second pool of `placement: separate`: tags and captions decoded clips."""
+    """The worker of the second pool of `placement: separate`. It writes tags and captions."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
@@ -110,7 +110,7 @@ class CaptionWorker:
 
 
 class ScoreWorker:
-    """The worker of the last pool of `placement: separate`: scores clips, writes the evidence."""
+    """The worker of the last pool of `placement: separate`. It scores clips and writes evidence."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)

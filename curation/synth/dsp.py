@@ -166,8 +166,8 @@ def noise_burst(rng: Rng, sample_rate_hz: int, time_s: float, points: SpectrumPo
 def build_wavetable(amplitudes: NDArray[np.float64], spread: float, rng: Rng) -> Audio:
     """Return one period, `[2048]`, with harmonics of these amplitudes. RMS of 1.
 
-    With `spread` 0 all harmonics have the same phase, which gives a pulse; with 1 phases are
-    random.
+    `spread` 0 gives all harmonics the same phase, which makes a pulse. `spread` 1 gives them random
+    phases.
     """
     spectrum = np.zeros(_TABLE // 2 + 1, np.complex64)
     count = min(len(amplitudes), _TABLE // 2 - 1)

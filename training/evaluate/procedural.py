@@ -96,7 +96,7 @@ def template_caption(guidance: Sequence[str]) -> str:
 
 
 def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
-    """Captions of ESC-10's classes: the phrases of the same AudioSet classes.
+    """Return a caption for each class of ESC-10: the phrases of its AudioSet classes.
 
     Raises InputError if `folder` has no clips.csv, or it cannot be read.
     """

@@ -92,7 +92,10 @@ class _TransformersNetwork(PreTrainedModel):
 
 
 class TransformersDualEncoder(_TransformersNetwork):
-    """`DualEncoder` as a class of transformers; methods other than `forward` are in `network`."""
+    """Wraps `DualEncoder` as a `PreTrainedModel` of the transformers library.
+
+    It has only `forward`. Call the other methods on its attribute `network`.
+    """
 
     config_class = TransformersDualEncoderConfig
     network_class = DualEncoder
