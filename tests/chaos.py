@@ -1,4 +1,4 @@
-"""Runs with injected failures at seeded random moments; the result must be that of a run without.
+"""Injects failures into runs at seeded random moments, and checks that results do not change.
 
 The test cluster is a head and three workers on loopback. Audio and evidence are on the RADOS
 gateway, behind a proxy that breaks some requests. Each seed chooses the moments and the order in
@@ -53,10 +53,11 @@ RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
 CLIPS, SHARD_CLIPS = 240, 4
 SHARDS = CLIPS // SHARD_CLIPS
 OUTAGE_S = 10.0
-_LEGEND = """Every run has the result of the undisturbed one: evidence and the table's pairs, row
-for row. `worker at 12` means: killed when 12 of the run's 60 shards were done. *requests broken*:
-answered with 503, reset, truncated, stalled, or done without a response. *starts*: of the command;
-restarts of workers are not counted."""
+_LEGEND = """Every run has the same result as the undisturbed run: the rows of the evidence and
+the pairs of the table are equal. `worker at 12` means that a worker was killed when 12 of the run's
+60 shards were done. *requests broken* counts the requests that the proxy answered with 503, reset,
+truncated or stalled, and those that it passed on without returning the response. *starts* counts
+the starts of the command; restarts of workers are not counted."""
 _PAIR_COLUMNS = ["clip_id", "caption", "clap_score", "log_prob", "rank"]
 
 

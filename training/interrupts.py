@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the training finishes its step, writes a checkpoint and stops."""
+"""Handles Ctrl-C and SIGTERM: the training finishes its step, writes a checkpoint and stops."""
 
 import signal
 import threading
@@ -15,7 +15,7 @@ _SAME_PRESS_S = 1.0
 
 
 class TrainingStopped(BaseException):
-    """A signal stopped the training. It is no Exception, so that no other code handles it.
+    """Raised when a signal stops the training. It is no Exception, so no other code handles it.
 
     Args:
         message: what is saved, and how to resume.
@@ -28,27 +28,29 @@ class TrainingStopped(BaseException):
 
 
 class StopRequest:
-    """Whether a training should stop; read after each step. This base class never requests it."""
+    """States whether the training should stop; polled after each step. This class never does."""
 
     def poll(self) -> int:
-        """The number of the requesting signal; 0 for none so far."""
+        """Return the number of the signal that requested the stop; 0 if there was none so far."""
         return 0
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """A block in which the training reads `poll` often, so signals need not stop it at once."""
+        """In this block the training calls `poll` often, so a signal need not stop it at once."""
         yield
 
 
 class SignalStopRequest(StopRequest):
-    """Ctrl-C and SIGTERM set it in `deferred`; at other times they raise `TrainingStopped`.
+    """Requests the stop on Ctrl-C or SIGTERM.
 
-    A second signal in `deferred` raises too, unless `once` is set. As a context manager, it handles
-    the signals until its end. Python handles signals only in the main thread; in another one this
-    does nothing.
+    Use it as a context manager, which handles the signals in its block. A signal within `deferred`
+    requests the stop. A second signal within `deferred`, or a signal at another time, raises
+    `TrainingStopped`. Python handles signals only in the main thread, so in another thread this
+    class does nothing.
 
     Args:
-        once: ignore further signals. torchrun forwards each signal, and kills after 30 s.
+        once: ignore further signals. Needed under torchrun, which forwards each signal, and kills
+            the process after 30 s.
     """
 
     def __init__(self, once: bool = False) -> None:

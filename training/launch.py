@@ -1,7 +1,7 @@
 """Starts a pre-training: in this process, as one process of torchrun, or under Ray Train.
 
-All three call `training.pretrain.pretrain`. Only `training.ray_train` imports Ray; it is imported
-only if the configuration names a cluster.
+All three ways call `training.pretrain.pretrain`. Only `training.ray_train` imports Ray; it is
+imported only if the configuration names a cluster.
 """
 
 import os
@@ -21,8 +21,8 @@ from training.validation_runner import SubprocessValidationRunner
 def launch_pretraining(config: PretrainConfig, quiet: bool = False) -> None:
     """Train to the end of the schedule, or resume from the newest checkpoint in the run folder.
 
-    Raises InputError, RunError and TrainingStopped as `pretrain` does, the last on Ctrl-C and
-    SIGTERM; RunError also if workers keep failing.
+    Raises InputError, RunError and TrainingStopped as `pretrain` does. Ctrl-C and SIGTERM raise
+    TrainingStopped. If workers keep failing, RunError is raised.
     """
     with (
         SignalStopRequest(once=is_torchrun()) as stop,
@@ -45,7 +45,7 @@ def is_torchrun() -> bool:
 
 @contextmanager
 def torchrun_process_group(device: str = "auto") -> Iterator[None]:
-    """The process group of torchrun during a block; without torchrun, nothing."""
+    """Set up the process group of torchrun for a block. Without torchrun, do nothing."""
     if not is_torchrun():
         yield
         return

@@ -1,8 +1,9 @@
-"""Contrastive losses of a global batch of clips and captions; each process has some of its rows.
+"""Computes contrastive losses of a global batch, whose rows are spread over the processes.
 
-Each function returns this process's share of the loss. Averaged over the processes, both value and
-gradients are exactly those of the whole batch in one process: the rows of the process are compared
-with the gathered columns, with gradients through the gathering.
+Each function returns this process's share of the loss. The mean of the shares over the processes is
+the loss of the whole batch in one process, and the mean of the gradients is its gradient. For this,
+the clips of a process are compared with the captions gathered from all processes, and gradients
+flow back to all processes.
 """
 
 import math
@@ -23,15 +24,15 @@ def info_nce(
 ) -> Tensor:
     """Symmetric InfoNCE; each clip may have hard negatives as additional columns.
 
-    The mean of two cross-entropies: of each clip among the captions of the batch and its own hard
-    negatives, and of each caption among the clips.
+    The loss is the mean of two cross-entropies. One classifies each clip among the captions of the
+    batch and the clip's own hard negatives. The other classifies each caption among the clips.
 
     Args:
         audio: unit vectors `[row, dim]`; clip i belongs to caption i.
         text: unit vectors `[row, dim]`.
-        logit_scale: a number, the inverse temperature (already exponentiated).
-        hard_negatives: unit vectors `[row, count, dim]`, wrong for their own clip; they are not
-            compared with other clips, for which they may be true.
+        logit_scale: a number: the inverse temperature, already exponentiated.
+        hard_negatives: unit vectors `[row, count, dim]`, wrong captions of each clip. They are
+            not compared with other clips, for which they may be right.
         false_negatives: true if the batch's caption j also fits this process's clip i, `[row,
             batch]`: such pairs are not negatives. The entry of a clip's own caption is ignored.
 
@@ -61,7 +62,7 @@ def sigmoid_loss(
 ) -> Tensor:
     """The pairwise sigmoid loss of SigLIP (Zhai et al. 2023): each pair is right or wrong.
 
-    The sum over all pairs of clip and caption, divided by the number of clips.
+    The loss is summed over all pairs of clip and caption, and divided by the number of clips.
 
     Args:
         audio, text, logit_scale, false_negatives: as for `info_nce`.
@@ -87,9 +88,10 @@ def hard_negative_sigmoid(
 ) -> Tensor:
     """Sigmoid loss of each clip's own captions, with one threshold for all clips.
 
-    InfoNCE compares the captions of one clip only, so scores of different clips have no common
-    zero. A score that is compared with one threshold needs this loss as well. It is the sigmoid of
-    SigLIP (Zhai et al. 2023) over the own captions of a clip, right and wrong weighted equally.
+    InfoNCE compares captions of the same clip only, so the scores of two clips have no common zero.
+    If scores are to be compared with one threshold for all clips, this loss is needed in addition.
+    It is SigLIP's sigmoid loss (Zhai et al. 2023) over the captions of each clip. Right and wrong
+    captions have equal weight.
 
     Args:
         audio, text, hard_negatives, logit_scale: as for `info_nce`.

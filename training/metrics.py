@@ -1,4 +1,4 @@
-"""Alignment and uniformity of embeddings (Wang and Isola 2020)."""
+"""Measures alignment and uniformity of embeddings (Wang and Isola 2020)."""
 
 import torch
 from torch import Tensor
@@ -10,5 +10,5 @@ def alignment(audio: Tensor, text: Tensor) -> float:
 
 
 def uniformity(embeddings: Tensor) -> float:
-    """Log of the mean of exp(-2 d^2) over all pairs of rows (Wang and Isola 2020); -4 at best."""
+    """Log of the mean of exp(-2 d^2) over all pairs of rows (Wang and Isola 2020); at best -4."""
     return float(torch.pdist(embeddings.float()).square().mul(-2).exp().mean().log())

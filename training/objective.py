@@ -1,4 +1,7 @@
-"""The objective of a pre-training: two towers, one loss, and cached captions of a frozen tower."""
+"""Defines the objective of a pre-training: two towers and one loss.
+
+If a tower is frozen, its embeddings of the captions are cached.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,7 @@ _SIGMOID_BIAS = -10.0
 
 
 class ContrastiveObjective(nn.Module):
-    """The trained pair of towers, the sigmoid loss's bias, and cached caption embeddings."""
+    """The two towers, the bias of the sigmoid loss, and cached embeddings of captions."""
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class ContrastiveObjective(nn.Module):
         return audio.float(), text.float()
 
     def compute_loss(self, audio: Tensor, text: Tensor, false_negatives: Tensor) -> Tensor:
-        """This process's share of the loss; pairs in `same` `[row, batch]` are no negatives."""
+        """Compute this process's share of the loss; `info_nce` describes `false_negatives`."""
         scale = self.pair.logit_scale.exp()
         if self.loss == "sigmoid":
             return losses.sigmoid_loss(audio, text, scale, self.bias, false_negatives)

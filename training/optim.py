@@ -1,4 +1,4 @@
-"""Optimisers (AdamW, Muon) and the learning-rate schedule of the trainers."""
+"""Builds the optimisers (AdamW, Muon) and the learning-rate schedule of the trainers."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def build_reference_optimisers(
 ) -> list[torch.optim.Optimizer]:
     """Muon for convolution kernels between channels, AdamW for all other parameters.
 
-    On the layers of small transformers Muon costs more time than it saves.
+    The layers of small transformers use AdamW, because Muon costs more time there than it saves.
     """
     kernels: list[Tensor] = []
     others: list[Tensor] = []
@@ -37,7 +37,7 @@ def build_reference_optimisers(
 def build_pretrain_optimisers(
     model: nn.Module, schedule: PretrainScheduleConfig
 ) -> list[torch.optim.Optimizer]:
-    """AdamW with weight decay for matrices only; and Muon, if the schedule has a rate for it."""
+    """Build AdamW with weight decay for matrices only, and Muon if the schedule has its rate."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kernels = [p for p in trained if schedule.muon_learning_rate and _is_kernel(p)]
     taken = {id(parameter) for parameter in kernels}
@@ -67,7 +67,7 @@ def _is_kernel(parameter: Tensor) -> bool:
 
 
 def one_cycle_factor(steps: int, warmup: float) -> Callable[[int], float]:
-    """A linear rise, followed by a half cosine to zero."""
+    """Factor of the learning rate at a step: a linear rise, followed by a half cosine to zero."""
     rise = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:

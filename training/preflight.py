@@ -7,7 +7,7 @@ from training.data.table_index import TableIndex
 
 
 def check_trainable(config: PretrainConfig, world: int) -> TableIndex:
-    """The training clips. Raises InputError if the configuration cannot be trained."""
+    """Return the training clips. Raises InputError if the configuration cannot be trained."""
     tracking.check_trackers_installed(config.saving.trackers)
     pairs = run_folder.open_training_tables(config)
     check_batch_size(pairs, config.schedule.global_batch_size, world)

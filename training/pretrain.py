@@ -1,8 +1,8 @@
-"""Contrastive pre-training on curated tables: the loop, in plain torch.
+"""Runs the loop of contrastive pre-training on curated tables, in plain torch.
 
-It runs as a single process, as one process of torchrun, or as one worker of Ray Train;
+The loop runs in a single process, in each process of torchrun, or in each worker of Ray Train.
 `training.launch` starts it. The result is determined by the seed and the number of steps. The state
-of a run is its newest checkpoint: a later call of `pretrain` continues from there.
+of a run is its newest checkpoint: a later call of `pretrain` continues from this checkpoint.
 """
 
 import math
@@ -54,17 +54,18 @@ def pretrain(
     """Train, or resume training, to the end of the schedule; returns the last figures.
 
     Writes checkpoints, metrics.jsonl and finally the model to the run's folder;
-    `training.run_folder` describes the files. Every process of the group calls it. It does not wait
-    for evaluations: `validation` does at the end of its block.
+    `training.run_folder` describes the files. Every process of the group calls this function. It
+    does not wait for evaluations; `validation` waits for them at the end of its block.
 
     Args:
-        stop: read after each step; if it is set in any process, all stop after a checkpoint.
+        stop: polled after each step. If any process has a request to stop, all processes write a
+            checkpoint and stop.
 
     Raises:
         InputError: the configuration does not fit the tables, the folder or the machine.
-        NonFiniteError: a loss or a gradient is not finite, in all processes.
+        NonFiniteError: a loss or a gradient is not finite. Raised in all processes.
         RunError: a checkpoint could not be written.
-        TrainingStopped: `stop` requested it, in all processes.
+        TrainingStopped: `stop` requested the stop. Raised in all processes.
     """
     # Denormal moments of rarely used words slow AdamW down several times.
     torch.set_flush_denormal(True)
@@ -162,7 +163,7 @@ def pretrain(
 
 
 def prepare_run_folder(config: PretrainConfig) -> TableIndex:
-    """Write the missing initial files of the run's folder, see `training.run_folder`.
+    """Write the initial files of the run's folder that are missing; see `training.run_folder`.
 
     Returns the training clips.
 

@@ -1,4 +1,4 @@
-"""Builds the pair of towers of a pre-training's configuration, and opens it again.
+"""Builds the model that a pre-training's configuration describes, and opens it again.
 
 The initial state (sizes, tokenizer, weights) is stored in the run's `start/`, so every process,
 restart and validation opens the same model.
@@ -34,7 +34,7 @@ ModelAndTokenizer = tuple[TrainableTowers, CaptionTokenizer]
 def build_pretrain_model(
     config: PretrainConfig, captions: Callable[[], Iterable[str]]
 ) -> ModelAndTokenizer:
-    """The model to train, with new weights from the seed or those of the configured model.
+    """Build the model to train. Its weights are new, or those of the configured model.
 
     Args:
         captions: all training captions, for building a vocabulary.
@@ -83,7 +83,7 @@ def has_frozen_text(config: PretrainConfig) -> bool:
 def save_pretrain_model(
     storage: Storage, pair: TrainableTowers, tokenizer: CaptionTokenizer, folder: str
 ) -> None:
-    """Write a model's directory, local or on S3; config.json, which completes it, is last."""
+    """Write a model's directory, local or on S3. config.json is written last and completes it."""
     with tempfile.TemporaryDirectory() as local:
         pair.save_pretrained(local)
         tokenizer.save(Path(local))
@@ -93,7 +93,7 @@ def save_pretrain_model(
 
 
 def open_pretrain_model(storage: Storage, folder: str, device: str = "cpu") -> ModelAndTokenizer:
-    """A model's directory, local or on S3. Raises InputError if there is none."""
+    """Open a model's directory, local or on S3. Raises InputError if there is none."""
     if is_local_uri(folder):
         return load_trainable_towers(folder, device)
     with tempfile.TemporaryDirectory() as local:

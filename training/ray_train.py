@@ -1,4 +1,4 @@
-"""A pre-training under Ray Train: its workers, and its evaluations as tasks of the cluster.
+"""Runs a pre-training under Ray Train: on its workers, with evaluations as Ray tasks.
 
 This is the only module in `training` that imports Ray.
 """
@@ -44,13 +44,13 @@ _STOP_INTERVAL_S = 0.5
 
 
 def train_under_ray(config: PretrainConfig, bar: ProgressCallback, stop: StopRequest) -> None:
-    """Train on the workers of `launch`; the group is restarted if one dies.
+    """Train on the workers of `launch`. If a worker dies, the group is restarted.
 
     Args:
-        stop: read twice a second; the workers then stop after a checkpoint.
+        stop: polled twice a second. On a request the workers write a checkpoint and stop.
 
-    Raises InputError and TrainingStopped as `pretrain` does, and RunError if workers keep failing
-    or restarting them would not help.
+    Raises InputError and TrainingStopped as `pretrain` does. Raises RunError if workers keep
+    failing, or if a restart of the workers would not help.
     """
     settings = config.launch
     assert settings.cluster is not None
@@ -152,7 +152,7 @@ class _StopFlag:
         self._is_set.set()
 
     async def wait(self) -> int:
-        """The number of the signal, as soon as there is one."""
+        """Wait for a signal, and return its number."""
         await self._is_set.wait()
         return self._signal
 

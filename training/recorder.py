@@ -16,9 +16,9 @@ from training.validation_runner import ValidationRunner
 class TrainingRecorder:
     """Writes metrics and checkpoints of one training, and starts evaluations of checkpoints.
 
-    A checkpoint is written at every `saving.checkpoint_every_steps`-th step, and
-    `saving.checkpoint_every_s` after the previous one. Only those of the first kind are evaluated,
-    so that evaluations of several trainings are at the same steps.
+    A regular checkpoint is written at every `saving.checkpoint_every_steps`-th step. Another
+    checkpoint is written `saving.checkpoint_every_s` after the previous one. Only regular
+    checkpoints are evaluated, so that several trainings are evaluated at the same steps.
 
     Use it as a context manager: all figures are written at the end of its block.
     """
@@ -51,8 +51,8 @@ class TrainingRecorder:
 
         Args:
             snapshot: copies the state of the training.
-            last: the step ends the schedule.
-            stopping: the training stops after this step, so a checkpoint is needed.
+            last: whether the step is the last of the schedule.
+            stopping: whether the training stops after this step, so that a checkpoint is needed.
 
         Raises RunError if the previous checkpoint, or the figures, could not be written.
         """
@@ -77,12 +77,12 @@ class TrainingRecorder:
     def wait(self) -> None:
         """Wait until the last checkpoint is written.
 
-        Raises RunError if it could not be written.
+        Raises RunError if the checkpoint could not be written.
         """
         self._writer.wait()
 
     def validate_last(self, step: int) -> None:
-        """Start evaluating the last checkpoint of the schedule, unless it is or was evaluated."""
+        """Start evaluating the last checkpoint of the schedule, unless this was started before."""
         uri = checkpoint_uri(self._writer.folder, step)
         lines = read_lines(self._storage, run_folder.validation_uri(self._config.run))
         done = sum(line["step"] == step for line in tracking.parse_json_lines(lines))

@@ -14,7 +14,7 @@ Rendered = TypeVar("Rendered")
 def render_in_pool(
     render: Callable[[int], Rendered], clips: int, workers: int, label: str, progress: bool
 ) -> list[Rendered]:
-    """The results of `render` for clips 0 to `clips` - 1, in order, from spawned processes."""
+    """Call `render` for clips 0 to `clips` - 1 in spawned processes. Returns results in order."""
     pool = (
         multiprocessing.get_context("spawn").Pool(
             workers, initializer=torch.set_num_threads, initargs=(1,)

@@ -47,9 +47,9 @@ def model_uri(folder: str) -> str:
 
 
 def open_training_tables(config: PretrainConfig) -> TableIndex:
-    """The training tables; a resumed run uses the versions of its first start.
+    """Open the training tables. A resumed run uses the table versions of its first start.
 
-    Raises InputError if the folder belongs to a training with other settings, naming them.
+    Raises InputError naming the settings, if the folder belongs to a training with other settings.
     """
     storage = Storage(config.storage)
     record = read_training_record(storage, config.run)
@@ -64,7 +64,7 @@ def open_training_tables(config: PretrainConfig) -> TableIndex:
 
 
 def read_training_record(storage: Storage, folder: str) -> dict[str, Any] | None:
-    """The content of pretrain.json; None if the folder has no training yet."""
+    """Read pretrain.json. Returns None if the folder has no training yet."""
     uri = join_uri(folder, "pretrain.json")
     try:
         record: dict[str, Any] = json.loads(storage.read_bytes(uri))
@@ -89,14 +89,14 @@ def write_training_record(config: PretrainConfig, pairs: TableIndex) -> None:
 def write_model_lineage(
     storage: Storage, folder: str, record: Mapping[str, Any], progress: Mapping[str, Any]
 ) -> None:
-    """Write a model's origin and training progress beside its weights."""
+    """Write the origin and the training progress of a model to the folder of its weights."""
     lineage = {key: record[key] for key in ("tables", "config", "versions")}
     lineage["code"] = read_code_version()
     storage.put(join_uri(folder, LINEAGE), _json({**lineage, **progress}))
 
 
 def read_model_lineage(storage: Storage, model: str) -> dict[str, Any]:
-    """Raises InputError if the model has no lineage.json."""
+    """Read the lineage of a model. Raises InputError if the model has no lineage.json."""
     uri = join_uri(model, LINEAGE)
     try:
         lineage: dict[str, Any] = json.loads(storage.read_bytes(uri))

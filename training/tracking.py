@@ -1,4 +1,4 @@
-"""Writes a training's figures: to metrics.jsonl in the run's folder, TensorBoard, W&B, MLflow."""
+"""Writes a training's figures to metrics.jsonl in the run's folder, TensorBoard, W&B or MLflow."""
 
 import importlib.util
 import json
@@ -26,8 +26,8 @@ class Tracker(Protocol):
 class JsonLinesTracker:
     """Appends one line per logged step to metrics.jsonl.
 
-    A local file gets each line at once. Object storage gets an object with several lines every half
-    minute, at each checkpoint and at the end.
+    In a local file each line is appended at once. In object storage, an object with several lines
+    is written every half minute, at each checkpoint and at the end.
     """
 
     def __init__(self, storage: Storage, uri: str) -> None:
@@ -43,7 +43,7 @@ class JsonLinesTracker:
             self.flush()
 
     def flush(self) -> None:
-        """Raises RunError if the lines cannot be written."""
+        """Write the lines that are still in memory. Raises RunError if they cannot be written."""
         if not self._lines:
             return
         try:
@@ -61,10 +61,10 @@ class JsonLinesTracker:
 
 
 def read_metrics(storage: Storage, uri: str) -> list[dict[str, Any]]:
-    """The figures of each logged step, in order; [] if nothing was logged yet.
+    """Read the figures of each logged step, in order. The list is empty if nothing was logged.
 
-    A training that resumes from a checkpoint logs the steps after it again: a line replaces earlier
-    lines of the same step and of later ones.
+    A training that resumes from a checkpoint logs the steps after it again. A line therefore
+    replaces all earlier lines of the same step and of later steps.
     """
     steps: list[dict[str, Any]] = []
     for line in parse_json_lines(read_lines(storage, uri)):
@@ -75,7 +75,7 @@ def read_metrics(storage: Storage, uri: str) -> list[dict[str, Any]]:
 
 
 def parse_json_lines(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """The objects of JSON lines; a line that a crash cut short is skipped."""
+    """Parse JSON lines to objects. A line that a crash cut short is skipped."""
     found = []
     for line in lines:
         with suppress(ValueError):
@@ -84,7 +84,7 @@ def parse_json_lines(lines: Iterable[bytes]) -> list[dict[str, Any]]:
 
 
 class TensorBoardTracker:
-    """Event files in the run's folder."""
+    """Writes event files for TensorBoard to the run's folder."""
 
     def __init__(self, run: str) -> None:
         # Imported where it is wanted: it takes seconds.
@@ -101,7 +101,10 @@ class TensorBoardTracker:
 
 
 class WandbTracker:
-    """A run of W&B, named after the run's folder; project and key from its own environment."""
+    """Logs to a run of W&B, named after the run's folder.
+
+    Project and key come from W&B's environment variables.
+    """
 
     def __init__(self, run: str, config: Mapping[str, Any]) -> None:
         import wandb  # type: ignore[import-not-found]
@@ -118,7 +121,10 @@ class WandbTracker:
 
 
 class MlflowTracker:
-    """A run of MLflow, named after the run's folder; server and experiment from its environment."""
+    """Logs to a run of MLflow, named after the run's folder.
+
+    Server and experiment come from MLflow's environment variables.
+    """
 
     def __init__(self, run: str, config: Mapping[str, Any]) -> None:
         import mlflow  # type: ignore[import-not-found]
@@ -135,7 +141,7 @@ class MlflowTracker:
 
 
 def check_trackers_installed(trackers: Sequence[str]) -> None:
-    """Raises InputError naming a tracker whose package is not installed."""
+    """Check the packages of trackers. Raises InputError naming one that is not installed."""
     for tracker in trackers:
         if importlib.util.find_spec(tracker) is None:
             raise InputError(
@@ -145,7 +151,7 @@ def check_trackers_installed(trackers: Sequence[str]) -> None:
 
 
 def open_trackers(trackers: Sequence[str], run: str, config: Mapping[str, Any]) -> list[Tracker]:
-    """The trackers of a run besides metrics.jsonl."""
+    """Open the trackers of a run, except that of metrics.jsonl."""
     made: list[Tracker] = []
     for tracker in trackers:
         if tracker == "tensorboard":
@@ -158,5 +164,5 @@ def open_trackers(trackers: Sequence[str], run: str, config: Mapping[str, Any]) 
 
 
 def tracker_run_id(run: str) -> str:
-    """A run's folder as a name without slashes."""
+    """Name a run in a tracker: the path of the run's folder, without slashes."""
     return absolute_uri(run).strip("/").replace("/", "-").replace(":", "")[-64:]

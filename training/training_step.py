@@ -1,4 +1,4 @@
-"""One step of a pre-training: loss, gradient, and its reported figures."""
+"""Takes one step of a pre-training: loss, gradient, and the reported figures."""
 
 import math
 import time
@@ -25,7 +25,7 @@ MOST_DATA_WAIT = 0.1
 
 
 class NonFiniteError(RunError):
-    """A loss or a gradient is not finite; the same training would fail again."""
+    """Raised if a loss or a gradient is not finite. The same training would fail again."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ def run_step(
 
 
 def check_step_finite(result: StepResult, step: int) -> None:
-    """Raises NonFiniteError if the loss or the gradient of a step is not finite.
+    """Check a step. Raises NonFiniteError if its loss or gradient is not finite.
 
     The gradient is the same in all processes, so all of them raise at the same step.
     """
@@ -88,9 +88,12 @@ def step_figures(
     timer: "StepTimer",
     epoch: int,
 ) -> dict[str, float]:
-    """The reported figures of a step, over all processes; speed and waits since the last report.
+    """Compute the figures of a step over all processes.
 
-    `recall_at_1` is that of the clips with a negative in the batch; absent if no clip has one.
+    Speed and waiting time are those since the last report.
+
+    `recall_at_1` is computed over the clips with a negative in the batch, and absent if no clip has
+    one.
     """
     all_audio, all_text = distributed.gather_rows(step.audio), distributed.gather_rows(step.text)
     own = distributed.first_row_index(step.audio) + torch.arange(
@@ -119,7 +122,7 @@ def step_figures(
 
 
 class StepTimer:
-    """Measures the speed of steps, and the share of their time spent waiting for data."""
+    """Measures the speed of steps, and the share of time that is spent waiting for data."""
 
     def __init__(self) -> None:
         self._begin()

@@ -1,4 +1,4 @@
-"""Evaluates one checkpoint beside the training, in a separate process or Ray task.
+"""Evaluates one checkpoint during the training, in a separate process or Ray task.
 
 Each evaluation adds a line to validation.jsonl in the run's folder.
 """
@@ -23,7 +23,7 @@ from training.export import export_model
 def validate_checkpoint(
     storage: Storage, run: str, checkpoint: str, datasets: Sequence[ValidationConfig]
 ) -> None:
-    """Evaluate a checkpoint on data sets."""
+    """Evaluate a checkpoint on the configured data sets, and append the figures."""
     # Beside a training on the same cores, and in no hurry.
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

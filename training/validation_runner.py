@@ -1,4 +1,4 @@
-"""Evaluates checkpoints beside the training, one at a time, each in a separate process."""
+"""Evaluates checkpoints during the training, one at a time, each in a separate process."""
 
 import os
 import subprocess
@@ -17,9 +17,9 @@ _UNSET = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "MASTER_ADD
 class ValidationRunner(ABC):
     """Evaluates one checkpoint at a time; training steps never wait for it.
 
-    Use it as a context manager: at the end of its block it waits for the evaluations that were
-    started, and cancels them if an exception leaves the block. The block contains the training and
-    its process group, so that no process of the group waits for an evaluation.
+    Use it as a context manager, around the training and its process group. At the end of the block,
+    the runner waits for the evaluations that were started. If an exception leaves the block, it
+    cancels them. No process of the process group waits for an evaluation.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
@@ -28,9 +28,10 @@ class ValidationRunner(ABC):
         self._next: str | None = None
 
     def start_validation(self, checkpoint: str) -> None:
-        """Start evaluating a checkpoint; returns at once.
+        """Start evaluating a checkpoint. Returns at once.
 
-        While another one is evaluated, it waits; a newer one replaces it.
+        If another checkpoint is being evaluated, this one waits. If a newer one arrives while it
+        waits, the newer one replaces it.
         """
         if not self._config.validation:
             return
@@ -40,7 +41,7 @@ class ValidationRunner(ABC):
 
     @property
     def in_progress(self) -> list[str]:
-        """The checkpoints that are being evaluated, or will be; they must not be deleted."""
+        """The checkpoints that are or will be evaluated. They must not be deleted."""
         running = self._running if self._is_running() else None
         return [each for each in (running, self._next) if each]
 

@@ -1,4 +1,4 @@
-"""Settings, corpora and trainers of the built-in models.
+"""Trains the built-in models: settings, corpora and trainers.
 
 `curation.models` has the layers of the networks.
 """

@@ -1,4 +1,4 @@
-"""Batches of clips of similar length, in an order determined by the seed and the epoch."""
+"""Cuts clips into batches of similar length, in an order determined by seed and epoch."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ def batch_by_length(
 ) -> list[list[int]]:
     """Cut an epoch's permutation into full batches of clips of similar length, in random order.
 
-    Clips are sorted within pools of 16 batches, so that batches differ between epochs. Clips that
-    do not fill a batch are left out of the epoch.
+    Clips are sorted by length only within pools of 16 batches, so that batches differ between
+    epochs. Clips that do not fill a batch are not used in the epoch.
     """
     order = rng.permutation(len(lengths))
     pools = (
@@ -34,9 +34,11 @@ def batch_by_length(
 
 
 def crop_to_shortest(features: Sequence[Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Crop half-precision `[frame, mel]` to the shortest of them, each at a random place.
+    """Crop features `[frame, mel]` at a random place, to the length of the shortest.
 
-    Thus batch norm sees no padding in training. Returns `[batch, frame, mel]` and the lengths.
+    The features are in half precision. Without padding, the statistics of batch norm are right.
+
+    Returns `[batch, frame, mel]` and the lengths.
     """
     shortest = min(len(feature) for feature in features)
     starts = [int(rng.integers(len(feature) - shortest + 1)) for feature in features]
@@ -47,7 +49,10 @@ def crop_to_shortest(features: Sequence[Tensor], rng: np.random.Generator) -> tu
 
 
 def pad_features(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Stack half-precision `[frame, mel]` to float `[batch, frame, mel]`, with their lengths."""
+    """Pad features `[frame, mel]` in half precision to float `[batch, frame, mel]`.
+
+    Also returns the lengths.
+    """
     lengths = torch.tensor([len(feature) for feature in features])
     batch = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)
     return batch.float(), lengths

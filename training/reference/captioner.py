@@ -68,10 +68,11 @@ def train_captioner_on_corpus(
 def evaluate_reference_captioner(
     model: TagGuidedCaptioner, tokenizer: CaptionTokenizer, corpus: FeatureCorpus
 ) -> dict[str, Any]:
-    """Correctness of the greedy captions without tags, with noisy and with true tags.
+    """Evaluate greedy captions that are written without tags, with noisy and with true tags.
 
-    `tag_f1` is the F1 of the named classes. `all_right` counts captions with the right classes,
-    order and relation; `by_relation` has the same within each relation.
+    `tag_f1` is the F1 score of the classes named in the captions. `all_right` is the share of
+    captions with the right classes, order and relation. `by_relation` has this share for each
+    relation.
     """
     report: dict[str, Any] = {}
     for guidance in GUIDANCE:
@@ -88,7 +89,7 @@ def caption_features(
     tags: Sequence[Sequence[str]],
     beams: int = 1,
 ) -> list[str]:
-    """The best beam's caption of each clip; one beam is greedy decoding."""
+    """Return the caption of the best beam for each clip. With one beam, decoding is greedy."""
     model.eval()
     captions = []
     for start in range(0, len(features), _EVALUATION_BATCH):
@@ -102,7 +103,7 @@ def caption_features(
 
 
 def corpus_tags(corpus: FeatureCorpus, guidance: str) -> list[list[str]]:
-    """The guidance (AudioSet ids) of each clip under one of the settings in `GUIDANCE`."""
+    """Return each clip's tags for guidance (AudioSet ids), under a setting of `GUIDANCE`."""
     if guidance == "none":
         return [[] for _ in corpus.scenes]
     if guidance == "true":
@@ -114,7 +115,7 @@ def corpus_tags(corpus: FeatureCorpus, guidance: str) -> list[list[str]]:
 
 
 def tag_vectors(tags: Sequence[Sequence[str]], model: TagGuidedCaptioner) -> Tensor:
-    """Multi-hot tag vectors `[clip, tag]` over the model's tags."""
+    """Encode tags as multi-hot vectors `[clip, tag]` over the model's tags."""
     places = {mid: index for index, mid in enumerate(model.config.tags)}
     vectors = torch.zeros(len(tags), len(places))
     for row, given in enumerate(tags):
@@ -123,7 +124,7 @@ def tag_vectors(tags: Sequence[Sequence[str]], model: TagGuidedCaptioner) -> Ten
 
 
 def caption_labels(captions: Sequence[str], tokenizer: CaptionTokenizer) -> Tensor:
-    """Word ids with the end token, without the start token, `[caption, position]`."""
+    """Encode captions as word ids `[caption, position]`, with end token, without start token."""
     ids, mask = tokenizer.encode(captions)
     ids = ids.masked_fill(mask == 0, IGNORED_LABEL)
     return ids[:, 1:]

@@ -30,7 +30,7 @@ _VOCABULARY_SCENES = 5000
 
 
 class ReferenceClapObjective(nn.Module):
-    """The dual encoder with parts for training only: a threshold, and a head that predicts tags."""
+    """The dual encoder, with a threshold and a tag head that are used only in training."""
 
     def __init__(self, model: DualEncoder, tags: int, tag_loss_weight: float) -> None:
         super().__init__()
@@ -47,12 +47,13 @@ class ReferenceClapObjective(nn.Module):
         false_negatives: Tensor,
         tag_targets: Tensor,
     ) -> Tensor:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
-            features: log-mel `[batch, frame, mel]`, of which `lengths` are valid.
-            tokens: the true captions, followed by each clip's wrong ones: `[batch * (1 + wrong),
-                token]`.
+            features: log-mel features `[batch, frame, mel]`; the first `lengths` frames of a clip
+                are valid.
+            tokens: the true captions of all clips, followed by the wrong captions of each clip:
+                `[batch * (1 + wrong), token]`.
             false_negatives: true if two clips have the same scene `[batch, batch]`.
             tag_targets: the tags of each clip `[batch, tag]`.
         """
@@ -101,7 +102,7 @@ def train_clap_on_corpus(
 def evaluate_reference_clap(
     model: DualEncoder, tokenizer: CaptionTokenizer, corpus: FeatureCorpus
 ) -> dict[str, Any]:
-    """AUC of true against wrong captions by kind of error, and retrieval among the clips.
+    """Compute the AUC of true against wrong captions by kind of error, and retrieval figures.
 
     Each clip's first caption is the true one. In retrieval, a clip of the same scene counts as
     right.
@@ -127,7 +128,7 @@ def evaluate_reference_clap(
 
 
 def embed_features(model: DualEncoder, features: Sequence[Tensor]) -> np.ndarray:
-    """Unit vectors `[clip, dim]` of log-mel features."""
+    """Embed log-mel features as unit vectors `[clip, dim]`."""
     embeddings = []
     for start in range(0, len(features), _EVALUATION_BATCH):
         with torch.inference_mode():
@@ -139,7 +140,7 @@ def embed_features(model: DualEncoder, features: Sequence[Tensor]) -> np.ndarray
 def embed_captions(
     model: DualEncoder, tokenizer: CaptionTokenizer, captions: Sequence[str]
 ) -> np.ndarray:
-    """Unit vectors `[caption, dim]`."""
+    """Embed captions as unit vectors `[caption, dim]`."""
     tokens = tokenizer.encode(captions, model.config.max_text_tokens)
     with torch.inference_mode():
         return model.encode_text(*tokens).numpy()

@@ -1,4 +1,4 @@
-"""Procedural clips as log-mel features in memory, rendered by a pool of processes."""
+"""Renders procedural clips to log-mel features in memory, in a pool of processes."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from training.rendering import render_in_pool
 
 @dataclass(frozen=True)
 class FeatureCorpus:
-    """Clips of one seed: half-precision log-mel features `[frame, mel]`, and their scenes."""
+    """The clips of one seed: log-mel features `[frame, mel]` (float16), and their scenes."""
 
     seed: int
     features: list[Tensor]
@@ -29,7 +29,7 @@ class FeatureCorpus:
 def render_corpora(
     config: CorpusConfig, frontend: LogMelConfig, seed: int, progress: bool
 ) -> tuple[FeatureCorpus, FeatureCorpus]:
-    """The training clips under a training's seed, and the held-out ones under a fixed seed."""
+    """Render the training clips with the training's seed, and held-out clips with a fixed seed."""
     trained_on, held_out = (
         render_corpus(corpus_seed, clips, frontend, config.workers, progress)
         for corpus_seed, clips in (
@@ -43,7 +43,7 @@ def render_corpora(
 def render_corpus(
     seed: int, clips: int, frontend: LogMelConfig, workers: int = 1, progress: bool = False
 ) -> FeatureCorpus:
-    """Clips 0 to `clips` - 1 of the corpus `seed`; the same whatever the number of workers."""
+    """Render clips 0 to `clips` - 1 of corpus `seed`. The result does not depend on `workers`."""
     label = f"rendering corpus {seed}"
     rendered = render_in_pool(partial(_render, seed, frontend), clips, workers, label, progress)
     features, scenes = zip(*rendered, strict=True)

@@ -1,4 +1,4 @@
-"""The common part of the two reference trainers: corpora, loop over epochs, evaluation.
+"""Does what the two reference trainers share: corpora, loop over epochs, evaluation.
 
 The pre-training on tables has its own loop, in `training.pretrain`.
 """
@@ -24,7 +24,7 @@ Model = TypeVar("Model")
 
 
 class ReferenceConfig(Protocol):
-    """The common sections of both reference trainers."""
+    """The sections of the configuration that the two reference trainers share."""
 
     @property
     def corpus(self) -> CorpusConfig: ...
@@ -65,7 +65,7 @@ def train_epochs(
     seed: int,
     progress: bool,
 ) -> list[float]:
-    """Train under one cycle of the learning rates; returns the mean loss of each epoch.
+    """Train for one cycle of the learning rates. Returns the mean loss of each epoch.
 
     Clips of similar length share a batch; seed and epoch determine their order.
 
@@ -73,7 +73,7 @@ def train_epochs(
         model: holds the parameters that are trained.
         clip_frames: frames of each clip of the corpus.
         compute_loss: the loss of the clips at some rows; it draws from the given generator.
-        seed: of the order of the clips, and of what `compute_loss` draws.
+        seed: seed of the order of the clips, and of the generator for `compute_loss`.
 
     Raises RunError if the loss or its gradient is not finite, before the step is applied.
     """
