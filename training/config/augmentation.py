@@ -6,7 +6,7 @@ from curation.section import Section
 
 
 class AugmentConfig(Section):
-    """Random changes of log-mel features that imitate recording conditions; 0 turns one off."""
+    """Random changes of log-mel features that imitate recording conditions; 0 means none."""
 
     gain_db: float = Field(default=6.0, ge=0, description="Maximum level change.")
     equalizer_db: float = Field(

@@ -59,7 +59,10 @@ class PretrainedTextConfig(Section):
 
 
 class DualEncoderModelConfig(Section):
-    """CNN14 and a text encoder, each with a linear layer; default sizes are the reference's."""
+    """CNN14 and a text encoder, each with a linear layer.
+
+    The default sizes are those of the reference CLAP.
+    """
 
     kind: Literal["dual_encoder"] = "dual_encoder"
     frontend: FrontendConfig = FrontendConfig()

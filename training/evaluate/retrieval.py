@@ -35,8 +35,9 @@ def figures_from_similarities(
 ) -> dict[str, dict[str, float]]:
     """Compute R@1, R@5, R@10 and mAP@10 in both directions.
 
-    Text to audio: each caption ranks all clips. Audio to text: each clip ranks all captions; R@k
-    uses the best rank among the clip's own captions, and mAP@10 the ranks of all of them.
+    From text to audio, each caption ranks all clips. From audio to text, each clip ranks all
+    captions. R@k uses the best rank among the clip's own captions, and mAP@10 the ranks of all of
+    them.
 
     Args:
         similarities: of captions to clips `[caption, clip]`.

@@ -1,4 +1,4 @@
-"""Data sets with captions that people wrote: AudioCaps and Clotho."""
+"""Reads data sets with captions that people wrote: AudioCaps and Clotho."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Data sets with one class per clip: ESC-50, ESC-10, UrbanSound8K and VGGSound."""
+"""Reads data sets with one class per clip: ESC-50, ESC-10, UrbanSound8K and VGGSound."""
 
 from curation.errors import InputError
 from curation.storage.files import Storage

@@ -1,4 +1,4 @@
-"""Data sets with several classes per clip: FSD50K and AudioSet."""
+"""Reads data sets with several classes per clip: FSD50K and AudioSet."""
 
 from collections.abc import Iterator
 
