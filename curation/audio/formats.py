@@ -24,7 +24,7 @@ _BY_FFMPEG = {"FLAC", "MP3", "MPEG", "OGG", "WAV", "WAVEX", "RF64"}
 
 
 def count_sound(data: bytes, name: str) -> CountedSound:
-    """Count the audio of a file of any format.
+    """Count the samples of a file of any format that can be decoded.
 
     Raises AudioError (`unknown_format` or `truncated`).
     """

@@ -91,7 +91,7 @@ class TagColumnBuilder:
         self._offsets.append(len(self._flat))
 
     def notes(self) -> tuple[str, ...]:
-        """What is to be known of the labels, for the coverage."""
+        """Return a sentence on the labels that were left out, for `CatalogCoverage.notes`."""
         return self._labels.notes()
 
     def finish(self, where: Callable[[int], str]) -> pa.Array:

@@ -42,7 +42,7 @@ class RunRecord:
 
     @property
     def unread_files(self) -> dict[str, int]:
-        """Number of files that were not read as audio, by extension."""
+        """For each extension that is no audio format, the number of files."""
         return dict(self.coverage.get("unread_files", {}))
 
     @property

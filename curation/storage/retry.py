@@ -230,7 +230,7 @@ def count_faults() -> Iterator[Counter[str]]:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether no connection could be made: refused, no route, no such host, no common TLS."""
+    """Whether the connection failed: refused, no route, unknown host, or TLS not agreed on."""
     from botocore.exceptions import EndpointConnectionError, SSLError
 
     cause: BaseException | None = error

@@ -26,7 +26,7 @@ class Towers(nn.Module):
     @property
     @abstractmethod
     def shortest_clip(self) -> int:
-        """Minimum number of samples of a clip; pad a shorter clip with silence."""
+        """The fewest samples that a clip may have. The caller pads a shorter clip with silence."""
 
     @property
     def window_samples(self) -> int | None:
