@@ -132,7 +132,7 @@ class LocalStage:
 
     def _start_driver(self) -> None:
         self.outcome.starts += 1
-        assert self.outcome.starts <= _MOST_STARTS, "the command was started too often"
+        assert self.outcome.starts <= _MOST_STARTS, f"started too often:\n{self._last_log()}"
         log = self._path.with_name(f"driver-{self.outcome.starts}.log").open("wb")
         self._driver = subprocess.Popen(
             [*self._prefix(), sys.executable, "-m", "tests.growing_run", "run", self._path],
@@ -151,9 +151,11 @@ class LocalStage:
         return {"AWS_ENDPOINT_URL": self._endpoint, GROW_FILE: str(self._grow_file)}
 
     def _need_time(self) -> None:
-        if time.monotonic() > self._deadline:
-            logs = sorted(self._path.parent.glob("driver-*.log"))
-            raise AssertionError("no end in sight:\n" + logs[-1].read_text()[-3000:])
+        assert time.monotonic() < self._deadline, f"no end in sight:\n{self._last_log()}"
+
+    def _last_log(self) -> str:
+        logs = sorted(self._path.parent.glob("driver-*.log"), key=lambda log: log.stat().st_mtime)
+        return "\n".join(log.read_text()[-3000:] for log in logs[-2:])
 
 
 class ClusterStage(LocalStage):

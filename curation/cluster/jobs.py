@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import yaml
@@ -35,10 +35,14 @@ from curation.storage.files import Storage
 
 RUN_KEY = "tagscribe.run"
 CONFIG_KEY = "tagscribe.config"
-# A tunnel to the dashboard may break and come back; its job continues meanwhile.
+# A tunnel to the dashboard may break and come back; its job goes on meanwhile.
 RECONNECT_S = 60.0
 STOP_S = 60.0
+# The dashboard of a busy head answers 500 when an agent or the control service took too long.
+BUSY_S = 30.0
 _POLL_S = 1.0
+_FAILED_INSIDE = re.compile(r"status code 5\d\d")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
     content = settings.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     with _dashboard_errors(client.get_address()):
-        earlier = [job for job in client.list_jobs() if _metadata(job).get(RUN_KEY) == settings.run]
+        jobs = _request(client.list_jobs)
+        earlier = [job for job in jobs if _metadata(job).get(RUN_KEY) == settings.run]
         for job in earlier:
             if not job.status.is_terminal():
                 if _metadata(job)[CONFIG_KEY] == digest:
@@ -110,11 +115,13 @@ def submit_job(uri: str, client: JobSubmissionClient, variables: list[str]) -> S
         with tempfile.TemporaryDirectory() as folder:
             _write_working_dir(Path(folder), content)
             try:
-                client.submit_job(
-                    entrypoint=_entrypoint(variables),
-                    submission_id=job_id,
-                    runtime_env={"working_dir": folder},
-                    metadata={RUN_KEY: settings.run, CONFIG_KEY: digest},
+                _request(
+                    lambda: client.submit_job(
+                        entrypoint=_entrypoint(variables),
+                        submission_id=job_id,
+                        runtime_env={"working_dir": folder},
+                        metadata={RUN_KEY: settings.run, CONFIG_KEY: digest},
+                    )
                 )
             except RuntimeError as error:
                 if "already exists" not in str(error):
@@ -132,7 +139,7 @@ def follow_job(client: JobSubmissionClient, job: str, write: Callable[[str], Non
     _require_job(client, job)
     asyncio.run(_stream(client, job, write))
     with _dashboard_errors(client.get_address()):
-        ended = client.get_job_info(job)
+        ended = _request(lambda: client.get_job_info(job))
     if ended.status == JobStatus.SUCCEEDED:
         return 0
     if ended.driver_exit_code is None and ended.status == JobStatus.FAILED:
@@ -148,10 +155,10 @@ def stop_job(client: JobSubmissionClient, job: str) -> bool:
     _require_job(client, job)
     deadline = time.monotonic() + STOP_S
     with _dashboard_errors(client.get_address()):
-        if client.get_job_status(job).is_terminal():
+        if _request(lambda: client.get_job_status(job)).is_terminal():
             return False
-        client.stop_job(job)
-        while not client.get_job_status(job).is_terminal():
+        _request(lambda: client.stop_job(job))
+        while not _request(lambda: client.get_job_status(job)).is_terminal():
             if time.monotonic() > deadline:
                 raise RunError(f"{job}: still running {STOP_S:g} s after it was asked to stop")
             time.sleep(_POLL_S)
@@ -161,7 +168,7 @@ def stop_job(client: JobSubmissionClient, job: str) -> bool:
 def list_jobs(client: JobSubmissionClient) -> list[Job]:
     """List the tagscribe jobs of the cluster, with the oldest first. Other jobs are omitted."""
     with _dashboard_errors(client.get_address()):
-        found = [job for job in client.list_jobs() if RUN_KEY in _metadata(job)]
+        found = [job for job in _request(client.list_jobs) if RUN_KEY in _metadata(job)]
     return [
         Job(
             job_id=job.submission_id,
@@ -200,7 +207,7 @@ async def _stream(client: JobSubmissionClient, job: str, write: Callable[[str], 
 def _require_job(client: JobSubmissionClient, job: str) -> None:
     with _dashboard_errors(client.get_address()):
         try:
-            client.get_job_info(job)
+            _request(lambda: client.get_job_info(job))
         except RuntimeError as error:
             if "404" not in str(error):
                 raise
@@ -248,6 +255,22 @@ def _write_working_dir(folder: Path, content: dict[str, Any]) -> None:
 
 def _metadata(job: JobDetails) -> dict[str, str]:
     return job.metadata or {}
+
+
+def _request(call: Callable[[], T]) -> T:
+    """Call the Jobs API; again for `BUSY_S` while the dashboard is lost, or answers that it failed.
+
+    A job is submitted once all the same, as its id is taken.
+    """
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return call()
+        except (RuntimeError, OSError) as error:
+            passes = isinstance(error, OSError) or _FAILED_INSIDE.search(str(error))
+            if not passes or "already exists" in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def test_a_node_with_notice_ends_its_shard_gets_no_other_and_is_replaced(
     run = run.model_copy(update={"catalog": listed_often(corpus, tmp_path, 4)})
     submitted = tagscribe(ray_nodes, "submit", write_yaml(run, tmp_path))
     while not evidence.list_done_shards(RunFolder.from_config(run)):
-        assert submitted.poll() is None
+        assert submitted.poll() is None, submitted.communicate()
         time.sleep(0.1)
 
     [raylet] = [p for p in psutil.Process(leaving.pid).children() if p.name() == "raylet"]
@@ -367,7 +367,7 @@ def test_the_slurm_script_ends_in_order_and_goes_on_when_requeued(
     first = subprocess.Popen(batch, env=environment)
     deadline = time.monotonic() + 180
     while not evidence.list_done_shards(RunFolder.from_config(run)):
-        assert first.poll() is None and time.monotonic() < deadline
+        assert first.poll() is None and time.monotonic() < deadline, first.returncode
         time.sleep(0.1)
     dashboard = int(environment["FIRST_PORT"]) + 106
     assert answers(dashboard)

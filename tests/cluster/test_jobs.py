@@ -1,8 +1,12 @@
 """What `tagscribe submit` refuses before it speaks to a cluster: there is none here."""
 
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import ray
 import yaml
 from typer.testing import CliRunner
 
@@ -17,6 +21,33 @@ def write_run_yaml(tmp_path: Path, **changes: object) -> str:
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump({**VALID, **changes}))
     return str(path)
+
+
+class BusyDashboard(BaseHTTPRequestHandler):
+    """A dashboard that fails twice, as Ray's does where the head's agent takes too long."""
+
+    failures = 2
+
+    def do_GET(self) -> None:
+        busy = self.path == "/api/jobs/" and BusyDashboard.failures > 0
+        BusyDashboard.failures -= busy
+        answers = {"/api/version": {"version": "4", "ray_version": ray.__version__}}
+        body = json.dumps(answers.get(self.path, [])).encode()
+        self.send_response(500 if busy else 200)
+        self.end_headers()
+        self.wfile.write(b"No available agent, please try again later." if busy else body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_busy_dashboard_is_asked_again() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BusyDashboard) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = jobs.connect_to_cluster(f"http://127.0.0.1:{server.server_port}")
+        assert jobs.list_jobs(client) == []
+        assert BusyDashboard.failures == 0
+        server.shutdown()
 
 
 TOKENIZER_HERE = {
