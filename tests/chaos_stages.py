@@ -5,9 +5,7 @@ A stage starts the command and what it runs on, kills parts of them, and starts 
 
 import os
 import random
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from tests.fake_workers import GROW_FILE
 from tests.support.memory_limit import memory_limit
 from tests.support.network import Network
 from tests.support.nodes import Cluster, NodeType
+from tests.support.processes import RUN_WITH_WORKER, find_descendants, kill_tree
 
 WORKERS = 3
 CUT_S = 15.0
@@ -75,7 +74,7 @@ class LocalStage:
 
     def stop(self) -> None:
         if self._driver:
-            _kill_tree(self._driver.pid)
+            kill_tree(self._driver.pid)
             self._driver.wait()
 
     def exhaust_memory(self) -> None:
@@ -128,14 +127,14 @@ class LocalStage:
 
     def _workers(self) -> list[psutil.Process]:
         assert self._driver is not None
-        return _find_processes(self._driver.pid, lambda title: "processes.worker_main" in title)
+        return find_descendants(self._driver.pid, lambda title: "processes.worker_main" in title)
 
     def _start_driver(self) -> None:
         self.outcome.starts += 1
         assert self.outcome.starts <= _MOST_STARTS, f"started too often:\n{self._last_log()}"
         log = self._path.with_name(f"driver-{self.outcome.starts}.log").open("wb")
         self._driver = subprocess.Popen(
-            [*self._prefix(), sys.executable, "-m", "tests.growing_run", "run", self._path],
+            [*self._prefix(), *RUN_WITH_WORKER, "GrowingWorker", "run", self._path],
             env=self._environment(),
             stdout=log,
             stderr=log,
@@ -179,6 +178,7 @@ class ClusterStage(LocalStage):
         self._folder = tempfile.TemporaryDirectory(prefix="ts-", ignore_cleanup_errors=True)
         self._cluster = Cluster(Path(self._folder.name), self._network, with_dashboard=False)
         memory = psutil.virtual_memory()
+        assert memory.available > 2 * _PRESSURE_BYTES, "other processes hold the machine's memory"
         threshold = (memory.total - memory.available + _PRESSURE_BYTES) / memory.total
         self._cluster.environment |= {
             **_NOTICE_SOON,
@@ -194,14 +194,14 @@ class ClusterStage(LocalStage):
         super().stop()
         if self._cluster:
             for node in self._cluster.processes:
-                _kill_tree(node.pid)
+                kill_tree(node.pid)
                 node.wait()
         if self._folder:
             self._folder.cleanup()
 
     def kill_driver(self) -> None:
         assert self._driver is not None
-        _kill_tree(self._driver.pid)
+        kill_tree(self._driver.pid)
         self._driver.wait()
         self._start_driver()
 
@@ -211,7 +211,7 @@ class ClusterStage(LocalStage):
         workers = self._cluster.processes[1:]
         self.wait_until(lambda: any(map(_actors_of, workers)))
         gone = rng.choice([node for node in workers if _actors_of(node)] or workers)
-        _kill_tree(gone.pid)
+        kill_tree(gone.pid)
         gone.wait()
         self._cluster.start(NodeType("worker", 2))
 
@@ -238,7 +238,7 @@ class ClusterStage(LocalStage):
         """The control service alone dies; its head and the other nodes follow it."""
         assert self._cluster is not None
         head = self._cluster.processes[0]
-        [service] = _find_processes(head.pid, lambda title: "gcs_server" in title.split()[0])
+        [service] = find_descendants(head.pid, lambda title: "gcs_server" in title.split()[0])
         service.kill()
         head.wait(timeout=60)
         self._start_anew()
@@ -247,7 +247,7 @@ class ClusterStage(LocalStage):
         """All is lost with it; another cluster is started, and the command on that."""
         assert self._cluster is not None
         head = self._cluster.processes[0]
-        _kill_tree(head.pid)
+        kill_tree(head.pid)
         head.wait()
         self._start_anew()
 
@@ -273,25 +273,6 @@ class ClusterStage(LocalStage):
 
 
 def _actors_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    return _find_processes(
+    return find_descendants(
         node.pid, lambda title: title.startswith("ray::") and "SupervisedWorker" in title
     )
-
-
-def _find_processes(root: int, matches: Callable[[str], bool]) -> list[psutil.Process]:
-    """The descendants of a process whose command line matches."""
-    found = []
-    with suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(root).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if matches(" ".join(process.cmdline())):
-                    found.append(process)
-    return found
-
-
-def _kill_tree(pid: int) -> None:
-    with suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)

@@ -50,10 +50,17 @@ class RayExecutor:
     def run_tasks(self, tasks: Sequence[Task]) -> Iterator[TaskResult | WorkerDeath]:
         """Run tasks as `Executor.run_tasks` specifies."""
         self._connection.enter_context(self._connect())
+        waiting = dict.fromkeys(tasks)
         try:
-            yield from graph.run_tasks(self._config, tasks, LIMITS, self._fused_worker)
+            for outcome in graph.run_tasks(self._config, tasks, LIMITS, self._fused_worker):
+                waiting.pop(outcome.task, None)
+                yield outcome
         except _CANNOT_START as error:
             raise WorkerStartError(_last_line(error)) from error
+        except ray.exceptions.OutOfMemoryError as error:
+            # Of Ray Data's own actors, without which the graph ends.
+            for task in waiting:
+                yield WorkerDeath(task, _last_line(error), out_of_memory=True)
 
     @contextmanager
     def isolate_workers(self, count: int) -> Iterator[IsolatedWorkers]:
@@ -124,7 +131,7 @@ class IsolatedGraph:
         """Run a task as `IsolatedWorkers.attempt` specifies, except that Ray chooses the nodes."""
         try:
             results = list(graph.run_tasks(self._config, [task], LIMITS))
-        except ray.exceptions.RayActorError as error:
+        except _DEATHS as error:
             return WorkerDeath(task, _last_line(error))
         return results[0] if results else WorkerDeath(task, "an actor of the graph died")
 
@@ -207,5 +214,7 @@ class _WorkerActor:
 
 
 def _last_line(error: Exception) -> str:
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return "killed by Ray's memory monitor, as the memory of its node was full"
     # Ray's report ends in the cause: the last line of a traceback, or how the actor died.
     return str(error).strip().splitlines()[-1]

@@ -124,7 +124,8 @@ class SupervisedRayExecutor:
                 self._handle(self._connection.recv())
         except (EOFError, OSError):
             pass
-        end = RunError(_describe_end(self._config.cluster, self._process.wait()))
+        how = describe_client_end(self._config.cluster, self._process.wait())
+        end = RunError(f"{how}. What is written stays; the same command goes on from there")
         with self._lock:
             self._end = end
             for answers in self._answers.values():
@@ -156,14 +157,14 @@ def _take(answers: "queue.SimpleQueue[Value | Exception]") -> Value:
     return value
 
 
-def _describe_end(cluster: str, code: int) -> str:
+def describe_client_end(cluster: str, code: int) -> str:
+    """How a process with Ray's client ended, and what must have died; `cluster` as in run.yaml."""
+    if code == -signal.SIGKILL:
+        return "Ray's client, a process of this command, was killed by SIGKILL"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     lost = (
         "a process of the Ray on this machine (gcs_server, raylet or one of its agents) died"
         if cluster == "ray"
         else "the head of the cluster, or the Ray of this node, died or cannot be reached"
     )
-    return (
-        f"Ray's client ended ({how}): {lost}. What is written stays; the same command goes on from "
-        "there"
-    )
+    return f"Ray's client ended ({how}): {lost}"

@@ -4,10 +4,10 @@ Each worker has the hardware that the YAML gives to it. On a cluster, it is a ta
 pool's type. Otherwise it is a process on this machine with the GPUs of one worker.
 """
 
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -19,7 +19,11 @@ from curation.annotate.workers import CaptionWorker, DecodeWorker, FusedWorker, 
 from curation.config.run import RunConfig
 from curation.errors import InputError, RunError
 from curation.processes import machine
-from curation.processes.worker_function import call_as_worker
+from curation.processes.worker_function import (
+    ProcessDiedError,
+    call_as_worker,
+    call_in_process,
+)
 
 # The first clips through a model pay for what is set up once; they go through it twice.
 WARM_UP_CLIPS = 8
@@ -39,7 +43,7 @@ class PoolMeasurement:
     """The measurement of one worker of a pool on a sample.
 
     Attributes:
-        clips: the clips that the worker returned.
+        clips: the clips that the worker returned; those of the last pool only.
         seconds: the time that the worker needed for the clips.
         stage_s: seconds by the name of the stage, with one value per clip for decoding and one
             value per batch for models.
@@ -94,15 +98,43 @@ def measure_pools(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeas
 
     Raises:
         InputError: the machine or the cluster does not have the hardware of a worker.
-        RunError: the sample could not be annotated.
+        RunError: the sample could not be annotated, or the cluster was lost.
     """
+    if config.cluster in ("local", "ray"):
+        return _measure_on(_ThisMachine(config), config, planned)
+    ray = sys.modules.get("ray")
+    if ray and ray.is_initialized():
+        # A Ray that this process uses already is used as it is.
+        return measure_on_cluster(config, planned)
+    from curation.cluster.supervised_executor import describe_client_end
+
+    try:
+        # Ray's client ends its process without a message if the head of the cluster dies.
+        return call_in_process(measure_on_cluster, config, planned)
+    except ProcessDiedError as died:
+        how = describe_client_end(config.cluster, died.code)
+        raise RunError(f"{how}. The plan is written; the same command measures again") from died
+
+
+def measure_on_cluster(config: RunConfig, planned: Sequence[PlannedClip]) -> PoolMeasurements:
+    """As `measure_pools`, on a cluster that this process joins."""
+    from curation.cluster.remote import connect_pools  # imports Ray
+
+    with connect_pools(config) as pools:
+        return _measure_on(pools, config, planned)
+
+
+def _measure_on(
+    hardware: _Hardware, config: RunConfig, planned: Sequence[PlannedClip]
+) -> PoolMeasurements:
     measured: dict[str, PoolMeasurement] = {}
     clips: Sequence[PlannedClip] | Sequence[AnnotatedClip] = planned
-    with _open_hardware(config) as hardware:
-        for stage, pool in build_pools_by_stage(config.annotate).items():
-            measured[stage] = hardware.call(pool, measure_pool, config, stage, pool.gpus, clips)
-            clips = measured[stage].clips
-        return PoolMeasurements(measured, hardware.cpus, hardware.gpus)
+    for stage, pool in build_pools_by_stage(config.annotate).items():
+        # Only the last clips are of use, without audio.
+        measured = {name: replace(each, clips=[]) for name, each in measured.items()}
+        measured[stage] = hardware.call(pool, measure_pool, config, stage, pool.gpus, clips)
+        clips = measured[stage].clips
+    return PoolMeasurements(measured, hardware.cpus, hardware.gpus)
 
 
 def measure_pool(config: RunConfig, stage: str, gpus: float, clips: Sequence[Any]) -> Any:
@@ -142,17 +174,6 @@ class _ThisMachine:
 
     def call(self, pool: Pool, function: Callable[..., T], *arguments: object) -> T:
         return call_as_worker(pool, function, *arguments)
-
-
-@contextmanager
-def _open_hardware(config: RunConfig) -> Iterator[_Hardware]:
-    if config.cluster in ("local", "ray"):
-        yield _ThisMachine(config)
-    else:
-        from curation.cluster.remote import connect_pools  # imports Ray
-
-        with connect_pools(config) as pools:
-            yield pools
 
 
 class _Gate(metrics.Meter):

@@ -58,6 +58,19 @@ def test_workers_that_cannot_be_built_end_the_run_with_rays_reason(
     assert str(raised.value) == f"workers cannot start: {reason}"
 
 
+def test_a_graph_that_ends_for_lack_of_memory_leaves_its_tasks_to_a_single_worker(
+    executor: RayExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = ray.exceptions.OutOfMemoryError("Task was killed due to the node running low on memory")
+    monkeypatch.setattr(graph, "run_tasks", FailingGraph(error))
+    tasks = [Task(shard, 1) for shard in range(3)]
+    with executor:
+        done, *deaths = executor.run_tasks(tasks)
+    assert isinstance(done, TaskResult)
+    cause = "killed by Ray's memory monitor, as the memory of its node was full"
+    assert deaths == [WorkerDeath(task, cause, out_of_memory=True) for task in tasks[1:]]
+
+
 def test_a_graph_of_one_task_whose_actor_dies_is_a_death(
     executor: RayExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
