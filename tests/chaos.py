@@ -43,12 +43,14 @@ from curation.synth.corpus import write_corpus
 from tests.chaos_stages import WORKERS, ClusterStage, LocalStage, Outcome
 from tests.support import in_process
 from tests.support.fault_proxy import Rates, disturbing
+from tests.support.memory_limit import can_be_limited
 from tests.support.network import Network, network
 from tests.support.rados_gateway import Gateway, gateway
 from tests.support.runs import write_yaml
 
 FAULTS = ("worker", "node", "driver", "head", "gcs", "memory", "storage")
-LOCAL_FAULTS = ("worker", "driver", "memory", "storage")
+# Memory is limited by root only.
+LOCAL_FAULTS = ("worker", "driver", *(["memory"] * can_be_limited()), "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
 CLIPS, SHARD_CLIPS = 240, 4
 SHARDS = CLIPS // SHARD_CLIPS

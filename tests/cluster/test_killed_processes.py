@@ -44,8 +44,9 @@ STOPS = {
     "runtime-env agent": "RuntimeEnvAgent",
     "client": "curation.cluster.client_main",
 }
+WORKER = "curation.processes.worker_main"
 REPLACED = {
-    "worker": "curation.processes.worker_main",
+    "worker": WORKER,
     "actor": "ray::MapWorker",
     "log monitor": "log_monitor.py",
 }
@@ -132,6 +133,8 @@ class Runs:
             self._number += 1
             self._plan()
         command = start("run", self._path)
+        # What an earlier command left may write a shard until its Ray has ended.
+        wait_for(lambda: bool(find_descendants(command.pid, lambda x: WORKER in x)), command)
         wait_for_a_shard(self._config, command)
         return self._config, command
 

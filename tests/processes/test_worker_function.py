@@ -97,6 +97,30 @@ def test_ctrl_c_ends_it_with_the_plan_that_measures(corpus: Path, tmp_path: Path
     assert psutil.wait_procs(children, timeout=30)[1] == []
 
 
+def test_a_killed_process_ends_the_plan_that_measures_with_one_line(
+    corpus: Path, tmp_path: Path
+) -> None:
+    config = corpus_run(corpus, tmp_path / "run")
+    plan = subprocess.Popen(
+        [Path(sys.executable).parent / "tagscribe", "plan", write_yaml(config, tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (children := list_functions(plan.pid)):
+        assert plan.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    children[0].kill()
+    _, errors = plan.communicate(timeout=60)
+    assert plan.returncode == 1
+    assert errors.splitlines()[-1] == (
+        "tagscribe: the process that measures annotate.actors died (SIGKILL); the plan is written, "
+        "and the same command measures again"
+    )
+    assert "Traceback" not in errors
+
+
 def list_functions(plan_pid: int) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(plan_pid).children():
