@@ -41,7 +41,7 @@ class BusyDashboard(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_busy_dashboard_is_asked_again() -> None:
+def test_requests_to_a_busy_dashboard_are_sent_again() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BusyDashboard) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         client = jobs.connect_to_cluster(f"http://127.0.0.1:{server.server_port}")

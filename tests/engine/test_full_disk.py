@@ -42,7 +42,7 @@ def test_a_run_on_a_full_disk_stops_with_one_line(corpus: Path, tmp_path: Path) 
     [line] = ended.stderr.splitlines()
     assert line.startswith(f"tagscribe: {run}/evidence/shard-000")
     assert ": no space left on its disk, or in the quota (" in line
-    assert line.endswith("MB free); free some, and give the command again")
+    assert line.endswith(" free); free some, and give the command again")
     state = json.loads(ended.stdout)
     assert state["state"] == "stopped" and f"tagscribe: {state['reason']}" == line
 

@@ -24,29 +24,29 @@ _PRESSURE_BYTES = 5 << 30
 
 @pytest.mark.usefixtures("own_ray")
 @pytest.mark.parametrize(
-    ("cluster", "killer"), [("local", "kernel"), ("ray", "kernel"), ("ray", "monitor")]
+    ("cluster", "killed_by"), [("local", "kernel"), ("ray", "kernel"), ("ray", "monitor")]
 )
 def test_a_run_survives_a_worker_that_is_killed_for_its_memory(
-    cluster: str, killer: str, corpus: Path, tmp_path: Path
+    cluster: str, killed_by: str, corpus: Path, tmp_path: Path
 ) -> None:
     memory = psutil.virtual_memory()
-    if killer == "kernel" and not can_be_limited():
+    if killed_by == "kernel" and not can_be_limited():
         pytest.skip("no cgroup with a limit of memory can be created here")
-    if killer == "monitor" and memory.available < 2 * _PRESSURE_BYTES:
+    if killed_by == "monitor" and memory.available < 2 * _PRESSURE_BYTES:
         pytest.skip(f"other processes hold the memory: {memory.available >> 20} MiB available")
     section = {"shard_clips": 4, "actors": 2}
     config = corpus_run(corpus, tmp_path / "run", cluster=cluster, annotate=section)
     request = tmp_path / "grow"
     threshold = (memory.total - memory.available + _PRESSURE_BYTES) / memory.total
     with ExitStack() as stack:
-        limit = stack.enter_context(memory_limit(_GROWTH_BYTES)) if killer == "kernel" else ""
+        limit = stack.enter_context(memory_limit(_GROWTH_BYTES)) if killed_by == "kernel" else ""
         request.write_text(str(limit))
         ended = subprocess.run(
             [*RUN_WITH_WORKER, "GrowingWorker", "run", write_yaml(config, tmp_path), "--quiet"],
             env={
                 **os.environ,
                 GROW_FILE: str(request),
-                "RAY_memory_usage_threshold": f"{threshold if killer == 'monitor' else 0.99:.3f}",
+                "RAY_memory_usage_threshold": f"{threshold if killed_by == 'monitor' else 0.99:.3f}",
             },
             capture_output=True,
             text=True,
@@ -59,6 +59,6 @@ def test_a_run_survives_a_worker_that_is_killed_for_its_memory(
     assert (counts.ok, counts.errors) == (40, {})
     assert verify.verify_run(run) == []
     assert json.loads((tmp_path / "run" / "state.json").read_text())["state"] == "finished"
-    if killer == "kernel":
+    if killed_by == "kernel":
         # Under Ray a worker has its next shard already.
         assert re.search(r"workers died on [12] shards; these are tried again", ended.stderr)
