@@ -11,7 +11,13 @@ from typing import Any
 
 import av
 
-from curation.audio.counted import CountedSound, SoundPart, join_parts
+from curation.audio.counted import (
+    MAX_KEPT_S,
+    MAX_KEPT_SAMPLES,
+    CountedSound,
+    SoundPart,
+    join_parts,
+)
 from curation.audio.errors import AudioError, truncated_error
 from curation.audio.ffmpeg import MonoCollector, choose_audio_stream, open_container, seek_to
 from curation.audio.frames import UnusableTimesError, iter_placed_frames
@@ -20,9 +26,8 @@ from curation.audio.mp3 import count_mp3
 from curation.audio.packets import RAW_FORMATS, count_packets
 from curation.audio.waveform import Waveform
 
-# Sounds up to this length are decoded whole when they are counted: one opening instead of two.
-_WHOLE_S = 60.0
-_WHOLE_SAMPLES = 2**25  # of all channels, as float32: 128 MiB
+# Waveforms of concatenated short files are kept up to this size: an hour of them could fill memory.
+_MAX_JOINED_BYTES = 2**20
 # Decoding starts this much before a segment: Opus wants 80 ms, AAC two packets.
 _RUN_UP_S = 0.2
 # A sound that begins later than its container by less than this begins with it: FFmpeg counts what
@@ -84,7 +89,8 @@ class ContainerSound:
         self, data: bytes, name: str, first: int, last: int, seeking: bool
     ) -> Waveform | None:
         """The segment; None if there is none, or seeking led to a place after its beginning."""
-        collector, begin, end = MonoCollector(), -1, -1
+        collector, end = MonoCollector(), 0
+        begin: int | None = None
         with open_container(data) as container:
             stream = container.streams[self.stream]
             if seeking:
@@ -93,11 +99,11 @@ class ContainerSound:
                 if not seek_to(container, stream, target_s):
                     return None
             for placed in iter_placed_frames(container, stream, self.origin_s):
-                if placed.frame is None and begin >= 0:
+                if placed.frame is None and begin is not None:
                     raise self._damage_error(name, placed.position)
                 if placed.frame is None or placed.position + placed.samples <= first:
                     continue
-                if begin < 0:
+                if begin is None:
                     if seeking and placed.position > first:
                         return None
                     # A segment may begin within a gap.
@@ -109,7 +115,7 @@ class ContainerSound:
                 end = placed.position + placed.samples
                 if end >= last:
                     break
-        return None if begin < 0 else collector.to_waveform()[first - begin :][: last - first]
+        return None if begin is None else collector.to_waveform()[first - begin :][: last - first]
 
     def _damage_error(self, name: str, position: int) -> AudioError:
         return truncated_error(
@@ -128,15 +134,17 @@ def count_container(data: bytes, name: str, timed: bool = True) -> CountedSound:
     """
     starts = [*split_joined_files(data, name), len(data)]
     if len(starts) == 2:
-        return _count_one(data, name, timed)
+        return _count_one(data, name, timed, keep=True)
+    keep = len(data) <= _MAX_JOINED_BYTES
     parts = [
-        SoundPart(start, end, _count_one(data[start:end], name, timed))
+        SoundPart(start, end, _count_one(data[start:end], name, timed, keep))
         for start, end in zip(starts[:-1], starts[1:], strict=True)
     ]
     return join_parts(parts, len(data))
 
 
-def _count_one(data: bytes, name: str, timed: bool) -> CountedSound:
+def _count_one(data: bytes, name: str, timed: bool, keep: bool) -> CountedSound:
+    """Count one file; with `keep`, the waveform of a short one is kept."""
     with open_container(data) as container:
         stream = choose_audio_stream(container, name)
         index, format_name = stream.index, container.format.name
@@ -148,7 +156,7 @@ def _count_one(data: bytes, name: str, timed: bool) -> CountedSound:
         return frames
     try:
         found = None
-        if stated_s is None or stated_s <= _WHOLE_S:
+        if keep and (stated_s is None or stated_s <= MAX_KEPT_S):
             found = _decode_all(data, name, index, zero_s, keep=True)
         if timed and format_name not in _UNSEEKABLE:
             found = found or _count_ends(data, name, index, zero_s)
@@ -174,33 +182,36 @@ def _decode_all(
 
     None if there is no sound, where the times are unusable, or too much would be kept.
     """
-    collector, begin, end, rate, channels = MonoCollector(), -1, 0, 0, 0
+    collector, end, rate, channels = MonoCollector(), 0, 0, 0
+    begin: int | None = None
     damages: list[int] = []
     with open_container(data) as container:
         stream = container.streams[index]
         gapless = container.format.name in _GAPLESS
         try:
             for position, samples, frame in iter_placed_frames(container, stream, zero_s):
-                if frame is None or (gapless and begin >= 0 and position > end):
-                    damages += [end] if begin >= 0 else []
-                if frame is None:
+                if frame is None or (gapless and begin is not None and position > end):
+                    damages += [end] if begin is not None else []
+                if frame is None or position + samples <= 0:
                     continue
-                if begin < 0:
+                if begin is None:
                     begin = end = position
                     rate = frame.sample_rate
                 channels = max(channels, frame.layout.nb_channels)
                 if position > end:
                     check_gap(data, name)
                 if keep:
-                    if (position + samples - begin) * channels > _WHOLE_SAMPLES:
+                    kept = position + samples - begin
+                    if kept > MAX_KEPT_S * rate or kept * channels > MAX_KEPT_SAMPLES:
                         return None
                     collector.add_silence(position - end)
                     collector.add(frame)
                 end = position + samples
         except UnusableTimesError:
             return None
-    if begin < 0:
+    if begin is None:
         return None
+    skipped, begin = max(0, -begin), max(0, begin)  # what lies before the container's zero
     if damages[-1:] == [end]:
         raise truncated_error(name, None, f"its last packet, at {end / rate:.2f} s, is cut")
     found = _place_sound(index, rate, channels, begin, end, zero_s)
@@ -208,7 +219,7 @@ def _decode_all(
         found,
         seekable=found.seekable and not keep,
         damages=tuple(each - begin for each in damages),
-        waveform=collector.to_waveform() if keep else None,
+        waveform=collector.to_waveform()[skipped:] if keep else None,
     )
 
 
@@ -218,12 +229,13 @@ def _count_ends(data: bytes, name: str, index: int, zero_s: float) -> ContainerS
     try:
         with open_container(data) as container:
             stream = container.streams[index]
-            first = next(p for p in iter_placed_frames(container, stream, zero_s) if p.frame)
+            frames = iter_placed_frames(container, stream, zero_s)
+            first = next(p for p in frames if p.frame and p.position + p.samples > 0)
             rate, channels = first.frame.sample_rate, first.frame.layout.nb_channels
             last_s = find_last_packet_s(data, container, stream, name)
             if last_s is None or not seek_to(container, stream, last_s - _TAIL_S):
                 return None
-            for placed in iter_placed_frames(container, stream, zero_s):
+            for placed in iter_placed_frames(container, stream, zero_s, last_s - _TAIL_S):
                 damaged = placed.frame is None
                 end = max(end, placed.position + placed.samples)
     except (UnusableTimesError, StopIteration):
@@ -232,7 +244,7 @@ def _count_ends(data: bytes, name: str, index: int, zero_s: float) -> ContainerS
         raise truncated_error(name, None, f"its last packet, at {end / rate:.2f} s, is cut")
     if end / rate < last_s - zero_s:
         return None
-    return _place_sound(index, rate, channels, first.position, end, zero_s)
+    return _place_sound(index, rate, channels, max(0, first.position), end, zero_s)
 
 
 def _place_sound(

@@ -12,6 +12,11 @@ import numpy as np
 
 from curation.audio.waveform import Waveform, resample
 
+# Shorter recordings are decoded whole when they are counted: a file is then opened once, not twice.
+# Longer ones are not, as one clip of them would cost several.
+MAX_KEPT_S = 12.0
+MAX_KEPT_SAMPLES = 2**22  # of all channels, as float32: 16 MiB
+
 
 class CountedSound(Protocol):
     """The recording in one file, without the content of the file, so that it can be cached.
@@ -36,6 +41,50 @@ class CountedSound(Protocol):
         AudioError (`truncated`) if the frames cannot be decoded.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedSound:
+    """A short recording that is decoded already: its mono `waveform`, of `channels` originally."""
+
+    waveform: Waveform
+    sample_rate_hz: int
+    channels: int
+    begin_s: float = 0.0
+
+    @property
+    def frames(self) -> int:
+        return len(self.waveform)
+
+    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        return self.waveform[first:last]
+
+
+@dataclass(frozen=True)
+class PatchedSound:
+    """A recording whose header misleads the decoder: the bytes to replace, by position."""
+
+    sound: CountedSound
+    patches: tuple[tuple[int, bytes], ...]
+
+    @property
+    def begin_s(self) -> float:
+        return self.sound.begin_s
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.sound.sample_rate_hz
+
+    @property
+    def channels(self) -> int:
+        return self.sound.channels
+
+    @property
+    def frames(self) -> int:
+        return self.sound.frames
+
+    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
+        return self.sound.decode(replace_bytes(data, self.patches), name, first, last)
 
 
 @dataclass(frozen=True)
@@ -102,3 +151,13 @@ def join_parts(parts: list[SoundPart], size: int) -> CountedSound:
     if len(parts) == 1 and (parts[0].start, parts[0].end) == (0, size):
         return parts[0].sound
     return JoinedSound(tuple(parts))
+
+
+def replace_bytes(data: bytes, patches: tuple[tuple[int, bytes], ...]) -> bytes:
+    """A copy of the content with the bytes at some positions replaced."""
+    if not patches:
+        return data
+    replaced = bytearray(data)
+    for position, value in patches:
+        replaced[position : position + len(value)] = value
+    return bytes(replaced)

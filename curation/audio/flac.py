@@ -18,7 +18,7 @@ from curation.audio.containers import count_container
 from curation.audio.counted import CountedSound, SoundPart, join_parts
 from curation.audio.errors import truncated_error
 from curation.audio.mpeg_header import skip_tags
-from curation.audio.sndfile import SndfileSound
+from curation.audio.sndfile import SndfileSound, keep_short
 
 # The magic and the head of STREAMINFO, which is the first block of metadata, and perhaps the only.
 _BEGINNING = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
@@ -48,21 +48,37 @@ def count_flac(data: bytes, name: str) -> CountedSound:
     starts = [0] if _is_one_file(data) else [m.start() for m in _BEGINNING.finditer(data)]
     bounds = [0, *starts[1:], len(data)]
     parts = [
-        SoundPart(begin, end, _count_part(data[begin:end], name)) for begin, end in pairwise(bounds)
+        SoundPart(begin, end, _count_part(data[begin:end], name, keep=len(bounds) == 2))
+        for begin, end in pairwise(bounds)
     ]
     return join_parts(parts, len(data))
 
 
-def _count_part(data: bytes, name: str) -> CountedSound:
+def _count_part(data: bytes, name: str, keep: bool) -> CountedSound:
+    """Count one file; with `keep`, a short one is decoded."""
     info = _read_stream_info(data)
     last = _find_last_block(data, info)
-    if last and info.frames == last.stop:
+    if last and info.frames == last.stop and _begins_at_zero(data, info):
         with suppress(soundfile.LibsndfileError):  # 32 bits
-            return _check_last_frame(data, info, name)
+            return _check_last_frame(data, info, name, keep)
     if last and info.frames > last.stop and not _is_whole_block(data[last.position :]):
         reason = f"its last whole block ends before {last.stop / info.sample_rate_hz:.2f} s"
         raise truncated_error(name, info.frames / info.sample_rate_hz, reason)
     return count_container(data, name)
+
+
+def _begins_at_zero(data: bytes, info: StreamInfo) -> bool:
+    """Whether the first block is that of the stream; in a file cut by copying it is a later one.
+
+    libsndfile cannot read those.
+    """
+    match = _BEGINNING.search(data)
+    position, more = (match.start() + 4, True) if match else (0, False)
+    while more and position + 4 <= len(data):
+        more = data[position] < 0x80
+        position += 4 + int.from_bytes(data[position + 1 : position + 4], "big")
+    span = _read_frame_header(data[position : position + 16], info)
+    return span is None or span.start == 0
 
 
 def _is_one_file(data: bytes) -> bool:
@@ -86,16 +102,18 @@ def _find_block_end(data: bytes, position: int, info: StreamInfo) -> int | None:
     """The place in the stream after the first block that begins after a position."""
     for match in _SYNC.finditer(data, position, position + _MAX_FRAME_BYTES):
         if found := _read_frame_header(data[match.start() : match.start() + 16], info):
-            return found
+            return found.stop
     return None
 
 
-def _check_last_frame(data: bytes, info: StreamInfo, name: str) -> SndfileSound:
+def _check_last_frame(data: bytes, info: StreamInfo, name: str, keep: bool) -> CountedSound:
     """The sound as libsndfile reads it, if it can read the last sample.
 
     Raises AudioError (`truncated`), and soundfile.LibsndfileError where it does not open the file.
     """
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        if keep and (kept := keep_short(sound)):
+            return kept
         try:
             sound.seek(info.frames - 1)
             held = len(sound.read(1))
@@ -125,8 +143,8 @@ class FlacBlock(NamedTuple):
 def _find_last_block(data: bytes, info: StreamInfo) -> FlacBlock | None:
     start = max(0, len(data) - _MAX_FRAME_BYTES)
     for match in reversed(list(_SYNC.finditer(data, start))):
-        if stop := _read_frame_header(data[match.start() : match.start() + 16], info):
-            return FlacBlock(match.start(), stop)
+        if span := _read_frame_header(data[match.start() : match.start() + 16], info):
+            return FlacBlock(match.start(), span.stop)
     return None
 
 
@@ -153,8 +171,8 @@ def _build_crc16() -> list[int]:
 _CRC16 = _build_crc16()
 
 
-def _read_frame_header(head: bytes, info: StreamInfo) -> int | None:
-    """Where a block ends in the stream; None if this is no header of a block."""
+def _read_frame_header(head: bytes, info: StreamInfo) -> range | None:
+    """The samples of a block, by their place in the stream; None if no block begins here."""
     head = head.ljust(16, b"\0")
     if head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
         return None
@@ -170,7 +188,8 @@ def _read_frame_header(head: bytes, info: StreamInfo) -> int | None:
     at += extra + {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
     if number is None or at > 15 or _crc8(head[:at]) != head[at]:
         return None
-    return (number if head[1] & 1 else number * info.block_frames) + size
+    start = number if head[1] & 1 else number * info.block_frames
+    return range(start, start + size)
 
 
 def _read_number(head: bytes, at: int) -> tuple[int | None, int]:

@@ -10,12 +10,18 @@ import av
 import soundfile
 
 from curation.audio.containers import count_container
-from curation.audio.counted import CountedSound, SoundPart, join_parts
+from curation.audio.counted import (
+    CountedSound,
+    PatchedSound,
+    SoundPart,
+    join_parts,
+    replace_bytes,
+)
 from curation.audio.ffmpeg import unreadable_error
 from curation.audio.flac import count_flac, is_flac
 from curation.audio.mp3 import count_mp3, is_mpeg_audio
 from curation.audio.ogg import OGG_MAGIC, count_ogg
-from curation.audio.sample_chunks import split_sample_files
+from curation.audio.sample_chunks import find_size_patches, split_sample_files
 from curation.audio.sndfile import count_by_libsndfile
 from curation.audio.wav import count_wav, is_wav
 
@@ -32,7 +38,7 @@ def count_sound(data: bytes, name: str) -> CountedSound:
         return known
     bounds = [*split_sample_files(data, name), len(data)]
     parts = [
-        SoundPart(begin, end, _count_other(data[begin:end], name))
+        SoundPart(begin, end, _count_patched(data[begin:end], name))
         for begin, end in pairwise(bounds)
     ]
     return join_parts(parts, len(data))
@@ -50,6 +56,13 @@ def _count_known(data: bytes, name: str) -> CountedSound | None:
         return count_mp3(data, name) if is_mpeg_audio(data) else None
     except av.error.FFmpegError:
         return None  # what FFmpeg does not open is tried by libsndfile, which has the last word
+
+
+def _count_patched(data: bytes, name: str) -> CountedSound:
+    """With true sizes in place of wrong ones, at which libsndfile stops or refuses the file."""
+    patches = find_size_patches(data)
+    sound = _count_other(replace_bytes(data, patches), name)
+    return PatchedSound(sound, patches) if patches else sound
 
 
 def _count_other(data: bytes, name: str) -> CountedSound:

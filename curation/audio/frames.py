@@ -1,5 +1,6 @@
 """Decodes the frames of a container's audio stream, and finds their positions in the recording."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -27,18 +28,21 @@ class PlacedFrame(NamedTuple):
 
 
 def iter_placed_frames(
-    container: Any, stream: Any, origin_s: float | None
+    container: Any, stream: Any, origin_s: float | None, from_s: float = -math.inf
 ) -> Iterator[PlacedFrame]:
     """Decode a stream from its current place, and yield each frame with its position.
 
     A position is a number of samples at the rate of the first frame. `origin_s` is the time of
     position 0 on FFmpeg's clock, and a gap in time is a gap in the positions. If `origin_s` is
-    None, the positions are counted from 0 and times are not used.
+    None, the positions are counted from 0 and times are not used. Packets before `from_s` on
+    FFmpeg's clock are not decoded.
 
     Raises UnusableTimesError, and av.error.FFmpegError if the container cannot be read further.
     """
     rate, expected = 0, 0
     for packet in container.demux(stream):
+        if packet.pts is not None and float(packet.pts * packet.time_base) < from_s:
+            continue
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:

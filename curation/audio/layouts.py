@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from curation.audio.errors import truncated_error
+from curation.audio.ffmpeg import seek_to
 from curation.audio.matroska import EBML_MAGIC, check_clusters, read_matroska_layout
 from curation.audio.mp4 import is_mp4, read_mp4_layout
 from curation.audio.riff import resolve_size
@@ -30,14 +31,15 @@ def split_joined_files(data: bytes, name: str) -> list[int]:
 
 
 def find_last_packet_s(data: bytes, container: Any, stream: Any, name: str) -> float | None:
-    """Find the time in seconds of a stream's last packet, or of a packet shortly before it.
+    """Find the time in seconds of a stream's last packet, on FFmpeg's clock.
 
-    The time is on FFmpeg's clock. It is None if the packets have no times, or if the times go back
-    by more than a rounding error. If all packets have to be read, `container` is at its end
-    afterwards.
+    It is None if the packets have no times, or if the times go back by more than a rounding error.
+    `container` may be at its end afterwards.
     """
     if data.startswith(EBML_MAGIC):
-        return read_matroska_layout(data, name).last_cluster_s
+        last_cluster_s = read_matroska_layout(data, name).last_cluster_s
+        if last_cluster_s is None or not seek_to(container, stream, last_cluster_s):
+            return None
     if is_mp4(data) and not read_mp4_layout(data, name).fragmented:
         entries = stream.index_entries
         # A number, as an entry is valid while the container is open.

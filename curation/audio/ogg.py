@@ -11,20 +11,25 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import soundfile
 
 from curation.audio.containers import count_container
-from curation.audio.counted import CountedSound, SoundPart, join_parts
+from curation.audio.counted import (
+    CountedSound,
+    PatchedSound,
+    SoundPart,
+    join_parts,
+    replace_bytes,
+)
 from curation.audio.errors import truncated_error
-from curation.audio.sndfile import SndfileSound
-from curation.audio.waveform import Waveform
+from curation.audio.sndfile import SndfileSound, keep_short
 
 OGG_MAGIC = b"OggS"
 _HEADER = struct.Struct("<4xBBqIIIB")
-_BEGINS, _ENDS = 2, 4  # flags of a page
+_CONTINUES, _BEGINS, _ENDS = 1, 2, 4  # flags of a page
 _NO_GRANULE = -1  # of a page on which no packet ends
 # A packet holds no more than this: Vorbis has blocks of up to 8192, Opus packets of 120 ms.
 _MAX_PACKET_FRAMES = 8192
@@ -56,7 +61,8 @@ def count_ogg(data: bytes, name: str) -> CountedSound:
     parts = []
     for link in _split_links(pages):
         start, end = link[0].start, link[-1].end
-        parts.append(SoundPart(start, end, _count_link(data[start:end], link, name)))
+        sound = _count_link(data[start:end], link, name, keep=end - start == len(data))
+        parts.append(SoundPart(start, end, sound))
     return join_parts(parts, len(data))
 
 
@@ -92,44 +98,22 @@ def _split_links(pages: list[OggPage]) -> list[list[OggPage]]:
     return links
 
 
-@dataclass(frozen=True)
-class MarkedSound:
-    """A stream whose end marks need correction. `marks` has the bytes to replace, by position."""
-
-    sound: CountedSound
-    marks: tuple[tuple[int, bytes], ...]
-
-    begin_s = 0.0
-
-    @property
-    def sample_rate_hz(self) -> int:
-        return self.sound.sample_rate_hz
-
-    @property
-    def channels(self) -> int:
-        return self.sound.channels
-
-    @property
-    def frames(self) -> int:
-        return self.sound.frames
-
-    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
-        return self.sound.decode(_replace(data, self.marks), name, first, last)
-
-
-def _count_link(data: bytes, link: list[OggPage], name: str) -> CountedSound:
+def _count_link(data: bytes, link: list[OggPage], name: str, keep: bool) -> CountedSound:
+    """Count one link of a chain; with `keep`, a short one is decoded."""
     _check_sequence(link, name)
-    if _is_regular(link):
+    if _is_regular(link) and not _is_trimmed_at_start(data, link):
         marks = _find_marks(data, link)
-        marked = _replace(data, marks)
+        marked = replace_bytes(data, marks)
         with suppress(soundfile.LibsndfileError), soundfile.SoundFile(io.BytesIO(marked)) as sound:
             rate = sound.samplerate
             if abs(sound.frames / rate - _page_end_s(data, link[-1], rate)) < _ROUNDING_S:
+                if keep and (kept := keep_short(sound)):
+                    return kept
                 # Within the last page, whose end is trimmed, libsndfile seeks wrongly by the trim.
                 before = max(link[:-1] or link, key=lambda page: page.granule)
                 last_seek = max(0, int(_page_end_s(data, before, rate) * rate))
                 found = SndfileSound(rate, sound.channels, sound.frames, last_seek)
-                return MarkedSound(found, marks) if marks else found
+                return PatchedSound(found, marks) if marks else found
     _check_checksums(data, link, name)
     return count_container(data, name)
 
@@ -155,6 +139,29 @@ def _is_regular(link: list[OggPage]) -> bool:
                 return False
             clock = page.granule
     return clock > 0
+
+
+def _is_trimmed_at_start(data: bytes, link: list[OggPage]) -> bool:
+    """Whether the first page of Vorbis holds more than its time says, as in a file cut by copying.
+
+    libsndfile plays from the first sample nevertheless, and drops as much at the end. Blocks of
+    mode 1 are taken for the long ones, as in all known encoders; FFmpeg has the last word.
+    """
+    if data[28:35] != b"\1vorbis":
+        return False
+    page = next(each for each in link if each.granule > 0)
+    if page is link[-1] or page.flags & _CONTINUES:
+        return False
+    body = page.start - link[0].start + 27
+    lacing = data[body : body + data[body - 1]]
+    sizes = (1 << (data[56] & 15), 1 << (data[56] >> 4))
+    blocks, position, begins = [], body + len(lacing), True
+    for length in lacing:
+        if begins and length:
+            blocks.append(sizes[data[position] >> 1 & 1])
+        begins, position = length < 255, position + length
+    blocks = blocks[: page.packets]
+    return sum(before + after for before, after in pairwise(blocks)) // 4 > page.granule
 
 
 def _find_marks(data: bytes, link: list[OggPage]) -> tuple[tuple[int, bytes], ...]:
@@ -183,15 +190,6 @@ def _checksum(page: bytes) -> bytes:
     page = page[:22] + bytes(4) + page[26:]
     value = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return value.to_bytes(4, "big").translate(_REVERSED_BITS)
-
-
-def _replace(data: bytes, marks: tuple[tuple[int, bytes], ...]) -> bytes:
-    if not marks:
-        return data
-    replaced = bytearray(data)
-    for position, value in marks:
-        replaced[position : position + len(value)] = value
-    return bytes(replaced)
 
 
 def _page_end_s(data: bytes, page: OggPage, sample_rate_hz: int) -> float:

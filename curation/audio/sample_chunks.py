@@ -8,6 +8,7 @@ from curation.audio.riff import RiffChunk, iter_chunks, resolve_size
 
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+_W64_HEADER_BYTES = 24  # which the size of a chunk counts too
 _BEGINNINGS = [
     re.compile(rb"FORM....(?:AIFF|AIFC|8SVX|16SV)", re.DOTALL),
     re.compile(rb"\.snd\0\0"),
@@ -37,6 +38,28 @@ def split_sample_files(data: bytes, name: str) -> list[int]:
     return starts
 
 
+def find_size_patches(data: bytes) -> tuple[tuple[int, bytes], ...]:
+    """The sizes to write into the header of one file, by position; none if they are right.
+
+    A size that is 0 or a placeholder means "to the end of the file".
+    """
+    if not any(each.match(data) for each in _BEGINNINGS):
+        return ()
+    samples = _find_samples(data, 0)
+    size = len(data) - samples.body if samples else 0
+    if samples is None or 0 < samples.size <= size:
+        return ()
+    if data.startswith(b"FORM"):
+        patch = struct.Struct(">I").pack
+        return (4, patch(len(data) - 8)), (samples.body - 4, patch(size))
+    if data.startswith(b".snd"):
+        return ((8, struct.pack(">I", size)),)
+    if data.startswith(b"caff"):
+        return ((samples.body - 8, struct.pack(">Q", size)),)
+    patch = struct.Struct("<Q").pack
+    return (16, patch(len(data))), (samples.body - 8, patch(size + _W64_HEADER_BYTES))
+
+
 def _find_samples(data: bytes, start: int) -> RiffChunk | None:
     """The chunk of samples of the file that begins at `start`; None if there is none."""
     magic = data[start : start + 4]
@@ -48,7 +71,7 @@ def _find_samples(data: bytes, start: int) -> RiffChunk | None:
         return RiffChunk(magic, start + offset, size)
     if magic == b"caff":
         return _find_long(data, start + 8, struct.Struct(">4sQ"), b"data", 0, 1)
-    return _find_long(data, start + 40, struct.Struct("<16sQ"), _W64_DATA, 24, 8)
+    return _find_long(data, start + 40, struct.Struct("<16sQ"), _W64_DATA, _W64_HEADER_BYTES, 8)
 
 
 def _find_long(

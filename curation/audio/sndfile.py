@@ -5,12 +5,13 @@ formats except ALAC it cannot seek, or seeks to a wrong place, so these are read
 """
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import soundfile
 
-from curation.audio.counted import CountedSound
+from curation.audio.counted import MAX_KEPT_S, MAX_KEPT_SAMPLES, CountedSound, DecodedSound
 from curation.audio.errors import truncated_error
 from curation.audio.waveform import Waveform
 
@@ -75,6 +76,18 @@ def read_mono(sound: soundfile.SoundFile, frames: int) -> Waveform:
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
+def keep_short(sound: soundfile.SoundFile) -> DecodedSound | None:
+    """All of an open file that is short; None for a longer one, and if it cannot be decoded."""
+    samples = sound.frames * sound.channels
+    if sound.frames > MAX_KEPT_S * sound.samplerate or samples > MAX_KEPT_SAMPLES:
+        return None
+    with suppress(soundfile.LibsndfileError):
+        waveform = read_mono(sound, sound.frames)
+        if len(waveform) == sound.frames:
+            return DecodedSound(waveform, sound.samplerate, sound.channels)
+    return None
+
+
 def count_by_libsndfile(data: bytes, name: str) -> CountedSound:
     """Count a file with libsndfile; if the number of samples is not known, by decoding the file.
 
@@ -82,6 +95,8 @@ def count_by_libsndfile(data: bytes, name: str) -> CountedSound:
     """
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         if sound.subtype in PLAIN_SUBTYPES | _ALAC_SUBTYPES:
+            if kept := keep_short(sound):
+                return kept
             return SndfileSound(sound.samplerate, sound.channels, sound.frames)
     return count_by_reading(data, name)
 

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import av
 import soundfile
@@ -73,10 +75,38 @@ class WavPart:
 
     def wrap(self, samples: bytes) -> bytes:
         """Build a WAV file of the given samples in the format of this part."""
+        return self.build_header(len(samples)) + samples
+
+    def build_header(self, samples_bytes: int) -> bytes:
+        """Build the header of a WAV file with `samples_bytes` bytes of samples."""
         magic = b"RIFX" if self.magic == b"RIFX" else b"RIFF"
         size = struct.Struct(f"{self.byte_order}I").pack
-        body = b"WAVEfmt " + size(len(self.format)) + self.format + b"data" + size(len(samples))
-        return magic + size(len(body) + len(samples)) + body + samples
+        body = b"WAVEfmt " + size(len(self.format)) + self.format + b"data" + size(samples_bytes)
+        return magic + size(len(body) + samples_bytes) + body
+
+
+class HeadedFile:
+    """A file of a header and samples. To copy these would take as long as to decode them."""
+
+    def __init__(self, header: bytes, samples: memoryview) -> None:
+        self._header, self._samples, self._position = header, samples, 0
+
+    def readinto(self, buffer: Any) -> int:
+        offset = self._position - len(self._header)
+        source = self._samples[offset:] if offset >= 0 else self._header[offset:]
+        count = min(len(buffer), len(source))
+        memoryview(buffer)[:count] = source[:count]
+        self._position += count
+        return count
+
+    def seek(self, offset: int, origin: int = io.SEEK_SET) -> int:
+        size = len(self._header) + len(self._samples)
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[origin]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
 
 @dataclass(frozen=True)
@@ -95,8 +125,11 @@ class PlainWavSound:
 
     def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
         begin = self.part.begin
-        samples = data[begin + first * self.frame_bytes : begin + last * self.frame_bytes]
-        with soundfile.SoundFile(io.BytesIO(self.part.wrap(samples))) as sound:
+        samples = memoryview(data)[
+            begin + first * self.frame_bytes : begin + last * self.frame_bytes
+        ]
+        header = self.part.build_header(len(samples))
+        with soundfile.SoundFile(HeadedFile(header, samples)) as sound:
             return read_mono(sound, last - first)
 
 
@@ -232,15 +265,34 @@ def _count_part(part: WavPart, data: bytes, name: str) -> CountedSound | None:
         return sound and JoinedSound((SoundPart(part.begin, part.end, sound),))
     if part.codec in _BLOCK_CODECS:
         return _count_blocks(part, data)
+    layout = _probe_layout(part.magic, part.format)
+    if layout is None:
+        return None
+    if layout.frame_bytes is None:
+        return RewrappedSound(part, count_by_reading(part.extract(data), name))
+    return PlainWavSound(part, layout.sample_rate_hz, layout.channels, layout.frame_bytes)
+
+
+class SampleLayout(NamedTuple):
+    """What libsndfile makes of a `fmt ` chunk; `frame_bytes` is None for compressed samples."""
+
+    sample_rate_hz: int
+    channels: int
+    frame_bytes: int | None
+
+
+@lru_cache(maxsize=64)
+def _probe_layout(magic: bytes, format_chunk: bytes) -> SampleLayout | None:
+    """Read a few samples of this format; None if libsndfile cannot. Most files share a format."""
+    part = WavPart(magic, format_chunk, 0, 0)
     unit = part.unit_bytes() * _PROBE_UNITS
     try:
         with soundfile.SoundFile(io.BytesIO(part.wrap(bytes(unit)))) as sound:
             if sound.subtype not in PLAIN_SUBTYPES:
-                return RewrappedSound(part, count_by_reading(part.extract(data), name))
+                return SampleLayout(sound.samplerate, sound.channels, None)
             if not sound.frames or unit % sound.frames:
                 return None
-            frame_bytes = unit // sound.frames
-            return PlainWavSound(part, sound.samplerate, sound.channels, frame_bytes)
+            return SampleLayout(sound.samplerate, sound.channels, unit // sound.frames)
     except soundfile.LibsndfileError:
         return None
 

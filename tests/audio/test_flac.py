@@ -1,7 +1,9 @@
 """FLAC: the last block says where the sound ends, whatever the header says."""
 
+import io
 import struct
 
+import av
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tests.support.sounds import (
     chirp,
     decode,
     libsndfile_bytes,
+    long_chirp,
     segments_match,
     similarity,
 )
@@ -102,6 +105,19 @@ def test_silence_of_minutes():
 
 def test_blocks_of_changing_size():
     assert decode(flac(chirp(0.5))).duration_s == 0.5
+
+
+@pytest.mark.parametrize("seconds", [5.0, 40.0])
+def test_a_file_cut_by_copying_its_blocks(seconds):
+    """The first block is not that of the stream, whose length is still in the header."""
+    sound = long_chirp(seconds)
+    data = libsndfile_bytes("FLAC", "PCM_16", sound, 8000)
+    with av.open(io.BytesIO(data)) as container:
+        blocks = [bytes(packet) for packet in container.demux() if packet.size]
+    cut = data[: data.index(blocks[0])] + b"".join(blocks[3:])
+    assert decode(cut).duration_s == pytest.approx(seconds - 3 * 4096 / 8000, abs=1e-3)
+    assert similarity(decode(cut).waveform, sound[3 * 4096 :]) > 0.99
+    assert segments_match(cut, sound[3 * 4096 :], 8000)
 
 
 def test_a_hole_of_zeros_at_the_end():

@@ -29,7 +29,11 @@ def split_pages(data):
 
 def with_flags(page, flags):
     """The page with other flags, and its checksum, which is CRC-32 without reflection."""
-    page = page[:5] + bytes([flags]) + page[6:22] + bytes(4) + page[26:]
+    return with_checksum(page[:5] + bytes([flags]) + page[6:])
+
+
+def with_checksum(page):
+    page = page[:22] + bytes(4) + page[26:]
     value = 0
     for byte in page:
         value ^= byte << 24
@@ -99,6 +103,24 @@ def test_whole_pages_are_not_truncation(pages):
     (granule,) = struct.unpack_from("<q", pages[kept - 1], 6)
     assert decode(data).duration_s == pytest.approx(granule / 8000, abs=1e-3)
     assert segments_match(data, long_chirp(60.0)[:granule], 8000)
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(8.0, RATE), (60.0, 8000)])
+def test_a_file_cut_by_copying_its_packets(seconds, rate):
+    """The first page holds packets from before the cut, as its time says."""
+    sound = long_chirp(seconds, rate)
+    pages = split_pages(vorbis(sound, rate))
+    kept = [page for page in pages if page[6:14] in (bytes(8), b"\xff" * 8)]  # of headers
+    audio = pages[len(kept) + 1 :]
+    shift = struct.unpack_from("<q", audio[0], 6)[0] - 2000
+    for page in audio:
+        granule, serial, _ = struct.unpack_from("<qII", page, 6)
+        place = struct.pack("<qII", granule - shift, serial, len(kept))
+        kept.append(with_checksum(page[:6] + place + page[22:]))
+    data = b"".join(kept)
+    assert decode(data).duration_s == pytest.approx(seconds - shift / rate, abs=1e-3)
+    assert similarity(decode(data).waveform, sound[shift:]) > 0.99
+    assert segments_match(data, sound[shift:], rate)
 
 
 @pytest.mark.parametrize("lost", [1, 3, 26, 28, 1000])

@@ -128,5 +128,5 @@ def _segment_similarity(
     decoded = decode(data, start_s, start_s + 0.1 * len(sound) / rate)
     assert abs(decoded.start_s - start_s) < 0.002, (decoded.start_s, start_s)
     first = round(decoded.start_s * rate)
-    shifts = range(-slack, slack + 1, slack // 2 or 1)
+    shifts = range(-slack, slack + 1)
     return max(similarity(decoded.waveform, sound[max(0, first + n) :]) for n in shifts)
