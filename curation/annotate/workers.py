@@ -70,7 +70,7 @@ class FusedWorker:
 
 
 class DecodeWorker:
-    """The worker of the first pool of `placement: separate`. It reads and decodes clips."""
+    """The first worker of a clip with `placement: separate`. It reads and decodes clips."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
@@ -88,7 +88,7 @@ class DecodeWorker:
 
 
 class CaptionWorker:
-    """The worker of the second pool of `placement: separate`. It writes tags and captions."""
+    """The second worker of a clip with `placement: separate`. It predicts tags, writes captions."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
@@ -110,7 +110,7 @@ class CaptionWorker:
 
 
 class ScoreWorker:
-    """The worker of the last pool of `placement: separate`. It scores clips and writes evidence."""
+    """The last worker of a clip with `placement: separate`. It scores clips, writes evidence."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)

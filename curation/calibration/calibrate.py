@@ -23,7 +23,7 @@ def calibrate(
     Args:
         config: the configuration of the run.
         clips: size of the random sample of clips, drawn with the seed of the run.
-        precision: the share of right captions that the threshold has to reach.
+        precision: the share of the captions above the threshold that must be right.
         prior: the share of right captions before any filter; not used if people judged the
             captions.
         captions_csv: a CSV of sounds and captions; None to use the run's evidence.

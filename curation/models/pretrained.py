@@ -1,4 +1,4 @@
-"""Loads models of transformers, or models that bring their own code, and their processors.
+"""Loads models and their processors with the transformers library.
 
 Weights must be safetensors. The code of a model runs only if the run's configuration pins the
 model's revision and allows the code.

@@ -96,7 +96,7 @@ def template_caption(guidance: Sequence[str]) -> str:
 
 
 def esc10_prompts(storage: Storage, folder: str) -> dict[str, list[str]]:
-    """Return a caption for each class of ESC-10: the phrases of its AudioSet classes.
+    """Return one caption for each ESC-10 class: the joined phrases of its AudioSet classes.
 
     Raises InputError if `folder` has no clips.csv, or it cannot be read.
     """
