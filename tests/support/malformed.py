@@ -131,10 +131,9 @@ def main() -> None:
         },
         "test",
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rows = annotate_in_process(config).select(["clip_id", "outcome", "error", "duration_s"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"rows": rows.to_pylist(), "before_kb": before, "peak_kb": peak}))
+    print(json.dumps({"rows": rows.to_pylist(), "peak_kb": peak}))
 
 
 if __name__ == "__main__":
