@@ -11,7 +11,7 @@ from tests.support.paths import REPOSITORY
 
 CLIPS = 1000
 # What damaged files may take beyond undamaged ones, though a header may state gigabytes. Measured:
-# 180 MB.
+# 170 MB.
 MAX_EXCESS_KB = 500_000
 
 
