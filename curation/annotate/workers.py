@@ -70,7 +70,7 @@ class FusedWorker:
 
 
 class DecodeWorker:
-    """The first worker of a clip with `placement: separate`. It reads and decodes clips."""
+    """Reads and decodes clips. It runs in the first of three pools, with `placement: separate`."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=False)
@@ -88,7 +88,7 @@ class DecodeWorker:
 
 
 class CaptionWorker:
-    """The second worker of a clip with `placement: separate`. It predicts tags, writes captions."""
+    """Predicts tags and writes captions for decoded clips. It runs in the second of three pools."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=True, score=False)
@@ -110,7 +110,7 @@ class CaptionWorker:
 
 
 class ScoreWorker:
-    """The last worker of a clip with `placement: separate`. It scores clips, writes evidence."""
+    """Scores captions and writes the evidence. It runs in the last of three pools."""
 
     def __init__(self, config: RunConfig, make_meter: metrics.MeterFactory) -> None:
         self.models = WorkerModels(config, make_meter, caption=False, score=True)

@@ -137,9 +137,9 @@ class IsolatedGraph:
 
 
 class IsolatedActors:
-    """Actors outside the graph, each with one task at a time. A lost actor is replaced.
+    """Actors outside the Ray Data graph, each with one task at a time. A lost actor is replaced.
 
-    In the graph, the loss of an actor also loses the tasks that wait for this actor.
+    They are outside because, in the graph, a lost actor takes with it the tasks that wait for it.
     """
 
     # A worker is loaded when a trial begins, so that small groups cost little.

@@ -1,9 +1,10 @@
-"""Records why the first clips of a run stopped it, and whether a new start could end differently.
+"""Records why a run stopped after its first clips failed, and decides whether it may start again.
 
 `first_clips_failed.json` in the run folder has the reason and a hash of the possible causes:
-configuration, plan, models and code. While the hash is unchanged, the same command would load every
-model only to fail again, so it is refused. Files may have been replaced, or storage may be
-reachable again. To detect this, a few of the clips are loaded.
+configuration, plan, models and code. While the hash is unchanged, the same command would load
+every model only to fail again, so it is refused. The hash does not cover the audio files and the
+storage, which may have been repaired. So a few of the clips are loaded first; if they can be
+decoded now, the run may start.
 """
 
 import hashlib

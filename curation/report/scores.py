@@ -84,6 +84,6 @@ class CandidateScores:
         return float(self.score[self.accepted].min()) if self.accepted.any() else None
 
     def of(self, shard: int, candidate: int) -> tuple[float, str]:
-        """Return the policy's score and the reason of candidate number `candidate` of a shard."""
+        """Return the score of a candidate and the reason for the decision on it, by its number."""
         place = self._first[shard] + candidate
         return float(self.score[place]), self._reasons[self._code_of_each[place]]

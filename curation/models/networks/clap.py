@@ -88,10 +88,10 @@ class ClapTowers(Towers):
 class TrainableClap(ClapTowers, TrainableTowers):
     """A CLAP without fusion. It takes clips of one length, 10 s in LAION's training.
 
-    A shorter clip is repeated and padded as the extractor's settings say. Of a longer clip the
-    central window is used, where transformers' `ClapFeatureExtractor` chooses a random one. (A
-    scorer embeds a longer clip window by window.) The mel bands are those of the extractor for
-    `truncation="rand_trunc"`: slaney, in dB.
+    A shorter clip is repeated and padded as the extractor's settings say. From a longer clip the
+    central window is taken, while transformers' `ClapFeatureExtractor` takes a random one. (A
+    scorer differs: it embeds all windows of a longer clip.) The mel bands are those of the
+    extractor for `truncation="rand_trunc"`: slaney, in dB.
 
     `logit_scale` is the checkpoint's scale for audio. The scale for text is set to the same value.
     """
