@@ -138,7 +138,8 @@ class Scene:
             if self.cluster == "local":
                 stage = LocalStage(path, proxy.url, outcome, all_done)
             else:
-                stage = ClusterStage(path, proxy.url, outcome, all_done, network)
+                watched = "memory" in faults
+                stage = ClusterStage(path, proxy.url, outcome, all_done, network, watched)
             stack.callback(stage.stop)
             begun = time.monotonic()
             stage.start()

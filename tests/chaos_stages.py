@@ -167,9 +167,12 @@ class ClusterStage(LocalStage):
         outcome: Outcome,
         done: Callable[[], bool],
         network: Network | None,
+        watches_memory: bool,
     ) -> None:
+        """`watches_memory`: Ray kills workers when they have taken so much that it shows."""
         super().__init__(path, endpoint, outcome, done)
         self._network = network
+        self._watches_memory = watches_memory
         self._cluster: Cluster | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -177,14 +180,12 @@ class ClusterStage(LocalStage):
         # Not beside the YAML: the paths of Ray's sockets may have 107 characters.
         self._folder = tempfile.TemporaryDirectory(prefix="ts-", ignore_cleanup_errors=True)
         self._cluster = Cluster(Path(self._folder.name), self._network, with_dashboard=False)
-        memory = psutil.virtual_memory()
-        assert memory.available > 2 * _PRESSURE_BYTES, "other processes hold the machine's memory"
-        threshold = (memory.total - memory.available + _PRESSURE_BYTES) / memory.total
-        self._cluster.environment |= {
-            **_NOTICE_SOON,
-            **self._for_workers(),
-            "RAY_memory_usage_threshold": f"{min(threshold, 0.95):.3f}",
-        }
+        self._cluster.environment |= {**_NOTICE_SOON, **self._for_workers()}
+        if self._watches_memory:
+            memory = psutil.virtual_memory()
+            assert memory.available > 2 * _PRESSURE_BYTES, "other processes hold the memory"
+            threshold = (memory.total - memory.available + _PRESSURE_BYTES) / memory.total
+            self._cluster.environment["RAY_memory_usage_threshold"] = f"{min(threshold, 0.95):.3f}"
         self._cluster.start(NodeType("head", 1))
         for _ in range(WORKERS):
             self._cluster.start(NodeType("worker", 2))
