@@ -106,7 +106,7 @@ def test_misspelt_key_is_an_error_of_one_line(
         cli.main()
     assert ended.value.code == 1
     message = capsys.readouterr().err
-    assert "bad.yaml: schedule.epoch:" in message
+    assert "bad.yaml: unknown key 'schedule.epoch'; did you mean 'epochs'?" in message
     assert "Traceback" not in message
 
 
