@@ -51,7 +51,7 @@ class BatchCutter:
 
     The padded length of a batch is its number of clips times the length of its longest clip. It is
     at most `budget_s` seconds, where `rate_hz` converts samples to seconds. A batch has at most
-    `max_clips` clips. A clip that exceeds the budget alone has a batch of its own.
+    `max_clips` clips. A clip longer than `budget_s` has a batch of its own.
     """
 
     rate_hz: int

@@ -73,9 +73,9 @@ MeterFactory = Callable[[], Meter]
 
 
 def list_exported_names(name: str) -> tuple[str, ...]:
-    """Return the names of a metric in Prometheus, which are the same for every executor.
+    """Return the names under which a metric and its parts appear in Prometheus.
 
-    They are the names that Ray gives, so one dashboard shows all runs.
+    All executors use the names that Ray would give, so that one dashboard shows all runs.
     """
     match METRICS[name].kind:
         case "counter":

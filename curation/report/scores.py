@@ -84,6 +84,6 @@ class CandidateScores:
         return float(self.score[self.accepted].min()) if self.accepted.any() else None
 
     def of(self, shard: int, candidate: int) -> tuple[float, str]:
-        """Return the score of a candidate and the reason for the decision on it, by its number."""
+        """Return the score of a candidate, and the reason why it was accepted or rejected."""
         place = self._first[shard] + candidate
         return float(self.score[place]), self._reasons[self._code_of_each[place]]
