@@ -139,7 +139,7 @@ class IsolatedGraph:
 class IsolatedActors:
     """Actors outside the Ray Data graph, each with one task at a time. A lost actor is replaced.
 
-    They are outside because, in the graph, a lost actor takes with it the tasks that wait for it.
+    They are outside because, in the graph, the tasks that wait for a lost actor are lost too.
     """
 
     # A worker is loaded when a trial begins, so that small groups cost little.

@@ -2,9 +2,9 @@
 
 `first_clips_failed.json` in the run folder has the reason and a hash of the possible causes:
 configuration, plan, models and code. While the hash is unchanged, the same command would load
-every model only to fail again, so it is refused. The hash does not cover the audio files and the
-storage, which may have been repaired. So a few of the clips are loaded first; if they can be
-decoded now, the run may start.
+every model only to fail again. But the hash does not cover the audio files and the storage, which
+may have been repaired. Before the command is refused, a few of the clips are therefore loaded. If
+they can be decoded now, the run starts.
 """
 
 import hashlib

@@ -62,7 +62,7 @@ def write_corpus(
     progress: bool = False,
     sample_rate_hz: int = 16000,
 ) -> None:
-    """Write clips 0 to `clips` - 1 of the corpus `seed`.
+    """Write the first `clips` clips of the corpus that `seed` generates.
 
         audio/<id>.flac|wav|ogg   the formats take turns
         segments.csv              true tags, in AudioSet's own layout

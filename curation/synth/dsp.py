@@ -52,7 +52,7 @@ def _grid_index(nfft: int, sample_rate_hz: int) -> NDArray[np.int16]:
 def fft_length(samples: int) -> int:
     """Return a fast transform length of at least `samples`.
 
-    There are only a few such lengths, so that tables for them are reused.
+    There are only a few such lengths, so the FFT can reuse its tables.
     """
     step = 4096 if samples > 16384 else 1024
     return int(fft.next_fast_len(-(-samples // step) * step, real=True))
