@@ -50,8 +50,8 @@ class BatchCutter:
     """Cuts chunks into batches of clips with similar length.
 
     The padded length of a batch is its number of clips times the length of its longest clip. It is
-    at most `budget_s` seconds, where `rate_hz` converts samples to seconds. A batch has at most
-    `max_clips` clips. A clip longer than `budget_s` has a batch of its own.
+    at most `budget_s` seconds. Lengths of clips are in samples; `rate_hz` converts them to seconds.
+    A batch has at most `max_clips` clips. A clip longer than `budget_s` has a batch of its own.
     """
 
     rate_hz: int

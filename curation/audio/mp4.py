@@ -1,7 +1,7 @@
 """Parses the boxes of mp4 files (ISO 14496-12) and related formats: m4a, mov, 3gp.
 
 Only the outermost boxes are read. They show concatenated files, fragments and truncation. The
-tables that locate the samples are inside the boxes. FFmpeg reads them.
+tables that locate the samples are inside these boxes; FFmpeg reads the tables.
 """
 
 import re

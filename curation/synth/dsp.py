@@ -127,7 +127,10 @@ def smooth_knots(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def attack_release_envelope(samples: int, attack: float, release: float) -> Audio:
-    """Return an envelope that rises over the share `attack` and falls over the share `release`."""
+    """Return an envelope that rises over its first part and falls over its last part.
+
+    `attack` and `release` are these parts as fractions of the length.
+    """
     place = np.linspace(0, 1, samples, dtype=np.float32)
     rise = np.minimum(place / max(attack, 1e-4), 1)
     fall = np.minimum((1 - place) / max(release, 1e-4), 1)

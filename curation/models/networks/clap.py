@@ -90,8 +90,8 @@ class TrainableClap(ClapTowers, TrainableTowers):
 
     A shorter clip is repeated and padded as the extractor's settings say. From a longer clip the
     central window is taken, while transformers' `ClapFeatureExtractor` takes a random one. (A
-    scorer differs: it embeds all windows of a longer clip.) The mel bands are those of the
-    extractor for `truncation="rand_trunc"`: slaney, in dB.
+    scorer differs: it embeds all windows of a longer clip.) The mel filters are those of the
+    extractor for `truncation="rand_trunc"`, on the Slaney scale. The features are in dB.
 
     `logit_scale` is the checkpoint's scale for audio. The scale for text is set to the same value.
     """
