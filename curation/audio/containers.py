@@ -13,9 +13,9 @@ import av
 
 from curation.audio.counted import (
     MAX_KEPT_S,
-    MAX_KEPT_SAMPLES,
     CountedSound,
     SoundPart,
+    is_short,
     join_parts,
 )
 from curation.audio.errors import AudioError, truncated_error
@@ -201,8 +201,7 @@ def _decode_all(
                 if position > end:
                     check_gap(data, name)
                 if keep:
-                    kept = position + samples - begin
-                    if kept > MAX_KEPT_S * rate or kept * channels > MAX_KEPT_SAMPLES:
+                    if not is_short(position + samples - begin, rate, channels):
                         return None
                     collector.add_silence(position - end)
                     collector.add(frame)

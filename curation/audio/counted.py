@@ -5,7 +5,9 @@ decoded from these positions. The modules are `wav`, `mp3`, `flac`, `ogg`, and `
 formats that FFmpeg reads. `formats` chooses the module of a file.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +17,9 @@ from curation.audio.waveform import Waveform, resample
 # Shorter recordings are decoded whole when they are counted: a file is then opened once, not twice.
 # Longer ones are not, as one clip of them would cost several.
 MAX_KEPT_S = 12.0
-MAX_KEPT_SAMPLES = 2**22  # of all channels, as float32: 16 MiB
+_MAX_KEPT_SAMPLES = 2**22  # of all channels, as float32: 16 MiB
+# Positions in a file, and the bytes to put there.
+Patches = tuple[tuple[int, bytes], ...]
 
 
 class CountedSound(Protocol):
@@ -61,11 +65,14 @@ class DecodedSound:
 
 
 @dataclass(frozen=True)
-class PatchedSound:
-    """A recording whose header misleads the decoder: the bytes to replace, by position."""
+class RewrittenSound:
+    """A recording that is decoded from other bytes than those of its file.
+
+    `rewrite` returns these bytes for the content of the file.
+    """
 
     sound: CountedSound
-    patches: tuple[tuple[int, bytes], ...]
+    rewrite: Callable[[bytes], bytes]
 
     @property
     def begin_s(self) -> float:
@@ -84,7 +91,7 @@ class PatchedSound:
         return self.sound.frames
 
     def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
-        return self.sound.decode(replace_bytes(data, self.patches), name, first, last)
+        return self.sound.decode(self.rewrite(data), name, first, last)
 
 
 @dataclass(frozen=True)
@@ -153,11 +160,23 @@ def join_parts(parts: list[SoundPart], size: int) -> CountedSound:
     return JoinedSound(tuple(parts))
 
 
-def replace_bytes(data: bytes, patches: tuple[tuple[int, bytes], ...]) -> bytes:
-    """A copy of the content with the bytes at some positions replaced."""
+def patch_sound(sound: CountedSound, patches: Patches) -> CountedSound:
+    """Return the recording of a file that is decoded with the bytes at some positions replaced."""
+    if not patches:
+        return sound
+    return RewrittenSound(sound, partial(replace_bytes, patches=patches))
+
+
+def replace_bytes(data: bytes, patches: Patches) -> bytes:
+    """Return a copy of the content with the bytes at some positions replaced."""
     if not patches:
         return data
     replaced = bytearray(data)
     for position, value in patches:
         replaced[position : position + len(value)] = value
     return bytes(replaced)
+
+
+def is_short(frames: int, sample_rate_hz: int, channels: int) -> bool:
+    """Whether a recording is short enough to be decoded whole when it is counted."""
+    return frames <= MAX_KEPT_S * sample_rate_hz and frames * channels <= _MAX_KEPT_SAMPLES

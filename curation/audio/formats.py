@@ -12,9 +12,9 @@ import soundfile
 from curation.audio.containers import count_container
 from curation.audio.counted import (
     CountedSound,
-    PatchedSound,
     SoundPart,
     join_parts,
+    patch_sound,
     replace_bytes,
 )
 from curation.audio.ffmpeg import unreadable_error
@@ -61,8 +61,7 @@ def _count_known(data: bytes, name: str) -> CountedSound | None:
 def _count_patched(data: bytes, name: str) -> CountedSound:
     """With true sizes in place of wrong ones, at which libsndfile stops or refuses the file."""
     patches = find_size_patches(data)
-    sound = _count_other(replace_bytes(data, patches), name)
-    return PatchedSound(sound, patches) if patches else sound
+    return patch_sound(_count_other(replace_bytes(data, patches), name), patches)
 
 
 def _count_other(data: bytes, name: str) -> CountedSound:

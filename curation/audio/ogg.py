@@ -19,9 +19,10 @@ import soundfile
 from curation.audio.containers import count_container
 from curation.audio.counted import (
     CountedSound,
-    PatchedSound,
+    Patches,
     SoundPart,
     join_parts,
+    patch_sound,
     replace_bytes,
 )
 from curation.audio.errors import truncated_error
@@ -113,7 +114,7 @@ def _count_link(data: bytes, link: list[OggPage], name: str, keep: bool) -> Coun
                 before = max(link[:-1] or link, key=lambda page: page.granule)
                 last_seek = max(0, int(_page_end_s(data, before, rate) * rate))
                 found = SndfileSound(rate, sound.channels, sound.frames, last_seek)
-                return PatchedSound(found, marks) if marks else found
+                return patch_sound(found, marks)
     _check_checksums(data, link, name)
     return count_container(data, name)
 
@@ -164,7 +165,7 @@ def _is_trimmed_at_start(data: bytes, link: list[OggPage]) -> bool:
     return sum(before + after for before, after in pairwise(blocks)) // 4 > page.granule
 
 
-def _find_marks(data: bytes, link: list[OggPage]) -> tuple[tuple[int, bytes], ...]:
+def _find_marks(data: bytes, link: list[OggPage]) -> Patches:
     """What has to be replaced so that the last page, and no other, marks the end of the stream."""
     marks = []
     start = link[0].start

@@ -3,6 +3,7 @@
 import re
 import struct
 
+from curation.audio.counted import Patches
 from curation.audio.errors import truncated_error
 from curation.audio.riff import RiffChunk, iter_chunks, resolve_size
 
@@ -38,7 +39,7 @@ def split_sample_files(data: bytes, name: str) -> list[int]:
     return starts
 
 
-def find_size_patches(data: bytes) -> tuple[tuple[int, bytes], ...]:
+def find_size_patches(data: bytes) -> Patches:
     """The sizes to write into the header of one file, by position; none if they are right.
 
     A size that is 0 or a placeholder means "to the end of the file".

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from curation.audio.counted import MAX_KEPT_S, MAX_KEPT_SAMPLES, CountedSound, DecodedSound
+from curation.audio.counted import CountedSound, DecodedSound, is_short
 from curation.audio.errors import truncated_error
 from curation.audio.waveform import Waveform
 
@@ -78,8 +78,7 @@ def read_mono(sound: soundfile.SoundFile, frames: int) -> Waveform:
 
 def keep_short(sound: soundfile.SoundFile) -> DecodedSound | None:
     """All of an open file that is short; None for a longer one, and if it cannot be decoded."""
-    samples = sound.frames * sound.channels
-    if sound.frames > MAX_KEPT_S * sound.samplerate or samples > MAX_KEPT_SAMPLES:
+    if not is_short(sound.frames, sound.samplerate, sound.channels):
         return None
     with suppress(soundfile.LibsndfileError):
         waveform = read_mono(sound, sound.frames)

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import soundfile
 
 from curation.audio.containers import count_container
-from curation.audio.counted import CountedSound, JoinedSound, SoundPart, join_parts
+from curation.audio.counted import CountedSound, JoinedSound, RewrittenSound, SoundPart, join_parts
 from curation.audio.errors import AudioError, truncated_error
 from curation.audio.ffmpeg import MonoCollector, open_container
 from curation.audio.frames import iter_placed_frames
@@ -27,7 +27,6 @@ from curation.audio.mp3 import count_mp3
 from curation.audio.riff import RiffChunk, iter_chunks, resolve_size
 from curation.audio.sndfile import (
     PLAIN_SUBTYPES,
-    UnseekableSound,
     count_by_reading,
     read_mono,
 )
@@ -75,38 +74,10 @@ class WavPart:
 
     def wrap(self, samples: bytes) -> bytes:
         """Build a WAV file of the given samples in the format of this part."""
-        return self.build_header(len(samples)) + samples
-
-    def build_header(self, samples_bytes: int) -> bytes:
-        """Build the header of a WAV file with `samples_bytes` bytes of samples."""
         magic = b"RIFX" if self.magic == b"RIFX" else b"RIFF"
         size = struct.Struct(f"{self.byte_order}I").pack
-        body = b"WAVEfmt " + size(len(self.format)) + self.format + b"data" + size(samples_bytes)
-        return magic + size(len(body) + samples_bytes) + body
-
-
-class HeadedFile:
-    """A file of a header and samples. To copy these would take as long as to decode them."""
-
-    def __init__(self, header: bytes, samples: memoryview) -> None:
-        self._header, self._samples, self._position = header, samples, 0
-
-    def readinto(self, buffer: Any) -> int:
-        offset = self._position - len(self._header)
-        source = self._samples[offset:] if offset >= 0 else self._header[offset:]
-        count = min(len(buffer), len(source))
-        memoryview(buffer)[:count] = source[:count]
-        self._position += count
-        return count
-
-    def seek(self, offset: int, origin: int = io.SEEK_SET) -> int:
-        size = len(self._header) + len(self._samples)
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[origin]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
+        body = b"WAVEfmt " + size(len(self.format)) + self.format + b"data" + size(len(samples))
+        return magic + size(len(body) + len(samples)) + body + samples
 
 
 @dataclass(frozen=True)
@@ -125,37 +96,9 @@ class PlainWavSound:
 
     def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
         begin = self.part.begin
-        samples = memoryview(data)[
-            begin + first * self.frame_bytes : begin + last * self.frame_bytes
-        ]
-        header = self.part.build_header(len(samples))
-        with soundfile.SoundFile(HeadedFile(header, samples)) as sound:
+        samples = data[begin + first * self.frame_bytes : begin + last * self.frame_bytes]
+        with soundfile.SoundFile(io.BytesIO(self.part.wrap(samples))) as sound:
             return read_mono(sound, last - first)
-
-
-@dataclass(frozen=True)
-class RewrappedSound:
-    """Samples that libsndfile can only decode from their beginning, such as G.721."""
-
-    part: WavPart
-    sound: UnseekableSound
-
-    begin_s = 0.0
-
-    @property
-    def sample_rate_hz(self) -> int:
-        return self.sound.sample_rate_hz
-
-    @property
-    def channels(self) -> int:
-        return self.sound.channels
-
-    @property
-    def frames(self) -> int:
-        return self.sound.frames
-
-    def decode(self, data: bytes, name: str, first: int, last: int) -> Waveform:
-        return self.sound.decode(self.part.extract(data), name, first, last)
 
 
 @dataclass(frozen=True)
@@ -269,7 +212,8 @@ def _count_part(part: WavPart, data: bytes, name: str) -> CountedSound | None:
     if layout is None:
         return None
     if layout.frame_bytes is None:
-        return RewrappedSound(part, count_by_reading(part.extract(data), name))
+        # libsndfile decodes such samples, for instance G.721, only from their beginning.
+        return RewrittenSound(count_by_reading(part.extract(data), name), part.extract)
     return PlainWavSound(part, layout.sample_rate_hz, layout.channels, layout.frame_bytes)
 
 
