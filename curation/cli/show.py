@@ -12,8 +12,6 @@ from curation.cli.arguments import EndpointUrl, Profile, Run
 from curation.errors import InputError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from curation.run.layout import RunFolder
     from curation.table import TableVersion
 
@@ -47,15 +45,14 @@ def print_clip(run: "RunFolder", clip_id: str) -> None:
     from curation.run import evidence as run_evidence
     from curation.run import layout, plan
 
-    similar: list[str] = []
     for clips in plan.read_plan_clips(run, ["shard", "clip_id"]):
         where = clips["clip_id"].index(clip_id).as_py()
         if where >= 0:
             shard = clips["shard"][where].as_py()
             break
-        similar = _find_similar_ids(clip_id, clips["clip_id"], similar)
     else:
-        nearest = f"; the nearest are {', '.join(similar)}" if similar else ""
+        similar = ", ".join(_find_similar_ids(run, clip_id))
+        nearest = f"; the nearest are {similar}" if similar else ""
         raise InputError(f"{clip_id}: no such clip in the plan of {run.uri}{nearest}")
     if not run.storage.exists(layout.shard_uri(run.uri, shard)):
         raise InputError(f"{clip_id}: shard {shard} of {run.uri} has no evidence yet")
@@ -80,18 +77,26 @@ def print_clip(run: "RunFolder", clip_id: str) -> None:
         )
 
 
-def _find_similar_ids(clip_id: str, ids: "pa.ChunkedArray", found: list[str]) -> list[str]:
-    """The most similar to a clip id of those found so far and of other ids, best first."""
+def _find_similar_ids(run: "RunFolder", clip_id: str) -> list[str]:
+    """The ids in the plan that are most similar to a clip id, best first."""
     import pyarrow.compute as pc
 
+    from curation.run import plan
+
     # Comparison is slow: of millions of ids, only those with a common part are compared.
-    length = max(1, len(clip_id) // 2)
-    parts = [clip_id] if len(clip_id) < 2 else [clip_id[:length], clip_id[-length:]]
-    common = [pc.match_substring(ids, part, ignore_case=True) for part in parts]
-    near = ids.filter(pc.or_(common[0], common[-1])).slice(0, _MOST_COMPARED)
-    if not len(near) and len(ids) <= _MOST_COMPARED:
-        near = ids
-    return difflib.get_close_matches(clip_id, [*found, *near.to_pylist()], _SIMILAR_IDS)
+    half = max(1, len(clip_id) // 2)
+    found: list[str] = []
+    for clips in plan.read_plan_clips(run, ["clip_id"]):
+        ids = clips["clip_id"]
+        begins, ends = (
+            pc.match_substring(ids, part, ignore_case=True)
+            for part in (clip_id[:half], clip_id[-half:])
+        )
+        near = ids.filter(pc.or_(begins, ends)).slice(0, _MOST_COMPARED)
+        if not len(near) and len(ids) <= _MOST_COMPARED:
+            near = ids
+        found = difflib.get_close_matches(clip_id, [*found, *near.to_pylist()], _SIMILAR_IDS)
+    return found
 
 
 def _format_tags(tags: list[dict[str, Any]], scores: list[float] | None) -> Iterator[str]:
