@@ -5,6 +5,7 @@
 
 import errno
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from curation.units import format_bytes
@@ -55,10 +56,7 @@ class DiskFullError(RunError, OSError):
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one of its causes, means a full disk or an exhausted quota."""
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in _iter_causes(error):
         if isinstance(cause, DiskFullError):
             return True
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -66,7 +64,6 @@ def is_disk_full(error: BaseException) -> bool:
         # Libraries in Rust pass the system's message on as text.
         if "No space left on device" in str(cause):
             return True
-        cause = cause.__cause__ or cause.__context__
     return False
 
 
@@ -75,13 +72,22 @@ def describe_disk_full(error: BaseException) -> str:
     return str(error) if isinstance(error, DiskFullError) else str(DiskFullError(_path_of(error)))
 
 
-def _path_of(error: BaseException | None) -> str | None:
-    """The file that an error, or one that it came from, names."""
-    while error is not None:
-        if isinstance(error, OSError) and isinstance(error.filename, str):
-            return error.filename
-        error = error.__cause__ or error.__context__
+def _path_of(error: BaseException) -> str | None:
+    """The file that an error, or one of its causes, names."""
+    for cause in _iter_causes(error):
+        if isinstance(cause, OSError) and isinstance(cause.filename, str):
+            return cause.filename
     return None
+
+
+def _iter_causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, the error that caused it, and so on; each once."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _describe_room(path: str) -> str:

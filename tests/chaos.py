@@ -50,7 +50,7 @@ from tests.support.runs import write_yaml
 
 FAULTS = ("worker", "node", "driver", "head", "gcs", "memory", "storage")
 # Memory is limited by root only.
-LOCAL_FAULTS = ("worker", "driver", *(["memory"] * can_be_limited()), "storage")
+LOCAL_FAULTS = ("worker", "driver", *(["memory"] if can_be_limited() else []), "storage")
 RATES = Rates(slow_down=0.03, reset=0.02, lost=0.01, cut=0.02, stall=0.003)
 CLIPS, SHARD_CLIPS = 240, 4
 SHARDS = CLIPS // SHARD_CLIPS

@@ -102,7 +102,7 @@ def step_figures(
     similar = step.audio @ all_text.T
     best = similar.argmax(dim=1)
     found = (best == own) | step.false_negatives.gather(1, best[:, None])[:, 0]
-    # A clip that every caption of the batch fits has none to be told from.
+    # A clip that every caption of the batch fits has no negative to be compared with.
     compared = ~step.false_negatives.all(dim=1)
     clips_compared = distributed.sum_over_ranks(float(compared.sum()))
     clips_found = distributed.sum_over_ranks(float(found[compared].sum()))

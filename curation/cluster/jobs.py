@@ -41,7 +41,7 @@ STOP_S = 60.0
 # The dashboard of a busy head answers 500 when an agent or the control service took too long.
 BUSY_S = 30.0
 _POLL_S = 1.0
-_FAILED_INSIDE = re.compile(r"status code 5\d\d")
+_SERVER_ERROR = re.compile(r"status code 5\d\d")
 T = TypeVar("T")
 
 
@@ -267,8 +267,8 @@ def _request(call: Callable[[], T]) -> T:
         try:
             return call()
         except (RuntimeError, OSError) as error:
-            passes = isinstance(error, OSError) or _FAILED_INSIDE.search(str(error))
-            if not passes or "already exists" in str(error) or time.monotonic() > deadline:
+            temporary = isinstance(error, OSError) or _SERVER_ERROR.search(str(error))
+            if not temporary or "already exists" in str(error) or time.monotonic() > deadline:
                 raise
         time.sleep(_POLL_S)
 

@@ -49,14 +49,36 @@ class PublishDestination:
     claim is refused.
     """
 
-    def __init__(self, storage: Storage, uri: str, claim: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        uri: str,
+        claim: dict[str, Any],
+        overwrite_metadata: bool = False,
+    ) -> None:
+        """Open the destination; with `overwrite_metadata`, a finished dataset of the same data.
+
+        The claim may then differ from that of the dataset in options that only describe it, and
+        need not name the previous publication.
+
+        Raises InputError if the destination has another claim, or, with `overwrite_metadata`, if it
+        has no finished dataset.
+        """
         self._storage = storage
         self.uri = absolute_uri(uri).rstrip("/")
         self.claim = json.loads(json.dumps(claim))
         self.finished = self._storage.exists(self._at(CHECKSUMS_FILE))
+        if overwrite_metadata and not self.finished:
+            raise InputError(
+                f"{uri}: there is no finished dataset whose metadata could be overwritten; publish "
+                "without --overwrite-metadata first"
+            )
         found = self._json(FACTS_FILE if self.finished else _PROGRESS_FILE)
         if found is not None:
-            self._check_claim(found["claim"])
+            if overwrite_metadata:
+                self.claim["previous"] = self.claim["previous"] or found["claim"].get("previous")
+            allowed = DESCRIPTIVE_OPTIONS if overwrite_metadata else frozenset()
+            self._check_claim(found["claim"], {f"options.{name}" for name in allowed})
         self._receipts = (found or {}).get("shards", {})
 
     def done(self, label: str) -> ShardReceipt | None:
@@ -64,10 +86,14 @@ class PublishDestination:
 
         Raises InputError if one of the files exists with other content.
         """
-        if (fields := self._receipts.get(label)) is None:
+        if label not in self._receipts:
             return None
-        receipt = ShardReceipt(**fields)
+        receipt = self.get_receipt(label)
         return receipt if all([self._holds(*file) for file in receipt.files.items()]) else None
+
+    def get_receipt(self, label: str) -> ShardReceipt:
+        """Return the receipt of a shard that was written, without a look at its files."""
+        return ShardReceipt(**self._receipts[label])
 
     def put_shard(
         self, label: str, files: Iterable[tuple[str, bytes]], receipt: Callable[..., ShardReceipt]
@@ -79,7 +105,7 @@ class PublishDestination:
             size += len(data)
         self._receipts[label] = asdict(receipt(files=sums, bytes=size))
         self._storage.put(self._at(_PROGRESS_FILE), self._facts())
-        return ShardReceipt(**self._receipts[label])
+        return self.get_receipt(label)
 
     def put(self, path: str, data: bytes) -> str:
         """Create a file, and return its SHA-256.
@@ -134,8 +160,8 @@ class PublishDestination:
         facts = {"claim": self.claim, "shards": dict(sorted(self._receipts.items()))}
         return json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n"
 
-    def _check_claim(self, found: dict[str, Any]) -> None:
-        differing = list(_find_differences(self.claim, found))
+    def _check_claim(self, found: dict[str, Any], allowed: Collection[str]) -> None:
+        differing = [key for key in _find_differences(self.claim, found) if key not in allowed]
         if differing:
             facts = self._at(FACTS_FILE if self.finished else _PROGRESS_FILE)
             raise InputError(
@@ -163,34 +189,8 @@ class PublishDestination:
         return join_uri(self.uri, path)
 
 
-def open_finished_destination(
-    storage: Storage, uri: str, claim: dict[str, Any]
-) -> PublishDestination:
-    """Open a finished dataset to overwrite its metadata; the data must be those of `claim`.
-
-    The claim may differ from the dataset's claim in options that only describe the dataset.
-
-    Raises InputError if there is no finished dataset, or if it contains other data.
-    """
-    facts = join_uri(absolute_uri(uri), FACTS_FILE)
-    if not storage.exists(join_uri(absolute_uri(uri), CHECKSUMS_FILE)):
-        raise InputError(
-            f"{uri}: there is no finished dataset whose metadata could be overwritten; publish "
-            "without --overwrite-metadata first"
-        )
-    found: dict[str, Any] = json.loads(storage.read_bytes(facts))["claim"]
-    kept = {name: found["options"].get(name) for name in DESCRIPTIVE_OPTIONS}
-    previous = claim["previous"] or found.get("previous")
-    described = {**claim, "previous": previous}
-    destination = PublishDestination(
-        storage, uri, {**described, "options": {**claim["options"], **kept}}
-    )
-    destination.claim = json.loads(json.dumps(described))
-    return destination
-
-
 def _find_differences(claim: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
-    """The keys of a claim that another one has not or has with another value; options by name."""
+    """The keys of a claim whose values differ from those of another claim; options by name."""
     for key, value in claim.items():
         other = found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):

@@ -26,7 +26,6 @@ from curation.publish.destination import (
     FACTS_FILE,
     PublishDestination,
     ShardReceipt,
-    open_finished_destination,
 )
 from curation.publish.options import DatasetFormat
 from curation.publish.publication import Publication, add_requested_audio
@@ -83,24 +82,14 @@ def _publish(
     overwrite_metadata: bool,
 ) -> PublishResult:
     destination, earlier = claim_destination(publication, uri, previous, overwrite_metadata)
+    if overwrite_metadata:
+        return _overwrite_metadata(publication, destination)
     if destination.finished:
-        count = destination.check(except_for=DESCRIPTIVE_FILES if overwrite_metadata else ())
-    if destination.finished and not overwrite_metadata:
+        count = destination.check()
         return PublishResult(destination.uri, count, None, publication.excluded)
     written = _write_shards(publication, destination, update)
+    summary, rows, out = _summarise(publication, written)
     receipts = [receipt for _, receipt in written.values()]
-    stays = [
-        publication.excluded,
-        *(excluded.build_excluded_table(receipt.excluded) for receipt in receipts),
-    ]
-    out = pa.concat_tables(stays)
-    rows = excluded.drop_excluded(publication.source.rows, out)
-    summary = summarise_publication(
-        rows, publication.options, publication.source.origin, written, out
-    )
-    if overwrite_metadata:
-        destination.replace({CARD: build_card(summary), CROISSANT: build_croissant(summary)})
-        return PublishResult(destination.uri, count, summary, out)
     sums = {path: digest for receipt in receipts for path, digest in receipt.files.items()}
     log = build_changelog(summary, hash_pairs([rows]), earlier)
     for path, data in {**_build_metadata_files(summary, written, out), CHANGELOG: log}.items():
@@ -114,6 +103,30 @@ def _publish(
         sum(receipt.same for receipt in receipts),
         sum(receipt.other for receipt in receipts),
     )
+
+
+def _overwrite_metadata(publication: Publication, destination: PublishDestination) -> PublishResult:
+    """Check the files of a finished dataset, and write again those that describe it."""
+    count = destination.check(except_for=DESCRIPTIVE_FILES)
+    written = {
+        shard.label: (shard, destination.get_receipt(shard.label)) for shard in publication.shards
+    }
+    summary, _, out = _summarise(publication, written)
+    destination.replace({CARD: build_card(summary), CROISSANT: build_croissant(summary)})
+    return PublishResult(destination.uri, count, summary, out)
+
+
+def _summarise(
+    publication: Publication, written: ShardReceipts
+) -> tuple[PublishSummary, pa.Table, pa.Table]:
+    """The summary of the written shards, the published rows, and the excluded clips."""
+    found = [excluded.build_excluded_table(receipt.excluded) for _, receipt in written.values()]
+    out = pa.concat_tables([publication.excluded, *found])
+    rows = excluded.drop_excluded(publication.source.rows, out)
+    summary = summarise_publication(
+        rows, publication.options, publication.source.origin, written, out
+    )
+    return summary, rows, out
 
 
 def claim_destination(
@@ -131,9 +144,7 @@ def claim_destination(
         read_previous_publication(storage, hub.resolve_hub_uri(previous)) if previous else None
     )
     claim = {**publication.claim, "previous": earlier.origin if earlier else None}
-    if overwrite_metadata:
-        return open_finished_destination(storage, uri, claim), earlier
-    return PublishDestination(storage, uri, claim), earlier
+    return PublishDestination(storage, uri, claim, overwrite_metadata), earlier
 
 
 def _write_shards(

@@ -78,7 +78,9 @@ class Labels:
             raise InputError(f"entry {entry}: no caption to mark")
         corrected = (request.corrected or "").strip() or None
         if (request.verdict == "corrected") != (corrected is not None):
-            raise InputError("give corrected for the verdict corrected, and for no other")
+            raise InputError(
+                "corrected: required for the verdict 'corrected', and for no other verdict"
+            )
         before, second = self.get(entry), float(index.columns["second_score"][entry])
         sampled = request.sampled or (
             before is not None and before.sample == index.metadata.sample_design

@@ -158,7 +158,7 @@ def test_a_run_recovers_or_says_what_died(kind: str, runs: Runs) -> None:
 
 def test_other_processes_end_with_a_killed_driver(runs: Runs) -> None:
     config, command = runs.start()
-    # Ray's agents try for a minute or two to tell a control service that is gone of its end.
+    # Ray's agents try for a minute or two to reach a control service that is gone.
     others = find_descendants(command.pid, lambda line: "ray::" not in line or "Agent" not in line)
     assert len(others) > 5
     command.kill()
