@@ -81,7 +81,10 @@ def commit_table(
                     custom_metadata={
                         LINEAGE_KEY: json.dumps(lineage, sort_keys=True),
                         FORMAT_KEY: str(TABLE_FORMAT),
-                    }
+                    },
+                    # Delta would commit after another writer that created the table meanwhile, and
+                    # would keep the rows of that writer.
+                    max_commit_retries=0,
                 ),
             )
         except Exception as error:
@@ -89,9 +92,11 @@ def commit_table(
             if raised:
                 raise raised[0] from error
             # A commit whose answer was lost looks like another's that came first.
-            latest = read_newest_version(storage, uri)
-            if latest and _is_same(latest.lineage, lineage):
-                return latest
+            newest = read_newest_version(storage, uri)
+            if newest and _is_same(newest.lineage, lineage):
+                return newest
+            if newest and newest.version > (latest.version if latest else -1):
+                return work()
             raise
         written = read_newest_version(storage, uri)
         assert written is not None

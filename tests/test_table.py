@@ -1,5 +1,8 @@
 """The curated table: rows are read in one order, however Delta laid them out in files."""
 
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,3 +65,35 @@ def test_no_table_and_no_such_version_are_refused(tmp_path: Path) -> None:
     write_deltalake(str(tmp_path), of(ROWS))
     with pytest.raises(InputError, match="cannot open version 7"):
         table.read_pairs(Storage(), str(tmp_path), version=7)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("policies", [("a", "a"), ("a", "b")])
+def test_two_commits_at_once_never_mix_their_rows(
+    tmp_path: Path, policies: tuple[str, str], exists: bool
+) -> None:
+    rows = of(ROWS)
+    first = 0
+    if exists:
+        table.commit_table(Storage(), str(tmp_path), rows.schema, rows.to_batches, {"policy": "x"})
+        first = 1
+    both_write = threading.Barrier(2)
+
+    def commit(policy: str) -> table.TableVersion:
+        attempts = itertools.count()
+
+        def batches() -> list[pa.RecordBatch]:
+            # Both have read the newest version before either of them commits.
+            if next(attempts) == 0:
+                both_write.wait(timeout=60)
+            return rows.to_batches()
+
+        lineage = {"policy": policy}
+        return table.commit_table(Storage(), str(tmp_path), rows.schema, batches, lineage)
+
+    with ThreadPoolExecutor() as threads:
+        committed = list(threads.map(commit, policies))
+    expected = [first + number for number in range(len(set(policies)))]
+    assert sorted({each.version for each in committed}) == expected
+    for version in expected:
+        assert table.read_pairs(Storage(), str(tmp_path), version).equals(of(sorted(ROWS)))
