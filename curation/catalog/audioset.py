@@ -28,7 +28,7 @@ from curation.catalog.listing import (
     check_unique_ids,
 )
 from curation.catalog.name_mismatch import check_names
-from curation.catalog.tag_map import LabelReader, read_labels_of
+from curation.catalog.tag_map import TagFinder, build_tag_finder
 from curation.config.catalog import AudiosetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
@@ -53,7 +53,7 @@ def list_audioset_clips(storage: Storage, config: AudiosetConfig) -> CatalogList
     twice, or a file that matches two clips.
     """
     folder = require_folder(storage, config.audio, "audio")
-    segments = _read_segments(storage, config.segments, read_labels_of(storage, config))
+    segments = _read_segments(storage, config.segments, build_tag_finder(storage, config))
     rows = _Rows(segments.ids)
     clip_ids = segments.clip_ids()
     check_unique_ids(
@@ -97,7 +97,7 @@ def find_segment_files(
 
     Raises InputError for an id of another form, or a file that matches two clips.
     """
-    segments = _Segments(LabelReader())
+    segments = _Segments(TagFinder())
     for clip_id in clip_ids:
         ytid, _, start = clip_id.rpartition("_")
         if not start.isdecimal():
@@ -117,12 +117,12 @@ def find_segment_files(
 class _Segments:
     """The rows of a segment list, column by column, as 2 million of them must fit in memory."""
 
-    def __init__(self, labels: LabelReader) -> None:
+    def __init__(self, finder: TagFinder) -> None:
         self.ids: list[str] = []
         self.start_ms = array("q")
         self.end_ms = array("q")
         self.lines = array("q")
-        self.tags = TagColumnBuilder(labels)
+        self.tags = TagColumnBuilder(finder)
 
     def clip_ids(self) -> pa.Array:
         starts = pa.array(np.frombuffer(self.start_ms, np.int64)).cast(pa.string())
@@ -152,8 +152,8 @@ class _Rows:
         return self._several.get(ytid) or [self._first[ytid]]
 
 
-def _read_segments(storage: Storage, uri: str, labels: LabelReader) -> _Segments:
-    segments = _Segments(labels)
+def _read_segments(storage: Storage, uri: str, finder: TagFinder) -> _Segments:
+    segments = _Segments(finder)
     if not storage.exists(uri):
         raise InputError(f"{uri}: no such file, given as segments: of the catalog")
     with storage.open_input(uri) as file:

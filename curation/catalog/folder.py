@@ -21,7 +21,7 @@ from curation.catalog.listing import (
 )
 from curation.catalog.metadata import Row, read_metadata
 from curation.catalog.name_mismatch import check_names
-from curation.catalog.tag_map import read_labels_of
+from curation.catalog.tag_map import build_tag_finder
 from curation.config.catalog import FolderConfig
 from curation.errors import InputError
 from curation.schema import Tag
@@ -139,7 +139,7 @@ def _read_rows(
 ) -> _Rows:
     assert config.metadata is not None
     columns = [config.file, config.id, config.tags, config.start_s, config.end_s, column]
-    rows = _Rows(files, config, TagColumnBuilder(read_labels_of(storage, config)), column)
+    rows = _Rows(files, config, TagColumnBuilder(build_tag_finder(storage, config)), column)
     needed = [name for name in columns if name is not None]
     rows.extend(read_metadata(storage, config.metadata, needed))
     return rows

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog.audio_files import ListedFiles, count_unread, format_unread, list_audio_folder
-from curation.catalog.tag_map import LabelReader
+from curation.catalog.tag_map import TagFinder
 from curation.errors import InputError
 from curation.schema import CLIP_SCHEMA, TAG_TYPE, Tag
 from curation.storage.files import Storage
@@ -69,9 +69,9 @@ class CatalogListing:
 class TagColumnBuilder:
     """Builds the tag column of a listing, clip by clip."""
 
-    def __init__(self, labels: LabelReader | None = None) -> None:
-        """`labels` finds the tags of labels; by default every one must be an AudioSet class."""
-        self._labels = labels or LabelReader()
+    def __init__(self, finder: TagFinder | None = None) -> None:
+        """`finder` finds the tags of labels. By default each label must be an AudioSet class."""
+        self._finder = finder or TagFinder()
         self._tags: list[Tag] = []
         # Places in `_tags`. A label may have several tags, or none.
         self._known: dict[str | Tag, tuple[int, ...]] = {}
@@ -92,11 +92,11 @@ class TagColumnBuilder:
 
     def notes(self) -> tuple[str, ...]:
         """Return a sentence on the labels that were left out, for `CatalogCoverage.notes`."""
-        return self._labels.notes()
+        return self._finder.notes()
 
     def finish(self, where: Callable[[int], str]) -> pa.Array:
-        """The column. Raises InputError naming all unknown labels, by the `where` of a row."""
-        self._labels.require_known(where)
+        """Return the column. Raises InputError as `TagFinder.require_known` does."""
+        self._finder.require_known(where)
         flat = pa.array(np.frombuffer(self._flat, np.int32))
         fields = [
             pa.array([getattr(tag, field.name) for tag in self._tags], field.type).take(flat)
@@ -109,7 +109,7 @@ class TagColumnBuilder:
         places = self._known.get(label)
         if places is None:
             row = len(self._offsets) - 1
-            tags = [label] if isinstance(label, Tag) else self._labels.find_tags(label, row)
+            tags = [label] if isinstance(label, Tag) else self._finder.find_tags(label, row)
             places = tuple(map(self._place, tags))
             if places:  # an unknown label is counted at each clip
                 self._known[label] = places

@@ -21,7 +21,7 @@ from curation.catalog.listing import (
     list_data_files,
 )
 from curation.catalog.name_mismatch import check_names
-from curation.catalog.tag_map import read_labels_of
+from curation.catalog.tag_map import build_tag_finder
 from curation.config.catalog import ParquetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
@@ -43,7 +43,7 @@ def list_parquet_clips(storage: Storage, config: ParquetConfig) -> CatalogListin
     of the files.
     """
     data = list_data_files(storage, config.data, ".parquet")
-    rows = _ListedRows(storage, TagColumnBuilder(read_labels_of(storage, config)))
+    rows = _ListedRows(storage, TagColumnBuilder(build_tag_finder(storage, config)))
     for uri in data.uris:
         with _name_damage(uri):
             _list_file(storage, uri, config, rows)

@@ -1,7 +1,7 @@
 """Translates a catalog's labels to AudioSet classes, and collects those that no class has."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from curation.catalog.metadata import read_metadata
 from curation.config.catalog import CatalogSection, TagMap
@@ -15,11 +15,22 @@ _COLUMNS = "label", "tag"
 _NAMED = 5
 
 
-class LabelReader:
+@dataclass
+class _UnknownLabel:
+    """A label that no AudioSet class has: the number of its clips, their first and last row."""
+
+    clips: int
+    first_row: int
+    last_row: int
+
+
+class TagFinder:
     """Finds the tags of labels: by the catalog's `tag_map`, else by id or name in AudioSet."""
 
-    def __init__(self, tag_map: Mapping[str, list[str]] | None = None, drops: bool = False) -> None:
-        """`tag_map`: classes by label; `drops`: unknown labels are left out and are no error.
+    def __init__(
+        self, tag_map: Mapping[str, list[str]] | None = None, drops_unknown: bool = False
+    ) -> None:
+        """`tag_map`: classes by label; `drops_unknown`: unknown labels are no error.
 
         Raises InputError if the map names a class that AudioSet does not have.
         """
@@ -27,37 +38,34 @@ class LabelReader:
             label.strip().lower(): [_find_mapped_tag(label, name) for name in names]
             for label, names in (tag_map or {}).items()
         }
-        self._drops = drops
-        self._clips: Counter[str] = Counter()
-        self._first_rows: dict[str, int] = {}
-        self._last_rows: dict[str, int] = {}
+        self._drops_unknown = drops_unknown
+        self._unknown: dict[str, _UnknownLabel] = {}
 
     def find_tags(self, label: str, row: int) -> list[Tag]:
-        """The tags of a label; none for an unknown one, which is counted with its first row."""
+        """Return the tags of a label in a row; none for an unknown label, which is counted."""
         mapped = self._map.get(label.strip().lower())
         if mapped is not None:
             return mapped
         try:
             return [ontology.find_tag(label)]
         except InputError:
-            if self._last_rows.get(label) != row:
-                self._clips[label] += 1
-            self._first_rows.setdefault(label, row)
-            self._last_rows[label] = row
+            found = self._unknown.setdefault(label, _UnknownLabel(0, row, -1))
+            found.clips += found.last_row != row
+            found.last_row = row
             return []
 
     def require_known(self, where: Callable[[int], str]) -> None:
-        """Raises InputError naming all unknown labels, unless they are dropped.
+        """Raise InputError naming all unknown labels, unless they are dropped.
 
         Args:
             where: the place of a row, for the message.
         """
-        if not self._clips or self._drops:
+        if not self._unknown or self._drops_unknown:
             return
         found = [
-            f"{label!r} in {clips:,} clip{'s' if clips > 1 else ''}, first in "
-            f"{where(self._first_rows[label])}: {ontology.suggest_classes(label)}"
-            for label, clips in self._clips.most_common()
+            f"{label!r} in {each.clips:,} clip{'s' if each.clips > 1 else ''}, first in "
+            f"{where(each.first_row)}: {ontology.suggest_classes(label)}"
+            for label, each in self._most_common()
         ]
         head = "1 label is" if len(found) == 1 else f"{len(found):,} labels are"
         raise InputError(
@@ -66,20 +74,23 @@ class LabelReader:
         )
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence on dropped labels, if there are any."""
-        if not self._clips:
+        """Return a sentence on the labels that were left out, if there are any."""
+        if not self._unknown:
             return ()
-        few = ", ".join(repr(label) for label, _ in self._clips.most_common(_NAMED))
-        more = f" and {len(self._clips) - _NAMED:,} more" if len(self._clips) > _NAMED else ""
+        few = ", ".join(repr(label) for label, _ in self._most_common()[:_NAMED])
+        more = f" and {len(self._unknown) - _NAMED:,} more" if len(self._unknown) > _NAMED else ""
         return (f"labels that are no AudioSet class were left out: {few}{more}",)
 
+    def _most_common(self) -> list[tuple[str, _UnknownLabel]]:
+        return sorted(self._unknown.items(), key=lambda item: -item[1].clips)
 
-def read_labels_of(storage: Storage, config: CatalogSection) -> LabelReader:
-    """The reader of a catalog's labels.
+
+def build_tag_finder(storage: Storage, config: CatalogSection) -> TagFinder:
+    """Return the finder of a catalog's tags.
 
     Raises InputError for a map that cannot be read, or that names a class AudioSet does not have.
     """
-    return LabelReader(_read_tag_map(storage, config.tag_map), config.unknown_tags == "drop")
+    return TagFinder(_read_tag_map(storage, config.tag_map), config.unknown_tags == "drop")
 
 
 def _read_tag_map(storage: Storage, tag_map: TagMap | None) -> dict[str, list[str]]:

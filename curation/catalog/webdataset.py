@@ -25,7 +25,7 @@ from curation.catalog.listing import (
     check_unique_ids,
     list_data_files,
 )
-from curation.catalog.tag_map import read_labels_of
+from curation.catalog.tag_map import build_tag_finder
 from curation.config.catalog import WebDatasetConfig
 from curation.errors import InputError
 from curation.storage.files import Storage
@@ -54,7 +54,7 @@ def list_webdataset_clips(storage: Storage, config: WebDatasetConfig) -> Catalog
         for listed, passed in threads.map(partial(_read_tar, storage), data.uris):
             samples.extend(listed)
             unread += passed
-    tags = TagColumnBuilder(read_labels_of(storage, config))
+    tags = TagColumnBuilder(build_tag_finder(storage, config))
     ids = []
     for sample in samples:
         try:

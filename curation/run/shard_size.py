@@ -14,7 +14,7 @@ MAX_SHARD_CLIPS = 512
 SMALL_SHARD_CLIPS = 8
 # Clips of ten seconds in a model batch of 160 s, which all captioners but the built-in one have.
 BATCH_CLIPS = 16
-# Ray uses about 10 ms of CPU a shard, 6 % of what 16 clips take with the smallest models.
+# Ray uses CPU time for each shard, which shows where the models are small.
 MEDIUM_SHARD_CLIPS = 32
 
 

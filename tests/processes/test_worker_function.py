@@ -75,17 +75,7 @@ def test_its_death_is_an_error_of_its_own() -> None:
 
 def test_ctrl_c_ends_it_with_the_plan_that_measures(corpus: Path, tmp_path: Path) -> None:
     config = corpus_run(corpus, tmp_path / "run")
-    plan = subprocess.Popen(
-        [Path(sys.executable).parent / "tagscribe", "plan", write_yaml(config, tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=restore_ctrl_c,
-    )
-    deadline = time.monotonic() + 120
-    while not (children := list_functions(plan.pid)):
-        assert plan.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    plan, children = start_plan(write_yaml(config, tmp_path))
     plan.send_signal(signal.SIGINT)
     _, errors = plan.communicate(timeout=60)
     assert plan.returncode == 130
@@ -101,16 +91,7 @@ def test_a_killed_process_ends_the_plan_that_measures_with_one_line(
     corpus: Path, tmp_path: Path
 ) -> None:
     config = corpus_run(corpus, tmp_path / "run")
-    plan = subprocess.Popen(
-        [Path(sys.executable).parent / "tagscribe", "plan", write_yaml(config, tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (children := list_functions(plan.pid)):
-        assert plan.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    plan, children = start_plan(write_yaml(config, tmp_path))
     children[0].kill()
     _, errors = plan.communicate(timeout=60)
     assert plan.returncode == 1
@@ -119,6 +100,22 @@ def test_a_killed_process_ends_the_plan_that_measures_with_one_line(
         "and the same command measures again"
     )
     assert "Traceback" not in errors
+
+
+def start_plan(path: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """`tagscribe plan` of a YAML when it measures, and the processes that do."""
+    plan = subprocess.Popen(
+        [Path(sys.executable).parent / "tagscribe", "plan", path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=restore_ctrl_c,
+    )
+    deadline = time.monotonic() + 120
+    while not (children := list_functions(plan.pid)):
+        assert plan.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return plan, children
 
 
 def list_functions(plan_pid: int) -> list[psutil.Process]:
