@@ -41,7 +41,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --nu
 test: $(DEV_READY) ## run all tests
 	$(PYTEST)
 
-test-fast: $(DEV_READY) ## run the unit tests: no Ray, no S3 server, no browser; three minutes at most
+test-fast: $(DEV_READY) ## run the unit tests: no Ray, no S3 server, no browser; five minutes on two cores
 	$(PYTEST) -m 'not cluster and not storage and not browser and not chaos and not slow'
 
 lint: $(DEV_READY) ## ruff, mypy, the layers of the architecture, names and words
